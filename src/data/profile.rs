@@ -1,0 +1,234 @@
+//! What a column of a training file looks like, and what follows: its type, whether it is worth using, and
+//! which task its values make as a target.
+//!
+//! Types form a lattice: nothing < number, boolean < category. A column is the join of its cells, so the
+//! order of the rows does not matter.
+
+use std::collections::BTreeSet;
+
+use super::schema::{Cell, ColumnType, NullTokens, Task, parse_boolean};
+use super::table::{Column, RawTable};
+
+/// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
+/// and counts of a few fall below it, quantities above.
+pub const MAX_WHOLE_NUMBER_CLASSES: usize = 20;
+
+/// Below this many rows, all values being different is no evidence for an id.
+const MIN_ROWS_FOR_ID: usize = 20;
+
+/// The join of all cells of a column.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// Cells without a value.
+    pub missing: usize,
+    /// Cells that are numbers.
+    pub numbers: usize,
+    /// Cells that are `true` or `false`.
+    pub booleans: usize,
+    /// Cells that are neither.
+    pub texts: usize,
+    /// Whether all numbers are whole.
+    pub whole: bool,
+    /// Distinct numbers; counted up to one more than [`MAX_WHOLE_NUMBER_CLASSES`].
+    pub distinct_numbers: usize,
+    /// Line and text of the first few cells that are not numbers.
+    pub first_texts: Vec<(u64, String)>,
+}
+
+impl Profile {
+    /// Looks at every cell of column `index`.
+    pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
+        let mut profile = Self { whole: true, ..Self::default() };
+        let mut distinct = BTreeSet::new();
+        for (text, &line) in raw.columns[index].cells().zip(&raw.lines) {
+            let Cell::Text(text) = nulls.cell(text) else {
+                profile.missing += 1;
+                continue;
+            };
+            if let Ok(value) = text.parse::<f64>() {
+                profile.numbers += 1;
+                // 2^53: above it a float cannot tell neighbouring whole numbers apart.
+                profile.whole &= value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;
+                if distinct.len() <= MAX_WHOLE_NUMBER_CLASSES {
+                    distinct.insert((value + 0.0).to_bits());
+                }
+                continue;
+            }
+            if parse_boolean(text).is_some() {
+                profile.booleans += 1;
+            } else {
+                profile.texts += 1;
+            }
+            if profile.first_texts.len() < 5 {
+                profile.first_texts.push((line, text.into()));
+            }
+        }
+        profile.distinct_numbers = distinct.len();
+        profile
+    }
+
+    /// Cells with a value.
+    pub fn present(&self) -> usize {
+        self.numbers + self.booleans + self.texts
+    }
+
+    /// The type that holds every cell.
+    pub fn column_type(&self) -> ColumnType {
+        match (self.numbers, self.booleans, self.texts) {
+            (_, 0, 0) => ColumnType::Number,
+            (0, _, 0) => ColumnType::Boolean,
+            _ => ColumnType::Category,
+        }
+    }
+
+    /// Whether this is a column of numbers with a few cells that are not: more likely mistakes than
+    /// categories, so training asks instead of guessing.
+    pub fn is_mostly_numbers(&self) -> bool {
+        self.column_type() == ColumnType::Category
+            && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
+            && self.numbers * 10 >= self.present() * 9
+    }
+
+    /// The task this column makes as a target, and why.
+    pub fn task(&self) -> (Task, String) {
+        let distinct = self.distinct_numbers;
+        match self.column_type() {
+            ColumnType::Category => (Task::Classification, "its values are text".into()),
+            ColumnType::Boolean => (Task::Classification, "its values are true and false".into()),
+            ColumnType::Number if !self.whole => {
+                (Task::Regression, "its values are numbers with decimals".into())
+            }
+            ColumnType::Number if distinct > MAX_WHOLE_NUMBER_CLASSES => (
+                Task::Regression,
+                format!("it has more than {MAX_WHOLE_NUMBER_CLASSES} distinct whole numbers"),
+            ),
+            // As many values as rows are measurements, however few the rows.
+            ColumnType::Number if distinct > 2 && distinct * 2 > self.present() => {
+                (Task::Regression, format!("it has {distinct} distinct numbers in {} rows", self.present()))
+            }
+            ColumnType::Number => (Task::Classification, format!("it has {distinct} distinct whole numbers")),
+        }
+    }
+}
+
+/// Why a typed column is of no use as a feature, if it is not.
+pub fn useless(name: &str, column: &Column) -> Option<String> {
+    match column {
+        Column::Number(values) => {
+            let mut present = values.iter().copied().filter(|v| !v.is_nan());
+            let first = present.next();
+            let any_missing = values.iter().any(|v| v.is_nan());
+            match first {
+                None => Some("every cell is missing".into()),
+                Some(first) if !any_missing && present.all(|v| v == first) => {
+                    Some("every value is the same".into())
+                }
+                _ => is_row_number(name, values).then(|| "it numbers the rows".into()),
+            }
+        }
+        Column::Category { codes, levels } => {
+            let present = codes.iter().filter(|&&c| (c as usize) < levels.len()).count();
+            if levels.is_empty() {
+                Some("every cell is missing".into())
+            } else if levels.len() == 1 && present == codes.len() {
+                Some("every value is the same".into())
+            } else if present >= MIN_ROWS_FOR_ID && levels.len() * 10 > present * 9 {
+                Some("nearly every value is different, as in an id or free text".into())
+            } else {
+                None
+            }
+        }
+    }
+}
+
+/// Distinct, consecutive whole numbers that start at 0 or 1, or whose name says that they are an id.
+fn is_row_number(name: &str, values: &[f64]) -> bool {
+    if values.len() < MIN_ROWS_FOR_ID || values.iter().any(|v| v.is_nan() || v.fract() != 0.0) {
+        return false;
+    }
+    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let name = name.to_lowercase();
+    let named = ["id", "index", "row", "no", "nr", "number", "key"]
+        .iter()
+        .any(|word| name.split(|c: char| !c.is_alphanumeric()).any(|part| part == *word));
+    if !(named || min == 0.0 || min == 1.0) {
+        return false;
+    }
+    let mut seen = vec![false; values.len()];
+    values.iter().all(|&value| {
+        let offset = (value - min) as usize;
+        offset < seen.len() && !std::mem::replace(&mut seen[offset], true)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::table::RawColumn;
+
+    fn profile(cells: &[&str]) -> Profile {
+        let mut column = RawColumn::default();
+        cells.iter().for_each(|cell| column.push(cell));
+        let raw = RawTable {
+            source: "t.csv".into(),
+            delimiter: b',',
+            names: vec!["x".into()],
+            columns: vec![column],
+            lines: (2..2 + cells.len() as u64).collect(),
+            sha256: String::new(),
+        };
+        Profile::of(&raw, 0, &NullTokens::default())
+    }
+
+    #[test]
+    fn a_column_is_the_join_of_its_cells_in_any_order() {
+        for (cells, expected) in [
+            (vec!["1", "2.5", "NA"], ColumnType::Number),
+            (vec!["true", "FALSE", ""], ColumnType::Boolean),
+            (vec!["true", "1"], ColumnType::Category),
+            (vec!["1", "a"], ColumnType::Category),
+            (vec!["NA", ""], ColumnType::Number),
+        ] {
+            let mut backward = cells.clone();
+            backward.reverse();
+            assert_eq!(profile(&cells).column_type(), expected, "{cells:?}");
+            assert_eq!(profile(&backward).column_type(), expected, "{backward:?}");
+        }
+    }
+
+    #[test]
+    fn a_typing_mistake_among_numbers_is_not_taken_for_categories() {
+        let numbers: Vec<String> = (0..50).map(|i| (f64::from(i) * 1.5).to_string()).collect();
+        let mut cells: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        cells.push("many");
+        let profile = profile(&cells);
+        assert!(profile.is_mostly_numbers());
+        assert_eq!(profile.first_texts, [(52, "many".to_string())]);
+    }
+
+    #[test]
+    fn few_whole_numbers_are_classes_and_many_or_fractions_are_quantities() {
+        assert_eq!(profile(&["0", "1", "1", "0"]).task().0, Task::Classification);
+        assert_eq!(profile(&["0.5", "1", "1", "0"]).task().0, Task::Regression);
+        assert_eq!(profile(&["3", "1", "7", "9"]).task().0, Task::Regression);
+        assert_eq!(profile(&["a", "b"]).task().0, Task::Classification);
+        let many: Vec<String> = (0..100).map(|i| (i % 25).to_string()).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(profile(&many).task().0, Task::Regression);
+    }
+
+    #[test]
+    fn constants_row_numbers_and_ids_are_useless() {
+        let numbers = |f: fn(usize) -> f64| Column::Number((0..30).map(f).collect());
+        assert!(useless("x", &numbers(|_| 3.0)).is_some());
+        assert!(useless("x", &numbers(|_| f64::NAN)).is_some());
+        assert!(useless("x", &numbers(|i| (29 - i) as f64)).is_some());
+        assert!(useless("year", &numbers(|i| (1990 + i) as f64)).is_none());
+        assert!(useless("order_id", &numbers(|i| (1990 + i) as f64)).is_some());
+        let ids = Column::Category {
+            codes: (0..30).collect(),
+            levels: (0..30).map(|i| format!("u{i:02}")).collect(),
+        };
+        assert!(useless("user", &ids).is_some());
+    }
+}

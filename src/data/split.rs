@@ -1,0 +1,119 @@
+//! The seeded choice of held-out rows.
+//!
+//! The generator is PCG64 (O'Neill 2014), named and portable, and the shuffle is written here, so that a seed
+//! chooses the same rows with every version of every library, on every machine.
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::{Rng, SeedableRng};
+
+/// Row indices in ascending order, every row in exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Rows to fit on.
+    pub train: Vec<usize>,
+    /// Rows to evaluate on.
+    pub test: Vec<usize>,
+}
+
+/// The generator of `seed`.
+pub fn generator(seed: u64) -> Pcg64 {
+    Pcg64::seed_from_u64(seed)
+}
+
+/// Fisher–Yates (Knuth, TAOCP vol. 2, 3.4.2, algorithm P), with Lemire's multiply-shift for the index.
+pub fn shuffle<T>(items: &mut [T], random: &mut Pcg64) {
+    for i in (1..items.len()).rev() {
+        let j = (u128::from(random.next_u64()) * (i as u128 + 1)) >> 64;
+        items.swap(i, j as usize);
+    }
+}
+
+/// Holds out `⌈test_size × n⌉` of `n_rows` rows, at least one and not all of them.
+pub fn hold_out(n_rows: usize, test_size: f64, seed: u64) -> Split {
+    hold_out_stratified(&vec![0; n_rows], 1, test_size, seed)
+}
+
+/// Holds out `⌈test_size × n⌉` rows so that the classes keep their shares: each class gives its share rounded
+/// down, and the classes with the largest remainders one row more. No class gives all its rows.
+///
+/// `classes`: one class index below `n_classes` per row.
+pub fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: f64, seed: u64) -> Split {
+    let n = classes.len();
+    let n_test = ((test_size * n as f64).ceil() as usize).clamp(1, n.saturating_sub(1).max(1));
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
+    for (row, &class) in classes.iter().enumerate() {
+        members[class as usize].push(row);
+    }
+    // Share of each class in exact arithmetic: n_test·n_c = quota·n + remainder.
+    let mut quota: Vec<usize> = members.iter().map(|m| n_test * m.len() / n.max(1)).collect();
+    let mut by_remainder: Vec<usize> = (0..n_classes).collect();
+    by_remainder.sort_by_key(|&c| (std::cmp::Reverse(n_test * members[c].len() % n.max(1)), c));
+    let may_give = |quota: &[usize], c: usize| quota[c] + 1 < members[c].len();
+    let mut missing = n_test - quota.iter().sum::<usize>();
+    while missing > 0 {
+        let before = missing;
+        for &class in &by_remainder {
+            if missing > 0 && may_give(&quota, class) {
+                quota[class] += 1;
+                missing -= 1;
+            }
+        }
+        if missing == before {
+            break;
+        }
+    }
+    let mut random = generator(seed);
+    let mut held_out = vec![false; n];
+    for (rows, quota) in members.iter_mut().zip(quota) {
+        shuffle(rows, &mut random);
+        rows.iter().take(quota).for_each(|&row| held_out[row] = true);
+    }
+    let (test, train) = (0..n).partition(|&row| held_out[row]);
+    Split { train, test }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_rows_on_every_machine() {
+        // Written down once; a change here changes every model file.
+        let split = hold_out(10, 0.3, 42);
+        assert_eq!(split, hold_out(10, 0.3, 42));
+        assert_eq!(split.test.len(), 3);
+        let mut items: Vec<u32> = (0..8).collect();
+        shuffle(&mut items, &mut generator(7));
+        assert_eq!(items, SHUFFLED_WITH_SEED_7);
+    }
+
+    const SHUFFLED_WITH_SEED_7: [u32; 8] = [2, 7, 3, 6, 4, 5, 1, 0];
+
+    #[test]
+    fn a_class_with_one_row_stays_in_training() {
+        let split = hold_out_stratified(&[0, 0, 0, 0, 1], 2, 0.4, 1);
+        assert!(split.train.contains(&4));
+        assert_eq!(split.test.len(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_in_one_part_and_classes_keep_their_shares(
+            classes in prop::collection::vec(0_u32..4, 2..200), size in 0.05..0.95, seed: u64,
+        ) {
+            let split = hold_out_stratified(&classes, 4, size, seed);
+            let mut all = [split.train.clone(), split.test.clone()].concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..classes.len()).collect::<Vec<_>>());
+            prop_assert!(!split.train.is_empty());
+            for class in 0..4 {
+                let count = |rows: &[usize]| rows.iter().filter(|&&r| classes[r] == class).count();
+                let (total, train) = (count(&[split.train.clone(), split.test.clone()].concat()), count(&split.train));
+                prop_assert!(total == 0 || train > 0);
+                let share = split.test.len() as f64 * total as f64 / classes.len() as f64;
+                prop_assert!(count(&split.test) as f64 <= share + 4.0);
+            }
+        }
+    }
+}

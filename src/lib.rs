@@ -1,0 +1,5 @@
+//! mlapi
+pub mod data;
+pub mod metrics;
+pub mod model;
+pub mod report;

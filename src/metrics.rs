@@ -1,0 +1,307 @@
+//! Slices in, numbers out: how good predictions are. Imports nothing of this crate.
+//!
+//! Every figure is defined as scikit-learn defines it; where a figure is undefined there (NaN or an error)
+//! it is `None` here, and undefined precision or recall counts 0 (`zero_division=0`).
+
+use serde::{Deserialize, Serialize};
+
+/// Probabilities are kept this far from 0 and 1 before their logarithm is taken, as
+/// `sklearn.metrics.log_loss` does for doubles.
+const LOG_LOSS_EPSILON: f64 = f64::EPSILON;
+
+/// The three ways to average a figure over classes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Averages {
+    /// Mean over the classes that occur in truth or prediction.
+    #[serde(rename = "macro")]
+    pub macro_average: f64,
+    /// From the pooled counts; for single-label predictions equal to the accuracy.
+    pub micro: f64,
+    /// Mean weighted by the number of true rows.
+    pub weighted: f64,
+}
+
+/// Figures of one class against the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassMetrics {
+    /// True positives of all predicted as this class.
+    pub precision: f64,
+    /// True positives of all rows of this class.
+    pub recall: f64,
+    /// Harmonic mean of the two.
+    pub f1: f64,
+    /// Rows of this class.
+    pub support: u64,
+}
+
+/// Figures of a classification. `None`: undefined for these rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Classification {
+    /// Share of rows predicted right.
+    pub accuracy: Option<f64>,
+    /// Mean recall of the classes that occur.
+    pub balanced_accuracy: Option<f64>,
+    /// Averages of the classes' precision.
+    pub precision: Averages,
+    /// Averages of the classes' recall.
+    pub recall: Averages,
+    /// Averages of the classes' F1.
+    pub f1: Averages,
+    /// Mean negative logarithm of the true class's probability.
+    pub log_loss: Option<f64>,
+    /// Area under the ROC curve; for more than two classes one-vs-rest, macro average.
+    pub roc_auc: Option<f64>,
+    /// Area under the precision-recall steps; two classes only.
+    pub average_precision: Option<f64>,
+    /// Mean squared difference of the positive class's probability from the truth; two classes only.
+    pub brier: Option<f64>,
+    /// Matthews correlation coefficient.
+    pub mcc: Option<f64>,
+}
+
+/// Figures of a regression. `None`: undefined for these rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Regression {
+    /// Coefficient of determination.
+    pub r2: Option<f64>,
+    /// Root of the mean squared error, in the target's unit.
+    pub rmse: Option<f64>,
+    /// Mean absolute error, in the target's unit.
+    pub mae: Option<f64>,
+    /// Median absolute error, in the target's unit.
+    pub median_ae: Option<f64>,
+    /// Mean absolute error as a share of the true value (1 is 100 %).
+    pub mape: Option<f64>,
+}
+
+/// `counts[i][j]`: rows of class `i` predicted as class `j`; all `y` are below `n_classes`.
+pub fn confusion_matrix(y_true: &[u32], y_pred: &[u32], n_classes: usize) -> Vec<Vec<u64>> {
+    let mut counts = vec![vec![0; n_classes]; n_classes];
+    for (&truth, &predicted) in y_true.iter().zip(y_pred) {
+        counts[truth as usize][predicted as usize] += 1;
+    }
+    counts
+}
+
+fn ratio(numerator: u64, denominator: u64) -> f64 {
+    if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
+}
+
+/// Precision, recall, F1 and support of every class.
+pub fn per_class(confusion: &[Vec<u64>]) -> Vec<ClassMetrics> {
+    let predicted = |class: usize| confusion.iter().map(|row| row[class]).sum::<u64>();
+    let class_metrics = |(class, row): (usize, &Vec<u64>)| {
+        let (hit, support) = (row[class], row.iter().sum());
+        ClassMetrics {
+            precision: ratio(hit, predicted(class)),
+            recall: ratio(hit, support),
+            f1: ratio(2 * hit, predicted(class) + support),
+            support,
+        }
+    };
+    confusion.iter().enumerate().map(class_metrics).collect()
+}
+
+/// All figures of a classification.
+///
+/// `probabilities`: `n_rows × n_classes`, row-major, for `y_true` and `y_pred` below `n_classes`;
+/// `positive`: the class that the figures for two classes ask about. `n_classes` may exceed
+/// `n_scored`, the number of columns of `probabilities`: rows of a class without a column have
+/// probability 0 of being right.
+pub fn classification(
+    y_true: &[u32],
+    y_pred: &[u32],
+    probabilities: &[f64],
+    n_scored: usize,
+    n_classes: usize,
+    positive: usize,
+) -> Classification {
+    let n = y_true.len();
+    let confusion = confusion_matrix(y_true, y_pred, n_classes);
+    let classes = per_class(&confusion);
+    let hits = (0..n_classes).map(|class| confusion[class][class]).sum();
+    let column_sum = |class: usize| confusion.iter().map(|row| row[class]).sum::<u64>();
+    // The classes scikit-learn averages over when it is not given a list: those that occur.
+    let occurring: Vec<&ClassMetrics> = classes
+        .iter()
+        .enumerate()
+        .filter(|(class, metrics)| metrics.support > 0 || column_sum(*class) > 0)
+        .map(|(_, metrics)| metrics)
+        .collect();
+    let average = |figure: fn(&ClassMetrics) -> f64| Averages {
+        macro_average: occurring.iter().map(|m| figure(m)).sum::<f64>() / occurring.len().max(1) as f64,
+        micro: ratio(hits, n as u64),
+        weighted: occurring.iter().map(|m| figure(m) * m.support as f64).sum::<f64>() / n.max(1) as f64,
+    };
+    let with_rows: Vec<f64> = classes.iter().filter(|m| m.support > 0).map(|m| m.recall).collect();
+    let two_classes = n_scored == 2 && n_classes == 2;
+    let score = |class: usize| probabilities.chunks_exact(n_scored).map(move |row| row[class]);
+    let is = |class: usize| y_true.iter().map(move |&truth| truth as usize == class);
+    let positive_scores: Vec<f64> = if two_classes { score(positive).collect() } else { Vec::new() };
+    let truth: Vec<bool> = is(positive).collect();
+    let auc = |class: usize| roc_auc(&is(class).collect::<Vec<_>>(), &score(class).collect::<Vec<_>>());
+    Classification {
+        accuracy: (n > 0).then(|| ratio(hits, n as u64)),
+        balanced_accuracy: (n > 0).then(|| with_rows.iter().sum::<f64>() / with_rows.len() as f64),
+        precision: average(|m| m.precision),
+        recall: average(|m| m.recall),
+        f1: average(|m| m.f1),
+        log_loss: log_loss(y_true, probabilities, n_scored),
+        roc_auc: if two_classes {
+            roc_auc(&truth, &positive_scores)
+        } else if n_classes > n_scored {
+            None
+        } else {
+            let each: Option<Vec<f64>> = (0..n_scored).map(auc).collect();
+            each.map(|each| each.iter().sum::<f64>() / n_scored as f64)
+        },
+        average_precision: two_classes.then(|| average_precision(&truth, &positive_scores)).flatten(),
+        brier: (two_classes && n > 0).then(|| {
+            let errors = truth.iter().zip(&positive_scores);
+            errors.map(|(&t, p)| (p - f64::from(u8::from(t))).powi(2)).sum::<f64>() / n as f64
+        }),
+        mcc: (n > 0).then(|| mcc(&confusion)),
+    }
+}
+
+fn log_loss(y_true: &[u32], probabilities: &[f64], n_scored: usize) -> Option<f64> {
+    if y_true.is_empty() {
+        return None;
+    }
+    let losses = y_true.iter().zip(probabilities.chunks_exact(n_scored)).map(|(&truth, row)| {
+        let p = row.get(truth as usize).copied().unwrap_or(0.0);
+        -p.clamp(LOG_LOSS_EPSILON, 1.0 - LOG_LOSS_EPSILON).ln()
+    });
+    Some(losses.sum::<f64>() / y_true.len() as f64)
+}
+
+/// Rows in falling order of score, cut into runs of equal score: positives and negatives of each run.
+fn runs_of_equal_score(truth: &[bool], scores: &[f64]) -> Vec<(u64, u64)> {
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    let mut last = None;
+    for row in order {
+        if last != Some(scores[row]) {
+            runs.push((0, 0));
+            last = Some(scores[row]);
+        }
+        if let Some((positives, negatives)) = runs.last_mut() {
+            *positives += u64::from(truth[row]);
+            *negatives += u64::from(!truth[row]);
+        }
+    }
+    runs
+}
+
+/// The chance that a positive row scores above a negative one, ties counting half (Hanley and McNeil 1982);
+/// `None` without rows of both kinds.
+pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Option<f64> {
+    let runs = runs_of_equal_score(truth, scores);
+    let positives: u64 = runs.iter().map(|run| run.0).sum();
+    let negatives: u64 = runs.iter().map(|run| run.1).sum();
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    // Twice the number of won pairs, in whole numbers.
+    let mut doubled_wins = 0_u128;
+    let mut below = u128::from(negatives);
+    for (run_positives, run_negatives) in runs {
+        below -= u128::from(run_negatives);
+        doubled_wins += u128::from(run_positives) * (2 * below + u128::from(run_negatives));
+    }
+    Some(doubled_wins as f64 / 2.0 / (positives as f64 * negatives as f64))
+}
+
+/// Σ (Rₙ − Rₙ₋₁) Pₙ over falling thresholds (`sklearn.metrics.average_precision_score`); 0 without positives.
+fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
+    if truth.is_empty() {
+        return None;
+    }
+    let all = truth.iter().filter(|&&t| t).count();
+    let (mut hits, mut taken, mut area) = (0, 0, 0.0);
+    for (positives, negatives) in runs_of_equal_score(truth, scores) {
+        hits += positives;
+        taken += positives + negatives;
+        area += positives as f64 * ratio(hits, taken);
+    }
+    Some(if all == 0 { 0.0 } else { area / all as f64 })
+}
+
+/// Matthews correlation for any number of classes (Gorodkin 2004); 0 where a denominator vanishes.
+fn mcc(confusion: &[Vec<u64>]) -> f64 {
+    let classes = 0..confusion.len();
+    let t: Vec<i128> = confusion.iter().map(|row| row.iter().map(|&c| i128::from(c)).sum()).collect();
+    let p: Vec<i128> =
+        classes.clone().map(|class| confusion.iter().map(|row| i128::from(row[class])).sum()).collect();
+    let correct: i128 = classes.map(|class| i128::from(confusion[class][class])).sum();
+    let n: i128 = t.iter().sum();
+    let dot = |a: &[i128], b: &[i128]| a.iter().zip(b).map(|(a, b)| a * b).sum::<i128>();
+    let covariance = correct * n - dot(&t, &p);
+    let (spread_true, spread_pred) = (n * n - dot(&t, &t), n * n - dot(&p, &p));
+    if spread_true == 0 || spread_pred == 0 {
+        return 0.0;
+    }
+    covariance as f64 / ((spread_true as f64).sqrt() * (spread_pred as f64).sqrt())
+}
+
+/// All figures of a regression; `y_true` and `y_pred` in the target's unit.
+pub fn regression(y_true: &[f64], y_pred: &[f64]) -> Regression {
+    let n = y_true.len();
+    let mean = |values: &mut dyn Iterator<Item = f64>| (n > 0).then(|| values.sum::<f64>() / n as f64);
+    let pairs = || y_true.iter().zip(y_pred);
+    let mut absolute: Vec<f64> = pairs().map(|(t, p)| (t - p).abs()).collect();
+    let mean_absolute = mean(&mut absolute.iter().copied());
+    absolute.sort_unstable_by(f64::total_cmp);
+    Regression {
+        r2: r2(y_true, y_pred),
+        rmse: mean(&mut pairs().map(|(t, p)| (t - p) * (t - p))).map(f64::sqrt),
+        mae: mean_absolute,
+        median_ae: (n > 0).then(|| (absolute[(n - 1) / 2] + absolute[n / 2]) / 2.0),
+        mape: mean(&mut pairs().map(|(t, p)| (t - p).abs() / t.abs().max(f64::EPSILON))),
+    }
+}
+
+/// 1 − residual / total sum of squares; of a constant truth 1 when every row is right, else 0; `None` for
+/// fewer than two rows.
+fn r2(y_true: &[f64], y_pred: &[f64]) -> Option<f64> {
+    let n = y_true.len();
+    if n < 2 {
+        return None;
+    }
+    let residual: f64 = y_true.iter().zip(y_pred).map(|(t, p)| (t - p) * (t - p)).sum();
+    // Asked of the values, not of the rounded sum of squares below.
+    if y_true.iter().all(|&t| t == y_true[0]) {
+        return Some(if residual == 0.0 { 1.0 } else { 0.0 });
+    }
+    let mean = y_true.iter().sum::<f64>() / n as f64;
+    let total: f64 = y_true.iter().map(|t| (t - mean) * (t - mean)).sum();
+    Some(1.0 - residual / total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_count_half_and_one_class_has_no_auc() {
+        assert_eq!(roc_auc(&[true, false], &[0.5, 0.5]), Some(0.5));
+        assert_eq!(roc_auc(&[true, false, false], &[0.9, 0.1, 0.9]), Some(0.75));
+        assert_eq!(roc_auc(&[true, true], &[0.1, 0.2]), None);
+    }
+
+    #[test]
+    fn no_rows_have_no_figures() {
+        let none = classification(&[], &[], &[], 2, 2, 1);
+        assert_eq!((none.accuracy, none.log_loss, none.mcc), (None, None, None));
+        assert_eq!(regression(&[], &[]).rmse, None);
+    }
+
+    #[test]
+    fn a_class_the_model_does_not_know_counts_as_wrong() {
+        let found = classification(&[0, 2], &[0, 1], &[0.9, 0.1, 0.2, 0.8], 2, 3, 1);
+        assert_eq!(found.accuracy, Some(0.5));
+        assert!(found.log_loss.unwrap() > 10.0);
+        assert_eq!(found.roc_auc, None);
+    }
+}

@@ -1,0 +1,307 @@
+//! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
+//! before it is believed.
+//!
+//! Layout (format version 1): one metadata entry `mlapi`, a JSON object with `format_version`,
+//! `mlapi_version`, `predictor` (the inference form), `card`, `schema` and `golden` (some training rows as
+//! JSON values); arrays `recipe.*`, those of the predictor, `golden.scores` (what the golden rows must give)
+//! and `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::pipeline::Pipeline;
+use super::predictor::{Array, Arrays, Predictor, take_f64};
+use super::{Card, Model};
+use crate::data::json;
+use crate::data::matrix::Matrix;
+use crate::data::recipe::{Parts, Recipe};
+use crate::data::schema::Schema;
+
+/// The version this program writes, and the newest it reads.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// The one metadata entry.
+const CARD_KEY: &str = "mlapi";
+
+/// A header holds the card and the level names of categories; safetensors' own limit.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// More than any model that could be served; a file that claims more is not read.
+const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Golden rows may differ by this much (relative to 1 or the value): `exp` is not the same to the last bit
+/// in every C library.
+const GOLDEN_TOLERANCE: f64 = 1e-9;
+
+/// How many training rows a model file carries to test itself with.
+const GOLDEN_ROWS: usize = 5;
+
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    format_version: u64,
+    mlapi_version: String,
+    predictor: String,
+    card: std::borrow::Cow<'a, Card>,
+    schema: std::borrow::Cow<'a, Schema>,
+    golden: Vec<Vec<serde_json::Value>>,
+}
+
+/// Read before all else, so that a newer file is told from a damaged one.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u64,
+    mlapi_version: String,
+}
+
+/// The bytes of a model file. `codes`: rows of the training data, of which a few become golden rows.
+///
+/// # Errors
+/// Only if the card cannot be written as JSON.
+pub fn to_bytes(model: &Model, codes: &Matrix) -> Result<Vec<u8>> {
+    let pipeline = &model.pipeline;
+    let mut golden = Matrix::with_capacity(GOLDEN_ROWS, pipeline.schema.n_features());
+    for i in 0..GOLDEN_ROWS.min(codes.n_rows()) {
+        let row = codes.row(i * codes.n_rows() / GOLDEN_ROWS.min(codes.n_rows()));
+        golden.push_row(0.0).copy_from_slice(row);
+    }
+    let header = serde_json::to_string(&Header {
+        format_version: FORMAT_VERSION,
+        mlapi_version: env!("CARGO_PKG_VERSION").into(),
+        predictor: pipeline.predictor.form().into(),
+        card: std::borrow::Cow::Borrowed(&model.card),
+        schema: std::borrow::Cow::Borrowed(&pipeline.schema),
+        golden: golden.rows().map(|row| pipeline.schema.values_of(row)).collect(),
+    })?;
+    let mut arrays = recipe_arrays(&pipeline.recipe);
+    pipeline.predictor.write_arrays(&mut arrays);
+    let scores = pipeline.scores(&golden);
+    let shape = vec![scores.n_rows(), scores.n_cols()];
+    arrays.insert("golden.scores".into(), Array::F64(shape, scores.values().to_vec()));
+    let checksum = checksum(&header, &arrays);
+    arrays.insert("checksum".into(), Array::U8(vec![checksum.len()], checksum));
+    let bytes: Vec<(&String, Vec<u8>)> = arrays.iter().map(|(name, a)| (name, a.to_bytes())).collect();
+    let views = arrays.values().zip(&bytes).map(|(array, (name, bytes))| {
+        Ok((name.as_str(), TensorView::new(array.dtype(), array.shape().to_vec(), bytes)?))
+    });
+    let views: Vec<(&str, TensorView)> = views.collect::<Result<_>>()?;
+    Ok(safetensors::serialize(views, Some(HashMap::from([(CARD_KEY.to_string(), header)])))?)
+}
+
+/// Writes bytes to `path` so that at every moment either the old file or the new one is there, whole.
+///
+/// # Errors
+/// The folder is missing or not writable, or the disk is full; then `path` is untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".mlapi-").suffix(".tmp");
+    #[cfg(unix)]
+    {
+        // As an ordinary file, not the 0600 of a secret; the umask still applies.
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let write = || -> Result<()> {
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads a model file and checks all of it, golden rows included.
+///
+/// # Errors
+/// What is wrong with the file, and what to do about it.
+pub fn load(path: &str) -> Result<Model> {
+    let file = File::open(path).with_context(|| {
+        format!("cannot open the model {path}; train one first (mlapi train DATA) or name one (--model FILE)")
+    })?;
+    let length = file.metadata().with_context(|| format!("cannot read {path}"))?.len();
+    read(file, length).with_context(|| format!("{path} is not a usable model file"))
+}
+
+/// Reads a model of `length` bytes.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(mut file: impl Read, length: u64) -> Result<Model> {
+    const DAMAGED: &str = "it is damaged; restore it from a copy or train it again";
+    ensure!(length >= 8, "it is too short; {DAMAGED}");
+    ensure!(length <= MAX_FILE_BYTES, "it is larger than any model file ({length} bytes)");
+    let mut bytes = vec![0; 8];
+    file.read_exact(&mut bytes)?;
+    let header_length = bytes.iter().rev().fold(0_u64, |n, &byte| n << 8 | u64::from(byte));
+    ensure!(
+        header_length <= MAX_HEADER_BYTES && header_length <= length - 8,
+        "its first bytes are not those of a model file; {DAMAGED}"
+    );
+    let header_end = 8 + header_length as usize;
+    bytes.resize(header_end, 0);
+    file.read_exact(&mut bytes[8..])?;
+    let metadata: Metadata = serde_json::from_slice(&bytes[8..]).context(DAMAGED)?;
+    let header = header_text(&metadata).context(DAMAGED)?;
+    let version: Version = serde_json::from_str(header).context(DAMAGED)?;
+    ensure!(
+        version.format_version <= FORMAT_VERSION,
+        "it has format version {} (mlapi {}) and this is mlapi {}, which reads up to version {FORMAT_VERSION}; \
+         use a newer mlapi",
+        version.format_version,
+        version.mlapi_version,
+        env!("CARGO_PKG_VERSION")
+    );
+    ensure!(version.format_version > 0, "it has no format version; {DAMAGED}");
+    ensure!(
+        metadata.data_len() as u64 == length - header_end as u64,
+        "it has {length} bytes and should have {}; {DAMAGED}",
+        header_end + metadata.data_len()
+    );
+    bytes.resize(length as usize, 0);
+    file.read_exact(&mut bytes[header_end..])?;
+    let tensors = SafeTensors::deserialize(&bytes).context(DAMAGED)?;
+    let mut arrays = Arrays::new();
+    for (name, view) in tensors.iter() {
+        arrays.insert(name.into(), Array::from_view(&view).context(DAMAGED)?);
+    }
+    let found = arrays.remove("checksum");
+    let expected = checksum(header, &arrays);
+    ensure!(
+        found == Some(Array::U8(vec![expected.len()], expected)),
+        "its checksum does not match its contents; {DAMAGED}"
+    );
+    let header: Header = serde_json::from_str(header).context(DAMAGED)?;
+    assemble(header, arrays).context(DAMAGED)
+}
+
+fn header_text(metadata: &Metadata) -> Option<&str> {
+    Some(metadata.metadata().as_ref()?.get(CARD_KEY)?.as_str())
+}
+
+fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
+    let schema = header.schema.into_owned().indexed();
+    schema.validate()?;
+    let recipe = Recipe::from_parts(&schema, &take_parts(&mut arrays)?)?;
+    let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
+    let golden_scores = take_f64(&mut arrays, "golden.scores")?;
+    ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
+    let pipeline = Pipeline { schema, recipe, predictor };
+    pipeline.validate()?;
+    let model = Model { card: header.card.into_owned(), pipeline };
+    check_golden(&model, &header.golden, &golden_scores)?;
+    Ok(model)
+}
+
+/// Predicts the golden rows by the road of a request and compares.
+fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]) -> Result<()> {
+    let schema = &model.pipeline.schema;
+    let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
+    for row in rows {
+        let text = serde_json::to_vec(row)?;
+        let problems = json::read_row(&text, schema, false, &mut codes);
+        ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
+    }
+    let scores = model.pipeline.scores(&codes);
+    ensure!(scores.values().len() == expected.len(), "the golden rows and scores differ in number");
+    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= GOLDEN_TOLERANCE * b.abs().max(1.0);
+    ensure!(
+        scores.values().iter().zip(expected).all(near),
+        "the golden rows are not predicted as they were at training"
+    );
+    Ok(())
+}
+
+fn recipe_arrays(recipe: &Recipe) -> Arrays {
+    let Parts { fill, mean, scale, indicator, level_slot } = recipe.parts();
+    let n = vec![fill.len()];
+    Arrays::from([
+        ("recipe.fill".into(), Array::F64(n.clone(), fill)),
+        ("recipe.mean".into(), Array::F64(n.clone(), mean)),
+        ("recipe.scale".into(), Array::F64(n.clone(), scale)),
+        ("recipe.indicator".into(), Array::U8(n, indicator)),
+        ("recipe.level_slot".into(), Array::U32(vec![level_slot.len()], level_slot)),
+    ])
+}
+
+fn take_parts(arrays: &mut Arrays) -> Result<Parts> {
+    let (indicator, level_slot) =
+        match (arrays.remove("recipe.indicator"), arrays.remove("recipe.level_slot")) {
+            (Some(Array::U8(_, indicator)), Some(Array::U32(_, slots))) => (indicator, slots),
+            _ => bail!("the recipe is incomplete"),
+        };
+    Ok(Parts {
+        fill: take_f64(arrays, "recipe.fill")?,
+        mean: take_f64(arrays, "recipe.mean")?,
+        scale: take_f64(arrays, "recipe.scale")?,
+        indicator,
+        level_slot,
+    })
+}
+
+fn checksum(header: &str, arrays: &Arrays) -> Vec<u8> {
+    let mut sha = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        sha.update((bytes.len() as u64).to_le_bytes());
+        sha.update(bytes);
+    };
+    part(header.as_bytes());
+    for (name, array) in arrays {
+        part(name.as_bytes());
+        part(format!("{:?} {:?}", array.dtype(), array.shape()).as_bytes());
+        part(&array.to_bytes());
+    }
+    sha.finalize().to_vec()
+}
+
+impl Array {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::F64(..) => Dtype::F64,
+            Self::U32(..) => Dtype::U32,
+            Self::U8(..) => Dtype::U8,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::F64(shape, _) | Self::U32(shape, _) | Self::U8(shape, _) => shape,
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::F64(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::U32(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::U8(_, values) => values.clone(),
+        }
+    }
+
+    fn from_view(view: &TensorView) -> Result<Self> {
+        let shape = view.shape().to_vec();
+        let data = view.data();
+        Ok(match view.dtype() {
+            Dtype::F64 => {
+                let (values, _) = data.as_chunks::<8>();
+                Self::F64(shape, values.iter().map(|b| f64::from_le_bytes(*b)).collect())
+            }
+            Dtype::U32 => {
+                let (values, _) = data.as_chunks::<4>();
+                Self::U32(shape, values.iter().map(|b| u32::from_le_bytes(*b)).collect())
+            }
+            Dtype::U8 => Self::U8(shape, data.to_vec()),
+            other => bail!("an array is of kind {other:?}, which is not used in model files"),
+        })
+    }
+}

@@ -1,0 +1,367 @@
+//! Numbers in, fitted predictors out. The only place that names smartcore's solvers.
+//!
+//! A family of learners is one file here: a plain parameter struct per algorithm that implements
+//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. [`Spec`] is a chosen algorithm with
+//! checked hyperparameters, [`train`] the road from a file to a model.
+
+pub mod linear;
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use serde_json::{Map, Value};
+
+use super::predictor::Predictor;
+use crate::data::matrix::Matrix;
+use crate::data::schema::{Task, nearest};
+
+/// A flag or setting that cannot be meant; the program ends with status 2.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An [`anyhow::Error`] that is a [`Usage`].
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    anyhow::Error::new(Usage(message.into()))
+}
+
+/// Progress goes out and an interruption comes in.
+pub trait Watch: Sync {
+    /// `done` steps of at most `total`; `state` is a short text such as the loss.
+    fn progress(&self, done: u64, total: u64, state: fmt::Arguments);
+
+    /// Whether to stop with the best so far.
+    fn stopped(&self) -> bool;
+}
+
+/// Shows nothing and never stops.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {}
+
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// What is to be learned, row by row.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels<'a> {
+    /// Class indices.
+    Classes {
+        /// One per row, below `n_classes`.
+        codes: &'a [u32],
+        /// Number of classes.
+        n_classes: usize,
+    },
+    /// Numbers.
+    Values(&'a [f64]),
+}
+
+/// Prepared rows and what is to be learned from them.
+#[derive(Debug, Clone, Copy)]
+pub struct Dataset<'a> {
+    /// `n_rows × n_slots` finite numbers.
+    pub x: &'a Matrix,
+    /// One label per row.
+    pub y: Labels<'a>,
+    /// How much each row counts, 1 where absent; finite, not negative, not all 0.
+    pub weights: Option<&'a [f64]>,
+}
+
+impl Dataset<'_> {
+    fn check(&self) -> Result<()> {
+        let n_rows = self.x.n_rows();
+        let n_labels = match self.y {
+            Labels::Classes { codes, .. } => codes.len(),
+            Labels::Values(values) => values.len(),
+        };
+        ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
+        ensure!(self.x.values().iter().all(|v| v.is_finite()), "a prepared value is not finite");
+        if let Some(weights) = self.weights {
+            ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
+            ensure!(
+                weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0),
+                "row weights are finite, not negative, and not all 0"
+            );
+        }
+        match self.y {
+            Labels::Values(values) => {
+                ensure!(values.iter().all(|v| v.is_finite()), "a target value is not finite");
+            }
+            Labels::Classes { codes, n_classes } => {
+                let mut seen = vec![false; n_classes];
+                for (row, &code) in codes.iter().enumerate() {
+                    let counts = self.weights.is_none_or(|weights| weights[row] > 0.0);
+                    seen[code as usize] |= counts;
+                }
+                let n_seen = seen.iter().filter(|&&seen| seen).count();
+                ensure!(n_seen >= 2, "the training rows hold {n_seen} class; a classifier needs two");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A fitted predictor and what happened on the way.
+#[derive(Debug)]
+pub struct Fit {
+    /// What predicts.
+    pub predictor: Predictor,
+    /// What the user should know, such as a solver that did not converge.
+    pub notes: Vec<String>,
+}
+
+/// A set of hyperparameters that can be fitted.
+pub trait Learner: Send + Sync {
+    /// Fits a checked dataset.
+    ///
+    /// # Errors
+    /// The data do not determine a model.
+    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit>;
+}
+
+/// What a hyperparameter may be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Range {
+    /// A number above the first and not above the second.
+    Above(f64, f64),
+    /// A number not below the first and not above the second.
+    From(f64, f64),
+    /// A whole number from the first to the second.
+    Whole(u64, u64),
+    /// `true` or `false`.
+    Flag,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Above(low, high) if high.is_infinite() => write!(f, "a number above {low}"),
+            Self::Above(low, high) => write!(f, "a number above {low}, at most {high}"),
+            Self::From(low, high) if high.is_infinite() => write!(f, "a number not below {low}"),
+            Self::From(low, high) => write!(f, "a number from {low} to {high}"),
+            Self::Whole(low, u64::MAX) => write!(f, "a whole number not below {low}"),
+            Self::Whole(low, high) => write!(f, "a whole number from {low} to {high}"),
+            Self::Flag => f.write_str("true or false"),
+        }
+    }
+}
+
+/// A hyperparameter as `--set`, the card and the manual know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Parameter {
+    /// Its name, scikit-learn's.
+    pub name: &'static str,
+    /// What it is when not set, written as in `--set`; scikit-learn's unless `effect` says otherwise.
+    pub default: &'static str,
+    /// What it may be.
+    pub range: Range,
+    /// What it does.
+    pub effect: &'static str,
+}
+
+impl Parameter {
+    fn parse(&self, text: &str) -> Option<Value> {
+        match self.range {
+            Range::Flag => text.parse::<bool>().ok().map(Value::from),
+            Range::Whole(low, high) => {
+                let value = text.parse::<u64>().ok()?;
+                (low..=high).contains(&value).then(|| value.into())
+            }
+            Range::Above(low, high) => {
+                let value = text.parse::<f64>().ok()?;
+                (value > low && value <= high && value.is_finite()).then(|| value.into())
+            }
+            Range::From(low, high) => {
+                let value = text.parse::<f64>().ok()?;
+                (value >= low && value <= high && value.is_finite()).then(|| value.into())
+            }
+        }
+    }
+}
+
+/// Checked hyperparameters by name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings(Map<String, Value>);
+
+impl Settings {
+    /// A number; 0 if there is none of that name.
+    pub fn number(&self, name: &str) -> f64 {
+        self.0.get(name).and_then(Value::as_f64).unwrap_or(0.0)
+    }
+
+    /// A whole number; 0 if there is none of that name.
+    pub fn whole(&self, name: &str) -> usize {
+        self.0.get(name).and_then(Value::as_u64).unwrap_or(0) as usize
+    }
+
+    /// Whether a flag is set.
+    pub fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+/// An entry of the table of algorithms.
+pub struct Algorithm {
+    /// Its name on the command line and in the card.
+    pub name: &'static str,
+    /// A shorter name.
+    pub alias: Option<&'static str>,
+    /// What it can predict.
+    pub tasks: &'static [Task],
+    /// One sentence for the manual.
+    pub summary: &'static str,
+    /// Its hyperparameters.
+    pub parameters: &'static [Parameter],
+    /// Makes the parameter struct of checked settings.
+    pub learner: fn(&Settings) -> Box<dyn Learner>,
+}
+
+impl PartialEq for Algorithm {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl fmt::Debug for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every algorithm, in the order of the manual.
+pub static ALGORITHMS: [&Algorithm; 3] =
+    [&linear::LOGISTIC_REGRESSION, &linear::LINEAR_REGRESSION, &linear::RIDGE];
+
+/// The algorithm of that name or alias.
+///
+/// # Errors
+/// There is none; the message lists those there are.
+pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
+    let found = ALGORITHMS.iter().find(|a| a.name == name || a.alias == Some(name));
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
+        let hint = nearest(name, names.iter().copied()).map(|n| format!("; did you mean {n}?"));
+        usage(format!(
+            "there is no algorithm {name:?}{}\nknown are: auto, {}",
+            hint.unwrap_or_default(),
+            names.join(", ")
+        ))
+    })
+}
+
+/// A chosen algorithm with checked hyperparameters: what is fitted, and what the card records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The algorithm.
+    pub algorithm: &'static Algorithm,
+    /// All its hyperparameters.
+    pub settings: Settings,
+}
+
+impl Spec {
+    /// Checks `settings` (pairs as given with `--set`) and adds the defaults.
+    ///
+    /// # Errors
+    /// An algorithm that cannot do the task, an unknown key, a value out of range.
+    pub fn new(algorithm: &'static Algorithm, task: Task, settings: &[(String, String)]) -> Result<Self> {
+        if !algorithm.tasks.contains(&task) {
+            let able = ALGORITHMS.iter().filter(|a| a.tasks.contains(&task)).map(|a| a.name);
+            return Err(usage(format!(
+                "{} cannot do {}; --algorithm is one of: {}",
+                algorithm.name,
+                task.name(),
+                able.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let mut values = Map::new();
+        for parameter in algorithm.parameters {
+            let default = parameter.parse(parameter.default).unwrap_or(Value::Null);
+            values.insert(parameter.name.into(), default);
+        }
+        for (key, text) in settings {
+            let Some(parameter) = algorithm.parameters.iter().find(|p| p.name == key) else {
+                let names: Vec<&str> = algorithm.parameters.iter().map(|p| p.name).collect();
+                let hint = nearest(key, names.iter().copied());
+                let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                return Err(usage(format!(
+                    "{} has no hyperparameter {key:?}{hint}\nknown are: {}",
+                    algorithm.name,
+                    names.join(", ")
+                )));
+            };
+            let value = parameter.parse(text).ok_or_else(|| {
+                usage(format!(
+                    "--set {key}={text}: {key} is {} (default {})",
+                    parameter.range, parameter.default
+                ))
+            })?;
+            values.insert(key.clone(), value);
+        }
+        Ok(Self { algorithm, settings: Settings(values) })
+    }
+
+    /// The hyperparameters for the card.
+    pub fn hyperparameters(&self) -> &Map<String, Value> {
+        &self.settings.0
+    }
+
+    /// Checks the data and fits.
+    ///
+    /// # Errors
+    /// Data that cannot be learned from.
+    pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        data.check()?;
+        (self.algorithm.learner)(&self.settings).fit(data, watch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_in_its_range_and_names_are_distinct() {
+        let mut names = Vec::new();
+        for algorithm in ALGORITHMS {
+            names.push(algorithm.name);
+            names.extend(algorithm.alias);
+            for parameter in algorithm.parameters {
+                assert!(
+                    parameter.parse(parameter.default).is_some(),
+                    "{} {}",
+                    algorithm.name,
+                    parameter.name
+                );
+            }
+        }
+        let n = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), n);
+    }
+
+    #[test]
+    fn unknown_names_and_values_out_of_range_say_what_is_known() {
+        let spec = |key: &str, value: &str| {
+            let settings = [(key.to_string(), value.to_string())];
+            let spec = Spec::new(&linear::LOGISTIC_REGRESSION, Task::Classification, &settings);
+            spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
+        };
+        assert_eq!(spec("C", "0.5"), Ok(0.5));
+        assert!(spec("c", "1").unwrap_err().contains("did you mean C?"));
+        assert_eq!(spec("C", "-1").unwrap_err(), "--set C=-1: C is a number above 0 (default 1.0)");
+        assert!(spec("max_iter", "many").unwrap_err().contains("a whole number not below 1"));
+        assert!(algorithm("logistic").unwrap_err().to_string().contains("logistic-regression"));
+        assert!(Spec::new(&linear::RIDGE, Task::Classification, &[]).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
+//!
+//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) the model file, [`evaluation`] the comparison
+//! of predictions with the truth, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`:
+//! predicting and serving need none of it.
+
+pub mod evaluation;
+pub mod file;
+pub mod learn;
+pub mod pipeline;
+pub mod predictor;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::schema::Task;
+use evaluation::{Baseline, Evaluation};
+use pipeline::Pipeline;
+
+/// What was trained, on what, how, and how well. No time stamps: the same data, flags and seed give the
+/// same bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Card {
+    /// Name of the algorithm.
+    pub algorithm: String,
+    /// Its hyperparameters, defaults included.
+    pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+    /// Where the training rows came from.
+    pub data: DataSource,
+    /// Where the held-out rows came from, if not from the same file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<DataSource>,
+    /// Share of the rows that was held out, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_size: Option<f64>,
+    /// What the random choices started from.
+    pub seed: u64,
+    /// Rows the model was fitted on.
+    pub n_train: usize,
+    /// Rows that were left out because their target was missing.
+    pub n_without_target: usize,
+    /// Whether the model was fitted again on all rows after the evaluation.
+    pub refit: bool,
+    /// The column of row weights, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
+    /// Whether the classes were given equal weight.
+    pub balance: bool,
+    /// What a model that ignores the features would say.
+    pub baseline: Baseline,
+    /// How well the model did on the held-out rows.
+    pub evaluation: Evaluation,
+    /// What was noticed and decided during training.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A file that was read for training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// Its path as it was given.
+    pub path: String,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+}
+
+/// A trained model.
+#[derive(Debug)]
+pub struct Model {
+    /// What was trained and how well.
+    pub card: Card,
+    /// What predicts.
+    pub pipeline: Pipeline,
+}
+
+impl Model {
+    /// What is predicted.
+    pub fn task(&self) -> Task {
+        self.pipeline.schema.target.task
+    }
+
+    /// The class labels; empty for regression.
+    pub fn labels(&self) -> &[String] {
+        &self.pipeline.schema.target.labels
+    }
+}
