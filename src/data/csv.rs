@@ -270,7 +270,7 @@ impl Records {
     ///
     /// # Errors
     /// A record with too many or too few fields, or one that cannot be read.
-    pub fn next(&mut self) -> Result<Option<(u64, &csv::ByteRecord)>> {
+    pub fn next_record(&mut self) -> Result<Option<(u64, &csv::ByteRecord)>> {
         if self.finished {
             return Ok(None);
         }
@@ -331,13 +331,13 @@ pub fn file_digest(path: &str) -> Result<String> {
 /// Reads a whole file into text columns and takes its digest.
 ///
 /// # Errors
-/// Those of [`Records::open`] and [`Records::next`]; a cell that is not UTF-8; no rows.
+/// Those of [`Records::open`] and [`Records::next_record`]; a cell that is not UTF-8; no rows.
 pub fn read_table(path: &str, options: &Options) -> Result<RawTable> {
     let mut records = Records::new(open(path)?, path, options, true)?;
     let mut columns = vec![RawColumn::default(); records.names.len()];
     let mut lines = Vec::new();
     loop {
-        let Some((line, _)) = records.next()? else {
+        let Some((line, _)) = records.next_record()? else {
             break;
         };
         lines.push(line);
@@ -406,7 +406,7 @@ mod tests {
     fn rows(text: &'static [u8]) -> Result<Vec<(u64, Vec<String>)>> {
         let mut records = records(text)?;
         let mut rows = Vec::new();
-        while let Some((line, record)) = records.next()? {
+        while let Some((line, record)) = records.next_record()? {
             let cells = record.iter().map(|c| String::from_utf8_lossy(c).into());
             rows.push((line, cells.collect()));
         }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -94,11 +94,21 @@ pub fn to_bytes(model: &Model, codes: &Matrix) -> Result<Vec<u8>> {
     Ok(safetensors::serialize(views, Some(HashMap::from([(CARD_KEY.to_string(), header)])))?)
 }
 
-/// Writes bytes to `path` so that at every moment either the old file or the new one is there, whole.
+/// Writes bytes to `path` as [`replace_atomically`] does.
 ///
 /// # Errors
-/// The folder is missing or not writable, or the disk is full; then `path` is untouched.
+/// As there.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_atomically(path, |file| Ok(file.write_all(bytes)?))
+}
+
+/// Lets `write` fill a file that then takes the place of `path`: at every moment either the old file is
+/// there or the new one, whole.
+///
+/// # Errors
+/// Those of `write`; a folder that is missing or not writable; a full disk. Then `path` is untouched.
+pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    let cannot = || format!("cannot write {}", path.display());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -111,15 +121,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    let write = || -> Result<()> {
-        let mut file = builder.tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    let file = builder.tempfile_in(folder).with_context(cannot)?;
+    let mut writer = BufWriter::new(file);
+    let written = write(&mut writer)?;
+    let file = writer.into_inner().map_err(|e| e.into_error()).with_context(cannot)?;
+    file.as_file().sync_all().with_context(cannot)?;
+    file.persist(path).with_context(cannot)?;
+    // So that the new name survives a power cut as well.
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(cannot)?;
+    Ok(written)
 }
 
 /// Reads a model file and checks all of it, golden rows included.

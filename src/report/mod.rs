@@ -3,4 +3,6 @@
 //! Nothing is computed here; [`crate::model`] made the numbers.
 
 pub mod answer;
+pub mod card;
 pub mod rows;
+pub mod text;

@@ -329,7 +329,7 @@ pub fn predict_csv(
     let mut table = TableOut::new(&block, &records, &kept, out)?;
     let mut kept_rows: Vec<csv::ByteRecord> = Vec::new();
     loop {
-        let next = match records.next() {
+        let next = match records.next_record() {
             Ok(next) => next.map(|(line, record)| (line, record.clone())),
             Err(error) => {
                 // What stands before the bad record is still answered.

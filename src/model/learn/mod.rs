@@ -5,6 +5,7 @@
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
 pub mod linear;
+pub mod train;
 
 use std::fmt;
 

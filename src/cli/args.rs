@@ -1,0 +1,518 @@
+//! Everything that can be typed, with its help text. No logic beyond the parsing of single values.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::data::schema::{ColumnType, Task};
+
+/// Turns a CSV file into a prediction API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mlapi",
+    version,
+    max_term_width = 100,
+    about = "Turns a CSV file into a prediction API",
+    long_about = "Turns a CSV file into a prediction API: train a model, evaluate it, ask it from the shell, \
+                  serve it over HTTP. The four verbs share one model file, model.mlapi in the current folder \
+                  unless named otherwise.",
+    after_long_help = "\
+Session:
+  mlapi train iris.csv
+  mlapi eval
+  mlapi predict --features 5.1,3.5,1.4,0.2
+  mlapi serve --port 8080
+
+Exit status: 0 done, 1 the work failed, 2 wrong usage, 3 a requirement of eval was not met."
+)]
+pub struct Args {
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, ClapArgs)]
+pub struct Common {
+    /// Say nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// Use colour [NO_COLOR is respected]
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: Color,
+
+    /// How results are written
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    pub format: Format,
+
+    /// Threads to use at most [default: all cores]
+    #[arg(long, value_name = "N", env = "MLAPI_THREADS", hide_env_values = true, global = true,
+          value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// One JSON object a line (predict only).
+    Ndjson,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Train a model on a table and evaluate it on rows it has not seen
+    Train(Box<Train>),
+    /// Evaluate a model on the held-out rows of its training, or on another file
+    Eval(Eval),
+    /// Predict one row or a file of rows
+    Predict(Predict),
+    /// Answer predictions over HTTP
+    Serve(Serve),
+    /// Show what a model file holds: card, schema, importances
+    Inspect(Inspect),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `mlapi train`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = TRAIN_NOTES)]
+pub struct Train {
+    /// Table to learn from: CSV, TSV or other delimited text with a header line; - for standard input
+    #[arg(value_name = "DATA")]
+    pub data: String,
+
+    /// Column to predict [default: the last one]
+    #[arg(long, value_name = "COL")]
+    pub target: Option<String>,
+
+    /// What to predict: labels or numbers
+    #[arg(long, value_name = "TASK", default_value = "auto")]
+    pub task: TaskChoice,
+
+    /// What learns: auto, logistic-regression (logreg), linear-regression (linreg) or ridge
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub algorithm: String,
+
+    /// Set a hyperparameter of the algorithm, by scikit-learn's name
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    pub settings: Vec<(String, String)>,
+
+    /// Share of the rows that is held out for the evaluation
+    #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = parse_share)]
+    pub test_size: f64,
+
+    /// Evaluate on this file instead, and learn from all rows of DATA
+    #[arg(long, value_name = "FILE", conflicts_with = "test_size")]
+    pub test: Option<String>,
+
+    /// What random choices start from
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+
+    /// Where to write the model; - for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    pub output: String,
+
+    /// Leave a column out
+    #[arg(long, value_name = "COL")]
+    pub drop: Vec<String>,
+
+    /// Say what a column is instead of having it inferred: number, boolean or category
+    #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
+    pub types: Vec<(String, ColumnType)>,
+
+    /// Column that says how much each row counts
+    #[arg(long, value_name = "COL")]
+    pub weight: Option<String>,
+
+    /// Let every class count the same, however few its rows
+    #[arg(long)]
+    pub balance: bool,
+
+    /// After the evaluation, learn again from all rows, the held-out ones included
+    #[arg(long, conflicts_with = "test")]
+    pub refit: bool,
+
+    /// How DATA is written
+    #[command(flatten)]
+    pub dialect: Dialect,
+
+    /// Another text that means "no value" (the usual ones, such as NA, NaN, null and ?, are known)
+    #[arg(long, value_name = "TOKEN")]
+    pub null: Vec<String>,
+}
+
+const TRAIN_NOTES: &str = "\
+Target and task: without --target the last column is predicted. Text, true/false, and at most 20 distinct \
+whole numbers (each on average in two rows or more) are classes; other numbers are a regression.
+
+Columns: a column is a number if every cell with a value is one, a boolean if every one is true or false, else \
+a category. Columns that are constant, number the rows, or differ in nearly every row are left out with a \
+note; --type uses them all the same. Missing numbers are filled with the median and marked, numbers are \
+standardised, categories become one column per level (the 256 most frequent ones) and one for all others. All \
+of that is learned from the training rows alone and kept in the model file.
+
+Hyperparameters (--set):
+  logistic-regression  C=1.0 fit_intercept=true max_iter=1000 tol=1e-6
+  linear-regression    fit_intercept=true
+  ridge                alpha=1.0 fit_intercept=true
+
+The same data, flags and seed give the same bytes, whatever the number of threads. Ctrl-C keeps the best so far.
+
+Examples:
+  mlapi train houses.csv --target price --drop id
+  mlapi train churn.csv --algorithm logreg --set C=0.1 --balance
+  mlapi train train.csv --test test.csv --format json";
+
+/// How delimited text is written.
+#[derive(Debug, ClapArgs)]
+pub struct Dialect {
+    /// Character between two fields; \t for a tab [default: found in the first line]
+    #[arg(long, value_name = "C", value_parser = parse_delimiter)]
+    pub delimiter: Option<u8>,
+
+    /// The first line names the columns (the default)
+    #[arg(long, overrides_with = "no_header")]
+    pub header: bool,
+
+    /// The first line is a row; columns are called column_1, column_2, …
+    #[arg(long, overrides_with = "header")]
+    pub no_header: bool,
+}
+
+/// `mlapi eval`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = EVAL_NOTES)]
+pub struct Eval {
+    /// Table with the same columns as the training file [default: the held-out rows of the training]
+    #[arg(value_name = "DATA")]
+    pub data: Option<String>,
+
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    pub model: String,
+
+    /// Predict the positive class where its probability is at least this (two classes only)
+    #[arg(long, value_name = "T", value_parser = parse_probability)]
+    pub threshold: Option<f64>,
+
+    /// The class that threshold, ROC AUC, average precision and Brier score are about [default: the second]
+    #[arg(long, value_name = "LABEL")]
+    pub positive: Option<String>,
+
+    /// End with status 3 unless this holds, as in 'accuracy>=0.9' or 'f1.macro > 0.8'
+    #[arg(long, value_name = "EXPR", value_parser = parse_requirement)]
+    pub require: Vec<Requirement>,
+
+    /// How DATA is written
+    #[command(flatten)]
+    pub dialect: Dialect,
+}
+
+const EVAL_NOTES: &str = "\
+Without DATA, the rows that training held out are read again from the file they came from; if that file has \
+moved or changed, the figures recorded at training are shown and the exit status is 1.
+
+Figures: accuracy, balanced_accuracy, precision, recall and f1 (each .macro, .micro, .weighted), log_loss, \
+roc_auc, average_precision, brier, mcc; for numbers r2, rmse, mae, median_ae, mape. Each equals scikit-learn's \
+for the same predictions and stands beside that of a model that ignores the features. --require compares \
+with >=, >, <=, < or ==; a figure that is undefined does not meet any requirement.
+
+Examples:
+  mlapi eval
+  mlapi eval new.csv --require 'accuracy>=0.95' --require 'log_loss<0.2'
+  mlapi eval --threshold 0.3 --positive churned";
+
+/// `mlapi predict`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = PREDICT_NOTES)]
+pub struct Predict {
+    /// One row: values in column order, NAME=VALUE pairs, or a JSON object
+    #[arg(
+        long,
+        value_name = "ROW",
+        required_unless_present = "input",
+        conflicts_with = "input",
+        allow_hyphen_values = true
+    )]
+    pub features: Option<String>,
+
+    /// A file of rows: CSV, TSV or NDJSON; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<String>,
+
+    /// Where to write the predictions [default: standard output]
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub output: String,
+
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    pub model: String,
+
+    /// Columns of the input to repeat in the output: all, none, or names with commas between
+    #[arg(long, value_name = "COLS", default_value = "all", requires = "input")]
+    pub keep: String,
+
+    /// Predict the second of two classes where its probability is at least this
+    #[arg(long, value_name = "T", value_parser = parse_probability)]
+    pub threshold: Option<f64>,
+
+    /// Add the probability of every class
+    #[arg(long)]
+    pub probabilities: bool,
+
+    /// Take missing and unknown columns and values of the wrong type as missing values
+    #[arg(long)]
+    pub lenient: bool,
+
+    /// How the input is written
+    #[command(flatten)]
+    pub dialect: Dialect,
+}
+
+const PREDICT_NOTES: &str = "\
+A file is read, predicted and written block by block in constant memory, in its order. Its columns are \
+matched by name (by position where it has no header); the target may be there or not. The output has the \
+form of the input with the columns prediction, probability and, with --probabilities, one per class. With \
+--format json it is the answer of the HTTP API, with --format ndjson one element of that answer a line.
+
+A category that training did not see and a missing value are predicted and counted in a warning. A missing \
+or unknown column and a value of the wrong type are errors, all listed, unless --lenient.
+
+Examples:
+  mlapi predict --features 5.1,3.5,1.4,0.2
+  mlapi predict --features 'sepal_length=5.1,sepal_width=3.5,petal_length=1.4,petal_width=0.2'
+  mlapi predict --features '{\"sepal_length\":5.1,\"sepal_width\":3.5,\"petal_length\":1.4,\"petal_width\":0.2}'
+  mlapi predict --input new.csv --output predicted.csv --keep id
+  cat rows.ndjson | mlapi predict --input - --format ndjson";
+
+/// `mlapi serve`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = SERVE_NOTES)]
+pub struct Serve {
+    /// Port to listen on; 0 takes a free one and prints it
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        default_value_t = 8080,
+        env = "MLAPI_PORT",
+        hide_env_values = true
+    )]
+    pub port: u16,
+
+    /// Address to listen on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1",
+        env = "MLAPI_HOST",
+        hide_env_values = true
+    )]
+    pub host: String,
+
+    /// Model file, with a name before it if you like
+    #[arg(
+        short,
+        long,
+        value_name = "[NAME=]FILE",
+        default_value = "model.mlapi",
+        env = "MLAPI_MODEL",
+        hide_env_values = true
+    )]
+    pub model: String,
+
+    /// Connections at a time; more are answered 503
+    #[arg(long, value_name = "N", default_value_t = 1024, env = "MLAPI_MAX_CONNECTIONS",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_connections: usize,
+
+    /// Requests being answered at a time; more are answered 503
+    #[arg(long, value_name = "N", default_value_t = 256, env = "MLAPI_MAX_IN_FLIGHT",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_in_flight: usize,
+
+    /// Bytes of a request's body; more are answered 413
+    #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024 * 1024, env = "MLAPI_MAX_BODY_BYTES",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_body_bytes: usize,
+
+    /// Bytes of a request's headers; more are answered 431
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024, env = "MLAPI_MAX_HEADER_BYTES",
+          hide_env_values = true, value_parser = parse_header_bytes)]
+    pub max_header_bytes: usize,
+
+    /// Rows of a request; more are answered 413
+    #[arg(long, value_name = "N", default_value_t = 10_000, env = "MLAPI_MAX_ROWS",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_rows: usize,
+
+    /// Seconds for a request's headers to arrive, and for an idle connection to stay open
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "MLAPI_HEADER_SECONDS",
+          hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub header_seconds: u64,
+
+    /// Seconds for a request's body to arrive; then the answer is 408
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "MLAPI_BODY_SECONDS",
+          hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub body_seconds: u64,
+
+    /// Seconds that a client may take none of its answer before it is cut off
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "MLAPI_WRITE_SECONDS",
+          hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub write_seconds: u64,
+
+    /// Seconds for admitted requests to finish after SIGTERM or SIGINT
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, env = "MLAPI_DRAIN_SECONDS",
+          hide_env_values = true, value_parser = value_parser!(u64).range(0..=86_400))]
+    pub drain_seconds: u64,
+}
+
+const SERVE_NOTES: &str = "\
+  POST /predict         {\"data\":[5.1,3.5,1.4,0.2]} in column order, {\"features\":{…}} by name; an array of rows
+                        under either; CSV and NDJSON with their content types
+  GET /model            card, schema, metrics, importances
+  GET /livez, /readyz   process up; model loaded and not draining
+  GET /metrics          Prometheus text
+
+Options beside the data: threshold, lenient. Errors are application/problem+json. Every flag also reads
+MLAPI_<FLAG>; the flag wins. SIGTERM and SIGINT let admitted requests finish.
+
+Example:
+  mlapi serve --port 8080 &
+  curl -d '{\"data\":[5.1,3.5,1.4,0.2]}' http://127.0.0.1:8080/predict";
+
+/// `mlapi inspect`
+#[derive(Debug, ClapArgs)]
+pub struct Inspect {
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    pub model: String,
+}
+
+/// What to predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TaskChoice {
+    /// As the target's values suggest.
+    Auto,
+    /// Labels.
+    Classification,
+    /// Numbers.
+    Regression,
+}
+
+impl TaskChoice {
+    /// The task, unless it is to be inferred.
+    pub fn task(self) -> Option<Task> {
+        match self {
+            Self::Auto => None,
+            Self::Classification => Some(Task::Classification),
+            Self::Regression => Some(Task::Regression),
+        }
+    }
+}
+
+/// A comparison of a figure with a number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// As it was typed.
+    pub text: String,
+    /// Dotted name of the figure.
+    pub figure: String,
+    /// `>=`, `>`, `<=`, `<` or `==`.
+    pub comparison: &'static str,
+    /// What it is compared with.
+    pub bound: f64,
+}
+
+fn parse_requirement(text: &str) -> Result<Requirement, String> {
+    let found = [">=", "<=", "==", ">", "<"].into_iter().find_map(|c| Some((c, text.split_once(c)?)));
+    let (comparison, (figure, bound)) =
+        found.ok_or("a requirement is FIGURE>=NUMBER, or with >, <=, < or ==")?;
+    let bound = bound.trim().parse().map_err(|_| format!("{:?} is not a number", bound.trim()))?;
+    Ok(Requirement { text: text.into(), figure: figure.trim().into(), comparison, bound })
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a setting is KEY=VALUE")?;
+    Ok((key.trim().into(), value.trim().into()))
+}
+
+fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
+    // The last "=": a column's name may hold one.
+    let (column, name) = text.rsplit_once('=').ok_or("a type is COL=TYPE")?;
+    let types = [ColumnType::Number, ColumnType::Boolean, ColumnType::Category];
+    let found = types.into_iter().find(|t| t.name() == name);
+    let column_type = found.ok_or(format!("{name:?} is not a type; types are number, boolean, category"))?;
+    Ok((column.into(), column_type))
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text {
+        "\\t" | "tab" => Ok(b'\t'),
+        _ => match text.as_bytes() {
+            [byte] if !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+            _ => Err("a delimiter is one ASCII character, or \\t for a tab".into()),
+        },
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("the share is a number above 0 and below 1".into()),
+    }
+}
+
+fn parse_probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err("a probability is a number from 0 to 1".into()),
+    }
+}
+
+fn parse_whole(text: &str, low: usize, high: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (low..=high).contains(&n) => Ok(n),
+        _ => Err(format!("it is a whole number from {low} to {high}")),
+    }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    parse_whole(text, 1, 1024)
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    parse_whole(text, 1, 1 << 40)
+}
+
+fn parse_header_bytes(text: &str) -> Result<usize, String> {
+    // hyper's smallest buffer is 8 KiB.
+    parse_whole(text, 8192, 1 << 30)
+}

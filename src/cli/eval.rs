@@ -1,0 +1,204 @@
+//! `mlapi eval`: the held-out rows of training, or another file, against the model.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Serialize;
+
+use super::RequirementNotMet;
+use super::args::{Common, Eval, Format, Requirement};
+use super::term::Term;
+use crate::data::csv;
+use crate::data::schema::nearest;
+use crate::data::table::RawTable;
+use crate::model::Model;
+use crate::model::evaluation::{Context, Evaluation};
+use crate::model::file;
+use crate::model::learn::usage;
+use crate::model::pipeline::Decision;
+use crate::report::text;
+
+#[derive(Serialize)]
+struct EvalResult<'a> {
+    model: &'a str,
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    /// Only where the rows could not be read again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recorded_at_training: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
+    if common.format == Format::Ndjson {
+        return Err(usage("--format ndjson is for predict; eval writes text or json"));
+    }
+    let model = file::load(&args.model)?;
+    for requirement in &args.require {
+        check_name(requirement, &model.card.evaluation)?;
+    }
+    let (positive, decision) = decision(args, &model)?;
+    let show = |evaluation: &Evaluation, recorded: bool, out: &mut dyn Write| -> Result<()> {
+        match common.format {
+            Format::Text => {
+                let rows = if recorded { "held-out rows, as recorded at training" } else { "rows" };
+                writeln!(
+                    out,
+                    "{}: {} predicting {}, on {} {rows}",
+                    args.model, evaluation.algorithm, evaluation.target, evaluation.n_rows
+                )?;
+                out.write_all(text::evaluation(evaluation).as_bytes())?;
+                writeln!(out, "\n  {}", text::baseline_words(evaluation))?;
+            }
+            _ => {
+                let result = EvalResult { model: &args.model, evaluation, recorded_at_training: recorded };
+                serde_json::to_writer(&mut *out, &result)?;
+                out.write_all(b"\n")?;
+            }
+        }
+        Ok(())
+    };
+    let recorded = &model.card.evaluation;
+    if args.data.is_none() && model.card.refit {
+        term.warn(
+            "the model was fitted again on all rows after its evaluation, so its held-out rows are no longer \
+             unseen; these are the figures recorded before that",
+        );
+        show(recorded, true, out)?;
+        return check(&args.require, recorded);
+    }
+    let (raw, rows) = match &args.data {
+        Some(path) => {
+            let header = model.pipeline.schema.header && !args.dialect.no_header;
+            let options = csv::Options { delimiter: args.dialect.delimiter, header };
+            (csv::read_table(path, &options)?, None)
+        }
+        None => match held_out(args, &model) {
+            Ok(held_out) => held_out,
+            Err(error) => {
+                show(recorded, true, out)?;
+                out.flush()?;
+                return Err(error);
+            }
+        },
+    };
+    let schema = &model.pipeline.schema;
+    let index = raw.names.iter().position(|name| *name == schema.target.name).with_context(|| {
+        format!("{} has no target column {:?} to compare with", raw.source, schema.target.name)
+    })?;
+    let (mut with_target, mut truth) = schema.target.read(&raw, index, &schema.null_tokens)?;
+    ensure!(!with_target.is_empty(), "{}: no row has a target value", raw.source);
+    let without = raw.lines.len() - with_target.len();
+    if without > 0 && args.data.is_some() {
+        term.warn(format_args!("{without} rows without a target value were left out"));
+    }
+    if let Some(share) = rows {
+        let held_out = truth.hold_out(share, model.card.seed).test;
+        with_target = held_out.iter().map(|&row| with_target[row]).collect();
+        truth = truth.select(&held_out);
+    }
+    let codes = schema.read(&raw, &with_target)?;
+    let predictions = model.pipeline.predict(&codes, decision);
+    let context = Context {
+        algorithm: &model.card.algorithm,
+        target: &schema.target,
+        baseline: &model.card.baseline,
+        positive,
+        threshold: args.threshold,
+    };
+    let evaluation = Evaluation::new(context, &predictions, &truth);
+    show(&evaluation, false, out)?;
+    check(&args.require, &evaluation)
+}
+
+fn decision(args: &Eval, model: &Model) -> Result<(usize, Decision)> {
+    let labels = model.labels();
+    let positive = match &args.positive {
+        None => 1,
+        Some(_) if labels.len() != 2 => {
+            return Err(usage("--positive needs a model with two classes"));
+        }
+        Some(label) => labels.iter().position(|known| known == label).ok_or_else(|| {
+            usage(format!("--positive {label:?}: the classes are {:?} and {:?}", labels[0], labels[1]))
+        })?,
+    };
+    let mut decision = Decision::with_threshold(args.threshold, &model.pipeline.schema)
+        .map_err(|e| usage(format!("--threshold: {e}")))?;
+    if let Decision::Threshold { positive: class, .. } = &mut decision {
+        *class = positive;
+    }
+    Ok((positive, decision))
+}
+
+/// The file that the held-out rows came from, and the share of its rows that was held out (none: all).
+fn held_out(args: &Eval, model: &Model) -> Result<(RawTable, Option<f64>)> {
+    let card = &model.card;
+    let (source, share) = match &card.test {
+        Some(test) => (test, None),
+        None => (&card.data, card.test_size),
+    };
+    if source.path == "-" {
+        bail!("the model was trained from standard input, which cannot be read again; mlapi eval DATA");
+    }
+    let path = find(&source.path, &args.model).with_context(|| {
+        format!("{} is no longer where it was; mlapi eval DATA names another file", source.path)
+    })?;
+    let options = csv::Options {
+        delimiter: Some(model.pipeline.schema.delimiter).filter(|_| card.test.is_none()),
+        header: model.pipeline.schema.header,
+    };
+    let changed = || {
+        format!(
+            "{} has changed since training, so its held-out rows are not known; mlapi eval DATA",
+            source.path
+        )
+    };
+    // The digest first: a changed file may not even be readable as a table.
+    let path = path.to_string_lossy();
+    ensure!(csv::file_digest(&path)? == source.sha256, changed());
+    Ok((csv::read_table(&path, &options)?, share))
+}
+
+/// A path as it was typed at training: from here, or from the folder of the model.
+fn find(path: &str, model: &str) -> Option<PathBuf> {
+    let beside = Path::new(model).parent().map(|folder| folder.join(path));
+    [Some(PathBuf::from(path)), beside].into_iter().flatten().find(|path| path.is_file())
+}
+
+fn check_name(requirement: &Requirement, evaluation: &Evaluation) -> Result<()> {
+    let figures = evaluation.metrics.figures();
+    if figures.iter().any(|(name, _)| *name == requirement.figure) {
+        return Ok(());
+    }
+    let names: Vec<&str> = figures.iter().map(|(name, _)| *name).collect();
+    let hint = nearest(&requirement.figure, names.iter().copied());
+    let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    Err(usage(format!(
+        "--require {}: {:?} is not a figure of this evaluation{hint}\nknown are: {}",
+        requirement.text,
+        requirement.figure,
+        names.join(", ")
+    )))
+}
+
+fn check(requirements: &[Requirement], evaluation: &Evaluation) -> Result<()> {
+    let figures = evaluation.metrics.figures();
+    let mut missed = Vec::new();
+    for requirement in requirements {
+        let found = figures.iter().find(|(name, _)| *name == requirement.figure);
+        let value = found.and_then(|(_, value)| *value);
+        let met = value.is_some_and(|value| match requirement.comparison {
+            ">=" => value >= requirement.bound,
+            ">" => value > requirement.bound,
+            "<=" => value <= requirement.bound,
+            "<" => value < requirement.bound,
+            _ => value == requirement.bound,
+        });
+        if !met {
+            let value = value.map_or("undefined".to_string(), |value| value.to_string());
+            missed.push(format!("{} is {value}, required is {}", requirement.figure, requirement.text));
+        }
+    }
+    if missed.is_empty() { Ok(()) } else { Err(RequirementNotMet(missed.join("\n")).into()) }
+}

@@ -1,0 +1,105 @@
+//! What the user types and sees. [`args`] holds what can be typed, each verb has a file that turns it into
+//! calls of the library, [`term`] is the talk on the terminal.
+//!
+//! stdout is data, stderr is talk.
+
+pub mod args;
+mod eval;
+mod inspect;
+mod predict;
+mod serve;
+mod term;
+mod train;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{CommandFactory, Parser};
+
+use crate::model::learn::Usage;
+use args::{Args, Verb};
+use term::Term;
+
+/// A figure that `eval --require` asked for was not reached.
+#[derive(Debug)]
+struct RequirementNotMet(String);
+
+impl std::fmt::Display for RequirementNotMet {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RequirementNotMet {}
+
+/// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
+/// requirement of `eval` not met.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let term = Term::new(args.common.quiet, args.common.verbose, args.common.color);
+    match run(&args, &term) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            term.error(&error);
+            ExitCode::from(if error.is::<Usage>() {
+                2
+            } else if error.is::<RequirementNotMet>() {
+                3
+            } else {
+                1
+            })
+        }
+    }
+}
+
+fn run(args: &Args, term: &Term) -> Result<()> {
+    let common = &args.common;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match &args.verb {
+        Verb::Train(train) => {
+            use_threads(common.threads)?;
+            train::run(train, common, term, &mut out)?;
+        }
+        Verb::Eval(eval) => {
+            use_threads(common.threads)?;
+            eval::run(eval, common, term, &mut out)?;
+        }
+        Verb::Predict(predict) => {
+            use_threads(common.threads)?;
+            predict::run(predict, common, term, &mut out)?;
+        }
+        Verb::Serve(serve) => {
+            drop(out);
+            return serve::run(serve, common, term);
+        }
+        Verb::Inspect(inspect) => inspect::run(inspect, common, term, &mut out)?,
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Args::command(), "mlapi", &mut script);
+            out.write_all(&script)?;
+        }
+    }
+    out.flush().context("cannot write to standard output")
+}
+
+/// Sets how many threads the work may use; without a number, rayon starts one per core when first needed.
+fn use_threads(threads: Option<usize>) -> Result<()> {
+    if let Some(n) = threads {
+        rayon::ThreadPoolBuilder::new().num_threads(n).build_global().context("cannot start threads")?;
+    }
+    Ok(())
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,211 @@
+//! `mlapi predict`: one row from the command line, or a file of rows.
+
+use std::io::{BufRead, BufReader, Cursor, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use super::args::{Common, Format, Predict};
+use super::term::Term;
+use crate::data::csv::{self, Records};
+use crate::data::json::{self, Malformed};
+use crate::data::matrix::Matrix;
+use crate::data::schema::{Schema, Warning, WarningKind};
+use crate::model::Model;
+use crate::model::file;
+use crate::model::learn::usage;
+use crate::model::pipeline::Decision;
+use crate::report::answer::AnswerWriter;
+use crate::report::rows::{self, Keep, Options, Summary};
+
+/// Runs the verb.
+pub fn run(args: &Predict, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
+    let model = file::load(&args.model)?;
+    let decision = Decision::with_threshold(args.threshold, &model.pipeline.schema)
+        .map_err(|e| usage(format!("--threshold: {e}")))?;
+    if args.probabilities && model.labels().is_empty() {
+        return Err(usage("--probabilities needs a model that predicts classes"));
+    }
+    match (&args.features, &args.input) {
+        (Some(row), _) => one_row(row, args, common, &model, decision, term, out),
+        (None, Some(input)) => file_of_rows(input, args, common, &model, decision, term, out),
+        (None, None) => Err(usage("give --features or --input")),
+    }
+}
+
+fn one_row(
+    row: &str,
+    args: &Predict,
+    common: &Common,
+    model: &Model,
+    decision: Decision,
+    term: &Term,
+    out: &mut impl Write,
+) -> Result<()> {
+    let schema = &model.pipeline.schema;
+    let codes = parse_row(row, schema, args.lenient)?;
+    let predictions = model.pipeline.predict(&codes, decision);
+    let warnings: Vec<Warning> = schema.warnings(&codes).collect();
+    let mut answer = Vec::new();
+    if common.format == Format::Text {
+        let scores = predictions.scores.row(0);
+        match predictions.classes.first() {
+            None => writeln!(answer, "{}", scores[0])?,
+            Some(&class) => {
+                let labels = model.labels();
+                writeln!(answer, "{}\t{:.4}", labels[class as usize], scores[class as usize])?;
+                if args.probabilities {
+                    for (label, score) in labels.iter().zip(scores) {
+                        writeln!(answer, "probability_{label}\t{score:.4}")?;
+                    }
+                }
+            }
+        }
+        for warning in &warnings {
+            term.warn(describe(schema, warning, codes.row(0)[warning.feature]));
+        }
+    } else {
+        answer = AnswerWriter::new(schema).answer(&predictions, false, &warnings);
+        answer.push(b'\n');
+    }
+    match args.output.as_str() {
+        "-" => Ok(out.write_all(&answer)?),
+        path => file::write_atomically(Path::new(path), &answer),
+    }
+}
+
+/// Codes of a row as typed: `5.1,3.5`, `a=5.1,b=3.5` or JSON.
+fn parse_row(text: &str, schema: &Schema, lenient: bool) -> Result<Matrix> {
+    let mut codes = Matrix::with_capacity(1, schema.n_features());
+    let mut problems = Vec::new();
+    if text.trim_start().starts_with(['{', '[']) {
+        match json::read_row(text.as_bytes(), schema, lenient, &mut codes) {
+            Ok(found) => problems.extend(found.listed.into_iter().map(|problem| {
+                let place = problem.pointer.trim_start_matches('/');
+                if place.is_empty() { problem.detail } else { format!("{place}: {}", problem.detail) }
+            })),
+            Err(Malformed::NotJson(detail)) => bail!("--features is not JSON: {detail}"),
+            Err(Malformed::TooManyRows) => bail!("--features takes one row"),
+        }
+    } else {
+        let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+        let mut record = ::csv::StringRecord::new();
+        let found = reader.read_record(&mut record).context("--features cannot be read as a CSV row")?;
+        if !found || reader.read_record(&mut ::csv::StringRecord::new()).is_ok_and(|more| more) {
+            bail!("--features takes one row: values in column order, NAME=VALUE pairs, or a JSON object");
+        }
+        let row = codes.push_row(f64::NAN);
+        let cells = if record.iter().all(|field| field.contains('=')) {
+            let pairs = record.iter().filter_map(|field| field.split_once('='));
+            let (names, values): (Vec<String>, Vec<&str>) =
+                pairs.map(|(name, value)| (name.trim().to_string(), value)).unzip();
+            let map = schema.map_columns(&names, lenient).map_err(|found| {
+                problems.extend(found);
+            });
+            map.unwrap_or_default().into_iter().zip(values).collect::<Vec<_>>()
+        } else {
+            let map = schema.positions(record.len()).map_err(|problem| problems.push(problem));
+            map.unwrap_or_default().into_iter().zip(record.iter()).collect()
+        };
+        for (feature, cell) in cells.into_iter().filter_map(|(f, cell)| Some((f?, cell))) {
+            let known = &schema.features[feature];
+            match known.code(schema.null_tokens.cell(cell)) {
+                Ok(code) => row[feature] = code,
+                Err(_) if lenient => {}
+                Err(detail) => problems.push(format!("{}: {detail}", known.name)),
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(codes);
+    }
+    bail!("--features does not fit the model:\n  {}", problems.join("\n  "))
+}
+
+fn describe(schema: &Schema, warning: &Warning, code: f64) -> String {
+    let feature = &schema.features[warning.feature];
+    let name = &feature.name;
+    match warning.kind {
+        WarningKind::MissingValue => format!("{name} is missing"),
+        WarningKind::UnseenCategory => format!("{name} is a category that training did not see"),
+        WarningKind::OutOfRange => {
+            format!("{name} is {code}; the training rows lie between {} and {}", feature.min, feature.max)
+        }
+    }
+}
+
+fn file_of_rows(
+    input: &str,
+    args: &Predict,
+    common: &Common,
+    model: &Model,
+    decision: Decision,
+    term: &Term,
+    out: &mut impl Write,
+) -> Result<()> {
+    let options = Options {
+        keep: match args.keep.as_str() {
+            "all" => Keep::All,
+            "none" => Keep::None,
+            names => Keep::Columns(names.split(',').map(|name| name.trim().to_string()).collect()),
+        },
+        format: match common.format {
+            Format::Text => rows::Format::LikeInput,
+            Format::Json => rows::Format::Json,
+            Format::Ndjson => rows::Format::Ndjson,
+        },
+        decision,
+        probabilities: args.probabilities,
+        lenient: args.lenient,
+        header: (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header,
+        max_rows: usize::MAX,
+    };
+    let progress = term.progress("predicting");
+    let watch = |n| progress.rows(n);
+    let work = |out: &mut dyn Write| predict(input, args, model, &options, out, &watch);
+    let result = match args.output.as_str() {
+        "-" => work(out),
+        path => file::replace_atomically(Path::new(path), |file| work(file)),
+    };
+    progress.finish();
+    let summary = result?;
+    for (n, what) in counts(&summary) {
+        term.warn(format_args!("{n} {what} in {} rows", summary.n_rows));
+    }
+    term.detail(format_args!("{} rows predicted", summary.n_rows));
+    Ok(())
+}
+
+fn predict(
+    path: &str,
+    args: &Predict,
+    model: &Model,
+    options: &Options,
+    out: &mut dyn Write,
+    watch: &dyn Fn(usize),
+) -> Result<Summary> {
+    let source = csv::source_name(path);
+    let mut input = BufReader::new(csv::open(path)?);
+    let start = input.fill_buf().with_context(|| format!("cannot read {source}"))?.to_vec();
+    input.consume(start.len());
+    let ndjson = [".ndjson", ".jsonl", ".json"].iter().any(|end| path.ends_with(end))
+        || start.trim_ascii_start().starts_with(b"{");
+    let input = Cursor::new(start).chain(input.into_inner());
+    if ndjson {
+        return rows::predict_ndjson(model, &source, input, options, out, watch);
+    }
+    let tab = path.ends_with(".tsv") || path.ends_with(".tab");
+    let delimiter = args.dialect.delimiter.or(tab.then_some(b'\t'));
+    let csv_options = csv::Options { delimiter, header: options.header };
+    let records = Records::from_reader(Box::new(input), &source, &csv_options)?;
+    rows::predict_csv(model, records, options, out, watch)
+}
+
+fn counts(summary: &Summary) -> Vec<(usize, &'static str)> {
+    let all = [
+        (summary.n_missing, "missing values"),
+        (summary.n_unseen, "categories that training did not see"),
+        (summary.n_out_of_range, "numbers outside the range of the training rows"),
+    ];
+    all.into_iter().filter(|(n, _)| *n > 0).collect()
+}

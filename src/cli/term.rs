@@ -1,0 +1,134 @@
+//! The talk on the terminal: warnings, errors, progress. The only user of indicatif.
+//!
+//! All of it goes to stderr; results are none of its business.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::Color;
+use crate::model::learn::Watch;
+
+/// Where and how to talk.
+#[derive(Debug)]
+pub struct Term {
+    quiet: bool,
+    verbose: bool,
+    color: bool,
+}
+
+impl Term {
+    /// As the flags, `NO_COLOR` and the terminal say.
+    pub fn new(quiet: bool, verbose: bool, color: Color) -> Self {
+        let color = match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                !refused && io::stderr().is_terminal()
+            }
+        };
+        Self { quiet, verbose, color }
+    }
+
+    fn say(&self, label: &str, code: &str, text: &dyn fmt::Display) {
+        let mut stderr = io::stderr().lock();
+        // Nowhere to say that nothing can be said.
+        let _ = if self.color {
+            writeln!(stderr, "\x1b[{code}m{label}:\x1b[0m {text}")
+        } else {
+            writeln!(stderr, "{label}: {text}")
+        };
+    }
+
+    /// Why the work ended.
+    pub fn error(&self, error: &anyhow::Error) {
+        self.say("error", "1;31", &format_args!("{error:#}"));
+    }
+
+    /// Something the user should know.
+    pub fn warn(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.say("warning", "1;33", &text);
+        }
+    }
+
+    /// Something the user may like to know.
+    pub fn note(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            self.say("note", "1;36", &text);
+        }
+    }
+
+    /// Something only a curious user wants to know.
+    pub fn detail(&self, text: impl fmt::Display) {
+        if self.verbose {
+            self.say("detail", "2", &text);
+        }
+    }
+
+    /// A progress display; shown only on a terminal, and only once the work takes a while.
+    pub fn progress(&self, what: &str) -> Progress {
+        let bar = ProgressBar::new(0);
+        let shown = !self.quiet && io::stderr().is_terminal();
+        bar.set_draw_target(if shown {
+            ProgressDrawTarget::stderr_with_hz(10)
+        } else {
+            ProgressDrawTarget::hidden()
+        });
+        bar.set_style(ProgressStyle::default_spinner());
+        bar.set_prefix(what.to_string());
+        if shown {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Progress { bar, stop: Arc::new(AtomicBool::new(false)) }
+    }
+}
+
+/// A progress display, and the ear for Ctrl-C.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// From now on the first Ctrl-C asks the work to stop with the best so far, the second ends the program.
+    ///
+    /// # Errors
+    /// The system does not let signals be handled.
+    pub fn stop_on_interrupt(&self) -> io::Result<()> {
+        let signal = signal_hook::consts::SIGINT;
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&self.stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&self.stop))?;
+        Ok(())
+    }
+
+    /// Shows how many rows are done.
+    pub fn rows(&self, n: usize) {
+        self.bar.set_message(format!("{n} rows"));
+    }
+
+    /// Takes the display away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Watch for Progress {
+    fn progress(&self, done: u64, total: u64, state: fmt::Arguments) {
+        if !self.bar.is_hidden() {
+            self.bar.set_message(format!(
+                "step {done} of at most {total}, {state}; Ctrl-C keeps the best so far"
+            ));
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

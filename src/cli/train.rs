@@ -1,0 +1,178 @@
+//! `mlapi train`: flags to a plan, a plan to a model, the model to a file, and what happened to the user.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+
+use super::args::{Common, Dialect, Format, Train};
+use super::term::Term;
+use crate::data::csv;
+use crate::data::schema::NullTokens;
+use crate::model::evaluation::Evaluation;
+use crate::model::file;
+use crate::model::learn::train::{HoldOut, Plan, Trained, train};
+use crate::model::learn::usage;
+use crate::report::text;
+
+/// Columns beyond this many are counted, not listed.
+const MAX_LISTED_COLUMNS: usize = 24;
+
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    model: &'a str,
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    n_train: usize,
+    fit_seconds: f64,
+}
+
+/// How a file is written, with the header unless refused.
+pub fn csv_options(dialect: &Dialect) -> csv::Options {
+    csv::Options { delimiter: dialect.delimiter, header: !dialect.no_header }
+}
+
+/// Runs the verb.
+pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
+    if common.format == Format::Ndjson {
+        return Err(usage("--format ndjson is for predict; train writes text or json"));
+    }
+    let to_stdout = args.output == "-";
+    if !to_stdout {
+        let folder = Path::new(&args.output).parent().filter(|f| !f.as_os_str().is_empty());
+        ensure!(
+            folder.is_none_or(Path::is_dir),
+            "cannot write {}: there is no such folder; make it first",
+            args.output
+        );
+        ensure!(!Path::new(&args.output).is_dir(), "cannot write {}: it is a folder", args.output);
+    }
+    let plan = Plan {
+        data: args.data.clone(),
+        options: csv_options(&args.dialect),
+        nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
+        target: args.target.clone(),
+        task: args.task.task(),
+        algorithm: args.algorithm.clone(),
+        settings: args.settings.clone(),
+        hold_out: args.test.clone().map_or(HoldOut::Share(args.test_size), HoldOut::File),
+        seed: args.seed,
+        drop: args.drop.clone(),
+        types: args.types.clone(),
+        weight: args.weight.clone(),
+        balance: args.balance,
+        refit: args.refit,
+    };
+    let progress = term.progress("fitting");
+    progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
+    let trained = train(&plan, &progress);
+    progress.finish();
+    let trained = trained?;
+    let bytes = file::to_bytes(&trained.model, &trained.codes)?;
+    for note in &trained.model.card.notes {
+        term.warn(note);
+    }
+    term.detail(format_args!("hyperparameters {:?}", trained.model.card.hyperparameters));
+    if to_stdout {
+        out.write_all(&bytes)?;
+        return Ok(());
+    }
+    file::write_atomically(Path::new(&args.output), &bytes)?;
+    let card = &trained.model.card;
+    match common.format {
+        Format::Text => {
+            out.write_all(summary(args, &trained).as_bytes())?;
+            if !common.quiet {
+                out.write_all(next_steps(args, &trained).as_bytes())?;
+            }
+        }
+        _ => {
+            let result = TrainResult {
+                model: &args.output,
+                evaluation: &card.evaluation,
+                n_train: card.n_train,
+                fit_seconds: trained.fit_seconds,
+            };
+            serde_json::to_writer(&mut *out, &result)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}
+
+fn summary(args: &Train, trained: &Trained) -> String {
+    let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
+    let source = csv::source_name(&args.data);
+    let mut lines = format!("{source}: {} rows, {} columns\n", trained.n_rows, schema.columns.len());
+    let columns = trained.columns.iter().take(MAX_LISTED_COLUMNS);
+    let rows: Vec<Vec<String>> =
+        columns.map(|c| vec![c.name.clone(), c.kind.into(), c.note.clone()]).collect();
+    lines += &text::table(&rows, 2, false);
+    if trained.columns.len() > MAX_LISTED_COLUMNS {
+        let more = trained.columns.len() - MAX_LISTED_COLUMNS;
+        lines += &format!("  … and {more} more (mlapi inspect lists them)\n");
+    }
+    let classes = match schema.target.labels.len() {
+        0 => String::new(),
+        n => format!(", {n} classes"),
+    };
+    let split = match &args.test {
+        Some(path) => format!("{} rows to fit, {} in {path}", card.n_train, card.evaluation.n_rows),
+        None => {
+            let fitted = trained.n_rows - card.n_without_target - card.evaluation.n_rows;
+            let how = if classes.is_empty() { "" } else { ", stratified" };
+            let refit = if card.refit { "; after the evaluation fitted again on all rows" } else { "" };
+            format!(
+                "{fitted} rows to fit, {} held out (seed {}{how}){refit}",
+                card.evaluation.n_rows, card.seed
+            )
+        }
+    };
+    let facts = [
+        ("target", format!("{} ({})", schema.target.name, trained.target_reason)),
+        ("task", format!("{}{classes} ({})", schema.target.task.name(), trained.task_reason)),
+        ("split", split),
+        ("algorithm", format!("{} ({})", card.algorithm, trained.algorithm_reason)),
+        ("fitted in", format!("{:.3} s", trained.fit_seconds)),
+    ];
+    let rows: Vec<Vec<String>> =
+        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    lines += &text::table(&rows, 0, false);
+    lines += &format!("\nOn the {} held-out rows:\n", card.evaluation.n_rows);
+    lines += &text::metrics(&card.evaluation, true);
+    lines += &format!("  {}\n", text::baseline_words(&card.evaluation));
+    lines += &format!("\nThe model is in {}\n", args.output);
+    lines
+}
+
+fn next_steps(args: &Train, trained: &Trained) -> String {
+    let model = match args.output.as_str() {
+        "model.mlapi" => String::new(),
+        path => format!(" --model {path}"),
+    };
+    let example = example_row(trained);
+    format!(
+        "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port 8080\n"
+    )
+}
+
+/// A training row as a value for `--features`.
+fn example_row(trained: &Trained) -> String {
+    let values = trained.model.pipeline.schema.values_of(trained.codes.row(0));
+    let mut writer = csv_writer();
+    let cells = values.iter().map(|value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string().trim_end_matches(".0").to_string(),
+    });
+    let written = writer.write_record(cells).ok().and_then(|()| writer.into_inner().ok());
+    let row = String::from_utf8(written.unwrap_or_default()).unwrap_or_default();
+    let row = row.trim_end();
+    let plain = |c: char| c.is_ascii_alphanumeric() || ",.-_+".contains(c);
+    if row.chars().all(plain) { row.into() } else { format!("'{}'", row.replace('\'', "'\\''")) }
+}
+
+fn csv_writer() -> ::csv::Writer<Vec<u8>> {
+    ::csv::WriterBuilder::new().from_writer(Vec::new())
+}

@@ -1,0 +1,491 @@
+//! The road from a file to a model: read, choose target, task and types, hold out, fit, evaluate, write the
+//! card.
+//!
+//! What was typed is a [`Plan`]; what came of it is a [`Trained`]. Nothing is printed here.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::{ALGORITHMS, Algorithm, Dataset, Labels, Spec, Watch, algorithm, usage};
+use crate::data::csv;
+use crate::data::matrix::Matrix;
+use crate::data::profile::{Profile, useless};
+use crate::data::recipe::Recipe;
+use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target, Task, nearest};
+use crate::data::table::{Column, RawTable, Table};
+use crate::data::target::Truth;
+use crate::model::evaluation::{Baseline, Context, Evaluation};
+use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::{Card, DataSource, Model};
+
+/// Where the rows to evaluate on come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HoldOut {
+    /// A share of the rows, above 0 and below 1.
+    Share(f64),
+    /// Another file.
+    File(String),
+}
+
+/// What to train.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Path of the training file; `-` for standard input.
+    pub data: String,
+    /// How it is written.
+    pub options: csv::Options,
+    /// What means "no value".
+    pub nulls: NullTokens,
+    /// The target column; the last one if absent.
+    pub target: Option<String>,
+    /// The task; inferred from the target if absent.
+    pub task: Option<Task>,
+    /// Name of the algorithm; `auto` chooses.
+    pub algorithm: String,
+    /// Hyperparameters as given.
+    pub settings: Vec<(String, String)>,
+    /// Where the rows to evaluate on come from.
+    pub hold_out: HoldOut,
+    /// What random choices start from.
+    pub seed: u64,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// Types given instead of inferred.
+    pub types: Vec<(String, ColumnType)>,
+    /// The column of row weights.
+    pub weight: Option<String>,
+    /// Whether to give the classes equal weight.
+    pub balance: bool,
+    /// Whether to fit on all rows after the evaluation.
+    pub refit: bool,
+}
+
+/// What became of one column, for people.
+#[derive(Debug, Clone)]
+pub struct ColumnNote {
+    /// Its name.
+    pub name: String,
+    /// Its type, or `-`.
+    pub kind: &'static str,
+    /// What is done with it.
+    pub note: String,
+}
+
+/// A trained model and what is to be said about it.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model.
+    pub model: Model,
+    /// The codes of the rows it was fitted on, for the golden rows of the file.
+    pub codes: Matrix,
+    /// What became of each column.
+    pub columns: Vec<ColumnNote>,
+    /// Rows of the training file.
+    pub n_rows: usize,
+    /// Why this target.
+    pub target_reason: String,
+    /// Why this task.
+    pub task_reason: String,
+    /// Why this algorithm.
+    pub algorithm_reason: String,
+    /// Time spent fitting recipe and predictor.
+    pub fit_seconds: f64,
+}
+
+/// Trains as planned.
+///
+/// # Errors
+/// A [`super::Usage`] where a flag cannot be meant for this file; else what is wrong with the file.
+pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
+    let raw = csv::read_table(&plan.data, &plan.options)?;
+    let mut notes = Vec::new();
+    if plan.options.header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
+        notes.push(format!(
+            "the first line of {} holds only numbers and was taken for the header; if it is data, \
+             use --no-header",
+            raw.source
+        ));
+    }
+    let (target_index, target_reason) = choose_target(plan, &raw)?;
+    let (task, task_reason) = choose_task(plan, &raw, target_index)?;
+    let (algorithm, algorithm_reason) = choose_algorithm(plan, task)?;
+    let spec = Spec::new(algorithm, task, &plan.settings)?;
+    if plan.balance && task == Task::Regression {
+        return Err(usage("--balance needs classes, and this is a regression"));
+    }
+    let target = Target::fit(&raw, target_index, task, &plan.nulls)?;
+    let (with_target, truth) = target.read(&raw, target_index, &plan.nulls)?;
+    let n_without_target = raw.lines.len() - with_target.len();
+    if n_without_target > 0 {
+        notes.push(format!("{n_without_target} rows without a target value were left out"));
+    }
+    let features = Features::choose(plan, &raw, target_index)?;
+    let weights = features.weights(plan, &raw)?;
+
+    // From here on rows are counted among those that have a target.
+    let held_out = HeldOut::read(plan, &target, &truth)?;
+    let rows_of = |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| with_target[row]).collect() };
+    let fitter = Fitter { plan, features: &features, target: &target, spec: &spec, raw: &raw, weights };
+    let train_rows = rows_of(&held_out.train);
+    let train_truth = truth.select(&held_out.train);
+    let started = Instant::now();
+    let (mut pipeline, mut codes, fit_notes) = fitter.fit(&train_rows, &train_truth, watch)?;
+    let mut fit_seconds = started.elapsed().as_secs_f64();
+    notes.extend(fit_notes);
+
+    let baseline = Baseline::fit(&train_truth);
+    let test_codes = match &held_out.file {
+        Some(file) => pipeline.schema.read(&file.raw, &file.rows)?,
+        None => pipeline.schema.codes(&features.table, &rows_of(&held_out.test))?,
+    };
+    let test_truth = match &held_out.file {
+        Some(file) => file.truth.clone(),
+        None => truth.select(&held_out.test),
+    };
+    let context = Context {
+        algorithm: algorithm.name,
+        target: &target,
+        baseline: &baseline,
+        positive: 1,
+        threshold: None,
+    };
+    let predictions = pipeline.predict(&test_codes, Decision::MostProbable);
+    let evaluation = Evaluation::new(context, &predictions, &test_truth);
+
+    if plan.refit {
+        let started = Instant::now();
+        let refitted = fitter.fit(&with_target, &truth, watch)?;
+        (pipeline, codes) = (refitted.0, refitted.1);
+        fit_seconds += started.elapsed().as_secs_f64();
+    }
+    if watch.stopped() {
+        notes.push("training was interrupted; the best model so far was kept".into());
+    }
+    let card = Card {
+        algorithm: algorithm.name.into(),
+        hyperparameters: spec.hyperparameters().clone(),
+        data: DataSource { path: plan.data.clone(), sha256: raw.sha256.clone() },
+        test_size: match plan.hold_out {
+            HoldOut::Share(share) => Some(share),
+            HoldOut::File(_) => None,
+        },
+        test: held_out.file.map(|file| file.source),
+        seed: plan.seed,
+        n_train: codes.n_rows(),
+        n_without_target,
+        refit: plan.refit,
+        weight: plan.weight.clone(),
+        balance: plan.balance,
+        baseline,
+        evaluation,
+        notes,
+    };
+    let columns = describe_columns(&raw.names, &pipeline.schema);
+    Ok(Trained {
+        model: Model { card, pipeline },
+        codes,
+        columns,
+        n_rows: raw.lines.len(),
+        target_reason,
+        task_reason,
+        algorithm_reason,
+        fit_seconds,
+    })
+}
+
+/// The index of a column a flag names.
+fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
+    raw.names.iter().position(|n| n == name).ok_or_else(|| {
+        let hint = nearest(name, raw.names.iter().map(String::as_str));
+        let hint = hint.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+        let shown: Vec<&str> = raw.names.iter().take(20).map(String::as_str).collect();
+        let more = if raw.names.len() > shown.len() { ", …" } else { "" };
+        usage(format!(
+            "{flag} {name:?}: {} has no such column{hint}\nits columns are: {}{more}",
+            raw.source,
+            shown.join(", ")
+        ))
+    })
+}
+
+fn choose_target(plan: &Plan, raw: &RawTable) -> Result<(usize, String)> {
+    let (index, reason) = match &plan.target {
+        Some(name) => (column(raw, "--target", name)?, "given".to_string()),
+        None => (raw.names.len() - 1, "the last column; --target COL chooses another".to_string()),
+    };
+    ensure!(
+        raw.names.len() > 1,
+        "{} has one column, {:?}; a model needs a target and at least one other column (is the delimiter \
+         right? --delimiter C)",
+        raw.source,
+        raw.names[0]
+    );
+    if plan.drop.contains(&raw.names[index]) {
+        return Err(usage(format!("--drop {:?}: that is the target", raw.names[index])));
+    }
+    Ok((index, reason))
+}
+
+fn choose_task(plan: &Plan, raw: &RawTable, target: usize) -> Result<(Task, String)> {
+    let profile = Profile::of(raw, target, &plan.nulls);
+    if let Some(task) = plan.task {
+        return Ok((task, "given".into()));
+    }
+    if profile.is_mostly_numbers() {
+        let (line, text) = &profile.first_texts[0];
+        bail!(
+            "{} line {line}, target column {:?}: {text:?} is not a number, and nearly all other cells are; \
+             correct it, name it as missing (--null {text:?}), or give the --task",
+            raw.source,
+            raw.names[target]
+        );
+    }
+    let (task, reason) = profile.task();
+    let other = match task {
+        Task::Classification => Task::Regression,
+        Task::Regression => Task::Classification,
+    };
+    Ok((task, format!("{reason}; --task {} overrides", other.name())))
+}
+
+fn choose_algorithm(plan: &Plan, task: Task) -> Result<(&'static Algorithm, String)> {
+    if plan.algorithm != "auto" {
+        return Ok((algorithm(&plan.algorithm)?, "given".into()));
+    }
+    let first = ALGORITHMS.into_iter().find(|a| a.tasks.contains(&task));
+    let algorithm = first.context("there is no algorithm for this task")?;
+    Ok((algorithm, format!("the default for {}; --algorithm NAME chooses another", task.name())))
+}
+
+/// The columns of the training file that are used, typed, and those that are not.
+struct Features {
+    table: Table,
+    chosen: Vec<(usize, ColumnType)>,
+    ignored: Vec<Ignored>,
+}
+
+impl Features {
+    fn choose(plan: &Plan, raw: &RawTable, target: usize) -> Result<Self> {
+        let mut given = BTreeMap::new();
+        for (name, column_type) in &plan.types {
+            given.insert(column(raw, "--type", name)?, *column_type);
+        }
+        let dropped = plan.drop.iter().map(|name| column(raw, "--drop", name));
+        let dropped: Vec<usize> = dropped.collect::<Result<_>>()?;
+        let weight = plan.weight.as_ref().map(|name| column(raw, "--weight", name)).transpose()?;
+        let (mut columns, mut chosen, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, name) in raw.names.iter().enumerate() {
+            let mut leave_out = |reason: &str| {
+                ignored.push(Ignored { name: name.clone(), reason: reason.into() });
+                Column::Number(Vec::new())
+            };
+            if index == target {
+                columns.push(Column::Number(Vec::new()));
+                continue;
+            }
+            if weight == Some(index) {
+                columns.push(leave_out("row weights"));
+                continue;
+            }
+            if dropped.contains(&index) {
+                columns.push(leave_out("dropped"));
+                continue;
+            }
+            let profile = Profile::of(raw, index, &plan.nulls);
+            let column_type = given.get(&index).copied();
+            if column_type.is_none() && profile.is_mostly_numbers() {
+                // The parser's message lists the cells and the ways out.
+                Column::parse(raw, index, ColumnType::Number, &plan.nulls)?;
+            }
+            let inferred = column_type.unwrap_or_else(|| profile.column_type());
+            let column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            match useless(name, &column) {
+                Some(reason) if column_type.is_none() => columns.push(leave_out(&reason)),
+                _ => {
+                    columns.push(column);
+                    chosen.push((index, inferred));
+                }
+            }
+        }
+        if chosen.is_empty() {
+            let reasons = ignored.iter().map(|i| format!("{:?} ({})", i.name, i.reason));
+            bail!(
+                "{} has no column to learn from beside the target {:?}: {}; --type COL=category or \
+                 --type COL=number uses a column all the same",
+                raw.source,
+                raw.names[target],
+                reasons.collect::<Vec<_>>().join(", ")
+            );
+        }
+        let table =
+            Table { source: raw.source.clone(), names: raw.names.clone(), columns, lines: raw.lines.clone() };
+        Ok(Self { table, chosen, ignored })
+    }
+
+    /// The row weights that a column holds, one per row of the file.
+    fn weights(&self, plan: &Plan, raw: &RawTable) -> Result<Option<Vec<f64>>> {
+        let Some(name) = &plan.weight else {
+            return Ok(None);
+        };
+        let index = column(raw, "--weight", name)?;
+        let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, &plan.nulls)? else {
+            return Ok(None);
+        };
+        let wrong = weights.iter().zip(&raw.lines).find(|(weight, _)| weight.is_nan() || **weight < 0.0);
+        if let Some((weight, line)) = wrong {
+            let what = if weight.is_nan() { "is missing".to_string() } else { format!("is {weight}") };
+            bail!("{} line {line}, column {name:?}: the weight {what}; weights are 0 or more", raw.source);
+        }
+        Ok(Some(weights))
+    }
+}
+
+/// The rows to fit and to evaluate on, counted among those with a target.
+struct HeldOut {
+    train: Vec<usize>,
+    test: Vec<usize>,
+    file: Option<TestFile>,
+}
+
+struct TestFile {
+    source: DataSource,
+    raw: RawTable,
+    rows: Vec<usize>,
+    truth: Truth,
+}
+
+impl HeldOut {
+    fn read(plan: &Plan, target: &Target, truth: &Truth) -> Result<Self> {
+        match &plan.hold_out {
+            HoldOut::Share(share) => {
+                ensure!(
+                    truth.len() >= 2,
+                    "{} row has a target value; two or more are needed, one to learn from and one to \
+                     evaluate on",
+                    truth.len()
+                );
+                let split = truth.hold_out(*share, plan.seed);
+                Ok(Self { train: split.train, test: split.test, file: None })
+            }
+            HoldOut::File(path) => {
+                let raw = csv::read_table(path, &plan.options)?;
+                let Some(index) = raw.names.iter().position(|name| *name == target.name) else {
+                    bail!("{} has no target column {:?}", raw.source, target.name);
+                };
+                let (rows, test_truth) = target.read(&raw, index, &plan.nulls)?;
+                ensure!(!rows.is_empty(), "{}: no row has a target value", raw.source);
+                let source = DataSource { path: path.clone(), sha256: raw.sha256.clone() };
+                let file = TestFile { source, raw, rows, truth: test_truth };
+                Ok(Self { train: (0..truth.len()).collect(), test: Vec::new(), file: Some(file) })
+            }
+        }
+    }
+}
+
+/// Fits schema, recipe and predictor on some rows of the training file.
+struct Fitter<'a> {
+    plan: &'a Plan,
+    features: &'a Features,
+    target: &'a Target,
+    spec: &'a Spec,
+    raw: &'a RawTable,
+    weights: Option<Vec<f64>>,
+}
+
+impl Fitter<'_> {
+    /// `rows`: of the file; `truth`: of those rows.
+    fn fit(
+        &self,
+        rows: &[usize],
+        truth: &Truth,
+        watch: &dyn Watch,
+    ) -> Result<(Pipeline, Matrix, Vec<String>)> {
+        let table = &self.features.table;
+        let mut schema = Schema::fit(
+            table,
+            &self.features.chosen,
+            self.target.clone(),
+            self.features.ignored.clone(),
+            rows,
+        );
+        schema.header = self.plan.options.header;
+        schema.delimiter = self.raw.delimiter;
+        schema.null_tokens = self.plan.nulls.clone();
+        let codes = schema.codes(table, rows)?;
+        let recipe = Recipe::fit(&schema, &codes);
+        let x = recipe.encode(&codes);
+        let mut weights: Option<Vec<f64>> =
+            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        if let (true, Truth::Classes { codes, labels }) = (self.plan.balance, truth) {
+            let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
+            weights = Some(balanced);
+        }
+        let y = match truth {
+            Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
+            Truth::Values(values) => Labels::Values(values),
+        };
+        let data = Dataset { x: &x, y, weights: weights.as_deref() };
+        let fit = self
+            .spec
+            .fit(&data, watch)
+            .with_context(|| format!("{} cannot be fitted", self.spec.algorithm.name))?;
+        let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+        pipeline.validate().context("the fitted model is not usable")?;
+        Ok((pipeline, codes, fit.notes))
+    }
+}
+
+/// Row weights times n / (classes × rows of the class), scikit-learn's `class_weight="balanced"`.
+fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let mut counts = vec![0.0; n_classes];
+    codes.iter().for_each(|&code| counts[code as usize] += 1.0);
+    let present = counts.iter().filter(|&&count| count > 0.0).count() as f64;
+    let balanced = |(row, &code): (usize, &u32)| {
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        weight * codes.len() as f64 / (present * counts[code as usize])
+    };
+    codes.iter().enumerate().map(balanced).collect()
+}
+
+/// What is done with each column, in the order of the file.
+fn describe_columns(names: &[String], schema: &Schema) -> Vec<ColumnNote> {
+    let describe = |name: &String| {
+        let note = |kind, note: String| ColumnNote { name: name.clone(), kind, note };
+        if *name == schema.target.name {
+            return note("target", String::new());
+        }
+        if let Some(ignored) = schema.ignored.iter().find(|ignored| ignored.name == *name) {
+            return note("-", format!("not used: {}", ignored.reason));
+        }
+        let Some(feature) = schema.features.iter().find(|feature| feature.name == *name) else {
+            return note("-", String::new());
+        };
+        let gaps = match (feature.missing, feature.column_type) {
+            (0, _) => String::new(),
+            (n, ColumnType::Category) => format!(", {n} gaps marked"),
+            (n, _) => format!(", {n} gaps filled and marked"),
+        };
+        let what = match feature.column_type {
+            ColumnType::Number => "standardised".to_string(),
+            ColumnType::Boolean => "0 or 1".to_string(),
+            ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
+        };
+        note(feature.column_type.name(), what + &gaps)
+    };
+    names.iter().map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_give_every_class_the_same_sum() {
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
+        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
+        assert_eq!(weights[3], 1.0);
+    }
+}

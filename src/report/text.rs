@@ -1,0 +1,130 @@
+//! Results for people: aligned tables without colour.
+
+use std::fmt::Write;
+
+use crate::model::evaluation::{Evaluation, Metrics};
+
+/// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
+/// is indented by `indent` spaces and ends with a line end.
+pub fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String {
+    let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..n_columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let mut line = " ".repeat(indent);
+        for (column, cell) in row.iter().enumerate() {
+            let pad = " ".repeat(widths[column] - cell.chars().count());
+            let between = if column > 0 { "  " } else { "" };
+            // Writing to a String does not fail.
+            let _ = if right && column > 0 {
+                write!(line, "{between}{pad}{cell}")
+            } else {
+                write!(line, "{between}{cell}{pad}")
+            };
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// A number with four significant decimals, or more digits where it is large.
+pub fn figure(value: Option<f64>) -> String {
+    match value {
+        None => "undefined".into(),
+        Some(v) if v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e9) => format!("{v:.3e}"),
+        Some(v) if v.abs() >= 1000.0 => format!("{v:.1}"),
+        Some(v) => format!("{v:.4}"),
+    }
+}
+
+/// A JSON label without its quotes.
+fn label(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_string)
+}
+
+/// The figures beside the baseline's. `brief`: those a first look needs.
+pub fn metrics(evaluation: &Evaluation, brief: bool) -> String {
+    const BRIEF: [&str; 10] = [
+        "accuracy",
+        "balanced_accuracy",
+        "f1.macro",
+        "log_loss",
+        "roc_auc",
+        "r2",
+        "rmse",
+        "mae",
+        "median_ae",
+        "mape",
+    ];
+    let mut rows = vec![vec![String::new(), "model".into(), "baseline".into()]];
+    let base = evaluation.baseline.figures();
+    for ((name, value), (_, base)) in evaluation.metrics.figures().into_iter().zip(base) {
+        let two_classes_only = matches!(name, "average_precision" | "brier");
+        if (brief && !BRIEF.contains(&name)) || (two_classes_only && evaluation.positive.is_none()) {
+            continue;
+        }
+        rows.push(vec![name.into(), figure(value), figure(base)]);
+    }
+    table(&rows, 2, true)
+}
+
+/// The whole evaluation: figures, classes, confusion matrix.
+pub fn evaluation(evaluation: &Evaluation) -> String {
+    let mut out = metrics(evaluation, false);
+    if let Some(classes) = &evaluation.classes {
+        let header = ["class", "precision", "recall", "f1", "rows"].map(String::from).to_vec();
+        let mut rows = vec![header];
+        for class in classes {
+            let m = class.metrics;
+            let figures = [m.precision, m.recall, m.f1].map(|v| figure(Some(v)));
+            let [precision, recall, f1] = figures;
+            rows.push(vec![label(&class.label), precision, recall, f1, m.support.to_string()]);
+        }
+        let _ = write!(out, "\n{}", table(&rows, 2, true));
+    }
+    if let Some(confusion) = &evaluation.confusion_matrix {
+        let mut rows = vec![std::iter::once("true \\ predicted".to_string()).collect::<Vec<_>>()];
+        rows[0].extend(confusion.labels.iter().map(label));
+        for (name, counts) in confusion.labels.iter().zip(&confusion.counts) {
+            rows.push(std::iter::once(label(name)).chain(counts.iter().map(u64::to_string)).collect());
+        }
+        let _ = write!(out, "\n{}", table(&rows, 2, true));
+    }
+    out
+}
+
+/// What the baseline of an evaluation is.
+pub fn baseline_words(evaluation: &Evaluation) -> &'static str {
+    match evaluation.metrics {
+        Metrics::Classification(_) => {
+            "baseline: the most frequent class, with the shares of the training rows"
+        }
+        Metrics::Regression(_) => "baseline: the mean of the training rows",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned_by_characters() {
+        let rows = [vec!["ä".to_string(), "1".into()], vec!["long".to_string(), "22".into()]];
+        assert_eq!(table(&rows, 1, true), " ä      1\n long  22\n");
+        assert_eq!(table(&rows, 0, false), "ä     1\nlong  22\n");
+    }
+
+    #[test]
+    fn figures_keep_their_digits() {
+        assert_eq!(figure(Some(0.96667)), "0.9667");
+        assert_eq!(figure(Some(1.2e-7)), "1.200e-7");
+        assert_eq!(figure(Some(1234.56)), "1234.6");
+        assert_eq!(figure(Some(0.0)), "0.0000");
+        assert_eq!(figure(None), "undefined");
+    }
+}
