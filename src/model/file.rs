@@ -103,12 +103,20 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Lets `write` fill a file that then takes the place of `path`: at every moment either the old file is
-/// there or the new one, whole.
+/// there or the new one, whole. A link stays one, and leads to the new file; what is no ordinary file, such
+/// as a pipe or `/dev/null`, is written to and stays what it is.
 ///
 /// # Errors
 /// Those of `write`; a folder that is missing or not writable; a full disk. Then `path` is untouched.
 pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let cannot = || format!("cannot write {}", path.display());
+    if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
+        let mut writer = BufWriter::new(File::options().write(true).open(path).with_context(cannot)?);
+        let written = write(&mut writer)?;
+        writer.flush().with_context(cannot)?;
+        return Ok(written);
+    }
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
