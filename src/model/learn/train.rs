@@ -367,6 +367,12 @@ impl HeldOut {
                     truth.len()
                 );
                 let split = truth.hold_out(*share, plan.seed);
+                ensure!(
+                    !split.test.is_empty(),
+                    "{}: no row can be held out to evaluate on, because each class has one row only; give more \
+                     rows, or others to evaluate on (--test FILE)",
+                    csv::source_name(&plan.data)
+                );
                 Ok(Self { train: split.train, test: split.test, file: None })
             }
             HoldOut::File(path) => {
