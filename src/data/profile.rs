@@ -46,6 +46,10 @@ impl Profile {
                 continue;
             };
             if let Ok(value) = text.parse::<f64>() {
+                if value.is_nan() {
+                    profile.missing += 1;
+                    continue;
+                }
                 profile.numbers += 1;
                 // 2^53: above it a float cannot tell neighbouring whole numbers apart.
                 profile.whole &= value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;

@@ -138,6 +138,11 @@ impl Target {
             let Cell::Text(text) = nulls.cell(text) else {
                 continue;
             };
+            // "Nan" and "+nan" are no null tokens, for they may be labels; among numbers they are no value.
+            let numbers = self.task == Task::Regression || self.numeric_labels;
+            if numbers && text.parse().is_ok_and(f64::is_nan) {
+                continue;
+            }
             rows.push(row);
             if self.task == Task::Regression {
                 let value = ColumnType::Number.plain_code(Cell::Text(text)).map_err(|detail| {
