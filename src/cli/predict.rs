@@ -99,10 +99,12 @@ fn parse_row(text: &str, schema: &Schema, lenient: bool) -> Result<Matrix> {
             let pairs = record.iter().filter_map(|field| field.split_once('='));
             let (names, values): (Vec<String>, Vec<&str>) =
                 pairs.map(|(name, value)| (name.trim().to_string(), value)).unzip();
-            let map = schema.map_columns(&names, lenient).map_err(|found| {
+            if let Err(found) = schema.map_columns(&names, lenient) {
                 problems.extend(found);
-            });
-            map.unwrap_or_default().into_iter().zip(values).collect::<Vec<_>>()
+            }
+            // The values behind the names that are right are checked all the same.
+            let map = schema.map_columns(&names, true).unwrap_or_default();
+            map.into_iter().zip(values).collect::<Vec<_>>()
         } else {
             let map = schema.positions(record.len()).map_err(|problem| problems.push(problem));
             map.unwrap_or_default().into_iter().zip(record.iter()).collect()
