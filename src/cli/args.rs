@@ -276,7 +276,7 @@ pub struct Predict {
     pub model: String,
 
     /// Columns of the input to repeat in the output: all, none, or names with commas between
-    #[arg(long, value_name = "COLS", default_value = "all", requires = "input")]
+    #[arg(long, value_name = "COLS", default_value = "all", conflicts_with = "features")]
     pub keep: String,
 
     /// Predict the second of two classes where its probability is at least this
