@@ -102,6 +102,11 @@ fn parse_row(text: &str, schema: &Schema, lenient: bool) -> Result<Matrix> {
             if let Err(found) = schema.map_columns(&names, lenient) {
                 problems.extend(found);
             }
+            for (i, name) in names.iter().enumerate() {
+                if names[..i].contains(name) {
+                    problems.push(format!("{name}: the feature is given twice"));
+                }
+            }
             // The values behind the names that are right are checked all the same.
             let map = schema.map_columns(&names, true).unwrap_or_default();
             map.into_iter().zip(values).collect::<Vec<_>>()
@@ -190,8 +195,10 @@ fn predict(
     let mut input = BufReader::new(csv::open(path)?);
     let start = input.fill_buf().with_context(|| format!("cannot read {source}"))?.to_vec();
     input.consume(start.len());
+    let first_line = start.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
     let ndjson = [".ndjson", ".jsonl", ".json"].iter().any(|end| path.ends_with(end))
-        || start.trim_ascii_start().starts_with(b"{");
+        || first_line.starts_with(b"{")
+        || serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(first_line).is_ok();
     let input = Cursor::new(start).chain(input.into_inner());
     if ndjson {
         return rows::predict_ndjson(model, &source, input, options, out, watch);
