@@ -157,8 +157,12 @@ pub struct Done {
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        const SHOWN: usize = 4000;
         let Self { command, code, .. } = self;
-        let stdout = String::from_utf8_lossy(&self.stdout);
+        let mut stdout = String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(SHOWN)]).into_owned();
+        if self.stdout.len() > SHOWN {
+            stdout += &format!("… ({} bytes in all)", self.stdout.len());
+        }
         write!(f, "command: {command}\nstatus: {code:?}\nstdout:\n{stdout}\nstderr:\n{}", self.err())
     }
 }
