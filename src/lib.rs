@@ -13,6 +13,7 @@
 //! - [`metrics`]: how good predictions are
 //! - [`report`]: one result, many faces
 //! - [`cli`]: what the user types and sees
+//! - [`usage`]: the error for what cannot be meant
 //!
 //! ```
 //! use mlapi::data::{csv, matrix::Matrix, schema::NullTokens};
@@ -48,3 +49,4 @@ pub mod data;
 pub mod metrics;
 pub mod model;
 pub mod report;
+pub mod usage;

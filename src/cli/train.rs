@@ -13,8 +13,8 @@ use crate::data::schema::NullTokens;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::learn::train::{HoldOut, Plan, Trained, train};
-use crate::model::learn::usage;
 use crate::report::text;
+use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.
 const MAX_LISTED_COLUMNS: usize = 24;
