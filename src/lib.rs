@@ -12,6 +12,7 @@
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
 //! - [`report`]: one result, many faces
+//! - [`server`]: the model over HTTP
 //! - [`cli`]: what the user types and sees
 //! - [`usage`]: the error for what cannot be meant
 //!
@@ -49,4 +50,5 @@ pub mod data;
 pub mod metrics;
 pub mod model;
 pub mod report;
+pub mod server;
 pub mod usage;
