@@ -325,6 +325,11 @@ fn a_head_or_body_that_never_ends_is_given_up_while_others_are_served() {
     body.expect_close();
     head.expect_close();
     idle.expect_close();
+    let (mut trickle, started) = (server.connect(), Instant::now());
+    while trickle.try_write(b"G").is_ok() {
+        assert!(started.elapsed() < Duration::from_secs(3), "a byte now and then does not keep it open");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(server.metric("mlapi_rejected_total{reason=\"body_time\"}"), 1.0);
     assert_eq!(server.metric("mlapi_requests_in_flight"), 0.0);
 }

@@ -21,7 +21,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -95,9 +95,8 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
     let counts = [limits.connections, limits.in_flight, limits.body_bytes, limits.header_bytes, limits.rows];
     ensure!(counts.iter().all(|&limit| limit > 0), "a limit of 0 serves nothing; give 1 or more");
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_header_size(limits.header_bytes);
+    // The time for a head is the stream's to keep.
+    http.header_read_timeout(None).max_header_size(limits.header_bytes);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
@@ -138,7 +137,8 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
         }
         let connected = Connected(Arc::clone(&state));
         let shared = Arc::new(Shared::default());
-        let io = TokioIo::new(Stream::new(socket, Arc::clone(&shared), limits.write_stall));
+        let io =
+            TokioIo::new(Stream::new(socket, Arc::clone(&shared), limits.header_time, limits.write_stall));
         let service =
             service_fn(move |request| routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request));
         // An error here is the client's: it broke off, sent no HTTP, or was too slow.

@@ -1,9 +1,12 @@
 //! The whole API on one screen, and the road of a request: head, place, body, handler, count.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -32,6 +35,7 @@ pub async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
+    connection.request_begins();
     let name = Route::of(request.uri().path());
     if request.body().is_end_stream() {
         connection.request_is_read();
@@ -48,7 +52,9 @@ pub async fn answer(
         reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
         failure.response()
     });
-    state.telemetry.answered(name, response.status(), started.elapsed());
+    let ended = Instant::now();
+    state.telemetry.answered(name, response.status(), ended - started);
+    connection.request_ends(ended);
     Ok(response)
 }
 
@@ -142,36 +148,34 @@ async fn read(mut body: Incoming, state: &State, started: Instant) -> Result<Byt
     if declared.lower() > limits.body_bytes as u64 {
         return Err(Failure::BodyTooLarge(limits.body_bytes));
     }
-    let reading = async {
-        // A small body mostly arrives whole with its head; then its bytes are used where they are.
-        let first = match body.frame().await {
-            None => return Ok(Bytes::new()),
-            Some(frame) => frame.map_err(|_| Failure::BrokenBody)?.into_data().unwrap_or_default(),
-        };
-        if declared.exact() == Some(first.len() as u64) {
-            return Ok(first);
-        }
-        if first.len() > limits.body_bytes {
+    // A small body mostly arrives with its head: then nothing is waited for, and its bytes are used where they are.
+    let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+    let first = match first {
+        Poll::Ready(None) => return Ok(Bytes::new()),
+        Poll::Ready(Some(frame)) => frame.map_err(|_| Failure::BrokenBody)?.into_data().unwrap_or_default(),
+        Poll::Pending => Bytes::new(),
+    };
+    if declared.exact() == Some(first.len() as u64) {
+        return Ok(first);
+    }
+    if first.len() > limits.body_bytes {
+        return Err(Failure::BodyTooLarge(limits.body_bytes));
+    }
+    let rest = Limited::new(body, limits.body_bytes - first.len()).collect();
+    let rest = match timeout_at(started + limits.body_time, rest).await {
+        Ok(Ok(rest)) => rest.to_bytes(),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
             return Err(Failure::BodyTooLarge(limits.body_bytes));
         }
-        let rest = Limited::new(body, limits.body_bytes - first.len()).collect().await;
-        let rest = rest.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-            Some(_) => Failure::BodyTooLarge(limits.body_bytes),
-            None => Failure::BrokenBody,
-        })?;
-        // Declared or not, never more than has arrived.
-        let rest = rest.to_bytes();
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        let mut whole = Vec::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        Ok(whole.into())
+        Ok(Err(_)) => return Err(Failure::BrokenBody),
+        Err(_) => return Err(Failure::SlowBody(limits.body_time.as_secs_f64())),
     };
-    // The timer starts only if the body has to be waited for.
-    match timeout_at(started + limits.body_time, reading).await {
-        Ok(read) => read,
-        Err(_) => Err(Failure::SlowBody(limits.body_time.as_secs_f64())),
+    if rest.is_empty() {
+        return Ok(first);
     }
+    // Declared or not, never more memory than has arrived.
+    let mut whole = Vec::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.into())
 }

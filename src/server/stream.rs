@@ -1,6 +1,9 @@
 //! A client's socket as hyper sees it, with what hyper leaves to the socket.
 //!
 //! - A write that makes no progress for too long fails: a client that never reads cannot hold a connection.
+//! - A head that does not arrive in time, and a connection that is idle for as long, are given up. hyper can do
+//!   this as well, but makes and drops a timer for every request; here is one for a connection, which is only
+//!   looked at when it goes off.
 //! - A close with bytes unread would make the kernel reset the connection and take the answer with it (RFC
 //!   9112, section 9.6); so what still arrives is read and thrown away for a moment first.
 //! - A head with both Content-Length and Transfer-Encoding is noticed. hyper drops the former before a handler
@@ -11,28 +14,61 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// How long a closing connection waits for the client to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
 /// may move between threads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Shared {
+    connected: Instant,
+    /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
+    idle_since: AtomicU64,
     /// Bytes have arrived that belong to no request that was read to its end.
     unread: AtomicBool,
     /// The head read last has Content-Length and Transfer-Encoding.
     ambiguous: AtomicBool,
 }
 
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            connected: Instant::now(),
+            idle_since: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Shared {
+    const BUSY: u64 = u64::MAX;
+
+    /// To be called when a head has arrived.
+    pub fn request_begins(&self) {
+        self.idle_since.store(Self::BUSY, Relaxed);
+    }
+
+    /// To be called when the answer to a request is made.
+    pub fn request_ends(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.connected).as_nanos() as u64;
+        self.idle_since.store(since, Relaxed);
+    }
+
+    /// Since when the next head has been waited for; `None` while a request is answered.
+    fn idle_since(&self) -> Option<Instant> {
+        let since = self.idle_since.load(Relaxed);
+        (since != Self::BUSY).then(|| self.connected + Duration::from_nanos(since))
+    }
+
     /// To be called when the body of a request has been read to its end.
     pub fn request_is_read(&self) {
         self.unread.store(false, Relaxed);
@@ -86,15 +122,37 @@ pub struct Stream {
     socket: TcpStream,
     shared: Arc<Shared>,
     head: HeadWatch,
+    head_limit: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
     stall_limit: Duration,
     stall: Option<Pin<Box<Sleep>>>,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
-    /// Wraps a socket; a write may not be pending longer than `stall_limit`.
-    pub fn new(socket: TcpStream, shared: Arc<Shared>, stall_limit: Duration) -> Self {
-        Self { socket, shared, head: HeadWatch::default(), stall_limit, stall: None, linger: None }
+    /// Wraps a socket; a head has to arrive within `head_limit`, and a write may not be pending longer than
+    /// `stall_limit`.
+    pub fn new(socket: TcpStream, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
+        let head = HeadWatch::default();
+        Self { socket, shared, head, head_limit, idle: None, stall_limit, stall: None, linger: None }
+    }
+
+    /// Waits for more of a head, within its limit.
+    fn idle(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        let Some(since) = self.shared.idle_since() else {
+            return Poll::Pending;
+        };
+        let deadline = since + self.head_limit;
+        let idle = self.idle.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while idle.as_mut().poll(cx).is_ready() {
+            // It was set for a head that has arrived since.
+            if idle.deadline() < deadline {
+                idle.as_mut().reset(deadline);
+            } else {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends nothing")));
+            }
+        }
+        Poll::Pending
     }
 
     /// Passes the result of a write on, or fails it where it has been pending for too long.
@@ -118,10 +176,14 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if result.is_pending() {
+            return self.idle(cx);
+        }
         let arrived = &buffer.filled()[before..];
         if !arrived.is_empty() {
             let this = &mut *self;
-            if !this.shared.unread.swap(true, Relaxed) {
+            if !this.shared.unread.load(Relaxed) {
+                this.shared.unread.store(true, Relaxed);
                 this.head = HeadWatch { line: std::mem::take(&mut this.head.line), ..HeadWatch::default() };
                 this.head.line.clear();
                 this.shared.ambiguous.store(false, Relaxed);
