@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-pub use state::{State, example};
+pub use state::State;
 use stream::{Shared, Stream};
 use telemetry::Rejection;
 
