@@ -12,7 +12,9 @@
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
 //! - [`report`]: one result, many faces
+//! - [`server`]: the model over HTTP
 //! - [`cli`]: what the user types and sees
+//! - [`usage`]: the error for what cannot be meant
 //!
 //! ```
 //! use mlapi::data::{csv, matrix::Matrix, schema::NullTokens};
@@ -48,3 +50,5 @@ pub mod data;
 pub mod metrics;
 pub mod model;
 pub mod report;
+pub mod server;
+pub mod usage;

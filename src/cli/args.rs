@@ -1,8 +1,9 @@
 //! Everything that can be typed, with its help text. No logic beyond the parsing of single values.
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::data::schema::{ColumnType, Task};
+use crate::model::learn::ALGORITHMS;
 
 /// Turns a CSV file into a prediction API.
 #[derive(Debug, Parser)]
@@ -32,27 +33,52 @@ pub struct Args {
     pub verb: Verb,
 }
 
+/// The whole command line, with the algorithms and their hyperparameters in the help of `train`.
+pub fn command() -> clap::Command {
+    let mut notes = format!(
+        "{TRAIN_NOTES}\n\nAlgorithms (--algorithm) and hyperparameters (--set), with their defaults:\n"
+    );
+    for algorithm in ALGORITHMS {
+        let alias = algorithm.alias.map(|alias| format!(" ({alias})")).unwrap_or_default();
+        let tasks: Vec<&str> = algorithm.tasks.iter().map(|task| task.name()).collect();
+        notes +=
+            &format!("\n  {}{alias}, {}\n    {}\n", algorithm.name, tasks.join(" and "), algorithm.summary);
+        for parameter in algorithm.parameters {
+            let (name, default) = (parameter.name, parameter.default);
+            notes += &format!("    {name}={default}: {}; {}\n", parameter.effect, parameter.range);
+        }
+    }
+    notes += TRAIN_EXAMPLES;
+    Args::command().mut_subcommand("train", |train| train.after_long_help(notes))
+}
+
 /// Flags of every verb.
 #[derive(Debug, ClapArgs)]
 pub struct Common {
     /// Say nothing but results and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = "Global options", conflicts_with = "verbose")]
     pub quiet: bool,
 
     /// Say more
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,
 
     /// Use colour [NO_COLOR is respected]
-    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true, help_heading = "Global options")]
     pub color: Color,
 
     /// How results are written
-    #[arg(long, value_name = "FORMAT", default_value = "text", global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        help_heading = "Global options"
+    )]
     pub format: Format,
 
     /// Threads to use at most [default: all cores]
-    #[arg(long, value_name = "N", env = "MLAPI_THREADS", hide_env_values = true, global = true,
+    #[arg(long, value_name = "N", env = "MLAPI_THREADS", hide_env_values = true, global = true, help_heading = "Global options",
           value_parser = parse_threads)]
     pub threads: Option<usize>,
 }
@@ -101,7 +127,6 @@ pub enum Verb {
 
 /// `mlapi train`
 #[derive(Debug, ClapArgs)]
-#[command(after_long_help = TRAIN_NOTES)]
 pub struct Train {
     /// Table to learn from: CSV, TSV or other delimited text with a header line; - for standard input
     #[arg(value_name = "DATA")]
@@ -115,7 +140,7 @@ pub struct Train {
     #[arg(long, value_name = "TASK", default_value = "auto")]
     pub task: TaskChoice,
 
-    /// What learns: auto, logistic-regression (logreg), linear-regression (linreg) or ridge
+    /// What learns; auto chooses by the task
     #[arg(long, value_name = "NAME", default_value = "auto")]
     pub algorithm: String,
 
@@ -178,13 +203,9 @@ note; --type uses them all the same. Missing numbers are filled with the median 
 standardised, categories become one column per level (the 256 most frequent ones) and one for all others. All \
 of that is learned from the training rows alone and kept in the model file.
 
-Hyperparameters (--set):
-  logistic-regression  C=1.0 fit_intercept=true max_iter=1000 tol=1e-6
-  linear-regression    fit_intercept=true
-  ridge                alpha=1.0 fit_intercept=true
+The same data, flags and seed give the same bytes, whatever the number of threads. Ctrl-C keeps the best so far.";
 
-The same data, flags and seed give the same bytes, whatever the number of threads. Ctrl-C keeps the best so far.
-
+const TRAIN_EXAMPLES: &str = "
 Examples:
   mlapi train houses.csv --target price --drop id
   mlapi train churn.csv --algorithm logreg --set C=0.1 --balance

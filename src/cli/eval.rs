@@ -15,9 +15,9 @@ use crate::data::table::RawTable;
 use crate::model::Model;
 use crate::model::evaluation::{Context, Evaluation};
 use crate::model::file;
-use crate::model::learn::usage;
 use crate::model::pipeline::Decision;
 use crate::report::text;
+use crate::usage::usage;
 
 #[derive(Serialize)]
 struct EvalResult<'a> {

@@ -8,8 +8,8 @@ use super::args::{Common, Format, Inspect};
 use super::term::Term;
 use crate::data::schema::ColumnType;
 use crate::model::file;
-use crate::model::learn::usage;
 use crate::report::{card, text};
+use crate::usage::usage;
 
 /// Runs the verb.
 pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {

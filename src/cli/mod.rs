@@ -15,9 +15,9 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 
-use crate::model::learn::Usage;
+use crate::usage::Usage;
 use args::{Args, Verb};
 use term::Term;
 
@@ -36,7 +36,9 @@ impl std::error::Error for RequirementNotMet {}
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
 /// requirement of `eval` not met.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let parsed =
+        args::command().try_get_matches().and_then(|mut found| Args::from_arg_matches_mut(&mut found));
+    let args = match parsed {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -83,7 +85,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
         Verb::Inspect(inspect) => inspect::run(inspect, common, term, &mut out)?,
         Verb::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut Args::command(), "mlapi", &mut script);
+            clap_complete::generate(*shell, &mut args::command(), "mlapi", &mut script);
             out.write_all(&script)?;
         }
     }

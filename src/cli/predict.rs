@@ -13,10 +13,10 @@ use crate::data::matrix::Matrix;
 use crate::data::schema::{Schema, Warning, WarningKind};
 use crate::model::Model;
 use crate::model::file;
-use crate::model::learn::usage;
 use crate::model::pipeline::Decision;
 use crate::report::answer::AnswerWriter;
 use crate::report::rows::{self, Keep, Options, Summary};
+use crate::usage::usage;
 
 /// Runs the verb.
 pub fn run(args: &Predict, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {

@@ -71,6 +71,13 @@ impl Term {
         }
     }
 
+    /// A line on stderr without a label.
+    pub fn line(&self, text: impl fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
     /// A progress display; shown only on a terminal, and only once the work takes a while.
     pub fn progress(&self, what: &str) -> Progress {
         let bar = ProgressBar::new(0);

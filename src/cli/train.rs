@@ -13,8 +13,8 @@ use crate::data::schema::NullTokens;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::learn::train::{HoldOut, Plan, Trained, train};
-use crate::model::learn::usage;
 use crate::report::text;
+use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.
 const MAX_LISTED_COLUMNS: usize = 24;
@@ -134,7 +134,7 @@ fn summary(args: &Train, trained: &Trained) -> String {
         ("task", format!("{}{classes} ({})", schema.target.task.name(), trained.task_reason)),
         ("split", split),
         ("algorithm", format!("{} ({})", card.algorithm, trained.algorithm_reason)),
-        ("fitted in", format!("{:.3} s", trained.fit_seconds)),
+        ("fitted in", duration(trained.fit_seconds)),
     ];
     let rows: Vec<Vec<String>> =
         facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
@@ -144,6 +144,11 @@ fn summary(args: &Train, trained: &Trained) -> String {
     lines += &format!("  {}\n", text::baseline_words(&card.evaluation));
     lines += &format!("\nThe model is in {}\n", args.output);
     lines
+}
+
+/// Seconds, or milliseconds where that says more.
+fn duration(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }
 
 fn next_steps(args: &Train, trained: &Trained) -> String {

@@ -169,7 +169,7 @@ impl<'s> Reader<'s> {
             codes: Matrix::with_capacity(1, schema.n_features()),
             shape: Shape::Unknown,
             key: "",
-            staged: Vec::new(),
+            staged: Vec::with_capacity(schema.n_features()),
             texts: String::new(),
             positions: (usize::MAX, Vec::new()),
             threshold: None,

@@ -18,6 +18,8 @@ pub struct AnswerWriter {
     keys: Vec<String>,
     /// Each feature's name as a JSON string.
     features: Vec<String>,
+    /// About how long one row's prediction is.
+    element_bytes: usize,
 }
 
 impl AnswerWriter {
@@ -25,9 +27,13 @@ impl AnswerWriter {
     pub fn new(schema: &Schema) -> Self {
         let target = &schema.target;
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let keys: Vec<String> = target.labels.iter().map(|label| quoted(label)).collect();
+        // 26 bytes: the longest double, a colon and a comma.
+        let element_bytes = 96 + keys.iter().map(|key| key.len() + 26).sum::<usize>();
         Self {
             values: target.labels.iter().map(|label| target.json_label(label).to_string()).collect(),
-            keys: target.labels.iter().map(|label| quoted(label)).collect(),
+            keys,
+            element_bytes,
             features: schema.features.iter().map(|feature| quoted(&feature.name)).collect(),
         }
     }
@@ -35,7 +41,7 @@ impl AnswerWriter {
     /// The whole answer to a request: one object, or a list under `predictions` where `many`.
     pub fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
         let n_rows = predictions.scores.n_rows();
-        let mut out = Vec::with_capacity(n_rows * (32 + 32 * predictions.scores.n_cols()));
+        let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
             out.extend_from_slice(b"{\"predictions\":[");
             for row in 0..n_rows {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::data::schema::{ColumnType, Feature};
 use crate::model::Model;
 
 /// Card, schema, metrics, importances, and a row that works as a request.
@@ -40,20 +41,14 @@ pub fn importances(model: &Model) -> Vec<(&str, f64)> {
 }
 
 /// A row in column order that this model predicts without a warning, from what the columns hold: the mean of
-/// a number, the most frequent level of a category.
+/// a number to three digits, the most frequent level of a category.
 pub fn example(model: &Model) -> Vec<Value> {
-    use crate::data::schema::ColumnType;
-    let value = |feature: &crate::data::schema::Feature| match feature.column_type {
+    let value = |feature: &Feature| match feature.column_type {
         ColumnType::Number => {
-            // As few digits as stay within the range.
-            let rounded = [1.0, 10.0, 100.0].map(|unit| (feature.mean * unit).round() / unit);
-            let fits = |v: &f64| (feature.min..=feature.max).contains(v);
-            let precise = feature.min.fract() != 0.0 || feature.max.fract() != 0.0;
-            let found = rounded.into_iter().skip(usize::from(precise)).find(fits).unwrap_or(feature.mean);
-            match found.fract() == 0.0 && found.abs() < 9e15 {
-                true => (found as i64).into(),
-                false => found.into(),
-            }
+            let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
+            let value = rounded.clamp(feature.min, feature.max);
+            // 2^53: a double above it is not one whole number.
+            if value.fract() == 0.0 && value.abs() < 9.0e15 { (value as i64).into() } else { value.into() }
         }
         ColumnType::Boolean => (feature.mean >= 0.5).into(),
         ColumnType::Category => {

@@ -15,23 +15,7 @@ use serde_json::{Map, Value};
 use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
 use crate::data::schema::{Task, nearest};
-
-/// A flag or setting that cannot be meant; the program ends with status 2.
-#[derive(Debug)]
-pub struct Usage(pub String);
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// An [`anyhow::Error`] that is a [`Usage`].
-pub fn usage(message: impl Into<String>) -> anyhow::Error {
-    anyhow::Error::new(Usage(message.into()))
-}
+use crate::usage::usage;
 
 /// Progress goes out and an interruption comes in.
 pub trait Watch: Sync {

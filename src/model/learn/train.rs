@@ -97,7 +97,7 @@ pub struct Trained {
 /// Trains as planned.
 ///
 /// # Errors
-/// A [`super::Usage`] where a flag cannot be meant for this file; else what is wrong with the file.
+/// A [`crate::usage::Usage`] where a flag cannot be meant for this file; else what is wrong with the file.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let raw = csv::read_table(&plan.data, &plan.options)?;
     let mut notes = Vec::new();

@@ -1,0 +1,238 @@
+//! The model over HTTP: connections come in here, within limits, and are let go of in order.
+//!
+//! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
+//! [`telemetry`] what is counted, [`stream`] the socket. Nothing in here knows of the command line or of
+//! learning. A fault of one connection ends that connection and no other.
+
+pub mod error;
+pub mod handlers;
+pub mod routes;
+pub mod state;
+pub mod stream;
+pub mod telemetry;
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+pub use state::State;
+use stream::{Shared, Stream};
+use telemetry::Rejection;
+
+/// What every handler answers with.
+pub type Response = hyper::Response<Full<Bytes>>;
+
+/// What is allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Predictions being read or made at once.
+    pub in_flight: usize,
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Bytes of a request's head.
+    pub header_bytes: usize,
+    /// Rows of a request.
+    pub rows: usize,
+    /// For a whole head to arrive, and for a connection to be idle.
+    pub header_time: Duration,
+    /// For a whole body to arrive.
+    pub body_time: Duration,
+    /// For a write to make progress.
+    pub write_stall: Duration,
+    /// For the requests under way to be answered at shutdown.
+    pub drain_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            in_flight: 256,
+            body_bytes: 8 * 1024 * 1024,
+            header_bytes: 16 * 1024,
+            rows: 10_000,
+            header_time: Duration::from_secs(30),
+            body_time: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+            drain_time: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Connections over the limit that are told so at one time; any more are closed without a word.
+const MAX_REFUSALS: usize = 64;
+
+/// For a connection over the limit to take its answer.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// How long to wait after the first of a row of failed accepts (no file descriptors, no memory), and at most.
+const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Serves until `shutdown` completes; then says so at `/readyz`, closes the listener, answers the requests
+/// under way and returns, at the latest after the drain time.
+///
+/// # Errors
+/// Limits that allow nothing.
+pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let limits = state.limits;
+    let counts = [limits.connections, limits.in_flight, limits.body_bytes, limits.header_bytes, limits.rows];
+    ensure!(counts.iter().all(|&limit| limit > 0), "a limit of 0 serves nothing; give 1 or more");
+    let mut http = http1::Builder::new();
+    // The time for a head is the stream's to keep.
+    http.header_read_timeout(None).max_header_size(limits.header_bytes);
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let mut shutdown = pin!(shutdown);
+    let mut back_off = ACCEPT_BACK_OFF.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(_) => {
+                state.telemetry.rejected(Rejection::Accept);
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    () = sleep(back_off) => {}
+                }
+                back_off = (back_off * 2).min(ACCEPT_BACK_OFF.1);
+                continue;
+            }
+        };
+        back_off = ACCEPT_BACK_OFF.0;
+        // An answer goes out at once; it is one write, and there is nothing to wait for.
+        let _ = socket.set_nodelay(true);
+        if !state.telemetry.connect(limits.connections) {
+            state.telemetry.rejected(Rejection::Connections);
+            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                connections.spawn(async move {
+                    let _ = timeout(REFUSAL_TIME, refuse(socket)).await;
+                    drop(permit);
+                });
+            }
+            continue;
+        }
+        let connected = Connected(Arc::clone(&state));
+        let shared = Arc::new(Shared::default());
+        let io =
+            TokioIo::new(Stream::new(socket, Arc::clone(&shared), limits.header_time, limits.write_stall));
+        let service =
+            service_fn(move |request| routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request));
+        // An error here is the client's: it broke off, sent no HTTP, or was too slow.
+        let connection = graceful.watch(http.serve_connection(io, service));
+        connections.spawn(async move {
+            let _ = connection.await;
+        });
+    }
+    state.drain();
+    drop(listener);
+    let drained = async {
+        graceful.shutdown().await;
+        while connections.join_next().await.is_some() {}
+    };
+    // What is not done by then is cut off: the tasks end with the set they are in.
+    let _ = timeout(limits.drain_time, drained).await;
+    Ok(())
+}
+
+/// An open connection; no longer counted when it is dropped.
+struct Connected(Arc<State>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.telemetry.disconnect();
+    }
+}
+
+/// Whether an accept failed for the connection that would have come, not for want of resources.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Tells a client that there is no room, and reads what it sends so that the answer is not lost.
+async fn refuse(mut socket: TcpStream) -> io::Result<()> {
+    socket.write_all(error::NO_ROOM).await?;
+    socket.shutdown().await?;
+    let mut scratch = [0; 4096];
+    while socket.read(&mut scratch).await? > 0 {}
+    Ok(())
+}
+
+/// The runtime to serve on: one thread for everything, or as many workers as `threads`; and as many again for
+/// large requests, which compute rather than wait.
+///
+/// # Errors
+/// The operating system has no threads or file descriptors left.
+pub fn runtime(threads: usize) -> Result<Runtime> {
+    let mut builder = if threads <= 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    builder.max_blocking_threads(threads.max(1)).enable_all();
+    builder.build().context("cannot start the server's threads")
+}
+
+/// Completes at SIGTERM or SIGINT (Ctrl-C). Signals are caught from this call on, not from the first await; a
+/// second one ends the process at once with status 130. To be called on the runtime.
+///
+/// # Errors
+/// The operating system does not let signals be caught.
+#[cfg(unix)]
+pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    const FAILED: &str = "cannot catch signals";
+    let mut terminate = signal(SignalKind::terminate()).context(FAILED)?;
+    let mut interrupt = signal(SignalKind::interrupt()).context(FAILED)?;
+    let mut next = async move || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            std::process::exit(130);
+        });
+    })
+}
+
+/// Completes at Ctrl-C; a second one ends the process at once with status 130. To be called on the runtime.
+///
+/// # Errors
+/// Never on this system.
+#[cfg(not(unix))]
+pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+        tokio::spawn(async {
+            let _ = tokio::signal::ctrl_c().await;
+            std::process::exit(130);
+        });
+    })
+}

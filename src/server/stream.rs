@@ -1,0 +1,267 @@
+//! A client's socket as hyper sees it, with what hyper leaves to the socket.
+//!
+//! - A write that makes no progress for too long fails: a client that never reads cannot hold a connection.
+//! - A head that does not arrive in time, and a connection that is idle for as long, are given up. hyper can do
+//!   this as well, but makes and drops a timer for every request; here is one for a connection, which is only
+//!   looked at when it goes off.
+//! - A close with bytes unread would make the kernel reset the connection and take the answer with it (RFC
+//!   9112, section 9.6); so what still arrives is read and thrown away for a moment first.
+//! - A head with both Content-Length and Transfer-Encoding is noticed. hyper drops the former before a handler
+//!   sees it, and section 6.1 of the same RFC allows to refuse it.
+//!
+//! A timer exists only while something is pending.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// How long a closing connection waits for the client to stop sending.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
+/// may move between threads.
+#[derive(Debug)]
+pub struct Shared {
+    connected: Instant,
+    /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
+    idle_since: AtomicU64,
+    /// Bytes have arrived that belong to no request that was read to its end.
+    unread: AtomicBool,
+    /// The head read last has Content-Length and Transfer-Encoding.
+    ambiguous: AtomicBool,
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            connected: Instant::now(),
+            idle_since: AtomicU64::new(0),
+            unread: AtomicBool::new(false),
+            ambiguous: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Shared {
+    const BUSY: u64 = u64::MAX;
+
+    /// To be called when a head has arrived.
+    pub fn request_begins(&self) {
+        self.idle_since.store(Self::BUSY, Relaxed);
+    }
+
+    /// To be called when the answer to a request is made.
+    pub fn request_ends(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.connected).as_nanos() as u64;
+        self.idle_since.store(since, Relaxed);
+    }
+
+    /// Since when the next head has been waited for; `None` while a request is answered.
+    fn idle_since(&self) -> Option<Instant> {
+        let since = self.idle_since.load(Relaxed);
+        (since != Self::BUSY).then(|| self.connected + Duration::from_nanos(since))
+    }
+
+    /// To be called when the body of a request has been read to its end.
+    pub fn request_is_read(&self) {
+        self.unread.store(false, Relaxed);
+    }
+
+    /// Whether the length of the current request is given in two ways. Only a head that did not come in one
+    /// piece with the request before it is looked at; hyper closes after such a request in any case.
+    pub fn take_ambiguous(&self) -> bool {
+        self.ambiguous.load(Relaxed) && self.ambiguous.swap(false, Relaxed)
+    }
+}
+
+/// Looks at the header lines of a head as they arrive.
+#[derive(Debug, Default)]
+struct HeadWatch {
+    /// The start of a line whose end has not arrived; enough to know its name.
+    line: Vec<u8>,
+    started: bool,
+    ended: bool,
+    content_length: bool,
+    transfer_encoding: bool,
+}
+
+impl HeadWatch {
+    const LONGEST_NAME: usize = "transfer-encoding:".len();
+
+    fn look(&mut self, mut bytes: &[u8]) {
+        while !self.ended && !bytes.is_empty() {
+            let end = bytes.iter().position(|&b| b == b'\n');
+            let piece = &bytes[..end.unwrap_or(bytes.len())];
+            bytes = &bytes[(piece.len() + 1).min(bytes.len())..];
+            let room = Self::LONGEST_NAME - self.line.len();
+            self.line.extend_from_slice(&piece[..piece.len().min(room)]);
+            if end.is_some() {
+                let named =
+                    |name: &[u8]| self.line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name));
+                self.content_length |= named(b"content-length:");
+                self.transfer_encoding |= named(b"transfer-encoding:");
+                let blank = matches!(self.line.as_slice(), b"" | b"\r");
+                self.ended = blank && self.started;
+                self.started |= !blank;
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// A client's socket.
+#[derive(Debug)]
+pub struct Stream {
+    socket: TcpStream,
+    shared: Arc<Shared>,
+    head: HeadWatch,
+    head_limit: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
+    stall_limit: Duration,
+    stall: Option<Pin<Box<Sleep>>>,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream {
+    /// Wraps a socket; a head has to arrive within `head_limit`, and a write may not be pending longer than
+    /// `stall_limit`.
+    pub fn new(socket: TcpStream, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
+        let head = HeadWatch::default();
+        Self { socket, shared, head, head_limit, idle: None, stall_limit, stall: None, linger: None }
+    }
+
+    /// Waits for more of a head, within its limit.
+    fn idle(&mut self, cx: &mut Context) -> Poll<io::Result<()>> {
+        let Some(since) = self.shared.idle_since() else {
+            return Poll::Pending;
+        };
+        let deadline = since + self.head_limit;
+        let idle = self.idle.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        while idle.as_mut().poll(cx).is_ready() {
+            // It was set for a head that has arrived since.
+            if idle.deadline() < deadline {
+                idle.as_mut().reset(deadline);
+            } else {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends nothing")));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Passes the result of a write on, or fails it where it has been pending for too long.
+    fn watched<T>(&mut self, cx: &mut Context, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stall = None;
+            return result;
+        }
+        let limit = self.stall_limit;
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
+        match stall.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => {
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
+            }
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if result.is_pending() {
+            return self.idle(cx);
+        }
+        let arrived = &buffer.filled()[before..];
+        if !arrived.is_empty() {
+            let this = &mut *self;
+            if !this.shared.unread.load(Relaxed) {
+                this.shared.unread.store(true, Relaxed);
+                this.head = HeadWatch { line: std::mem::take(&mut this.head.line), ..HeadWatch::default() };
+                this.head.line.clear();
+                this.shared.ambiguous.store(false, Relaxed);
+            }
+            this.head.look(arrived);
+            if this.head.content_length && this.head.transfer_encoding {
+                this.shared.ambiguous.store(true, Relaxed);
+            }
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.watched(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+        pieces: &[io::IoSlice],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.watched(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger.is_none() {
+            std::task::ready!(Pin::new(&mut this.socket).poll_shutdown(cx))?;
+            if !this.shared.unread.load(Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let linger = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if linger.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 16 * 1024];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.socket).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ambiguous(pieces: &[&[u8]]) -> bool {
+        let mut head = HeadWatch::default();
+        pieces.iter().for_each(|piece| head.look(piece));
+        head.content_length && head.transfer_encoding
+    }
+
+    #[test]
+    fn two_lengths_are_noticed_in_the_head_and_only_there() {
+        let both = b"POST / HTTP/1.1\r\nContent-Length: 3\r\nX: y\r\ntransfer-ENCODING: chunked\r\n\r\n";
+        assert!(ambiguous(&[both]));
+        for at in 1..both.len() {
+            assert!(ambiguous(&[&both[..at], &both[at..]]), "in two pieces at {at}");
+        }
+        let one = b"\r\nPOST / HTTP/1.1\r\nContent-Length: 30\r\nX-Transfer-Encoding: x\r\n\r\nTransfer-Encoding: x\r\n";
+        assert!(!ambiguous(&[one]));
+    }
+}

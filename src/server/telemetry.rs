@@ -1,0 +1,305 @@
+//! What the server counts, and its text for Prometheus (exposition format 0.0.4).
+//!
+//! Atomics only: a request adds to a handful of numbers and waits for nobody. Not here: logs.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hyper::StatusCode;
+
+use crate::data::schema::WarningKind;
+use crate::model::Model;
+
+/// The routes that are told apart; a path that is no route is [`Route::Other`], so that clients cannot make
+/// up label values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /predict`.
+    Predict,
+    /// `GET /model`.
+    Model,
+    /// `GET /livez`.
+    Livez,
+    /// `GET /readyz`.
+    Readyz,
+    /// `GET /metrics`.
+    Metrics,
+    /// Everything else.
+    Other,
+}
+
+impl Route {
+    const NAMES: [&str; 6] = ["/predict", "/model", "/livez", "/readyz", "/metrics", "other"];
+
+    /// The route of a path.
+    pub fn of(path: &str) -> Self {
+        match path {
+            "/predict" => Self::Predict,
+            "/model" => Self::Model,
+            "/livez" => Self::Livez,
+            "/readyz" => Self::Readyz,
+            "/metrics" => Self::Metrics,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Why a connection or request was turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Too many connections.
+    Connections,
+    /// Too many requests at once.
+    InFlight,
+    /// A body with too many bytes.
+    BodyBytes,
+    /// A body with too many rows.
+    Rows,
+    /// A body that did not arrive in time.
+    BodyTime,
+    /// The operating system would not hand over a connection.
+    Accept,
+}
+
+impl Rejection {
+    const NAMES: [&str; 6] = ["connections", "in_flight", "body_bytes", "rows", "body_time", "accept"];
+}
+
+/// The statuses that [`super::error`] and the handlers give.
+const STATUSES: [u16; 10] = [200, 400, 404, 405, 408, 413, 415, 422, 500, 503];
+
+/// Upper bounds in nanoseconds and as they are written: one row takes tens of microseconds, and nothing
+/// that is longer than ten seconds needs to be told apart.
+const BUCKETS: [(u64, &str); 17] = [
+    (50_000, "0.00005"),
+    (100_000, "0.0001"),
+    (250_000, "0.00025"),
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (50_000_000, "0.05"),
+    (100_000_000, "0.1"),
+    (250_000_000, "0.25"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1"),
+    (2_500_000_000, "2.5"),
+    (5_000_000_000, "5"),
+    (10_000_000_000, "10"),
+];
+
+const KINDS: [WarningKind; 3] =
+    [WarningKind::MissingValue, WarningKind::UnseenCategory, WarningKind::OutOfRange];
+
+/// The numbers of one route.
+#[derive(Debug, Default)]
+struct PerRoute {
+    statuses: [AtomicU64; STATUSES.len()],
+    /// One more than there are bounds: the last is for everything above.
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    nanoseconds: AtomicU64,
+}
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Telemetry {
+    routes: [PerRoute; Route::NAMES.len()],
+    rejected: [AtomicU64; Rejection::NAMES.len()],
+    warnings: [AtomicU64; KINDS.len()],
+    rows: AtomicU64,
+    in_flight: AtomicUsize,
+    connections: AtomicUsize,
+    /// The constant part of the text.
+    model_info: String,
+    started: f64,
+}
+
+impl Telemetry {
+    /// Nothing counted yet.
+    pub fn new(model: &Model) -> Self {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            routes: Default::default(),
+            rejected: Default::default(),
+            warnings: Default::default(),
+            rows: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            model_info: format!(
+                "mlapi_model_info{{algorithm=\"{}\",task=\"{}\",version=\"{}\"}}",
+                escape(&model.card.algorithm),
+                model.task().name(),
+                env!("CARGO_PKG_VERSION")
+            ),
+            started: started.as_secs_f64(),
+        }
+    }
+
+    /// Counts an answer.
+    pub fn answered(&self, route: Route, status: StatusCode, took: Duration) {
+        let route = &self.routes[route as usize];
+        if let Some(i) = STATUSES.iter().position(|known| *known == status.as_u16()) {
+            route.statuses[i].fetch_add(1, Relaxed);
+        }
+        let nanoseconds = took.as_nanos() as u64;
+        let bucket = BUCKETS.iter().position(|(bound, _)| nanoseconds <= *bound).unwrap_or(BUCKETS.len());
+        route.buckets[bucket].fetch_add(1, Relaxed);
+        route.nanoseconds.fetch_add(nanoseconds, Relaxed);
+    }
+
+    /// Counts predicted rows.
+    pub fn rows(&self, n: usize) {
+        self.rows.fetch_add(n as u64, Relaxed);
+    }
+
+    /// Counts warnings of one kind.
+    pub fn warnings(&self, kind: WarningKind, n: usize) {
+        if let Some(i) = KINDS.iter().position(|known| *known == kind) {
+            self.warnings[i].fetch_add(n as u64, Relaxed);
+        }
+    }
+
+    /// Counts something that was turned away.
+    pub fn rejected(&self, reason: Rejection) {
+        self.rejected[reason as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Takes one of `limit` places for requests; to be given back with [`Telemetry::leave`].
+    pub fn enter(&self, limit: usize) -> bool {
+        let entered = self.in_flight.fetch_add(1, Relaxed) < limit;
+        if !entered {
+            self.leave();
+        }
+        entered
+    }
+
+    /// Gives a place for a request back.
+    pub fn leave(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// Takes one of `limit` places for connections; to be given back with [`Telemetry::disconnect`].
+    pub fn connect(&self, limit: usize) -> bool {
+        let connected = self.connections.fetch_add(1, Relaxed) < limit;
+        if !connected {
+            self.disconnect();
+        }
+        connected
+    }
+
+    /// Gives a place for a connection back.
+    pub fn disconnect(&self) {
+        self.connections.fetch_sub(1, Relaxed);
+    }
+
+    /// The text of `GET /metrics`.
+    pub fn text(&self) -> String {
+        let mut out = Exposition(String::with_capacity(16 * 1024));
+        out.family("mlapi_requests_total", "counter", "Requests answered.");
+        for (route, name) in self.routes.iter().zip(Route::NAMES) {
+            for (count, status) in route.statuses.iter().zip(STATUSES) {
+                let count = count.load(Relaxed);
+                if count > 0 {
+                    let labels = format!("route=\"{name}\",status=\"{status}\"");
+                    out.sample("mlapi_requests_total", &labels, count);
+                }
+            }
+        }
+        const DURATION: &str = "mlapi_request_duration_seconds";
+        out.family(DURATION, "histogram", "Time from the head of a request to its answer.");
+        for (route, name) in self.routes.iter().zip(Route::NAMES) {
+            let mut total = 0;
+            for (count, (_, bound)) in route.buckets.iter().zip(BUCKETS.iter().chain([&(0, "+Inf")])) {
+                total += count.load(Relaxed);
+                out.sample(
+                    "mlapi_request_duration_seconds_bucket",
+                    &format!("route=\"{name}\",le=\"{bound}\""),
+                    total,
+                );
+            }
+            let labels = format!("route=\"{name}\"");
+            let seconds = route.nanoseconds.load(Relaxed) as f64 / 1e9;
+            out.sample("mlapi_request_duration_seconds_sum", &labels, seconds);
+            out.sample("mlapi_request_duration_seconds_count", &labels, total);
+        }
+        let in_flight = self.in_flight.load(Relaxed);
+        out.single("mlapi_requests_in_flight", "gauge", "Predictions being read or made.", in_flight);
+        let rows = self.rows.load(Relaxed);
+        out.single("mlapi_rows_predicted_total", "counter", "Rows predicted.", rows);
+        let connections = self.connections.load(Relaxed);
+        out.single("mlapi_connections", "gauge", "Open connections.", connections);
+        out.family("mlapi_rejected_total", "counter", "Connections and requests over a limit.");
+        for (count, reason) in self.rejected.iter().zip(Rejection::NAMES) {
+            out.sample("mlapi_rejected_total", &format!("reason=\"{reason}\""), count.load(Relaxed));
+        }
+        out.family("mlapi_warnings_total", "counter", "Unusual values in predicted rows.");
+        for (count, kind) in self.warnings.iter().zip(KINDS) {
+            out.sample("mlapi_warnings_total", &format!("kind=\"{}\"", kind.name()), count.load(Relaxed));
+        }
+        out.family("mlapi_model_info", "gauge", "The model that is served.");
+        out.line(&self.model_info, 1);
+        if let Some(bytes) = resident_bytes() {
+            out.single("process_resident_memory_bytes", "gauge", "Resident memory size.", bytes);
+        }
+        let started = self.started;
+        out.single("process_start_time_seconds", "gauge", "Start time since the Unix epoch.", started);
+        out.0
+    }
+}
+
+/// The text while it is written.
+struct Exposition(String);
+
+impl Exposition {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String does not fail, here and below.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name}{{{labels}}} {value}");
+    }
+
+    fn line(&mut self, name_and_labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "{name_and_labels} {value}");
+    }
+
+    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.line(name, value);
+    }
+}
+
+/// A label value as the format wants it.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Resident memory, where the operating system says so (`VmRSS` needs no page size, `statm` would).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        assert_eq!(escape("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn bounds_rise_and_are_written_as_the_seconds_they_are() {
+        assert!(BUCKETS.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        for (nanoseconds, text) in BUCKETS {
+            assert_eq!(text.parse::<f64>().unwrap(), nanoseconds as f64 / 1e9);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Models of the files under fixtures/, fitted on all their rows.
+
+use mlapi::data::csv;
+use mlapi::data::profile::Profile;
+use mlapi::data::recipe::Recipe;
+use mlapi::data::schema::{NullTokens, Schema, Target, Task};
+use mlapi::data::table::{Column, Table};
+use mlapi::data::target::Truth;
+use mlapi::model::evaluation::{Baseline, Context, Evaluation};
+use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched, linear};
+use mlapi::model::pipeline::{Decision, Pipeline};
+use mlapi::model::predictor::{Linear, Link, Predictor};
+use mlapi::model::{Card, DataSource, Model};
+
+/// Three species from four measurements.
+pub fn iris() -> Model {
+    fit("iris.csv", &linear::LOGISTIC_REGRESSION)
+}
+
+/// Numbers, categories and gaps.
+pub fn penguins() -> Model {
+    fit("penguins.csv", &linear::LOGISTIC_REGRESSION)
+}
+
+/// A number from ten measurements.
+pub fn diabetes() -> Model {
+    fit("diabetes.csv", &linear::RIDGE)
+}
+
+/// A damaged model of iris: it predicts a fourth species, which has no name, where the first measurement is
+/// above its mean. A model file like this is refused; this is what a defect in the program could do.
+pub fn iris_that_panics() -> Model {
+    let mut model = iris();
+    let mut coefficients = vec![0.0; 4 * 4];
+    coefficients[3 * 4] = 100.0;
+    model.pipeline.predictor = Predictor::Linear(Linear::new(Link::Softmax, 4, coefficients, vec![0.0; 4]));
+    model
+}
+
+fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
+    let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+    let raw = csv::read_table(&path, &csv::Options::default()).unwrap();
+    let nulls = NullTokens::default();
+    let last = raw.names.len() - 1;
+    let types: Vec<_> = (0..=last).map(|i| Profile::of(&raw, i, &nulls).column_type()).collect();
+    let columns = types.iter().enumerate().map(|(i, t)| Column::parse(&raw, i, *t, &nulls).unwrap());
+    let table = Table {
+        source: raw.source.clone(),
+        names: raw.names.clone(),
+        columns: columns.collect(),
+        lines: raw.lines.clone(),
+    };
+    let task = algorithm.tasks[0];
+    let target = Target::fit(&raw, last, task, &nulls).unwrap();
+    let (rows, truth) = target.read(&raw, last, &nulls).unwrap();
+    let features: Vec<_> = (0..last).map(|i| (i, types[i])).collect();
+    let schema = Schema::fit(&table, &features, target, vec![], &rows);
+    let codes = schema.codes(&table, &rows).unwrap();
+    let recipe = Recipe::fit(&schema, &codes);
+    let x = recipe.encode(&codes);
+    let y = match &truth {
+        Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
+        Truth::Values(values) => Labels::Values(values),
+    };
+    let spec = Spec::new(algorithm, task, &[]).unwrap();
+    let fit = spec.fit(&Dataset { x: &x, y, weights: None }, &Unwatched).unwrap();
+    let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+    let baseline = Baseline::fit(&truth);
+    let context = Context {
+        algorithm: algorithm.name,
+        target: &pipeline.schema.target,
+        baseline: &baseline,
+        positive: usize::from(task == Task::Classification),
+        threshold: None,
+    };
+    let predictions = pipeline.predict(&codes, Decision::MostProbable);
+    let card = Card {
+        algorithm: algorithm.name.into(),
+        hyperparameters: spec.hyperparameters().clone(),
+        data: DataSource { path, sha256: raw.sha256.clone() },
+        test: None,
+        test_size: None,
+        seed: 42,
+        n_train: rows.len(),
+        n_without_target: 0,
+        refit: false,
+        weight: None,
+        balance: false,
+        evaluation: Evaluation::new(context, &predictions, &truth),
+        baseline,
+        notes: vec![],
+    };
+    Model { card, pipeline }
+}
