@@ -241,7 +241,8 @@ impl<'s> Reader<'s> {
     fn finish_positional<E: Error>(&mut self, place: Place) -> Result<(), E> {
         self.push_row()?;
         let staged = std::mem::take(&mut self.staged);
-        if self.positions.0 != staged.len() {
+        let in_order = staged.len() == self.schema.n_features();
+        if !in_order && self.positions.0 != staged.len() {
             match self.schema.positions(staged.len()) {
                 Ok(positions) => self.positions = (staged.len(), positions),
                 Err(detail) => {
@@ -250,10 +251,10 @@ impl<'s> Reader<'s> {
                 }
             }
         }
-        if self.positions.0 == staged.len() {
-            let positions = std::mem::take(&mut self.positions.1);
+        if in_order || self.positions.0 == staged.len() {
             let mut text_start = 0;
-            for (i, (value, &feature)) in staged.iter().zip(&positions).enumerate() {
+            for (i, value) in staged.iter().enumerate() {
+                let feature = if in_order { Some(i) } else { self.positions.1[i] };
                 if let Some(feature) = feature {
                     self.code(feature, value, text_start, place, &i);
                 }
@@ -261,7 +262,6 @@ impl<'s> Reader<'s> {
                     text_start = *end;
                 }
             }
-            self.positions.1 = positions;
         }
         self.staged = staged;
         self.staged.clear();

@@ -97,22 +97,31 @@ impl HeadWatch {
 
     fn look(&mut self, mut bytes: &[u8]) {
         while !self.ended && !bytes.is_empty() {
-            let end = bytes.iter().position(|&b| b == b'\n');
+            let end = memchr::memchr(b'\n', bytes);
             let piece = &bytes[..end.unwrap_or(bytes.len())];
             bytes = &bytes[(piece.len() + 1).min(bytes.len())..];
+            if end.is_some() && self.line.is_empty() {
+                self.look_at_line(piece);
+                continue;
+            }
             let room = Self::LONGEST_NAME - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);
             if end.is_some() {
-                let named =
-                    |name: &[u8]| self.line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name));
-                self.content_length |= named(b"content-length:");
-                self.transfer_encoding |= named(b"transfer-encoding:");
-                let blank = matches!(self.line.as_slice(), b"" | b"\r");
-                self.ended = blank && self.started;
-                self.started |= !blank;
-                self.line.clear();
+                let line = std::mem::take(&mut self.line);
+                self.look_at_line(&line);
             }
         }
+    }
+
+    fn look_at_line(&mut self, line: &[u8]) {
+        let named = |name: &[u8]| line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name));
+        match line.first() {
+            None | Some(b'\r') => self.ended = self.started,
+            Some(b'c' | b'C') => self.content_length |= named(b"content-length:"),
+            Some(b't' | b'T') => self.transfer_encoding |= named(b"transfer-encoding:"),
+            Some(_) => {}
+        }
+        self.started |= !matches!(line, b"" | b"\r");
     }
 }
 
