@@ -45,7 +45,7 @@ fn table(header: &str, n: usize, row: impl Fn(usize) -> String) -> String {
 
 /// A label that mostly follows `i`, so that two classes overlap.
 fn label(i: usize) -> &'static str {
-    if (i * 7 + i / 5) % 3 == 0 { "yes" } else { "no" }
+    if (i * 7 + i / 5).is_multiple_of(3) { "yes" } else { "no" }
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -655,22 +655,20 @@ fn standard_input_is_read_and_standard_output_written() {
     assert_eq!(done.stdout, dir.bytes("file.mlapi"), "nothing but the model");
 }
 
+#[cfg(unix)]
 #[test]
 fn an_output_that_is_not_an_ordinary_file_is_written_to_and_not_replaced() {
-    #[cfg(unix)]
-    {
-        let dir = Workdir::with(&["iris.csv"]);
-        dir.write("real.mlapi", "old");
-        std::os::unix::fs::symlink(dir.path("real.mlapi"), dir.path("link.mlapi")).unwrap();
-        dir.run(&["train", "iris.csv", "-o", "link.mlapi"]).ok();
-        assert!(std::fs::symlink_metadata(dir.path("link.mlapi")).unwrap().is_symlink());
-        assert!(dir.bytes("real.mlapi").len() > 1000, "the link leads to the new model");
-        dir.run(&["inspect", "--model", "real.mlapi"]).ok();
-        // A pipe stands for everything that a rename must not take the place of.
-        let piped = dir.run(&["train", "iris.csv", "-q", "-o", "/dev/stderr"]).done();
-        assert_eq!(piped.code, Some(0), "{}", piped.command);
-        assert_eq!(piped.stderr, dir.bytes("real.mlapi"));
-    }
+    let dir = Workdir::with(&["iris.csv"]);
+    dir.write("real.mlapi", "old");
+    std::os::unix::fs::symlink(dir.path("real.mlapi"), dir.path("link.mlapi")).unwrap();
+    dir.run(&["train", "iris.csv", "-o", "link.mlapi"]).ok();
+    assert!(std::fs::symlink_metadata(dir.path("link.mlapi")).unwrap().is_symlink());
+    assert!(dir.bytes("real.mlapi").len() > 1000, "the link leads to the new model");
+    dir.run(&["inspect", "--model", "real.mlapi"]).ok();
+    // A pipe stands for everything that a rename must not take the place of.
+    let piped = dir.run(&["train", "iris.csv", "-q", "-o", "/dev/stderr"]).done();
+    assert_eq!(piped.code, Some(0), "{}", piped.command);
+    assert_eq!(piped.stderr, dir.bytes("real.mlapi"));
 }
 
 // Tables that cannot be learned from, or only just.
