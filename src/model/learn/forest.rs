@@ -25,7 +25,8 @@ use crate::model::predictor::{Link, Predictor};
 /// `none` or a whole number from 1.
 const WHOLE_OR_NONE: Range = Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, u64::MAX)]);
 
-const MAX_DEPTH: Parameter = Parameter {
+/// Depth of the deepest leaf.
+pub const MAX_DEPTH: Parameter = Parameter {
     name: "max_depth",
     default: "none",
     range: WHOLE_OR_NONE,

@@ -6,10 +6,12 @@
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
 mod bins;
+pub mod boost;
 mod compact;
 pub mod forest;
 mod grow;
 pub mod linear;
+mod loss;
 mod split;
 pub mod train;
 
@@ -290,13 +292,14 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 6] = [
+pub static ALGORITHMS: [&Algorithm; 7] = [
     &linear::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
     &forest::DECISION_TREE,
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
+    &boost::GRADIENT_BOOSTING,
 ];
 
 /// The algorithm of that name or alias.
