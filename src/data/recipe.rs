@@ -7,10 +7,16 @@
 //! | category | one slot per level, and one for all others: rare and unseen ones |
 //! | any, where the training rows had gaps | and a slot that is 1 where the value was missing |
 //!
+//! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and ways for gaps, and see
+//! [`Encoding::Raw`]: one slot per feature that holds the code itself.
+//!
 //! Everything is fitted on the training rows only. [`Recipe::encode_into`] is the only road from codes to
 //! numbers, for training, evaluation and every kind of prediction alike.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::matrix::Matrix;
 use super::schema::{ColumnType, Feature, Schema};
@@ -18,6 +24,17 @@ use super::schema::{ColumnType, Feature, Schema};
 /// A category gets slots of its own for at most this many levels, the most frequent ones; a dense row
 /// should not grow with the number of customers.
 pub const MAX_LEVEL_SLOTS: usize = 256;
+
+/// What a row of codes becomes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Numbers of one scale without gaps, for learners that add them up or measure distances.
+    #[default]
+    Standardised,
+    /// The codes as they are: numbers, 0 or 1, level indices, -1 for an unseen level, NaN for a missing value.
+    Raw,
+}
 
 /// The numbers a recipe consists of, one entry per feature, for the model file.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,15 +68,24 @@ struct Encoder {
 /// A fitted recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
+    /// Empty where codes are passed on as they are.
     encoders: Vec<Encoder>,
     n_slots: usize,
 }
 
 impl Recipe {
+    /// The recipe that passes codes on as they are.
+    pub fn raw(schema: &Schema) -> Self {
+        Self { encoders: Vec::new(), n_slots: schema.n_features() }
+    }
+
     /// Fits on the training rows.
     ///
     /// `codes`: `n_rows × n_features` as [`Schema::codes`] makes them.
-    pub fn fit(schema: &Schema, codes: &Matrix) -> Self {
+    pub fn fit(schema: &Schema, encoding: Encoding, codes: &Matrix) -> Self {
+        if encoding == Encoding::Raw {
+            return Self::raw(schema);
+        }
         let mut parts = Parts::default();
         for (j, feature) in schema.features.iter().enumerate() {
             let column = || codes.rows().map(|row| row[j]);
@@ -86,7 +112,12 @@ impl Recipe {
         Self::assemble(schema, &parts)
     }
 
-    /// The recipe of a model file.
+    /// What a row becomes.
+    pub fn encoding(&self) -> Encoding {
+        if self.encoders.is_empty() { Encoding::Raw } else { Encoding::Standardised }
+    }
+
+    /// The standardising recipe of a model file.
     ///
     /// # Errors
     /// Parts that do not fit the schema, or numbers that are not finite.
@@ -140,7 +171,7 @@ impl Recipe {
         Self { encoders, n_slots }
     }
 
-    /// The numbers that make this recipe again together with its schema.
+    /// The numbers that make this recipe again together with its schema; none where codes are passed on.
     pub fn parts(&self) -> Parts {
         let mut parts = Parts::default();
         for encoder in &self.encoders {
@@ -168,6 +199,9 @@ impl Recipe {
     /// For each slot, the feature it belongs to and what it stands for: `""` for the value itself, a level,
     /// `"(other)"` or `"(missing)"`.
     pub fn slot_names<'a>(&self, schema: &'a Schema) -> Vec<(usize, &'a str)> {
+        if self.encoding() == Encoding::Raw {
+            return (0..self.n_slots).map(|j| (j, "")).collect();
+        }
         let mut names = Vec::with_capacity(self.n_slots);
         for (j, encoder) in self.encoders.iter().enumerate() {
             if let Step::Category { slot_of_level, other } = &encoder.step {
@@ -188,8 +222,13 @@ impl Recipe {
         names
     }
 
-    /// Encodes one row of `n_features` codes into `out` of [`Recipe::n_slots`] numbers, all finite.
+    /// Encodes one row of `n_features` codes into `out` of [`Recipe::n_slots`] numbers, all finite unless
+    /// codes are passed on.
     pub fn encode_into(&self, row: &[f64], out: &mut [f64]) {
+        if self.encoders.is_empty() {
+            out.copy_from_slice(row);
+            return;
+        }
         out.fill(0.0);
         for (encoder, &code) in self.encoders.iter().zip(row) {
             let first = encoder.first_slot;
@@ -212,13 +251,30 @@ impl Recipe {
         }
     }
 
-    /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers.
-    pub fn encode(&self, codes: &Matrix) -> Matrix {
+    /// Encodes a block of rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers in `buffer`, or the
+    /// codes themselves where they are passed on.
+    pub fn encode_block<'a>(&self, codes: &'a [f64], buffer: &'a mut Vec<f64>) -> &'a [f64] {
+        if self.encoders.is_empty() {
+            return codes;
+        }
+        let n_features = self.encoders.len();
+        buffer.resize(codes.len() / n_features * self.n_slots, 0.0);
+        let rows = codes.chunks_exact(n_features).zip(buffer.chunks_exact_mut(self.n_slots));
+        rows.for_each(|(row, out)| self.encode_into(row, out));
+        buffer
+    }
+
+    /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers; not copied where they
+    /// are passed on.
+    pub fn encode<'a>(&self, codes: &'a Matrix) -> Cow<'a, Matrix> {
+        if self.encoding() == Encoding::Raw {
+            return Cow::Borrowed(codes);
+        }
         let mut out = Matrix::zeros(codes.n_rows(), self.n_slots);
         for (i, row) in codes.rows().enumerate() {
             self.encode_into(row, out.row_mut(i));
         }
-        out
+        Cow::Owned(out)
     }
 }
 
@@ -295,7 +351,7 @@ mod tests {
         let features = [(0, ColumnType::Number), (1, ColumnType::Boolean), (2, ColumnType::Category)];
         let rows = [0, 1, 2, 3];
         let schema = Schema::fit(&table, &features, target, vec![], &rows);
-        let recipe = Recipe::fit(&schema, &schema.codes(&table, &rows).unwrap());
+        let recipe = Recipe::fit(&schema, Encoding::default(), &schema.codes(&table, &rows).unwrap());
         (schema, recipe)
     }
 
@@ -313,6 +369,17 @@ mod tests {
         recipe.encode_into(&[3.0, 0.0, UNSEEN], &mut out);
         assert_eq!(out[4..], [0.0, 0.0, 1.0, 0.0]);
         assert_eq!(recipe.slot_names(&schema)[5..7], [(2, "red"), (2, "(other)")]);
+    }
+
+    #[test]
+    fn raw_codes_are_passed_on_as_they_are() {
+        let (schema, _) = fitted();
+        let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(4, 3));
+        assert_eq!((recipe.encoding(), recipe.n_slots()), (Encoding::Raw, 3));
+        let mut out = [9.0; 3];
+        recipe.encode_into(&[3.5, GAP, UNSEEN], &mut out);
+        assert!(out[0] == 3.5 && out[1].is_nan() && out[2] == UNSEEN);
+        assert_eq!(recipe.slot_names(&schema), [(0, ""), (1, ""), (2, "")]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! before it is believed.
 //!
 //! Layout (format version 1): one metadata entry `mlapi`, a JSON object with `format_version`,
-//! `mlapi_version`, `predictor` (the inference form), `card`, `schema` and `golden` (some training rows as
+//! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and `golden` (some training rows as
 //! JSON values); arrays `recipe.*`, those of the predictor, `golden.scores` (what the golden rows must give)
 //! and `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
 
@@ -21,7 +21,7 @@ use super::predictor::{Array, Arrays, Predictor, take_f64};
 use super::{Card, Model};
 use crate::data::json;
 use crate::data::matrix::Matrix;
-use crate::data::recipe::{Parts, Recipe};
+use crate::data::recipe::{Encoding, Parts, Recipe};
 use crate::data::schema::Schema;
 
 /// The version this program writes, and the newest it reads.
@@ -48,6 +48,8 @@ struct Header<'a> {
     format_version: u64,
     mlapi_version: String,
     predictor: String,
+    #[serde(default)]
+    encoding: Encoding,
     card: std::borrow::Cow<'a, Card>,
     schema: std::borrow::Cow<'a, Schema>,
     golden: Vec<Vec<serde_json::Value>>,
@@ -75,6 +77,7 @@ pub fn to_bytes(model: &Model, codes: &Matrix) -> Result<Vec<u8>> {
         format_version: FORMAT_VERSION,
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: pipeline.predictor.form().into(),
+        encoding: pipeline.recipe.encoding(),
         card: std::borrow::Cow::Borrowed(&model.card),
         schema: std::borrow::Cow::Borrowed(&pipeline.schema),
         golden: golden.rows().map(|row| pipeline.schema.values_of(row)).collect(),
@@ -211,7 +214,10 @@ fn header_text(metadata: &Metadata) -> Option<&str> {
 fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
-    let recipe = Recipe::from_parts(&schema, &take_parts(&mut arrays)?)?;
+    let recipe = match header.encoding {
+        Encoding::Standardised => Recipe::from_parts(&schema, &take_parts(&mut arrays)?)?,
+        Encoding::Raw => Recipe::raw(&schema),
+    };
     let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
@@ -242,6 +248,9 @@ fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
+    if recipe.encoding() == Encoding::Raw {
+        return Arrays::new();
+    }
     let Parts { fill, mean, scale, indicator, level_slot } = recipe.parts();
     let n = vec![fill.len()];
     Arrays::from([

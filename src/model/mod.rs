@@ -1,6 +1,6 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
-//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) the model file, [`evaluation`] the comparison
+//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`] one of them), [`file`](mod@file) the model file, [`evaluation`] the comparison
 //! of predictions with the truth, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`:
 //! predicting and serving need none of it.
 
@@ -9,6 +9,7 @@ pub mod file;
 pub mod learn;
 pub mod pipeline;
 pub mod predictor;
+pub mod trees;
 
 use serde::{Deserialize, Serialize};
 

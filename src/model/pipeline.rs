@@ -70,11 +70,8 @@ impl Pipeline {
         let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let score_block = |(codes, out): (&[f64], &mut [f64])| {
-            let mut x = vec![0.0; self.recipe.n_slots()];
-            for (row, out) in codes.chunks_exact(n_features).zip(out.chunks_exact_mut(width)) {
-                self.recipe.encode_into(row, &mut x);
-                self.predictor.scores_into(&x, out);
-            }
+            let mut buffer = Vec::new();
+            self.predictor.scores_block(self.recipe.encode_block(codes, &mut buffer), out);
         };
         if codes.n_rows() <= BLOCK_ROWS {
             score_block((codes.values(), scores.values_mut()));

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::trees::Trees;
+
 /// A named array of the model file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Array {
@@ -32,11 +34,35 @@ pub fn take_f64(arrays: &mut Arrays, name: &str) -> Result<Vec<f64>> {
     }
 }
 
+/// Removes an array of whole numbers.
+///
+/// # Errors
+/// There is none of that name and kind.
+pub fn take_u32(arrays: &mut Arrays, name: &str) -> Result<Vec<u32>> {
+    match arrays.remove(name) {
+        Some(Array::U32(_, values)) => Ok(values),
+        _ => bail!("the array {name:?} is missing or of another kind"),
+    }
+}
+
+/// Removes an array of bytes.
+///
+/// # Errors
+/// There is none of that name and kind.
+pub fn take_u8(arrays: &mut Arrays, name: &str) -> Result<Vec<u8>> {
+    match arrays.remove(name) {
+        Some(Array::U8(_, values)) => Ok(values),
+        _ => bail!("the array {name:?} is missing or of another kind"),
+    }
+}
+
 /// A fitted predictor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictor {
     /// Linear and logistic models.
     Linear(Linear),
+    /// A decision tree, a forest, boosted trees.
+    Trees(Trees),
 }
 
 impl Predictor {
@@ -44,6 +70,7 @@ impl Predictor {
     pub fn n_inputs(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.n_inputs,
+            Self::Trees(trees) => trees.n_inputs(),
         }
     }
 
@@ -51,14 +78,29 @@ impl Predictor {
     pub fn n_outputs(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.n_outputs(),
+            Self::Trees(trees) => trees.n_outputs(),
         }
     }
 
-    /// Scores one prepared row of [`Predictor::n_inputs`] finite numbers into `out` of
+    /// Scores one prepared row of [`Predictor::n_inputs`] numbers into `out` of
     /// [`Predictor::n_outputs`]: the probability of each class, or the predicted value.
     pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
         match self {
             Self::Linear(linear) => linear.scores_into(x, out),
+            Self::Trees(trees) => trees.scores_into(x, out),
+        }
+    }
+
+    /// Scores prepared rows, `x` and `out` row by row; the same numbers as one row at a time, sooner.
+    pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
+        match self {
+            Self::Trees(trees) => trees.scores_block(x, out),
+            Self::Linear(linear) => {
+                let rows = x.chunks_exact(linear.n_inputs);
+                for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
+                    linear.scores_into(x, out);
+                }
+            }
         }
     }
 
@@ -69,6 +111,7 @@ impl Predictor {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Linear(linear) => linear.validate(),
+            Self::Trees(trees) => trees.validate(),
         }
     }
 
@@ -76,6 +119,7 @@ impl Predictor {
     pub fn importances(&self) -> Option<Vec<f64>> {
         match self {
             Self::Linear(linear) => Some(linear.importances()),
+            Self::Trees(trees) => Some(trees.importances().to_vec()),
         }
     }
 
@@ -83,6 +127,7 @@ impl Predictor {
     pub fn form(&self) -> &'static str {
         match self {
             Self::Linear(linear) => linear.link.form(),
+            Self::Trees(trees) => trees.form(),
         }
     }
 
@@ -90,6 +135,7 @@ impl Predictor {
     pub fn write_arrays(&self, arrays: &mut Arrays) {
         match self {
             Self::Linear(linear) => linear.write_arrays(arrays),
+            Self::Trees(trees) => trees.write_arrays(arrays),
         }
     }
 
@@ -101,6 +147,9 @@ impl Predictor {
         let links = [Link::Identity, Link::Sigmoid, Link::Softmax];
         if let Some(link) = links.into_iter().find(|link| link.form() == form) {
             return Linear::read_arrays(link, arrays).map(Self::Linear);
+        }
+        if let Some(link) = Trees::link_of_form(form) {
+            return Trees::read_arrays(link, arrays).map(Self::Trees);
         }
         bail!("unknown kind of predictor {form:?}")
     }
@@ -115,6 +164,10 @@ pub enum Link {
     Sigmoid,
     /// With the scores of the other classes, probabilities: eˢ / Σ eˢ.
     Softmax,
+    /// The predicted value eˢ.
+    Exponential,
+    /// Itself, the probability of the second of two classes.
+    Share,
 }
 
 impl Link {
@@ -123,12 +176,14 @@ impl Link {
             Self::Identity => "linear",
             Self::Sigmoid => "linear-sigmoid",
             Self::Softmax => "linear-softmax",
+            Self::Exponential => "linear-exponential",
+            Self::Share => "linear-share",
         }
     }
 
     /// Turns the scores of one row into what is predicted. `out` holds one score, of which a sigmoid makes
-    /// two probabilities, or one per class.
-    fn apply(self, out: &mut [f64]) {
+    /// two probabilities, as of a share, or one per class.
+    pub fn apply(self, out: &mut [f64]) {
         match self {
             Self::Identity => {}
             Self::Sigmoid => {
@@ -139,6 +194,12 @@ impl Link {
             }
             Self::Softmax => {
                 softmax(out);
+            }
+            Self::Exponential => out[0] = out[0].exp(),
+            Self::Share => {
+                let p = out[0];
+                out[0] = 1.0 - p;
+                out[1] = p;
             }
         }
     }
@@ -187,7 +248,7 @@ impl Linear {
 
     fn n_outputs(&self) -> usize {
         match self.link {
-            Link::Sigmoid => 2,
+            Link::Sigmoid | Link::Share => 2,
             _ => self.intercepts.len(),
         }
     }

@@ -20,6 +20,7 @@ use smartcore::optimization::line_search::Backtracking;
 
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::matrix::Matrix;
+use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
 use crate::model::predictor::{Linear, Link, Predictor, dot, sigmoid, softmax};
 
@@ -39,6 +40,7 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
     name: "logistic-regression",
     alias: Some("logreg"),
     tasks: &[Task::Classification],
+    encoding: Encoding::Standardised,
     summary: "Linear scores, made probabilities by the logistic function (two classes) or softmax",
     parameters: &[
         Parameter {
@@ -77,6 +79,7 @@ pub static LINEAR_REGRESSION: Algorithm = Algorithm {
     name: "linear-regression",
     alias: Some("linreg"),
     tasks: &[Task::Regression],
+    encoding: Encoding::Standardised,
     summary: "Least squares; where columns depend on each other, the solution of least norm",
     parameters: &[FIT_INTERCEPT],
     learner: |settings| Box::new(LeastSquares { alpha: 0.0, fit_intercept: settings.flag("fit_intercept") }),
@@ -87,6 +90,7 @@ pub static RIDGE: Algorithm = Algorithm {
     name: "ridge",
     alias: None,
     tasks: &[Task::Regression],
+    encoding: Encoding::Standardised,
     summary: "Least squares with a penalty on large coefficients",
     parameters: &[
         Parameter {
@@ -532,7 +536,7 @@ mod tests {
     fn least_squares_finds_an_exact_line_with_constant_and_duplicate_columns() {
         let x = matrix(&[&[1.0, 1.0, 5.0], &[2.0, 2.0, 5.0], &[4.0, 4.0, 5.0], &[7.0, 7.0, 5.0]]);
         let y: Vec<f64> = x.rows().map(|row| 3.0 * row[0] - 2.0).collect();
-        let data = Dataset { x: &x, y: Labels::Values(&y), weights: None };
+        let data = Dataset::new(&x, Labels::Values(&y));
         let line = fit(&LINEAR_REGRESSION, &[], &data);
         assert!((predict(&line, &[10.0, 10.0, 5.0]) - 28.0).abs() < 1e-9);
         // The least norm shares the slope between the copies.
@@ -548,8 +552,8 @@ mod tests {
         [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().for_each(|&i| repeated.push_row(0.0).copy_from_slice(x.row(i)));
         let y_repeated: Vec<f64> = [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().map(|&i: &usize| y[i]).collect();
         for algorithm in [&LINEAR_REGRESSION, &RIDGE] {
-            let weighted = Dataset { x: &x, y: Labels::Values(&y), weights: Some(&weights) };
-            let plain = Dataset { x: &repeated, y: Labels::Values(&y_repeated), weights: None };
+            let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&y)) };
+            let plain = Dataset::new(&repeated, Labels::Values(&y_repeated));
             let (weighted, plain) = (fit(algorithm, &[], &weighted), fit(algorithm, &[], &plain));
             let at = [0.3, -0.2, 0.9];
             assert!((predict(&weighted, &at) - predict(&plain, &at)).abs() < 1e-10);
@@ -557,9 +561,9 @@ mod tests {
         let codes: Vec<u32> = y.iter().map(|&v| u32::from(v > 0.0)).collect();
         let codes_repeated: Vec<u32> = y_repeated.iter().map(|&v| u32::from(v > 0.0)).collect();
         let y = Labels::Classes { codes: &codes, n_classes: 2 };
-        let weighted = Dataset { x: &x, y, weights: Some(&weights) };
+        let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, y) };
         let y = Labels::Classes { codes: &codes_repeated, n_classes: 2 };
-        let plain = Dataset { x: &repeated, y, weights: None };
+        let plain = Dataset::new(&repeated, y);
         let [weighted, plain] = [weighted, plain].map(|data| fit(&LOGISTIC_REGRESSION, &[], &data));
         let at = [0.3, -0.2, 0.9];
         assert!((predict(&weighted, &at) - predict(&plain, &at)).abs() < 1e-5);
@@ -579,10 +583,9 @@ mod tests {
             penalty: 1.0 / 300.0,
             fit_intercept: true,
         };
-        let data = Dataset { x: &x, y: Labels::Classes { codes: &codes, n_classes: 3 }, weights: None };
-        let Predictor::Linear(linear) = fit(&LOGISTIC_REGRESSION, &[], &data);
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 });
         let mut arrays = crate::model::predictor::Arrays::new();
-        Predictor::Linear(linear).write_arrays(&mut arrays);
+        fit(&LOGISTIC_REGRESSION, &[], &data).write_arrays(&mut arrays);
         let mut point = Vec::new();
         for name in ["linear.coefficients", "linear.intercepts"] {
             point.extend(crate::model::predictor::take_f64(&mut arrays, name).unwrap());
@@ -606,7 +609,7 @@ mod tests {
         square.rows().for_each(|row| wide.push_row(0.0)[..6].copy_from_slice(row));
         let y = [1.0, 0.0, -1.0, 2.0, 0.5, 0.25];
         let [square, wide] = [&square, &wide].map(|x| {
-            let data = Dataset { x, y: Labels::Values(&y), weights: None };
+            let data = Dataset::new(x, Labels::Values(&y));
             fit(&RIDGE, &[("alpha", "0.1")], &data)
         });
         let at = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.0];

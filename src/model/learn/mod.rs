@@ -1,10 +1,18 @@
 //! Numbers in, fitted predictors out. The only place that names smartcore's solvers.
 //!
 //! A family of learners is one file here: a plain parameter struct per algorithm that implements
-//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. [`Spec`] is a chosen algorithm with
+//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. The families of trees share an engine:
+//! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
+mod bins;
+pub mod boost;
+mod compact;
+pub mod forest;
+mod grow;
 pub mod linear;
+mod loss;
+mod split;
 pub mod train;
 
 use std::fmt;
@@ -14,6 +22,7 @@ use serde_json::{Map, Value};
 
 use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
+use crate::data::recipe::Encoding;
 use crate::data::schema::{Task, nearest};
 use crate::usage::usage;
 
@@ -54,23 +63,35 @@ pub enum Labels<'a> {
 /// Prepared rows and what is to be learned from them.
 #[derive(Debug, Clone, Copy)]
 pub struct Dataset<'a> {
-    /// `n_rows × n_slots` finite numbers.
+    /// `n_rows × n_slots` numbers, finite where they are standardised; NaN is a missing value where they are
+    /// raw.
     pub x: &'a Matrix,
+    /// For each column that holds level indices, the number of levels, and 0 for others; empty where no
+    /// column does.
+    pub levels: &'a [usize],
     /// One label per row.
     pub y: Labels<'a>,
     /// How much each row counts, 1 where absent; finite, not negative, not all 0.
     pub weights: Option<&'a [f64]>,
+    /// What random choices start from.
+    pub seed: u64,
 }
 
-impl Dataset<'_> {
-    fn check(&self) -> Result<()> {
+impl<'a> Dataset<'a> {
+    /// Rows of numbers that count the same, and seed 0.
+    pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
+        Self { x, levels: &[], y, weights: None, seed: 0 }
+    }
+
+    fn check(&self, encoding: Encoding) -> Result<()> {
         let n_rows = self.x.n_rows();
         let n_labels = match self.y {
             Labels::Classes { codes, .. } => codes.len(),
             Labels::Values(values) => values.len(),
         };
         ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
-        ensure!(self.x.values().iter().all(|v| v.is_finite()), "a prepared value is not finite");
+        let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
+        ensure!(self.x.values().iter().all(is_sound), "a prepared value is not finite");
         if let Some(weights) = self.weights {
             ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
             ensure!(
@@ -125,6 +146,10 @@ pub enum Range {
     Whole(u64, u64),
     /// `true` or `false`.
     Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// What the first of these that can read it makes of it.
+    AnyOf(&'static [Range]),
 }
 
 impl fmt::Display for Range {
@@ -137,6 +162,13 @@ impl fmt::Display for Range {
             Self::Whole(low, u64::MAX) => write!(f, "a whole number not below {low}"),
             Self::Whole(low, high) => write!(f, "a whole number from {low} to {high}"),
             Self::Flag => f.write_str("true or false"),
+            Self::Choice(words) => f.write_str(&words.join(" or ")),
+            Self::AnyOf(ranges) => {
+                for (i, range) in ranges.iter().enumerate() {
+                    write!(f, "{}{range}", if i > 0 { ", or " } else { "" })?;
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -156,7 +188,15 @@ pub struct Parameter {
 
 impl Parameter {
     fn parse(&self, text: &str) -> Option<Value> {
-        match self.range {
+        self.range.parse(text)
+    }
+}
+
+impl Range {
+    fn parse(self, text: &str) -> Option<Value> {
+        match self {
+            Range::Choice(words) => words.contains(&text).then(|| text.into()),
+            Range::AnyOf(ranges) => ranges.iter().find_map(|range| range.parse(text)),
             Range::Flag => text.parse::<bool>().ok().map(Value::from),
             Range::Whole(low, high) => {
                 let value = text.parse::<u64>().ok()?;
@@ -189,6 +229,16 @@ impl Settings {
         self.0.get(name).and_then(Value::as_u64).unwrap_or(0) as usize
     }
 
+    /// A whole number, or `None` where the setting is a word such as `none`.
+    pub fn optional_whole(&self, name: &str) -> Option<usize> {
+        self.0.get(name).and_then(Value::as_u64).map(|value| value as usize)
+    }
+
+    /// A word; empty where the setting is a number.
+    pub fn word(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
     /// Whether a flag is set.
     pub fn flag(&self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
@@ -205,6 +255,8 @@ pub struct Algorithm {
     pub tasks: &'static [Task],
     /// One sentence for the manual.
     pub summary: &'static str,
+    /// What it sees of the columns.
+    pub encoding: Encoding,
     /// Its hyperparameters.
     pub parameters: &'static [Parameter],
     /// Makes the parameter struct of checked settings.
@@ -224,8 +276,15 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 3] =
-    [&linear::LOGISTIC_REGRESSION, &linear::LINEAR_REGRESSION, &linear::RIDGE];
+pub static ALGORITHMS: [&Algorithm; 7] = [
+    &linear::LOGISTIC_REGRESSION,
+    &linear::LINEAR_REGRESSION,
+    &linear::RIDGE,
+    &forest::DECISION_TREE,
+    &forest::RANDOM_FOREST,
+    &forest::EXTRA_TREES,
+    &boost::GRADIENT_BOOSTING,
+];
 
 /// The algorithm of that name or alias.
 ///
@@ -305,7 +364,7 @@ impl Spec {
     /// # Errors
     /// Data that cannot be learned from.
     pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
-        data.check()?;
+        data.check(self.algorithm.encoding)?;
         (self.algorithm.learner)(&self.settings).fit(data, watch)
     }
 }

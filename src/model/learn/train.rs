@@ -12,7 +12,7 @@ use super::{ALGORITHMS, Algorithm, Dataset, Labels, Spec, Watch, algorithm, usag
 use crate::data::csv;
 use crate::data::matrix::Matrix;
 use crate::data::profile::{Profile, useless};
-use crate::data::recipe::Recipe;
+use crate::data::recipe::{Encoding, Recipe};
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target, Task, nearest};
 use crate::data::table::{Column, RawTable, Table};
 use crate::data::target::Truth;
@@ -182,7 +182,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         evaluation,
         notes,
     };
-    let columns = describe_columns(&raw.names, &pipeline.schema);
+    let columns = describe_columns(&raw.names, &pipeline);
     Ok(Trained {
         model: Model { card, pipeline },
         codes,
@@ -420,7 +420,7 @@ impl Fitter<'_> {
         schema.delimiter = self.raw.delimiter;
         schema.null_tokens = self.plan.nulls.clone();
         let codes = schema.codes(table, rows)?;
-        let recipe = Recipe::fit(&schema, &codes);
+        let recipe = Recipe::fit(&schema, self.spec.algorithm.encoding, &codes);
         let x = recipe.encode(&codes);
         let mut weights: Option<Vec<f64>> =
             self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
@@ -432,11 +432,16 @@ impl Fitter<'_> {
             Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
             Truth::Values(values) => Labels::Values(values),
         };
-        let data = Dataset { x: &x, y, weights: weights.as_deref() };
+        let levels: Vec<usize> = match recipe.encoding() {
+            Encoding::Standardised => Vec::new(),
+            Encoding::Raw => schema.features.iter().map(|feature| feature.levels.len()).collect(),
+        };
+        let data = Dataset { x: &x, levels: &levels, y, weights: weights.as_deref(), seed: self.plan.seed };
         let fit = self
             .spec
             .fit(&data, watch)
             .with_context(|| format!("{} cannot be fitted", self.spec.algorithm.name))?;
+        drop(x);
         let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
         pipeline.validate().context("the fitted model is not usable")?;
         Ok((pipeline, codes, fit.notes))
@@ -456,7 +461,9 @@ fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) ->
 }
 
 /// What is done with each column, in the order of the file.
-fn describe_columns(names: &[String], schema: &Schema) -> Vec<ColumnNote> {
+fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
+    let schema = &pipeline.schema;
+    let raw = pipeline.recipe.encoding() == Encoding::Raw;
     let describe = |name: &String| {
         let note = |kind, note: String| ColumnNote { name: name.clone(), kind, note };
         if *name == schema.target.name {
@@ -470,12 +477,15 @@ fn describe_columns(names: &[String], schema: &Schema) -> Vec<ColumnNote> {
         };
         let gaps = match (feature.missing, feature.column_type) {
             (0, _) => String::new(),
+            (n, _) if raw => format!(", {n} gaps, each split sends them the better way"),
             (n, ColumnType::Category) => format!(", {n} gaps marked"),
             (n, _) => format!(", {n} gaps filled and marked"),
         };
         let what = match feature.column_type {
+            ColumnType::Number if raw => "as it is".to_string(),
             ColumnType::Number => "standardised".to_string(),
             ColumnType::Boolean => "0 or 1".to_string(),
+            ColumnType::Category if raw => format!("split on subsets of {} levels", feature.levels.len()),
             ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
         };
         note(feature.column_type.name(), what + &gaps)

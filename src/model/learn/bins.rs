@@ -1,0 +1,280 @@
+//! Columns as bytes: every number becomes the index of one of at most 255 bins, once, before any tree grows.
+//!
+//! A column with at most 255 distinct numbers has a bin for each, with thresholds half-way between them, so
+//! that its trees are those of the exact numbers and equal numbers are never parted. Any other column is cut
+//! at quantiles, always between two distinct numbers (Ke et al. 2017, "LightGBM: A highly efficient gradient
+//! boosting decision tree"). The 254 most frequent levels of a category have a bin each, the rest one bin
+//! together. The last byte is for missing values and unseen levels.
+//!
+//! Costs one byte per value, and one more where histograms of all columns are wanted.
+
+use rayon::prelude::*;
+
+use super::Dataset;
+
+/// The byte of a missing value.
+pub const MISSING: u8 = 255;
+
+/// Bins for values.
+pub const MAX_BINS: usize = 255;
+
+/// Columns whose bytes lie side by side for the histograms of all columns.
+pub const GROUP: usize = 4;
+
+/// Quantiles are taken of at most this many rows, evenly spaced; LightGBM's `bin_construct_sample_cnt`.
+const MAX_SAMPLE: usize = 200_000;
+
+/// What the bytes of a column stand for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// Bin b holds the numbers above `thresholds[b - 1]` and at most `thresholds[b]`.
+    Number {
+        /// One less than there are bins, rising.
+        thresholds: Vec<f64>,
+    },
+    /// The bin of each level.
+    Category {
+        /// One per level.
+        groups: Vec<u8>,
+    },
+}
+
+/// A column of bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// What they stand for.
+    pub kind: Kind,
+    /// How many bins values fall into.
+    pub n_bins: usize,
+    /// One byte per row.
+    pub bytes: Vec<u8>,
+}
+
+/// All columns as bytes.
+#[derive(Debug)]
+pub struct Bins {
+    /// Each column.
+    pub columns: Vec<Column>,
+    /// Columns that can be split at all.
+    pub usable: Vec<u32>,
+    /// The bytes of each [`GROUP`] columns in turn, row by row; empty unless asked for.
+    pub groups: Vec<Vec<[u8; GROUP]>>,
+}
+
+impl Bins {
+    /// Bins the columns of a dataset; `grouped` keeps a second copy for histograms of all columns.
+    pub fn new(data: &Dataset, grouped: bool) -> Self {
+        let n_columns = data.x.n_cols();
+        let counts = |row: usize| data.weights.is_none_or(|weights| weights[row] > 0.0);
+        // Few columns at a time: the rows of the matrix are read once for all of them, the copies stay small.
+        let columns: Vec<Column> = (0..n_columns.div_ceil(GROUP))
+            .into_par_iter()
+            .flat_map_iter(|group| {
+                let first = group * GROUP;
+                let width = GROUP.min(n_columns - first);
+                let mut values = vec![Vec::with_capacity(data.x.n_rows()); width];
+                for row in data.x.rows() {
+                    for (values, value) in values.iter_mut().zip(&row[first..]) {
+                        values.push(*value);
+                    }
+                }
+                let column = move |(i, values): (usize, Vec<f64>)| {
+                    let levels = data.levels.get(first + i).copied().unwrap_or(0);
+                    if levels > 0 { category(&values, levels, counts) } else { number(&values, counts) }
+                };
+                values.into_iter().enumerate().map(column).collect::<Vec<_>>()
+            })
+            .collect();
+        let is_usable = |column: &Column| {
+            let first = column.bytes.first();
+            column.bytes.iter().any(|byte| Some(byte) != first)
+        };
+        let usable = (0..n_columns as u32).filter(|&j| is_usable(&columns[j as usize])).collect();
+        let mut groups = Vec::new();
+        if grouped {
+            groups = columns
+                .par_chunks(GROUP)
+                .map(|columns| {
+                    let byte = |row: usize, k: usize| columns.get(k).map_or(0, |column| column.bytes[row]);
+                    (0..data.x.n_rows()).map(|row| std::array::from_fn(|k| byte(row, k))).collect()
+                })
+                .collect();
+        }
+        Self { columns, usable, groups }
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.bytes.len())
+    }
+}
+
+fn number(values: &[f64], counts: impl Fn(usize) -> bool) -> Column {
+    let thresholds = match few_distinct(values, &counts) {
+        Some(distinct) => distinct.windows(2).map(|pair| between(pair[0], pair[1])).collect(),
+        None => quantile_thresholds(values, &counts),
+    };
+    // Padded so that the search takes the same eight steps for every value.
+    let mut padded = [f64::INFINITY; 256];
+    padded[..thresholds.len()].copy_from_slice(&thresholds);
+    let bytes = values.iter().map(|&value| if value.is_nan() { MISSING } else { bin(&padded, value) });
+    let bytes = bytes.collect();
+    Column { n_bins: thresholds.len() + 1, kind: Kind::Number { thresholds }, bytes }
+}
+
+/// The number of thresholds below `value`.
+#[inline(always)]
+fn bin(padded: &[f64; 256], value: f64) -> u8 {
+    let mut at = 0_u8;
+    for step in [128_u8, 64, 32, 16, 8, 4, 2, 1] {
+        let probe = at | step;
+        if padded[usize::from(probe - 1)] < value {
+            at = probe;
+        }
+    }
+    at
+}
+
+/// A threshold between two numbers a < b: a ≤ threshold < b.
+fn between(a: f64, b: f64) -> f64 {
+    let middle = a / 2.0 + b / 2.0;
+    if middle >= a && middle < b { middle } else { a }
+}
+
+/// The distinct numbers in rising order, unless they are more than there are bins.
+fn few_distinct(values: &[f64], counts: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
+    let mut distinct: Vec<f64> = Vec::new();
+    for (row, &value) in values.iter().enumerate() {
+        if value.is_nan() {
+            continue;
+        }
+        let at = distinct.partition_point(|&known| known < value);
+        if distinct.get(at) != Some(&value) && counts(row) {
+            if distinct.len() == MAX_BINS {
+                return None;
+            }
+            distinct.insert(at, value);
+        }
+    }
+    Some(distinct)
+}
+
+/// Thresholds that give the bins about as many rows each; a number that fills a bin by itself gets its own.
+fn quantile_thresholds(values: &[f64], counts: impl Fn(usize) -> bool) -> Vec<f64> {
+    let stride = values.len().div_ceil(MAX_SAMPLE).max(1);
+    let sample = values.iter().enumerate().step_by(stride);
+    let sample = sample.filter(|(row, value)| !value.is_nan() && counts(*row)).map(|(_, value)| key(*value));
+    let mut keys: Vec<u64> = sample.collect();
+    keys.sort_unstable();
+    let mut thresholds = Vec::with_capacity(MAX_BINS - 1);
+    let mut begin = 0;
+    while thresholds.len() < MAX_BINS - 1 && begin < keys.len() {
+        let share = (keys.len() - begin).div_ceil(MAX_BINS - thresholds.len());
+        let last = keys[begin + share - 1];
+        // To the end of the run of equal numbers the bin ends in, or to its start if that is nearer.
+        let run_end = begin + share - 1 + keys[begin + share - 1..].partition_point(|&k| k == last);
+        let run_start = begin + keys[begin..begin + share].partition_point(|&k| k < last);
+        let end = if run_start > begin && run_end - begin - share > begin + share - run_start {
+            run_start
+        } else {
+            run_end
+        };
+        if end == keys.len() {
+            break;
+        }
+        thresholds.push(between(value_of(keys[end - 1]), value_of(keys[end])));
+        begin = end;
+    }
+    thresholds
+}
+
+/// Whole numbers in the order of the doubles (−0 is 0): they sort faster.
+fn key(value: f64) -> u64 {
+    let bits = (value + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+fn value_of(key: u64) -> f64 {
+    f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
+}
+
+fn category(values: &[f64], levels: usize, counts: impl Fn(usize) -> bool) -> Column {
+    let level = |value: f64| (value >= 0.0 && value < levels as f64).then_some(value as usize);
+    let mut frequency = vec![0_usize; levels];
+    for (row, &value) in values.iter().enumerate() {
+        if let (Some(level), true) = (level(value), counts(row)) {
+            frequency[level] += 1;
+        }
+    }
+    let mut by_frequency: Vec<usize> = (0..levels).collect();
+    by_frequency.sort_by_key(|&level| (std::cmp::Reverse(frequency[level]), level));
+    let own = if levels > MAX_BINS { MAX_BINS - 1 } else { levels };
+    let mut groups = vec![own.min(MAX_BINS - 1) as u8; levels];
+    for (bin, &level) in by_frequency[..own].iter().enumerate() {
+        groups[level] = bin as u8;
+    }
+    let bytes = values.iter().map(|&value| level(value).map_or(MISSING, |level| groups[level])).collect();
+    Column { n_bins: levels.min(MAX_BINS), kind: Kind::Category { groups }, bytes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::model::learn::Labels;
+    use proptest::prelude::*;
+
+    fn column(values: &[f64]) -> Column {
+        number(values, |_| true)
+    }
+
+    #[test]
+    fn few_distinct_numbers_get_a_bin_each_and_thresholds_half_way() {
+        let column = column(&[3.0, 1.0, f64::NAN, 1.0, 7.0, -0.0, 0.0]);
+        assert_eq!(column.kind, Kind::Number { thresholds: vec![0.5, 2.0, 5.0] });
+        assert_eq!(column.bytes, [2, 1, MISSING, 1, 3, 0, 0]);
+        let next = f64::from_bits(1.0_f64.to_bits() + 1);
+        assert_eq!(between(1.0, next), 1.0, "neighbours");
+        assert_eq!(between(-f64::MAX, f64::MAX), 0.0);
+    }
+
+    #[test]
+    fn rare_levels_share_a_bin_and_unseen_ones_are_missing() {
+        let values: Vec<f64> = (0..600).map(|i| f64::from(i % 300)).chain([-1.0, f64::NAN, 7.0]).collect();
+        let column = category(&values, 300, |_| true);
+        assert_eq!(column.n_bins, 255);
+        assert_eq!(column.bytes[7], 0, "the most frequent level comes first");
+        assert_eq!(column.bytes[600..602], [MISSING, MISSING]);
+        assert_eq!(column.bytes[299], 254);
+        assert_eq!(column.bytes[298], 254);
+    }
+
+    #[test]
+    fn constant_columns_are_not_usable() {
+        let mut x = Matrix::zeros(3, 3);
+        x.row_mut(1).copy_from_slice(&[0.0, 1.0, f64::NAN]);
+        let y = [0.0, 1.0, 2.0];
+        let bins = Bins::new(&Dataset::new(&x, Labels::Values(&y)), true);
+        assert_eq!(bins.usable, [1, 2]);
+        assert_eq!(bins.groups, [[[0, 0, 0, 0], [0, 1, MISSING, 0], [0, 0, 0, 0]]]);
+    }
+
+    proptest! {
+        #[test]
+        fn quantile_bins_keep_the_order_and_are_about_equal(
+            values in prop::collection::vec(-1e3..1e3_f64, 256..2000), ties in 1..4_u32,
+        ) {
+            let values: Vec<f64> = values.iter().map(|v| (v * f64::from(ties)).round() / 64.0).collect();
+            let column = column(&values);
+            let Kind::Number { thresholds } = &column.kind else { unreachable!() };
+            prop_assert!(thresholds.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(column.n_bins <= MAX_BINS);
+            for (value, &byte) in values.iter().zip(&column.bytes) {
+                prop_assert_eq!(thresholds.partition_point(|t| t < value), usize::from(byte));
+            }
+            let mut counts = [0; 256];
+            column.bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+            prop_assert!(counts.iter().all(|&n| n <= 2 * values.len().div_ceil(100)));
+        }
+    }
+}

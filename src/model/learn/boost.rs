@@ -1,0 +1,622 @@
+//! Gradient boosting: each tree is a Newton step on the loss of the trees before it.
+//!
+//! Friedman 2001, "Greedy function approximation: a gradient boosting machine"; Chen and Guestrin 2016,
+//! "XGBoost"; Ke et al. 2017, "LightGBM". Trees grow best-first on histograms. Hyperparameters are those of
+//! scikit-learn's `HistGradientBoosting*`, and `subsample` of its older `GradientBoosting*`.
+//!
+//! Costs beside the engine 16 bytes per row and score.
+
+use anyhow::{Result, ensure};
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+
+use super::bins::Bins;
+use super::compact::Compact;
+use super::forest::{MAX_DEPTH, mass_bits, power_of_two_below};
+use super::grow::{Grower, Growth, Tree, below, unit_interval};
+use super::loss::{Loss, weighted_median};
+use super::split::{CATEGORY_SMOOTHING, Limits, Moments};
+use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, usage};
+use crate::data::recipe::Encoding;
+use crate::data::schema::Task;
+use crate::data::split::{generator, hold_out_stratified};
+use crate::model::predictor::Predictor;
+
+/// Rows that are worked on together; sums are made block by block in order.
+const BLOCK_ROWS: usize = 4096;
+
+/// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
+const MIN_HESSIAN: f64 = 1e-3;
+
+/// From more rows than this `early_stopping=auto` holds rows out, as in scikit-learn.
+const AUTO_STOPPING_ROWS: usize = 10_000;
+
+/// The training loss that is shown is that of this many rows.
+const SHOWN_ROWS: usize = 1000;
+
+const SHARE: Range = Range::Above(0.0, 1.0);
+
+/// Boosted trees.
+pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
+    name: "gradient-boosting",
+    alias: Some("boost"),
+    tasks: &[Task::Classification, Task::Regression],
+    encoding: Encoding::Raw,
+    summary: "Many small trees, each correcting those before it; often the most accurate on tables",
+    parameters: &[
+        Parameter {
+            name: "loss",
+            default: "auto",
+            range: Range::Choice(&["auto", "log_loss", "squared_error", "absolute_error", "poisson"]),
+            effect: "what is made small; auto is log_loss for classification and squared_error for regression",
+        },
+        Parameter {
+            name: "learning_rate",
+            default: "0.1",
+            range: Range::Above(0.0, f64::INFINITY),
+            effect: "how far each tree goes; smaller needs more rounds and is often better",
+        },
+        Parameter {
+            name: "max_iter",
+            default: "100",
+            range: Range::Whole(1, 100_000),
+            effect: "most rounds; a round is one tree, or one per class for three classes and more",
+        },
+        Parameter {
+            name: "max_leaf_nodes",
+            default: "31",
+            range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(2, u64::MAX)]),
+            effect: "most leaves of a tree",
+        },
+        MAX_DEPTH,
+        Parameter {
+            name: "min_samples_leaf",
+            default: "20",
+            range: Range::Whole(1, u64::MAX),
+            effect: "fewest rows of a leaf",
+        },
+        Parameter {
+            name: "l2_regularization",
+            default: "0.0",
+            range: Range::From(0.0, f64::INFINITY),
+            effect: "penalty on large leaf values",
+        },
+        Parameter {
+            name: "subsample",
+            default: "1.0",
+            range: SHARE,
+            effect: "share of the rows that each tree sees",
+        },
+        Parameter {
+            name: "colsample_bytree",
+            default: "1.0",
+            range: SHARE,
+            effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM)",
+        },
+        Parameter {
+            name: "early_stopping",
+            default: "auto",
+            range: Range::Choice(&["auto", "true", "false"]),
+            effect: "whether to hold rows out and stop when their loss no longer falls; auto does from 10,000 \
+                     rows",
+        },
+        Parameter {
+            name: "validation_fraction",
+            default: "0.1",
+            range: Range::Above(0.0, 0.9),
+            effect: "share of the rows that is held out for early_stopping",
+        },
+        Parameter {
+            name: "n_iter_no_change",
+            default: "10",
+            range: Range::Whole(1, u64::MAX),
+            effect: "rounds without a better held-out loss after which early_stopping stops",
+        },
+        Parameter {
+            name: "tol",
+            default: "1e-7",
+            range: Range::From(0.0, f64::INFINITY),
+            effect: "a held-out loss is better if it is smaller by more than this",
+        },
+    ],
+    learner: |settings| {
+        let whole = |name| settings.optional_whole(name).unwrap_or(usize::MAX);
+        Box::new(GradientBoosting {
+            loss: settings.word("loss").to_string(),
+            learning_rate: settings.number("learning_rate"),
+            max_iter: settings.whole("max_iter"),
+            max_leaf_nodes: whole("max_leaf_nodes"),
+            max_depth: whole("max_depth"),
+            min_samples_leaf: settings.whole("min_samples_leaf"),
+            l2_regularization: settings.number("l2_regularization"),
+            subsample: settings.number("subsample"),
+            colsample: settings.number("colsample_bytree"),
+            early_stopping: settings.word("early_stopping").to_string(),
+            validation_fraction: settings.number("validation_fraction"),
+            n_iter_no_change: settings.whole("n_iter_no_change"),
+            tol: settings.number("tol"),
+        })
+    },
+};
+
+/// Parameters of boosting.
+struct GradientBoosting {
+    loss: String,
+    learning_rate: f64,
+    max_iter: usize,
+    max_leaf_nodes: usize,
+    max_depth: usize,
+    min_samples_leaf: usize,
+    l2_regularization: f64,
+    subsample: f64,
+    colsample: f64,
+    early_stopping: String,
+    validation_fraction: f64,
+    n_iter_no_change: usize,
+    tol: f64,
+}
+
+/// Where boosting stands.
+struct State<'a> {
+    data: &'a Dataset<'a>,
+    loss: Loss,
+    /// Raw scores, `n_rows × n_scores`.
+    scores: Vec<f64>,
+    /// First and second derivatives, `n_rows × n_scores`.
+    derivatives: Vec<[f32; 2]>,
+}
+
+impl State<'_> {
+    fn y(&self, row: usize) -> f64 {
+        match self.data.y {
+            Labels::Values(values) => values[row],
+            Labels::Classes { codes, .. } => f64::from(codes[row]),
+        }
+    }
+
+    fn weight(&self, row: usize) -> f64 {
+        self.data.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    fn take_derivatives(&mut self) {
+        let n_scores = self.loss.n_scores();
+        let mut derivatives = std::mem::take(&mut self.derivatives);
+        let blocks = derivatives.par_chunks_mut(BLOCK_ROWS * n_scores);
+        blocks.enumerate().for_each(|(block, out)| {
+            let mut scores = vec![0.0; n_scores];
+            for (i, out) in out.chunks_exact_mut(n_scores).enumerate() {
+                let row = block * BLOCK_ROWS + i;
+                scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
+                self.loss.derivatives(self.y(row), self.weight(row), &mut scores, out);
+            }
+        });
+        self.derivatives = derivatives;
+    }
+
+    /// The mean loss of some rows.
+    fn mean_loss(&self, rows: &[u32]) -> f64 {
+        let n_scores = self.loss.n_scores();
+        let block = |rows: &[u32]| {
+            let mut scores = vec![0.0; n_scores];
+            let mut sums = (0.0, 0.0);
+            for row in rows.iter().map(|&row| row as usize) {
+                scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
+                sums.0 += self.weight(row) * self.loss.value(self.y(row), &mut scores);
+                sums.1 += self.weight(row);
+            }
+            sums
+        };
+        let sums: Vec<(f64, f64)> = rows.par_chunks(BLOCK_ROWS).map(block).collect();
+        let sums = sums.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+        sums.0 / sums.1
+    }
+
+    /// The largest first and second derivative of a score.
+    fn largest(&self, score: usize) -> [f32; 2] {
+        let blocks = self.derivatives.par_chunks(BLOCK_ROWS * self.loss.n_scores());
+        let of_block = |block: &[[f32; 2]]| {
+            let of_score = block.iter().skip(score).step_by(self.loss.n_scores());
+            of_score.fold([0.0_f32; 2], |a, b| [a[0].max(b[0].abs()), a[1].max(b[1])])
+        };
+        blocks.map(of_block).reduce(|| [0.0; 2], |a, b| [a[0].max(b[0]), a[1].max(b[1])])
+    }
+
+    /// The value of each leaf, in the order of the nodes.
+    fn leaf_values(&self, tree: &Tree, score: usize, learning_rate: f64, l2: f64) -> Vec<f64> {
+        let n_scores = self.loss.n_scores();
+        let leaves: Vec<_> = tree.nodes.iter().filter(|node| node.left == 0).collect();
+        let value = |node: &&super::grow::Node| {
+            let rows = &tree.rows[node.begin as usize..node.end as usize];
+            if self.loss == Loss::AbsoluteError {
+                let residual = |&row: &u32| {
+                    let row = row as usize;
+                    (self.y(row) - self.scores[row], self.weight(row))
+                };
+                return learning_rate * weighted_median(&mut rows.iter().map(residual).collect::<Vec<_>>());
+            }
+            let (mut g, mut h) = (0.0, l2);
+            for &row in rows {
+                let [of_g, of_h] = self.derivatives[row as usize * n_scores + score];
+                g += f64::from(of_g);
+                h += f64::from(of_h);
+            }
+            if h > 0.0 { -learning_rate * g / h } else { 0.0 }
+        };
+        leaves.par_iter().map(value).collect()
+    }
+}
+
+impl GradientBoosting {
+    fn loss(&self, y: Labels) -> Result<Loss> {
+        let wrong = |task| Err(usage(format!("--set loss={}: not a loss for {task}", self.loss)));
+        match y {
+            Labels::Classes { n_classes, .. } => match self.loss.as_str() {
+                "auto" | "log_loss" if n_classes == 2 => Ok(Loss::Logistic),
+                "auto" | "log_loss" => Ok(Loss::Softmax { n_classes }),
+                _ => wrong("classification; it is log_loss"),
+            },
+            Labels::Values(values) => match self.loss.as_str() {
+                "auto" | "squared_error" => Ok(Loss::SquaredError),
+                "absolute_error" => Ok(Loss::AbsoluteError),
+                "poisson" => {
+                    ensure!(
+                        values.iter().all(|&y| y >= 0.0) && values.iter().any(|&y| y > 0.0),
+                        "loss=poisson is for counts and rates; the target has values below 0, or only 0"
+                    );
+                    Ok(Loss::Poisson)
+                }
+                _ => wrong("regression; it is squared_error, absolute_error or poisson"),
+            },
+        }
+    }
+
+    /// Rows to fit on and rows to stop by, those without weight left out.
+    fn split_rows(&self, data: &Dataset) -> (Vec<u32>, Vec<u32>) {
+        let counts = |row: &u32| data.weights.is_none_or(|weights| weights[*row as usize] > 0.0);
+        let rows: Vec<u32> = (0..data.x.n_rows() as u32).filter(counts).collect();
+        let stops = match self.early_stopping.as_str() {
+            "true" => true,
+            "auto" => rows.len() > AUTO_STOPPING_ROWS,
+            _ => false,
+        };
+        if !stops || rows.len() < 2 {
+            return (rows, Vec::new());
+        }
+        let (classes, n_classes) = match data.y {
+            Labels::Classes { codes, n_classes } => {
+                (rows.iter().map(|&row| codes[row as usize]).collect(), n_classes)
+            }
+            Labels::Values(_) => (vec![0; rows.len()], 1),
+        };
+        let split = hold_out_stratified(&classes, n_classes, self.validation_fraction, data.seed);
+        let of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
+        (of(split.train), of(split.test))
+    }
+
+    /// Some of `items` in their order.
+    fn draw(items: &[u32], share: f64, random: &mut Pcg64) -> Vec<u32> {
+        if share >= 1.0 || items.is_empty() {
+            return items.to_vec();
+        }
+        let mut drawn: Vec<u32> = items.iter().copied().filter(|_| unit_interval(random) < share).collect();
+        if drawn.is_empty() {
+            drawn.push(items[below(items.len(), random)]);
+        }
+        drawn
+    }
+}
+
+impl Learner for GradientBoosting {
+    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let loss = self.loss(data.y)?;
+        let n_scores = loss.n_scores();
+        let bins = Bins::new(data, true);
+        let (train, held_out) = self.split_rows(data);
+        let base = loss.base(data, &train);
+        let n_rows = data.x.n_rows();
+        let mut state = State {
+            data,
+            loss,
+            scores: base.iter().copied().cycle().take(n_rows * n_scores).collect(),
+            derivatives: vec![[0.0; 2]; n_rows * n_scores],
+        };
+        let shown: Vec<u32> = match held_out.is_empty() {
+            true => train.iter().copied().step_by(train.len().div_ceil(SHOWN_ROWS)).collect(),
+            false => Vec::new(),
+        };
+        let limits = Limits {
+            shift: mass_bits(train.len()),
+            min_samples_leaf: self.min_samples_leaf.min(train.len()) as i64,
+            min_mass: 1.0,
+            min_gain: 0.0,
+            l2: 0.0,
+            category_smoothing: 0.0,
+        };
+        let growth = Growth {
+            max_depth: self.max_depth,
+            max_leaf_nodes: self.max_leaf_nodes,
+            min_samples_split: 2,
+            max_features: usize::MAX,
+            random_cuts: false,
+            parallel: true,
+            limits,
+        };
+        let mut grower = Grower::new(&bins, Moments, growth);
+        let mut random = generator(data.seed);
+        let mut compact = Compact::new(data, &bins, loss.link(), 1, base, 1.0);
+        let mut rounds: Vec<Vec<(Tree, Vec<f64>, f64)>> = Vec::new();
+        let (mut best_loss, mut best_round) = (f64::INFINITY, 0);
+        let mut notes = Vec::new();
+        for round in 0..self.max_iter {
+            // The first round is always finished, so that an interrupted model predicts.
+            if round > 0 && watch.stopped() {
+                break;
+            }
+            state.take_derivatives();
+            let mut trees = Vec::with_capacity(n_scores);
+            for score in 0..n_scores {
+                let rows = Self::draw(&train, self.subsample, &mut random);
+                let mut columns = Self::draw(&bins.usable, self.colsample, &mut random);
+                columns.sort_unstable();
+                let [largest_g, largest_h] = state.largest(score).map(f64::from);
+                let room = ((1_u64 << limits.shift) as f64 - rows.len() as f64) / rows.len() as f64;
+                let whole = f64::from(i32::MAX);
+                let g_scale = power_of_two_below(whole / largest_g.max(f64::MIN_POSITIVE));
+                let h_scale = power_of_two_below(whole.min(room) / largest_h.max(f64::MIN_POSITIVE));
+                grower.set_limits(Limits {
+                    min_mass: (MIN_HESSIAN * h_scale).max(1.0),
+                    l2: self.l2_regularization * h_scale,
+                    category_smoothing: CATEGORY_SMOOTHING * h_scale,
+                    ..limits
+                });
+                let derivatives = &state.derivatives;
+                let item = |&row: &u32| {
+                    let [g, h] = derivatives[row as usize * n_scores + score].map(f64::from);
+                    [(g * g_scale).round() as i32, (h * h_scale).round() as i32]
+                };
+                let items = rows.par_iter().with_min_len(BLOCK_ROWS).map(item).collect();
+                let mut tree = grower.grow(rows, items, &columns, &mut random);
+                let values = state.leaf_values(&tree, score, self.learning_rate, self.l2_regularization);
+                let mut leaf_values = values.iter();
+                let mut value_of_node = vec![0.0; tree.nodes.len()];
+                for (node, value_of_node) in tree.nodes.iter().zip(&mut value_of_node) {
+                    if node.left == 0 {
+                        *value_of_node = leaf_values.next().copied().unwrap_or(0.0);
+                        for &row in &tree.rows[node.begin as usize..node.end as usize] {
+                            state.scores[row as usize * n_scores + score] += *value_of_node;
+                        }
+                    }
+                }
+                let mut walk = |row: u32| {
+                    let leaf = tree.leaf_of(&bins, row as usize);
+                    state.scores[row as usize * n_scores + score] += value_of_node[leaf];
+                };
+                held_out.iter().for_each(|&row| walk(row));
+                if tree.rows.len() < train.len() {
+                    let mut seen = vec![false; n_rows];
+                    tree.rows.iter().for_each(|&row| seen[row as usize] = true);
+                    train.iter().filter(|&&row| !seen[row as usize]).for_each(|&row| walk(row));
+                }
+                tree.rows = Vec::new();
+                trees.push((tree, values, h_scale / (g_scale * g_scale)));
+            }
+            rounds.push(trees);
+            let (done, total) = (round as u64 + 1, self.max_iter as u64);
+            if held_out.is_empty() {
+                watch.progress(done, total, format_args!("loss {:.6}", state.mean_loss(&shown)));
+                best_round = round;
+                continue;
+            }
+            let held_out_loss = state.mean_loss(&held_out);
+            watch.progress(done, total, format_args!("validation loss {held_out_loss:.6}"));
+            if held_out_loss < best_loss - self.tol || round == 0 {
+                (best_loss, best_round) = (held_out_loss, round);
+            } else if round - best_round >= self.n_iter_no_change {
+                break;
+            }
+        }
+        if !held_out.is_empty() {
+            notes.push(format!(
+                "early stopping kept the first {} of {} rounds, where the loss of {} held-out rows was least \
+                 ({best_loss:.6}); --set early_stopping=false fits on all rows",
+                best_round + 1,
+                rounds.len(),
+                held_out.len()
+            ));
+        }
+        for (tree, values, gain_unit) in rounds[..=best_round].iter().flatten() {
+            compact.push(tree, &bins, values, *gain_unit);
+        }
+        Ok(Fit { predictor: Predictor::Trees(compact.finish()), notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::predictor::Arrays;
+    use rand_pcg::rand_core::Rng;
+    use std::fmt;
+    use std::sync::Mutex;
+
+    fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {
+        let mut random = generator(seed);
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        x.values_mut().iter_mut().for_each(|v| *v = f64::from(random.next_u32()) / 2_f64.powi(32));
+        x
+    }
+
+    /// Remembers what is shown, and stops after some rounds.
+    struct Recorder {
+        states: Mutex<Vec<String>>,
+        stop_after: usize,
+    }
+
+    impl Recorder {
+        fn new(stop_after: usize) -> Self {
+            Self { states: Mutex::default(), stop_after }
+        }
+
+        fn losses(&self) -> Vec<f64> {
+            let states = self.states.lock().unwrap();
+            states.iter().map(|state| state.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+        }
+    }
+
+    impl Watch for Recorder {
+        fn progress(&self, _: u64, _: u64, state: fmt::Arguments) {
+            self.states.lock().unwrap().push(state.to_string());
+        }
+
+        fn stopped(&self) -> bool {
+            self.states.lock().unwrap().len() >= self.stop_after
+        }
+    }
+
+    fn fit(settings: &[(&str, &str)], data: &Dataset, watch: &dyn Watch) -> Fit {
+        let task = match data.y {
+            Labels::Classes { .. } => Task::Classification,
+            Labels::Values(_) => Task::Regression,
+        };
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let fit = Spec::new(&GRADIENT_BOOSTING, task, &settings).unwrap().fit(data, watch).unwrap();
+        fit.predictor.validate().unwrap();
+        fit
+    }
+
+    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
+        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+        predictor.scores_block(x.values(), &mut out);
+        out
+    }
+
+    fn bytes(predictor: &Predictor) -> Arrays {
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        arrays
+    }
+
+    #[test]
+    fn the_training_loss_falls_round_by_round_whatever_the_loss() {
+        let x = noise(400, 4, 1);
+        let values: Vec<f64> = x.rows().map(|row| (row[0] * 5.0).floor() + 3.0 * row[1] * row[2]).collect();
+        let codes: Vec<u32> = x.rows().map(|row| (row[0] + row[1] + 0.3 * row[3]) as u32).collect();
+        let two: Vec<u32> = codes.iter().map(|&code| code.min(1)).collect();
+        let values = Labels::Values(&values);
+        let classes = |codes, n_classes| Labels::Classes { codes, n_classes };
+        for (loss, y) in [
+            ("squared_error", values),
+            ("absolute_error", values),
+            ("poisson", values),
+            ("log_loss", classes(&two, 2)),
+            ("log_loss", classes(&codes, 3)),
+        ] {
+            let recorder = Recorder::new(usize::MAX);
+            fit(&[("loss", loss), ("max_iter", "40")], &Dataset::new(&x, y), &recorder);
+            let losses = recorder.losses();
+            assert_eq!(losses.len(), 40);
+            assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9), "{loss}: {losses:?}");
+            let is_poisson = loss == "poisson";
+            assert!(is_poisson || losses[39] < losses[0] / 2.0, "{loss}: {losses:?}");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_come_from_any_number_of_threads() {
+        let mut x = noise(6000, 9, 3);
+        x.row_mut(9)[2] = f64::NAN;
+        let codes: Vec<u32> = x.rows().map(|row| ((row[0] + row[1] * row[4]) * 2.0) as u32 % 3).collect();
+        let y = Labels::Classes { codes: &codes, n_classes: 3 };
+        let data = Dataset { seed: 7, ..Dataset::new(&x, y) };
+        let settings = [
+            ("max_iter", "5"),
+            ("subsample", "0.8"),
+            ("colsample_bytree", "0.6"),
+            ("early_stopping", "true"),
+        ];
+        let of_threads = [1, 2, 8].map(|n| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            let fit = pool.install(|| fit(&settings, &data, &Unwatched));
+            (bytes(&fit.predictor), fit.notes)
+        });
+        let [a, b, c] = of_threads;
+        assert!(a == b && b == c);
+    }
+
+    #[test]
+    fn early_stopping_keeps_the_best_round_and_an_interruption_the_rounds_so_far() {
+        let x = noise(500, 5, 2);
+        // Nothing to be learned: the held-out loss soon rises.
+        let codes: Vec<u32> = noise(500, 1, 9).rows().map(|row| u32::from(row[0] > 0.5)).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let recorder = Recorder::new(usize::MAX);
+        let fitted = fit(&[("early_stopping", "true"), ("max_iter", "200")], &data, &recorder);
+        let losses = recorder.losses();
+        assert!(losses.len() < 200);
+        let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap();
+        let Predictor::Trees(trees) = &fitted.predictor else { unreachable!() };
+        assert_eq!(trees.n_trees(), best + 1);
+        assert!(fitted.notes[0].contains(&format!("the first {} of {}", best + 1, losses.len())));
+        let stopped = fit(&[], &data, &Recorder::new(3)).predictor;
+        let Predictor::Trees(stopped) = &stopped else { unreachable!() };
+        assert_eq!(stopped.n_trees(), 3);
+    }
+
+    #[test]
+    fn a_row_of_no_weight_is_no_row() {
+        let x = noise(200, 3, 1);
+        let y: Vec<f64> = x.rows().map(|row| row[0] + row[1]).collect();
+        let weights: Vec<f64> = (0..200).map(|i| f64::from(i % 4 != 0)).collect();
+        let mut kept = Matrix::with_capacity(150, 3);
+        let mut y_kept = Vec::new();
+        for i in (0..200).filter(|i| i % 4 != 0) {
+            kept.push_row(0.0).copy_from_slice(x.row(i));
+            y_kept.push(y[i]);
+        }
+        let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&y)) };
+        let plain = Dataset::new(&kept, Labels::Values(&y_kept));
+        let [a, b] = [weighted, plain].map(|data| fit(&[("max_iter", "20")], &data, &Unwatched).predictor);
+        assert!(scores(&a, &x).iter().zip(scores(&b, &x)).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+
+    #[test]
+    fn gaps_categories_and_the_smallest_tables_are_learned() {
+        let gap = f64::NAN;
+        let mut x = Matrix::zeros(300, 3);
+        for i in 0..300 {
+            let size = if i % 3 == 0 { gap } else { i as f64 };
+            x.row_mut(i).copy_from_slice(&[(i % 30) as f64, size, gap]);
+        }
+        let y: Vec<f64> = x
+            .rows()
+            .map(|row| f64::from(row[0] as u32 * 7 % 5) + f64::from(u8::from(row[1].is_nan())))
+            .collect();
+        let data = Dataset { levels: &[30, 0, 0], ..Dataset::new(&x, Labels::Values(&y)) };
+        let settings = [("max_iter", "300"), ("min_samples_leaf", "5")];
+        let fitted = fit(&settings, &data, &Unwatched).predictor;
+        assert!(scores(&fitted, &x).iter().zip(&y).all(|(p, y)| (p - y).abs() < 0.2));
+        let mut one = Matrix::zeros(1, 1);
+        one.row_mut(0)[0] = gap;
+        for loss in ["squared_error", "absolute_error", "poisson"] {
+            let data = Dataset::new(&one, Labels::Values(&[4.0]));
+            let fitted = fit(&[("loss", loss), ("early_stopping", "true")], &data, &Unwatched).predictor;
+            assert!((scores(&fitted, &one)[0] - 4.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn a_loss_that_does_not_fit_the_target_is_refused() {
+        let x = noise(10, 1, 1);
+        let y: Vec<f64> = (0..10).map(|i| f64::from(i) - 5.0).collect();
+        let data = Dataset::new(&x, Labels::Values(&y));
+        let message = |loss: &str| {
+            let settings = [("loss".to_string(), loss.to_string())];
+            let spec = Spec::new(&GRADIENT_BOOSTING, Task::Regression, &settings).unwrap();
+            spec.fit(&data, &Unwatched).unwrap_err().to_string()
+        };
+        assert!(message("poisson").contains("below 0"));
+        assert!(message("log_loss").contains("not a loss for regression"));
+    }
+}
