@@ -552,18 +552,21 @@ fn rows_are_answered_while_more_are_to_come() {
     let mut run = dir.run(&["predict", "--input", "-"]);
     let mut child = run.spawn();
     let mut stdin = child.stdin.take().unwrap();
-    // From a thread of its own: the program stops reading when nobody reads what it writes.
+    let (answered, wait) = std::sync::mpsc::channel();
+    // From a thread of its own: the program stops reading when nobody reads what it writes. The input ends
+    // once something has been answered, and at last in any case, so that this test ends as well.
     let writer = std::thread::spawn(move || {
         stdin.write_all(many_rows(20_000).as_bytes()).unwrap();
-        stdin
+        wait.recv_timeout(Duration::from_secs(10)).is_ok()
     });
-    // Read while the input has not ended.
-    assert!(read_some(&mut child.stdout.as_mut().unwrap(), 1000).starts_with(b"sepal_length,"));
-    let close = std::thread::spawn(move || drop(writer.join().unwrap()));
+    let mut stdout = child.stdout.take().unwrap();
+    assert!(read_some(&mut stdout, 1000).starts_with(b"sepal_length,"));
+    // The receiver is gone if it has waited in vain.
+    let _ = answered.send(());
     let mut rest = Vec::new();
-    child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+    stdout.read_to_end(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    close.join().unwrap();
+    assert!(writer.join().unwrap(), "nothing was answered before the input ended");
     assert!(rest.len() > 500_000);
 }
 
