@@ -16,9 +16,7 @@ use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::bins::{Bins, GROUP, Kind, MISSING};
-use super::split::{
-    Best, BinSet, Cells, Criterion, Item, Limits, bins_of, central_cut, first_bins, holds, insert, scan,
-};
+use super::split::{Best, BinSet, Cells, Criterion, Item, Limits, bins_of, first_bins, holds, insert, scan};
 
 /// Nodes of fewer rows sum up one column at a time.
 const MIN_HISTOGRAM_ROWS: usize = 512;
@@ -147,6 +145,7 @@ pub struct Grower<'a, const W: usize, C> {
     spare_rows: Vec<u32>,
     spare_items: Vec<Item>,
     cells: Vec<[i64; W]>,
+    bytes: Vec<u8>,
     pool: Vec<Vec<Cells<W>>>,
 }
 
@@ -162,6 +161,7 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
             spare_rows: Vec::new(),
             spare_items: Vec::new(),
             cells: vec![[0; W]; 256],
+            bytes: Vec::new(),
             pool: Vec::new(),
         }
     }
@@ -530,7 +530,7 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
 
     /// Tries one random cut, or random subset, of one column; whether it varies.
     fn search_random(
-        &self,
+        &mut self,
         column: u32,
         rows: &[u32],
         items: &[Item],
@@ -539,51 +539,51 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
         best: &mut Best,
     ) -> bool {
         let binned = &self.bins.columns[column as usize];
-        let mut present = [0; 4];
-        rows.iter().for_each(|&row| insert(&mut present, binned.bytes[row as usize]));
-        if present.iter().map(|word| word.count_ones()).sum::<u32>() < 2 {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes.extend(rows.iter().map(|&row| binned.bytes[row as usize]));
+        // Missing values are above all others, and below them when one is added.
+        let least = bytes.iter().fold(MISSING, |least, &byte| least.min(byte));
+        let most = bytes.iter().fold(0, |most, &byte| most.max(byte.wrapping_add(1)));
+        let has_missing = bytes.iter().fold(false, |any, &byte| any | (byte == MISSING));
+        if least == MISSING || (most == least + 1 && !has_missing) {
+            self.bytes = bytes;
             return false;
-        }
-        let has_missing = holds(&present, MISSING);
-        present[3] &= !(1 << 63);
-        let mut subset = [0; 4];
-        let mut cut = 0;
-        match &binned.kind {
-            Kind::Number { thresholds } => {
-                let (low, high) = (bins_of(present).next(), bins_of(present).last());
-                let (Some(low), Some(high)) = (low, high) else {
-                    return true;
-                };
-                cut = low;
-                if high > low + 1 {
-                    // Uniform between the outermost thresholds that part the rows, not between bins.
-                    let (from, to) = (thresholds[usize::from(low)], thresholds[usize::from(high) - 1]);
-                    let value = from + (to - from) * unit_interval(random);
-                    let above = thresholds.partition_point(|&threshold| threshold < value) as u8;
-                    cut = above.clamp(low, high - 1);
-                }
-                // Between the bins that have rows, as for the best cut.
-                let left = bins_of(present).take_while(|&bin| bin <= cut).last().unwrap_or(cut);
-                let right = bins_of(present).find(|&bin| bin > cut).unwrap_or(cut);
-                if right > left + 1 {
-                    cut = central_cut(thresholds, left, right).min(right - 1).max(left);
-                }
-                bins_of(present).filter(|&bin| bin <= cut).for_each(|bin| insert(&mut subset, bin));
-            }
-            Kind::Category { .. } => {
-                subset = present.map(|word| word & random.next_u64());
-            }
         }
         let unit = 1 << self.growth.limits.shift;
         let (mut left, mut missing) = ([0; W], [0; W]);
-        for (&row, &item) in rows.iter().zip(items) {
-            let byte = binned.bytes[row as usize];
-            if byte == MISSING {
-                self.criterion.add(&mut missing, item, unit);
-            } else if holds(&subset, byte) {
-                self.criterion.add(&mut left, item, unit);
+        let (mut cut, mut subset, mut present) = (least, [0; 4], [0; 4]);
+        match &binned.kind {
+            Kind::Number { thresholds } => {
+                let (low, high) = (usize::from(least), usize::from(most) - 1);
+                if high > low + 1 {
+                    // Uniform between the outermost thresholds that part the rows, not between bins.
+                    let (from, to) = (thresholds[low], thresholds[high - 1]);
+                    let value = from + (to - from) * unit_interval(random);
+                    cut =
+                        thresholds.partition_point(|&threshold| threshold < value).clamp(low, high - 1) as u8;
+                } else if high == low {
+                    // Values on one side, gaps on the other.
+                    cut = thresholds.len() as u8;
+                }
+                for (&byte, &item) in bytes.iter().zip(items) {
+                    self.criterion.add_if(byte <= cut, &mut left, item, unit);
+                }
+            }
+            Kind::Category { .. } => {
+                bytes.iter().filter(|&&byte| byte != MISSING).for_each(|&byte| insert(&mut present, byte));
+                subset = present.map(|word| word & random.next_u64());
+                for (&byte, &item) in bytes.iter().zip(items) {
+                    self.criterion.add_if(holds(&subset, byte), &mut left, item, unit);
+                }
             }
         }
+        if has_missing {
+            for (&byte, &item) in bytes.iter().zip(items) {
+                self.criterion.add_if(byte == MISSING, &mut missing, item, unit);
+            }
+        }
+        self.bytes = bytes;
         let limits = &self.growth.limits;
         let (n, h) = (limits.count(total), limits.mass(total));
         let mut consider = |left: &[i64; W], missing_left| {

@@ -31,6 +31,9 @@ pub trait Criterion<const W: usize>: Sync {
     /// Adds a row; `unit` is one row of `cell[0]`.
     fn add(&self, cell: &mut [i64; W], item: Item, unit: i64);
 
+    /// As [`Criterion::add`] if `keep`, without a branch to mispredict.
+    fn add_if(&self, keep: bool, cell: &mut [i64; W], item: Item, unit: i64);
+
     /// What parting `left` (of mass `h_left`) from `total` (of mass `h`) gains; NaN if a side has no mass.
     fn gain(&self, left: &[i64; W], total: &[i64; W], h_left: f64, h: f64, l2: f64) -> f64;
 
@@ -50,6 +53,13 @@ impl Criterion<2> for Moments {
     fn add(&self, cell: &mut [i64; 2], item: Item, unit: i64) {
         cell[0] += unit + i64::from(item[1]);
         cell[1] += i64::from(item[0]);
+    }
+
+    #[inline(always)]
+    fn add_if(&self, keep: bool, cell: &mut [i64; 2], item: Item, unit: i64) {
+        let mask = -i64::from(keep);
+        cell[0] += (unit + i64::from(item[1])) & mask;
+        cell[1] += i64::from(item[0]) & mask;
     }
 
     #[inline(always)]
@@ -88,6 +98,13 @@ impl<const W: usize> Criterion<W> for Classes {
     fn add(&self, cell: &mut [i64; W], item: Item, unit: i64) {
         cell[0] += unit + i64::from(item[1]);
         cell[1 + item[0] as usize] += i64::from(item[1]);
+    }
+
+    #[inline(always)]
+    fn add_if(&self, keep: bool, cell: &mut [i64; W], item: Item, unit: i64) {
+        let mask = -i64::from(keep);
+        cell[0] += (unit + i64::from(item[1])) & mask;
+        cell[1 + item[0] as usize] += i64::from(item[1]) & mask;
     }
 
     #[inline(always)]
@@ -271,7 +288,7 @@ pub fn scan<const W: usize, C: Criterion<W>>(
 
 /// Of the cuts that part the rows alike, the one nearest to half-way between the two bins: what lies between
 /// goes to the nearer side.
-pub fn central_cut(thresholds: &[f64], cut: u8, next: u8) -> u8 {
+fn central_cut(thresholds: &[f64], cut: u8, next: u8) -> u8 {
     let candidates = &thresholds[usize::from(cut)..usize::from(next).min(thresholds.len())];
     let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
         return cut;
