@@ -139,7 +139,7 @@ fn a_training_file_that_has_moved_is_named_and_the_recorded_figures_are_shown() 
     std::fs::remove_file(dir.path("iris.csv")).unwrap();
     dir.run(&["eval"])
         .fails(1)
-        .says(&["30 held-out rows, as recorded at training", "accuracy"])
+        .says(&["30 rows held out, as recorded at training", "accuracy"])
         .complains(&["iris.csv is no longer where it was", "mlapi eval DATA"]);
     let done = dir.run(&["eval", "--format", "json"]).fails(1);
     let mut recorded = done.json();

@@ -12,10 +12,10 @@ use super::term::Term;
 use crate::data::csv;
 use crate::data::schema::nearest;
 use crate::data::table::RawTable;
-use crate::model::Model;
 use crate::model::evaluation::{Context, Evaluation};
 use crate::model::file;
 use crate::model::pipeline::Decision;
+use crate::model::{DataSource, Model};
 use crate::report::text;
 use crate::usage::usage;
 
@@ -42,11 +42,12 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
     let show = |evaluation: &Evaluation, recorded: bool, out: &mut dyn Write| -> Result<()> {
         match common.format {
             Format::Text => {
-                let rows = if recorded { "held-out rows, as recorded at training" } else { "rows" };
+                let rows = text::count(evaluation.n_rows, "row", "rows");
+                let which = if recorded { " held out, as recorded at training" } else { "" };
                 writeln!(
                     out,
-                    "{}: {} predicting {}, on {} {rows}",
-                    args.model, evaluation.algorithm, evaluation.target, evaluation.n_rows
+                    "{}: {} predicting {}, on {rows}{which}",
+                    args.model, evaluation.algorithm, evaluation.target
                 )?;
                 out.write_all(text::evaluation(evaluation).as_bytes())?;
                 writeln!(out, "\n  {}", text::baseline_words(evaluation))?;
@@ -70,7 +71,7 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
     }
     let (raw, rows) = match &args.data {
         Some(path) => {
-            let header = model.pipeline.schema.header && !args.dialect.no_header;
+            let header = (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header;
             let options = csv::Options { delimiter: args.dialect.delimiter, header };
             (csv::read_table(path, &options)?, None)
         }
@@ -141,29 +142,31 @@ fn held_out(args: &Eval, model: &Model) -> Result<(RawTable, Option<f64>)> {
     if source.path == "-" {
         bail!("the model was trained from standard input, which cannot be read again; mlapi eval DATA");
     }
-    let path = find(&source.path, &args.model).with_context(|| {
-        format!("{} is no longer where it was; mlapi eval DATA names another file", source.path)
-    })?;
     let options = csv::Options {
         delimiter: Some(model.pipeline.schema.delimiter).filter(|_| card.test.is_none()),
         header: model.pipeline.schema.header,
     };
-    let changed = || {
-        format!(
-            "{} has changed since training, so its held-out rows are not known; mlapi eval DATA",
-            source.path
-        )
-    };
-    // The digest first: a changed file may not even be readable as a table.
-    let path = path.to_string_lossy();
-    ensure!(csv::file_digest(&path)? == source.sha256, changed());
-    Ok((csv::read_table(&path, &options)?, share))
+    let path = find(source, &args.model)?;
+    Ok((csv::read_table(&path.to_string_lossy(), &options)?, share))
 }
 
-/// A path as it was typed at training: from here, or from the folder of the model.
-fn find(path: &str, model: &str) -> Option<PathBuf> {
-    let beside = Path::new(model).parent().map(|folder| folder.join(path));
-    [Some(PathBuf::from(path)), beside].into_iter().flatten().find(|path| path.is_file())
+/// A file that was read at training, by its digest: at its path from here, at its path from the folder of the
+/// model, or beside the model.
+fn find(source: &DataSource, model: &str) -> Result<PathBuf> {
+    let path = Path::new(&source.path);
+    let folder = Path::new(model).parent().unwrap_or(Path::new(""));
+    let beside = path.file_name().map(|name| folder.join(name));
+    let candidates = [Some(path.to_path_buf()), Some(folder.join(path)), beside];
+    let mut found = candidates.into_iter().flatten().filter(|path| path.is_file()).peekable();
+    if found.peek().is_none() {
+        bail!("{} is no longer where it was; mlapi eval DATA names another file", source.path);
+    }
+    for path in found {
+        if csv::file_digest(&path.to_string_lossy())? == source.sha256 {
+            return Ok(path);
+        }
+    }
+    bail!("{} has changed since training, so its held-out rows are not known; mlapi eval DATA", source.path)
 }
 
 fn check_name(requirement: &Requirement, evaluation: &Evaluation) -> Result<()> {

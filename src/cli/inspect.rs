@@ -65,7 +65,8 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
     for ignored in &schema.ignored {
         writeln!(out, "  {} is not used: {}", ignored.name, ignored.reason)?;
     }
-    writeln!(out, "\nOn the {} held-out rows, recorded at training:", card.evaluation.n_rows)?;
+    let rows = text::count(card.evaluation.n_rows, "held-out row", "held-out rows");
+    writeln!(out, "\nOn {rows}, recorded at training:")?;
     out.write_all(text::metrics(&card.evaluation, false).as_bytes())?;
     for note in &card.notes {
         term.note(note);

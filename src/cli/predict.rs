@@ -16,6 +16,7 @@ use crate::model::file;
 use crate::model::pipeline::Decision;
 use crate::report::answer::AnswerWriter;
 use crate::report::rows::{self, Keep, Options, Summary};
+use crate::report::text;
 use crate::usage::usage;
 
 /// Runs the verb.
@@ -176,10 +177,11 @@ fn file_of_rows(
     };
     progress.finish();
     let summary = result?;
-    for (n, what) in counts(&summary) {
-        term.warn(format_args!("{n} {what} in {} rows", summary.n_rows));
+    let rows = text::count(summary.n_rows, "row", "rows");
+    for what in counts(&summary) {
+        term.warn(format_args!("{what} in {rows}"));
     }
-    term.detail(format_args!("{} rows predicted", summary.n_rows));
+    term.detail(format_args!("{rows} predicted"));
     Ok(())
 }
 
@@ -210,11 +212,15 @@ fn predict(
     rows::predict_csv(model, records, options, out, watch)
 }
 
-fn counts(summary: &Summary) -> Vec<(usize, &'static str)> {
+fn counts(summary: &Summary) -> Vec<String> {
     let all = [
-        (summary.n_missing, "missing values"),
-        (summary.n_unseen, "categories that training did not see"),
-        (summary.n_out_of_range, "numbers outside the range of the training rows"),
+        (summary.n_missing, "missing value", "missing values"),
+        (summary.n_unseen, "category that training did not see", "categories that training did not see"),
+        (
+            summary.n_out_of_range,
+            "number outside the range of the training rows",
+            "numbers outside the range of the training rows",
+        ),
     ];
-    all.into_iter().filter(|(n, _)| *n > 0).collect()
+    all.into_iter().filter(|(n, ..)| *n > 0).map(|(n, one, many)| text::count(n, one, many)).collect()
 }

@@ -139,7 +139,7 @@ fn summary(args: &Train, trained: &Trained) -> String {
     let rows: Vec<Vec<String>> =
         facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
     lines += &text::table(&rows, 0, false);
-    lines += &format!("\nOn the {} held-out rows:\n", card.evaluation.n_rows);
+    lines += &format!("\nOn {}:\n", text::count(card.evaluation.n_rows, "held-out row", "held-out rows"));
     lines += &text::metrics(&card.evaluation, true);
     lines += &format!("  {}\n", text::baseline_words(&card.evaluation));
     lines += &format!("\nThe model is in {}\n", args.output);

@@ -42,6 +42,11 @@ pub fn figure(value: Option<f64>) -> String {
     }
 }
 
+/// A number and its noun: `1 row`, `2 rows`.
+pub fn count(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// A JSON label without its quotes.
 fn label(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
@@ -76,6 +81,10 @@ pub fn metrics(evaluation: &Evaluation, brief: bool) -> String {
 /// The whole evaluation: figures, classes, confusion matrix.
 pub fn evaluation(evaluation: &Evaluation) -> String {
     let mut out = metrics(evaluation, false);
+    if let Some(positive) = &evaluation.positive {
+        let threshold = evaluation.threshold.map(|t| format!(", predicted from a probability of {t}"));
+        let _ = writeln!(out, "  positive class: {}{}", label(positive), threshold.unwrap_or_default());
+    }
     if let Some(classes) = &evaluation.classes {
         let header = ["class", "precision", "recall", "f1", "rows"].map(String::from).to_vec();
         let mut rows = vec![header];

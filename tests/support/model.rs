@@ -56,14 +56,14 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let features: Vec<_> = (0..last).map(|i| (i, types[i])).collect();
     let schema = Schema::fit(&table, &features, target, vec![], &rows);
     let codes = schema.codes(&table, &rows).unwrap();
-    let recipe = Recipe::fit(&schema, &codes);
+    let recipe = Recipe::fit(&schema, algorithm.encoding, &codes);
     let x = recipe.encode(&codes);
     let y = match &truth {
         Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
         Truth::Values(values) => Labels::Values(values),
     };
     let spec = Spec::new(algorithm, task, &[]).unwrap();
-    let fit = spec.fit(&Dataset { x: &x, y, weights: None }, &Unwatched).unwrap();
+    let fit = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap();
     let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
     let baseline = Baseline::fit(&truth);
     let context = Context {
