@@ -447,7 +447,7 @@ fn unseen_categories_and_missing_values_of_a_file_are_counted_in_a_warning() {
     let done = dir.run(&["predict", "--input", "-"]).stdin(rows).ok().complains(&[
         "2 categories that training did not see in 3 rows",
         "3 missing values in 3 rows",
-        "1 numbers outside the range of the training rows",
+        "1 number outside the range of the training rows",
     ]);
     assert_eq!(done.csv().len(), 4);
     dir.run(&["predict", "--input", "-", "--quiet"]).stdin(rows).ok().silent();
