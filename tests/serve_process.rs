@@ -1,0 +1,136 @@
+//! `mlapi serve` as a process: its flags, its environment, its first line, its signals.
+//!
+//! What it answers is in tests/serve.rs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![cfg(unix)]
+
+#[path = "support/workdir.rs"]
+#[allow(dead_code)]
+mod workdir;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use workdir::Workdir;
+
+/// A running server; killed when it is dropped.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
+            .arg("serve")
+            .args(args)
+            .envs(environment.iter().copied())
+            .current_dir(dir.path("."))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("mlapi is listening on http://").expect(&line).to_string();
+        Self { child, address }
+    }
+
+    fn request(&self, request: &str) -> String {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn predict(&self, body: &str) -> String {
+        let length = body.len();
+        self.request(&format!(
+            "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// The exit status, and what it said on stderr.
+    fn wait(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        let mut stderr = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        (status.code(), stderr)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_curl_line_it_prints_works_and_both_signals_end_it_in_order() {
+    let dir = Workdir::trained("penguins.csv", &[]);
+    for signal in ["TERM", "INT"] {
+        let server = Server::start(&dir, &["--port", "0"], &[]);
+        let address = server.address.clone();
+        let body = r#"{"data":["Biscoe",43.9,17.2,201,4200,"male",2008]}"#;
+        assert!(server.predict(body).starts_with("HTTP/1.1 200"));
+        server.signal(signal);
+        let (status, said) = server.wait();
+        assert_eq!(status, Some(0), "{said}");
+        let shown = said.lines().find(|line| line.starts_with("try: curl -d '")).expect(&said);
+        let shown_body = shown.strip_prefix("try: curl -d '").unwrap().split('\'').next().unwrap();
+        assert!(shown.ends_with(&format!("http://{address}/predict")));
+        let server = Server::start(&dir, &["--port", "0"], &[]);
+        let answer = server.predict(shown_body);
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("warnings"), "{answer}");
+    }
+}
+
+#[test]
+fn a_request_under_way_at_sigterm_is_answered() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let server = Server::start(&dir, &["--port", "0"], &[]);
+    let mut socket = TcpStream::connect(&server.address).unwrap();
+    socket.write_all(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\n").unwrap();
+    // The go-ahead that another connection gets says that the first one has been read.
+    assert!(server.predict(r#"{"data":[5.1,3.5,1.4,0.2]}"#).contains("setosa"));
+    server.signal("TERM");
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    socket.write_all(br#"{"data":[5.1,3.5,1.4,0.2]}"#).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("setosa"), "{answer}");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn the_environment_is_read_and_a_flag_wins() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let environment = [("MLAPI_PORT", "0"), ("MLAPI_MAX_ROWS", "1"), ("MLAPI_MODEL", "iris=model.mlapi")];
+    let two_rows = r#"{"data":[[5.1,3.5,1.4,0.2],[5.1,3.5,1.4,0.2]]}"#;
+    let server = Server::start(&dir, &[], &environment);
+    assert!(server.predict(two_rows).starts_with("HTTP/1.1 413"));
+    let server = Server::start(&dir, &["--max-rows", "2", "--threads", "1"], &environment);
+    assert!(server.predict(two_rows).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_listens() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    dir.run(&["serve", "--model", "none.mlapi"]).fails(1).complains(&["none.mlapi", "mlapi train DATA"]);
+    dir.write("bad.mlapi", "x");
+    dir.run(&["serve", "--model", "bad.mlapi"]).fails(1).complains(&["bad.mlapi is not a usable model file"]);
+    let server = Server::start(&dir, &["--port", "0"], &[]);
+    let port = server.address.rsplit(':').next().unwrap().to_string();
+    dir.run(&["serve", "--port", &port]).fails(1).complains(&["cannot listen on", "--port"]);
+    dir.run(&["serve", "--port", "0", "--max-rows", "0"]).fails(2);
+    dir.run(&["serve", "--port", "0", "--format", "json"]).fails(2);
+}
