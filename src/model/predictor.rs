@@ -62,7 +62,7 @@ pub enum Predictor {
     /// Linear and logistic models.
     Linear(Linear),
     /// A decision tree, a forest, boosted trees.
-    Trees(Trees),
+    Trees(Box<Trees>),
 }
 
 impl Predictor {
@@ -149,7 +149,7 @@ impl Predictor {
             return Linear::read_arrays(link, arrays).map(Self::Linear);
         }
         if let Some(link) = Trees::link_of_form(form) {
-            return Trees::read_arrays(link, arrays).map(Self::Trees);
+            return Trees::read_arrays(link, arrays).map(|trees| Self::Trees(Box::new(trees)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

@@ -427,7 +427,7 @@ impl Learner for GradientBoosting {
         for (tree, values, gain_unit) in rounds[..=best_round].iter().flatten() {
             compact.push(tree, &bins, values, *gain_unit);
         }
-        Ok(Fit { predictor: Predictor::Trees(compact.finish()), notes })
+        Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
     }
 }
 

@@ -504,7 +504,7 @@ impl Learner for Forest {
         for Grown { tree, values, gain, .. } in &grown {
             compact.push(tree, &bins, values, if *gain > 0.0 { 1.0 / gain } else { 0.0 });
         }
-        Ok(Fit { predictor: Predictor::Trees(compact.finish()), notes })
+        Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
     }
 }
 

@@ -272,9 +272,7 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
         let missing_left = best.missing_left.unwrap_or(middle - begin >= end - middle);
         let subset = best.subset.map(|mut subset| {
             if missing_left {
-                for word in 0..4 {
-                    subset[word] |= !best.present[word];
-                }
+                subset.iter_mut().zip(best.present).for_each(|(word, present)| *word |= !present);
             }
             tree.subsets.push(subset);
             tree.subsets.len() as u32 - 1
@@ -421,7 +419,7 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
             for (large, small) in large.as_flattened_mut().iter_mut().zip(cells.as_flattened()) {
                 large.iter_mut().zip(small).for_each(|(large, small)| *large -= small);
             }
-            for k in 0..GROUP {
+            for (k, cells) in cells.iter().enumerate() {
                 if !chosen.get(first + k).is_some_and(|&chosen| chosen) {
                     continue;
                 }
@@ -429,7 +427,7 @@ impl<'a, const W: usize, C: Criterion<W>> Grower<'a, W, C> {
                 let id = ((first + k) as u32, &column.kind);
                 let bins = first_bins(column.n_bins);
                 let (criterion, limits) = (&self.criterion, &self.growth.limits);
-                scan(criterion, limits, id, &cells[k], bins, total, &mut best.0);
+                scan(criterion, limits, id, cells, bins, total, &mut best.0);
                 if let (Some(large), Some(total)) = (large.get(k), large_total) {
                     scan(criterion, limits, id, large, bins, total, &mut best.1);
                 }
