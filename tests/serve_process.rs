@@ -6,7 +6,6 @@
 #![cfg(unix)]
 
 #[path = "support/workdir.rs"]
-#[allow(dead_code)]
 mod workdir;
 
 use std::io::{BufRead, BufReader, Read, Write};
