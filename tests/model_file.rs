@@ -414,3 +414,23 @@ fn a_model_file_has_the_permissions_of_an_ordinary_one() {
     let mode = |name: &str| std::fs::metadata(dir.path(name)).unwrap().permissions().mode();
     assert_eq!(mode("model.mlapi"), mode("iris.csv"), "as the umask says");
 }
+
+#[test]
+fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models");
+    let dir = Workdir::with(&["penguins.csv"]);
+    let mut n_files = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path("model.mlapi")).unwrap();
+        let now = dir.run(&["eval", "--format", "json"]).ok().json();
+        let shown = dir.run(&["inspect", "--format", "json"]).ok().json();
+        assert_eq!(
+            now["metrics"]["accuracy"], shown["card"]["evaluation"]["metrics"]["accuracy"],
+            "{path:?}"
+        );
+        assert!(now["metrics"]["accuracy"].as_f64().unwrap() > 0.9);
+        n_files += 1;
+    }
+    assert!(n_files >= 1);
+}

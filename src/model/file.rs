@@ -2,9 +2,10 @@
 //! before it is believed.
 //!
 //! Layout (format version 1): one metadata entry `mlapi`, a JSON object with `format_version`,
-//! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and `golden` (some training rows as
-//! JSON values); arrays `recipe.*`, those of the predictor, `golden.scores` (what the golden rows must give)
-//! and `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
+//! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
+//! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
+//! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
+//! on time, place or threads.
 
 use std::collections::HashMap;
 use std::fs::{self, File};

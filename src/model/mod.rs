@@ -1,8 +1,9 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
-//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`] one of them), [`file`](mod@file) the model file, [`evaluation`] the comparison
-//! of predictions with the truth, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`:
-//! predicting and serving need none of it.
+//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`] one of
+//! them), [`file`](mod@file) the model file, [`evaluation`] the comparison of predictions with the truth,
+//! [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
+//! it.
 
 pub mod evaluation;
 pub mod file;
