@@ -1,5 +1,5 @@
 //! What the user types and sees. [`args`] holds what can be typed, each verb has a file that turns it into
-//! calls of the library, [`term`] is the talk on the terminal.
+//! calls of the library, `term` is the talk on the terminal.
 //!
 //! stdout is data, stderr is talk.
 

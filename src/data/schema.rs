@@ -1,7 +1,7 @@
 //! What each column is, and the one place where a cell becomes a number.
 //!
 //! Every cell, whether it comes from CSV, NDJSON, the command line or an HTTP body, becomes a [`Cell`], and
-//! [`Schema::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of
+//! [`Feature::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of
 //! the level for a category, [`UNSEEN`] for a category that training did not see, NaN for a missing value.
 //! A row of codes is what [`crate::data::recipe::Recipe`] encodes.
 
