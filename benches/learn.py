@@ -1,0 +1,321 @@
+"""Measures mlapi's learners beside others, in memory. Started by benches/learn.sh.
+
+Both sides are given the same doubles, take turns, and may use the same two cores. A time is
+that of fitting alone (of the peer: `fit` on a numpy array, or `lightgbm.train` on a new
+`Dataset`; of mlapi: recipe and learner in a fresh process of benches/fit.rs, reading the
+files not counted), or of predicting alone. Figures are medians of the turns, a ratio is that
+of the two medians, and the range beside it is that of the single turns. Scores are made on
+rows that neither side has seen, by scikit-learn's metrics for both.
+
+Tables, made by scikit-learn with fixed seeds, 80 % of the rows to fit on:
+
+binary      make_classification, 100,000 x 30, 12 informative
+three       make_classification, 20,000 x 20, 12 informative, 3 classes
+regression  make_friedman1, 20,000 x 20, noise 1
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+OUT = pathlib.Path("target/bench/learn")
+THREADS = 2
+
+for library in ("OMP", "OPENBLAS", "RAYON"):
+    os.environ[f"{library}_NUM_THREADS"] = str(THREADS)
+
+import lightgbm
+import numpy
+import sklearn
+import xgboost
+from sklearn import datasets, ensemble, metrics, model_selection, tree
+
+warnings.filterwarnings("ignore")
+
+
+# Tables
+
+
+class Table:
+    """Rows to fit on and others, as arrays and as the files that benches/fit.rs reads."""
+
+    def __init__(self, name, x, y, classes, test_size=0.2):
+        self.name, self.classes = name, classes
+        split = model_selection.train_test_split(x, y, test_size=test_size, random_state=1)
+        self.x, self.x_test, self.y, self.y_test = map(numpy.ascontiguousarray, split)
+        self.folder = OUT / name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file, values in (("x", self.x), ("y", self.y), ("x_test", self.x_test)):
+            (self.folder / f"{file}.f64").write_bytes(values.astype("<f8").tobytes())
+        shape = dict(rows=len(self.x), cols=x.shape[1], test_rows=len(self.x_test), classes=classes)
+        (self.folder / "shape.json").write_text(json.dumps(shape))
+
+
+def classification(name, rows, cols, classes, **options):
+    x, y = datasets.make_classification(
+        rows, cols, n_informative=12, n_redundant=4, n_classes=classes, random_state=1, **options
+    )
+    return Table(name, x, y, classes)
+
+
+def regression(name, rows, cols):
+    return Table(name, *datasets.make_friedman1(rows, cols, noise=1.0, random_state=1), classes=0)
+
+
+# Sides
+
+
+def ours(program, table, algorithm, settings):
+    """Seconds of fitting and predicting, scores, and memory of one fresh process."""
+    given = [f"{key}={value}" for key, value in settings.items()]
+    command = [program, str(table.folder), algorithm, *given]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"learn.py: `{' '.join(command)}` failed:\n{done.stderr}")
+    report = json.loads(done.stdout)
+    scores = numpy.fromfile(table.folder / "scores.f64", "<f8")
+    return report, scores.reshape(len(table.x_test), -1)
+
+
+def theirs(table, make):
+    """As `ours`, for an estimator of scikit-learn's kind."""
+    estimator = make()
+    started = time.perf_counter()
+    estimator.fit(table.x, table.y)
+    fit_seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    if table.classes:
+        scores = estimator.predict_proba(table.x_test)
+    else:
+        scores = estimator.predict(table.x_test)
+    report = dict(fit_seconds=fit_seconds, predict_seconds=time.perf_counter() - started)
+    return report, scores.reshape(len(table.x_test), -1)
+
+
+class LightGbm:
+    """LightGBM's own interface: a `Dataset` is binned in `fit`, as our columns are."""
+
+    def __init__(self, objective, rounds, **options):
+        common = dict(num_leaves=31, learning_rate=0.1, max_bin=255, num_threads=THREADS, verbose=-1)
+        self.parameters, self.rounds = common | dict(objective=objective) | options, rounds
+
+    def fit(self, x, y):
+        self.booster = lightgbm.train(self.parameters, lightgbm.Dataset(x, y), self.rounds)
+
+    def predict(self, x):
+        return self.booster.predict(x, num_threads=THREADS)
+
+    def predict_proba(self, x):
+        scores = self.predict(x)
+        return scores if scores.ndim == 2 else numpy.column_stack([1 - scores, scores])
+
+
+def quality(table, scores):
+    """The figures of merit of some scores, by name."""
+    if not table.classes:
+        return dict(r2=metrics.r2_score(table.y_test, scores[:, 0]))
+    out = dict(
+        accuracy=metrics.accuracy_score(table.y_test, scores.argmax(1)),
+        log_loss=metrics.log_loss(table.y_test, scores),
+    )
+    if table.classes == 2:
+        out["auc"] = metrics.roc_auc_score(table.y_test, scores[:, 1])
+    return out
+
+
+# What is measured
+
+
+class Job:
+    """One comparison. `bars` are the ratio wanted of the times, and limits on the scores."""
+
+    def __init__(self, name, table, algorithm, settings, peer, make, bar, merits, measure="fit"):
+        self.name, self.table, self.algorithm, self.settings = name, table, algorithm, settings
+        self.peer, self.make, self.bar, self.merits, self.measure = peer, make, bar, merits, measure
+
+    def run(self, program, runs):
+        samples, found = ([], []), [None, None]
+        sides = [
+            lambda: ours(program, self.table, self.algorithm, self.settings),
+            lambda: theirs(self.table, self.make),
+        ]
+        for turn in range(runs):
+            for side in (0, 1) if turn % 2 == 0 else (1, 0):
+                report, scores = sides[side]()
+                samples[side].append(report[f"{self.measure}_seconds"])
+                found[side] = quality(self.table, scores)
+        return self.result(samples, *found)
+
+    def result(self, samples, own, peers):
+        middle = [statistics.median(side) for side in samples]
+        ratios = [theirs / ours for ours, theirs in zip(*samples)]
+        row = dict(job=self.name, table=self.table.name, peer=self.peer, bar=self.bar, samples=samples)
+        row |= dict(seconds=middle, ratio=middle[1] / middle[0], range=[min(ratios), max(ratios)])
+        row |= dict(ours=own, theirs=peers, measure=self.measure)
+        row["met"] = row["ratio"] >= self.bar
+        row["merits"] = [(name, good(own[name], peers[name])) for name, good in self.merits.items()]
+        verdicts = [] if self.bar == 0 else ["" if row["met"] else f"BELOW {self.bar}x"]
+        verdicts += ["" if met else f"{name} MISSES ITS BAR" for name, met in row["merits"]]
+        scores = ", ".join(f"{name} {own[name]:.4f} ({peers[name]:.4f})" for name in own)
+        print(
+            f"{self.name:22} {self.table.name:11} {self.peer:24} {middle[0]:8.3f} s {middle[1]:8.3f} s "
+            f"{row['ratio']:6.2f}x ({row['range'][0]:.2f}-{row['range'][1]:.2f})  "
+            f"{scores} {' '.join(filter(None, verdicts))}",
+            flush=True,
+        )
+        return row
+
+
+NOT_WORSE = {"accuracy": lambda own, peer: own >= peer - 0.003}
+R2_NOT_WORSE = {"r2": lambda own, peer: own >= peer - 0.003}
+AUC_AND_LOSS = {
+    "auc": lambda own, peer: own >= peer - 0.001,
+    "log_loss": lambda own, peer: own <= peer * 1.01,
+}
+LOSS = {"log_loss": lambda own, peer: own <= peer * 1.01}
+
+
+def tree_jobs(tables):
+    """Issue: trees not worse than, and this many times as fast as, those of scikit-learn."""
+    families = [
+        ("random-forest", {"n_estimators": 100}, ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, 5),
+        ("extra-trees", {"n_estimators": 100}, ensemble.ExtraTreesClassifier, ensemble.ExtraTreesRegressor, 2),
+        ("decision-tree", {}, tree.DecisionTreeClassifier, tree.DecisionTreeRegressor, 5),
+    ]
+    for name, settings, classifier, regressor, bar in families:
+        for table in tables:
+            options = dict(random_state=1) | ({"n_jobs": THREADS} if settings else {}) | settings
+            make = classifier if table.classes else regressor
+            merits = NOT_WORSE if table.classes else R2_NOT_WORSE
+            peer = f"sklearn {make.__name__}"[:24]
+            yield Job(name, table, name, settings, peer, lambda m=make, o=options: m(**o), bar, merits)
+
+
+def boosting_jobs(tables):
+    rounds = 100
+    settings = dict(max_iter=rounds, max_leaf_nodes=31, learning_rate=0.1, early_stopping="false")
+    for table in tables:
+        objective = {0: "regression", 2: "binary"}.get(table.classes, "multiclass")
+        options = {"num_class": table.classes} if table.classes > 2 else {}
+        merits = {0: R2_NOT_WORSE, 2: AUC_AND_LOSS}.get(table.classes, LOSS)
+
+        def light(objective=objective, options=options):
+            return LightGbm(objective, rounds, **options)
+
+        def hist(table=table):
+            kind = ensemble.HistGradientBoostingClassifier if table.classes else ensemble.HistGradientBoostingRegressor
+            return kind(max_iter=rounds, max_leaf_nodes=31, learning_rate=0.1, early_stopping=False)
+
+        def extreme(table=table):
+            kind = xgboost.XGBClassifier if table.classes else xgboost.XGBRegressor
+            return kind(
+                n_estimators=rounds, max_leaves=31, max_depth=0, grow_policy="lossguide", learning_rate=0.1,
+                max_bin=255, tree_method="hist", n_jobs=THREADS,
+            )  # fmt: skip
+
+        name = "gradient-boosting"
+        yield Job(name, table, name, settings, "LightGBM", light, 1, merits)
+        yield Job(name, table, name, settings, "HistGradientBoosting", hist, 1.3, {})
+        yield Job(name, table, name, settings, "XGBoost hist", extreme, 1.3, {})
+
+
+def prediction_jobs(rows):
+    """Of a boosted model of 100 rounds that was fitted on a part of the rows."""
+    x, y = datasets.make_classification(rows + 20_000, 30, n_informative=12, n_redundant=4, random_state=1)
+    table = Table("predict", x, y, 2, test_size=rows)
+    settings = dict(max_iter=100, early_stopping="false")
+    yield Job(
+        f"predict {rows:,} rows", table, "gradient-boosting", settings, "LightGBM", lambda: LightGbm("binary", 100),
+        2, {}, measure="predict",
+    )  # fmt: skip
+
+
+def growth(program, runs, rows):
+    """How the time to fit grows with ten times the rows."""
+    out = []
+    tables = [classification(f"growth-{n}", n * 5 // 4, 30, 2) for n in (rows, rows * 10)]
+    for algorithm in ("decision-tree", "random-forest", "extra-trees", "gradient-boosting"):
+        settings = {} if algorithm == "decision-tree" else {"n_estimators": 20}
+        if algorithm == "gradient-boosting":
+            settings = dict(max_iter=100, early_stopping="false")
+        samples = [[], []]
+        for _ in range(runs):
+            for own, table in zip(samples, tables):
+                own.append(ours(program, table, algorithm, settings)[0]["fit_seconds"])
+        small, large = map(statistics.median, samples)
+        met = large / small <= 12
+        print(
+            f"{algorithm:22} {rows:,} rows {small:.3f} s, ten times as many {large:.3f} s: {large / small:.1f} times "
+            f"as long{'' if met else ', ABOVE 12'}",
+            flush=True,
+        )
+        out.append(dict(job=f"growth {algorithm}", rows=rows, samples=samples, ratio=large / small, met=met))
+    return out
+
+
+def memory(program, rows):
+    """Peak resident size of a whole process that fits, beside the matrix as 32-bit floats."""
+    table = classification("memory", rows * 5 // 4, 30, 2)
+    matrix = rows * 30 * 4 / 1024
+    out = []
+    for algorithm in ("decision-tree", "random-forest", "extra-trees", "gradient-boosting"):
+        settings = {} if algorithm == "decision-tree" else {"n_estimators": 10}
+        report = ours(program, table, algorithm, settings)[0]
+        ratio = report["peak_kib"] / matrix
+        print(
+            f"{algorithm:22} peak {report['peak_kib'] / 1024:.0f} MiB fitting {rows:,} x 30, "
+            f"{ratio:.1f} times the matrix as f32{'' if ratio < 3 else ', ABOVE 3'}",
+            flush=True,
+        )
+        out.append(dict(job=f"memory {algorithm}", ratio=ratio, met=ratio < 3) | report)
+    return out
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="benches/learn.sh", description="Measures mlapi's learners beside others.")
+    parser.add_argument("--quick", action="store_true", help="one run each on smaller tables, for a first look")
+    parser.add_argument("--only", metavar="TEXT", help="jobs whose name, table or peer holds this text")
+    parser.add_argument("--runs", type=int, help="turns of each side (5)")
+    parser.add_argument("--program", default=str(TARGET / "release/examples/fit"), help="another build of fit.rs")
+    options = parser.parse_args()
+    runs = options.runs or (1 if options.quick else 5)
+    os.chdir(ROOT)
+    scale = 10 if options.quick else 1
+    versions = {m.__name__: m.__version__ for m in (sklearn, lightgbm, xgboost, numpy)}
+    load = os.getloadavg()[0]
+    print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"{os.cpu_count()} cores, {THREADS} threads a side, load average {load:.2f}; mlapi, then the peer")
+    started = time.monotonic()
+    tables = [
+        classification("binary", 100_000 // scale, 30, 2),
+        classification("three", 20_000 // scale, 20, 3),
+        regression("regression", 20_000 // scale, 20),
+    ]
+    jobs = [*tree_jobs(tables), *boosting_jobs(tables)]
+
+    def wanted(*words):
+        return not options.only or any(options.only in word for word in words)
+
+    rows = [job.run(options.program, runs) for job in jobs if wanted(job.name, job.table.name, job.peer)]
+    if wanted("predict"):
+        rows += [job.run(options.program, runs) for job in prediction_jobs(1_000_000 // scale)]
+    if wanted("growth"):
+        rows += growth(options.program, runs, 20_000 // scale)
+    if wanted("memory"):
+        rows += memory(options.program, 100_000 // scale)
+    results = dict(versions=versions, cores=os.cpu_count(), system=platform.platform(), load_average=load, rows=rows)
+    (OUT / "results.json").write_text(json.dumps(results, indent=1, default=float) + "\n")
+    print(f"Measured in {time.monotonic() - started:.0f} s; every sample is in {OUT / 'results.json'}.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
