@@ -21,8 +21,8 @@ pub const MAX_BINS: usize = 255;
 /// Columns whose bytes lie side by side for the histograms of all columns.
 pub const GROUP: usize = 4;
 
-/// Quantiles are taken of at most this many rows, evenly spaced; LightGBM's `bin_construct_sample_cnt`.
-const MAX_SAMPLE: usize = 200_000;
+/// Quantiles are taken of at most this many rows, evenly spaced: some two hundred per bin.
+const MAX_SAMPLE: usize = 1 << 16;
 
 /// What the bytes of a column stand for.
 #[derive(Debug, Clone, PartialEq)]

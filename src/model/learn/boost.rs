@@ -8,22 +8,26 @@
 
 use anyhow::{Result, ensure};
 use rand_pcg::Pcg64;
+use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::bins::Bins;
 use super::compact::Compact;
-use super::forest::{MAX_DEPTH, mass_bits, power_of_two_below};
+use super::forest::{MAX_DEPTH, mass_bits};
 use super::grow::{Grower, Growth, Tree, below, unit_interval};
 use super::loss::{Loss, weighted_median};
-use super::split::{CATEGORY_SMOOTHING, Limits, Moments};
+use super::split::{CATEGORY_SMOOTHING, Criterion, Limits, Moments, Packed};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, usage};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
 use crate::data::split::{generator, hold_out_stratified};
-use crate::model::predictor::Predictor;
+use crate::model::predictor::{Predictor, sigmoid};
 
 /// Rows that are worked on together; sums are made block by block in order.
 const BLOCK_ROWS: usize = 4096;
+
+/// Fewer rows are not worth a second thread.
+const MIN_SHARED_ROWS: usize = 8 * BLOCK_ROWS;
 
 /// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
 const MIN_HESSIAN: f64 = 1e-3;
@@ -57,7 +61,7 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
             effect: "how far each tree goes; smaller needs more rounds and is often better",
         },
         Parameter {
-            name: "max_iter",
+            name: "n_estimators",
             default: "100",
             range: Range::Whole(1, 100_000),
             effect: "most rounds; a round is one tree, or one per class for three classes and more",
@@ -124,7 +128,7 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
         Box::new(GradientBoosting {
             loss: settings.word("loss").to_string(),
             learning_rate: settings.number("learning_rate"),
-            max_iter: settings.whole("max_iter"),
+            n_estimators: settings.whole("n_estimators"),
             max_leaf_nodes: whole("max_leaf_nodes"),
             max_depth: whole("max_depth"),
             min_samples_leaf: settings.whole("min_samples_leaf"),
@@ -143,7 +147,7 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
 struct GradientBoosting {
     loss: String,
     learning_rate: f64,
-    max_iter: usize,
+    n_estimators: usize,
     max_leaf_nodes: usize,
     max_depth: usize,
     min_samples_leaf: usize,
@@ -178,19 +182,37 @@ impl State<'_> {
         self.data.weights.map_or(1.0, |weights| weights[row])
     }
 
-    fn take_derivatives(&mut self) {
+    /// Derivatives at the scores; for each score the sums of their absolute values.
+    fn take_derivatives(&mut self) -> Vec<[f64; 2]> {
         let n_scores = self.loss.n_scores();
         let mut derivatives = std::mem::take(&mut self.derivatives);
-        let blocks = derivatives.par_chunks_mut(BLOCK_ROWS * n_scores);
-        blocks.enumerate().for_each(|(block, out)| {
+        let of_block = |(block, out): (usize, &mut [[f32; 2]])| {
+            let mut sums = vec![[0.0; 2]; n_scores];
+            if let (Loss::Logistic, Labels::Classes { codes, .. }, None) =
+                (self.loss, self.data.y, self.data.weights)
+            {
+                let rows = block * BLOCK_ROWS..block * BLOCK_ROWS + out.len();
+                logistic_derivatives(&codes[rows.clone()], &self.scores[rows], out, &mut sums[0]);
+                return sums;
+            }
             let mut scores = vec![0.0; n_scores];
             for (i, out) in out.chunks_exact_mut(n_scores).enumerate() {
                 let row = block * BLOCK_ROWS + i;
                 scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
                 self.loss.derivatives(self.y(row), self.weight(row), &mut scores, out);
+                for (sums, out) in sums.iter_mut().zip(out) {
+                    sums[0] += f64::from(out[0].abs());
+                    sums[1] += f64::from(out[1]);
+                }
             }
-        });
+            sums
+        };
+        let blocks = derivatives.par_chunks_mut(BLOCK_ROWS * n_scores).enumerate();
+        let blocks = blocks.with_min_len(MIN_SHARED_ROWS / BLOCK_ROWS / n_scores.min(8)).map(of_block);
+        let blocks: Vec<Vec<[f64; 2]>> = blocks.collect();
         self.derivatives = derivatives;
+        let sum = |score: usize, k: usize| blocks.iter().map(|sums| sums[score][k]).sum();
+        (0..n_scores).map(|score| [sum(score, 0), sum(score, 1)]).collect()
     }
 
     /// The mean loss of some rows.
@@ -209,16 +231,6 @@ impl State<'_> {
         let sums: Vec<(f64, f64)> = rows.par_chunks(BLOCK_ROWS).map(block).collect();
         let sums = sums.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
         sums.0 / sums.1
-    }
-
-    /// The largest first and second derivative of a score.
-    fn largest(&self, score: usize) -> [f32; 2] {
-        let blocks = self.derivatives.par_chunks(BLOCK_ROWS * self.loss.n_scores());
-        let of_block = |block: &[[f32; 2]]| {
-            let of_score = block.iter().skip(score).step_by(self.loss.n_scores());
-            of_score.fold([0.0_f32; 2], |a, b| [a[0].max(b[0].abs()), a[1].max(b[1])])
-        };
-        blocks.map(of_block).reduce(|| [0.0; 2], |a, b| [a[0].max(b[0]), a[1].max(b[1])])
     }
 
     /// The value of each leaf, in the order of the nodes.
@@ -242,7 +254,8 @@ impl State<'_> {
             }
             if h > 0.0 { -learning_rate * g / h } else { 0.0 }
         };
-        leaves.par_iter().map(value).collect()
+        let min_len = if tree.rows.len() < MIN_SHARED_ROWS { leaves.len() } else { 1 };
+        leaves.par_iter().with_min_len(min_len).map(value).collect()
     }
 }
 
@@ -306,10 +319,79 @@ impl GradientBoosting {
     }
 }
 
+/// What a tree grows on.
+struct Sample {
+    score: usize,
+    rows: Vec<u32>,
+    columns: Vec<u32>,
+    scale: Scale,
+    seed: u64,
+}
+
+/// How derivatives become whole numbers: their sums, times a scale, fit into cells.
+#[derive(Clone, Copy)]
+struct Scale {
+    g: f64,
+    h: f64,
+}
+
+impl Scale {
+    /// `sums`: of the absolute derivatives of `n_rows` rows; `room`: what the sums in cells may be.
+    fn new(sums: [f64; 2], room: [f64; 2], n_rows: usize, unit_mass: bool) -> Self {
+        let scale = |k: usize| {
+            // Rounding adds half a unit per row at most.
+            let room = room[k] - n_rows as f64;
+            if sums[k] > 0.0 { room / sums[k] } else { 1.0 }
+        };
+        Self { g: scale(0), h: if unit_mass { 1.0 } else { scale(1) } }
+    }
+}
+
+/// As [`Loss::derivatives`] for rows that count the same, in a loop that is vectorised.
+fn logistic_derivatives(codes: &[u32], scores: &[f64], out: &mut [[f32; 2]], sums: &mut [f64; 2]) {
+    for ((&code, &score), out) in codes.iter().zip(scores).zip(&mut *out) {
+        let p = sigmoid(score);
+        *out = [(p - f64::from(code)) as f32, (p * (1.0 - p)) as f32];
+    }
+    for out in out {
+        sums[0] += f64::from(out[0].abs());
+        sums[1] += f64::from(out[1]);
+    }
+}
+
+/// The nearest whole number, without a call of the C library.
+#[inline(always)]
+fn nearest_whole(value: f64) -> i64 {
+    (value + 0.5_f64.copysign(value)) as i64
+}
+
 impl Learner for GradientBoosting {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         let loss = self.loss(data.y)?;
+        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
+        let n_rows = data.x.n_rows();
+        if let Some(packed) = Packed::new(n_rows, unit_mass) {
+            return Ok(self.boost(data, loss, packed, |g, h| packed.item(g, h), packed.room(), watch));
+        }
+        let moments = Moments { mass_bits: mass_bits(n_rows) };
+        let room = [62, moments.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0);
+        Ok(self.boost(data, loss, moments, |g, h| moments.item(g, h), room, watch))
+    }
+}
+
+impl GradientBoosting {
+    /// `item`: what derivatives in whole numbers add to a cell; `room`: what their sums in a cell may be.
+    fn boost<C: Criterion + Copy>(
+        &self,
+        data: &Dataset,
+        loss: Loss,
+        criterion: C,
+        item: impl Fn(i64, i64) -> C::Item + Sync,
+        room: [f64; 2],
+        watch: &dyn Watch,
+    ) -> Fit {
         let n_scores = loss.n_scores();
+        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
         let bins = Bins::new(data, true);
         let (train, held_out) = self.split_rows(data);
         let base = loss.base(data, &train);
@@ -325,7 +407,6 @@ impl Learner for GradientBoosting {
             false => Vec::new(),
         };
         let limits = Limits {
-            shift: mass_bits(train.len()),
             min_samples_leaf: self.min_samples_leaf.min(train.len()) as i64,
             min_mass: 1.0,
             min_gain: 0.0,
@@ -341,42 +422,53 @@ impl Learner for GradientBoosting {
             parallel: true,
             limits,
         };
-        let mut grower = Grower::new(&bins, Moments, growth);
+        // The trees of a round do not depend on each other: as many grow beside each other as there are cores.
+        let n_growers = n_scores.min(rayon::current_num_threads().max(2));
+        let mut growers: Vec<_> = (0..n_growers).map(|_| Grower::new(&bins, criterion, growth)).collect();
         let mut random = generator(data.seed);
         let mut compact = Compact::new(data, &bins, loss.link(), 1, base, 1.0);
         let mut rounds: Vec<Vec<(Tree, Vec<f64>, f64)>> = Vec::new();
         let (mut best_loss, mut best_round) = (f64::INFINITY, 0);
         let mut notes = Vec::new();
-        for round in 0..self.max_iter {
+        for round in 0..self.n_estimators {
             // The first round is always finished, so that an interrupted model predicts.
             if round > 0 && watch.stopped() {
                 break;
             }
-            state.take_derivatives();
-            let mut trees = Vec::with_capacity(n_scores);
-            for score in 0..n_scores {
-                let rows = Self::draw(&train, self.subsample, &mut random);
-                let mut columns = Self::draw(&bins.usable, self.colsample, &mut random);
-                columns.sort_unstable();
-                let [largest_g, largest_h] = state.largest(score).map(f64::from);
-                let room = ((1_u64 << limits.shift) as f64 - rows.len() as f64) / rows.len() as f64;
-                let whole = f64::from(i32::MAX);
-                let g_scale = power_of_two_below(whole / largest_g.max(f64::MIN_POSITIVE));
-                let h_scale = power_of_two_below(whole.min(room) / largest_h.max(f64::MIN_POSITIVE));
+            let sums = state.take_derivatives();
+            let samples: Vec<Sample> = (0..n_scores)
+                .map(|score| {
+                    let rows = Self::draw(&train, self.subsample, &mut random);
+                    let mut columns = Self::draw(&bins.usable, self.colsample, &mut random);
+                    columns.sort_unstable();
+                    let scale = Scale::new(sums[score], room, n_rows, unit_mass);
+                    Sample { score, rows, columns, scale, seed: random.next_u64() }
+                })
+                .collect();
+            let grow = |grower: &mut Grower<C>, sample: Sample| {
+                let Sample { score, rows, columns, scale, seed } = sample;
                 grower.set_limits(Limits {
-                    min_mass: (MIN_HESSIAN * h_scale).max(1.0),
-                    l2: self.l2_regularization * h_scale,
-                    category_smoothing: CATEGORY_SMOOTHING * h_scale,
+                    min_mass: (MIN_HESSIAN * scale.h).max(1.0),
+                    l2: self.l2_regularization * scale.h,
+                    category_smoothing: CATEGORY_SMOOTHING * scale.h,
                     ..limits
                 });
-                let derivatives = &state.derivatives;
                 let item = |&row: &u32| {
-                    let [g, h] = derivatives[row as usize * n_scores + score].map(f64::from);
-                    [(g * g_scale).round() as i32, (h * h_scale).round() as i32]
+                    let [g, h] = state.derivatives[row as usize * n_scores + score].map(f64::from);
+                    item(nearest_whole(g * scale.g), nearest_whole(h * scale.h))
                 };
-                let items = rows.par_iter().with_min_len(BLOCK_ROWS).map(item).collect();
-                let mut tree = grower.grow(rows, items, &columns, &mut random);
+                rows.par_iter().with_min_len(MIN_SHARED_ROWS).map(item).collect_into_vec(grower.items());
+                let tree = grower.grow(rows, &columns, seed);
                 let values = state.leaf_values(&tree, score, self.learning_rate, self.l2_regularization);
+                (tree, values, scale.h / (scale.g * scale.g))
+            };
+            let mut trees = Vec::with_capacity(n_scores);
+            let mut samples = samples.into_iter().peekable();
+            while samples.peek().is_some() {
+                let beside: Vec<_> = growers.iter_mut().zip(samples.by_ref()).collect();
+                trees.par_extend(beside.into_par_iter().map(|(grower, sample)| grow(grower, sample)));
+            }
+            for (score, (tree, values, _)) in trees.iter_mut().enumerate() {
                 let mut leaf_values = values.iter();
                 let mut value_of_node = vec![0.0; tree.nodes.len()];
                 for (node, value_of_node) in tree.nodes.iter().zip(&mut value_of_node) {
@@ -398,10 +490,9 @@ impl Learner for GradientBoosting {
                     train.iter().filter(|&&row| !seen[row as usize]).for_each(|&row| walk(row));
                 }
                 tree.rows = Vec::new();
-                trees.push((tree, values, h_scale / (g_scale * g_scale)));
             }
             rounds.push(trees);
-            let (done, total) = (round as u64 + 1, self.max_iter as u64);
+            let (done, total) = (round as u64 + 1, self.n_estimators as u64);
             if held_out.is_empty() {
                 watch.progress(done, total, format_args!("loss {:.6}", state.mean_loss(&shown)));
                 best_round = round;
@@ -427,7 +518,7 @@ impl Learner for GradientBoosting {
         for (tree, values, gain_unit) in rounds[..=best_round].iter().flatten() {
             compact.push(tree, &bins, values, *gain_unit);
         }
-        Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
+        Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes }
     }
 }
 
@@ -514,7 +605,7 @@ mod tests {
             ("log_loss", classes(&codes, 3)),
         ] {
             let recorder = Recorder::new(usize::MAX);
-            fit(&[("loss", loss), ("max_iter", "40")], &Dataset::new(&x, y), &recorder);
+            fit(&[("loss", loss), ("n_estimators", "40")], &Dataset::new(&x, y), &recorder);
             let losses = recorder.losses();
             assert_eq!(losses.len(), 40);
             assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9), "{loss}: {losses:?}");
@@ -525,13 +616,13 @@ mod tests {
 
     #[test]
     fn the_same_bytes_come_from_any_number_of_threads() {
-        let mut x = noise(6000, 9, 3);
+        let mut x = noise(16_000, 9, 3);
         x.row_mut(9)[2] = f64::NAN;
         let codes: Vec<u32> = x.rows().map(|row| ((row[0] + row[1] * row[4]) * 2.0) as u32 % 3).collect();
         let y = Labels::Classes { codes: &codes, n_classes: 3 };
         let data = Dataset { seed: 7, ..Dataset::new(&x, y) };
         let settings = [
-            ("max_iter", "5"),
+            ("n_estimators", "5"),
             ("subsample", "0.8"),
             ("colsample_bytree", "0.6"),
             ("early_stopping", "true"),
@@ -552,7 +643,7 @@ mod tests {
         let codes: Vec<u32> = noise(500, 1, 9).rows().map(|row| u32::from(row[0] > 0.5)).collect();
         let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
         let recorder = Recorder::new(usize::MAX);
-        let fitted = fit(&[("early_stopping", "true"), ("max_iter", "200")], &data, &recorder);
+        let fitted = fit(&[("early_stopping", "true"), ("n_estimators", "200")], &data, &recorder);
         let losses = recorder.losses();
         assert!(losses.len() < 200);
         let best = (0..losses.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap();
@@ -577,7 +668,8 @@ mod tests {
         }
         let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&y)) };
         let plain = Dataset::new(&kept, Labels::Values(&y_kept));
-        let [a, b] = [weighted, plain].map(|data| fit(&[("max_iter", "20")], &data, &Unwatched).predictor);
+        let [a, b] =
+            [weighted, plain].map(|data| fit(&[("n_estimators", "20")], &data, &Unwatched).predictor);
         assert!(scores(&a, &x).iter().zip(scores(&b, &x)).all(|(a, b)| (a - b).abs() < 1e-6));
     }
 
@@ -594,7 +686,7 @@ mod tests {
             .map(|row| f64::from(row[0] as u32 * 7 % 5) + f64::from(u8::from(row[1].is_nan())))
             .collect();
         let data = Dataset { levels: &[30, 0, 0], ..Dataset::new(&x, Labels::Values(&y)) };
-        let settings = [("max_iter", "300"), ("min_samples_leaf", "5")];
+        let settings = [("n_estimators", "300"), ("min_samples_leaf", "5")];
         let fitted = fit(&settings, &data, &Unwatched).predictor;
         assert!(scores(&fitted, &x).iter().zip(&y).all(|(p, y)| (p - y).abs() < 0.2));
         let mut one = Matrix::zeros(1, 1);

@@ -10,12 +10,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, ensure};
+use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::bins::Bins;
 use super::compact::Compact;
 use super::grow::{Grower, Growth, Tree, below};
-use super::split::{Classes, Criterion, Item, Limits, Moments};
+use super::split::{Classes, Criterion, Limits, Moments, Packed};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
@@ -210,9 +211,9 @@ struct Target<'a> {
     data: &'a Dataset<'a>,
     /// Rows that count.
     rows: Vec<u32>,
-    /// What each of those rows adds when drawn once.
-    items: Vec<Item>,
-    shift: u32,
+    /// The class, or the value less the mean, and the mass of each of those rows when drawn once.
+    items: Vec<[i32; 2]>,
+    mass_bits: u32,
 }
 
 /// A grown tree without its rows, and the values of its leaves.
@@ -239,37 +240,37 @@ impl<'a> Target<'a> {
         let weight = |row: u32| data.weights.map_or(1.0, |weights| weights[row as usize]);
         let n_rows = data.x.n_rows() as u32;
         let rows: Vec<u32> = (0..n_rows).filter(|&row| weight(row) > 0.0).collect();
-        let shift = mass_bits(rows.len());
+        let mass_bits = mass_bits(rows.len());
         let draws = f64::from(MAX_DRAWS);
         let mut mass_scale = 1.0;
         if data.weights.is_some() {
             let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
             let largest = rows.iter().map(|&row| weight(row)).fold(0.0, f64::max);
-            let room = (1_u64 << shift) as f64 - rows.len() as f64 * draws;
+            let room = (1_u64 << mass_bits) as f64 - rows.len() as f64 * draws;
             let of_sum = room / (sum * draws);
             mass_scale = power_of_two_below(of_sum.min(f64::from(i32::MAX) / (largest * draws)));
         }
         let mass = |row: u32| (weight(row) * mass_scale).round();
         let items = match data.y {
-            Labels::Classes { codes, n_classes } if n_classes > 2 => {
+            Labels::Classes { codes, .. } => {
                 rows.iter().map(|&row| [codes[row as usize] as i32, mass(row) as i32]).collect()
             }
-            _ => {
+            Labels::Values(values) => {
                 let sums = rows.iter().fold((0.0, 0.0), |sums, &row| {
-                    (sums.0 + weight(row) * value(data, row), sums.1 + weight(row))
+                    (sums.0 + weight(row) * values[row as usize], sums.1 + weight(row))
                 });
                 let mean = sums.0 / sums.1;
-                let largest = rows.iter().map(|&row| (mass(row) * (value(data, row) - mean)).abs());
+                let largest = rows.iter().map(|&row| (mass(row) * (values[row as usize] - mean)).abs());
                 let largest = largest.fold(f64::MIN_POSITIVE, f64::max);
                 let scale = power_of_two_below(f64::from(i32::MAX) / (largest * draws));
                 let item = |&row: &u32| {
-                    let g = (mass(row) * (value(data, row) - mean) * scale).round();
+                    let g = (mass(row) * (values[row as usize] - mean) * scale).round();
                     [g as i32, mass(row) as i32]
                 };
                 rows.iter().map(item).collect()
             }
         };
-        Self { data, rows, items, shift }
+        Self { data, rows, items, mass_bits }
     }
 }
 
@@ -297,16 +298,17 @@ impl Forest {
         }
     }
 
-    fn grow_all<const W: usize, C: Criterion<W> + Copy>(
+    /// `item`: what a row of a [`Target`] adds that is drawn so many times.
+    fn grow_all<C: Criterion + Copy>(
         &self,
         target: &Target,
         bins: &Bins,
         criterion: C,
+        item: impl Fn([i32; 2], u8) -> C::Item + Sync,
         watch: &dyn Watch,
     ) -> Vec<Grown> {
         let is_classification = matches!(target.data.y, Labels::Classes { .. });
         let limits = Limits {
-            shift: target.shift,
             min_samples_leaf: self.min_samples_leaf.min(target.rows.len()) as i64,
             min_mass: 1.0,
             // A split that gains nothing by itself may lead to one that does, as in exclusive or.
@@ -329,7 +331,7 @@ impl Forest {
             if index > 0 && watch.stopped() {
                 return None;
             }
-            let grown = self.grow_one(index, target, bins, Grower::new(bins, criterion, growth));
+            let grown = self.grow_one(index, target, Grower::new(bins, criterion, growth), bins, &item);
             let n_done = done.fetch_add(1, Ordering::Relaxed) + 1;
             watch.progress(n_done, self.n_estimators as u64, format_args!("trees"));
             Some(grown)
@@ -342,12 +344,13 @@ impl Forest {
         grown.into_iter().flatten().collect()
     }
 
-    fn grow_one<const W: usize, C: Criterion<W>>(
+    fn grow_one<C: Criterion>(
         &self,
         index: usize,
         target: &Target,
+        mut grower: Grower<C>,
         bins: &Bins,
-        mut grower: Grower<W, C>,
+        item: impl Fn([i32; 2], u8) -> C::Item,
     ) -> Grown {
         let n = target.rows.len();
         // Odd multiples keep the seeds of neighbouring trees and runs apart (Weyl sequence).
@@ -361,14 +364,10 @@ impl Forest {
                 *draw = (*draw + 1).min(MAX_DRAWS);
             }
         }
-        let times = |item: Item, draws: u8| match target.data.y {
-            Labels::Classes { n_classes, .. } if n_classes > 2 => [item[0], item[1] * i32::from(draws)],
-            _ => item.map(|v| v * i32::from(draws)),
-        };
         let drawn = || (0..n).filter(|&i| draws[i] > 0);
         let rows = drawn().map(|i| target.rows[i]).collect();
-        let items = drawn().map(|i| times(target.items[i], draws[i])).collect();
-        let mut tree = grower.grow(rows, items, &bins.usable, &mut random);
+        grower.items().extend(drawn().map(|i| item(target.items[i], draws[i])));
+        let mut tree = grower.grow(rows, &bins.usable, random.next_u64());
         let mut draws_of_row = vec![0; bins.n_rows()];
         target.rows.iter().zip(&draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
         let values = leaf_values(&tree, target.data, &draws_of_row);
@@ -379,6 +378,42 @@ impl Forest {
             false => Vec::new(),
         };
         Grown { tree, values, gain, drawn }
+    }
+
+    /// The share of the second of two classes is a number that is 0 or 1.
+    fn grow_two_classes(&self, target: &Target, bins: &Bins, watch: &dyn Watch) -> Vec<Grown> {
+        let parts = |[class, mass]: [i32; 2], draws: u8| {
+            let mass = i64::from(mass) * i64::from(draws);
+            (i64::from(class) * mass, mass)
+        };
+        // Small whole numbers: exact either way.
+        let packed = Packed::new(target.rows.len(), !self.bootstrap);
+        if let (Some(packed), None) = (packed, target.data.weights) {
+            let item = |item, draws| {
+                let (g, mass) = parts(item, draws);
+                packed.item(g, mass)
+            };
+            return self.grow_all(target, bins, packed, item, watch);
+        }
+        let moments = Moments { mass_bits: target.mass_bits };
+        let item = |item, draws| {
+            let (g, mass) = parts(item, draws);
+            // Classes are further apart than values that agree but for rounding.
+            moments.item(4 * g, mass)
+        };
+        self.grow_all(target, bins, moments, item, watch)
+    }
+
+    fn grow_classes<const W: usize>(
+        &self,
+        n_classes: usize,
+        target: &Target,
+        bins: &Bins,
+        watch: &dyn Watch,
+    ) -> Vec<Grown> {
+        let classes = Classes::<W> { n_classes, mass_bits: target.mass_bits };
+        let item = |[class, mass]: [i32; 2], draws: u8| [class, mass * i32::from(draws)];
+        self.grow_all(target, bins, classes, item, watch)
     }
 
     /// How well each row is predicted by the trees that did not see it.
@@ -481,17 +516,26 @@ impl Learner for Forest {
             Labels::Classes { n_classes, .. } => n_classes,
             Labels::Values(_) => 0,
         };
-        let classes = Classes { n_classes };
+        let mass_bits = target.mass_bits;
+        let times = |item: [i32; 2], draws: u8| item.map(|v| i64::from(v) * i64::from(draws));
         let grown = match n_classes {
-            0..3 => self.grow_all(&target, &bins, Moments, watch),
-            3 => self.grow_all::<4, _>(&target, &bins, classes, watch),
-            4..8 => self.grow_all::<8, _>(&target, &bins, classes, watch),
-            8..16 => self.grow_all::<16, _>(&target, &bins, classes, watch),
-            16..64 => self.grow_all::<64, _>(&target, &bins, classes, watch),
-            64..256 => self.grow_all::<256, _>(&target, &bins, classes, watch),
+            0 => {
+                let moments = Moments { mass_bits };
+                let item = |item, draws| {
+                    let [g, mass] = times(item, draws);
+                    moments.item(g, mass)
+                };
+                self.grow_all(&target, &bins, moments, item, watch)
+            }
+            1..3 => self.grow_two_classes(&target, &bins, watch),
+            3 => self.grow_classes::<4>(n_classes, &target, &bins, watch),
+            4..8 => self.grow_classes::<8>(n_classes, &target, &bins, watch),
+            8..16 => self.grow_classes::<16>(n_classes, &target, &bins, watch),
+            16..64 => self.grow_classes::<64>(n_classes, &target, &bins, watch),
+            64..256 => self.grow_classes::<256>(n_classes, &target, &bins, watch),
             _ => {
                 ensure!(n_classes < 1024, "trees learn up to 1023 classes, and there are {n_classes}");
-                self.grow_all::<1024, _>(&target, &bins, classes, watch)
+                self.grow_classes::<1024>(n_classes, &target, &bins, watch)
             }
         };
         let width = if n_classes > 2 { n_classes } else { 1 };
@@ -628,7 +672,7 @@ mod tests {
 
     #[test]
     fn the_same_bytes_come_from_any_number_of_threads() {
-        let mut x = noise(2500, 7, 3);
+        let mut x = noise(20_000, 7, 3);
         x.row_mut(9)[2] = GAP;
         let codes: Vec<u32> = x.rows().map(|row| ((row[0] + row[1] * row[4]) * 2.0) as u32 % 3).collect();
         let values: Vec<f64> = x.rows().map(|row| row[0] + row[5] * row[6]).collect();

@@ -365,7 +365,9 @@ impl Spec {
     /// Data that cannot be learned from.
     pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         data.check(self.algorithm.encoding)?;
-        (self.algorithm.learner)(&self.settings).fit(data, watch)
+        let learner = (self.algorithm.learner)(&self.settings);
+        // On a thread of the pool from the start: work that is shared out from outside waits to be picked up.
+        rayon::scope(|_| learner.fit(data, watch))
     }
 }
 
