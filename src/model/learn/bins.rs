@@ -48,6 +48,48 @@ pub struct Column {
     pub n_bins: usize,
     /// One byte per row.
     pub bytes: Vec<u8>,
+    grid: Grid,
+}
+
+impl Column {
+    /// The number of `thresholds`, those of this column, below a value.
+    #[inline(always)]
+    pub fn n_below(&self, thresholds: &[f64], value: f64) -> usize {
+        let cell = ((value - self.grid.begin) * self.grid.per_unit) as usize;
+        let cell = cell.min(Grid::CELLS - 1);
+        let (from, to) = (usize::from(self.grid.first[cell]), usize::from(self.grid.first[cell + 1]));
+        from + thresholds[from..to].partition_point(|&threshold| threshold < value)
+    }
+}
+
+/// Where to look for a value among thresholds: the range they span in equal cells.
+#[derive(Debug, Clone, PartialEq)]
+struct Grid {
+    begin: f64,
+    /// Cells.
+    per_unit: f64,
+    /// The number of thresholds below each cell.
+    first: Vec<u8>,
+}
+
+impl Grid {
+    const CELLS: usize = 256;
+
+    fn new(thresholds: &[f64]) -> Self {
+        let (begin, end) = (thresholds.first().unwrap_or(&0.0), thresholds.last().unwrap_or(&0.0));
+        let per_unit = Self::CELLS as f64 / (end - begin);
+        // A range too narrow or too wide for that is one cell.
+        let per_unit = if per_unit.is_finite() && per_unit > 0.0 { per_unit } else { 0.0 };
+        let mut first = vec![0; Self::CELLS + 1];
+        for threshold in thresholds {
+            let cell = ((threshold - begin) * per_unit) as usize;
+            first[cell.min(Self::CELLS - 1) + 1] += 1;
+        }
+        for cell in 0..Self::CELLS {
+            first[cell + 1] += first[cell];
+        }
+        Self { begin: *begin, per_unit, first }
+    }
 }
 
 /// All columns as bytes.
@@ -119,7 +161,8 @@ fn number(values: &[f64], counts: impl Fn(usize) -> bool) -> Column {
     padded[..thresholds.len()].copy_from_slice(&thresholds);
     let bytes = values.iter().map(|&value| if value.is_nan() { MISSING } else { bin(&padded, value) });
     let bytes = bytes.collect();
-    Column { n_bins: thresholds.len() + 1, kind: Kind::Number { thresholds }, bytes }
+    let grid = Grid::new(&thresholds);
+    Column { n_bins: thresholds.len() + 1, kind: Kind::Number { thresholds }, bytes, grid }
 }
 
 /// The number of thresholds below `value`.
@@ -214,7 +257,8 @@ fn category(values: &[f64], levels: usize, counts: impl Fn(usize) -> bool) -> Co
         groups[level] = bin as u8;
     }
     let bytes = values.iter().map(|&value| level(value).map_or(MISSING, |level| groups[level])).collect();
-    Column { n_bins: levels.min(MAX_BINS), kind: Kind::Category { groups }, bytes }
+    let grid = Grid::new(&[]);
+    Column { n_bins: levels.min(MAX_BINS), kind: Kind::Category { groups }, bytes, grid }
 }
 
 #[cfg(test)]
@@ -271,6 +315,9 @@ mod tests {
             prop_assert!(column.n_bins <= MAX_BINS);
             for (value, &byte) in values.iter().zip(&column.bytes) {
                 prop_assert_eq!(thresholds.partition_point(|t| t < value), usize::from(byte));
+                for value in [*value, value + 0.001, thresholds[usize::from(byte).min(thresholds.len() - 1)]] {
+                    prop_assert_eq!(column.n_below(thresholds, value), thresholds.partition_point(|t| *t < value));
+                }
             }
             let mut counts = [0; 256];
             column.bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);

@@ -472,12 +472,12 @@ impl<C: Criterion> Engine<'_, C> {
         for (scratch, open) in scratch.iter_mut().zip(&chosen) {
             scratch.pool.extend(open.histogram.is_some().then(|| self.take_histogram(&mut histograms)));
         }
-        let prepare = |((mut open, own), scratch): ((Open<C>, Span<C::Item>), &mut Scratch<C>)| {
+        let tasks = with_spans(chosen, span).into_par_iter().zip(&mut *scratch).with_max_len(1);
+        let prepared = tasks.map(|((mut open, own), scratch)| {
             open.split = Some(self.split(&mut open, own, left == 1, scratch));
             open
-        };
-        let tasks = with_spans(chosen, span).into_par_iter().zip(&mut *scratch);
-        let prepared: Vec<Open<C>> = tasks.with_max_len(1).map(prepare).collect();
+        });
+        let prepared: Vec<Open<C>> = prepared.collect();
         frontier.extend(prepared);
         for scratch in scratch.iter_mut() {
             histograms.append(&mut scratch.pool);
@@ -572,22 +572,30 @@ impl<C: Criterion> Engine<'_, C> {
 
     /// Puts the rows that go left first, both sides in their order; returns how many those are.
     fn partition(&self, best: &Best, span: &mut Span<C::Item>) -> usize {
-        let mut goes_left = [0_u8; 256];
-        for (bin, goes_left) in (0..=MISSING).zip(&mut goes_left) {
-            *goes_left = u8::from(match (&best.subset, bin) {
-                (_, MISSING) => best.missing_left == Some(true),
-                (Some(subset), _) => holds(subset, bin),
-                (None, _) => bin <= best.cut,
-            });
+        let missing_left = best.missing_left == Some(true);
+        match best.subset {
+            None => self.partition_by(best.column, span, |byte| {
+                (byte <= best.cut) & (byte != MISSING) | (byte == MISSING) & missing_left
+            }),
+            Some(mut subset) => {
+                if missing_left {
+                    insert(&mut subset, MISSING);
+                }
+                self.partition_by(best.column, span, |byte| holds(&subset, byte))
+            }
         }
-        let bytes = &self.bins.columns[best.column as usize].bytes;
+    }
+
+    #[inline(always)]
+    fn partition_by(&self, column: u32, span: &mut Span<C::Item>, goes_left: impl Fn(u8) -> bool) -> usize {
+        let bytes = &self.bins.columns[column as usize].bytes;
         let n = span.rows.len();
         let (rows, items) = (&mut span.rows[..n], &mut span.items[..n]);
         let (spare_rows, spare_items) = (&mut span.spare_rows[..n], &mut span.spare_items[..n]);
         let (mut n_left, mut n_right) = (0, 0);
         for i in 0..n {
             let (row, item) = (rows[i], items[i]);
-            let left = usize::from(goes_left[usize::from(bytes[row as usize])]);
+            let left = usize::from(goes_left(bytes[row as usize]));
             // Written to both, kept by one: no branch to mispredict.
             rows[n_left] = row;
             items[n_left] = item;
@@ -718,11 +726,15 @@ impl<C: Criterion> Engine<'_, C> {
     ) -> bool {
         let binned = &self.bins.columns[column as usize];
         bytes.clear();
-        bytes.extend(rows.iter().map(|&row| binned.bytes[row as usize]));
         // Missing values are above all others, and below them when one is added.
-        let least = bytes.iter().fold(MISSING, |least, &byte| least.min(byte));
-        let most = bytes.iter().fold(0, |most, &byte| most.max(byte.wrapping_add(1)));
-        let has_missing = bytes.iter().fold(false, |any, &byte| any | (byte == MISSING));
+        let (mut least, mut most, mut has_missing) = (MISSING, 0, false);
+        bytes.extend(rows.iter().map(|&row| {
+            let byte = binned.bytes[row as usize];
+            least = least.min(byte);
+            most = most.max(byte.wrapping_add(1));
+            has_missing |= byte == MISSING;
+            byte
+        }));
         if least == MISSING || (most == least + 1 && !has_missing) {
             return false;
         }
@@ -735,8 +747,7 @@ impl<C: Criterion> Engine<'_, C> {
                     // Uniform between the outermost thresholds that part the rows, not between bins.
                     let (from, to) = (thresholds[low], thresholds[high - 1]);
                     let value = from + (to - from) * unit_interval(random);
-                    cut =
-                        thresholds.partition_point(|&threshold| threshold < value).clamp(low, high - 1) as u8;
+                    cut = binned.n_below(thresholds, value).clamp(low, high - 1) as u8;
                 } else if high == low {
                     // Values on one side, gaps on the other.
                     cut = thresholds.len() as u8;
@@ -766,8 +777,8 @@ impl<C: Criterion> Engine<'_, C> {
                 return;
             }
             let (numerator, denominator) = criterion.gain(left, total, criterion.mass(left), h, limits.l2);
-            let gain = numerator / denominator;
-            if gain > best.gain {
+            if numerator > best.gain * denominator {
+                let gain = numerator / denominator;
                 let is_category = matches!(binned.kind, Kind::Category { .. });
                 let subset = is_category.then_some(subset);
                 *best = Best { gain, column, cut, subset, present, missing_left };

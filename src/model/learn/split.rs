@@ -184,7 +184,7 @@ impl Packed {
     #[inline(always)]
     pub fn item(self, g: i64, mass: i64) -> i64 {
         let mass = if self.mass_bits == 0 { 0 } else { mass };
-        ((((g << self.mass_bits) + mass) << self.count_bits) + 1) as i64
+        (((g << self.mass_bits) + mass) << self.count_bits) + 1
     }
 }
 
