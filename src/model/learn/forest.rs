@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use super::bins::Bins;
 use super::compact::Compact;
 use super::grow::{Grower, Growth, Tree, below};
-use super::split::{Classes, Criterion, Limits, Moments, Packed};
+use super::split::{Classes, Criterion, Limits, Moments, Packed, PackedClasses};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
@@ -411,6 +411,13 @@ impl Forest {
         bins: &Bins,
         watch: &dyn Watch,
     ) -> Vec<Grown> {
+        if let (Some(packed), None) = (PackedClasses::new(target.rows.len(), n_classes), target.data.weights)
+        {
+            let item = |[class, mass]: [i32; 2], draws: u8| {
+                packed.item(class as u32, i64::from(mass) * i64::from(draws))
+            };
+            return self.grow_all(target, bins, packed, item, watch);
+        }
         let classes = Classes::<W> { n_classes, mass_bits: target.mass_bits };
         let item = |[class, mass]: [i32; 2], draws: u8| [class, mass * i32::from(draws)];
         self.grow_all(target, bins, classes, item, watch)

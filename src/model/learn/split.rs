@@ -296,6 +296,81 @@ impl<const W: usize> Criterion for Classes<W> {
     }
 }
 
+/// One class per row of a small table without weights: from the lowest bits the count, then the times each
+/// class was drawn, all in one number, so that a row is added without a look at its class.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedClasses {
+    n_classes: u32,
+    bits: u32,
+}
+
+impl PackedClasses {
+    /// The layout for so many rows and classes; `None` if they do not fit.
+    pub fn new(n_rows: usize, n_classes: usize) -> Option<Self> {
+        let bits = usize::BITS - n_rows.leading_zeros();
+        let n_classes = u32::try_from(n_classes).ok()?;
+        let all = n_classes.checked_add(1)?.checked_mul(bits)?;
+        (all < 64).then_some(Self { n_classes, bits })
+    }
+
+    /// What a row of a class adds that was drawn so many times.
+    pub fn item(self, class: u32, draws: i64) -> i64 {
+        (draws << (self.bits * (class + 1))) + 1
+    }
+
+    #[inline(always)]
+    fn of_class(self, cell: i64, class: u32) -> f64 {
+        (cell >> (self.bits * (class + 1)) & low(self.bits)) as f64
+    }
+}
+
+impl Criterion for PackedClasses {
+    type Item = i64;
+    type Cell = [i64; 1];
+
+    #[inline(always)]
+    fn add(&self, cell: &mut [i64; 1], item: i64) {
+        cell[0] += item;
+    }
+
+    #[inline(always)]
+    fn add_if(&self, keep: bool, cell: &mut [i64; 1], item: i64) {
+        cell[0] += item & -i64::from(keep);
+    }
+
+    #[inline(always)]
+    fn count(&self, cell: &[i64; 1]) -> i64 {
+        cell[0] & low(self.bits)
+    }
+
+    #[inline(always)]
+    fn mass(&self, cell: &[i64; 1]) -> f64 {
+        (0..self.n_classes).map(|class| self.of_class(cell[0], class)).sum()
+    }
+
+    #[inline(always)]
+    fn gain(&self, left: &[i64; 1], total: &[i64; 1], h_left: f64, h: f64, _: f64) -> (f64, f64) {
+        let difference = |class| {
+            let (g_left, g) = (self.of_class(left[0], class), self.of_class(total[0], class));
+            g_left * h - g * h_left
+        };
+        let squares: f64 = (0..self.n_classes).map(|class| difference(class).powi(2)).sum();
+        (squares, h_left * (h - h_left) * h)
+    }
+
+    fn statistic(&self, cell: &[i64; 1], total: &[i64; 1], mass: f64) -> f64 {
+        let most = (0..self.n_classes).fold(0, |most, class| {
+            if self.of_class(total[0], class) > self.of_class(total[0], most) { class } else { most }
+        });
+        self.of_class(cell[0], most) / mass
+    }
+
+    fn agree(&self, a: i64, b: i64) -> bool {
+        // Only the field of its class is not empty.
+        (a >> self.bits).ilog2() / self.bits == (b >> self.bits).ilog2() / self.bits
+    }
+}
+
 /// What a split must keep to.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -525,6 +600,15 @@ mod tests {
         let classes = Classes::<3> { n_classes: 2, mass_bits: 40 };
         let both = ratio(classes.gain(&[10, 7, 3], &[30, 9, 21], 10.0, 30.0, 0.0));
         assert!((both - 2.0 * moments).abs() < 1e-12);
+        let packed = PackedClasses::new(30, 2).unwrap();
+        let sum = |counts: [i64; 2]| [packed.item(0, counts[0]) + packed.item(1, counts[1]) - 1];
+        let of_packed = ratio(packed.gain(&sum([7, 3]), &sum([9, 21]), 10.0, 30.0, 0.0));
+        assert_eq!((of_packed, packed.mass(&sum([7, 3]))), (both, 10.0));
+        assert!(
+            packed.agree(packed.item(1, 1), packed.item(1, 5))
+                && !packed.agree(packed.item(0, 31), packed.item(1, 1))
+        );
+        assert!(PackedClasses::new(100_000, 3).is_none());
         let l2 = ratio(of_moments.gain(&[10, 3], &[30, 21], 10.0, 30.0, 1e-12));
         assert!((l2 - moments).abs() < 1e-9);
     }
