@@ -5,6 +5,7 @@
 //! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
+pub mod bayes;
 mod bins;
 pub mod boost;
 mod compact;
@@ -23,7 +24,7 @@ use serde_json::{Map, Value};
 use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
-use crate::data::schema::{Task, nearest};
+use crate::data::schema::{ColumnType, Task, nearest};
 use crate::usage::usage;
 
 /// Progress goes out and an interruption comes in.
@@ -69,6 +70,8 @@ pub struct Dataset<'a> {
     /// For each column that holds level indices, the number of levels, and 0 for others; empty where no
     /// column does.
     pub levels: &'a [usize],
+    /// The type of each column where they hold codes as they are; empty where all are numbers.
+    pub types: &'a [ColumnType],
     /// One label per row.
     pub y: Labels<'a>,
     /// How much each row counts, 1 where absent; finite, not negative, not all 0.
@@ -80,7 +83,7 @@ pub struct Dataset<'a> {
 impl<'a> Dataset<'a> {
     /// Rows of numbers that count the same, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
-        Self { x, levels: &[], y, weights: None, seed: 0 }
+        Self { x, levels: &[], types: &[], y, weights: None, seed: 0 }
     }
 
     fn check(&self, encoding: Encoding) -> Result<()> {
@@ -276,7 +279,7 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 7] = [
+pub static ALGORITHMS: [&Algorithm; 8] = [
     &linear::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
@@ -284,6 +287,7 @@ pub static ALGORITHMS: [&Algorithm; 7] = [
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
     &boost::GRADIENT_BOOSTING,
+    &bayes::NAIVE_BAYES,
 ];
 
 /// The algorithm of that name or alias.
