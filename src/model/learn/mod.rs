@@ -9,10 +9,16 @@ pub mod bayes;
 mod bins;
 pub mod boost;
 mod compact;
+mod coordinate;
 pub mod forest;
 mod grow;
+pub mod lasso;
+mod lbfgs;
 pub mod linear;
+pub mod logistic;
 mod loss;
+mod products;
+mod proximal;
 mod split;
 pub mod train;
 
@@ -279,10 +285,12 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 8] = [
-    &linear::LOGISTIC_REGRESSION,
+pub static ALGORITHMS: [&Algorithm; 10] = [
+    &logistic::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
+    &lasso::LASSO,
+    &lasso::ELASTIC_NET,
     &forest::DECISION_TREE,
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
@@ -402,7 +410,7 @@ mod tests {
     fn unknown_names_and_values_out_of_range_say_what_is_known() {
         let spec = |key: &str, value: &str| {
             let settings = [(key.to_string(), value.to_string())];
-            let spec = Spec::new(&linear::LOGISTIC_REGRESSION, Task::Classification, &settings);
+            let spec = Spec::new(&logistic::LOGISTIC_REGRESSION, Task::Classification, &settings);
             spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
         };
         assert_eq!(spec("C", "0.5"), Ok(0.5));
