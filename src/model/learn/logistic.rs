@@ -442,6 +442,35 @@ mod tests {
     }
 
     #[test]
+    fn the_objective_is_within_a_millionth_of_its_optimum() {
+        for n_classes in [2, 3] {
+            let x = noise(500, 6, 11);
+            let codes = classes(&x, n_classes);
+            let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes });
+            let n_scores = if n_classes == 2 { 1 } else { 3 };
+            for (settings, share) in PENALTIES[..3].iter().zip([0.0, 1.0, 0.5]) {
+                let strength = if settings.is_empty() { 1.0 } else { 10.0 } / 500.0;
+                let (l1, l2) = (share * strength, (1.0 - share) * strength);
+                let loss = LogisticLoss {
+                    x: &x,
+                    codes: &codes,
+                    weights: None,
+                    weight_sum: 500.0,
+                    n_scores,
+                    l1,
+                    l2,
+                    fit_intercept: true,
+                };
+                let objective = |at: &[f64]| loss.mean(at).0 + loss.penalty().value(&at[..6 * n_scores]);
+                let found = objective(&point(&fit(settings, &data)));
+                let exact = [*settings, &[("tol", "1e-10"), ("max_iter", "100000")]].concat();
+                let best = objective(&point(&fit(&exact, &data)));
+                assert!((found - best).abs() <= 1e-6 * best, "{settings:?}: {found} and {best}");
+            }
+        }
+    }
+
+    #[test]
     fn a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_is_no_row() {
         let x = noise(40, 3, 1);
         let codes = classes(&x, 3);
