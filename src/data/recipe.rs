@@ -26,6 +26,9 @@ use super::schema::{ColumnType, Feature, Schema};
 /// should not grow with the number of customers.
 pub const MAX_LEVEL_SLOTS: usize = 256;
 
+/// Columns that a thread looks at together: those of a cache line.
+const GATHERED_COLUMNS: usize = 8;
+
 /// Rows that a thread encodes at a time.
 const ENCODED_ROWS: usize = 512;
 
@@ -90,25 +93,31 @@ impl Recipe {
         if encoding == Encoding::Raw {
             return Self::raw(schema);
         }
-        let fit_one = |(j, feature): (usize, &Feature)| {
-            let column: Vec<f64> = codes.rows().map(|row| row[j]).collect();
-            match feature.column_type {
-                ColumnType::Number => {
-                    let fill = median(column.iter().copied().filter(|v| !v.is_nan()).collect());
-                    let (mean, scale) = mean_and_scale(column.len(), || {
-                        column.iter().map(|&v| if v.is_nan() { fill } else { v })
-                    });
-                    (fill, mean, scale)
-                }
-                ColumnType::Boolean => {
-                    let ones = column.iter().filter(|&&v| v == 1.0).count();
-                    let zeros = column.iter().filter(|&&v| v == 0.0).count();
-                    (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
-                }
-                ColumnType::Category => (0.0, 0.0, 1.0),
+        let fit_one = |feature: &Feature, column: &[f64]| match feature.column_type {
+            ColumnType::Number => {
+                let fill = median(column.iter().copied().filter(|v| !v.is_nan()).collect());
+                let (mean, scale) = mean_and_scale(column.len(), || {
+                    column.iter().map(|&v| if v.is_nan() { fill } else { v })
+                });
+                (fill, mean, scale)
             }
+            ColumnType::Boolean => {
+                let ones = column.iter().filter(|&&v| v == 1.0).count();
+                let zeros = column.iter().filter(|&&v| v == 0.0).count();
+                (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
+            }
+            ColumnType::Category => (0.0, 0.0, 1.0),
         };
-        let fitted: Vec<_> = schema.features.par_iter().enumerate().map(fit_one).collect();
+        let fit_group = |(group, features): (usize, &[Feature])| -> Vec<(f64, f64, f64)> {
+            let mut columns = vec![vec![0.0; codes.n_rows()]; features.len()];
+            for (i, row) in codes.rows().enumerate() {
+                let cells = &row[group * GATHERED_COLUMNS..];
+                columns.iter_mut().zip(cells).for_each(|(column, v)| column[i] = *v);
+            }
+            features.iter().zip(&columns).map(|(feature, column)| fit_one(feature, column)).collect()
+        };
+        let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
+        let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
         let mut parts = Parts::default();
         for (feature, (fill, mean, scale)) in schema.features.iter().zip(fitted) {
             if feature.column_type == ColumnType::Category {

@@ -41,15 +41,16 @@ pub fn products(n_rows: usize, n_cols: usize, fill: impl Fn(usize, &mut [f64]) +
     // Tiles of the upper triangle, row by row.
     let part_products = |part: usize| {
         let mut sums = vec![[[0.0; TILE]; TILE]; n_tiles * (n_tiles + 1) / 2];
-        let mut row = vec![0.0; n_cols];
+        // Whole tiles; what is behind the last column stays 0.
+        let mut row = vec![0.0; n_tiles * TILE];
         let mut strips = vec![[0.0; TILE]; n_tiles * STRIP_ROWS];
         let last = ((part + 1) * part_rows).min(n_rows);
         for first in (part * part_rows..last).step_by(STRIP_ROWS) {
             let n = STRIP_ROWS.min(last - first);
             for i in 0..n {
-                fill(first + i, &mut row);
-                for (tile, values) in row.chunks(TILE).enumerate() {
-                    strips[tile * STRIP_ROWS + i][..values.len()].copy_from_slice(values);
+                fill(first + i, &mut row[..n_cols]);
+                for (tile, values) in row.as_chunks::<TILE>().0.iter().enumerate() {
+                    strips[tile * STRIP_ROWS + i] = *values;
                 }
             }
             let strip = |tile: usize| &strips[tile * STRIP_ROWS..tile * STRIP_ROWS + n];
