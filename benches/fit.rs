@@ -48,6 +48,7 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &x);
     let prepared = recipe.encode(&x);
+    let recipe_seconds = started.elapsed().as_secs_f64();
     let fit = spec.fit(&Dataset { seed: 1, ..Dataset::new(&prepared, labels) }, &Unwatched)?;
     let fit_seconds = started.elapsed().as_secs_f64();
     let peak = memory("VmHWM")?;
@@ -62,7 +63,7 @@ fn main() -> Result<()> {
     let bytes: Vec<u8> = scores.values().iter().flat_map(|score| score.to_le_bytes()).collect();
     std::fs::write(folder.join("scores.f64"), bytes)?;
     let seconds = json!({
-        "fit_seconds": fit_seconds, "predict_seconds": predict_seconds,
+        "fit_seconds": fit_seconds, "learn_seconds": fit_seconds - recipe_seconds, "predict_seconds": predict_seconds,
         "kib_before": memory_before, "peak_kib": peak,
     });
     println!("{seconds}");

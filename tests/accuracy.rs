@@ -114,6 +114,56 @@ fn least_squares_and_ridge_predict_what_scikit_learn_does() {
     }
 }
 
+/// The cases of fixtures/accuracy/linear.json, each with the `--set` flags of the keys it has.
+fn linear_cases(algorithm: &str, keys: &[&str]) -> Vec<(Value, Vec<String>)> {
+    let cases = reference("accuracy/linear.json")[algorithm].as_object().unwrap().clone();
+    let flags = |case: &Value| {
+        let mut flags = vec!["--algorithm".to_string(), algorithm.to_string()];
+        for key in keys.iter().filter(|key| !case[**key].is_null()) {
+            flags.extend(["--set".to_string(), format!("{key}={}", label(&case[*key]))]);
+        }
+        flags
+    };
+    cases.into_iter().map(|(_, case)| (case.clone(), flags(&case))).collect()
+}
+
+#[test]
+fn lasso_and_elastic_net_predict_what_scikit_learn_does() {
+    for algorithm in ["lasso", "elastic-net"] {
+        for (case, mut flags) in linear_cases(algorithm, &["alpha", "l1_ratio"]) {
+            flags.extend(["--task".to_string(), "regression".to_string()]);
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            let ours = predictions(case["table"].as_str().unwrap(), &flags);
+            let theirs = numbers(&case["predictions"]);
+            assert_eq!(ours.len(), theirs.len());
+            let mut distance = 0.0_f64;
+            for (our, their) in ours.iter().zip(theirs) {
+                let our = our["prediction"].as_f64().unwrap();
+                distance = distance.max((our - their).abs() / their.abs().max(1.0));
+            }
+            println!("{}: {distance:.1e}", case["pipeline"]);
+            assert!(distance < 1e-6, "{}: {distance:e}", case["pipeline"]);
+        }
+    }
+}
+
+#[test]
+fn sparse_logistic_regression_and_naive_bayes_predict_what_scikit_learn_does() {
+    // The sparse ones stop at a gradient of 1e-6, which is far less exact than naive Bayes is.
+    for (algorithm, keys, tolerance) in
+        [("logistic-regression", &["C", "l1_ratio", "class_weight"][..], 5e-4), ("naive-bayes", &[], 1e-9)]
+    {
+        for (case, flags) in linear_cases(algorithm, keys) {
+            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+            let ours = predictions(case["table"].as_str().unwrap(), &flags);
+            let (differing, distance) = compare(&ours, &case["classes"], &case);
+            println!("{} {}: {distance:.1e}", case["table"], case["pipeline"]);
+            assert_eq!(differing, 0, "{} {}", case["table"], case["pipeline"]);
+            assert!(distance < tolerance, "{} {}: {distance:e}", case["table"], case["pipeline"]);
+        }
+    }
+}
+
 fn near(ours: Option<f64>, theirs: &Value, what: &str) {
     match (ours, theirs.as_f64()) {
         (Some(our), Some(their)) => {

@@ -480,14 +480,18 @@ fn hyperparameters_are_set_recorded_and_change_the_model() {
     assert!(strong > plain + 0.1, "a stronger penalty gives less certain predictions: {strong} {plain}");
     let settings = inspect(&dir)["card"]["hyperparameters"].clone();
     assert_eq!(settings["C"], 0.01);
-    assert_eq!(sorted(&keys(&settings)), sorted(&["C", "fit_intercept", "max_iter", "tol"]));
+    let known = ["C", "class_weight", "fit_intercept", "l1_ratio", "max_iter", "penalty", "tol"];
+    assert_eq!(sorted(&keys(&settings)), sorted(&known));
 }
 
 #[test]
 fn unknown_settings_and_values_out_of_range_are_wrong_usage() {
     misused(
         &["--set", "c=1"],
-        &["no hyperparameter \"c\"; did you mean C?", "C, fit_intercept, max_iter, tol"],
+        &[
+            "no hyperparameter \"c\"; did you mean C?",
+            "C, l1_ratio, class_weight, fit_intercept, max_iter, tol",
+        ],
     );
     misused(&["--set", "max_itr=1"], &["did you mean max_iter?"]);
     misused(&["--set", "alpha=1"], &["logistic-regression has no hyperparameter \"alpha\""]);

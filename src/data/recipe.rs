@@ -16,6 +16,7 @@
 use std::borrow::Cow;
 
 use anyhow::{Result, ensure};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::matrix::Matrix;
@@ -24,6 +25,12 @@ use super::schema::{ColumnType, Feature, Schema};
 /// A category gets slots of its own for at most this many levels, the most frequent ones; a dense row
 /// should not grow with the number of customers.
 pub const MAX_LEVEL_SLOTS: usize = 256;
+
+/// Columns that a thread looks at together: those of a cache line.
+const GATHERED_COLUMNS: usize = 8;
+
+/// Rows that a thread encodes at a time.
+const ENCODED_ROWS: usize = 512;
 
 /// What a row of codes becomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,23 +93,35 @@ impl Recipe {
         if encoding == Encoding::Raw {
             return Self::raw(schema);
         }
+        let fit_one = |feature: &Feature, column: &[f64]| match feature.column_type {
+            ColumnType::Number => {
+                let fill = median(column.iter().copied().filter(|v| !v.is_nan()).collect());
+                let (mean, scale) = mean_and_scale(column.len(), || {
+                    column.iter().map(|&v| if v.is_nan() { fill } else { v })
+                });
+                (fill, mean, scale)
+            }
+            ColumnType::Boolean => {
+                let ones = column.iter().filter(|&&v| v == 1.0).count();
+                let zeros = column.iter().filter(|&&v| v == 0.0).count();
+                (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
+            }
+            ColumnType::Category => (0.0, 0.0, 1.0),
+        };
+        let fit_group = |(group, features): (usize, &[Feature])| -> Vec<(f64, f64, f64)> {
+            let mut columns = vec![vec![0.0; codes.n_rows()]; features.len()];
+            for (i, row) in codes.rows().enumerate() {
+                let cells = &row[group * GATHERED_COLUMNS..];
+                columns.iter_mut().zip(cells).for_each(|(column, v)| column[i] = *v);
+            }
+            features.iter().zip(&columns).map(|(feature, column)| fit_one(feature, column)).collect()
+        };
+        let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
+        let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
         let mut parts = Parts::default();
-        for (j, feature) in schema.features.iter().enumerate() {
-            let column = || codes.rows().map(|row| row[j]);
-            let (mut fill, mut mean, mut scale) = (0.0, 0.0, 1.0);
-            match feature.column_type {
-                ColumnType::Number => {
-                    fill = median(column().filter(|v| !v.is_nan()).collect());
-                    (mean, scale) = mean_and_scale(codes.n_rows(), || {
-                        column().map(|v| if v.is_nan() { fill } else { v })
-                    });
-                }
-                ColumnType::Boolean => {
-                    let ones = column().filter(|&v| v == 1.0).count();
-                    let zeros = column().filter(|&v| v == 0.0).count();
-                    fill = f64::from(u8::from(ones > zeros));
-                }
-                ColumnType::Category => parts.level_slot.extend(level_slots(feature)),
+        for (feature, (fill, mean, scale)) in schema.features.iter().zip(fitted) {
+            if feature.column_type == ColumnType::Category {
+                parts.level_slot.extend(level_slots(feature));
             }
             parts.fill.push(fill);
             parts.mean.push(mean);
@@ -271,9 +290,13 @@ impl Recipe {
             return Cow::Borrowed(codes);
         }
         let mut out = Matrix::zeros(codes.n_rows(), self.n_slots);
-        for (i, row) in codes.rows().enumerate() {
-            self.encode_into(row, out.row_mut(i));
-        }
+        let blocks = codes.values().par_chunks(ENCODED_ROWS * codes.n_cols().max(1));
+        blocks.zip(out.values_mut().par_chunks_mut(ENCODED_ROWS * self.n_slots.max(1))).for_each(
+            |(block, out)| {
+                let rows = block.chunks_exact(codes.n_cols()).zip(out.chunks_exact_mut(self.n_slots));
+                rows.for_each(|(row, out)| self.encode_into(row, out));
+            },
+        );
         Cow::Owned(out)
     }
 }
@@ -297,14 +320,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
-    values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        // Halved first: the sum of two large values may overflow.
-        values[middle - 1] / 2.0 + values[middle] / 2.0
+    let is_odd = values.len() % 2 == 1;
+    let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    if is_odd {
+        return upper;
     }
+    let lower = below.iter().copied().max_by(f64::total_cmp).unwrap_or(upper);
+    // Halved first: the sum of two large values may overflow.
+    lower / 2.0 + upper / 2.0
 }
 
 /// Mean and population standard deviation in two passes with the rounding of the mean corrected (Chan,

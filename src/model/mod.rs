@@ -5,6 +5,7 @@
 //! [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
 //! it.
 
+pub mod bayes;
 pub mod evaluation;
 pub mod file;
 pub mod learn;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::bayes::Bayes;
 use super::trees::Trees;
 
 /// A named array of the model file.
@@ -63,6 +64,8 @@ pub enum Predictor {
     Linear(Linear),
     /// A decision tree, a forest, boosted trees.
     Trees(Box<Trees>),
+    /// Naive Bayes.
+    Bayes(Box<Bayes>),
 }
 
 impl Predictor {
@@ -71,6 +74,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.n_inputs,
             Self::Trees(trees) => trees.n_inputs(),
+            Self::Bayes(bayes) => bayes.n_inputs(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.n_outputs(),
             Self::Trees(trees) => trees.n_outputs(),
+            Self::Bayes(bayes) => bayes.n_outputs(),
         }
     }
 
@@ -88,6 +93,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.scores_into(x, out),
             Self::Trees(trees) => trees.scores_into(x, out),
+            Self::Bayes(bayes) => bayes.scores_into(x, out),
         }
     }
 
@@ -101,6 +107,12 @@ impl Predictor {
                     linear.scores_into(x, out);
                 }
             }
+            Self::Bayes(bayes) => {
+                let rows = x.chunks_exact(bayes.n_inputs());
+                for (x, out) in rows.zip(out.chunks_exact_mut(bayes.n_outputs())) {
+                    bayes.scores_into(x, out);
+                }
+            }
         }
     }
 
@@ -112,6 +124,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.validate(),
             Self::Trees(trees) => trees.validate(),
+            Self::Bayes(bayes) => bayes.validate(),
         }
     }
 
@@ -120,6 +133,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => Some(linear.importances()),
             Self::Trees(trees) => Some(trees.importances().to_vec()),
+            Self::Bayes(_) => None,
         }
     }
 
@@ -128,6 +142,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.link.form(),
             Self::Trees(trees) => trees.form(),
+            Self::Bayes(_) => "bayes",
         }
     }
 
@@ -136,6 +151,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.write_arrays(arrays),
             Self::Trees(trees) => trees.write_arrays(arrays),
+            Self::Bayes(bayes) => bayes.write_arrays(arrays),
         }
     }
 
@@ -150,6 +166,9 @@ impl Predictor {
         }
         if let Some(link) = Trees::link_of_form(form) {
             return Trees::read_arrays(link, arrays).map(|trees| Self::Trees(Box::new(trees)));
+        }
+        if form == "bayes" {
+            return Bayes::read_arrays(arrays).map(|bayes| Self::Bayes(Box::new(bayes)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

@@ -7,19 +7,19 @@ use mlapi::data::schema::{NullTokens, Schema, Target, Task};
 use mlapi::data::table::{Column, Table};
 use mlapi::data::target::Truth;
 use mlapi::model::evaluation::{Baseline, Context, Evaluation};
-use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched, linear};
+use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched, linear, logistic};
 use mlapi::model::pipeline::{Decision, Pipeline};
 use mlapi::model::predictor::{Linear, Link, Predictor};
 use mlapi::model::{Card, DataSource, Model};
 
 /// Three species from four measurements.
 pub fn iris() -> Model {
-    fit("iris.csv", &linear::LOGISTIC_REGRESSION)
+    fit("iris.csv", &logistic::LOGISTIC_REGRESSION)
 }
 
 /// Numbers, categories and gaps.
 pub fn penguins() -> Model {
-    fit("penguins.csv", &linear::LOGISTIC_REGRESSION)
+    fit("penguins.csv", &logistic::LOGISTIC_REGRESSION)
 }
 
 /// A number from ten measurements.

@@ -5,13 +5,20 @@
 //! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
+pub mod bayes;
 mod bins;
 pub mod boost;
 mod compact;
+mod coordinate;
 pub mod forest;
 mod grow;
+pub mod lasso;
+mod lbfgs;
 pub mod linear;
+pub mod logistic;
 mod loss;
+mod products;
+mod proximal;
 mod split;
 pub mod train;
 
@@ -23,7 +30,7 @@ use serde_json::{Map, Value};
 use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
-use crate::data::schema::{Task, nearest};
+use crate::data::schema::{ColumnType, Task, nearest};
 use crate::usage::usage;
 
 /// Progress goes out and an interruption comes in.
@@ -69,6 +76,8 @@ pub struct Dataset<'a> {
     /// For each column that holds level indices, the number of levels, and 0 for others; empty where no
     /// column does.
     pub levels: &'a [usize],
+    /// The type of each column where they hold codes as they are; empty where all are numbers.
+    pub types: &'a [ColumnType],
     /// One label per row.
     pub y: Labels<'a>,
     /// How much each row counts, 1 where absent; finite, not negative, not all 0.
@@ -80,7 +89,7 @@ pub struct Dataset<'a> {
 impl<'a> Dataset<'a> {
     /// Rows of numbers that count the same, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
-        Self { x, levels: &[], y, weights: None, seed: 0 }
+        Self { x, levels: &[], types: &[], y, weights: None, seed: 0 }
     }
 
     fn check(&self, encoding: Encoding) -> Result<()> {
@@ -276,14 +285,17 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 7] = [
-    &linear::LOGISTIC_REGRESSION,
+pub static ALGORITHMS: [&Algorithm; 10] = [
+    &logistic::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
+    &lasso::LASSO,
+    &lasso::ELASTIC_NET,
     &forest::DECISION_TREE,
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
     &boost::GRADIENT_BOOSTING,
+    &bayes::NAIVE_BAYES,
 ];
 
 /// The algorithm of that name or alias.
@@ -400,7 +412,7 @@ mod tests {
     fn unknown_names_and_values_out_of_range_say_what_is_known() {
         let spec = |key: &str, value: &str| {
             let settings = [(key.to_string(), value.to_string())];
-            let spec = Spec::new(&linear::LOGISTIC_REGRESSION, Task::Classification, &settings);
+            let spec = Spec::new(&logistic::LOGISTIC_REGRESSION, Task::Classification, &settings);
             spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
         };
         assert_eq!(spec("C", "0.5"), Ok(0.5));

@@ -18,6 +18,7 @@ use crate::data::table::{Column, RawTable, Table};
 use crate::data::target::Truth;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::predictor::Predictor;
 use crate::model::{Card, DataSource, Model};
 
 /// Where the rows to evaluate on come from.
@@ -436,7 +437,12 @@ impl Fitter<'_> {
             Encoding::Standardised => Vec::new(),
             Encoding::Raw => schema.features.iter().map(|feature| feature.levels.len()).collect(),
         };
-        let data = Dataset { x: &x, levels: &levels, y, weights: weights.as_deref(), seed: self.plan.seed };
+        let types: Vec<ColumnType> = match recipe.encoding() {
+            Encoding::Standardised => Vec::new(),
+            Encoding::Raw => schema.features.iter().map(|feature| feature.column_type).collect(),
+        };
+        let (weights, seed) = (weights.as_deref(), self.plan.seed);
+        let data = Dataset { x: &x, levels: &levels, types: &types, y, weights, seed };
         let fit = self
             .spec
             .fit(&data, watch)
@@ -464,6 +470,10 @@ fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) ->
 fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
     let schema = &pipeline.schema;
     let raw = pipeline.recipe.encoding() == Encoding::Raw;
+    let (of_gaps, of_levels) = match pipeline.predictor {
+        Predictor::Bayes(_) => ("which say nothing", "frequencies"),
+        _ => ("each split sends them the better way", "split on subsets"),
+    };
     let describe = |name: &String| {
         let note = |kind, note: String| ColumnNote { name: name.clone(), kind, note };
         if *name == schema.target.name {
@@ -477,7 +487,7 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
         };
         let gaps = match (feature.missing, feature.column_type) {
             (0, _) => String::new(),
-            (n, _) if raw => format!(", {n} gaps, each split sends them the better way"),
+            (n, _) if raw => format!(", {n} gaps, {of_gaps}"),
             (n, ColumnType::Category) => format!(", {n} gaps marked"),
             (n, _) => format!(", {n} gaps filled and marked"),
         };
@@ -485,7 +495,7 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
             ColumnType::Number if raw => "as it is".to_string(),
             ColumnType::Number => "standardised".to_string(),
             ColumnType::Boolean => "0 or 1".to_string(),
-            ColumnType::Category if raw => format!("split on subsets of {} levels", feature.levels.len()),
+            ColumnType::Category if raw => format!("{of_levels} of {} levels", feature.levels.len()),
             ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
         };
         note(feature.column_type.name(), what + &gaps)

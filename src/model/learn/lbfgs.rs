@@ -1,0 +1,171 @@
+//! L-BFGS with a preconditioner (Nocedal and Wright 2006, "Numerical optimization", algorithms 7.4 and 7.5).
+//!
+//! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart and starts from a multiple of the
+//! identity. The fixed part of the curvature, known before the first step, saves most of the steps where
+//! columns depend on each other.
+
+use std::collections::VecDeque;
+
+use crate::model::predictor::dot;
+
+/// Steps that are remembered.
+const MEMORY: usize = 10;
+
+/// The share of the descent that the slope promises which a step must reach (Armijo).
+const SUFFICIENT: f64 = 1e-4;
+
+/// Halvings of a step before the search has come as far as doubles go.
+const MAX_HALVINGS: usize = 40;
+
+/// Where a search ended.
+pub struct Minimum {
+    /// The point.
+    pub point: Vec<f64>,
+    /// Whether the largest component of the gradient is at most `tol`.
+    pub converged: bool,
+}
+
+/// Minimises a smooth convex function from `start`.
+///
+/// `evaluate` gives value and gradient, and nothing to stop where it stands; `precondition` multiplies by an
+/// approximate inverse of the second derivative; a step is an evaluation of a point that is accepted.
+pub fn minimise(
+    start: Vec<f64>,
+    mut evaluate: impl FnMut(&[f64]) -> Option<(f64, Vec<f64>)>,
+    precondition: impl Fn(&[f64]) -> Vec<f64>,
+    tol: f64,
+    max_steps: usize,
+) -> Minimum {
+    let mut point = start;
+    let Some((mut value, mut gradient)) = evaluate(&point) else {
+        return Minimum { point, converged: false };
+    };
+    let is_flat = |gradient: &[f64]| gradient.iter().all(|g| g.abs() <= tol);
+    let mut past: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
+    for _ in 0..max_steps {
+        if is_flat(&gradient) {
+            break;
+        }
+        let mut direction = descent(&gradient, &past, &precondition);
+        let mut slope = dot(&direction, &gradient);
+        if slope >= 0.0 || !slope.is_finite() {
+            past.clear();
+            direction = gradient.iter().map(|g| -g).collect();
+            slope = dot(&direction, &gradient);
+        }
+        let mut length = 1.0;
+        let mut accepted = None;
+        for _ in 0..MAX_HALVINGS {
+            let next: Vec<f64> = point.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
+            let Some((next_value, next_gradient)) = evaluate(&next) else {
+                return Minimum { point, converged: false };
+            };
+            // Near the minimum values differ by their rounding only, and the gradient decides.
+            let rounding = 4.0 * f64::EPSILON * value.abs();
+            let falls = next_value <= value + SUFFICIENT * length * slope;
+            let is_level = next_value <= value + rounding && dot(&next_gradient, &direction) <= -0.9 * slope;
+            if falls || is_level {
+                accepted = Some((next, next_value, next_gradient));
+                break;
+            }
+            // The minimum of the parabola through what is known, kept from the ends.
+            let curve = next_value - value - length * slope;
+            let lowest = -slope * length * length / (2.0 * curve);
+            length = if lowest.is_finite() { lowest.clamp(0.1 * length, 0.5 * length) } else { 0.1 * length };
+        }
+        let Some((next, next_value, next_gradient)) = accepted else {
+            if past.is_empty() {
+                break;
+            }
+            past.clear();
+            continue;
+        };
+        let step: Vec<f64> = next.iter().zip(&point).map(|(a, b)| a - b).collect();
+        let change: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
+        let curvature = dot(&step, &change);
+        if curvature > f64::EPSILON * dot(&change, &change).sqrt() * dot(&step, &step).sqrt() {
+            if past.len() == MEMORY {
+                past.pop_front();
+            }
+            past.push_back(Pair { step, change, curvature });
+        }
+        (point, value, gradient) = (next, next_value, next_gradient);
+    }
+    let converged = is_flat(&gradient);
+    Minimum { point, converged }
+}
+
+/// A step, the change of the gradient along it, and their product.
+struct Pair {
+    step: Vec<f64>,
+    change: Vec<f64>,
+    curvature: f64,
+}
+
+/// The two-loop recursion.
+fn descent(gradient: &[f64], past: &VecDeque<Pair>, precondition: &impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let add = |out: &mut [f64], factor: f64, v: &[f64]| {
+        out.iter_mut().zip(v).for_each(|(out, v)| *out += factor * v);
+    };
+    let mut rest = gradient.to_vec();
+    let mut factors = Vec::with_capacity(past.len());
+    for pair in past.iter().rev() {
+        let factor = dot(&pair.step, &rest) / pair.curvature;
+        add(&mut rest, -factor, &pair.change);
+        factors.push(factor);
+    }
+    let mut direction = precondition(&rest);
+    if let Some(last) = past.back() {
+        let scale = last.curvature / dot(&last.change, &precondition(&last.change));
+        direction.iter_mut().for_each(|d| *d *= scale);
+    }
+    for (pair, factor) in past.iter().zip(factors.iter().rev()) {
+        let correction = factor - dot(&pair.change, &direction) / pair.curvature;
+        add(&mut direction, correction, &pair.step);
+    }
+    direction.iter_mut().for_each(|d| *d = -*d);
+    direction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Σ cosh(aᵢ xᵢ − bᵢ), of the most different scales.
+    fn valley(point: &[f64]) -> Option<(f64, Vec<f64>)> {
+        let terms = || point.iter().zip([(1.0, 0.5), (30.0, -2.0), (0.2, 1.0)]);
+        let value = terms().map(|(x, (a, b))| (a * x - b).cosh()).sum();
+        Some((value, terms().map(|(x, (a, b))| a * (a * x - b).sinh()).collect()))
+    }
+
+    #[test]
+    fn the_minimum_is_found_with_and_without_a_preconditioner() {
+        let scaled = |v: &[f64]| vec![v[0], v[1] / 900.0, v[2] / 0.04];
+        for found in [
+            minimise(vec![0.0; 3], valley, <[f64]>::to_vec, 1e-7, 200),
+            minimise(vec![0.0; 3], valley, scaled, 1e-7, 200),
+        ] {
+            assert!(found.converged);
+            for (x, expected) in found.point.iter().zip([0.5, -1.0 / 15.0, 5.0]) {
+                assert!((x - expected).abs() < 1e-6, "{:?}", found.point);
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_that_is_stopped_or_out_of_steps_says_so_and_keeps_where_it_stands() {
+        let mut left = 3;
+        let found = minimise(
+            vec![3.0; 3],
+            |point| {
+                left -= 1;
+                if left > 0 { valley(point) } else { None }
+            },
+            <[f64]>::to_vec,
+            1e-9,
+            200,
+        );
+        assert!(!found.converged && found.point.iter().all(|x| x.is_finite()));
+        assert!(!minimise(vec![3.0; 3], valley, <[f64]>::to_vec, 1e-9, 1).converged);
+    }
+}

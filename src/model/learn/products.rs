@@ -1,0 +1,249 @@
+//! Sums of products of columns, and the linear systems they make.
+//!
+//! smartcore's Cholesky and singular value decompositions solve; the products are made here, by tiles of
+//! four by four columns that stay in registers, for its matrix product reads element by element.
+
+use anyhow::{Result, anyhow};
+use rayon::prelude::*;
+use smartcore::linalg::basic::arrays::Array;
+use smartcore::linalg::basic::matrix::DenseMatrix;
+use smartcore::linalg::traits::cholesky::CholeskyDecomposable;
+use smartcore::linalg::traits::svd::SVDDecomposable;
+
+use crate::model::predictor::dot;
+
+/// Pivots of the Cholesky factor below this share of their column mean that columns depend on each other,
+/// and the singular values decide instead.
+const MIN_PIVOT_SHARE: f64 = 1e-8;
+
+/// Directions whose singular value is below this share of the largest count as dependent, as in
+/// scikit-learn 1.9 (`LinearRegression(tol=1e-6)`).
+const RANK_TOLERANCE: f64 = 1e-6;
+
+/// Fewest rows that are summed up apart, and most such parts; of wide rows fewer, for each part has sums of
+/// its own. Parts are added in order, so the result does not depend on how many threads share them.
+const PART_ROWS: usize = 2048;
+const MAX_PARTS: usize = 32;
+const MAX_PARTS_WIDE: usize = 4;
+const WIDE: usize = 512;
+
+/// Rows whose columns are laid out side by side; two tiles of them stay in the first-level cache.
+const STRIP_ROWS: usize = 256;
+
+/// Columns of a tile.
+const TILE: usize = 4;
+
+/// ZᵀZ of `n_rows × n_cols` numbers, of which `fill` writes one row.
+pub fn products(n_rows: usize, n_cols: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> SquareMatrix {
+    let max_parts = if n_cols > WIDE { MAX_PARTS_WIDE } else { MAX_PARTS };
+    let part_rows = PART_ROWS.max(n_rows.div_ceil(max_parts));
+    let n_tiles = n_cols.div_ceil(TILE);
+    // Tiles of the upper triangle, row by row.
+    let part_products = |part: usize| {
+        let mut sums = vec![[[0.0; TILE]; TILE]; n_tiles * (n_tiles + 1) / 2];
+        // Whole tiles; what is behind the last column stays 0.
+        let mut row = vec![0.0; n_tiles * TILE];
+        let mut strips = vec![[0.0; TILE]; n_tiles * STRIP_ROWS];
+        let last = ((part + 1) * part_rows).min(n_rows);
+        for first in (part * part_rows..last).step_by(STRIP_ROWS) {
+            let n = STRIP_ROWS.min(last - first);
+            for i in 0..n {
+                fill(first + i, &mut row[..n_cols]);
+                for (tile, values) in row.as_chunks::<TILE>().0.iter().enumerate() {
+                    strips[tile * STRIP_ROWS + i] = *values;
+                }
+            }
+            let strip = |tile: usize| &strips[tile * STRIP_ROWS..tile * STRIP_ROWS + n];
+            let mut at = 0;
+            for a in 0..n_tiles {
+                for b in a..n_tiles {
+                    add_tile(strip(a), strip(b), &mut sums[at]);
+                    at += 1;
+                }
+            }
+        }
+        sums
+    };
+    let parts: Vec<_> = (0..n_rows.div_ceil(part_rows)).into_par_iter().map(part_products).collect();
+    let mut values = vec![0.0; n_cols * n_cols];
+    for part in parts {
+        let mut tiles = part.iter();
+        for a in 0..n_tiles {
+            for (b, tile) in (a..n_tiles).zip(&mut tiles) {
+                for (i, row) in (a * TILE..n_cols).zip(tile) {
+                    for (j, product) in (b * TILE..n_cols).zip(row) {
+                        values[i * n_cols + j] += product;
+                    }
+                }
+            }
+        }
+    }
+    for i in 0..n_cols {
+        for j in 0..i {
+            values[i * n_cols + j] = values[j * n_cols + i];
+        }
+    }
+    SquareMatrix { size: n_cols, values }
+}
+
+/// Adds aᵀb of two strips.
+fn add_tile(a: &[[f64; TILE]], b: &[[f64; TILE]], sums: &mut [[f64; TILE]; TILE]) {
+    let mut own = [[0.0; TILE]; TILE];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..TILE {
+            for j in 0..TILE {
+                own[i][j] += a[i] * b[j];
+            }
+        }
+    }
+    for (sums, own) in sums.iter_mut().zip(own) {
+        sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+    }
+}
+
+/// A square matrix, row by row.
+pub struct SquareMatrix {
+    /// Rows and columns.
+    pub size: usize,
+    /// All values.
+    pub values: Vec<f64>,
+}
+
+impl SquareMatrix {
+    /// Row `i`; panics when there is no such row.
+    pub fn row(&self, i: usize) -> &[f64] {
+        &self.values[i * self.size..(i + 1) * self.size]
+    }
+
+    /// Keeps the first `size` rows and columns.
+    pub fn shrink(&mut self, size: usize) {
+        for i in 1..size {
+            self.values.copy_within(i * self.size..i * self.size + size, i * size);
+        }
+        self.values.truncate(size * size);
+        self.size = size;
+    }
+
+    fn dense(&self) -> Result<DenseMatrix<f64>> {
+        DenseMatrix::new(self.size, self.size, self.values.clone(), false)
+            .map_err(|e| anyhow!("the linear system cannot be set up: {e}"))
+    }
+}
+
+/// (K + αI)⁻¹ of a symmetric positive semidefinite K, or its pseudo-inverse where that is singular.
+pub enum SymmetricInverse {
+    /// K + αI itself, to be factored by Cholesky.
+    Definite(Factor),
+    /// Orthonormal directions (columns of `v`, row-major) and the inverse of K + αI along each.
+    Directions { v: Vec<f64>, inverse: Vec<f64> },
+}
+
+/// The lower triangle of a Cholesky factor, row-major.
+pub struct Factor {
+    size: usize,
+    l: Vec<f64>,
+}
+
+impl SymmetricInverse {
+    /// Factors K + αI.
+    ///
+    /// # Errors
+    /// The singular values cannot be found.
+    pub fn new(mut k: SquareMatrix, alpha: f64) -> Result<Self> {
+        let n = k.size;
+        let largest = (0..n).map(|i| k.values[i * n + i]).fold(0.0, f64::max);
+        if largest == 0.0 && alpha == 0.0 {
+            return Ok(Self::Directions { v: vec![0.0; n * n], inverse: vec![0.0; n] });
+        }
+        let plain = k.values.clone();
+        for i in 0..n {
+            k.values[i * n + i] += alpha;
+        }
+        if let Ok(cholesky) = k.dense()?.cholesky() {
+            let l = cholesky.L();
+            let l: Vec<f64> = (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).map(|at| *l.get(at)).collect();
+            let independent = (0..n).all(|i| {
+                let pivot = l[i * n + i];
+                pivot * pivot > MIN_PIVOT_SHARE * k.values[i * n + i]
+            });
+            if independent && l.iter().all(|v| v.is_finite()) {
+                return Ok(Self::Definite(Factor { size: n, l }));
+            }
+        }
+        let svd = SquareMatrix { size: n, values: plain }
+            .dense()?
+            .svd()
+            .map_err(|e| anyhow!("the columns cannot be separated: {e}"))?;
+        let largest = svd.s.iter().copied().fold(0.0, f64::max);
+        let inverse = svd.s.iter().map(|&s| {
+            let kept = s > RANK_TOLERANCE * RANK_TOLERANCE * largest;
+            if kept || alpha > 0.0 { 1.0 / (s + alpha) } else { 0.0 }
+        });
+        let inverse = inverse.collect();
+        let at = |i, j| *svd.V.get((i, j));
+        let v = (0..n).flat_map(|i| (0..n).map(move |j| (i, j))).map(|(i, j)| at(i, j)).collect();
+        Ok(Self::Directions { v, inverse })
+    }
+
+    /// (K + αI)⁻¹ b.
+    pub fn apply(&self, b: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Definite(factor) => factor.solve(b),
+            Self::Directions { v, inverse } => {
+                let n = inverse.len();
+                let mut along = vec![0.0; n];
+                for (row, b) in v.chunks_exact(n).zip(b) {
+                    along.iter_mut().zip(row).for_each(|(along, v)| *along += v * b);
+                }
+                along.iter_mut().zip(inverse).for_each(|(along, inverse)| *along *= inverse);
+                v.chunks_exact(n).map(|row| dot(row, &along)).collect()
+            }
+        }
+    }
+}
+
+impl Factor {
+    /// Forward, then backward substitution.
+    fn solve(&self, b: &[f64]) -> Vec<f64> {
+        let n = self.size;
+        let mut z = b.to_vec();
+        for i in 0..n {
+            let row = &self.l[i * n..i * n + i];
+            z[i] = (z[i] - dot(row, &z[..i])) / self.l[i * n + i];
+        }
+        for i in (0..n).rev() {
+            z[i] /= self.l[i * n + i];
+            let (above, rest) = z.split_at_mut(i);
+            let row = &self.l[i * n..i * n + i];
+            above.iter_mut().zip(row).for_each(|(above, l)| *above -= l * rest[0]);
+        }
+        z
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_the_definition_for_any_number_of_columns_rows_and_threads() {
+        for (n_rows, n_cols) in [(1, 1), (3, 5), (300, 4), (5000, 6), (2049, 9)] {
+            let value = |row: usize, column: usize| ((row * 7 + column * 13) % 19) as f64 - 9.0;
+            let fill = |row: usize, out: &mut [f64]| {
+                out.iter_mut().enumerate().for_each(|(column, out)| *out = value(row, column));
+            };
+            let found = [1, 2, 8].map(|threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| products(n_rows, n_cols, fill))
+            });
+            for i in 0..n_cols {
+                for j in 0..n_cols {
+                    // Whole numbers: exact.
+                    let sum: f64 = (0..n_rows).map(|row| value(row, i) * value(row, j)).sum();
+                    assert_eq!(found[0].row(i)[j], sum, "{n_rows} × {n_cols}: {i}, {j}");
+                }
+            }
+            assert!(found.iter().all(|other| other.values == found[0].values));
+        }
+    }
+}
