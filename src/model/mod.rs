@@ -7,7 +7,9 @@
 
 pub mod evaluation;
 pub mod file;
+pub mod kd_tree;
 pub mod learn;
+pub mod neighbours;
 pub mod pipeline;
 pub mod predictor;
 pub mod trees;

@@ -10,6 +10,7 @@ pub mod boost;
 mod compact;
 pub mod forest;
 mod grow;
+pub mod knn;
 pub mod linear;
 mod loss;
 mod split;
@@ -276,7 +277,7 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 7] = [
+pub static ALGORITHMS: [&Algorithm; 8] = [
     &linear::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
@@ -284,6 +285,7 @@ pub static ALGORITHMS: [&Algorithm; 7] = [
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
     &boost::GRADIENT_BOOSTING,
+    &knn::KNN,
 ];
 
 /// The algorithm of that name or alias.

@@ -1,0 +1,447 @@
+//! The k nearest training rows as an inference form: they vote, or their values are averaged.
+//!
+//! Neighbours are exact and do not depend on the way they are searched: they are those of least distance in
+//! doubles, and of equally distant rows those that came first. Two ways of searching:
+//!
+//! - A [`KdTree`], for few columns.
+//! - All rows. Euclidean distances come, tile by tile, as |a|² + |b|² − 2ab from a matrix product in single
+//!   precision, which only decides what to look at: with a bound on its rounding errors it leaves out rows
+//!   that are certainly too far, and the few that remain are measured in doubles.
+//!
+//! The arrays of the model file:
+//!
+//! | array | holds |
+//! |---|---|
+//! | `neighbours.x` | the training rows, `n_rows × n_inputs` |
+//! | `neighbours.codes` | the class of each row, for classification |
+//! | `neighbours.values` | the value of each row, for regression |
+//! | `neighbours.settings` | k; 0 Euclidean, 1 Manhattan; 0 all neighbours count the same, 1 by 1/distance; 0 all rows are searched, 1 a k-d tree; number of classes, or 0 |
+
+use anyhow::{Context, Result, bail, ensure};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::kd_tree::{KdTree, Metric, Nearest, PANEL_ROWS, push_panel, scan_panel};
+use super::predictor::{Array, Arrays, take_f64, take_u32};
+
+/// How neighbours count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighting {
+    /// All the same.
+    Uniform,
+    /// By 1/distance; where some are at distance 0, only they, all the same.
+    Distance,
+}
+
+/// How neighbours are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search {
+    /// Among all rows.
+    Brute,
+    /// By a k-d tree.
+    KdTree,
+}
+
+/// What is known of each training row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// Class indices.
+    Classes {
+        /// One per row, below `n_classes`.
+        codes: Vec<u32>,
+        /// Number of classes.
+        n_classes: usize,
+    },
+    /// Values.
+    Values(Vec<f64>),
+}
+
+impl Known {
+    fn len(&self) -> usize {
+        match self {
+            Self::Classes { codes, .. } => codes.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+}
+
+/// What the form consists of, as it is written and read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parts {
+    /// Numbers per row.
+    pub n_inputs: usize,
+    /// The training rows, `n_rows × n_inputs`.
+    pub x: Vec<f64>,
+    /// What is known of each.
+    pub known: Known,
+    /// How many neighbours are asked.
+    pub n_neighbors: usize,
+    /// What near is.
+    pub metric: Metric,
+    /// How neighbours count.
+    pub weighting: Weighting,
+    /// How neighbours are found.
+    pub search: Search,
+}
+
+/// The rows, arranged for searching.
+#[derive(Debug, Clone)]
+enum Index {
+    Tree(KdTree),
+    /// Panels of rows in their order.
+    Panels(Vec<f64>),
+    Products(Products),
+}
+
+/// The k nearest training rows.
+#[derive(Debug, Clone)]
+pub struct Neighbours {
+    parts: Parts,
+    index: Index,
+}
+
+impl PartialEq for Neighbours {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Neighbours {
+    /// Arranges the rows for searching, unless [`Neighbours::validate`] would refuse them.
+    pub fn new(parts: Parts) -> Self {
+        let index = match (check(&parts).is_ok(), parts.search, parts.metric) {
+            (false, ..) => Index::Panels(Vec::new()),
+            (true, Search::KdTree, _) => Index::Tree(KdTree::new(&parts.x, parts.n_inputs, parts.metric)),
+            (true, Search::Brute, Metric::Euclidean) => {
+                Index::Products(Products::new(&parts.x, parts.n_inputs))
+            }
+            (true, Search::Brute, Metric::Manhattan) => {
+                let mut panels = Vec::with_capacity(parts.x.len());
+                for block in parts.x.chunks(PANEL_ROWS * parts.n_inputs) {
+                    push_panel(&mut panels, block.chunks_exact(parts.n_inputs), parts.n_inputs);
+                }
+                Index::Panels(panels)
+            }
+        };
+        Self { parts, index }
+    }
+
+    /// Numbers per row that go in.
+    pub fn n_inputs(&self) -> usize {
+        self.parts.n_inputs
+    }
+
+    /// Numbers per row that come out.
+    pub fn n_outputs(&self) -> usize {
+        match self.parts.known {
+            Known::Classes { n_classes, .. } => n_classes,
+            Known::Values(_) => 1,
+        }
+    }
+
+    /// Scores one prepared row.
+    pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
+        self.scores_block(x, out);
+    }
+
+    /// Scores prepared rows.
+    pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
+        let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
+        let k = self.parts.n_neighbors;
+        if let Index::Products(products) = &self.index {
+            let mut nearest = vec![Nearest::new(k); TILE_QUERIES.min(x.len() / n_inputs)];
+            let tiles = x.chunks(TILE_QUERIES * n_inputs).zip(out.chunks_mut(TILE_QUERIES * n_outputs));
+            for (x, out) in tiles {
+                products.search(&self.parts.x, x, &mut nearest);
+                for (nearest, out) in nearest.iter_mut().zip(out.chunks_exact_mut(n_outputs)) {
+                    nearest.drain(|found| self.count(found, out));
+                }
+            }
+            return;
+        }
+        let mut nearest = Nearest::new(k);
+        for (x, out) in x.chunks_exact(n_inputs).zip(out.chunks_exact_mut(n_outputs)) {
+            match &self.index {
+                Index::Tree(tree) => tree.search(x, &mut nearest),
+                Index::Panels(panels) => {
+                    for (i, panel) in panels.chunks(PANEL_ROWS * n_inputs).enumerate() {
+                        let name = |row| (i * PANEL_ROWS + row) as u32;
+                        let n_rows = panel.len() / n_inputs;
+                        scan_panel(self.parts.metric, panel, n_rows, x, &mut nearest, name);
+                    }
+                }
+                Index::Products(_) => {}
+            }
+            nearest.drain(|found| self.count(found, out));
+        }
+    }
+
+    /// The shares of the classes among the neighbours, or the mean of their values, as scikit-learn's
+    /// `predict_proba` and `predict` give them.
+    fn count(&self, found: &[(u64, u32)], out: &mut [f64]) {
+        let weight = |sum: u64| 1.0 / self.parts.metric.distance(f64::from_bits(sum));
+        // Where one is infinite, the row itself is among the neighbours. All are 0 only beyond the range of
+        // doubles, where no neighbour is nearer than another.
+        let heaviest = found.first().map_or(0.0, |&(sum, _)| weight(sum));
+        let weight = |sum: u64| match self.parts.weighting {
+            Weighting::Distance if heaviest.is_infinite() => f64::from(u8::from(weight(sum).is_infinite())),
+            Weighting::Distance if heaviest > 0.0 => weight(sum),
+            _ => 1.0,
+        };
+        out.fill(0.0);
+        let mut total = 0.0;
+        match &self.parts.known {
+            Known::Classes { codes, .. } => {
+                found.iter().for_each(|&(sum, row)| out[codes[row as usize] as usize] += weight(sum));
+                total += out.iter().sum::<f64>();
+            }
+            Known::Values(values) => {
+                for &(sum, row) in found {
+                    out[0] += weight(sum) * values[row as usize];
+                    total += weight(sum);
+                }
+            }
+        }
+        if total > 0.0 {
+            out.iter_mut().for_each(|out| *out /= total);
+        }
+    }
+
+    /// Checks shapes and numbers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        check(&self.parts)
+    }
+
+    /// The name of the form in the model file.
+    pub const FORM: &'static str = "neighbours";
+
+    /// Adds the arrays of the module's table.
+    pub fn write_arrays(&self, arrays: &mut Arrays) {
+        let parts = &self.parts;
+        let n_rows = parts.known.len();
+        let mut add = |name: &str, array| arrays.insert(format!("neighbours.{name}"), array);
+        add("x", Array::F64(vec![n_rows, parts.n_inputs], parts.x.clone()));
+        let n_classes = match &parts.known {
+            Known::Classes { codes, n_classes } => {
+                add("codes", Array::U32(vec![n_rows], codes.clone()));
+                *n_classes
+            }
+            Known::Values(values) => {
+                add("values", Array::F64(vec![n_rows], values.clone()));
+                0
+            }
+        };
+        let settings = vec![
+            parts.n_neighbors as u32,
+            u32::from(parts.metric == Metric::Manhattan),
+            u32::from(parts.weighting == Weighting::Distance),
+            u32::from(parts.search == Search::KdTree),
+            n_classes as u32,
+        ];
+        add("settings", Array::U32(vec![settings.len()], settings));
+    }
+
+    /// Takes the arrays of the module's table; still to be validated.
+    ///
+    /// # Errors
+    /// An array that is missing, or settings that are not known.
+    pub fn read_arrays(arrays: &mut Arrays) -> Result<Self> {
+        let settings = take_u32(arrays, "neighbours.settings")?;
+        let [n_neighbors, metric, weighting, search, n_classes] = settings[..] else {
+            bail!("the neighbours have {} settings instead of 5", settings.len());
+        };
+        let known = match n_classes {
+            0 => Known::Values(take_f64(arrays, "neighbours.values")?),
+            n => Known::Classes { codes: take_u32(arrays, "neighbours.codes")?, n_classes: n as usize },
+        };
+        let x = take_f64(arrays, "neighbours.x")?;
+        let unknown = || format!("the neighbours have settings {settings:?}, which mean nothing");
+        let pick = |value: u32| (value < 2).then_some(value == 1).with_context(unknown);
+        Ok(Self::new(Parts {
+            n_inputs: x.len().checked_div(known.len()).context("the neighbours have no rows")?,
+            x,
+            known,
+            n_neighbors: n_neighbors as usize,
+            metric: if pick(metric)? { Metric::Manhattan } else { Metric::Euclidean },
+            weighting: if pick(weighting)? { Weighting::Distance } else { Weighting::Uniform },
+            search: if pick(search)? { Search::KdTree } else { Search::Brute },
+        }))
+    }
+}
+
+fn check(parts: &Parts) -> Result<()> {
+    let n_rows = parts.known.len();
+    ensure!(
+        parts.n_inputs > 0 && n_rows > 0 && n_rows < u32::MAX as usize,
+        "there are {n_rows} neighbours of {} numbers",
+        parts.n_inputs
+    );
+    ensure!(
+        n_rows.checked_mul(parts.n_inputs) == Some(parts.x.len()),
+        "the neighbours do not all have {} numbers",
+        parts.n_inputs
+    );
+    ensure!(
+        (1..=n_rows).contains(&parts.n_neighbors),
+        "{} of {n_rows} neighbours are asked",
+        parts.n_neighbors
+    );
+    ensure!(parts.x.iter().all(|v| v.is_finite()), "a number of the neighbours is not finite");
+    match &parts.known {
+        Known::Classes { codes, n_classes } => ensure!(
+            *n_classes > 1 && codes.iter().all(|&code| (code as usize) < *n_classes),
+            "a neighbour has a class that does not exist"
+        ),
+        Known::Values(values) => {
+            ensure!(values.iter().all(|v| v.is_finite()), "a value of the neighbours is not finite");
+        }
+    }
+    Ok(())
+}
+
+/// Rows that are searched for together.
+const TILE_QUERIES: usize = 64;
+
+/// Training rows whose products are made together: [`TILE_QUERIES`] times as many stay in the second-level
+/// cache.
+const TILE_ROWS: usize = 512;
+
+/// Products that are compared in one go before any is looked at.
+const GLANCE: usize = 16;
+
+/// Squared lengths up to this keep all products far inside the range of single precision.
+const MAX_SQUARED_LENGTH: f64 = 1e30;
+
+/// Absolute slack for products that are too small for single precision.
+const UNDERFLOW: f64 = 1e-30;
+
+/// Training rows for products in single precision.
+///
+/// The product of (q, 1) with (−2t, |t|²) is |q − t|² − |q|². Its inputs and its p + 1 additions are rounded,
+/// each by at most a share u = 2⁻²⁴, so it is wrong by at most (p + 4) u (2|q||t| + |t|²), which is at most
+/// half of g (|q|² + 2|t|²) with g = 2 (p + 8) u (Higham 2002, "Accuracy and stability of numerical
+/// algorithms", section 3.1). The part of |t| is subtracted from each row beforehand, the part of |q| added
+/// to the limit.
+#[derive(Debug, Clone)]
+struct Products {
+    n_cols: usize,
+    /// Tiles of at most [`TILE_ROWS`] rows, each `(n_cols + 1) × rows`; empty where the rows are too long.
+    tiles: Vec<f32>,
+    error: f64,
+}
+
+impl Products {
+    fn new(x: &[f64], n_cols: usize) -> Self {
+        let error = 2.0 * (n_cols + 8) as f64 * f64::from(f32::EPSILON) / 2.0;
+        let mut tiles = Vec::with_capacity(x.len() / n_cols * (n_cols + 1));
+        let is_long = |row: &[f64]| squared_length(row) > MAX_SQUARED_LENGTH;
+        if x.chunks_exact(n_cols).any(is_long) {
+            return Self { n_cols, tiles, error };
+        }
+        for tile in x.chunks(TILE_ROWS * n_cols) {
+            let rows = tile.chunks_exact(n_cols);
+            for j in 0..n_cols {
+                tiles.extend(rows.clone().map(|row| -2.0 * row[j] as f32));
+            }
+            tiles.extend(rows.map(|row| ((1.0 - 2.0 * error) * squared_length(row)) as f32));
+        }
+        Self { n_cols, tiles, error }
+    }
+
+    /// Searches the rows `x` for the nearest of each query.
+    fn search(&self, x: &[f64], queries: &[f64], nearest: &mut [Nearest]) {
+        let n_factors = self.n_cols + 1;
+        let n_queries = queries.len() / self.n_cols;
+        let mut factors = Vec::with_capacity(n_queries * n_factors);
+        let mut lengths = Vec::with_capacity(n_queries);
+        for (query, nearest) in queries.chunks_exact(self.n_cols).zip(nearest.iter_mut()) {
+            let length = squared_length(query);
+            if self.tiles.is_empty() || length.is_nan() || length > MAX_SQUARED_LENGTH {
+                search_all(x, query, nearest);
+                // Nothing is below this limit any more.
+                lengths.push(f64::INFINITY);
+                factors.resize(factors.len() + n_factors, 0.0);
+                continue;
+            }
+            lengths.push(length);
+            factors.extend(query.iter().map(|&v| v as f32));
+            factors.push(1.0);
+        }
+        let mut products = vec![0.0; n_queries * TILE_ROWS.min(x.len() / self.n_cols)];
+        for (i, tile) in self.tiles.chunks(TILE_ROWS * n_factors).enumerate() {
+            let n_rows = tile.len() / n_factors;
+            let products = &mut products[..n_queries * n_rows];
+            multiply(&factors, tile, n_queries, n_factors, n_rows, products);
+            let first = i * TILE_ROWS;
+            let each = products.chunks_exact(n_rows).zip(queries.chunks_exact(self.n_cols));
+            for (((products, query), length), nearest) in each.zip(&lengths).zip(nearest.iter_mut()) {
+                self.look(x, first, products, query, *length, nearest);
+            }
+        }
+    }
+
+    /// Measures the rows whose product does not rule them out.
+    fn look(&self, x: &[f64], first: usize, products: &[f32], query: &[f64], length: f64, nearest: &mut Nearest) {
+        if length.is_infinite() {
+            return;
+        }
+        let limit = |nearest: &Nearest| {
+            let worst = nearest.worst();
+            (worst - length + self.error * (length + worst) + UNDERFLOW) as f32
+        };
+        let mut most = limit(nearest);
+        for (i, glance) in products.chunks(GLANCE).enumerate() {
+            if !glance.iter().fold(false, |any, &product| any | (product <= most)) {
+                continue;
+            }
+            for (j, &product) in glance.iter().enumerate() {
+                if product <= most {
+                    let row = first + i * GLANCE + j;
+                    let sum = Metric::Euclidean.sum(query, &x[row * self.n_cols..(row + 1) * self.n_cols]);
+                    if sum <= nearest.worst() {
+                        nearest.offer(sum, row as u32);
+                        most = limit(nearest);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Measures all rows.
+fn search_all(x: &[f64], query: &[f64], nearest: &mut Nearest) {
+    for (row, v) in x.chunks_exact(query.len()).enumerate() {
+        let sum = Metric::Euclidean.sum(query, v);
+        if sum <= nearest.worst() {
+            nearest.offer(sum, row as u32);
+        }
+    }
+}
+
+fn squared_length(x: &[f64]) -> f64 {
+    x.iter().map(|v| v * v).sum()
+}
+
+/// c = a b of an `m × k` and a `k × n` matrix.
+fn multiply(a: &[f32], b: &[f32], m: usize, k: usize, n: usize, c: &mut [f32]) {
+    if m == 1 {
+        // Packing the tile for the kernel would take longer than this.
+        c.fill(0.0);
+        for (a, b) in a.iter().zip(b.chunks_exact(n)) {
+            c.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
+        }
+        return;
+    }
+    let views = (
+        ArrayView2::from_shape((m, k), a),
+        ArrayView2::from_shape((k, n), b),
+        ArrayViewMut2::from_shape((m, n), c),
+    );
+    // The callers cut the slices to these shapes.
+    if let (Ok(a), Ok(b), Ok(mut c)) = views {
+        general_mat_mul(1.0, &a, &b, 0.0, &mut c);
+    }
+}
