@@ -183,9 +183,8 @@ impl KdTree {
                     continue;
                 }
                 // The first of the widest columns.
-                let widest =
-                    (0..n_cols)
-                        .fold(0, |best, j| if high[j] - low[j] > high[best] - low[best] { j } else { best });
+                let widest = (0..n_cols)
+                    .fold(0, |best, j| if high[j] - low[j] > high[best] - low[best] { j } else { best });
                 let middle = tree.range(level + 1, 2 * i).1 - start;
                 keys.clear();
                 keys.extend(tree.rows[start..end].iter().map(|&name| (row(name)[widest], name)));

@@ -384,7 +384,15 @@ impl Products {
     }
 
     /// Measures the rows whose product does not rule them out.
-    fn look(&self, x: &[f64], first: usize, products: &[f32], query: &[f64], length: f64, nearest: &mut Nearest) {
+    fn look(
+        &self,
+        x: &[f64],
+        first: usize,
+        products: &[f32],
+        query: &[f64],
+        length: f64,
+        nearest: &mut Nearest,
+    ) {
         if length.is_infinite() {
             return;
         }

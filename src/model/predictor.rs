@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::neighbours::Neighbours;
+use super::net::Net;
 use super::trees::Trees;
 
 /// A named array of the model file.
@@ -66,6 +67,8 @@ pub enum Predictor {
     Trees(Box<Trees>),
     /// The nearest training rows.
     Neighbours(Box<Neighbours>),
+    /// Dense layers.
+    Net(Box<Net>),
 }
 
 impl Predictor {
@@ -75,6 +78,7 @@ impl Predictor {
             Self::Linear(linear) => linear.n_inputs,
             Self::Trees(trees) => trees.n_inputs(),
             Self::Neighbours(neighbours) => neighbours.n_inputs(),
+            Self::Net(net) => net.n_inputs(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Predictor {
             Self::Linear(linear) => linear.n_outputs(),
             Self::Trees(trees) => trees.n_outputs(),
             Self::Neighbours(neighbours) => neighbours.n_outputs(),
+            Self::Net(net) => net.n_outputs(),
         }
     }
 
@@ -94,6 +99,7 @@ impl Predictor {
             Self::Linear(linear) => linear.scores_into(x, out),
             Self::Trees(trees) => trees.scores_into(x, out),
             Self::Neighbours(neighbours) => neighbours.scores_into(x, out),
+            Self::Net(net) => net.scores_into(x, out),
         }
     }
 
@@ -102,6 +108,7 @@ impl Predictor {
         match self {
             Self::Trees(trees) => trees.scores_block(x, out),
             Self::Neighbours(neighbours) => neighbours.scores_block(x, out),
+            Self::Net(net) => net.scores_block(x, out),
             Self::Linear(linear) => {
                 let rows = x.chunks_exact(linear.n_inputs);
                 for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
@@ -120,6 +127,7 @@ impl Predictor {
             Self::Linear(linear) => linear.validate(),
             Self::Trees(trees) => trees.validate(),
             Self::Neighbours(neighbours) => neighbours.validate(),
+            Self::Net(net) => net.validate(),
         }
     }
 
@@ -128,7 +136,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => Some(linear.importances()),
             Self::Trees(trees) => Some(trees.importances().to_vec()),
-            Self::Neighbours(_) => None,
+            Self::Neighbours(_) | Self::Net(_) => None,
         }
     }
 
@@ -138,6 +146,7 @@ impl Predictor {
             Self::Linear(linear) => linear.link.form(),
             Self::Trees(trees) => trees.form(),
             Self::Neighbours(_) => Neighbours::FORM,
+            Self::Net(net) => net.form(),
         }
     }
 
@@ -147,6 +156,7 @@ impl Predictor {
             Self::Linear(linear) => linear.write_arrays(arrays),
             Self::Trees(trees) => trees.write_arrays(arrays),
             Self::Neighbours(neighbours) => neighbours.write_arrays(arrays),
+            Self::Net(net) => net.write_arrays(arrays),
         }
     }
 
@@ -164,6 +174,9 @@ impl Predictor {
         }
         if form == Neighbours::FORM {
             return Neighbours::read_arrays(arrays).map(|neighbours| Self::Neighbours(Box::new(neighbours)));
+        }
+        if let Some(link) = Net::link_of_form(form) {
+            return Net::read_arrays(link, arrays).map(|net| Self::Net(Box::new(net)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

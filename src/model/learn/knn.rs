@@ -96,7 +96,9 @@ impl Learner for KNearest {
         let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
         let rows: Vec<usize> = (0..data.x.n_rows()).filter(|&row| weight(row) > 0.0).collect();
         if rows.iter().any(|&row| weight(row) != weight(rows[0])) {
-            notes.push("knn takes no row weights: rows of weight 0 were left out, all others count the same".into());
+            notes.push(
+                "knn takes no row weights: rows of weight 0 were left out, all others count the same".into(),
+            );
         }
         if rows.len() < self.n_neighbors {
             notes.push(format!(
