@@ -174,8 +174,8 @@ impl KdTree {
                 high.fill(f64::NEG_INFINITY);
                 for &name in &tree.rows[start..end] {
                     for ((low, high), &v) in low.iter_mut().zip(high.iter_mut()).zip(row(name)) {
-                        *low = low.min(v);
-                        *high = high.max(v);
+                        *low = if v < *low { v } else { *low };
+                        *high = if v > *high { v } else { *high };
                     }
                 }
                 if level == depth {
@@ -217,8 +217,9 @@ impl KdTree {
         sum
     }
 
-    /// Offers all rows that can be among the nearest.
-    pub fn search(&self, x: &[f64], nearest: &mut Nearest) {
+    /// Offers all rows that can be among the nearest; returns how many it measured.
+    pub fn search(&self, x: &[f64], nearest: &mut Nearest) -> usize {
+        let mut n_measured = 0;
         let mut stack = [(0, 0, 0.0); 40];
         let mut height = 1;
         while height > 0 {
@@ -242,6 +243,8 @@ impl KdTree {
             let (start, end) = self.range(level, i);
             let panel = &self.panels[start * self.n_cols..end * self.n_cols];
             scan_panel(self.metric, panel, end - start, x, nearest, |i| self.rows[start + i]);
+            n_measured += end - start;
         }
+        n_measured
     }
 }

@@ -126,6 +126,27 @@ impl Neighbours {
         Self { parts, index }
     }
 
+    /// The share of the rows that a search has to measure, as `n_samples` of the rows themselves tell.
+    pub fn measured_share(&self, n_samples: usize) -> f64 {
+        let Index::Tree(tree) = &self.index else {
+            return 1.0;
+        };
+        let n_rows = self.parts.known.len();
+        let n_samples = n_samples.min(n_rows);
+        let mut n_measured = 0;
+        for sample in 0..n_samples {
+            let first = sample * n_rows / n_samples * self.parts.n_inputs;
+            let row = &self.parts.x[first..first + self.parts.n_inputs];
+            n_measured += tree.search(row, &mut Nearest::new(self.parts.n_neighbors));
+        }
+        n_measured as f64 / (n_samples * n_rows) as f64
+    }
+
+    /// Searches all rows from now on, with the same results.
+    pub fn without_tree(self) -> Self {
+        Self::new(Parts { search: Search::Brute, ..self.parts })
+    }
+
     /// Numbers per row that go in.
     pub fn n_inputs(&self) -> usize {
         self.parts.n_inputs
@@ -162,7 +183,9 @@ impl Neighbours {
         let mut nearest = Nearest::new(k);
         for (x, out) in x.chunks_exact(n_inputs).zip(out.chunks_exact_mut(n_outputs)) {
             match &self.index {
-                Index::Tree(tree) => tree.search(x, &mut nearest),
+                Index::Tree(tree) => {
+                    tree.search(x, &mut nearest);
+                }
                 Index::Panels(panels) => {
                     for (i, panel) in panels.chunks(PANEL_ROWS * n_inputs).enumerate() {
                         let name = |row| (i * PANEL_ROWS + row) as u32;
@@ -451,5 +474,179 @@ fn multiply(a: &[f32], b: &[f32], m: usize, k: usize, n: usize, c: &mut [f32]) {
     // The callers cut the slices to these shapes.
     if let (Ok(a), Ok(b), Ok(mut c)) = views {
         general_mat_mul(1.0, &a, &b, 0.0, &mut c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parts(x: &[f64], n_inputs: usize, n_neighbors: usize) -> Parts {
+        let n_rows = x.len() / n_inputs;
+        Parts {
+            n_inputs,
+            x: x.to_vec(),
+            known: Known::Values((0..n_rows).map(|row| row as f64).collect()),
+            n_neighbors,
+            metric: Metric::Euclidean,
+            weighting: Weighting::Uniform,
+            search: Search::Brute,
+        }
+    }
+
+    /// The rows of least distance, by sorting all of them.
+    fn sorted(x: &[f64], query: &[f64], metric: Metric, k: usize) -> Vec<u32> {
+        let mut all: Vec<(f64, u32)> = Vec::new();
+        for (row, v) in x.chunks_exact(query.len()).enumerate() {
+            all.push((metric.sum(query, v), row as u32));
+        }
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        all.iter().take(k).map(|(_, row)| *row).collect()
+    }
+
+    /// What `count` is given for some queries, by each way of searching.
+    fn found(x: &[f64], queries: &[f64], n_inputs: usize, metric: Metric, k: usize) -> [Vec<Vec<u32>>; 3] {
+        let rows = |nearest: &mut Nearest| {
+            let mut rows = Vec::new();
+            nearest.drain(|found| rows.extend(found.iter().map(|&(_, row)| row)));
+            rows
+        };
+        let tree = KdTree::new(x, n_inputs, metric);
+        let by_tree = queries.chunks_exact(n_inputs).map(|query| {
+            let mut nearest = Nearest::new(k);
+            tree.search(query, &mut nearest);
+            rows(&mut nearest)
+        });
+        let by_sorting = queries.chunks_exact(n_inputs).map(|query| sorted(x, query, metric, k));
+        let mut nearest = vec![Nearest::new(k); queries.len() / n_inputs];
+        if metric == Metric::Euclidean {
+            Products::new(x, n_inputs).search(x, queries, &mut nearest);
+        } else {
+            let brute = Neighbours::new(Parts { metric, ..parts(x, n_inputs, k) });
+            let Index::Panels(panels) = &brute.index else { panic!("Manhattan searches panels") };
+            for (query, nearest) in queries.chunks_exact(n_inputs).zip(&mut nearest) {
+                for (i, panel) in panels.chunks(PANEL_ROWS * n_inputs).enumerate() {
+                    let name = |row| (i * PANEL_ROWS + row) as u32;
+                    scan_panel(metric, panel, panel.len() / n_inputs, query, nearest, name);
+                }
+            }
+        }
+        [by_sorting.collect(), by_tree.collect(), nearest.iter_mut().map(rows).collect()]
+    }
+
+    /// Numbers with many ties, with none, of very different sizes, and beyond single precision.
+    fn numbers(kind: u8, n: usize) -> impl Strategy<Value = Vec<f64>> {
+        let one = match kind {
+            0 => (0_i32..4).prop_map(f64::from).boxed(),
+            1 => (-1.0..1.0).boxed(),
+            2 => (-1.0..1.0_f64).prop_map(|v| v.powi(9) * 1e6).boxed(),
+            3 => (0_i32..50).prop_map(|v| 1e6 + f64::from(v) * 1e-3).boxed(),
+            4 => (-1.0..1.0).prop_map(|v| v * 1e-25).boxed(),
+            _ => (-1.0..1.0_f64).prop_map(|v| if v > 0.9 { v * 1e200 } else { v }).boxed(),
+        };
+        prop::collection::vec(one, n)
+    }
+
+    proptest! {
+        #[test]
+        fn every_way_of_searching_finds_the_same_rows(
+            (x, queries, n_inputs, k) in (0_u8..6, 1_usize..6, 1_usize..300, 1_usize..12).prop_flat_map(
+                |(kind, n_inputs, n_rows, k)| {
+                    let x = numbers(kind, n_rows * n_inputs);
+                    (x, numbers(kind, 5 * n_inputs), Just(n_inputs), Just(k.min(n_rows)))
+                }
+            ),
+            manhattan: bool,
+        ) {
+            let metric = if manhattan { Metric::Manhattan } else { Metric::Euclidean };
+            let [sorted, by_tree, by_brute] = found(&x, &queries, n_inputs, metric, k);
+            prop_assert_eq!(&sorted, &by_tree);
+            prop_assert_eq!(&sorted, &by_brute);
+            // A training row is its own neighbour.
+            let [sorted, by_tree, by_brute] = found(&x, &x[..n_inputs], n_inputs, metric, k);
+            prop_assert!(sorted == by_tree && sorted == by_brute && sorted[0][0] == 0);
+        }
+    }
+
+    #[test]
+    fn tiles_and_panels_that_are_not_full_are_searched_whole() {
+        // The nearest row of each query is at every place in turn.
+        for n_rows in [1, 31, 32, 33, 511, 512, 513, 1100] {
+            let x: Vec<f64> = (0..n_rows).map(|row| row as f64).collect();
+            for metric in [Metric::Euclidean, Metric::Manhattan] {
+                let [sorted, by_tree, by_brute] = found(&x, &x, 1, metric, 1);
+                assert!(sorted == by_tree && sorted == by_brute);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_count_as_those_of_scikit_learn() {
+        // At 0, 0, 1 and 4 from the query.
+        let x = [1.0, 1.0, 2.0, 5.0];
+        let scores = |weighting, known, query: f64| {
+            let neighbours = Neighbours::new(Parts { weighting, known, ..parts(&x, 1, 3) });
+            neighbours.validate().unwrap();
+            let mut out = vec![f64::NAN; neighbours.n_outputs()];
+            neighbours.scores_into(&[query], &mut out);
+            out
+        };
+        let classes = || Known::Classes { codes: vec![0, 1, 2, 0], n_classes: 4 };
+        let values = || Known::Values(vec![1.0, 2.0, 6.0, 9.0]);
+        assert_eq!(scores(Weighting::Uniform, classes(), 1.0), [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0]);
+        assert_eq!(scores(Weighting::Distance, classes(), 1.0), [0.5, 0.5, 0.0, 0.0]);
+        assert_eq!(scores(Weighting::Distance, classes(), 0.0), [0.4, 0.4, 0.2, 0.0]);
+        assert_eq!(scores(Weighting::Uniform, values(), 1.0), [3.0]);
+        assert_eq!(scores(Weighting::Distance, values(), 1.0), [1.5]);
+        assert_eq!(scores(Weighting::Distance, values(), 0.0), [(1.0 + 2.0 + 3.0) / 2.5]);
+        // Out of reach all are equally far, and the first are taken.
+        assert_eq!(scores(Weighting::Distance, values(), 1e300), [3.0]);
+    }
+
+    #[test]
+    fn blocks_give_the_same_scores_as_single_rows() {
+        let x: Vec<f64> = (0..900).map(|i| f64::from(i * 7919 % 1009) / 1009.0).collect();
+        for metric in [Metric::Euclidean, Metric::Manhattan] {
+            for search in [Search::Brute, Search::KdTree] {
+                let weighting = Weighting::Distance;
+                let neighbours = Neighbours::new(Parts { metric, search, weighting, ..parts(&x, 3, 7) });
+                let queries: Vec<f64> = (0..300).map(|i| f64::from(i * 104_729 % 997) / 997.0).collect();
+                let mut block = vec![0.0; 100];
+                neighbours.scores_block(&queries, &mut block);
+                for (query, score) in queries.chunks_exact(3).zip(&block) {
+                    let mut out = [0.0];
+                    neighbours.scores_into(query, &mut out);
+                    assert_eq!(out[0].to_bits(), score.to_bits());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let good = || parts(&[1.0, 2.0, 3.0, 4.0], 2, 1);
+        assert!(Neighbours::new(good()).validate().is_ok());
+        let classes = |codes, n_classes| Known::Classes { codes, n_classes };
+        for wrong in [
+            Parts { n_inputs: 0, ..good() },
+            Parts { n_inputs: 3, ..good() },
+            Parts { x: vec![1.0, 2.0, 3.0], ..good() },
+            Parts { x: vec![], known: Known::Values(vec![]), ..good() },
+            Parts { x: vec![1.0, f64::NAN, 3.0, 4.0], ..good() },
+            Parts { known: Known::Values(vec![1.0, f64::INFINITY]), ..good() },
+            Parts { known: classes(vec![0, 2], 2), ..good() },
+            Parts { known: classes(vec![0, 0], 1), ..good() },
+            Parts { n_neighbors: 0, ..good() },
+            Parts { n_neighbors: 3, search: Search::KdTree, ..good() },
+        ] {
+            assert!(Neighbours::new(wrong.clone()).validate().is_err(), "{wrong:?}");
+        }
+        for settings in [vec![1, 0, 0, 0], vec![1, 2, 0, 0, 0], vec![1, 0, 0, 9, 0], vec![1, 0, 0, 0, 2]] {
+            let mut arrays = Arrays::new();
+            Neighbours::new(good()).write_arrays(&mut arrays);
+            arrays.insert("neighbours.settings".into(), Array::U32(vec![settings.len()], settings));
+            assert!(Neighbours::read_arrays(&mut arrays).is_err());
+        }
     }
 }

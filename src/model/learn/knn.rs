@@ -15,8 +15,15 @@ use crate::model::kd_tree::Metric;
 use crate::model::neighbours::{Known, Neighbours, Parts, Search, Weighting};
 use crate::model::predictor::Predictor;
 
-/// Columns up to which boxes of a k-d tree rule out enough rows to be worth visiting.
-const MAX_TREE_COLUMNS: usize = 8;
+/// Columns up to which a k-d tree is tried: with more, its boxes seldom rule out anything.
+const MAX_TREE_COLUMNS: usize = 30;
+
+/// Rows that a tree is tried with.
+const TREE_SAMPLES: usize = 32;
+
+/// The share of the rows that a tree may have to measure. Searching all rows costs a half to a third as much
+/// per row where many are searched for together, and as much where one is.
+const MAX_MEASURED: f64 = 0.25;
 
 /// Voting, or averaging, of the nearest training rows.
 pub static KNN: Algorithm = Algorithm {
@@ -55,7 +62,7 @@ pub static KNN: Algorithm = Algorithm {
             default: "auto",
             range: Range::Choice(&["auto", "brute", "kd_tree"]),
             effect: "how neighbours are searched, with the same result: among all rows or by a tree; auto \
-                     takes the tree for few columns",
+                     takes the tree where it spares most rows, as with few columns",
         },
     ],
     learner: |settings| {
@@ -84,7 +91,7 @@ struct KNearest {
     n_neighbors: usize,
     weighting: Weighting,
     metric: Metric,
-    /// `None` chooses by the columns.
+    /// `None` chooses what is quicker for these rows.
     search: Option<Search>,
 }
 
@@ -108,7 +115,6 @@ impl Learner for KNearest {
             ));
         }
         let n_inputs = data.x.n_cols();
-        let by_columns = if n_inputs <= MAX_TREE_COLUMNS { Search::KdTree } else { Search::Brute };
         let parts = Parts {
             n_inputs,
             x: rows.iter().flat_map(|&row| data.x.row(row)).copied().collect(),
@@ -121,8 +127,146 @@ impl Learner for KNearest {
             n_neighbors: self.n_neighbors.min(rows.len()),
             metric: self.metric,
             weighting: self.weighting,
-            search: self.search.unwrap_or(by_columns),
+            search: match self.search {
+                Some(search) => search,
+                None if n_inputs <= MAX_TREE_COLUMNS => Search::KdTree,
+                None => Search::Brute,
+            },
         };
-        Ok(Fit { predictor: Predictor::Neighbours(Box::new(Neighbours::new(parts))), notes })
+        let mut neighbours = Neighbours::new(parts);
+        if self.search.is_none() && neighbours.measured_share(TREE_SAMPLES) > MAX_MEASURED {
+            neighbours = neighbours.without_tree();
+        }
+        Ok(Fit { predictor: Predictor::Neighbours(Box::new(neighbours)), notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::predictor::Arrays;
+
+    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
+        let mut state = 3_u64;
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        for v in x.values_mut() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        }
+        x
+    }
+
+    fn fit(settings: &[(&str, &str)], data: &Dataset) -> Fit {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let task = match data.y {
+            Labels::Classes { .. } => Task::Classification,
+            Labels::Values(_) => Task::Regression,
+        };
+        let fit = Spec::new(&KNN, task, &settings).unwrap().fit(data, &Unwatched).unwrap();
+        fit.predictor.validate().unwrap();
+        fit
+    }
+
+    fn arrays(predictor: &Predictor) -> Arrays {
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        arrays
+    }
+
+    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
+        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+        predictor.scores_block(x.values(), &mut out);
+        out
+    }
+
+    #[test]
+    fn save_and_load_give_the_same_scores_with_every_setting_and_shape() {
+        // Many rows, one row of many columns, constant columns.
+        let mut constant = noise(50, 3);
+        (0..50).for_each(|row| constant.row_mut(row)[1] = 0.0);
+        for x in [noise(700, 4), noise(20, 60), noise(1, 5), Matrix::zeros(9, 2), constant] {
+            let values: Vec<f64> = (0..x.n_rows()).map(|row| row as f64).collect();
+            let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 3) as u32).collect();
+            let classes = Labels::Classes { codes: &codes, n_classes: 3 };
+            for y in [Labels::Values(&values), classes] {
+                if x.n_rows() == 1 && matches!(y, Labels::Classes { .. }) {
+                    continue;
+                }
+                let mut by_search = Vec::new();
+                for search in ["auto", "brute", "kd_tree"] {
+                    for weights in ["uniform", "distance"] {
+                        let settings = [("algorithm", search), ("weights", weights), ("n_neighbors", "1")];
+                        let fitted = fit(&settings, &Dataset::new(&x, y)).predictor;
+                        let mut written = arrays(&fitted);
+                        let read = Predictor::read_arrays(fitted.form(), &mut written).unwrap();
+                        assert!(written.is_empty() && read == fitted);
+                        let scores_of_fitted = scores(&fitted, &x);
+                        assert_eq!(scores(&read, &x), scores_of_fitted);
+                        by_search.push(scores_of_fitted);
+                    }
+                }
+                // One neighbour counts the same whatever its distance.
+                assert!(by_search.iter().all(|scores| *scores == by_search[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_no_weight_is_no_row_and_other_weights_are_said_to_be_ignored() {
+        let x = noise(30, 2);
+        let values: Vec<f64> = (0..30).map(f64::from).collect();
+        let mut without = Matrix::with_capacity(29, 2);
+        (0..30).filter(|row| *row != 7).for_each(|row| without.push_row(0.0).copy_from_slice(x.row(row)));
+        let values_without: Vec<f64> = values.iter().copied().filter(|v| *v != 7.0).collect();
+        let plain = fit(&[], &Dataset::new(&without, Labels::Values(&values_without)));
+        assert_eq!(plain.notes, Vec::<String>::new());
+        for (weight, n_notes) in [(1.0, 0), (2.0, 1)] {
+            let weights: Vec<f64> = (0..30)
+                .map(|row| {
+                    [1.0, weight, 0.0][match row {
+                        7 => 2,
+                        row => row % 2,
+                    }]
+                })
+                .collect();
+            let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&values)) };
+            let weighted = fit(&[], &weighted);
+            assert!(weighted.predictor == plain.predictor);
+            assert_eq!(weighted.notes.len(), n_notes);
+        }
+    }
+
+    #[test]
+    fn more_neighbours_than_rows_are_all_rows_and_a_note() {
+        let x = noise(3, 2);
+        let fit = fit(&[], &Dataset::new(&x, Labels::Values(&[1.0, 2.0, 6.0])));
+        assert_eq!(scores(&fit.predictor, &x), [3.0; 3]);
+        assert!(fit.notes[0].contains("n_neighbors is 5 and there are 3 rows"), "{:?}", fit.notes);
+    }
+
+    #[test]
+    fn auto_takes_the_tree_where_it_helps() {
+        let search = |x: &Matrix| {
+            let values = vec![0.0; x.n_rows()];
+            match &arrays(&fit(&[], &Dataset::new(x, Labels::Values(&values))).predictor)["neighbours.settings"]
+            {
+                crate::model::predictor::Array::U32(_, settings) => settings[3],
+                _ => panic!("settings are whole numbers"),
+            }
+        };
+        assert_eq!([search(&noise(4000, 3)), search(&noise(4000, 20)), search(&noise(10, 3))], [1, 0, 0]);
+    }
+
+    #[test]
+    fn the_power_of_minkowski_is_the_metric() {
+        let x = noise(100, 3);
+        let codes: Vec<u32> = (0..100).map(|row| row % 2).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let of = |settings: &[(&str, &str)]| fit(settings, &data).predictor;
+        assert!(of(&[("p", "1")]) == of(&[("metric", "manhattan")]));
+        assert!(of(&[]) == of(&[("metric", "euclidean"), ("p", "1")]));
+        assert!(of(&[]) != of(&[("p", "1")]));
     }
 }
