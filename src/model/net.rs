@@ -199,3 +199,48 @@ fn dense(weights: &[f64], biases: &[f64], x: &[f64], out: &mut [f64]) {
         out.iter_mut().zip(w).for_each(|(out, w)| *out += x * w);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_what_the_definition_says() {
+        // Five inputs, so that the passes over several inputs have a rest; relu of 1 + 15 and of 1 - 15.
+        let parameters = vec![
+            1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, // weights of two units
+            1.0, 1.0, // biases
+            0.5, 7.0, // weights of the output
+            0.25,
+        ];
+        let net = Net::new(Link::Identity, Activation::Relu, vec![5, 2, 1], parameters);
+        net.validate().unwrap();
+        let mut out = [0.0];
+        net.scores_into(&[1.0, 2.0, 3.0, 4.0, 5.0], &mut out);
+        assert_eq!(out, [8.25]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_and_numbers_that_are_not_finite_are_refused() {
+        let net = |link, sizes: &[usize], n| Net::new(link, Activation::Tanh, sizes.to_vec(), vec![0.5; n]);
+        assert!(net(Link::Identity, &[2, 3, 1], 13).validate().is_ok());
+        assert!(net(Link::Identity, &[2, 1], 3).validate().is_ok());
+        for wrong in [
+            net(Link::Identity, &[], 0),
+            net(Link::Identity, &[2], 0),
+            net(Link::Identity, &[2, 0, 1], 1),
+            net(Link::Identity, &[2, 3, 1], 12),
+            net(Link::Identity, &[2, usize::MAX, usize::MAX], 12),
+            net(Link::Identity, &[2, 2], 6),
+            net(Link::Sigmoid, &[2, 2], 6),
+            net(Link::Softmax, &[2, 1], 3),
+            Net::new(Link::Identity, Activation::Tanh, vec![1, 1], vec![f64::NAN, 1.0]),
+        ] {
+            assert!(wrong.validate().is_err(), "{wrong:?}");
+        }
+        let mut arrays = Arrays::new();
+        net(Link::Identity, &[2, 1], 3).write_arrays(&mut arrays);
+        arrays.insert("net.activation".into(), Array::U32(vec![1], vec![4]));
+        assert!(Net::read_arrays(Link::Identity, &mut arrays).is_err());
+    }
+}

@@ -567,3 +567,327 @@ impl AdamState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::predictor::Arrays;
+
+    const ACTIVATIONS: [&str; 4] = ["identity", "logistic", "tanh", "relu"];
+
+    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
+        let mut random = generator(5);
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        x.values_mut()
+            .iter_mut()
+            .for_each(|v| *v = (random.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0);
+        x
+    }
+
+    fn try_fit(settings: &[(&str, &str)], data: &Dataset) -> Result<Fit> {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let task = match data.y {
+            Labels::Classes { .. } => Task::Classification,
+            Labels::Values(_) => Task::Regression,
+        };
+        Spec::new(&MLP, task, &settings)?.fit(data, &Unwatched)
+    }
+
+    fn fit(settings: &[(&str, &str)], data: &Dataset) -> Predictor {
+        let predictor = try_fit(settings, data).unwrap().predictor;
+        predictor.validate().unwrap();
+        predictor
+    }
+
+    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
+        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+        predictor.scores_block(x.values(), &mut out);
+        out
+    }
+
+    fn arrays(predictor: &Predictor) -> Arrays {
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        arrays
+    }
+
+    /// Half of the classes are 1, by a rule that no line can follow.
+    fn exclusive_or(x: &Matrix) -> Vec<u32> {
+        x.rows().map(|row| u32::from((row[0] > 0.0) != (row[1] > 0.0))).collect()
+    }
+
+    fn mlp(activation: Activation) -> Mlp {
+        Mlp {
+            hidden_layer_sizes: vec![],
+            activation,
+            alpha: 0.0,
+            batch_size: None,
+            max_iter: 1,
+            tol: 0.0,
+            n_iter_no_change: 1,
+            validation_fraction: None,
+            adam: Adam { learning_rate_init: 0.1, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 },
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_that_of_the_loss() {
+        // More than a block of rows.
+        let x = noise(BLOCK_ROWS + 30, 3);
+        let rows: Vec<usize> = (0..x.n_rows()).collect();
+        let weights: Vec<f64> = (0..x.n_rows()).map(|row| [1.0, 0.25, 3.0][row % 3]).collect();
+        let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 2) as u32).collect();
+        let values: Vec<f64> = x.rows().map(|row| row[0] * row[1]).collect();
+        for activation in Activation::ALL {
+            for goal in [Goal::Classes(&codes), Goal::Classes(&codes), Goal::Values(values.clone())] {
+                for n_scores in [1, 3] {
+                    if n_scores == 3 && matches!(goal, Goal::Values(_)) {
+                        continue;
+                    }
+                    let sizes = [3, 5, 4, n_scores];
+                    let n_parameters = n_parameters(&sizes).unwrap();
+                    let goal = match &goal {
+                        Goal::Classes(codes) => Goal::Classes(codes),
+                        Goal::Values(values) => Goal::Values(values.clone()),
+                    };
+                    let weights = Some(&weights[..]);
+                    let objective =
+                        Objective { x: &x, goal, weights, activation, sizes: &sizes, n_parameters };
+                    let parameters = mlp(activation).start(&sizes, &mut generator(1));
+                    let mut blocks = Vec::new();
+                    let mut gradient = vec![f64::NAN; n_parameters];
+                    let mut value = |parameters: &[f64], gradient: &mut [f64]| {
+                        objective.evaluate(parameters, &rows, 0.7, gradient, &mut blocks)
+                    };
+                    value(&parameters, &mut gradient);
+                    for i in 0..n_parameters {
+                        let mut nudged = parameters.clone();
+                        let mut unused = vec![0.0; n_parameters];
+                        nudged[i] += 1e-6;
+                        let above = value(&nudged, &mut unused);
+                        nudged[i] -= 2e-6;
+                        let slope = (above - value(&nudged, &mut unused)) / 2e-6;
+                        assert!(
+                            (slope - gradient[i]).abs() < 1e-7,
+                            "{activation:?} {i}: {slope} {}",
+                            gradient[i]
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_weight_of_two_is_a_row_twice_in_the_gradient() {
+        let x = noise(4, 2);
+        let goal = || Goal::Classes(&[0, 1, 1, 0]);
+        let sizes = [2, 3, 1];
+        let n = n_parameters(&sizes).unwrap();
+        let parameters = mlp(Activation::Tanh).start(&sizes, &mut generator(1));
+        let of = |weights: Option<&[f64]>, rows: &[usize]| {
+            let activation = Activation::Tanh;
+            let objective =
+                Objective { x: &x, goal: goal(), weights, activation, sizes: &sizes, n_parameters: n };
+            let mut gradient = vec![0.0; n];
+            let loss = objective.evaluate(&parameters, rows, 0.3, &mut gradient, &mut Vec::new());
+            gradient.push(loss);
+            gradient
+        };
+        let weighted = of(Some(&[1.0, 2.0, 1.0, 1.0]), &[0, 1, 2, 3]);
+        let repeated = of(None, &[0, 1, 1, 2, 3]);
+        assert!(weighted.iter().zip(&repeated).all(|(a, b)| (a - b).abs() < 1e-14));
+    }
+
+    #[test]
+    fn what_predicts_computes_what_was_fitted() {
+        let x = noise(40, 5);
+        let codes: Vec<u32> = (0..40).map(|row| row % 3).collect();
+        for activation in Activation::ALL {
+            let sizes = [5, 7, 6, 3];
+            let n_parameters = n_parameters(&sizes).unwrap();
+            let goal = Goal::Classes(&codes);
+            let objective = Objective { x: &x, goal, weights: None, activation, sizes: &sizes, n_parameters };
+            let parameters = mlp(activation).start(&sizes, &mut generator(2));
+            let mut block = Block::default();
+            let rows: Vec<usize> = (0..40).collect();
+            objective.forward(&parameters, &rows, &mut block);
+            block.activations[3].chunks_exact_mut(3).for_each(|scores| Link::Softmax.apply(scores));
+            let net =
+                Predictor::Net(Box::new(Net::new(Link::Softmax, activation, sizes.to_vec(), parameters)));
+            for (own, trained) in scores(&net, &x).iter().zip(&block.activations[3]) {
+                assert!((own - trained).abs() < 1e-14);
+            }
+        }
+    }
+
+    #[test]
+    fn networks_learn_what_no_line_can() {
+        let x = noise(400, 2);
+        let codes = exclusive_or(&x);
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        for activation in ["tanh", "relu"] {
+            let settings =
+                [("activation", activation), ("hidden_layer_sizes", "16-8"), ("learning_rate_init", "0.01")];
+            let scores = scores(&fit(&settings, &data), &x);
+            let right =
+                scores.chunks_exact(2).zip(&codes).filter(|(p, code)| u32::from(p[1] > p[0]) == **code);
+            assert!(right.count() > 380, "{activation}");
+        }
+    }
+
+    #[test]
+    fn a_target_of_any_size_is_learned() {
+        let x = noise(300, 2);
+        for (scale, shift) in [(1.0, 0.0), (1e6, 1e7), (1e-6, 0.0)] {
+            let values: Vec<f64> = x.rows().map(|row| shift + scale * (row[0] - row[1] * row[1])).collect();
+            let found = scores(
+                &fit(&[("learning_rate_init", "0.01")], &Dataset::new(&x, Labels::Values(&values))),
+                &x,
+            );
+            let error =
+                found.iter().zip(&values).map(|(f, v)| ((f - v) / scale).powi(2)).sum::<f64>() / 300.0;
+            assert!(error < 0.01, "{scale} {error}");
+        }
+        let constant = fit(&[], &Dataset::new(&x, Labels::Values(&[0.1; 300])));
+        assert!(scores(&constant, &x).iter().all(|v| (v - 0.1).abs() < 0.2));
+    }
+
+    #[test]
+    fn save_and_load_give_the_same_scores_with_every_activation_link_and_shape() {
+        // Many rows, one row of many columns, more columns than rows, constant columns.
+        for x in [noise(250, 4), noise(1, 9), noise(5, 30), Matrix::zeros(9, 2)] {
+            let values: Vec<f64> = (0..x.n_rows()).map(|row| row as f64).collect();
+            let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 3) as u32).collect();
+            let two: Vec<u32> = codes.iter().map(|code| code % 2).collect();
+            let classes = Labels::Classes { codes: &codes, n_classes: 3 };
+            for y in [Labels::Values(&values), classes, Labels::Classes { codes: &two, n_classes: 2 }] {
+                if x.n_rows() == 1 && matches!(y, Labels::Classes { .. }) {
+                    continue;
+                }
+                for activation in ACTIVATIONS {
+                    let settings =
+                        [("activation", activation), ("max_iter", "3"), ("hidden_layer_sizes", "6-5")];
+                    let fitted = fit(&settings, &Dataset::new(&x, y));
+                    let mut written = arrays(&fitted);
+                    let read = Predictor::read_arrays(fitted.form(), &mut written).unwrap();
+                    assert!(written.is_empty() && read == fitted);
+                    let block = scores(&fitted, &x);
+                    assert!(block.iter().all(|v| v.is_finite()) && scores(&read, &x) == block);
+                    for (row, of_block) in x.rows().zip(block.chunks_exact(fitted.n_outputs())) {
+                        let mut out = vec![f64::NAN; fitted.n_outputs()];
+                        fitted.scores_into(row, &mut out);
+                        assert_eq!(out, of_block);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_come_from_any_number_of_threads_and_others_from_another_seed() {
+        let x = noise(900, 8);
+        let codes = exclusive_or(&x);
+        let data = Dataset { seed: 7, ..Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 }) };
+        let settings = [("max_iter", "4"), ("batch_size", "450"), ("early_stopping", "true")];
+        let of_threads = [1, 2, 8].map(|n| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            pool.install(|| fit(&settings, &data))
+        });
+        assert!(405 * n_parameters(&[8, 100, 1]).unwrap() > SHARED_WORK);
+        assert!(of_threads[0] == of_threads[1] && of_threads[1] == of_threads[2]);
+        assert!(of_threads[0] != fit(&settings, &Dataset { seed: 8, ..data }));
+    }
+
+    #[test]
+    fn a_row_of_no_weight_is_no_row() {
+        let x = noise(60, 2);
+        let codes = exclusive_or(&x);
+        let mut weights = vec![1.0; 60];
+        weights[7] = 0.0;
+        let kept: Vec<usize> = (0..60).filter(|row| *row != 7).collect();
+        let mut without = Matrix::with_capacity(59, 2);
+        kept.iter().for_each(|&row| without.push_row(0.0).copy_from_slice(x.row(row)));
+        let codes_without: Vec<u32> = kept.iter().map(|&row| codes[row]).collect();
+        for settings in [&[("max_iter", "3")][..], &[("max_iter", "3"), ("early_stopping", "true")]] {
+            let y = Labels::Classes { codes: &codes, n_classes: 2 };
+            let weighted = fit(settings, &Dataset { weights: Some(&weights), ..Dataset::new(&x, y) });
+            let y = Labels::Classes { codes: &codes_without, n_classes: 2 };
+            assert!(weighted == fit(settings, &Dataset::new(&without, y)));
+        }
+        // And weights move the fit: where one class counts a hundred times, it wins everywhere.
+        let heavy: Vec<f64> = codes.iter().map(|&code| if code == 1 { 100.0 } else { 1.0 }).collect();
+        let y = Labels::Classes { codes: &codes, n_classes: 2 };
+        let predictor = fit(&[("max_iter", "60")], &Dataset { weights: Some(&heavy), ..Dataset::new(&x, y) });
+        assert!(scores(&predictor, &x).chunks_exact(2).all(|p| p[1] > 0.5));
+    }
+
+    struct StopsAfter(std::sync::atomic::AtomicU64);
+
+    impl Watch for StopsAfter {
+        fn progress(&self, _: u64, _: u64, state: std::fmt::Arguments) {
+            assert!(state.to_string().starts_with("loss "));
+            self.0.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        }
+
+        fn stopped(&self) -> bool {
+            self.0.load(std::sync::atomic::Ordering::Relaxed) == 0
+        }
+    }
+
+    #[test]
+    fn an_interruption_keeps_what_was_learned() {
+        let x = noise(60, 2);
+        let codes = exclusive_or(&x);
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let spec = Spec::new(&MLP, Task::Classification, &[]).unwrap();
+        let stopped = spec.fit(&data, &StopsAfter(5.into())).unwrap();
+        assert!(stopped.notes.is_empty() && stopped.predictor == fit(&[("max_iter", "5")], &data));
+    }
+
+    #[test]
+    fn early_stopping_keeps_the_best_weights_on_the_rows_kept_aside() {
+        let x = noise(200, 2);
+        // Nothing to learn, and a network large enough to learn it by heart: the score falls soon.
+        let values: Vec<f64> = noise(200, 3).rows().map(|row| row[2]).collect();
+        let data = Dataset::new(&x, Labels::Values(&values));
+        let settings =
+            |max_iter| [("early_stopping", "true"), ("learning_rate_init", "0.02"), ("max_iter", max_iter)];
+        let early = try_fit(&settings("200"), &data).unwrap();
+        assert!(early.notes.is_empty());
+        let again = ["1", "2", "3", "4", "5", "8", "12", "20", "30", "50"];
+        assert!(again.iter().any(|n| fit(&settings(n), &data) == early.predictor));
+        let few = noise(1, 2);
+        let error = try_fit(&settings("5"), &Dataset::new(&few, Labels::Values(&[1.0]))).unwrap_err();
+        assert!(error.to_string().contains("early_stopping=false"), "{error}");
+    }
+
+    #[test]
+    fn a_fit_that_does_not_settle_says_so_and_one_that_diverges_is_an_error() {
+        let x = noise(50, 2);
+        let values: Vec<f64> = x.rows().map(|row| row[0]).collect();
+        let data = Dataset::new(&x, Labels::Values(&values));
+        let note = &try_fit(&[("max_iter", "2")], &data).unwrap().notes[0];
+        assert!(note.contains("max_iter=") && note.contains("2 passes"), "{note}");
+        let error = try_fit(&[("learning_rate_init", "1e200")], &data).unwrap_err().to_string();
+        assert!(error.contains("learning_rate_init"), "{error}");
+    }
+
+    #[test]
+    fn hidden_layers_are_written_as_numbers_joined_by_dashes() {
+        let of = |text: &str| {
+            let settings = [("hidden_layer_sizes".to_string(), text.to_string())];
+            Spec::new(&MLP, Task::Regression, &settings).map(|spec| spec.settings.sizes("hidden_layer_sizes"))
+        };
+        assert_eq!(of("64-32").unwrap(), [64, 32]);
+        assert_eq!(of("7").unwrap(), [7]);
+        for wrong in ["", "0", "64-", "64--2", "a", "99999"] {
+            let error = of(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains("whole numbers from 1 to 10000, such as 100 or 64-32 (default 100)"),
+                "{error}"
+            );
+        }
+    }
+}
