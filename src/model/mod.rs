@@ -9,6 +9,7 @@ pub mod evaluation;
 pub mod file;
 pub mod kd_tree;
 pub mod learn;
+pub mod nearest;
 pub mod neighbours;
 pub mod net;
 pub mod pipeline;

@@ -4,9 +4,7 @@
 //! doubles, and of equally distant rows those that came first. Two ways of searching:
 //!
 //! - A [`KdTree`], for few columns.
-//! - All rows. Euclidean distances come, tile by tile, as |a|² + |b|² − 2ab from a matrix product in single
-//!   precision, which only decides what to look at: with a bound on its rounding errors it leaves out rows
-//!   that are certainly too far, and the few that remain are measured in doubles.
+//! - All rows: see [`nearest`](super::nearest).
 //!
 //! The arrays of the model file:
 //!
@@ -18,10 +16,9 @@
 //! | `neighbours.settings` | k; 0 Euclidean, 1 Manhattan; 0 all neighbours count the same, 1 by 1/distance; 0 all rows are searched, 1 a k-d tree; number of classes, or 0 |
 
 use anyhow::{Context, Result, bail, ensure};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::kd_tree::{KdTree, Metric, Nearest, PANEL_ROWS, push_panel, scan_panel};
+use super::kd_tree::KdTree;
+use super::nearest::{Metric, Nearest, PANEL_ROWS, Products, TILE_QUERIES, push_panel, scan_panel};
 use super::predictor::{Array, Arrays, take_f64, take_u32};
 
 /// How neighbours count.
@@ -323,158 +320,6 @@ fn check(parts: &Parts) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Rows that are searched for together.
-const TILE_QUERIES: usize = 64;
-
-/// Training rows whose products are made together: [`TILE_QUERIES`] times as many stay in the second-level
-/// cache.
-const TILE_ROWS: usize = 512;
-
-/// Products that are compared in one go before any is looked at.
-const GLANCE: usize = 16;
-
-/// Squared lengths up to this keep all products far inside the range of single precision.
-const MAX_SQUARED_LENGTH: f64 = 1e30;
-
-/// Absolute slack for products that are too small for single precision.
-const UNDERFLOW: f64 = 1e-30;
-
-/// Training rows for products in single precision.
-///
-/// The product of (q, 1) with (−2t, |t|²) is |q − t|² − |q|². Its inputs and its p + 1 additions are rounded,
-/// each by at most a share u = 2⁻²⁴, so it is wrong by at most (p + 4) u (2|q||t| + |t|²), which is at most
-/// half of g (|q|² + 2|t|²) with g = 2 (p + 8) u (Higham 2002, "Accuracy and stability of numerical
-/// algorithms", section 3.1). The part of |t| is subtracted from each row beforehand, the part of |q| added
-/// to the limit.
-#[derive(Debug, Clone)]
-struct Products {
-    n_cols: usize,
-    /// Tiles of at most [`TILE_ROWS`] rows, each `(n_cols + 1) × rows`; empty where the rows are too long.
-    tiles: Vec<f32>,
-    error: f64,
-}
-
-impl Products {
-    fn new(x: &[f64], n_cols: usize) -> Self {
-        let error = 2.0 * (n_cols + 8) as f64 * f64::from(f32::EPSILON) / 2.0;
-        let mut tiles = Vec::with_capacity(x.len() / n_cols * (n_cols + 1));
-        let is_long = |row: &[f64]| squared_length(row) > MAX_SQUARED_LENGTH;
-        if x.chunks_exact(n_cols).any(is_long) {
-            return Self { n_cols, tiles, error };
-        }
-        for tile in x.chunks(TILE_ROWS * n_cols) {
-            let rows = tile.chunks_exact(n_cols);
-            for j in 0..n_cols {
-                tiles.extend(rows.clone().map(|row| -2.0 * row[j] as f32));
-            }
-            tiles.extend(rows.map(|row| ((1.0 - 2.0 * error) * squared_length(row)) as f32));
-        }
-        Self { n_cols, tiles, error }
-    }
-
-    /// Searches the rows `x` for the nearest of each query.
-    fn search(&self, x: &[f64], queries: &[f64], nearest: &mut [Nearest]) {
-        let n_factors = self.n_cols + 1;
-        let n_queries = queries.len() / self.n_cols;
-        let mut factors = Vec::with_capacity(n_queries * n_factors);
-        let mut lengths = Vec::with_capacity(n_queries);
-        for (query, nearest) in queries.chunks_exact(self.n_cols).zip(nearest.iter_mut()) {
-            let length = squared_length(query);
-            if self.tiles.is_empty() || length.is_nan() || length > MAX_SQUARED_LENGTH {
-                search_all(x, query, nearest);
-                // Nothing is below this limit any more.
-                lengths.push(f64::INFINITY);
-                factors.resize(factors.len() + n_factors, 0.0);
-                continue;
-            }
-            lengths.push(length);
-            factors.extend(query.iter().map(|&v| v as f32));
-            factors.push(1.0);
-        }
-        let mut products = vec![0.0; n_queries * TILE_ROWS.min(x.len() / self.n_cols)];
-        for (i, tile) in self.tiles.chunks(TILE_ROWS * n_factors).enumerate() {
-            let n_rows = tile.len() / n_factors;
-            let products = &mut products[..n_queries * n_rows];
-            multiply(&factors, tile, n_queries, n_factors, n_rows, products);
-            let first = i * TILE_ROWS;
-            let each = products.chunks_exact(n_rows).zip(queries.chunks_exact(self.n_cols));
-            for (((products, query), length), nearest) in each.zip(&lengths).zip(nearest.iter_mut()) {
-                self.look(x, first, products, query, *length, nearest);
-            }
-        }
-    }
-
-    /// Measures the rows whose product does not rule them out.
-    fn look(
-        &self,
-        x: &[f64],
-        first: usize,
-        products: &[f32],
-        query: &[f64],
-        length: f64,
-        nearest: &mut Nearest,
-    ) {
-        if length.is_infinite() {
-            return;
-        }
-        let limit = |nearest: &Nearest| {
-            let worst = nearest.worst();
-            (worst - length + self.error * (length + worst) + UNDERFLOW) as f32
-        };
-        let mut most = limit(nearest);
-        for (i, glance) in products.chunks(GLANCE).enumerate() {
-            if !glance.iter().fold(false, |any, &product| any | (product <= most)) {
-                continue;
-            }
-            for (j, &product) in glance.iter().enumerate() {
-                if product <= most {
-                    let row = first + i * GLANCE + j;
-                    let sum = Metric::Euclidean.sum(query, &x[row * self.n_cols..(row + 1) * self.n_cols]);
-                    if sum <= nearest.worst() {
-                        nearest.offer(sum, row as u32);
-                        most = limit(nearest);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Measures all rows.
-fn search_all(x: &[f64], query: &[f64], nearest: &mut Nearest) {
-    for (row, v) in x.chunks_exact(query.len()).enumerate() {
-        let sum = Metric::Euclidean.sum(query, v);
-        if sum <= nearest.worst() {
-            nearest.offer(sum, row as u32);
-        }
-    }
-}
-
-fn squared_length(x: &[f64]) -> f64 {
-    x.iter().map(|v| v * v).sum()
-}
-
-/// c = a b of an `m × k` and a `k × n` matrix.
-fn multiply(a: &[f32], b: &[f32], m: usize, k: usize, n: usize, c: &mut [f32]) {
-    if m == 1 {
-        // Packing the tile for the kernel would take longer than this.
-        c.fill(0.0);
-        for (a, b) in a.iter().zip(b.chunks_exact(n)) {
-            c.iter_mut().zip(b).for_each(|(c, b)| *c += a * b);
-        }
-        return;
-    }
-    let views = (
-        ArrayView2::from_shape((m, k), a),
-        ArrayView2::from_shape((k, n), b),
-        ArrayViewMut2::from_shape((m, n), c),
-    );
-    // The callers cut the slices to these shapes.
-    if let (Ok(a), Ok(b), Ok(mut c)) = views {
-        general_mat_mul(1.0, &a, &b, 0.0, &mut c);
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use anyhow::Result;
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
-use crate::model::kd_tree::Metric;
+use crate::model::nearest::Metric;
 use crate::model::neighbours::{Known, Neighbours, Parts, Search, Weighting};
 use crate::model::predictor::Predictor;
 

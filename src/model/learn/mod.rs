@@ -5,6 +5,7 @@
 //! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
+mod backprop;
 mod bins;
 pub mod boost;
 mod compact;
