@@ -12,6 +12,7 @@ Tables, made by scikit-learn with fixed seeds, 80 % of the rows to fit on:
 binary      make_classification, 100,000 x 30, 12 informative
 three       make_classification, 20,000 x 20, 12 informative, 3 classes
 regression  make_friedman1, 20,000 x 20, noise 1
+place       make_classification, 110,000 x 3, 3 informative, 3 classes; 10,000 rows to predict
 """
 
 import argparse
@@ -37,7 +38,9 @@ import lightgbm
 import numpy
 import sklearn
 import xgboost
-from sklearn import datasets, ensemble, linear_model, metrics, model_selection, naive_bayes, tree
+from sklearn import (
+    datasets, ensemble, linear_model, metrics, model_selection, naive_bayes, neighbors, neural_network, tree,
+)  # fmt: skip
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -155,7 +158,7 @@ class Job:
         self.peer, self.make, self.bar, self.merits, self.measure = peer, make, bar, merits, measure
 
     def run(self, program, runs):
-        samples, found = ([], []), [None, None]
+        samples, found, given = ([], []), [None, None], [None, None]
         sides = [
             lambda: ours(program, self.table, self.algorithm, self.settings),
             lambda: theirs(self.table, self.make),
@@ -164,7 +167,9 @@ class Job:
             for side in (0, 1) if turn % 2 == 0 else (1, 0):
                 report, scores = sides[side]()
                 samples[side].append(report[f"{self.measure}_seconds"])
-                found[side] = quality(self.table, scores)
+                found[side], given[side] = quality(self.table, scores), scores
+        if "difference" in self.merits:
+            found[0]["difference"], found[1]["difference"] = float(abs(given[0] - given[1]).max()), 0.0
         return self.result(samples, *found)
 
     def result(self, samples, own, peers):
@@ -292,6 +297,41 @@ def scaled_jobs(name, table, kind, settings, given, merits, suffix="", learn=Tru
     if learn:
         alone = Alone(table, prepared)
         yield Job(name + suffix, alone, name, settings, f"{peer} alone", lambda: kind(**given), 1, {}, measure="learn")
+def scaled(estimator):
+    """Behind a StandardScaler, which mlapi's recipe does too."""
+    return make_pipeline(StandardScaler(), estimator)
+
+
+def neighbour_jobs(tables, scale):
+    """Prediction from the nearest rows, uniform shares equal to the last bit."""
+    x, y = datasets.make_classification(
+        110_000 // scale, 3, n_informative=3, n_redundant=0, n_classes=3, n_clusters_per_class=1, random_state=1
+    )
+    place = Table("place", x, y, 3, test_size=10_000 // scale)
+    for table in (*tables, place):
+        for weights, metric in (("uniform", "euclidean"), ("distance", "euclidean"), ("uniform", "manhattan")):
+            settings = dict(weights=weights, metric=metric)
+            kind = neighbors.KNeighborsClassifier if table.classes else neighbors.KNeighborsRegressor
+
+            def make(kind=kind, settings=settings):
+                return scaled(kind(n_jobs=THREADS, **settings))
+
+            limit = 0 if table.classes and weights == "uniform" else 1e-6
+            merits = dict(difference=lambda own, peer, limit=limit: own <= limit)
+            name = f"knn {weights} {metric}"
+            yield Job(name, table, "knn", settings, f"sklearn {kind.__name__}"[:24], make, 1, merits, "predict")
+
+
+def network_jobs(tables):
+    for table in tables:
+        settings = dict(max_iter=20)
+        kind = neural_network.MLPClassifier if table.classes else neural_network.MLPRegressor
+
+        def make(kind=kind, settings=settings):
+            return scaled(kind(random_state=1, **settings))
+
+        near = {"accuracy" if table.classes else "r2": lambda own, peer: own >= peer - 0.01}
+        yield Job("mlp 20 epochs", table, "mlp", settings, f"sklearn {kind.__name__}"[:24], make, 1, near)
 
 
 def prediction_jobs(rows):
@@ -367,6 +407,7 @@ def main():
         regression("regression", 20_000 // scale, 20),
     ]
     jobs = [*tree_jobs(tables), *boosting_jobs(tables)]
+    jobs += [*neighbour_jobs(tables[1:], scale), *network_jobs(tables[1:])]
 
     def wanted(*words):
         return not options.only or any(options.only in word for word in words)

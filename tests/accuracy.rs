@@ -147,6 +147,39 @@ fn lasso_and_elastic_net_predict_what_scikit_learn_does() {
     }
 }
 
+fn settings(case: &Value) -> Vec<String> {
+    let mut flags = Vec::new();
+    for (key, value) in case["settings"].as_object().unwrap() {
+        flags.extend(["--set".to_string(), format!("{key}={}", label(value))]);
+    }
+    flags
+}
+
+#[test]
+fn nearest_neighbours_predict_what_scikit_learn_does() {
+    let expected = reference("accuracy/neighbours.json");
+    for name in ["wine", "wide_classes", "diabetes"] {
+        for case in ["default", "distance", "manhattan"] {
+            let (expected, case) = (&expected[name], &expected[name][case]);
+            for algorithm in ["algorithm=brute", "algorithm=kd_tree"] {
+                let settings = settings(case);
+                let mut flags = vec!["--algorithm", "knn", "--set", algorithm];
+                flags.extend(settings.iter().map(String::as_str));
+                let ours = predictions(name, &flags);
+                if name == "diabetes" {
+                    for (our, their) in ours.iter().zip(numbers(&case["predictions"])) {
+                        let our = our["prediction"].as_f64().unwrap();
+                        assert!((our - their).abs() < 1e-9 * their, "{name} {flags:?}: {our} and {their}");
+                    }
+                } else {
+                    let (differing, distance) = compare(&ours, &expected["classes"], case);
+                    assert!(differing == 0 && distance < 1e-9, "{name} {flags:?}: {differing} {distance:e}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn sparse_logistic_regression_and_naive_bayes_predict_what_scikit_learn_does() {
     // The sparse ones stop at a gradient of 1e-6, which is far less exact than naive Bayes is.
@@ -161,6 +194,29 @@ fn sparse_logistic_regression_and_naive_bayes_predict_what_scikit_learn_does() {
             assert_eq!(differing, 0, "{} {}", case["table"], case["pipeline"]);
             assert!(distance < tolerance, "{} {}: {distance:e}", case["table"], case["pipeline"]);
         }
+    }
+}
+
+/// Another generator makes other networks: the score is compared with the mean of scikit-learn's over seeds.
+#[test]
+fn networks_score_what_those_of_scikit_learn_do() {
+    let expected = reference("accuracy/networks.json");
+    for name in ["wine", "breast_cancer", "digits", "diabetes"] {
+        let case = &expected[name];
+        let settings = settings(case);
+        let mut flags = vec!["--algorithm", "mlp", "--format", "json"];
+        let task = if name == "diabetes" { "regression" } else { "classification" };
+        flags.extend(["--task", task]);
+        flags.extend(settings.iter().map(String::as_str));
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.mlapi");
+        let [train, test] = ["train", "test"].map(|part| format!("{FIXTURES}/accuracy/{name}.{part}.csv"));
+        let common = ["train", &train, "--test", &test, "-q", "-o", model.to_str().unwrap()];
+        let answer: Value = serde_json::from_slice(&mlapi(&[&common[..], &flags].concat())).unwrap();
+        let metric = if name == "diabetes" { "r2" } else { "accuracy" };
+        let (our, their) = (answer["metrics"][metric].as_f64().unwrap(), case["mean"].as_f64().unwrap());
+        println!("{name}: {metric} {our:.4}, scikit-learn's {their:.4}");
+        assert!(our > their - 0.03, "{name}: {our} and {}", case["scores"]);
     }
 }
 

@@ -1,14 +1,18 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
-//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`] one of
-//! them), [`file`](mod@file) the model file, [`evaluation`] the comparison of predictions with the truth,
+//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`],
+//! [`neighbours`] and [`net`] among them), [`file`](mod@file) the model file, [`evaluation`] the comparison of predictions with the truth,
 //! [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
 //! it.
 
 pub mod bayes;
 pub mod evaluation;
 pub mod file;
+pub mod kd_tree;
 pub mod learn;
+pub mod nearest;
+pub mod neighbours;
+pub mod net;
 pub mod pipeline;
 pub mod predictor;
 pub mod trees;

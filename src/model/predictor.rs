@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::bayes::Bayes;
+use super::neighbours::Neighbours;
+use super::net::Net;
 use super::trees::Trees;
 
 /// A named array of the model file.
@@ -66,6 +68,10 @@ pub enum Predictor {
     Trees(Box<Trees>),
     /// Naive Bayes.
     Bayes(Box<Bayes>),
+    /// The nearest training rows.
+    Neighbours(Box<Neighbours>),
+    /// Dense layers.
+    Net(Box<Net>),
 }
 
 impl Predictor {
@@ -75,6 +81,8 @@ impl Predictor {
             Self::Linear(linear) => linear.n_inputs,
             Self::Trees(trees) => trees.n_inputs(),
             Self::Bayes(bayes) => bayes.n_inputs(),
+            Self::Neighbours(neighbours) => neighbours.n_inputs(),
+            Self::Net(net) => net.n_inputs(),
         }
     }
 
@@ -84,6 +92,8 @@ impl Predictor {
             Self::Linear(linear) => linear.n_outputs(),
             Self::Trees(trees) => trees.n_outputs(),
             Self::Bayes(bayes) => bayes.n_outputs(),
+            Self::Neighbours(neighbours) => neighbours.n_outputs(),
+            Self::Net(net) => net.n_outputs(),
         }
     }
 
@@ -94,6 +104,8 @@ impl Predictor {
             Self::Linear(linear) => linear.scores_into(x, out),
             Self::Trees(trees) => trees.scores_into(x, out),
             Self::Bayes(bayes) => bayes.scores_into(x, out),
+            Self::Neighbours(neighbours) => neighbours.scores_into(x, out),
+            Self::Net(net) => net.scores_into(x, out),
         }
     }
 
@@ -101,6 +113,8 @@ impl Predictor {
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         match self {
             Self::Trees(trees) => trees.scores_block(x, out),
+            Self::Neighbours(neighbours) => neighbours.scores_block(x, out),
+            Self::Net(net) => net.scores_block(x, out),
             Self::Linear(linear) => {
                 let rows = x.chunks_exact(linear.n_inputs);
                 for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
@@ -125,6 +139,8 @@ impl Predictor {
             Self::Linear(linear) => linear.validate(),
             Self::Trees(trees) => trees.validate(),
             Self::Bayes(bayes) => bayes.validate(),
+            Self::Neighbours(neighbours) => neighbours.validate(),
+            Self::Net(net) => net.validate(),
         }
     }
 
@@ -134,6 +150,7 @@ impl Predictor {
             Self::Linear(linear) => Some(linear.importances()),
             Self::Trees(trees) => Some(trees.importances().to_vec()),
             Self::Bayes(_) => None,
+            Self::Neighbours(_) | Self::Net(_) => None,
         }
     }
 
@@ -143,6 +160,8 @@ impl Predictor {
             Self::Linear(linear) => linear.link.form(),
             Self::Trees(trees) => trees.form(),
             Self::Bayes(_) => "bayes",
+            Self::Neighbours(_) => Neighbours::FORM,
+            Self::Net(net) => net.form(),
         }
     }
 
@@ -152,6 +171,8 @@ impl Predictor {
             Self::Linear(linear) => linear.write_arrays(arrays),
             Self::Trees(trees) => trees.write_arrays(arrays),
             Self::Bayes(bayes) => bayes.write_arrays(arrays),
+            Self::Neighbours(neighbours) => neighbours.write_arrays(arrays),
+            Self::Net(net) => net.write_arrays(arrays),
         }
     }
 
@@ -169,6 +190,11 @@ impl Predictor {
         }
         if form == "bayes" {
             return Bayes::read_arrays(arrays).map(|bayes| Self::Bayes(Box::new(bayes)));
+        if form == Neighbours::FORM {
+            return Neighbours::read_arrays(arrays).map(|neighbours| Self::Neighbours(Box::new(neighbours)));
+        }
+        if let Some(link) = Net::link_of_form(form) {
+            return Net::read_arrays(link, arrays).map(|net| Self::Net(Box::new(net)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

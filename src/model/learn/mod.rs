@@ -6,6 +6,7 @@
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
 pub mod bayes;
+mod backprop;
 mod bins;
 pub mod boost;
 mod compact;
@@ -14,11 +15,13 @@ pub mod forest;
 mod grow;
 pub mod lasso;
 mod lbfgs;
+pub mod knn;
 pub mod linear;
 pub mod logistic;
 mod loss;
 mod products;
 mod proximal;
+pub mod mlp;
 mod split;
 pub mod train;
 
@@ -157,6 +160,8 @@ pub enum Range {
     Flag,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Whole numbers from the first to the second, joined by `-`.
+    Sizes(u64, u64),
     /// What the first of these that can read it makes of it.
     AnyOf(&'static [Range]),
 }
@@ -170,6 +175,9 @@ impl fmt::Display for Range {
             Self::From(low, high) => write!(f, "a number from {low} to {high}"),
             Self::Whole(low, u64::MAX) => write!(f, "a whole number not below {low}"),
             Self::Whole(low, high) => write!(f, "a whole number from {low} to {high}"),
+            Self::Sizes(low, high) => {
+                write!(f, "whole numbers from {low} to {high}, such as 100 or 64-32")
+            }
             Self::Flag => f.write_str("true or false"),
             Self::Choice(words) => f.write_str(&words.join(" or ")),
             Self::AnyOf(ranges) => {
@@ -211,6 +219,10 @@ impl Range {
                 let value = text.parse::<u64>().ok()?;
                 (low..=high).contains(&value).then(|| value.into())
             }
+            Range::Sizes(low, high) => {
+                let sizes = text.split('-').map(|size| Range::Whole(low, high).parse(size));
+                sizes.collect::<Option<Vec<_>>>().map(Value::from)
+            }
             Range::Above(low, high) => {
                 let value = text.parse::<f64>().ok()?;
                 (value > low && value <= high && value.is_finite()).then(|| value.into())
@@ -241,6 +253,12 @@ impl Settings {
     /// A whole number, or `None` where the setting is a word such as `none`.
     pub fn optional_whole(&self, name: &str) -> Option<usize> {
         self.0.get(name).and_then(Value::as_u64).map(|value| value as usize)
+    }
+
+    /// Whole numbers; none if there is no list of that name.
+    pub fn sizes(&self, name: &str) -> Vec<usize> {
+        let sizes = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
+        sizes.filter_map(Value::as_u64).map(|size| size as usize).collect()
     }
 
     /// A word; empty where the setting is a number.
@@ -285,7 +303,7 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 10] = [
+pub static ALGORITHMS: [&Algorithm; 12] = [
     &logistic::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
@@ -296,6 +314,8 @@ pub static ALGORITHMS: [&Algorithm; 10] = [
     &forest::EXTRA_TREES,
     &boost::GRADIENT_BOOSTING,
     &bayes::NAIVE_BAYES,
+    &knn::KNN,
+    &mlp::MLP,
 ];
 
 /// The algorithm of that name or alias.
