@@ -7,10 +7,12 @@
 
 pub mod evaluation;
 pub mod file;
+pub mod kernel;
 pub mod learn;
 pub mod pipeline;
 pub mod predictor;
 pub mod trees;
+pub mod vectors;
 
 use serde::{Deserialize, Serialize};
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::trees::Trees;
+use super::vectors::SupportVectors;
 
 /// A named array of the model file.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,8 @@ pub enum Predictor {
     Linear(Linear),
     /// A decision tree, a forest, boosted trees.
     Trees(Box<Trees>),
+    /// A support vector machine.
+    Kernel(Box<SupportVectors>),
 }
 
 impl Predictor {
@@ -71,6 +74,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.n_inputs,
             Self::Trees(trees) => trees.n_inputs(),
+            Self::Kernel(machine) => machine.n_inputs(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.n_outputs(),
             Self::Trees(trees) => trees.n_outputs(),
+            Self::Kernel(machine) => machine.n_outputs(),
         }
     }
 
@@ -88,6 +93,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.scores_into(x, out),
             Self::Trees(trees) => trees.scores_into(x, out),
+            Self::Kernel(machine) => machine.scores_into(x, out),
         }
     }
 
@@ -95,6 +101,7 @@ impl Predictor {
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         match self {
             Self::Trees(trees) => trees.scores_block(x, out),
+            Self::Kernel(machine) => machine.scores_block(x, out),
             Self::Linear(linear) => {
                 let rows = x.chunks_exact(linear.n_inputs);
                 for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
@@ -112,6 +119,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.validate(),
             Self::Trees(trees) => trees.validate(),
+            Self::Kernel(machine) => machine.validate(),
         }
     }
 
@@ -120,6 +128,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => Some(linear.importances()),
             Self::Trees(trees) => Some(trees.importances().to_vec()),
+            Self::Kernel(machine) => machine.importances(),
         }
     }
 
@@ -128,6 +137,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.link.form(),
             Self::Trees(trees) => trees.form(),
+            Self::Kernel(machine) => machine.form(),
         }
     }
 
@@ -136,6 +146,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.write_arrays(arrays),
             Self::Trees(trees) => trees.write_arrays(arrays),
+            Self::Kernel(machine) => machine.write_arrays(arrays),
         }
     }
 
@@ -150,6 +161,10 @@ impl Predictor {
         }
         if let Some(link) = Trees::link_of_form(form) {
             return Trees::read_arrays(link, arrays).map(|trees| Self::Trees(Box::new(trees)));
+        }
+        if let Some(outcome) = SupportVectors::outcome_of_form(form) {
+            let machine = SupportVectors::read_arrays(outcome, arrays)?;
+            return Ok(Self::Kernel(Box::new(machine)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

@@ -12,7 +12,10 @@ pub mod forest;
 mod grow;
 pub mod linear;
 mod loss;
+mod platt;
+mod smo;
 mod split;
+pub mod svm;
 pub mod train;
 
 use std::fmt;
@@ -276,7 +279,7 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 7] = [
+pub static ALGORITHMS: [&Algorithm; 8] = [
     &linear::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
@@ -284,6 +287,7 @@ pub static ALGORITHMS: [&Algorithm; 7] = [
     &forest::RANDOM_FOREST,
     &forest::EXTRA_TREES,
     &boost::GRADIENT_BOOSTING,
+    &svm::SVM,
 ];
 
 /// The algorithm of that name or alias.
