@@ -54,9 +54,9 @@ impl Kernel {
         match self {
             Self::Linear => {}
             Self::Rbf { gamma } => {
-                for (dot, other) in dots.iter_mut().zip(norms) {
-                    let square = (norm + other) - 2.0 * *dot;
-                    *dot = -gamma * if square > 0.0 { square } else { 0.0 };
+                for l in 0..LANES {
+                    let square = (norm + norms[l]) - 2.0 * dots[l];
+                    dots[l] = -gamma * if square > 0.0 { square } else { 0.0 };
                 }
                 exp(dots);
             }
@@ -128,8 +128,8 @@ impl Tiles {
         let (columns, _) = self.values[tile * size..(tile + 1) * size].as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
         for (v, column) in x.iter().zip(columns) {
-            for (sum, u) in sums.iter_mut().zip(column) {
-                *sum += v * u;
+            for l in 0..LANES {
+                sums[l] += v * column[l];
             }
         }
         kernel.apply(norm, &self.norms[tile], &mut sums);
@@ -192,14 +192,22 @@ const SERIES: [f64; 14] = [
 /// nor the same everywhere.
 #[inline(always)]
 fn exp(x: &mut [f64; LANES]) {
-    for x in x {
-        let v = if *x > -708.0 { *x } else { -708.0 };
+    let (mut r, mut power, mut sum) = ([0.0; LANES], [0.0; LANES], [SERIES[0]; LANES]);
+    for l in 0..LANES {
+        let v = if x[l] > -708.0 { x[l] } else { -708.0 };
         let shifted = v * LOG2_E + SHIFT;
         let k = shifted - SHIFT;
-        let r = (v - k * LN2_HIGH) - k * LN2_LOW;
-        let sum = SERIES[1..].iter().fold(SERIES[0], |sum, c| sum * r + c);
+        r[l] = (v - k * LN2_HIGH) - k * LN2_LOW;
         // 2ᵏ by its exponent bits.
-        *x = sum * f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+        power[l] = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    }
+    for c in &SERIES[1..] {
+        for l in 0..LANES {
+            sum[l] = sum[l] * r[l] + c;
+        }
+    }
+    for l in 0..LANES {
+        x[l] = sum[l] * power[l];
     }
 }
 

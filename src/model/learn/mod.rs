@@ -8,6 +8,7 @@
 mod bins;
 pub mod boost;
 mod compact;
+mod descent;
 pub mod forest;
 mod grow;
 pub mod linear;

@@ -6,7 +6,9 @@
 //! wrong diagonal for all kernels but rbf; votes of equal number are broken by the order of a hash map; and
 //! there are neither probabilities nor weights.
 //!
-//! The solver is in `smo`, the calibration of probabilities in `platt`. This file makes problems of a dataset
+//! The solver is in `smo`, its start for a linear kernel and many rows in
+//! `descent`, the calibration of probabilities
+//! in `platt`. This file makes problems of a dataset
 //! (one per pair of classes, and their folds) and a predictor of the solutions.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +17,7 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::smo::{self, Limits, Problem, Solution};
-use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch, platt};
+use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch, descent, platt};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
@@ -116,6 +118,9 @@ const N_FOLDS: usize = 5;
 
 /// Steps to stop at where `max_iter` is -1, as in libsvm.
 const MAX_STEPS: u64 = 10_000_000;
+
+/// From this many rows on coordinate descent makes a start for a linear kernel.
+const DESCENT_ROWS: usize = 2000;
 
 #[derive(Debug, Clone, Copy)]
 enum Gamma {
@@ -428,11 +433,17 @@ impl Run<'_> {
             shrinking: self.svm.shrinking,
             cache_bytes: self.cache_bytes,
         };
-        let solution = smo::solve(&problem, &limits, &|violation| {
+        let watch = |violation: f64| {
             let done = self.n_solved.load(Ordering::Relaxed);
             self.watch.progress(done, self.n_problems, format_args!("violation {violation:.4}"));
             self.watch.stopped()
-        });
+        };
+        let solution = if self.kernel == Kernel::Linear && rows.len() >= DESCENT_ROWS {
+            let start = descent::approach(&problem, 10.0 * self.svm.tol, self.data.seed, &watch);
+            smo::solve_from(start, &problem, &limits, &watch)
+        } else {
+            smo::solve(&problem, &limits, &watch)
+        };
         self.n_solved.fetch_add(1, Ordering::Relaxed);
         solution
     }
@@ -485,4 +496,257 @@ impl Run<'_> {
 /// −1 for the first `n_first` of `n` rows, 1 for the others.
 fn signs(n_first: usize, n: usize) -> Vec<f64> {
     (0..n).map(|i| if i < n_first { -1.0 } else { 1.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::predictor::Arrays;
+
+    fn fit_notes(settings: &[(&str, &str)], data: &Dataset) -> Result<Fit> {
+        let task = match data.y {
+            Labels::Values(_) => Task::Regression,
+            Labels::Classes { .. } => Task::Classification,
+        };
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let fit = Spec::new(&SVM, task, &settings)?.fit(data, &Unwatched)?;
+        fit.predictor.validate()?;
+        Ok(fit)
+    }
+
+    fn fit(settings: &[(&str, &str)], data: &Dataset) -> Predictor {
+        let fit = fit_notes(settings, data).unwrap();
+        assert_eq!(fit.notes, Vec::<String>::new());
+        fit.predictor
+    }
+
+    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
+        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+        predictor.scores_block(x.values(), &mut out);
+        for (row, in_block) in x.rows().zip(out.chunks_exact(predictor.n_outputs())) {
+            let mut alone = vec![0.0; predictor.n_outputs()];
+            predictor.scores_into(row, &mut alone);
+            assert_eq!(alone, in_block);
+        }
+        out
+    }
+
+    fn arrays(predictor: &Predictor) -> Arrays {
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        arrays
+    }
+
+    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
+        let mut state = 11_u64;
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        for v in x.values_mut() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        }
+        x
+    }
+
+    /// Three classes by sectors, and a value.
+    fn labels(x: &Matrix) -> (Vec<u32>, Vec<f64>) {
+        let class = |row: &[f64]| if row[0] > 0.3 { 2 } else { u32::from(row[1] > 0.0) };
+        (x.rows().map(class).collect(), x.rows().map(|row| row[0] * row[0] - row[1]).collect())
+    }
+
+    fn select(x: &Matrix, rows: &[usize]) -> Matrix {
+        let mut out = Matrix::with_capacity(rows.len(), x.n_cols());
+        rows.iter().for_each(|&row| out.push_row(0.0).copy_from_slice(x.row(row)));
+        out
+    }
+
+    const KERNELS: [&str; 3] = ["rbf", "linear", "poly"];
+
+    #[test]
+    fn every_kernel_learns_classes_and_values_and_survives_its_file() {
+        let x = noise(240, 3);
+        let (codes, values) = labels(&x);
+        for kernel in KERNELS {
+            for probability in ["true", "false"] {
+                for n_classes in [2, 3] {
+                    let codes: Vec<u32> = codes.iter().map(|&code| code.min(n_classes - 1)).collect();
+                    let y = Labels::Classes { codes: &codes, n_classes: n_classes as usize };
+                    let settings = [("kernel", kernel), ("probability", probability), ("coef0", "1")];
+                    let predictor = fit(&settings, &Dataset::new(&x, y));
+                    let found = scores(&predictor, &x);
+                    let mut n_right = 0;
+                    for (p, &code) in found.chunks_exact(n_classes as usize).zip(&codes) {
+                        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12 && p.iter().all(|p| *p >= 0.0));
+                        n_right += usize::from(p.iter().all(|other| *other <= p[code as usize]));
+                    }
+                    assert!(
+                        n_right > if kernel == "linear" { 190 } else { 215 },
+                        "{kernel} {n_classes}: {n_right}"
+                    );
+                    let again = Predictor::read_arrays(predictor.form(), &mut arrays(&predictor)).unwrap();
+                    assert_eq!(again, predictor);
+                    assert_eq!(scores(&again, &x), found);
+                }
+            }
+            let predictor = fit(
+                &[("kernel", kernel), ("epsilon", "0.02"), ("coef0", "1")],
+                &Dataset::new(&x, Labels::Values(&values)),
+            );
+            let again = Predictor::read_arrays(predictor.form(), &mut arrays(&predictor)).unwrap();
+            let found = scores(&predictor, &x);
+            assert_eq!(scores(&again, &x), found);
+            let error: f64 = found.iter().zip(&values).map(|(f, v)| (f - v).abs()).sum::<f64>() / 240.0;
+            assert!(error < if kernel == "linear" { 0.35 } else { 0.06 }, "{kernel}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_same_bytes_come_of_any_number_of_threads() {
+        let x = noise(300, 3);
+        let (codes, _) = labels(&x);
+        let data = Dataset { seed: 5, ..Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 }) };
+        let fits = [1, 2, 8].map(|n| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+            pool.install(|| arrays(&fit(&[], &data)))
+        });
+        assert_eq!(fits[0], fits[1]);
+        assert_eq!(fits[0], fits[2]);
+    }
+
+    #[test]
+    fn a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_is_no_row() {
+        let x = noise(60, 3);
+        let (codes, values) = labels(&x);
+        let mut weights = vec![1.0; 60];
+        weights[7] = 2.0;
+        weights[20] = 0.0;
+        let rows: Vec<usize> = (0..60).filter(|&row| row != 20).chain([7]).collect();
+        let repeated = select(&x, &rows);
+        let (codes_repeated, values_repeated) = labels(&repeated);
+        for kernel in KERNELS {
+            let settings = [("kernel", kernel), ("gamma", "0.5"), ("probability", "false"), ("tol", "1e-7")];
+            let weighted = |y| fit(&settings, &Dataset { weights: Some(&weights), ..Dataset::new(&x, y) });
+            let plain = |y| fit(&settings, &Dataset::new(&repeated, y));
+            for (weighted, plain) in [
+                (weighted(Labels::Values(&values)), plain(Labels::Values(&values_repeated))),
+                (
+                    weighted(Labels::Classes { codes: &codes, n_classes: 3 }),
+                    plain(Labels::Classes { codes: &codes_repeated, n_classes: 3 }),
+                ),
+            ] {
+                for (a, b) in scores(&weighted, &x).iter().zip(scores(&plain, &x)) {
+                    assert!((a - b).abs() < 1e-4, "{kernel}: {a} {b}");
+                }
+            }
+        }
+        // Rows without weight leave no trace at all, in the folds neither.
+        let rows: Vec<usize> = (0..60).filter(|&row| row != 7 && row != 20).collect();
+        weights[7] = 0.0;
+        let left = select(&x, &rows);
+        let (codes_left, _) = labels(&left);
+        let y = Labels::Classes { codes: &codes, n_classes: 3 };
+        let weighted = fit(&[], &Dataset { weights: Some(&weights), ..Dataset::new(&x, y) });
+        let y = Labels::Classes { codes: &codes_left, n_classes: 3 };
+        assert_eq!(weighted, fit(&[], &Dataset::new(&left, y)));
+    }
+
+    #[test]
+    fn balanced_classes_are_weights() {
+        let x = noise(90, 3);
+        let codes: Vec<u32> = x.rows().map(|row| u32::from(row[0] + row[1] > 0.8)).collect();
+        let n_rare = codes.iter().filter(|&&code| code == 1).count() as f64;
+        let of = [90.0 / (2.0 * (90.0 - n_rare)), 90.0 / (2.0 * n_rare)];
+        let weights: Vec<f64> = codes.iter().map(|&code| of[code as usize]).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let balanced = scores(&fit(&[("class_weight", "balanced")], &data), &x);
+        let weighted = scores(&fit(&[], &Dataset { weights: Some(&weights), ..data }), &x);
+        for (a, b) in balanced.iter().zip(&weighted) {
+            assert!((a - b).abs() < 1e-6);
+        }
+        let plain = scores(&fit(&[], &data), &x);
+        let rare = |scores: &[f64]| scores.chunks_exact(2).filter(|p| p[1] > p[0]).count();
+        assert!(rare(&balanced) >= rare(&plain));
+    }
+
+    #[test]
+    fn one_row_constant_columns_more_columns_than_rows_and_few_rows_are_no_trouble() {
+        let one = noise(1, 3);
+        for kernel in KERNELS {
+            let predictor = fit(&[("kernel", kernel)], &Dataset::new(&one, Labels::Values(&[7.0])));
+            assert_eq!(scores(&predictor, &noise(3, 3)), [7.0; 3], "one row");
+            let predictor = fit(
+                &[("kernel", kernel)],
+                &Dataset::new(&Matrix::zeros(4, 2), Labels::Values(&[1.0, 1.0, 3.0, 3.0])),
+            );
+            assert!(scores(&predictor, &Matrix::zeros(1, 2))[0].is_finite(), "constant columns");
+            let wide = noise(12, 40);
+            let codes: Vec<u32> = wide.rows().map(|row| u32::from(row[0] > 0.0)).collect();
+            let data = Dataset::new(&wide, Labels::Classes { codes: &codes, n_classes: 2 });
+            let found =
+                scores(&fit(&[("kernel", kernel), ("probability", "false"), ("C", "100")], &data), &wide);
+            for (p, &code) in found.chunks_exact(2).zip(&codes) {
+                assert!(p[code as usize] > 0.5, "wide");
+            }
+            // Two rows: no folds, and the sides are kept.
+            let two = noise(2, 3);
+            let data = Dataset::new(&two, Labels::Classes { codes: &[0, 1], n_classes: 2 });
+            let few = fit_notes(&[("kernel", kernel)], &data).unwrap();
+            assert!(few.notes[0].contains("too few rows for calibrated probabilities"), "{:?}", few.notes);
+            let found = scores(&few.predictor, &two);
+            assert!(found[0] > 0.5 && found[3] > 0.5);
+        }
+    }
+
+    #[test]
+    fn a_class_without_rows_has_no_probability() {
+        let x = noise(80, 3);
+        let (codes, _) = labels(&x);
+        for (kernel, keep) in KERNELS.iter().flat_map(|kernel| [(kernel, 2), (kernel, 3)]) {
+            // Classes 1 and 4 of five, and class 3.
+            let codes: Vec<u32> = codes.iter().map(|&code| [1, 4, 3][code.min(keep - 1) as usize]).collect();
+            let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 5 });
+            let found = scores(&fit(&[("kernel", kernel)], &data), &x);
+            for p in found.chunks_exact(5) {
+                assert!(p[0] == 0.0 && p[2] == 0.0 && (p[3] == 0.0) == (keep == 2));
+                assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_fitted_or_is_not_finished_says_what_helps() {
+        let x = noise(80, 3);
+        let (codes, _) = labels(&x);
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 });
+        let short = fit_notes(&[("max_iter", "2")], &data).unwrap();
+        assert!(short.notes[0].contains("did not converge in 2 steps"), "{:?}", short.notes);
+        let overflow = fit_notes(&[("kernel", "poly"), ("degree", "400"), ("coef0", "5")], &data);
+        assert!(overflow.unwrap_err().to_string().contains("a smaller degree or gamma"));
+        let range = fit_notes(&[("gamma", "wide")], &data).unwrap_err().to_string();
+        assert!(range.contains("scale or auto, or a number not below 0 (default scale)"), "{range}");
+    }
+
+    #[test]
+    fn many_rows_of_a_linear_kernel_give_the_same_model_as_few() {
+        let x = noise(DESCENT_ROWS + 500, 4);
+        let (_, values) = labels(&x);
+        let codes: Vec<u32> =
+            x.rows().map(|row| u32::from(row[0] + 0.3 * row[1] > row[2] * row[3])).collect();
+        for y in [Labels::Values(&values), Labels::Classes { codes: &codes, n_classes: 2 }] {
+            let settings = [("kernel", "linear"), ("probability", "false"), ("C", "0.01")];
+            let by_descent = scores(&fit(&settings, &Dataset::new(&x, y)), &x);
+            // Weights that make no difference but for the count of rows in a problem.
+            let half: Vec<usize> = (0..DESCENT_ROWS - 1).collect();
+            let fewer = select(&x, &half);
+            let y = match y {
+                Labels::Values(values) => Labels::Values(&values[..half.len()]),
+                Labels::Classes { n_classes, .. } => {
+                    Labels::Classes { codes: &codes[..half.len()], n_classes }
+                }
+            };
+            let by_steps = scores(&fit(&settings, &Dataset::new(&fewer, y)), &x);
+            let distance = by_descent.iter().zip(&by_steps).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(distance < 0.1, "{distance}");
+        }
+    }
 }
