@@ -166,8 +166,8 @@ fn power(base: &mut [f64; LANES], mut degree: u32) {
 const SHIFT: f64 = 6_755_399_441_055_744.0;
 
 /// ln 2 in two parts, the first with 32 significant bits (fdlibm, e_exp.c).
-const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
-const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
+const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
+const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 
 /// 1/13!, 1/12!, … 1/0!. On |r| ≤ ln 2 / 2 what is left out of the series is below 4e-18.
 const SERIES: [f64; 14] = [

@@ -516,11 +516,11 @@ mod tests {
         // Pairs that agree: the probabilities they were made of come back.
         let truth = [0.6, 0.3, 0.09, 0.01];
         let k = truth.len();
-        let mut pairs = vec![0.0; 6];
+        let mut pairs = [0.0; 6];
         for a in 0..k {
             (a + 1..k).for_each(|b| pairs[pair(a, b, k)] = truth[b] / (truth[a] + truth[b]));
         }
-        let (mut matrix, mut p) = (vec![0.0; 16], vec![0.0; 4]);
+        let (mut matrix, mut p) = ([0.0; 16], [0.0; 4]);
         couple(|pair| pairs[pair], &mut matrix, &mut p);
         for (p, truth) in p.iter().zip(truth) {
             assert!((p - truth).abs() < 1e-12);
@@ -540,7 +540,7 @@ mod tests {
         };
         for a in 0..k {
             for b in (0..k).filter(|&b| b != a) {
-                let mut other = p.clone();
+                let mut other = p;
                 other[a] += 1e-4;
                 other[b] -= 1e-4;
                 assert!(distance(&other) > distance(&p));
