@@ -76,15 +76,15 @@ pub static SVM: Algorithm = Algorithm {
             range: Range::Flag,
             effect: "whether probabilities are calibrated by Platt scaling on 5 internal folds, as \
                      CalibratedClassifierCV(ensemble=False) does (scikit-learn's SVC: false); without, fitting \
-                     takes a third of the time, the predicted class is that of the votes, and a probability \
+                     takes a fifth of the time, the predicted class is that of the votes, and a probability \
                      is a score of the right order only",
         },
         Parameter {
             name: "class_weight",
             default: "none",
             range: Range::Choice(&["none", "balanced"]),
-            effect: "balanced: C of a row times rows / (classes x rows of its class); probabilities count it alike, so \
-                     that the predicted class is balanced too",
+            effect: "balanced: C of a row times rows / (classes x rows of its class); the calibration of \
+                     probabilities counts rows alike, so that the predicted class is balanced too",
         },
         Parameter {
             name: "tol",
