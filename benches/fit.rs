@@ -18,6 +18,7 @@ use mlapi::data::schema::{ColumnType, Schema, Target, Task};
 use mlapi::data::table::{Column, Table};
 use mlapi::model::learn::{Dataset, Labels, Spec, Unwatched, algorithm};
 use mlapi::model::pipeline::Pipeline;
+use mlapi::model::predictor::{Array, Arrays, Predictor};
 use serde_json::{Value, json};
 
 fn main() -> Result<()> {
@@ -56,6 +57,7 @@ fn main() -> Result<()> {
     drop(x);
 
     let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+    write_arrays(&pipeline, folder)?;
     let x_test = matrix(&folder.join("x_test.f64"), size("test_rows")?, cols)?;
     let started = Instant::now();
     let scores = pipeline.scores(&x_test);
@@ -67,6 +69,21 @@ fn main() -> Result<()> {
         "kib_before": memory_before, "peak_kib": peak,
     });
     println!("{seconds}");
+    Ok(())
+}
+
+/// The arrays of doubles of a support vector machine, each as `NAME.f64`.
+fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<()> {
+    let mut arrays = Arrays::new();
+    if matches!(pipeline.predictor, Predictor::Kernel(_)) {
+        pipeline.predictor.write_arrays(&mut arrays);
+    }
+    for (name, array) in arrays {
+        if let Array::F64(_, values) = array {
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            std::fs::write(folder.join(format!("{name}.f64")), bytes)?;
+        }
+    }
     Ok(())
 }
 

@@ -39,7 +39,8 @@ import numpy
 import sklearn
 import xgboost
 from sklearn import (
-    datasets, ensemble, linear_model, metrics, model_selection, naive_bayes, neighbors, neural_network, tree,
+    calibration, datasets, ensemble, linear_model, metrics, model_selection, naive_bayes, neighbors, neural_network,
+    svm, tree,
 )  # fmt: skip
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -332,6 +333,63 @@ def network_jobs(tables):
 
         near = {"accuracy" if table.classes else "r2": lambda own, peer: own >= peer - 0.01}
         yield Job("mlp 20 epochs", table, "mlp", settings, f"sklearn {kind.__name__}"[:24], make, 1, near)
+class Svm:
+    """scikit-learn's SVC or SVR on standardised numbers; what it decides as log-odds."""
+
+    def __init__(self, estimator):
+        self.pipeline = make_pipeline(StandardScaler(), estimator)
+
+    def fit(self, x, y):
+        self.pipeline.fit(x, y)
+
+    def predict(self, x):
+        return self.pipeline.predict(x)
+
+    def predict_proba(self, x):
+        p = 1 / (1 + numpy.exp(-self.pipeline.decision_function(x)))
+        return numpy.column_stack([1 - p, p])
+
+
+def svm_jobs(rows):
+    """Issue: not slower than scikit-learn's, fitting and predicting."""
+    table = classification("svm", rows * 5 // 4, 20, 2)
+    plain = {"probability": "false"}
+    for measure in ("fit", "predict"):
+        name = f"svm rbf {measure}"
+        yield Job(name, table, "svm", plain, "SVC", lambda: Svm(svm.SVC()), 1, NOT_WORSE, measure)
+
+    def calibrated():
+        estimator = make_pipeline(StandardScaler(), svm.SVC())
+        return calibration.CalibratedClassifierCV(estimator, ensemble=False, n_jobs=THREADS)
+
+    yield Job("svm probabilities", table, "svm", {}, "SVC, calibrated, 2 jobs", calibrated, 1, NOT_WORSE)
+    linear = {"probability": "false", "kernel": "linear"}
+    yield Job("svm linear", table, "svm", linear, "SVC", lambda: Svm(svm.SVC(kernel="linear")), 1, NOT_WORSE)
+    table = regression("svr", rows * 5 // 4, 20)
+    yield Job("svm rbf regression", table, "svm", {}, "SVR", lambda: Svm(svm.SVR()), 1, R2_NOT_WORSE)
+
+
+def svm_objective(program, rows):
+    """The dual objective of our weights beside that of libsvm's, both worked out in doubles."""
+    table = classification("svm", rows * 5 // 4, 20, 2)
+    ours(program, table, "svm", {"probability": "false"})
+    vectors = numpy.fromfile(table.folder / "kernel.vectors.f64").reshape(-1, 20)
+    beta = numpy.fromfile(table.folder / "kernel.coefficients.f64")
+    gamma = numpy.fromfile(table.folder / "kernel.function.f64")[1]
+
+    def objective(vectors, beta, gamma):
+        kernel = metrics.pairwise.rbf_kernel(vectors, gamma=gamma)
+        return beta @ kernel @ beta / 2 - numpy.abs(beta).sum()
+
+    peer = svm.SVC().fit(StandardScaler().fit_transform(table.x), table.y)
+    found = [objective(vectors, beta, gamma), objective(peer.support_vectors_, peer.dual_coef_[0], peer._gamma)]
+    relative = (found[0] - found[1]) / abs(found[1])
+    print(
+        f"svm dual objective {found[0]:.6f} with {len(beta)} vectors, libsvm's {found[1]:.6f} with "
+        f"{len(peer.support_)}: {relative:+.1e} relative{'' if relative <= 1e-4 else ', ABOVE 1e-4'}",
+        flush=True,
+    )
+    return [dict(job="svm objective", objectives=found, relative=relative, met=relative <= 1e-4)]
 
 
 def prediction_jobs(rows):
@@ -408,12 +466,15 @@ def main():
     ]
     jobs = [*tree_jobs(tables), *boosting_jobs(tables)]
     jobs += [*neighbour_jobs(tables[1:], scale), *network_jobs(tables[1:])]
+    jobs += svm_jobs(8_000 // scale)
 
     def wanted(*words):
         return not options.only or any(options.only in word for word in words)
 
     rows = [job.run(options.program, runs) for job in jobs if wanted(job.name, job.table.name, job.peer)]
     rows += [job.run(options.program, runs) for job in linear_jobs(scale) if wanted(job.name, job.table.name, job.peer)]
+    if wanted("svm objective"):
+        rows += svm_objective(options.program, 8_000 // scale)
     if wanted("predict"):
         rows += [job.run(options.program, runs) for job in prediction_jobs(1_000_000 // scale)]
     if wanted("growth"):

@@ -9,6 +9,7 @@ pub mod bayes;
 pub mod evaluation;
 pub mod file;
 pub mod kd_tree;
+pub mod kernel;
 pub mod learn;
 pub mod nearest;
 pub mod neighbours;
@@ -16,6 +17,7 @@ pub mod net;
 pub mod pipeline;
 pub mod predictor;
 pub mod trees;
+pub mod vectors;
 
 use serde::{Deserialize, Serialize};
 

@@ -11,6 +11,7 @@ use super::bayes::Bayes;
 use super::neighbours::Neighbours;
 use super::net::Net;
 use super::trees::Trees;
+use super::vectors::SupportVectors;
 
 /// A named array of the model file.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +73,8 @@ pub enum Predictor {
     Neighbours(Box<Neighbours>),
     /// Dense layers.
     Net(Box<Net>),
+    /// A support vector machine.
+    Kernel(Box<SupportVectors>),
 }
 
 impl Predictor {
@@ -83,6 +86,7 @@ impl Predictor {
             Self::Bayes(bayes) => bayes.n_inputs(),
             Self::Neighbours(neighbours) => neighbours.n_inputs(),
             Self::Net(net) => net.n_inputs(),
+            Self::Kernel(machine) => machine.n_inputs(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Predictor {
             Self::Bayes(bayes) => bayes.n_outputs(),
             Self::Neighbours(neighbours) => neighbours.n_outputs(),
             Self::Net(net) => net.n_outputs(),
+            Self::Kernel(machine) => machine.n_outputs(),
         }
     }
 
@@ -106,6 +111,7 @@ impl Predictor {
             Self::Bayes(bayes) => bayes.scores_into(x, out),
             Self::Neighbours(neighbours) => neighbours.scores_into(x, out),
             Self::Net(net) => net.scores_into(x, out),
+            Self::Kernel(machine) => machine.scores_into(x, out),
         }
     }
 
@@ -115,6 +121,7 @@ impl Predictor {
             Self::Trees(trees) => trees.scores_block(x, out),
             Self::Neighbours(neighbours) => neighbours.scores_block(x, out),
             Self::Net(net) => net.scores_block(x, out),
+            Self::Kernel(machine) => machine.scores_block(x, out),
             Self::Linear(linear) => {
                 let rows = x.chunks_exact(linear.n_inputs);
                 for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
@@ -141,6 +148,7 @@ impl Predictor {
             Self::Bayes(bayes) => bayes.validate(),
             Self::Neighbours(neighbours) => neighbours.validate(),
             Self::Net(net) => net.validate(),
+            Self::Kernel(machine) => machine.validate(),
         }
     }
 
@@ -151,6 +159,7 @@ impl Predictor {
             Self::Trees(trees) => Some(trees.importances().to_vec()),
             Self::Bayes(_) => None,
             Self::Neighbours(_) | Self::Net(_) => None,
+            Self::Kernel(machine) => machine.importances(),
         }
     }
 
@@ -162,6 +171,7 @@ impl Predictor {
             Self::Bayes(_) => "bayes",
             Self::Neighbours(_) => Neighbours::FORM,
             Self::Net(net) => net.form(),
+            Self::Kernel(machine) => machine.form(),
         }
     }
 
@@ -173,6 +183,7 @@ impl Predictor {
             Self::Bayes(bayes) => bayes.write_arrays(arrays),
             Self::Neighbours(neighbours) => neighbours.write_arrays(arrays),
             Self::Net(net) => net.write_arrays(arrays),
+            Self::Kernel(machine) => machine.write_arrays(arrays),
         }
     }
 
@@ -190,11 +201,16 @@ impl Predictor {
         }
         if form == "bayes" {
             return Bayes::read_arrays(arrays).map(|bayes| Self::Bayes(Box::new(bayes)));
+        }
         if form == Neighbours::FORM {
             return Neighbours::read_arrays(arrays).map(|neighbours| Self::Neighbours(Box::new(neighbours)));
         }
         if let Some(link) = Net::link_of_form(form) {
             return Net::read_arrays(link, arrays).map(|net| Self::Net(Box::new(net)));
+        }
+        if let Some(outcome) = SupportVectors::outcome_of_form(form) {
+            let machine = SupportVectors::read_arrays(outcome, arrays)?;
+            return Ok(Self::Kernel(Box::new(machine)));
         }
         bail!("unknown kind of predictor {form:?}")
     }

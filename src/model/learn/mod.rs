@@ -5,24 +5,28 @@
 //! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
 //! checked hyperparameters, [`train`] the road from a file to a model.
 
-pub mod bayes;
 mod backprop;
+pub mod bayes;
 mod bins;
 pub mod boost;
 mod compact;
 mod coordinate;
+mod descent;
 pub mod forest;
 mod grow;
+pub mod knn;
 pub mod lasso;
 mod lbfgs;
-pub mod knn;
 pub mod linear;
 pub mod logistic;
 mod loss;
+pub mod mlp;
+mod platt;
 mod products;
 mod proximal;
-pub mod mlp;
+mod smo;
 mod split;
+pub mod svm;
 pub mod train;
 
 use std::fmt;
@@ -303,7 +307,7 @@ impl fmt::Debug for Algorithm {
 }
 
 /// Every algorithm, in the order of the manual.
-pub static ALGORITHMS: [&Algorithm; 12] = [
+pub static ALGORITHMS: [&Algorithm; 13] = [
     &logistic::LOGISTIC_REGRESSION,
     &linear::LINEAR_REGRESSION,
     &linear::RIDGE,
@@ -316,6 +320,7 @@ pub static ALGORITHMS: [&Algorithm; 12] = [
     &bayes::NAIVE_BAYES,
     &knn::KNN,
     &mlp::MLP,
+    &svm::SVM,
 ];
 
 /// The algorithm of that name or alias.
