@@ -3,7 +3,7 @@
 //! Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"; Jamieson and Talwalkar 2016,
 //! "Non-stochastic best arm identification and hyperparameter optimization": all trials are compared on few
 //! rows, the best third of them on three times as many, and so on, the last ones on all rows. Trial 0 is the
-//! defaults and is in every round, so the result is not worse than they are by the score that was compared.
+//! defaults and is in every round, so by the score that was compared the result is not worse than they are.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,6 +154,31 @@ fn draw_trials(
     trials
 }
 
+fn mean(scores: &CrossValidation) -> f64 {
+    scores.spread.mean.unwrap_or(f64::NEG_INFINITY)
+}
+
+/// What decides where the main figure does not: the log loss of probabilities; of numbers the same figure.
+fn loss(scores: &CrossValidation) -> f64 {
+    match scores.metrics.get("log_loss") {
+        Some(log_loss) => log_loss.mean.unwrap_or(f64::INFINITY),
+        None => -mean(scores),
+    }
+}
+
+/// Which of the trials of a round wins. An accuracy cannot tell trials within one standard error of the best
+/// apart, and a few rows more may be bought with useless probabilities; so among those, and not below the
+/// defaults, the log loss decides. The first of equals: the defaults where nothing is better.
+fn winner(scores: &[(usize, CrossValidation)]) -> Option<usize> {
+    let best =
+        scores.iter().map(|(_, scores)| scores).reduce(|a, b| if mean(b) > mean(a) { b } else { a })?;
+    let defaults = scores.iter().find(|(trial, _)| *trial == 0);
+    let bound = mean(best) - best.standard_error.unwrap_or(0.0);
+    let bound = defaults.map_or(bound, |(_, defaults)| bound.max(mean(defaults)));
+    let able = (0..scores.len()).filter(|&i| mean(&scores[i].1) >= bound);
+    able.reduce(|a, b| if loss(&scores[b].1) < loss(&scores[a].1) { b } else { a })
+}
+
 impl Search<'_> {
     /// Replaces the settings of the choice with the best of `n_trials`, the first of which are those it has.
     ///
@@ -231,8 +256,10 @@ impl Search<'_> {
             }
             rounds.push(Round { n_trials: finished.len(), n_rows });
             let mut ranked: Vec<usize> = (0..finished.len()).collect();
-            let mean = |i: &usize| finished[*i].1.spread.mean.unwrap_or(f64::NEG_INFINITY);
-            ranked.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
+            ranked.sort_by(|&a, &b| {
+                let (a, b) = (&finished[a].1, &finished[b].1);
+                mean(b).total_cmp(&mean(a)).then(loss(a).total_cmp(&loss(b)))
+            });
             let n_kept = finished.len().div_ceil(FACTOR);
             alive = ranked.iter().take(n_kept).map(|&i| finished[i].0).collect();
             if !alive.contains(&0) {
@@ -247,15 +274,7 @@ impl Search<'_> {
         if self.watch.stopped() {
             choice.notes.push("the tuning was interrupted; the best so far was taken".into());
         }
-        // The first of equals: the defaults where nothing is better.
-        let mut winner: Option<&(usize, CrossValidation)> = None;
-        for scored in &scores {
-            let mean = |scored: &(usize, CrossValidation)| scored.1.spread.mean;
-            if winner.is_none_or(|winner| mean(scored) > mean(winner)) {
-                winner = Some(scored);
-            }
-        }
-        let Some((trial, after)) = winner.cloned() else {
+        let Some((trial, after)) = winner(&scores).map(|i| scores[i].clone()) else {
             return Ok(());
         };
         if after.spread.mean.is_none() {
@@ -278,6 +297,7 @@ impl Search<'_> {
 mod tests {
     use super::*;
     use crate::model::learn::{ALGORITHMS, algorithm};
+    use crate::model::selection::Spread;
 
     #[test]
     fn every_value_of_every_space_is_one_its_parameter_takes() {
@@ -306,6 +326,26 @@ mod tests {
         assert!(log.iter().all(|v| (1e-3..=1e3).contains(v)) && (900..1100).contains(&below), "{below}");
         // A share of 1 must not become a count of 1.
         assert_eq!(Draw::Uniform(1.0, 1.0).value(&mut generator(0)), "1.0");
+    }
+
+    #[test]
+    fn the_log_loss_decides_among_trials_that_the_accuracy_cannot_tell_apart() {
+        let scores = |accuracy: f64, log_loss: f64| CrossValidation {
+            metric: "accuracy".into(),
+            scores: vec![Some(accuracy)],
+            spread: Spread::of(&[Some(accuracy)]),
+            standard_error: Some(0.01),
+            n_rows: 100,
+            metrics: [("log_loss".to_string(), Spread::of(&[Some(log_loss)]))].into(),
+        };
+        let winner = |trials: &[(f64, f64)]| {
+            let scored = trials.iter().map(|&(accuracy, log_loss)| scores(accuracy, log_loss));
+            super::winner(&scored.enumerate().collect::<Vec<_>>())
+        };
+        assert_eq!(winner(&[(0.95, 0.1), (0.955, 1.2), (0.952, 0.09), (0.949, 0.01)]), Some(2));
+        assert_eq!(winner(&[(0.95, 0.1), (0.955, 1.2)]), Some(0), "the defaults");
+        assert_eq!(winner(&[(0.95, 0.1), (0.97, 1.2), (0.8, 0.0)]), Some(1), "a clear difference counts");
+        assert_eq!(winner(&[(0.95, 0.1), (0.95, 0.1)]), Some(0), "the first of equals");
     }
 
     #[test]
