@@ -29,7 +29,7 @@ pub fn selection(selection: &Selection, with_seconds: bool) -> String {
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
         let deviation = if scores.scores.len() > 1 { " ± deviation" } else { "" };
-        let mut rows = vec![vec![String::new(), format!("{}{deviation}", scores.metric)]];
+        let mut rows = vec![vec!["algorithm".into(), format!("{}{deviation}", scores.metric)]];
         if with_seconds {
             rows[0].push("seconds".into());
         }
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(
             selection(&found, true),
             "\nCompared by 5-fold cross-validation on 90 training rows:\n\
-             \x20                accuracy ± deviation  seconds\n\
+             \x20 algorithm      accuracy ± deviation  seconds\n\
              \x20 random-forest  0.7500 ± 0.0000       0.250\n\
              \x20 ridge          0.7400 ± 0.0000       0.250    chosen\n\
              \x20 knn            -                     0.250    too few rows\n\

@@ -105,33 +105,52 @@ impl MainFigure {
         }
     }
 
-    /// The squared standard error of the figure on these rows: of an accuracy p that of a share, p (1 − p) / n
-    /// (Breiman et al. 1984, 3.4.3); of a balanced accuracy that of a mean of shares; of R² that of the mean
-    /// squared error, as a share of the variance.
-    fn variance(self, predictions: &Predictions, truth: &Truth) -> f64 {
+    /// What one fold adds to the standard error: of classes, rows and hits of each class (of all rows together
+    /// for the accuracy); of numbers, the variance of the mean squared error as a share of that of the truth.
+    fn tally(self, predictions: &Predictions, truth: &Truth) -> Vec<[f64; 2]> {
         match truth {
             Truth::Classes { codes, labels } => {
-                let mut counts = vec![(0.0, 0.0); if self == Self::Accuracy { 1 } else { labels.len() }];
+                let n_groups = if self == Self::Accuracy { 1 } else { labels.len() };
+                let mut counts = vec![[0.0; 2]; n_groups];
                 for (&code, &predicted) in codes.iter().zip(&predictions.classes) {
-                    let (rows, hits) = &mut counts[if self == Self::Accuracy { 0 } else { code as usize }];
+                    let [rows, hits] = &mut counts[code as usize % n_groups];
                     *rows += 1.0;
                     *hits += f64::from(u8::from(code == predicted));
                 }
-                counts.retain(|&(rows, _)| rows > 0.0);
-                let of_share = |&(rows, hits): &(f64, f64)| hits / rows * (1.0 - hits / rows) / rows;
-                counts.iter().map(of_share).sum::<f64>() / (counts.len() * counts.len()).max(1) as f64
+                counts
             }
             Truth::Values(values) => {
                 let n = values.len() as f64;
-                let spread = |values: &[f64]| {
+                let variance = |values: &[f64]| {
                     let mean = values.iter().sum::<f64>() / n;
                     values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n
                 };
                 let pairs = values.iter().zip(predictions.scores.values());
                 let errors: Vec<f64> = pairs.map(|(t, p)| (t - p).powi(2)).collect();
-                spread(&errors) / n / spread(values).powi(2)
+                vec![[1.0, variance(&errors) / n / variance(values).powi(2)]]
             }
         }
+    }
+
+    /// The standard error of the mean over folds, from the rows of all of them as in Breiman et al. 1984, 3.4.3:
+    /// that of a share, or of a mean of shares. Two hits and two misses are added (Agresti and Coull 1998,
+    /// "Approximate is better than exact"): a perfect score on a few rows is not certain.
+    fn standard_error(self, folds: &[Vec<[f64; 2]>]) -> f64 {
+        let mut sums = vec![[0.0; 2]; folds.first().map_or(0, Vec::len)];
+        for fold in folds {
+            for (sum, group) in sums.iter_mut().zip(fold) {
+                (sum[0], sum[1]) = (sum[0] + group[0], sum[1] + group[1]);
+            }
+        }
+        if self == Self::R2 {
+            return sums.iter().map(|[folds, variance]| variance.sqrt() / folds).sum();
+        }
+        sums.retain(|[rows, _]| *rows > 0.0);
+        let variance = |&[rows, hits]: &[f64; 2]| {
+            let share = (hits + 2.0) / (rows + 4.0);
+            share * (1.0 - share) / (rows + 4.0)
+        };
+        sums.iter().map(variance).sum::<f64>().sqrt() / sums.len().max(1) as f64
     }
 }
 
@@ -217,17 +236,15 @@ impl Search<'_> {
         Ok(splits.into_iter().map(|s| Split { train: of_rows(s.train), test: of_rows(s.test) }).collect())
     }
 
-    /// Fits on one part of a split and scores the other: the figures, and the squared standard error of the
-    /// main one.
-    fn fold(&self, spec: &Spec, split: &Split) -> Result<(Metrics, f64)> {
+    /// Fits on one part of a split and scores the other: the figures, and the tally for the standard error.
+    fn fold(&self, spec: &Spec, split: &Split) -> Result<(Metrics, Vec<[f64; 2]>)> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
         let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &Hushed(self.watch))?;
         let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
         let predictions = fitted.pipeline.predict(&codes, Decision::MostProbable);
         let truth = self.truth.select(&split.test);
-        let variance = self.figure.variance(&predictions, &truth);
-        Ok((Metrics::new(&predictions, &truth, 1), variance))
+        Ok((Metrics::new(&predictions, &truth, 1), self.figure.tally(&predictions, &truth)))
     }
 
     /// Scores one algorithm on all splits, in parallel. `None`: it was interrupted, and the scores would be
@@ -239,17 +256,16 @@ impl Search<'_> {
         if self.watch.stopped() {
             return Ok(None);
         }
-        let folds: Vec<Result<(Metrics, f64)>> =
+        let folds: Vec<Result<(Metrics, Vec<[f64; 2]>)>> =
             splits.par_iter().map(|split| self.fold(spec, split)).collect();
         if self.watch.stopped() {
             return Ok(None);
         }
-        let (mut figures, mut variance) = (Vec::with_capacity(folds.len()), 0.0);
+        let (mut figures, mut tallies) = (Vec::with_capacity(folds.len()), Vec::with_capacity(folds.len()));
         for (index, fold) in folds.into_iter().enumerate() {
-            let (metrics, of_fold) =
-                fold.with_context(|| format!("fold {} of {}", index + 1, splits.len()))?;
+            let (metrics, tally) = fold.with_context(|| format!("fold {} of {}", index + 1, splits.len()))?;
             figures.push(metrics.figures());
-            variance += of_fold / (splits.len() * splits.len()) as f64;
+            tallies.push(tally);
         }
         let scores_of = |name: &str| -> Vec<Option<f64>> {
             let of_fold = figures.iter().map(|fold| fold.iter().find(|(figure, _)| *figure == name));
@@ -262,7 +278,10 @@ impl Search<'_> {
         Ok(Some(CrossValidation {
             metric: self.figure.name().into(),
             spread,
-            standard_error: spread.mean.map(|_| variance.sqrt()).filter(|error| error.is_finite()),
+            standard_error: spread
+                .mean
+                .map(|_| self.figure.standard_error(&tallies))
+                .filter(|error| error.is_finite()),
             n_rows: splits.first().map_or(0, |split| split.train.len() + split.test.len()),
             metrics: others.map(|name| (name.to_string(), Spread::of(&scores_of(name)))).collect(),
             scores,
@@ -477,5 +496,220 @@ impl Contenders {
             )));
         }
         Ok(Self { specs, compared: true, reason: String::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::data::schema::{ColumnType, NullTokens, Target};
+    use crate::data::table::{Column, Table};
+    use crate::model::learn::Unwatched;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn standings(scores: &[(f64, f64)]) -> Vec<Standing> {
+        let standing = |&(mean, error): &(f64, f64)| Standing {
+            algorithm: format!("{mean}"),
+            chosen: false,
+            scores: mean.is_finite().then(|| CrossValidation {
+                metric: "accuracy".into(),
+                scores: vec![Some(mean)],
+                spread: Spread::of(&[Some(mean)]),
+                standard_error: Some(error),
+                n_rows: 9,
+                metrics: Default::default(),
+            }),
+            error: None,
+            seconds: 0.0,
+        };
+        scores.iter().map(standing).collect()
+    }
+
+    #[test]
+    fn the_simplest_within_one_standard_error_of_the_best_is_chosen() {
+        let chosen = |scores: &[(f64, f64)]| simplest_within_one_standard_error(&standings(scores));
+        assert_eq!(chosen(&[(0.90, 0.5), (0.94, 0.5), (0.95, 0.02)]), Some(1));
+        assert_eq!(chosen(&[(0.90, 0.5), (0.92, 0.5), (0.95, 0.02)]), Some(2));
+        assert_eq!(chosen(&[(0.95, 0.0), (0.95, 0.0)]), Some(0), "the simpler of equals");
+        assert_eq!(
+            chosen(&[(f64::NAN, 0.0), (0.95, 0.01), (0.955, 0.01)]),
+            Some(1),
+            "failed ones are passed"
+        );
+        assert_eq!(chosen(&[(f64::NAN, 0.0)]), None);
+    }
+
+    #[test]
+    fn the_standard_error_is_that_of_a_share_of_means_of_shares_and_of_squared_errors() {
+        let truth = Truth::Classes { codes: vec![0, 0, 0, 1], labels: vec!["a".into(), "b".into()] };
+        let predictions = Predictions { scores: Matrix::zeros(4, 2), classes: vec![0, 0, 1, 1] };
+        let error = |figure: MainFigure| figure.standard_error(&[figure.tally(&predictions, &truth)]);
+        let share = |hits: f64, rows: f64| {
+            let p = (hits + 2.0) / (rows + 4.0);
+            p * (1.0 - p) / (rows + 4.0)
+        };
+        assert_eq!(error(MainFigure::Accuracy), share(3.0, 4.0).sqrt());
+        assert_eq!(error(MainFigure::BalancedAccuracy), (share(2.0, 3.0) + share(1.0, 1.0)).sqrt() / 2.0);
+        let mut scores = Matrix::zeros(4, 1);
+        scores.values_mut().copy_from_slice(&[1.0, 2.0, 2.0, 1.0]);
+        let predictions = Predictions { scores, classes: vec![] };
+        let tally = MainFigure::R2.tally(&predictions, &Truth::Values(vec![1.0, 2.0, 3.0, 4.0]));
+        // Squared errors 0, 0, 1, 9 have the variance 14.25, the truth 1.25.
+        assert!((tally[0][1] - 14.25 / 4.0 / 1.25 / 1.25).abs() < 1e-15, "{tally:?}");
+        let folds = [tally.clone(), tally.clone(), tally.clone(), tally];
+        let one = (14.25_f64 / 4.0).sqrt() / 1.25;
+        assert!((MainFigure::R2.standard_error(&folds) - one / 2.0).abs() < 1e-15, "four folds halve it");
+    }
+
+    #[test]
+    fn every_algorithm_has_one_place_in_the_order_of_simplicity_at_most() {
+        for candidate in &CANDIDATES {
+            assert_eq!(CANDIDATES.iter().filter(|c| c.name == candidate.name).count(), 1);
+        }
+        for task in [Task::Classification, Task::Regression] {
+            assert!(Contenders::of("auto", task, &[]).unwrap().specs.len() >= 4);
+        }
+    }
+
+    #[test]
+    fn settings_leave_the_candidates_that_take_them() {
+        let names = |settings: &[(&str, &str)]| {
+            let pairs: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let found = Contenders::of("auto", Task::Classification, &pairs);
+            found.map(|c| c.specs.iter().map(|s| s.algorithm.name).collect::<Vec<_>>())
+        };
+        let found = names(&[("max_depth", "3")]).unwrap();
+        assert!(found.contains(&"random-forest") && !found.contains(&"logistic-regression"), "{found:?}");
+        let error = names(&[("max_dept", "3")]).unwrap_err().to_string();
+        assert!(error.contains("did you mean max_depth?") && error.contains("random-forest: "), "{error}");
+        let error = names(&[("tol", "3"), ("bootstrap", "true")]).unwrap_err().to_string();
+        assert!(error.contains("no algorithm takes all of --set tol, bootstrap"), "{error}");
+    }
+
+    /// Two classes in two columns, the second a category, with some noise.
+    fn noisy(n: usize) -> (Table, Truth) {
+        let x = |i: usize| (i * 37 % 101) as f64;
+        let level = |i: usize| (i * 7 % 13) as u32;
+        let columns = vec![
+            Column::Number((0..n).map(x).collect()),
+            Column::Category {
+                codes: (0..n).map(level).collect(),
+                levels: (0..13).map(|l| format!("{l:02}")).collect(),
+            },
+        ];
+        let names = vec!["x".into(), "c".into()];
+        let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n] };
+        let code = |i: usize| u32::from(x(i) + f64::from(level(i)) * 5.0 > 80.0 || i % 11 == 0);
+        let labels = vec!["a".into(), "b".into()];
+        (table, Truth::Classes { codes: (0..n).map(code).collect(), labels })
+    }
+
+    fn with_search<T>(watch: &dyn Watch, n: usize, n_folds: Option<usize>, act: impl Fn(&Search) -> T) -> T {
+        let (table, truth) = noisy(n);
+        let target = Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels: vec!["a".into(), "b".into()],
+            numeric_labels: false,
+        };
+        let fitter = Fitter {
+            table: &table,
+            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
+            ignored: &[],
+            target: &target,
+            weights: None,
+            balance: false,
+            seed: 3,
+            header: true,
+            delimiter: b',',
+            nulls: &NullTokens::default(),
+        };
+        let rows: Vec<usize> = (0..n).collect();
+        let figure = MainFigure::Accuracy;
+        act(&Search { fitter: &fitter, rows: &rows, truth: &truth, figure, n_folds, seed: 3, watch })
+    }
+
+    fn auto() -> Contenders {
+        Contenders::of("auto", Task::Classification, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_choice_is_the_same_on_any_number_of_threads() {
+        let choose = |n_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| {
+                with_search(&Unwatched, 200, Some(4), |search| {
+                    let choice = search.choose(&auto(), Some(6), &[]).unwrap();
+                    serde_json::to_string(&choice.selection).unwrap() + &format!("{:?}", choice.spec.settings)
+                })
+            })
+        };
+        let one = choose(1);
+        assert!(one == choose(2) && one == choose(8));
+    }
+
+    #[test]
+    fn the_work_follows_from_the_size_of_the_table() {
+        // 15 slots a row: a number, 13 levels and the others.
+        for (n, sizes) in [(100, (5, 100)), (10_000, (3, 10_000)), (70_000, (1, 70_000))] {
+            assert_eq!(with_search(&Unwatched, n, None, |search| search.size()), sizes);
+        }
+        assert_eq!(with_search(&Unwatched, 200_000, None, |search| search.size()), (1, SAMPLED_CELLS / 15));
+        assert_eq!(with_search(&Unwatched, 70_000, Some(7), |search| search.size()), (7, 70_000));
+    }
+
+    #[test]
+    fn too_few_rows_are_not_compared_and_too_many_folds_are_wrong_usage() {
+        let choice = with_search(&Unwatched, 19, None, |s| s.choose(&auto(), Some(3), &[]).unwrap());
+        assert_eq!(choice.spec.algorithm.name, "logistic-regression");
+        assert!(choice.selection.is_empty() && choice.reason.contains("too few to compare"));
+        assert!(choice.notes[0].contains("--tune was passed over"), "{:?}", choice.notes);
+        let choice = with_search(&Unwatched, 19, Some(20), |s| s.choose(&auto(), None, &[]).err().unwrap());
+        assert!(choice.to_string().contains("cannot be cut into 20 folds"), "{choice}");
+    }
+
+    /// Asks to stop after some reports of progress.
+    struct StopsAfter(AtomicU64);
+
+    impl Watch for StopsAfter {
+        fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        }
+
+        fn stopped(&self) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+
+    #[test]
+    fn an_interrupted_comparison_takes_the_best_so_far() {
+        for (n_steps, n_compared) in [(1, 0), (2, 1), (3, 2)] {
+            let watch = StopsAfter(AtomicU64::new(n_steps));
+            let choice = with_search(&watch, 200, None, |s| s.choose(&auto(), Some(5), &[]).unwrap());
+            let board = &choice.selection.leaderboard;
+            assert_eq!(board.iter().filter(|s| s.scores.is_some()).count(), n_compared);
+            let chosen = board.iter().find(|s| s.chosen).unwrap();
+            assert_eq!(chosen.algorithm, choice.spec.algorithm.name);
+            assert!(n_compared == 0 || chosen.scores.is_some());
+            assert!(choice.notes.iter().any(|note| note.contains("interrupted")), "{:?}", choice.notes);
+            assert!(choice.selection.tuning.is_none());
+        }
+    }
+
+    #[test]
+    fn a_fold_learns_nothing_of_its_held_out_rows() {
+        // A level that only held-out rows have is an unseen one to the fit.
+        with_search(&Unwatched, 60, Some(3), |search| {
+            let spec = Spec::new(algorithm("logreg").unwrap(), Task::Classification, &[]).unwrap();
+            let split = &search.splits(1.0).unwrap()[0];
+            let of_level =
+                |part: &[usize]| part.iter().copied().filter(|i| i * 7 % 13 != 5).collect::<Vec<_>>();
+            let rows = of_level(&split.train);
+            let fitted = search.fitter.fit(&spec, &rows, &search.truth.select(&rows), &Unwatched).unwrap();
+            assert!(!fitted.pipeline.schema.features[1].levels.contains(&"05".to_string()));
+            assert_eq!(fitted.pipeline.schema.features[1].levels.len(), 12);
+            assert_eq!(fitted.codes.n_rows(), rows.len());
+        });
     }
 }
