@@ -93,8 +93,8 @@ def standard_error(result):
 
 def job_peer(mlapi, options):
     lines = [("table", "mlapi", "chosen", "score", "peer", "chosen", "score", "-1 SE", "", "ratio", "range", "bar", "")]
-    for name, rounds in [("iris", 5), ("breast_cancer", 5), ("diabetes", 5), ("digits", 3), ("three", 3)]:
-        if options.quick and name in ("digits", "three"):
+    for name, rounds in [("iris", 5), ("breast_cancer", 5), ("diabetes", 5), ("digits", 5), ("three", 3)]:
+        if name not in options.tables.split(","):
             continue
         paths = write_parts(name)
         ours, theirs = [], []
@@ -106,7 +106,8 @@ def job_peer(mlapi, options):
             theirs.append(seconds)
         ratios = [b / a for a, b in zip(ours, theirs)]
         ratio = statistics.median(theirs) / statistics.median(ours)
-        error = standard_error(dict(metrics={"r2" if name == "diabetes" else "accuracy": other["score"]}) | dict(n_rows=own["n_rows"]))
+        figure = "r2" if name == "diabetes" else "accuracy"
+        error = standard_error(dict(metrics={figure: other["score"]}, n_rows=own["n_rows"]))
         good = score(own) >= other["score"] - error
         lines.append(
             (name, f"{statistics.median(ours):.3f} s", own["algorithm"], f"{score(own):.4f}")
@@ -173,6 +174,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer runs and tables, for a first look")
     parser.add_argument("--only", metavar="JOBS", help="some of peer,bound,fixtures")
     parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (target/release/mlapi)")
+    parser.add_argument("--tables", default="iris,breast_cancer,diabetes,digits,three", help="tables of peer")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else list(jobs)
     if unknown := set(chosen) - set(jobs):

@@ -2,7 +2,7 @@
 # Measures `mlapi train` without --algorithm beside a script that compares scikit-learn's models, and shows how
 # good the choice is:
 #
-#     bash benches/auto.sh [--quick] [--only peer,bound,fixtures] [--mlapi FILE]
+#     bash benches/auto.sh [--quick] [--only peer,bound,fixtures] [--tables iris,…] [--mlapi FILE]
 #
 # Sets up what it needs (Python packages in target/python, a release build), then hands over to
 # benches/auto.py, which says how each number is made. The exit status is 0 if everything could be measured,

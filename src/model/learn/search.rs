@@ -207,10 +207,13 @@ impl Search<'_> {
             _ => 1,
         };
         let row = (self.fitter.n_slots() * n_scores).max(1);
-        match n_rows * row {
-            ..=FIVE_FOLD_CELLS => (5, n_rows),
-            ..=THREE_FOLD_CELLS => (3, n_rows),
-            _ => (1, n_rows.min((SAMPLED_CELLS / row).max(MIN_SAMPLED_ROWS))),
+        let cells = n_rows * row;
+        if cells <= FIVE_FOLD_CELLS {
+            (5, n_rows)
+        } else if cells <= THREE_FOLD_CELLS {
+            (3, n_rows)
+        } else {
+            (1, n_rows.min((SAMPLED_CELLS / row).max(MIN_SAMPLED_ROWS)))
         }
     }
 
@@ -600,7 +603,7 @@ mod tests {
         ];
         let names = vec!["x".into(), "c".into()];
         let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n] };
-        let code = |i: usize| u32::from(x(i) + f64::from(level(i)) * 5.0 > 80.0 || i % 11 == 0);
+        let code = |i: usize| u32::from(x(i) + f64::from(level(i)) * 5.0 > 80.0 || i.is_multiple_of(11));
         let labels = vec!["a".into(), "b".into()];
         (table, Truth::Classes { codes: (0..n).map(code).collect(), labels })
     }
