@@ -29,6 +29,8 @@
 //!     task: None,
 //!     algorithm: "auto".into(),
 //!     settings: vec![],
+//!     cv: None,
+//!     tune: None,
 //!     hold_out: HoldOut::Share(0.2),
 //!     seed: 42,
 //!     drop: vec![],

@@ -129,6 +129,7 @@ fn json_has_the_keys_of_the_contract_for_classification() {
         "confusion_matrix",
         "n_train",
         "fit_seconds",
+        "leaderboard",
     ];
     assert_eq!(sorted(&keys(&result)), sorted(&expected));
     assert_eq!(result["model"], "model.mlapi");
@@ -181,8 +182,18 @@ fn json_has_the_keys_of_the_contract_for_classification() {
 #[test]
 fn json_has_the_keys_of_the_contract_for_regression() {
     let result = train(&Workdir::with(&["diabetes.csv"]), &["diabetes.csv"]);
-    let expected =
-        ["model", "task", "algorithm", "target", "n_rows", "metrics", "baseline", "n_train", "fit_seconds"];
+    let expected = [
+        "model",
+        "task",
+        "algorithm",
+        "target",
+        "n_rows",
+        "metrics",
+        "baseline",
+        "n_train",
+        "fit_seconds",
+        "leaderboard",
+    ];
     assert_eq!(sorted(&keys(&result)), sorted(&expected));
     assert_eq!((&result["n_rows"], &result["n_train"]), (&json!(89), &json!(353)));
     for side in ["metrics", "baseline"] {
@@ -267,9 +278,12 @@ fn text_where_numbers_are_to_be_predicted_is_an_error_with_its_line() {
 #[test]
 fn a_dropped_column_is_not_learned_from() {
     let dir = Workdir::with(&["iris.csv"]);
-    dir.run(&["train", "iris.csv", "--drop", "sepal_length", "--drop", "petal_width"])
-        .ok()
-        .says(&["not used: dropped"]);
+    let linear = ["--algorithm", "logreg"];
+    dir.run(
+        &[&["train", "iris.csv", "--drop", "sepal_length", "--drop", "petal_width"], &linear[..]].concat(),
+    )
+    .ok()
+    .says(&["not used: dropped"]);
     let described = inspect(&dir);
     assert_eq!(described["schema"]["features"].as_array().unwrap().len(), 2);
     assert_eq!(described["schema"]["ignored"][0], json!({"name": "sepal_length", "reason": "dropped"}));
@@ -487,14 +501,19 @@ fn hyperparameters_are_set_recorded_and_change_the_model() {
 #[test]
 fn unknown_settings_and_values_out_of_range_are_wrong_usage() {
     misused(
-        &["--set", "c=1"],
+        &["--algorithm", "logreg", "--set", "c=1"],
         &[
             "no hyperparameter \"c\"; did you mean C?",
             "C, l1_ratio, class_weight, fit_intercept, max_iter, tol",
         ],
     );
+    misused(&["--set", "c=1"], &["no candidate of auto has a hyperparameter \"c\"; did you mean C?"]);
     misused(&["--set", "max_itr=1"], &["did you mean max_iter?"]);
-    misused(&["--set", "alpha=1"], &["logistic-regression has no hyperparameter \"alpha\""]);
+    misused(
+        &["--algorithm", "logreg", "--set", "alpha=1"],
+        &["logistic-regression has no hyperparameter \"alpha\""],
+    );
+    misused(&["--set", "C=1", "--set", "max_depth=2"], &["no algorithm takes all of --set C, max_depth"]);
     for value in ["0", "-1", "inf", "nan", "one", ""] {
         misused(&["--set", &format!("C={value}")], &["C is a number above 0 (default 1.0)"]);
     }
@@ -517,7 +536,7 @@ fn balance_counts_every_class_the_same() {
     });
     dir.write("t.csv", text);
     let recall = |flags: &[&str]| {
-        let result = train(&dir, &[&["t.csv"], flags].concat());
+        let result = train(&dir, &[&["t.csv", "--algorithm", "logreg"], flags].concat());
         result["classes"][1]["recall"].as_f64().unwrap()
     };
     let (plain, balanced) = (recall(&[]), recall(&["--balance"]));
@@ -818,7 +837,7 @@ fn two_rows_are_enough_for_a_number_and_not_for_two_classes() {
 fn three_hundred_categories_are_learned_and_the_rarest_share_a_slot() {
     let dir = Workdir::new();
     dir.write("t.csv", table("c,x,y", 900, |i| format!("c{:03},{},{}", i % 300, i % 7, ["a", "b"][i % 2])));
-    let result = train(&dir, &["t.csv"]);
+    let result = train(&dir, &["t.csv", "--algorithm", "logreg"]);
     assert!(result["metrics"]["accuracy"].as_f64().unwrap() > 0.7);
     let n_levels = inspect(&dir)["schema"]["features"][0]["levels"].as_array().unwrap().len();
     assert!((290..=300).contains(&n_levels), "{n_levels}");

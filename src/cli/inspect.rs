@@ -8,7 +8,7 @@ use super::args::{Common, Format, Inspect};
 use super::term::Term;
 use crate::data::schema::ColumnType;
 use crate::model::file;
-use crate::report::{card, text};
+use crate::report::{card, selection, text};
 use crate::usage::usage;
 
 /// Runs the verb.
@@ -65,6 +65,7 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
     for ignored in &schema.ignored {
         writeln!(out, "  {} is not used: {}", ignored.name, ignored.reason)?;
     }
+    out.write_all(selection::selection(&card.selection, false).as_bytes())?;
     let rows = text::count(card.evaluation.n_rows, "held-out row", "held-out rows");
     writeln!(out, "\nOn {rows}, recorded at training:")?;
     out.write_all(text::metrics(&card.evaluation, false).as_bytes())?;

@@ -13,7 +13,8 @@ use crate::data::schema::NullTokens;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::learn::train::{HoldOut, Plan, Trained, train};
-use crate::report::text;
+use crate::model::selection::{CrossValidation, Standing, Tuning};
+use crate::report::{selection, text};
 use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.
@@ -26,6 +27,20 @@ struct TrainResult<'a> {
     evaluation: &'a Evaluation,
     n_train: usize,
     fit_seconds: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leaderboard: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tuning: &'a Option<Tuning>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cv: &'a Option<CrossValidation>,
+}
+
+/// A line of the leaderboard with its time, which the model file does not keep.
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    standing: &'a Standing,
+    seconds: f64,
 }
 
 /// How a file is written, with the header unless refused.
@@ -56,6 +71,8 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
         task: args.task.task(),
         algorithm: args.algorithm.clone(),
         settings: args.settings.clone(),
+        cv: args.cv,
+        tune: args.tune,
         hold_out: args.test.clone().map_or(HoldOut::Share(args.test_size), HoldOut::File),
         seed: args.seed,
         drop: args.drop.clone(),
@@ -88,11 +105,15 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
             }
         }
         _ => {
+            let row = |standing| Row { standing, seconds: standing.seconds };
             let result = TrainResult {
                 model: &args.output,
                 evaluation: &card.evaluation,
                 n_train: card.n_train,
                 fit_seconds: trained.fit_seconds,
+                leaderboard: card.selection.leaderboard.iter().map(row).collect(),
+                tuning: &card.selection.tuning,
+                cv: &card.selection.cv,
             };
             serde_json::to_writer(&mut *out, &result)?;
             out.write_all(b"\n")?;
@@ -136,9 +157,13 @@ fn summary(args: &Train, trained: &Trained) -> String {
         ("algorithm", format!("{} ({})", card.algorithm, trained.algorithm_reason)),
         ("fitted in", duration(trained.fit_seconds)),
     ];
-    let rows: Vec<Vec<String>> =
+    let mut rows: Vec<Vec<String>> =
         facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    if let Some(flags) = selection::set_flags(&card.algorithm, &card.selection) {
+        rows.insert(4, vec!["tuned to".into(), flags]);
+    }
     lines += &text::table(&rows, 0, false);
+    lines += &selection::selection(&card.selection, true);
     lines += &format!("\nOn {}:\n", text::count(card.evaluation.n_rows, "held-out row", "held-out rows"));
     lines += &text::metrics(&card.evaluation, true);
     lines += &format!("  {}\n", text::baseline_words(&card.evaluation));

@@ -1,4 +1,4 @@
-//! The seeded choice of held-out rows.
+//! The seeded choice of held-out rows, folds and samples.
 //!
 //! The generator is PCG64 (O'Neill 2014), named and portable, and the shuffle is written here, so that a seed
 //! chooses the same rows with every version of every library, on every machine.
@@ -72,6 +72,33 @@ pub fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: f64, se
     Split { train, test }
 }
 
+/// `k` splits such that each row is held out in one of them, the classes spread evenly: the shuffled rows of
+/// one class after the other are dealt out in turn. Sizes differ by one row at most, those of a class as well.
+/// A row that is the only one of its class is held out in none, so no class is ever absent from a fit.
+///
+/// `classes`: one class index below `n_classes` per row. A fold is empty where there are fewer rows than `k`.
+pub fn folds(classes: &[u32], n_classes: usize, k: usize, seed: u64) -> Vec<Split> {
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
+    for (row, &class) in classes.iter().enumerate() {
+        members[class as usize].push(row);
+    }
+    let mut random = generator(seed);
+    let mut fold_of = vec![k; classes.len()];
+    let mut next = 0;
+    for rows in members.iter_mut().filter(|rows| rows.len() > 1 || n_classes == 1) {
+        shuffle(rows, &mut random);
+        for &row in rows.iter() {
+            fold_of[row] = next % k;
+            next += 1;
+        }
+    }
+    let split = |fold| {
+        let (test, train) = (0..classes.len()).partition(|&row| fold_of[row] == fold);
+        Split { train, test }
+    };
+    (0..k).map(split).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +124,38 @@ mod tests {
         assert_eq!(split.test.len(), 2);
     }
 
+    #[test]
+    fn folds_are_the_same_for_a_seed_and_the_only_row_of_a_class_is_never_held_out() {
+        let classes = [0, 0, 0, 0, 1, 2, 2];
+        let splits = folds(&classes, 3, 2, 5);
+        assert_eq!(splits, folds(&classes, 3, 2, 5));
+        assert!((6..16).any(|seed| splits != folds(&classes, 3, 2, seed)));
+        assert!(splits.iter().all(|split| split.train.contains(&4)));
+        assert!(splits.iter().all(|split| split.train.iter().any(|&row| classes[row] == 2)));
+        assert_eq!(folds(&[0], 1, 1, 0)[0].test, [0], "numbers are no classes of one row");
+    }
+
     proptest! {
+        #[test]
+        fn every_row_is_held_out_once_and_folds_have_equal_sizes(
+            classes in prop::collection::vec(0_u32..4, 2..100), k in 2_usize..8, seed: u64,
+        ) {
+            let splits = folds(&classes, 4, k, seed);
+            let count = |rows: &[usize], class| rows.iter().filter(|&&r| classes[r] == class).count();
+            let mut held_out: Vec<usize> = splits.iter().flat_map(|split| split.test.clone()).collect();
+            held_out.sort_unstable();
+            let total = |class| classes.iter().filter(|&&c| c == class).count();
+            let wanted: Vec<usize> = (0..classes.len()).filter(|&row| total(classes[row]) > 1).collect();
+            prop_assert_eq!(held_out, wanted);
+            let spread = |sizes: Vec<usize>| sizes.iter().max().unwrap() - sizes.iter().min().unwrap();
+            prop_assert!(spread(splits.iter().map(|split| split.test.len()).collect()) <= 1);
+            for class in 0..4 {
+                prop_assert!(spread(splits.iter().map(|split| count(&split.test, class)).collect()) <= 1);
+                prop_assert!(splits.iter().all(|split| total(class) == 0 || count(&split.train, class) > 0));
+                prop_assert!(splits.iter().all(|split| split.train.len() + split.test.len() == classes.len()));
+            }
+        }
+
         #[test]
         fn every_row_is_in_one_part_and_classes_keep_their_shares(
             classes in prop::collection::vec(0_u32..4, 2..200), size in 0.05..0.95, seed: u64,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
 use super::schema::{Cell, ColumnType, NullTokens};
-use super::split::{Split, hold_out, hold_out_stratified};
+use super::split::{Split, folds, hold_out, hold_out_stratified};
 use super::table::RawTable;
 
 /// What is predicted: a label or a number.
@@ -86,6 +86,23 @@ impl Truth {
             Self::Classes { codes, labels } => hold_out_stratified(codes, labels.len(), test_size, seed),
             Self::Values(values) => hold_out(values.len(), test_size, seed),
         }
+    }
+
+    /// The seeded folds of these rows, stratified where they are classes.
+    pub fn folds(&self, k: usize, seed: u64) -> Vec<Split> {
+        match self {
+            Self::Classes { codes, labels } => folds(codes, labels.len(), k, seed),
+            Self::Values(values) => folds(&vec![0; values.len()], 1, k, seed),
+        }
+    }
+
+    /// A seeded sample of about `n` of these rows in ascending order, stratified where they are classes; all
+    /// of them where there are no more.
+    pub fn sample(&self, n: usize, seed: u64) -> Vec<usize> {
+        if n >= self.len() {
+            return (0..self.len()).collect();
+        }
+        self.hold_out(n as f64 / self.len() as f64, seed).test
     }
 }
 

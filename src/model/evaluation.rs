@@ -59,6 +59,22 @@ pub enum Metrics {
 }
 
 impl Metrics {
+    /// The figures of predictions for rows of this truth; those for two classes ask about `positive`.
+    pub fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
+        let scores = &predictions.scores;
+        match truth {
+            Truth::Classes { codes, labels } => Self::Classification(metrics::classification(
+                codes,
+                &predictions.classes,
+                scores.values(),
+                scores.n_cols(),
+                labels.len(),
+                positive,
+            )),
+            Truth::Values(values) => Self::Regression(metrics::regression(values, scores.values())),
+        }
+    }
+
     /// Every figure with its dotted name (`accuracy`, `f1.macro`, …), in the order of the JSON.
     pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
         match self {
@@ -167,8 +183,8 @@ impl Evaluation {
             n_rows,
             positive: (target.labels.len() == 2).then(|| target.json_label(&target.labels[context.positive])),
             threshold: context.threshold,
-            metrics: figures(predictions, truth, context.positive),
-            baseline: figures(&base, truth, context.positive),
+            metrics: Metrics::new(predictions, truth, context.positive),
+            baseline: Metrics::new(&base, truth, context.positive),
             classes: None,
             confusion_matrix: None,
         };
@@ -180,20 +196,5 @@ impl Evaluation {
             evaluation.confusion_matrix = Some(ConfusionMatrix { labels: json_labels().collect(), counts });
         }
         evaluation
-    }
-}
-
-fn figures(predictions: &Predictions, truth: &Truth, positive: usize) -> Metrics {
-    let scores = &predictions.scores;
-    match truth {
-        Truth::Classes { codes, labels } => Metrics::Classification(metrics::classification(
-            codes,
-            &predictions.classes,
-            scores.values(),
-            scores.n_cols(),
-            labels.len(),
-            positive,
-        )),
-        Truth::Values(values) => Metrics::Regression(metrics::regression(values, scores.values())),
     }
 }

@@ -1,8 +1,9 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
 //! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`],
-//! [`neighbours`] and [`net`] among them), [`file`](mod@file) the model file, [`evaluation`] the comparison of predictions with the truth,
-//! [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
+//! [`neighbours`], [`net`], [`vectors`] and [`bayes`] among them), [`file`](mod@file) the model file,
+//! [`evaluation`] the comparison of predictions with the truth, [`selection`] the record of how a model was
+//! chosen, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
 //! it.
 
 pub mod bayes;
@@ -16,6 +17,7 @@ pub mod neighbours;
 pub mod net;
 pub mod pipeline;
 pub mod predictor;
+pub mod selection;
 pub mod trees;
 pub mod vectors;
 
@@ -24,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::schema::Task;
 use evaluation::{Baseline, Evaluation};
 use pipeline::Pipeline;
+use selection::Selection;
 
 /// What was trained, on what, how, and how well. No time stamps: the same data, flags and seed give the
 /// same bytes.
@@ -33,6 +36,9 @@ pub struct Card {
     pub algorithm: String,
     /// Its hyperparameters, defaults included.
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+    /// How the two were chosen, unless they were given.
+    #[serde(default, skip_serializing_if = "Selection::is_empty")]
+    pub selection: Selection,
     /// Where the training rows came from.
     pub data: DataSource,
     /// Where the held-out rows came from, if not from the same file.

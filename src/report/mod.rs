@@ -5,4 +5,5 @@
 pub mod answer;
 pub mod card;
 pub mod rows;
+pub mod selection;
 pub mod text;

@@ -10,6 +10,7 @@ use mlapi::model::evaluation::{Baseline, Context, Evaluation};
 use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched, linear, logistic};
 use mlapi::model::pipeline::{Decision, Pipeline};
 use mlapi::model::predictor::{Linear, Link, Predictor};
+use mlapi::model::selection::Selection;
 use mlapi::model::{Card, DataSource, Model};
 
 /// Three species from four measurements.
@@ -77,6 +78,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let card = Card {
         algorithm: algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
+        selection: Selection::default(),
         data: DataSource { path, sha256: raw.sha256.clone() },
         test: None,
         test_size: None,

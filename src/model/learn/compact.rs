@@ -96,3 +96,118 @@ impl Compact {
         Trees::new(self.parts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+    use crate::data::schema::Task;
+    use crate::data::split::generator;
+    use crate::model::learn::grow::{Grower, Growth, unit_interval};
+    use crate::model::learn::split::{Limits, Moments};
+    use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
+    use crate::model::predictor::{Arrays, Predictor};
+
+    /// A number, a category of so many levels with unseen ones, a number that is mostly missing.
+    fn table(n_levels: usize) -> (Matrix, Vec<f64>) {
+        let mut random = generator(n_levels as u64);
+        let n_rows = 3000;
+        let (mut x, mut y) = (Matrix::zeros(n_rows, 3), Vec::new());
+        for i in 0..n_rows {
+            let level = (unit_interval(&mut random) * (n_levels as f64 + 1.0)).floor() - 1.0;
+            let number = unit_interval(&mut random);
+            let sparse = if i % 4 == 0 { number * 3.0 } else { f64::NAN };
+            x.row_mut(i).copy_from_slice(&[if i % 7 == 0 { f64::NAN } else { number }, level, sparse]);
+            y.push((number * 4.0).floor() + f64::from(u8::from(level as i64 % 3 == 1)));
+        }
+        (x, y)
+    }
+
+    #[test]
+    fn rows_end_in_the_leaf_of_the_trainer_with_gaps_and_however_many_levels() {
+        for n_levels in [3, 300, 10_000] {
+            let (x, y) = table(n_levels);
+            let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, Labels::Values(&y)) };
+            let bins = Bins::new(&data, true);
+            let limits = Limits {
+                min_samples_leaf: 2,
+                min_mass: 1.0,
+                min_gain: -1.0,
+                l2: 0.0,
+                category_smoothing: 0.0,
+            };
+            for (random_cuts, max_leaf_nodes) in [(false, usize::MAX), (false, 40), (true, usize::MAX)] {
+                let growth = Growth {
+                    max_depth: 20,
+                    max_leaf_nodes,
+                    min_samples_split: 2,
+                    max_features: 3,
+                    random_cuts,
+                    parallel: true,
+                    limits,
+                };
+                let criterion = Moments { mass_bits: 40 };
+                let mut grower = Grower::new(&bins, criterion, growth);
+                grower.items().extend(y.iter().map(|y| criterion.item((y * 1000.0) as i64, 1)));
+                let tree = grower.grow((0..3000).collect(), &bins.usable, 1);
+                let leaves = tree.nodes.iter().filter(|node| node.left == 0).count();
+                assert!(leaves > 20);
+                // Each leaf says where it stands.
+                let at: Vec<f64> = (0..tree.nodes.len()).map(|i| i as f64).collect();
+                let values: Vec<f64> =
+                    at.iter().zip(&tree.nodes).filter(|(_, node)| node.left == 0).map(|(i, _)| *i).collect();
+                let mut compact = Compact::new(&data, &bins, Link::Identity, 1, vec![0.0], 1.0);
+                compact.push(&tree, &bins, &values, 1.0);
+                let trees = compact.finish();
+                trees.validate().unwrap();
+                let mut out = vec![0.0; 3000];
+                trees.scores_block(x.values(), &mut out);
+                for (row, &leaf) in out.iter().enumerate() {
+                    assert_eq!(leaf as usize, tree.leaf_of(&bins, row), "row {row} of {n_levels} levels");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_of_every_family_and_task_give_identical_scores() {
+        for n_levels in [300, 10_000] {
+            let (x, y) = table(n_levels);
+            let three: Vec<u32> = y.iter().map(|&y| (y as u32).min(2)).collect();
+            let two: Vec<u32> = y.iter().map(|&y| u32::from(y > 1.0)).collect();
+            let classes = |codes, n_classes| Labels::Classes { codes, n_classes };
+            for name in ["decision-tree", "random-forest", "extra-trees", "gradient-boosting"] {
+                for labels in [classes(&two, 2), classes(&three, 3), Labels::Values(&y)] {
+                    let task = if matches!(labels, Labels::Values(_)) {
+                        Task::Regression
+                    } else {
+                        Task::Classification
+                    };
+                    let few = [("n_estimators".to_string(), "5".to_string())];
+                    let settings = if name == "decision-tree" { &[][..] } else { &few[..] };
+                    let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, labels) };
+                    let spec = Spec::new(algorithm(name).unwrap(), task, settings).unwrap();
+                    let fitted = spec.fit(&data, &Unwatched).unwrap().predictor;
+                    fitted.validate().unwrap();
+                    let mut arrays = Arrays::new();
+                    fitted.write_arrays(&mut arrays);
+                    let read = Predictor::read_arrays(fitted.form(), &mut arrays).unwrap();
+                    let scores = |predictor: &Predictor| {
+                        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+                        predictor.scores_block(x.values(), &mut out);
+                        out
+                    };
+                    let found = scores(&fitted);
+                    assert_eq!(found, scores(&read), "{name}");
+                    if let Labels::Values(y) = labels {
+                        let error = |p: &dyn Fn(usize) -> f64| {
+                            (0..y.len()).map(|i| (y[i] - p(i)).powi(2)).sum::<f64>()
+                        };
+                        let mean = y.iter().sum::<f64>() / y.len() as f64;
+                        assert!(error(&|i| found[i]) < 0.8 * error(&|_| mean), "{name} learned");
+                    }
+                }
+            }
+        }
+    }
+}

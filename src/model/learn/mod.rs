@@ -3,7 +3,8 @@
 //! A family of learners is one file here: a plain parameter struct per algorithm that implements
 //! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. The families of trees share an engine:
 //! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
-//! checked hyperparameters, [`train`] the road from a file to a model.
+//! checked hyperparameters, [`train`] the road from a file to a model; `fitter` is the part of it that every
+//! fold repeats, [`search`] chooses the algorithm, [`tune`] its settings.
 
 mod backprop;
 pub mod bayes;
@@ -12,6 +13,7 @@ pub mod boost;
 mod compact;
 mod coordinate;
 mod descent;
+mod fitter;
 pub mod forest;
 mod grow;
 pub mod knn;
@@ -24,10 +26,12 @@ pub mod mlp;
 mod platt;
 mod products;
 mod proximal;
+pub mod search;
 mod smo;
 mod split;
 pub mod svm;
 pub mod train;
+pub mod tune;
 
 use std::fmt;
 

@@ -1,19 +1,21 @@
-//! The road from a file to a model: read, choose target, task and types, hold out, fit, evaluate, write the
-//! card.
+//! The road from a file to a model: read, choose target, task and types, hold out, choose the algorithm, fit,
+//! evaluate, write the card.
 //!
 //! What was typed is a [`Plan`]; what came of it is a [`Trained`]. Nothing is printed here.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use super::{ALGORITHMS, Algorithm, Dataset, Labels, Spec, Watch, algorithm, usage};
+use super::fitter::{Fitted, Fitter};
+use super::search::{Contenders, MainFigure, Search};
+use super::{Watch, usage};
 use crate::data::csv;
 use crate::data::matrix::Matrix;
 use crate::data::profile::{Profile, useless};
-use crate::data::recipe::{Encoding, Recipe};
-use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target, Task, nearest};
+use crate::data::recipe::Encoding;
+use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
 use crate::data::table::{Column, RawTable, Table};
 use crate::data::target::Truth;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
@@ -47,6 +49,10 @@ pub struct Plan {
     pub algorithm: String,
     /// Hyperparameters as given.
     pub settings: Vec<(String, String)>,
+    /// Folds of cross-validation on the training rows, two or more; none if absent.
+    pub cv: Option<usize>,
+    /// Trials of the search for hyperparameters; none if absent.
+    pub tune: Option<usize>,
     /// Where the rows to evaluate on come from.
     pub hold_out: HoldOut,
     /// What random choices start from.
@@ -111,8 +117,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     }
     let (target_index, target_reason) = choose_target(plan, &raw)?;
     let (task, task_reason) = choose_task(plan, &raw, target_index)?;
-    let (algorithm, algorithm_reason) = choose_algorithm(plan, task)?;
-    let spec = Spec::new(algorithm, task, &plan.settings)?;
+    let contenders = Contenders::of(&plan.algorithm, task, &plan.settings)?;
     if plan.balance && task == Task::Regression {
         return Err(usage("--balance needs classes, and this is a regression"));
     }
@@ -128,11 +133,38 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     // From here on rows are counted among those that have a target.
     let held_out = HeldOut::read(plan, &target, &truth)?;
     let rows_of = |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| with_target[row]).collect() };
-    let fitter = Fitter { plan, features: &features, target: &target, spec: &spec, raw: &raw, weights };
+    let fitter = Fitter {
+        table: &features.table,
+        features: &features.chosen,
+        ignored: &features.ignored,
+        target: &target,
+        weights,
+        balance: plan.balance,
+        seed: plan.seed,
+        header: plan.options.header,
+        delimiter: raw.delimiter,
+        nulls: &plan.nulls,
+    };
     let train_rows = rows_of(&held_out.train);
     let train_truth = truth.select(&held_out.train);
+    let search = Search {
+        fitter: &fitter,
+        rows: &train_rows,
+        truth: &train_truth,
+        figure: MainFigure::of(task, plan.balance),
+        n_folds: plan.cv,
+        seed: plan.seed,
+        watch,
+    };
+    let choice = search.choose(&contenders, plan.tune, &plan.settings)?;
+    notes.extend(choice.notes);
+    let spec = choice.spec;
+    // An interruption that ended the search must not cut short the fit of what it found.
+    let deaf = Deaf(watch);
+    let watch: &dyn Watch = if watch.stopped() { &deaf } else { watch };
     let started = Instant::now();
-    let (mut pipeline, mut codes, fit_notes) = fitter.fit(&train_rows, &train_truth, watch)?;
+    let Fitted { mut pipeline, mut codes, notes: fit_notes } =
+        fitter.fit(&spec, &train_rows, &train_truth, watch)?;
     let mut fit_seconds = started.elapsed().as_secs_f64();
     notes.extend(fit_notes);
 
@@ -146,7 +178,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         None => truth.select(&held_out.test),
     };
     let context = Context {
-        algorithm: algorithm.name,
+        algorithm: spec.algorithm.name,
         target: &target,
         baseline: &baseline,
         positive: 1,
@@ -157,16 +189,17 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
 
     if plan.refit {
         let started = Instant::now();
-        let refitted = fitter.fit(&with_target, &truth, watch)?;
-        (pipeline, codes) = (refitted.0, refitted.1);
+        let refitted = fitter.fit(&spec, &with_target, &truth, watch)?;
+        (pipeline, codes) = (refitted.pipeline, refitted.codes);
         fit_seconds += started.elapsed().as_secs_f64();
     }
     if watch.stopped() {
         notes.push("training was interrupted; the best model so far was kept".into());
     }
     let card = Card {
-        algorithm: algorithm.name.into(),
+        algorithm: spec.algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
+        selection: choice.selection,
         data: DataSource { path: plan.data.clone(), sha256: raw.sha256.clone() },
         test_size: match plan.hold_out {
             HoldOut::Share(share) => Some(share),
@@ -191,9 +224,22 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         n_rows: raw.lines.len(),
         target_reason,
         task_reason,
-        algorithm_reason,
+        algorithm_reason: choice.reason,
         fit_seconds,
     })
+}
+
+/// Shows progress and is not to be interrupted any more.
+struct Deaf<'a>(&'a dyn Watch);
+
+impl Watch for Deaf<'_> {
+    fn progress(&self, done: u64, total: u64, state: std::fmt::Arguments) {
+        self.0.progress(done, total, state);
+    }
+
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// The index of a column a flag names.
@@ -249,15 +295,6 @@ fn choose_task(plan: &Plan, raw: &RawTable, target: usize) -> Result<(Task, Stri
         Task::Regression => Task::Classification,
     };
     Ok((task, format!("{reason}; --task {} overrides", other.name())))
-}
-
-fn choose_algorithm(plan: &Plan, task: Task) -> Result<(&'static Algorithm, String)> {
-    if plan.algorithm != "auto" {
-        return Ok((algorithm(&plan.algorithm)?, "given".into()));
-    }
-    let first = ALGORITHMS.into_iter().find(|a| a.tasks.contains(&task));
-    let algorithm = first.context("there is no algorithm for this task")?;
-    Ok((algorithm, format!("the default for {}; --algorithm NAME chooses another", task.name())))
 }
 
 /// The columns of the training file that are used, typed, and those that are not.
@@ -391,81 +428,6 @@ impl HeldOut {
     }
 }
 
-/// Fits schema, recipe and predictor on some rows of the training file.
-struct Fitter<'a> {
-    plan: &'a Plan,
-    features: &'a Features,
-    target: &'a Target,
-    spec: &'a Spec,
-    raw: &'a RawTable,
-    weights: Option<Vec<f64>>,
-}
-
-impl Fitter<'_> {
-    /// `rows`: of the file; `truth`: of those rows.
-    fn fit(
-        &self,
-        rows: &[usize],
-        truth: &Truth,
-        watch: &dyn Watch,
-    ) -> Result<(Pipeline, Matrix, Vec<String>)> {
-        let table = &self.features.table;
-        let mut schema = Schema::fit(
-            table,
-            &self.features.chosen,
-            self.target.clone(),
-            self.features.ignored.clone(),
-            rows,
-        );
-        schema.header = self.plan.options.header;
-        schema.delimiter = self.raw.delimiter;
-        schema.null_tokens = self.plan.nulls.clone();
-        let codes = schema.codes(table, rows)?;
-        let recipe = Recipe::fit(&schema, self.spec.algorithm.encoding, &codes);
-        let x = recipe.encode(&codes);
-        let mut weights: Option<Vec<f64>> =
-            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
-        if let (true, Truth::Classes { codes, labels }) = (self.plan.balance, truth) {
-            let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
-            weights = Some(balanced);
-        }
-        let y = match truth {
-            Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
-            Truth::Values(values) => Labels::Values(values),
-        };
-        let levels: Vec<usize> = match recipe.encoding() {
-            Encoding::Standardised => Vec::new(),
-            Encoding::Raw => schema.features.iter().map(|feature| feature.levels.len()).collect(),
-        };
-        let types: Vec<ColumnType> = match recipe.encoding() {
-            Encoding::Standardised => Vec::new(),
-            Encoding::Raw => schema.features.iter().map(|feature| feature.column_type).collect(),
-        };
-        let (weights, seed) = (weights.as_deref(), self.plan.seed);
-        let data = Dataset { x: &x, levels: &levels, types: &types, y, weights, seed };
-        let fit = self
-            .spec
-            .fit(&data, watch)
-            .with_context(|| format!("{} cannot be fitted", self.spec.algorithm.name))?;
-        drop(x);
-        let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
-        pipeline.validate().context("the fitted model is not usable")?;
-        Ok((pipeline, codes, fit.notes))
-    }
-}
-
-/// Row weights times n / (classes × rows of the class), scikit-learn's `class_weight="balanced"`.
-fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
-    let mut counts = vec![0.0; n_classes];
-    codes.iter().for_each(|&code| counts[code as usize] += 1.0);
-    let present = counts.iter().filter(|&&count| count > 0.0).count() as f64;
-    let balanced = |(row, &code): (usize, &u32)| {
-        let weight = weights.map_or(1.0, |weights| weights[row]);
-        weight * codes.len() as f64 / (present * counts[code as usize])
-    };
-    codes.iter().enumerate().map(balanced).collect()
-}
-
 /// What is done with each column, in the order of the file.
 fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
     let schema = &pipeline.schema;
@@ -501,17 +463,4 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
         note(feature.column_type.name(), what + &gaps)
     };
     names.iter().map(describe).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn balanced_weights_give_every_class_the_same_sum() {
-        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
-        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
-        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
-        assert_eq!(weights[3], 1.0);
-    }
 }

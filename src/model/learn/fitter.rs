@@ -1,0 +1,123 @@
+//! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
+//! training, a fold of cross-validation and a trial of tuning have in common.
+
+use anyhow::{Context as _, Result};
+
+use super::{Dataset, Labels, Spec, Watch};
+use crate::data::matrix::Matrix;
+use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe};
+use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target};
+use crate::data::table::{Column, Table};
+use crate::data::target::Truth;
+use crate::model::pipeline::Pipeline;
+
+/// A training file as it is to be fitted, whatever the rows and the algorithm.
+pub struct Fitter<'a> {
+    /// Its typed columns.
+    pub table: &'a Table,
+    /// The columns that are features, with their types.
+    pub features: &'a [(usize, ColumnType)],
+    /// The columns that are neither feature nor target.
+    pub ignored: &'a [Ignored],
+    /// What is predicted.
+    pub target: &'a Target,
+    /// How much each row of the file counts; the same where absent.
+    pub weights: Option<Vec<f64>>,
+    /// Whether every class counts the same.
+    pub balance: bool,
+    /// What random choices start from.
+    pub seed: u64,
+    /// Whether the file has a header.
+    pub header: bool,
+    /// The byte between two of its fields.
+    pub delimiter: u8,
+    /// What means "no value" in it.
+    pub nulls: &'a NullTokens,
+}
+
+/// What came of a fit.
+pub struct Fitted {
+    /// What predicts.
+    pub pipeline: Pipeline,
+    /// The codes of the rows it was fitted on.
+    pub codes: Matrix,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Fitter<'_> {
+    /// Fits on `rows` of the file; `truth`: of those rows.
+    ///
+    /// # Errors
+    /// Rows that cannot be learned from.
+    pub fn fit(&self, spec: &Spec, rows: &[usize], truth: &Truth, watch: &dyn Watch) -> Result<Fitted> {
+        let target = self.target.clone();
+        let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
+        schema.header = self.header;
+        schema.delimiter = self.delimiter;
+        schema.null_tokens = self.nulls.clone();
+        let codes = schema.codes(self.table, rows)?;
+        let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &codes);
+        let x = recipe.encode(&codes);
+        let mut weights: Option<Vec<f64>> =
+            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
+            let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
+            weights = Some(balanced);
+        }
+        let y = match truth {
+            Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
+            Truth::Values(values) => Labels::Values(values),
+        };
+        let levels: Vec<usize> = match recipe.encoding() {
+            Encoding::Standardised => Vec::new(),
+            Encoding::Raw => schema.features.iter().map(|feature| feature.levels.len()).collect(),
+        };
+        let types: Vec<ColumnType> = match recipe.encoding() {
+            Encoding::Standardised => Vec::new(),
+            Encoding::Raw => schema.features.iter().map(|feature| feature.column_type).collect(),
+        };
+        let (weights, seed) = (weights.as_deref(), self.seed);
+        let data = Dataset { x: &x, levels: &levels, types: &types, y, weights, seed };
+        let fit =
+            spec.fit(&data, watch).with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
+        drop(x);
+        let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+        pipeline.validate().context("the fitted model is not usable")?;
+        Ok(Fitted { pipeline, codes, notes: fit.notes })
+    }
+
+    /// About how many numbers a standardised row is: one per column, and one per level of a category.
+    pub fn n_slots(&self) -> usize {
+        let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
+            Column::Number(_) => 1,
+            Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
+        };
+        self.features.iter().map(slots).sum()
+    }
+}
+
+/// Row weights times n / (classes × rows of the class), scikit-learn's `class_weight="balanced"`.
+fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let mut counts = vec![0.0; n_classes];
+    codes.iter().for_each(|&code| counts[code as usize] += 1.0);
+    let present = counts.iter().filter(|&&count| count > 0.0).count() as f64;
+    let balanced = |(row, &code): (usize, &u32)| {
+        let weight = weights.map_or(1.0, |weights| weights[row]);
+        weight * codes.len() as f64 / (present * counts[code as usize])
+    };
+    codes.iter().enumerate().map(balanced).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn balanced_weights_give_every_class_the_same_sum() {
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
+        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
+        assert_eq!(weights[3], 1.0);
+    }
+}

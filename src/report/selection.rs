@@ -1,0 +1,128 @@
+//! How an algorithm and its settings were chosen, for people: leaderboard, tuning, cross-validation.
+
+use super::text::{count, figure, table};
+use crate::model::selection::{CrossValidation, Selection, Spread};
+
+/// What of the other figures a first look needs.
+const BRIEF: [&str; 8] =
+    ["accuracy", "balanced_accuracy", "f1.macro", "log_loss", "roc_auc", "r2", "rmse", "mae"];
+
+/// `mean ± standard deviation`, or the mean alone of one split.
+fn spread(spread: Spread) -> String {
+    match spread.std {
+        Some(std) => format!("{} ± {}", figure(spread.mean), figure(Some(std))),
+        None => figure(spread.mean),
+    }
+}
+
+/// How something was compared: `by 5-fold cross-validation on 120 training rows`.
+fn how(scores: &CrossValidation) -> String {
+    match scores.scores.len() {
+        1 => format!("on one split of {} training rows", scores.n_rows),
+        n => format!("by {n}-fold cross-validation on {} training rows", scores.n_rows),
+    }
+}
+
+/// Everything there is to tell, each part with an empty line before it.
+pub fn selection(selection: &Selection, with_seconds: bool) -> String {
+    let mut out = String::new();
+    let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
+    if let Some(scores) = compared {
+        let deviation = if scores.scores.len() > 1 { " ± deviation" } else { "" };
+        let mut rows = vec![vec!["algorithm".into(), format!("{}{deviation}", scores.metric)]];
+        if with_seconds {
+            rows[0].push("seconds".into());
+        }
+        for standing in &selection.leaderboard {
+            let mut row = vec![standing.algorithm.clone()];
+            row.push(standing.scores.as_ref().map_or("-".into(), |scores| spread(scores.spread)));
+            if with_seconds {
+                row.push(format!("{:.3}", standing.seconds));
+            }
+            let error = standing.error.as_deref().map(|error| error.replace('\n', " "));
+            row.push(if standing.chosen { "chosen".into() } else { error.unwrap_or_default() });
+            rows.push(row);
+        }
+        out += &format!("\nCompared {}:\n{}", how(scores), table(&rows, 2, false));
+        let best = selection.leaderboard.first().filter(|best| !best.chosen);
+        if let Some(best) = best.and_then(|best| best.scores.as_ref()) {
+            let error = figure(best.standard_error);
+            out += &format!("  chosen: the simplest within one standard error ({error}) of the best\n");
+        }
+    }
+    if let Some(tuning) = &selection.tuning {
+        let rounds = tuning.rounds.iter();
+        let rounds = rounds.map(|r| format!("{} on {} rows", count(r.n_trials, "trial", "trials"), r.n_rows));
+        let rows = [
+            ("rounds".to_string(), rounds.collect::<Vec<_>>().join(", ")),
+            (format!("{} of the defaults", tuning.before.metric), spread(tuning.before.spread)),
+            (format!("{} of trial {}", tuning.after.metric, tuning.trial), spread(tuning.after.spread)),
+        ];
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name, value]).collect();
+        out += &format!("\nTuned {}:\n{}", how(&tuning.after), table(&rows, 2, false));
+    }
+    if let Some(cv) = &selection.cv {
+        let mut rows = vec![["", "mean", "deviation"].map(String::from).to_vec()];
+        let mut add = |name: &str, spread: Spread| {
+            rows.push(vec![name.into(), figure(spread.mean), figure(spread.std)]);
+        };
+        add(&cv.metric, cv.spread);
+        let others = BRIEF.iter().filter_map(|name| Some((name, cv.metrics.get(*name)?)));
+        others.for_each(|(name, spread)| add(name, *spread));
+        out += &format!("\nScored {}:\n{}", how(cv), table(&rows, 2, true));
+    }
+    out
+}
+
+/// The flags that make the tuned settings again.
+pub fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
+    let tuning = selection.tuning.as_ref()?;
+    let pairs = tuning.set.iter().map(|pair| format!(" --set {pair}"));
+    Some(format!("--algorithm {algorithm}{}", pairs.collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::selection::Standing;
+
+    #[test]
+    fn the_leaderboard_names_the_chosen_the_failed_and_the_rule() {
+        let scores = |mean, n: usize| CrossValidation {
+            metric: "accuracy".into(),
+            scores: vec![Some(mean); n],
+            spread: Spread::of(&vec![Some(mean); n]),
+            standard_error: Some(0.02),
+            n_rows: 90,
+            metrics: Default::default(),
+        };
+        let standing = |algorithm: &str, chosen, scores, error: Option<&str>| Standing {
+            algorithm: algorithm.into(),
+            chosen,
+            scores,
+            error: error.map(String::from),
+            seconds: 0.25,
+        };
+        let mut found = Selection {
+            leaderboard: vec![
+                standing("random-forest", false, Some(scores(0.75, 5)), None),
+                standing("ridge", true, Some(scores(0.74, 5)), None),
+                standing("knn", false, None, Some("too\nfew rows")),
+            ],
+            ..Selection::default()
+        };
+        assert_eq!(
+            selection(&found, true),
+            "\nCompared by 5-fold cross-validation on 90 training rows:\n\
+             \x20 algorithm      accuracy ± deviation  seconds\n\
+             \x20 random-forest  0.7500 ± 0.0000       0.250\n\
+             \x20 ridge          0.7400 ± 0.0000       0.250    chosen\n\
+             \x20 knn            -                     0.250    too few rows\n\
+             \x20 chosen: the simplest within one standard error (0.0200) of the best\n"
+        );
+        found.leaderboard.iter_mut().for_each(|s| s.scores = s.scores.take().map(|_| scores(0.7, 1)));
+        let text = selection(&found, false);
+        assert!(text.contains("on one split of 90 training rows"), "{text}");
+        assert!(!text.contains('±') && !text.contains("seconds"), "{text}");
+    }
+}

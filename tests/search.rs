@@ -1,0 +1,216 @@
+//! `mlapi train` without an algorithm, with `--cv` and with `--tune`: what is chosen, recorded and printed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "support/workdir.rs"]
+mod workdir;
+
+use serde_json::{Value, json};
+use workdir::Workdir;
+
+/// Trains with `--format json`.
+fn train(dir: &Workdir, args: &[&str]) -> Value {
+    dir.run(&[&["train", "--format", "json"], args].concat()).ok().json()
+}
+
+/// The card of model.mlapi.
+fn card(dir: &Workdir) -> Value {
+    dir.run(&["inspect", "--format", "json"]).ok().json()["card"].clone()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
+}
+
+/// The flags after `tuned to`.
+fn tuned_to(text: &str) -> Vec<&str> {
+    let line = text.lines().find_map(|line| line.strip_prefix("tuned to")).unwrap();
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn the_leaderboard_is_sorted_and_the_chosen_one_is_the_model() {
+    let dir = Workdir::with(&["wine.csv"]);
+    let result = train(&dir, &["wine.csv"]);
+    let board = result["leaderboard"].as_array().unwrap();
+    assert!(board.len() >= 4);
+    let means: Vec<f64> = board.iter().map(|row| number(&row["mean"])).collect();
+    assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
+    let chosen: Vec<&Value> = board.iter().filter(|row| row["chosen"] == true).collect();
+    assert_eq!(chosen.len(), 1);
+    assert_eq!(chosen[0]["algorithm"], result["algorithm"]);
+    assert!(number(&chosen[0]["mean"]) >= means[0] - number(&board[0]["standard_error"]));
+    for row in board {
+        assert_eq!((&row["metric"], &row["n_rows"]), (&json!("accuracy"), &json!(142)));
+        assert_eq!(row["scores"].as_array().unwrap().len(), 5);
+        assert!(number(&row["seconds"]) > 0.0);
+    }
+    let mut recorded = card(&dir)["selection"]["leaderboard"].clone();
+    for (row, printed) in recorded.as_array_mut().unwrap().iter_mut().zip(board) {
+        assert!(row.get("seconds").is_none(), "the file has the same bytes every time");
+        row["seconds"] = printed["seconds"].clone();
+    }
+    assert_eq!(recorded, result["leaderboard"]);
+    let text = dir.run(&["train", "wine.csv"]).ok();
+    text.says(&["Compared by 5-fold cross-validation on 142 training rows", "chosen"]);
+    dir.run(&["inspect"]).ok().says(&["Compared by 5-fold cross-validation"]);
+}
+
+#[test]
+fn numbers_are_compared_by_r2_and_balanced_classes_by_balanced_accuracy() {
+    let dir = Workdir::with(&["diabetes.csv", "wine.csv"]);
+    let metric = |flags: &[&str]| train(&dir, flags)["leaderboard"][0]["metric"].clone();
+    assert_eq!(metric(&["diabetes.csv"]), "r2");
+    assert_eq!(metric(&["wine.csv", "--balance"]), "balanced_accuracy");
+}
+
+#[test]
+fn a_given_algorithm_is_not_compared() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let result = train(&dir, &["iris.csv", "--algorithm", "forest"]);
+    assert!(result.get("leaderboard").is_none() && result.get("cv").is_none());
+    assert!(card(&dir).get("selection").is_none());
+}
+
+#[test]
+fn settings_restrict_the_candidates() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let result = train(&dir, &["iris.csv", "--set", "max_depth=2"]);
+    for row in result["leaderboard"].as_array().unwrap() {
+        assert_ne!(row["algorithm"], "logistic-regression");
+    }
+    assert_eq!(card(&dir)["hyperparameters"]["max_depth"], 2);
+}
+
+#[test]
+fn cross_validation_gives_the_scores_of_k_folds_their_mean_and_deviation() {
+    let dir = Workdir::with(&["penguins.csv"]);
+    let result = train(&dir, &["penguins.csv", "--algorithm", "logreg", "--cv", "4"]);
+    let cv = &result["cv"];
+    let scores: Vec<f64> = cv["scores"].as_array().unwrap().iter().map(number).collect();
+    let mean = scores.iter().sum::<f64>() / 4.0;
+    let std = (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
+    assert_eq!(scores.len(), 4);
+    assert!((number(&cv["mean"]) - mean).abs() < 1e-15 && (number(&cv["std"]) - std).abs() < 1e-15);
+    assert!(mean > 0.95 && number(&cv["metrics"]["log_loss"]["mean"]) < 0.2);
+    assert_eq!(card(&dir)["selection"]["cv"], *cv);
+    // The model itself is that of all training rows.
+    let plain = train(&dir, &["penguins.csv", "--algorithm", "logreg"]);
+    assert_eq!((&result["metrics"], &result["n_train"]), (&plain["metrics"], &plain["n_train"]));
+    let text = dir.run(&["train", "penguins.csv", "--algorithm", "logreg", "--cv", "4"]).ok();
+    text.says(&["Scored by 4-fold cross-validation on 275 training rows", "deviation"]);
+}
+
+#[test]
+fn the_folds_of_auto_are_those_that_were_asked_for() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let result = train(&dir, &["iris.csv", "--cv", "3"]);
+    assert_eq!(result["leaderboard"][0]["scores"].as_array().unwrap().len(), 3);
+    let board = result["leaderboard"].as_array().unwrap();
+    let chosen = board.iter().find(|row| row["chosen"] == true).unwrap();
+    assert_eq!(chosen["scores"], result["cv"]["scores"]);
+}
+
+#[test]
+fn folds_and_trials_that_make_no_sense_are_wrong_usage() {
+    let dir = Workdir::with(&["iris.csv"]);
+    for flag in ["--cv=1", "--cv=0", "--cv=many", "--tune=0", "--tune=-3"] {
+        let (name, _) = flag.split_once('=').unwrap();
+        dir.run(&["train", "iris.csv", flag]).fails(2).complains(&[name, "it is a whole number from"]);
+    }
+    let done = dir.run(&["train", "iris.csv", "--cv", "121"]).fails(2);
+    done.complains(&["--cv 121: the 120 training rows cannot be cut into 121 folds"]);
+    assert_eq!(dir.files(), ["iris.csv"]);
+}
+
+#[test]
+fn a_class_of_one_row_is_no_obstacle() {
+    let dir = Workdir::new();
+    let rows = (0..60).map(|i| format!("{},{}\n", i % 17, ["a", "b"][usize::from(i % 17 > 8)]));
+    dir.write("t.csv", format!("x,y\n{}3,only\n", rows.collect::<String>()));
+    for algorithm in ["logreg", "tree", "forest", "extra-trees", "boost"] {
+        let result = train(&dir, &["t.csv", "--algorithm", algorithm, "--cv", "5"]);
+        assert!(number(&result["cv"]["mean"]) > 0.4, "{algorithm}: {}", result["cv"]);
+    }
+}
+
+#[test]
+fn what_is_tuned_is_printed_as_flags_that_make_the_same_model_again() {
+    let dir = Workdir::with(&["diabetes.csv"]);
+    let data = ["train", "diabetes.csv"];
+    let flags = ["--algorithm", "tree", "--tune", "12", "--set", "min_samples_split=5"];
+    let done = dir.run(&[&data[..], &flags].concat()).ok();
+    let tuned = card(&dir);
+    let tuning = &tuned["selection"]["tuning"];
+    assert_eq!(tuning["rounds"], json!([{"n_trials": 12, "n_rows": 353}]));
+    assert!(number(&tuning["after"]["mean"]) > number(&tuning["before"]["mean"]) + 0.1, "{tuning}");
+    assert_eq!(tuned["hyperparameters"]["min_samples_split"], 5, "what is given stays");
+    let again = tuned_to(done.out());
+    assert_eq!(again[..4], ["--algorithm", "decision-tree", "--set", "min_samples_split=5"]);
+    dir.run(&[&data[..], &again].concat()).ok();
+    let repeated = card(&dir);
+    assert_eq!(repeated["hyperparameters"], tuned["hyperparameters"]);
+    assert_eq!(repeated["evaluation"], tuned["evaluation"]);
+}
+
+#[test]
+fn few_rows_then_more_are_used_where_there_are_many() {
+    let dir = Workdir::new();
+    let row = |i: usize| format!("{},{},{}\n", i * 37 % 101, i * 11 % 23, (i * 37 % 101 + i * 7 % 5) % 3);
+    dir.write("t.csv", "a,b,y\n".to_string() + &(0..2500).map(row).collect::<String>());
+    train(&dir, &["t.csv", "--algorithm", "tree", "--tune", "9"]);
+    let rounds = card(&dir)["selection"]["tuning"]["rounds"].clone();
+    assert_eq!(rounds[0]["n_trials"], 9);
+    assert_eq!(rounds[0]["n_rows"], 666);
+    assert!(rounds[1]["n_trials"] == 3 || rounds[1]["n_trials"] == 4, "a third, and the defaults: {rounds}");
+    assert_eq!(rounds[1]["n_rows"], 2000);
+}
+
+#[test]
+fn the_winner_of_the_leaderboard_is_tuned_and_nothing_to_tune_is_said() {
+    let dir = Workdir::with(&["iris.csv", "diabetes.csv"]);
+    let result = train(&dir, &["iris.csv", "--tune", "4", "--cv", "3"]);
+    assert_eq!(result["tuning"]["after"]["scores"], result["cv"]["scores"]);
+    assert!(result["leaderboard"].is_array());
+    dir.run(&["train", "diabetes.csv", "--algorithm", "linreg", "--tune", "4"])
+        .ok()
+        .complains(&["--tune changed nothing: linear-regression"]);
+}
+
+#[test]
+fn the_same_choice_is_the_same_bytes_on_any_number_of_threads() {
+    let dir = Workdir::with(&["penguins.csv", "diabetes.csv"]);
+    for (data, flags) in [
+        ("penguins.csv", &[][..]),
+        ("diabetes.csv", &["--cv", "3"]),
+        ("penguins.csv", &["--algorithm", "boost", "--tune", "4", "--set", "n_estimators=20"]),
+        ("diabetes.csv", &["--algorithm", "ridge", "--tune", "30", "--cv", "4"]),
+    ] {
+        let bytes = |threads| {
+            dir.run(&[&["train", data, "-q", "--threads", threads], flags].concat()).ok();
+            dir.bytes("model.mlapi")
+        };
+        let one = bytes("1");
+        assert!(one == bytes("2") && one == bytes("8"), "{data} {flags:?}");
+    }
+}
+
+/// The whole table is made by benches/auto.sh; here a held-out score may be two standard errors of itself off.
+#[test]
+fn auto_is_not_far_from_the_best_algorithm_on_the_fixtures() {
+    for (data, seed) in
+        [("iris.csv", "1"), ("wine.csv", "1"), ("penguins.csv", "1"), ("breast_cancer.csv", "1")]
+    {
+        let dir = Workdir::with(&[data]);
+        let accuracy = |algorithm: &str| {
+            let result = train(&dir, &[data, "--seed", seed, "--algorithm", algorithm]);
+            (number(&result["metrics"]["accuracy"]), number(&result["n_rows"]))
+        };
+        let (auto, n) = accuracy("auto");
+        let best = ["logreg", "tree", "forest", "extra-trees", "boost"].map(|a| accuracy(a).0);
+        let best = best.into_iter().fold(0.0, f64::max);
+        let share = (best * n + 2.0) / (n + 4.0);
+        let error = (share * (1.0 - share) / (n + 4.0)).sqrt();
+        assert!(auto >= best - 2.0 * error, "{data}: {auto} and {best}, standard error {error}");
+    }
+}
