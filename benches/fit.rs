@@ -8,6 +8,8 @@
 //! doubles: `x.f64` (rows × cols), `y.f64`, and `x_test.f64`. Writes `scores.f64` (test rows × classes, or
 //! × 1) and prints the seconds and the peak memory as JSON.
 
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 use std::time::Instant;
 
@@ -87,12 +89,15 @@ fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Read number by number: a copy of the file would be the peak of the memory.
 fn matrix(path: &Path, rows: usize, cols: usize) -> Result<Matrix> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let mut file = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
     let mut matrix = Matrix::zeros(rows, cols);
-    let (chunks, _) = bytes.as_chunks::<8>();
-    anyhow::ensure!(chunks.len() == rows * cols, "{}: wrong size", path.display());
-    matrix.values_mut().iter_mut().zip(chunks).for_each(|(value, bytes)| *value = f64::from_le_bytes(*bytes));
+    let mut bytes = [0; 8];
+    for value in matrix.values_mut() {
+        file.read_exact(&mut bytes).with_context(|| path.display().to_string())?;
+        *value = f64::from_le_bytes(bytes);
+    }
     Ok(matrix)
 }
 
