@@ -1,6 +1,6 @@
 //! Multi-layer perceptrons: dense layers, fitted by Adam on shuffled mini-batches.
 //!
-//! smartcore has none. The gradient is in [`backprop`](super::backprop). Objective, initialisation, batches and stopping rules are scikit-learn's
+//! smartcore has none. The gradient is in `backprop`. Objective, initialisation, batches and stopping rules are scikit-learn's
 //! (`MLPClassifier`, `MLPRegressor` with `solver="adam"`), but for one: the target of a regression is
 //! standardised, and the last layer scaled back, because Adam's steps have a size of their own and would
 //! never reach a target of some hundred thousands.
