@@ -17,6 +17,7 @@ pub mod neighbours;
 pub mod net;
 pub mod pipeline;
 pub mod predictor;
+mod quick_scorer;
 pub mod selection;
 pub mod trees;
 pub mod vectors;

@@ -26,6 +26,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::predictor::{Array, Arrays, Link, take_f64, take_u8, take_u32};
+use super::quick_scorer::{self, QuickScorer};
 
 /// Marks a leaf in [`Parts::feature`].
 pub const LEAF: u32 = u32::MAX;
@@ -101,6 +102,8 @@ pub struct Trees {
     nodes: Vec<Node>,
     /// Where the groups of each column begin.
     first_group: Vec<usize>,
+    /// Absent where a tree is large.
+    quick: Option<QuickScorer>,
 }
 
 impl PartialEq for Trees {
@@ -137,7 +140,8 @@ impl Trees {
             first_group.push(n_groups);
             n_groups += levels as usize;
         }
-        Self { parts, nodes, first_group }
+        let quick = QuickScorer::new(&parts);
+        Self { parts, nodes, first_group, quick }
     }
 
     /// Numbers per row that go in.
@@ -183,6 +187,11 @@ impl Trees {
     /// Scores rows of raw codes, tree by tree over as many rows as stay in cache.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
+        let n_quick = match &self.quick {
+            Some(quick) => self.score_quickly(quick, x, out),
+            None => 0,
+        };
+        let (x, out) = (&x[n_quick * n_inputs..], &mut out[n_quick * n_outputs..]);
         let tree_bytes = self.nodes.len() / self.n_trees().max(1) * size_of::<Node>();
         let row_bytes = n_inputs * size_of::<f64>();
         // Large trees do not stay in cache themselves and want many rows at a time.
@@ -195,6 +204,39 @@ impl Trees {
                 self.sum_block::<true>(x, out);
             }
         }
+    }
+
+    /// Scores as many rows as fill blocks, and says how many those are.
+    fn score_quickly(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) -> usize {
+        const ROWS: usize = quick_scorer::ROWS;
+        let (n_inputs, n_outputs, n_scores) = (self.n_inputs(), self.n_outputs(), self.parts.base.len());
+        let blocks = x.chunks_exact(ROWS * n_inputs);
+        let n_rows = blocks.len() * ROWS;
+        if n_rows == 0 {
+            return 0;
+        }
+        let mut block = quick.buffer();
+        for (x, out) in blocks.zip(out.chunks_exact_mut(ROWS * n_outputs)) {
+            out.fill(0.0);
+            quick.fill(x, &mut block);
+            let subset_right = |subset, feature, value, missing_right| {
+                self.subset_right(subset, feature, value, missing_right)
+            };
+            quick.leaves(&block, subset_right, |tree, leaves| {
+                if self.parts.width == 1 {
+                    let scores = out[tree % n_scores..].iter_mut().step_by(n_outputs);
+                    for (&leaf, score) in leaves.iter().zip(scores) {
+                        *score += self.parts.values[self.parts.left[leaf as usize] as usize];
+                    }
+                } else {
+                    for (&leaf, out) in leaves.iter().zip(out.chunks_exact_mut(n_outputs)) {
+                        self.add_leaf(tree, leaf, out);
+                    }
+                }
+            });
+            out.chunks_exact_mut(n_outputs).for_each(|out| self.finish(out));
+        }
+        n_rows
     }
 
     fn sum_block<const SUBSETS: bool>(&self, x: &[f64], out: &mut [f64]) {
@@ -243,19 +285,20 @@ impl Trees {
         let feature = node.feature & !(NODE_MISSING_LEFT | NODE_SUBSET);
         let value = x[feature as usize];
         if SUBSETS && node.feature & NODE_SUBSET != 0 {
-            return node.left + u32::from(self.subset_right(node, feature, value, missing_right));
+            return node.left
+                + u32::from(self.subset_right(node.threshold as usize, feature, value, missing_right));
         }
         node.left + u32::from((value > node.threshold) | (value.is_nan() & missing_right))
     }
 
-    fn subset_right(&self, node: &Node, feature: u32, value: f64, missing_right: bool) -> bool {
+    fn subset_right(&self, subset: usize, feature: u32, value: f64, missing_right: bool) -> bool {
         // NaN and the negative code of an unseen level are missing values; so is a level that cannot be.
         let is_known = value >= 0.0 && value < f64::from(self.parts.levels[feature as usize]);
         if !is_known {
             return missing_right;
         }
         let group = self.parts.groups[self.first_group[feature as usize] + value as usize];
-        let word = self.parts.subsets[node.threshold as usize * SUBSET_WORDS + usize::from(group / 32)];
+        let word = self.parts.subsets[subset * SUBSET_WORDS + usize::from(group / 32)];
         word >> (group % 32) & 1 == 0
     }
 
@@ -452,7 +495,7 @@ mod tests {
         let trees = Trees::new(parts());
         trees.validate().unwrap();
         let (mut block, mut expected) = (Vec::new(), Vec::new());
-        for _ in 0..3 {
+        for _ in 0..11 {
             for (x, score) in ROWS {
                 let mut out = [0.0];
                 trees.scores_into(&x, &mut out);
