@@ -50,7 +50,7 @@ impl Matrix {
     }
 
     /// The rows, first to last.
-    pub fn rows(&self) -> impl Iterator<Item = &[f64]> {
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f64]> + Clone {
         (0..self.n_rows).map(|i| self.row(i))
     }
 

@@ -8,6 +8,8 @@
 //!
 //! Costs one byte per value, and one more where histograms of all columns are wanted.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Dataset;
@@ -107,25 +109,10 @@ impl Bins {
     /// Bins the columns of a dataset; `grouped` keeps a second copy for histograms of all columns.
     pub fn new(data: &Dataset, grouped: bool) -> Self {
         let n_columns = data.x.n_cols();
-        let counts = |row: usize| data.weights.is_none_or(|weights| weights[row] > 0.0);
-        // Few columns at a time: the rows of the matrix are read once for all of them, the copies stay small.
+        // Few columns at a time: the rows of the matrix are read once for all of them, and nothing is copied.
         let columns: Vec<Column> = (0..n_columns.div_ceil(GROUP))
             .into_par_iter()
-            .flat_map_iter(|group| {
-                let first = group * GROUP;
-                let width = GROUP.min(n_columns - first);
-                let mut values = vec![Vec::with_capacity(data.x.n_rows()); width];
-                for row in data.x.rows() {
-                    for (values, value) in values.iter_mut().zip(&row[first..]) {
-                        values.push(*value);
-                    }
-                }
-                let column = move |(i, values): (usize, Vec<f64>)| {
-                    let levels = data.levels.get(first + i).copied().unwrap_or(0);
-                    if levels > 0 { category(&values, levels, counts) } else { number(&values, counts) }
-                };
-                values.into_iter().enumerate().map(column).collect::<Vec<_>>()
-            })
+            .flat_map_iter(|group| bin_columns(data, group * GROUP..n_columns.min((group + 1) * GROUP)))
             .collect();
         let is_usable = |column: &Column| {
             let first = column.bytes.first();
@@ -151,18 +138,55 @@ impl Bins {
     }
 }
 
-fn number(values: &[f64], counts: impl Fn(usize) -> bool) -> Column {
-    let thresholds = match few_distinct(values, &counts) {
+fn bin_columns(data: &Dataset, columns: Range<usize>) -> Vec<Column> {
+    let counts = |row: usize| data.weights.is_none_or(|weights| weights[row] > 0.0);
+    let kind = |j: usize| {
+        let values = data.x.rows().map(|row| row[j]);
+        match data.levels.get(j) {
+            Some(&levels) if levels > 0 => category(values, levels, counts),
+            _ => number(values, counts),
+        }
+    };
+    let kinds: Vec<Kind> = columns.clone().map(kind).collect();
+    // Padded so that the search takes the same eight steps for every value.
+    let padded = |kind: &Kind| match kind {
+        Kind::Number { thresholds } => {
+            let mut padded = [f64::INFINITY; 256];
+            padded[..thresholds.len()].copy_from_slice(thresholds);
+            padded
+        }
+        Kind::Category { .. } => [f64::INFINITY; 256],
+    };
+    let padded: Vec<_> = kinds.iter().map(padded).collect();
+    let mut bytes = vec![vec![0; data.x.n_rows()]; kinds.len()];
+    for (i, row) in data.x.rows().enumerate() {
+        let of_column = row[columns.clone()].iter().zip(&kinds).zip(&padded).zip(&mut bytes);
+        for (((&value, kind), padded), bytes) in of_column {
+            bytes[i] = match kind {
+                Kind::Number { .. } if value.is_nan() => MISSING,
+                Kind::Number { .. } => bin(padded, value),
+                Kind::Category { groups } => {
+                    level(value, groups.len()).map_or(MISSING, |level| groups[level])
+                }
+            };
+        }
+    }
+    let column = |(kind, bytes): (Kind, Vec<u8>)| {
+        let (n_bins, grid) = match &kind {
+            Kind::Number { thresholds } => (thresholds.len() + 1, Grid::new(thresholds)),
+            Kind::Category { groups } => (groups.len().min(MAX_BINS), Grid::new(&[])),
+        };
+        Column { kind, n_bins, bytes, grid }
+    };
+    kinds.into_iter().zip(bytes).map(column).collect()
+}
+
+fn number(values: impl ExactSizeIterator<Item = f64> + Clone, counts: impl Fn(usize) -> bool) -> Kind {
+    let thresholds = match few_distinct(values.clone(), &counts) {
         Some(distinct) => distinct.windows(2).map(|pair| between(pair[0], pair[1])).collect(),
         None => quantile_thresholds(values, &counts),
     };
-    // Padded so that the search takes the same eight steps for every value.
-    let mut padded = [f64::INFINITY; 256];
-    padded[..thresholds.len()].copy_from_slice(&thresholds);
-    let bytes = values.iter().map(|&value| if value.is_nan() { MISSING } else { bin(&padded, value) });
-    let bytes = bytes.collect();
-    let grid = Grid::new(&thresholds);
-    Column { n_bins: thresholds.len() + 1, kind: Kind::Number { thresholds }, bytes, grid }
+    Kind::Number { thresholds }
 }
 
 /// The number of thresholds below `value`.
@@ -185,9 +209,9 @@ fn between(a: f64, b: f64) -> f64 {
 }
 
 /// The distinct numbers in rising order, unless they are more than there are bins.
-fn few_distinct(values: &[f64], counts: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
+fn few_distinct(values: impl Iterator<Item = f64>, counts: impl Fn(usize) -> bool) -> Option<Vec<f64>> {
     let mut distinct: Vec<f64> = Vec::new();
-    for (row, &value) in values.iter().enumerate() {
+    for (row, value) in values.enumerate() {
         if value.is_nan() {
             continue;
         }
@@ -203,10 +227,13 @@ fn few_distinct(values: &[f64], counts: impl Fn(usize) -> bool) -> Option<Vec<f6
 }
 
 /// Thresholds that give the bins about as many rows each; a number that fills a bin by itself gets its own.
-fn quantile_thresholds(values: &[f64], counts: impl Fn(usize) -> bool) -> Vec<f64> {
+fn quantile_thresholds(
+    values: impl ExactSizeIterator<Item = f64>,
+    counts: impl Fn(usize) -> bool,
+) -> Vec<f64> {
     let stride = values.len().div_ceil(MAX_SAMPLE).max(1);
-    let sample = values.iter().enumerate().step_by(stride);
-    let sample = sample.filter(|(row, value)| !value.is_nan() && counts(*row)).map(|(_, value)| key(*value));
+    let sample = values.enumerate().step_by(stride);
+    let sample = sample.filter(|(row, value)| !value.is_nan() && counts(*row)).map(|(_, value)| key(value));
     let mut keys: Vec<u64> = sample.collect();
     keys.sort_unstable();
     let mut thresholds = Vec::with_capacity(MAX_BINS - 1);
@@ -241,24 +268,26 @@ fn value_of(key: u64) -> f64 {
     f64::from_bits(if key >> 63 == 1 { key & !(1 << 63) } else { !key })
 }
 
-fn category(values: &[f64], levels: usize, counts: impl Fn(usize) -> bool) -> Column {
-    let level = |value: f64| (value >= 0.0 && value < levels as f64).then_some(value as usize);
-    let mut frequency = vec![0_usize; levels];
-    for (row, &value) in values.iter().enumerate() {
-        if let (Some(level), true) = (level(value), counts(row)) {
+/// The level that a code stands for, if it is one.
+fn level(value: f64, n_levels: usize) -> Option<usize> {
+    (value >= 0.0 && value < n_levels as f64).then_some(value as usize)
+}
+
+fn category(values: impl Iterator<Item = f64>, n_levels: usize, counts: impl Fn(usize) -> bool) -> Kind {
+    let mut frequency = vec![0_usize; n_levels];
+    for (row, value) in values.enumerate() {
+        if let (Some(level), true) = (level(value, n_levels), counts(row)) {
             frequency[level] += 1;
         }
     }
-    let mut by_frequency: Vec<usize> = (0..levels).collect();
+    let mut by_frequency: Vec<usize> = (0..n_levels).collect();
     by_frequency.sort_by_key(|&level| (std::cmp::Reverse(frequency[level]), level));
-    let own = if levels > MAX_BINS { MAX_BINS - 1 } else { levels };
-    let mut groups = vec![own.min(MAX_BINS - 1) as u8; levels];
+    let own = if n_levels > MAX_BINS { MAX_BINS - 1 } else { n_levels };
+    let mut groups = vec![own.min(MAX_BINS - 1) as u8; n_levels];
     for (bin, &level) in by_frequency[..own].iter().enumerate() {
         groups[level] = bin as u8;
     }
-    let bytes = values.iter().map(|&value| level(value).map_or(MISSING, |level| groups[level])).collect();
-    let grid = Grid::new(&[]);
-    Column { n_bins: levels.min(MAX_BINS), kind: Kind::Category { groups }, bytes, grid }
+    Kind::Category { groups }
 }
 
 #[cfg(test)]
@@ -268,13 +297,17 @@ mod tests {
     use crate::model::learn::Labels;
     use proptest::prelude::*;
 
-    fn column(values: &[f64]) -> Column {
-        number(values, |_| true)
+    /// The column of these values, of numbers or of so many levels.
+    fn column(values: &[f64], n_levels: usize) -> Column {
+        let mut x = Matrix::zeros(values.len(), 1);
+        x.values_mut().copy_from_slice(values);
+        let data = Dataset { levels: &[n_levels], ..Dataset::new(&x, Labels::Values(values)) };
+        Bins::new(&data, false).columns.remove(0)
     }
 
     #[test]
     fn few_distinct_numbers_get_a_bin_each_and_thresholds_half_way() {
-        let column = column(&[3.0, 1.0, f64::NAN, 1.0, 7.0, -0.0, 0.0]);
+        let column = column(&[3.0, 1.0, f64::NAN, 1.0, 7.0, -0.0, 0.0], 0);
         assert_eq!(column.kind, Kind::Number { thresholds: vec![0.5, 2.0, 5.0] });
         assert_eq!(column.bytes, [2, 1, MISSING, 1, 3, 0, 0]);
         let next = f64::from_bits(1.0_f64.to_bits() + 1);
@@ -285,7 +318,7 @@ mod tests {
     #[test]
     fn rare_levels_share_a_bin_and_unseen_ones_are_missing() {
         let values: Vec<f64> = (0..600).map(|i| f64::from(i % 300)).chain([-1.0, f64::NAN, 7.0]).collect();
-        let column = category(&values, 300, |_| true);
+        let column = column(&values, 300);
         assert_eq!(column.n_bins, 255);
         assert_eq!(column.bytes[7], 0, "the most frequent level comes first");
         assert_eq!(column.bytes[600..602], [MISSING, MISSING]);
@@ -309,7 +342,7 @@ mod tests {
             values in prop::collection::vec(-1e3..1e3_f64, 256..2000), ties in 1..4_u32,
         ) {
             let values: Vec<f64> = values.iter().map(|v| (v * f64::from(ties)).round() / 64.0).collect();
-            let column = column(&values);
+            let column = column(&values, 0);
             let Kind::Number { thresholds } = &column.kind else { unreachable!() };
             prop_assert!(thresholds.windows(2).all(|pair| pair[0] < pair[1]));
             prop_assert!(column.n_bins <= MAX_BINS);

@@ -46,6 +46,14 @@ impl Compact {
         Self { parts, rows: HashMap::new() }
     }
 
+    /// Makes room for so many nodes in all.
+    pub fn reserve(&mut self, n_nodes: usize) {
+        self.parts.feature.reserve_exact(n_nodes);
+        self.parts.threshold.reserve_exact(n_nodes);
+        self.parts.left.reserve_exact(n_nodes);
+        self.parts.flags.reserve_exact(n_nodes);
+    }
+
     /// Adds a tree. `values`: one row per leaf, in the order of its nodes; its gains count `gain_unit` times.
     pub fn push(&mut self, tree: &Tree, bins: &Bins, values: &[f64], gain_unit: f64) {
         let parts = &mut self.parts;

@@ -552,8 +552,10 @@ impl Learner for Forest {
         }
         let link = if n_classes == 2 { Link::Share } else { Link::Identity };
         let mut compact = Compact::new(data, &bins, link, width, vec![0.0; width], grown.len() as f64);
-        for Grown { tree, values, gain, .. } in &grown {
-            compact.push(tree, &bins, values, if *gain > 0.0 { 1.0 / gain } else { 0.0 });
+        compact.reserve(grown.iter().map(|grown| grown.tree.nodes.len()).sum());
+        // Each tree is freed once it is flat: a forest is often larger than its table.
+        for Grown { tree, values, gain, .. } in grown {
+            compact.push(&tree, &bins, &values, if gain > 0.0 { 1.0 / gain } else { 0.0 });
         }
         Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
     }
