@@ -516,8 +516,12 @@ fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
 impl Learner for Forest {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         let is_classification = matches!(data.y, Labels::Classes { .. });
-        let all = self.max_features.count(data.x.n_cols(), is_classification) == data.x.n_cols();
-        let bins = Bins::new(data, all && !self.random_cuts);
+        let n_columns = data.x.n_cols();
+        let max_features = self.max_features.count(n_columns, is_classification);
+        // Random cuts look at all columns of few rows at once, where they look at most of them.
+        let grouped =
+            if self.random_cuts { n_columns <= 2 * max_features } else { max_features == n_columns };
+        let bins = Bins::new(data, grouped);
         let target = Target::new(data);
         let n_classes = match data.y {
             Labels::Classes { n_classes, .. } => n_classes,

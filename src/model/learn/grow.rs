@@ -20,7 +20,7 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
-use super::bins::{Bins, GROUP, Kind, MISSING};
+use super::bins::{Bins, Column, GROUP, Kind, MISSING};
 use super::split::{Best, BinSet, Cell, Cells, Criterion, Limits, bins_of, first_bins, holds, insert, scan};
 use crate::data::split::generator;
 
@@ -29,6 +29,9 @@ const MIN_HISTOGRAM_ROWS: usize = 512;
 
 /// Nodes of fewer rows mark the bins they touch.
 const MAX_MARKED_ROWS: usize = 192;
+
+/// Nodes of at most so many rows try all random cuts at once.
+const MAX_BLOCK_ROWS: usize = 128;
 
 /// Sums of fewer cells are not worth a second thread.
 const MIN_PARALLEL_UPDATES: usize = 1 << 17;
@@ -267,6 +270,7 @@ struct Scratch<C: Criterion> {
     /// All zero between uses.
     cells: Box<Cells<C>>,
     bytes: Vec<u8>,
+    block: Block,
     /// Histograms to be used again.
     pool: Vec<Vec<Cells<C>>>,
 }
@@ -278,6 +282,7 @@ impl<C: Criterion> Scratch<C> {
             swaps: Vec::new(),
             cells: Box::new([C::Cell::ZERO; 256]),
             bytes: Vec::new(),
+            block: Block::default(),
             pool: Vec::new(),
         }
     }
@@ -647,6 +652,11 @@ impl<C: Criterion> Engine<'_, C> {
         let draws = self.growth.max_features < n_columns;
         let mut random = (draws || self.growth.random_cuts).then(|| generator(seed));
         let mut varied = false;
+        let is_block =
+            rows.len() <= MAX_BLOCK_ROWS && self.growth.random_cuts && !self.bins.groups.is_empty();
+        if is_block {
+            scratch.block.fill(&self.bins.groups, rows);
+        }
         for i in 0..n_columns {
             if i >= self.growth.max_features && varied {
                 break;
@@ -658,11 +668,27 @@ impl<C: Criterion> Engine<'_, C> {
             }
             let column = scratch.columns[i];
             varied |= match &mut random {
+                Some(random)
+                    if is_block
+                        && let binned = &self.bins.columns[column as usize]
+                        && let Kind::Number { thresholds } = &binned.kind
+                        && let Some((least, most)) = scratch.block.range(column) =>
+                {
+                    if least < most {
+                        let cut = draw_cut(binned, thresholds, (least, most), random);
+                        scratch.block.cuts.push((column, cut));
+                    }
+                    least < most
+                }
                 Some(random) if self.growth.random_cuts => {
                     self.search_random(column, rows, items, total, random, &mut scratch.bytes, &mut best)
                 }
                 _ => self.search_column(column, rows, items, total, &mut scratch.cells, &mut best),
             };
+        }
+        if is_block {
+            self.consider_cuts(&scratch.block, items, total, &mut best);
+            scratch.block.cuts.clear();
         }
         // The order of the columns is that of the tree again, whichever node comes next.
         while let Some(j) = scratch.swaps.pop() {
@@ -742,16 +768,11 @@ impl<C: Criterion> Engine<'_, C> {
         let (mut cut, mut subset, mut present) = (least, [0; 4], [0; 4]);
         match &binned.kind {
             Kind::Number { thresholds } => {
-                let (low, high) = (usize::from(least), usize::from(most) - 1);
-                if high > low + 1 {
-                    // Uniform between the outermost thresholds that part the rows, not between bins.
-                    let (from, to) = (thresholds[low], thresholds[high - 1]);
-                    let value = from + (to - from) * unit_interval(random);
-                    cut = binned.n_below(thresholds, value).clamp(low, high - 1) as u8;
-                } else if high == low {
+                cut = match most - 1 {
                     // Values on one side, gaps on the other.
-                    cut = thresholds.len() as u8;
-                }
+                    high if high == least => thresholds.len() as u8,
+                    high => draw_cut(binned, thresholds, (least, high), random),
+                };
                 for (&byte, &item) in bytes.iter().zip(items) {
                     self.criterion.add_if(byte <= cut, &mut left, item);
                 }
@@ -769,20 +790,10 @@ impl<C: Criterion> Engine<'_, C> {
                 self.criterion.add_if(byte == MISSING, &mut missing, item);
             }
         }
-        let (limits, criterion) = (&self.growth.limits, self.criterion);
-        let (n, h) = (criterion.count(total), criterion.mass(total));
+        let is_category = matches!(binned.kind, Kind::Category { .. });
+        let subset = is_category.then_some(subset);
         let mut consider = |left: &C::Cell, missing_left| {
-            let n_left = criterion.count(left);
-            if n_left < limits.min_samples_leaf || n - n_left < limits.min_samples_leaf {
-                return;
-            }
-            let (numerator, denominator) = criterion.gain(left, total, criterion.mass(left), h, limits.l2);
-            if numerator > best.gain * denominator {
-                let gain = numerator / denominator;
-                let is_category = matches!(binned.kind, Kind::Category { .. });
-                let subset = is_category.then_some(subset);
-                *best = Best { gain, column, cut, subset, present, missing_left };
-            }
+            self.consider(left, total, Best { gain: 0.0, column, cut, subset, present, missing_left }, best);
         };
         if has_missing {
             consider(&left, Some(false));
@@ -791,6 +802,94 @@ impl<C: Criterion> Engine<'_, C> {
             consider(&left, None);
         }
         true
+    }
+
+    /// Takes a split instead of the best if it gains more.
+    #[inline(always)]
+    fn consider(&self, left: &C::Cell, total: &C::Cell, split: Best, best: &mut Best) {
+        let (limits, criterion) = (&self.growth.limits, self.criterion);
+        let (n, n_left) = (criterion.count(total), criterion.count(left));
+        if n_left < limits.min_samples_leaf || n - n_left < limits.min_samples_leaf {
+            return;
+        }
+        let (h_left, h) = (criterion.mass(left), criterion.mass(total));
+        let (numerator, denominator) = criterion.gain(left, total, h_left, h, limits.l2);
+        if numerator > best.gain * denominator {
+            *best = Best { gain: numerator / denominator, ..split };
+        }
+    }
+
+    /// Takes the best of the cuts of a block, if it is better.
+    fn consider_cuts(&self, block: &Block, items: &[C::Item], total: &C::Cell, best: &mut Best) {
+        // So many at a time that their sums stay in registers.
+        for cuts in block.cuts.chunks(4) {
+            let mut sums = [C::Cell::ZERO; 4];
+            let (mut columns, mut last) = ([0; 4], [0; 4]);
+            for (k, &(column, cut)) in cuts.iter().enumerate() {
+                (columns[k], last[k]) = (column as usize, cut);
+            }
+            for (bytes, &item) in block.bytes.chunks_exact(block.width).zip(items) {
+                for (k, sum) in sums.iter_mut().enumerate() {
+                    self.criterion.add_if(bytes[columns[k]] <= last[k], sum, item);
+                }
+            }
+            for (&(column, cut), left) in cuts.iter().zip(&sums) {
+                let split = Best { column, cut, ..Best::none(0.0) };
+                self.consider(left, total, split, best);
+            }
+        }
+    }
+}
+
+/// The last bin that goes left of a random cut between two bins of a column: uniform between the outermost
+/// thresholds that part them, not between bins.
+#[inline(always)]
+fn draw_cut(binned: &Column, thresholds: &[f64], (low, high): (u8, u8), random: &mut Pcg64) -> u8 {
+    if high == low + 1 {
+        return low;
+    }
+    let (from, to) = (thresholds[usize::from(low)], thresholds[usize::from(high) - 1]);
+    let value = from + (to - from) * unit_interval(random);
+    binned.n_below(thresholds, value).clamp(usize::from(low), usize::from(high) - 1) as u8
+}
+
+/// All bytes of the few rows of a small node, row by row, and the cuts that are tried.
+#[derive(Default)]
+struct Block {
+    width: usize,
+    bytes: Vec<u8>,
+    least: Vec<u8>,
+    most: Vec<u8>,
+    /// Column and last bin that goes left.
+    cuts: Vec<(u32, u8)>,
+}
+
+impl Block {
+    fn fill(&mut self, groups: &[Vec<[u8; GROUP]>], rows: &[u32]) {
+        // Whole vector registers.
+        self.width = (groups.len() * GROUP).next_multiple_of(16);
+        self.bytes.resize(rows.len() * self.width, 0);
+        for (k, group) in groups.iter().enumerate() {
+            for (bytes, &row) in self.bytes.chunks_exact_mut(self.width).zip(rows) {
+                bytes[k * GROUP..(k + 1) * GROUP].copy_from_slice(&group[row as usize]);
+            }
+        }
+        self.least.clear();
+        self.least.resize(self.width, MISSING);
+        self.most.clear();
+        self.most.resize(self.width, 0);
+        for bytes in self.bytes.chunks_exact(self.width) {
+            for ((least, most), &byte) in self.least.iter_mut().zip(&mut self.most).zip(bytes) {
+                *least = (*least).min(byte);
+                *most = (*most).max(byte);
+            }
+        }
+    }
+
+    /// The least and the largest bin of a column without missing values.
+    fn range(&self, column: u32) -> Option<(u8, u8)> {
+        let (least, most) = (self.least[column as usize], self.most[column as usize]);
+        (most != MISSING).then_some((least, most))
     }
 }
 
