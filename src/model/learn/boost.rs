@@ -13,10 +13,11 @@ use rayon::prelude::*;
 
 use super::bins::Bins;
 use super::compact::Compact;
+use super::criterion::{Criterion, Moments, Packed};
 use super::forest::{MAX_DEPTH, mass_bits};
 use super::grow::{Grower, Growth, Tree, below, unit_interval};
 use super::loss::{Loss, weighted_median};
-use super::split::{CATEGORY_SMOOTHING, Criterion, Limits, Moments, Packed};
+use super::split::{CATEGORY_SMOOTHING, Limits};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, usage};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
@@ -98,6 +99,12 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
             effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM)",
         },
         Parameter {
+            name: "max_features",
+            default: "1.0",
+            range: SHARE,
+            effect: "share of the columns drawn for each split",
+        },
+        Parameter {
             name: "early_stopping",
             default: "auto",
             range: Range::Choice(&["auto", "true", "false"]),
@@ -135,6 +142,7 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
             l2_regularization: settings.number("l2_regularization"),
             subsample: settings.number("subsample"),
             colsample: settings.number("colsample_bytree"),
+            max_features: settings.number("max_features"),
             early_stopping: settings.word("early_stopping").to_string(),
             validation_fraction: settings.number("validation_fraction"),
             n_iter_no_change: settings.whole("n_iter_no_change"),
@@ -154,6 +162,7 @@ struct GradientBoosting {
     l2_regularization: f64,
     subsample: f64,
     colsample: f64,
+    max_features: f64,
     early_stopping: String,
     validation_fraction: f64,
     n_iter_no_change: usize,
@@ -413,11 +422,13 @@ impl GradientBoosting {
             l2: 0.0,
             category_smoothing: 0.0,
         };
+        let n_columns = self.colsample * bins.usable.len() as f64;
+        let drawn = (self.max_features * n_columns).ceil() as usize;
         let growth = Growth {
             max_depth: self.max_depth,
             max_leaf_nodes: self.max_leaf_nodes,
             min_samples_split: 2,
-            max_features: usize::MAX,
+            max_features: if self.max_features < 1.0 { drawn.max(1) } else { usize::MAX },
             random_cuts: false,
             parallel: true,
             limits,
@@ -710,5 +721,20 @@ mod tests {
         };
         assert!(message("poisson").contains("below 0"));
         assert!(message("log_loss").contains("not a loss for regression"));
+    }
+
+    #[test]
+    fn splits_that_draw_columns_use_those_they_would_not_choose() {
+        let x = noise(400, 5, 8);
+        let y: Vec<f64> = x.rows().map(|row| row[2]).collect();
+        let data = Dataset::new(&x, Labels::Values(&y));
+        let of_best = |max_features: &str| {
+            let settings = [("max_features".to_string(), max_features.to_string())];
+            let spec = Spec::new(&GRADIENT_BOOSTING, Task::Regression, &settings).unwrap();
+            spec.fit(&data, &Unwatched).unwrap().predictor.importances().unwrap()[2]
+        };
+        assert!(of_best("1.0") > 0.999);
+        let drawn = of_best("0.2");
+        assert!((0.5..0.99).contains(&drawn), "{drawn}");
     }
 }

@@ -111,8 +111,9 @@ mod tests {
     use crate::data::matrix::Matrix;
     use crate::data::schema::Task;
     use crate::data::split::generator;
+    use crate::model::learn::criterion::Moments;
     use crate::model::learn::grow::{Grower, Growth, unit_interval};
-    use crate::model::learn::split::{Limits, Moments};
+    use crate::model::learn::split::Limits;
     use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
     use crate::model::predictor::{Arrays, Predictor};
 

@@ -15,13 +15,16 @@ use rayon::prelude::*;
 
 use super::bins::Bins;
 use super::compact::Compact;
+use super::criterion::{ClassMasses, Classes, Criterion, Entropy, Moments, Packed, PackedClasses, Poisson};
 use super::grow::{Grower, Growth, Tree, below};
-use super::split::{Classes, Criterion, Limits, Moments, Packed, PackedClasses};
+use super::prune::prune;
+use super::split::Limits;
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
 use crate::data::split::generator;
 use crate::model::predictor::{Link, Predictor};
+use crate::usage::usage;
 
 /// `none` or a whole number from 1.
 const WHOLE_OR_NONE: Range = Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, u64::MAX)]);
@@ -76,6 +79,36 @@ const N_ESTIMATORS: Parameter = Parameter {
     effect: "number of trees",
 };
 
+const CRITERION: Parameter = Parameter {
+    name: "criterion",
+    default: "auto",
+    range: Range::Choice(&["auto", "gini", "entropy", "log_loss", "squared_error", "poisson"]),
+    effect: "what a split makes small; auto is gini for classification (or entropy, also named log_loss) and \
+             squared_error for regression (or poisson, for counts)",
+};
+
+const MIN_IMPURITY_DECREASE: Parameter = Parameter {
+    name: "min_impurity_decrease",
+    default: "0.0",
+    range: Range::From(0.0, f64::INFINITY),
+    effect: "what a split takes off the impurity of the whole tree, at least",
+};
+
+const CCP_ALPHA: Parameter = Parameter {
+    name: "ccp_alpha",
+    default: "0.0",
+    range: Range::From(0.0, f64::INFINITY),
+    effect: "what a leaf costs in impurity; a grown tree is cut back where its leaves are not worth that",
+};
+
+const MAX_SAMPLES: Parameter = Parameter {
+    name: "max_samples",
+    default: "none",
+    range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, u64::MAX), Range::Above(0.0, 1.0)]),
+    effect: "rows drawn for each tree with bootstrap=true, as a number (100) or a share (0.5); none is as many \
+             as there are",
+};
+
 const OOB_SCORE: Parameter = Parameter {
     name: "oob_score",
     default: "false",
@@ -110,6 +143,9 @@ pub static DECISION_TREE: Algorithm = Algorithm {
             effect: "columns drawn for each split, as a number (1) or a share (1.0); none is all",
         },
         MAX_LEAF_NODES,
+        CRITERION,
+        MIN_IMPURITY_DECREASE,
+        CCP_ALPHA,
     ],
     learner: |settings| Box::new(Forest { n_estimators: 1, ..Forest::new(settings, false) }),
 };
@@ -128,6 +164,10 @@ pub static RANDOM_FOREST: Algorithm = Algorithm {
         MIN_SAMPLES_LEAF,
         MAX_FEATURES,
         MAX_LEAF_NODES,
+        CRITERION,
+        MIN_IMPURITY_DECREASE,
+        CCP_ALPHA,
+        MAX_SAMPLES,
         bootstrap("true"),
         OOB_SCORE,
     ],
@@ -148,6 +188,10 @@ pub static EXTRA_TREES: Algorithm = Algorithm {
         MIN_SAMPLES_LEAF,
         MAX_FEATURES,
         MAX_LEAF_NODES,
+        CRITERION,
+        MIN_IMPURITY_DECREASE,
+        CCP_ALPHA,
+        MAX_SAMPLES,
         bootstrap("false"),
         OOB_SCORE,
     ],
@@ -198,9 +242,20 @@ struct Forest {
     min_samples_leaf: usize,
     max_leaf_nodes: usize,
     max_features: MaxFeatures,
+    criterion: String,
+    min_impurity_decrease: f64,
+    ccp_alpha: f64,
     random_cuts: bool,
     bootstrap: bool,
+    max_samples: MaxSamples,
     oob_score: bool,
+}
+
+/// How many rows a tree draws.
+enum MaxSamples {
+    All,
+    Count(usize),
+    Share(f64),
 }
 
 /// A row is drawn this often at most, which leaves room in an item; more has a chance of 10⁻³³.
@@ -214,6 +269,9 @@ struct Target<'a> {
     /// The class, or the value less the mean, and the mass of each of those rows when drawn once.
     items: Vec<[i32; 2]>,
     mass_bits: u32,
+    /// Of values: what is taken off, and what a difference of 1 is then.
+    mean: f64,
+    scale: f64,
 }
 
 /// A grown tree without its rows, and the values of its leaves.
@@ -251,6 +309,7 @@ impl<'a> Target<'a> {
             mass_scale = power_of_two_below(of_sum.min(f64::from(i32::MAX) / (largest * draws)));
         }
         let mass = |row: u32| (weight(row) * mass_scale).round();
+        let (mut mean, mut scale) = (0.0, 1.0);
         let items = match data.y {
             Labels::Classes { codes, .. } => {
                 rows.iter().map(|&row| [codes[row as usize] as i32, mass(row) as i32]).collect()
@@ -259,10 +318,10 @@ impl<'a> Target<'a> {
                 let sums = rows.iter().fold((0.0, 0.0), |sums, &row| {
                     (sums.0 + weight(row) * values[row as usize], sums.1 + weight(row))
                 });
-                let mean = sums.0 / sums.1;
+                mean = sums.0 / sums.1;
                 let largest = rows.iter().map(|&row| (mass(row) * (values[row as usize] - mean)).abs());
                 let largest = largest.fold(f64::MIN_POSITIVE, f64::max);
-                let scale = power_of_two_below(f64::from(i32::MAX) / (largest * draws));
+                scale = power_of_two_below(f64::from(i32::MAX) / (largest * draws));
                 let item = |&row: &u32| {
                     let g = (mass(row) * (values[row as usize] - mean) * scale).round();
                     [g as i32, mass(row) as i32]
@@ -270,7 +329,7 @@ impl<'a> Target<'a> {
                 rows.iter().map(item).collect()
             }
         };
-        Self { data, rows, items, mass_bits }
+        Self { data, rows, items, mass_bits, mean, scale }
     }
 }
 
@@ -292,18 +351,27 @@ impl Forest {
             min_samples_leaf: settings.whole("min_samples_leaf"),
             max_leaf_nodes: whole("max_leaf_nodes"),
             max_features: MaxFeatures::of(settings),
+            criterion: settings.word("criterion").into(),
+            min_impurity_decrease: settings.number("min_impurity_decrease"),
+            ccp_alpha: settings.number("ccp_alpha"),
             random_cuts,
             bootstrap: settings.flag("bootstrap"),
+            max_samples: match (settings.optional_whole("max_samples"), settings.number("max_samples")) {
+                (Some(count), _) => MaxSamples::Count(count),
+                (None, share) if share > 0.0 => MaxSamples::Share(share),
+                _ => MaxSamples::All,
+            },
             oob_score: settings.flag("oob_score"),
         }
     }
 
-    /// `item`: what a row of a [`Target`] adds that is drawn so many times.
+    /// `unit`: what a gain of 1 is in impurity times mass; `item`: what a row of a [`Target`] adds that is drawn
+    /// so many times.
     fn grow_all<C: Criterion + Copy>(
         &self,
         target: &Target,
         bins: &Bins,
-        criterion: C,
+        (criterion, unit): (C, f64),
         item: impl Fn([i32; 2], u8) -> C::Item + Sync,
         watch: &dyn Watch,
     ) -> Vec<Grown> {
@@ -331,7 +399,8 @@ impl Forest {
             if index > 0 && watch.stopped() {
                 return None;
             }
-            let grown = self.grow_one(index, target, Grower::new(bins, criterion, growth), bins, &item);
+            let grower = Grower::new(bins, criterion, growth);
+            let grown = self.grow_one(index, target, (grower, limits, unit), bins, &item);
             let n_done = done.fetch_add(1, Ordering::Relaxed) + 1;
             watch.progress(n_done, self.n_estimators as u64, format_args!("trees"));
             Some(grown)
@@ -348,7 +417,7 @@ impl Forest {
         &self,
         index: usize,
         target: &Target,
-        mut grower: Grower<C>,
+        (mut grower, limits, unit): (Grower<C>, Limits, f64),
         bins: &Bins,
         item: impl Fn([i32; 2], u8) -> C::Item,
     ) -> Grown {
@@ -359,7 +428,12 @@ impl Forest {
         let mut draws = vec![1_u8; n];
         if self.bootstrap {
             draws.fill(0);
-            for _ in 0..n {
+            let n_draws = match self.max_samples {
+                MaxSamples::All => n,
+                MaxSamples::Count(count) => count,
+                MaxSamples::Share(share) => ((share * n as f64).round() as usize).max(1),
+            };
+            for _ in 0..n_draws {
                 let draw = &mut draws[below(n, &mut random)];
                 *draw = (*draw + 1).min(MAX_DRAWS);
             }
@@ -367,7 +441,16 @@ impl Forest {
         let drawn = || (0..n).filter(|&i| draws[i] > 0);
         let rows = drawn().map(|i| target.rows[i]).collect();
         grower.items().extend(drawn().map(|i| item(target.items[i], draws[i])));
+        let mass: f64 = drawn().map(|i| f64::from(target.items[i][1]) * f64::from(draws[i])).sum();
+        if self.min_impurity_decrease > 0.0 {
+            // Not less than, but for rounding.
+            let min_gain = self.min_impurity_decrease * mass / unit * (1.0 - 1e-9);
+            grower.set_limits(Limits { min_gain, ..limits });
+        }
         let mut tree = grower.grow(rows, &bins.usable, random.next_u64());
+        if self.ccp_alpha > 0.0 {
+            prune(&mut tree, self.ccp_alpha * mass / unit);
+        }
         let mut draws_of_row = vec![0; bins.n_rows()];
         target.rows.iter().zip(&draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
         let values = leaf_values(&tree, target.data, &draws_of_row);
@@ -393,7 +476,8 @@ impl Forest {
                 let (g, mass) = parts(item, draws);
                 packed.item(g, mass)
             };
-            return self.grow_all(target, bins, packed, item, watch);
+            // The variance of a 0/1 variable is half the Gini impurity.
+            return self.grow_all(target, bins, (packed, 2.0), item, watch);
         }
         let moments = Moments { mass_bits: target.mass_bits };
         let item = |item, draws| {
@@ -401,7 +485,7 @@ impl Forest {
             // Classes are further apart than values that agree but for rounding.
             moments.item(4 * g, mass)
         };
-        self.grow_all(target, bins, moments, item, watch)
+        self.grow_all(target, bins, (moments, 2.0 / 16.0), item, watch)
     }
 
     fn grow_classes<const W: usize>(
@@ -416,11 +500,80 @@ impl Forest {
             let item = |[class, mass]: [i32; 2], draws: u8| {
                 packed.item(class as u32, i64::from(mass) * i64::from(draws))
             };
-            return self.grow_all(target, bins, packed, item, watch);
+            return self.grow_on_classes(target, bins, packed, item, watch);
         }
         let classes = Classes::<W> { n_classes, mass_bits: target.mass_bits };
         let item = |[class, mass]: [i32; 2], draws: u8| [class, mass * i32::from(draws)];
-        self.grow_all(target, bins, classes, item, watch)
+        self.grow_on_classes(target, bins, classes, item, watch)
+    }
+
+    fn grow_on_classes<C: ClassMasses + Copy>(
+        &self,
+        target: &Target,
+        bins: &Bins,
+        criterion: C,
+        item: impl Fn([i32; 2], u8) -> C::Item + Sync,
+        watch: &dyn Watch,
+    ) -> Vec<Grown> {
+        if self.is_entropy() {
+            self.grow_all(target, bins, (Entropy(criterion), 1.0), item, watch)
+        } else {
+            self.grow_all(target, bins, (criterion, 1.0), item, watch)
+        }
+    }
+
+    fn grow_values(&self, target: &Target, bins: &Bins, watch: &dyn Watch) -> Vec<Grown> {
+        let moments = Moments { mass_bits: target.mass_bits };
+        let item = |[g, mass]: [i32; 2], draws: u8| {
+            moments.item(i64::from(g) * i64::from(draws), i64::from(mass) * i64::from(draws))
+        };
+        if self.criterion == "poisson" {
+            let poisson = Poisson { moments, mean: target.mean, unit: 1.0 / target.scale };
+            return self.grow_all(target, bins, (poisson, 1.0), item, watch);
+        }
+        self.grow_all(target, bins, (moments, target.scale.powi(-2)), item, watch)
+    }
+
+    fn is_entropy(&self) -> bool {
+        matches!(self.criterion.as_str(), "entropy" | "log_loss")
+    }
+
+    /// # Errors
+    /// Settings that do not fit the data or each other.
+    fn check(&self, data: &Dataset) -> Result<()> {
+        let (n_rows, criterion) = (data.x.n_rows(), self.criterion.as_str());
+        match data.y {
+            Labels::Classes { .. } if matches!(criterion, "squared_error" | "poisson") => {
+                return Err(usage(format!(
+                    "--set criterion={criterion}: not for classification; it is gini, entropy or log_loss \
+                     (default auto)"
+                )));
+            }
+            Labels::Values(_) if criterion == "gini" || self.is_entropy() => {
+                return Err(usage(format!(
+                    "--set criterion={criterion}: not for regression; it is squared_error or poisson (default \
+                     auto)"
+                )));
+            }
+            Labels::Values(values) if criterion == "poisson" => ensure!(
+                values.iter().all(|&y| y >= 0.0) && values.iter().any(|&y| y > 0.0),
+                "criterion=poisson is for counts and rates; the target has values below 0, or only 0"
+            ),
+            _ => {}
+        }
+        match self.max_samples {
+            MaxSamples::All => {}
+            _ if !self.bootstrap => {
+                return Err(usage("--set max_samples: only with --set bootstrap=true (default none)"));
+            }
+            MaxSamples::Count(count) if count > n_rows => {
+                return Err(usage(format!(
+                    "--set max_samples={count}: there are {n_rows} rows to learn from (default none)"
+                )));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// How well each row is predicted by the trees that did not see it.
@@ -516,6 +669,7 @@ fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
 impl Learner for Forest {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         let is_classification = matches!(data.y, Labels::Classes { .. });
+        self.check(data)?;
         let n_columns = data.x.n_cols();
         let max_features = self.max_features.count(n_columns, is_classification);
         // Random cuts look at all columns of few rows at once, where they look at most of them.
@@ -527,17 +681,9 @@ impl Learner for Forest {
             Labels::Classes { n_classes, .. } => n_classes,
             Labels::Values(_) => 0,
         };
-        let mass_bits = target.mass_bits;
-        let times = |item: [i32; 2], draws: u8| item.map(|v| i64::from(v) * i64::from(draws));
         let grown = match n_classes {
-            0 => {
-                let moments = Moments { mass_bits };
-                let item = |item, draws| {
-                    let [g, mass] = times(item, draws);
-                    moments.item(g, mass)
-                };
-                self.grow_all(&target, &bins, moments, item, watch)
-            }
+            0 => self.grow_values(&target, &bins, watch),
+            1..3 if self.is_entropy() => self.grow_classes::<4>(n_classes, &target, &bins, watch),
             1..3 => self.grow_two_classes(&target, &bins, watch),
             3 => self.grow_classes::<4>(n_classes, &target, &bins, watch),
             4..8 => self.grow_classes::<8>(n_classes, &target, &bins, watch),
@@ -789,5 +935,43 @@ mod tests {
         assert!(distinct(&[("min_samples_leaf", "100")]) <= 5);
         let forest = fit(&RANDOM_FOREST, &[("oob_score", "true")], &data);
         assert!(forest.notes[0].starts_with("out-of-bag R² 0.9"), "{:?}", forest.notes);
+    }
+
+    #[test]
+    fn trees_draw_as_many_rows_as_they_are_told_to() {
+        let x = noise(200, 2, 3);
+        let y: Vec<f64> = x.rows().map(|row| row[0]).collect();
+        let data = Dataset::new(&x, Labels::Values(&y));
+        let n_distinct = |samples: &str| {
+            let settings = [("max_samples", samples), ("n_estimators", "1")];
+            let mut found = scores(&fit(&RANDOM_FOREST, &settings, &data).predictor, &x);
+            found.sort_unstable_by(f64::total_cmp);
+            found.dedup();
+            found.len()
+        };
+        assert_eq!(n_distinct("1"), 1);
+        assert!((2..=20).contains(&n_distinct("0.1")));
+        assert!(n_distinct("none") > 90);
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_say_what_does() {
+        let x = noise(20, 2, 3);
+        let y: Vec<f64> = x.rows().map(|row| row[0] - 0.5).collect();
+        let codes: Vec<u32> = y.iter().map(|&y| u32::from(y > 0.0)).collect();
+        let error = |algorithm, task, key: &str, value: &str, y| {
+            let spec = Spec::new(algorithm, task, &[(key.to_string(), value.to_string())]).unwrap();
+            spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap_err().to_string()
+        };
+        let values = Labels::Values(&y);
+        let classes = Labels::Classes { codes: &codes, n_classes: 2 };
+        let of_values = |key, value| error(&RANDOM_FOREST, Task::Regression, key, value, values);
+        assert!(of_values("criterion", "gini").contains("squared_error or poisson"));
+        assert!(of_values("criterion", "poisson").contains("values below 0"));
+        assert!(of_values("max_samples", "21").contains("there are 20 rows"));
+        let poisson = error(&DECISION_TREE, Task::Classification, "criterion", "poisson", classes);
+        assert!(poisson.contains("gini, entropy or log_loss"));
+        let extra = error(&EXTRA_TREES, Task::Classification, "max_samples", "0.5", classes);
+        assert!(extra.contains("bootstrap=true"), "{extra}");
     }
 }

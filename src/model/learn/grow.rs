@@ -21,7 +21,8 @@ use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::bins::{Bins, Column, GROUP, Kind, MISSING};
-use super::split::{Best, BinSet, Cell, Cells, Criterion, Limits, bins_of, first_bins, holds, insert, scan};
+use super::criterion::{Cell, Cells, Criterion};
+use super::split::{Best, BinSet, Limits, bins_of, first_bins, holds, insert, scan};
 use crate::data::split::generator;
 
 /// Nodes of fewer rows sum up one column at a time.

@@ -1,9 +1,9 @@
 //! Numbers in, fitted predictors out. The only place that names smartcore's solvers.
 //!
 //! A family of learners is one file here: a plain parameter struct per algorithm that implements
-//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. The families of trees share an engine:
-//! `bins` makes columns of bytes, `grow` and `split` grow trees on them, `compact` makes them flat. [`Spec`] is a chosen algorithm with
-//! checked hyperparameters, [`train`] the road from a file to a model; `fitter` is the part of it that every
+//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. The families of trees share an
+//! engine: `bins` makes columns of bytes, `grow`, `split` and `criterion` grow trees on them, `prune` cuts
+//! those back, `compact` makes them flat. [`Spec`] is a chosen algorithm with checked hyperparameters, [`train`] the road from a file to a model; `fitter` is the part of it that every
 //! fold repeats, [`search`] chooses the algorithm, [`tune`] its settings.
 
 mod backprop;
@@ -12,6 +12,7 @@ mod bins;
 pub mod boost;
 mod compact;
 mod coordinate;
+mod criterion;
 mod descent;
 mod fitter;
 pub mod forest;
@@ -26,6 +27,7 @@ pub mod mlp;
 mod platt;
 mod products;
 mod proximal;
+mod prune;
 pub mod search;
 mod smo;
 mod split;

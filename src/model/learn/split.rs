@@ -1,375 +1,21 @@
-//! The search for the best split of a node: what is summed up per bin, what a split gains, which cut, which
-//! subset of levels and which way for missing values gain most.
-//!
-//! Sums are whole numbers in fixed point. They are exact whatever the order, so that a histogram is its
-//! parent's less its sibling's to the last bit, and threads cannot change a tree.
-//!
-//! One formula serves all trees: with g and h summed per side, G²/H gains what squared error loses, for
-//! regression (h the weight, g weight × value), for two classes (g the weight of the second class: the Gini
-//! impurity is twice the variance of a 0/1 variable), for Newton steps (Chen and Guestrin 2016, "XGBoost",
-//! eq. 7), and summed over classes for many (Breiman et al. 1984, 4.3). It is compared as a fraction, which
-//! saves nearly all divisions.
+//! The search for the best split of a node: which cut, which subset of levels and which way for missing values
+//! gain most.
 
 use super::bins::{Kind, MISSING};
-
-/// Whole numbers that are summed up over rows.
-pub trait Cell: Copy + PartialEq + Send + Sync {
-    /// No rows.
-    const ZERO: Self;
-
-    /// The rows of both.
-    fn plus(&self, other: &Self) -> Self;
-
-    /// Without the rows of `other`.
-    fn minus(&self, other: &Self) -> Self;
-}
-
-impl<const W: usize> Cell for [i64; W] {
-    const ZERO: Self = [0; W];
-
-    #[inline(always)]
-    fn plus(&self, other: &Self) -> Self {
-        std::array::from_fn(|i| self[i] + other[i])
-    }
-
-    #[inline(always)]
-    fn minus(&self, other: &Self) -> Self {
-        std::array::from_fn(|i| self[i] - other[i])
-    }
-}
-
-/// The cells of a column, by bin.
-pub type Cells<C> = [<C as Criterion>::Cell; 256];
+use super::criterion::{Cell, Cells, Criterion};
 
 /// A set of bins.
 pub type BinSet = [u64; 4];
 
-/// Levels whose statistic rests on fewer rows than this count as noise in small sums; LightGBM's `cat_smooth`
-/// and `cat_l2`, used where leaves are added up.
+/// Wariness of levels where leaves are added up: what LightGBM's `cat_smooth` and `cat_l2`, `min_data_per_group`
+/// and `max_cat_threshold` are. A level of fewer rows than the first stays on the right.
 pub const CATEGORY_SMOOTHING: f64 = 10.0;
+const MIN_LEVEL_ROWS: i64 = CATEGORY_SMOOTHING as i64;
+const MIN_GROUP_ROWS: i64 = 100;
+const MAX_LEFT_LEVELS: usize = 32;
 
-/// What rows add to cells, and what a split gains.
-pub trait Criterion: Send + Sync {
-    /// What a row adds to a cell.
-    type Item: Copy + Default + Send + Sync;
-
-    /// The sum of some rows.
-    type Cell: Cell;
-
-    /// Adds a row.
-    fn add(&self, cell: &mut Self::Cell, item: Self::Item);
-
-    /// As [`Criterion::add`] if `keep`, without a branch to mispredict.
-    fn add_if(&self, keep: bool, cell: &mut Self::Cell, item: Self::Item);
-
-    /// Number of rows of a cell.
-    fn count(&self, cell: &Self::Cell) -> i64;
-
-    /// What its rows count together: the sum of weights, or of second derivatives.
-    fn mass(&self, cell: &Self::Cell) -> f64;
-
-    /// Numerator and denominator of what parting `left` (of mass `h_left`) from `total` (of mass `h`) gains.
-    /// Neither is negative, and the denominator is 0 only where a side has no mass.
-    fn gain(&self, left: &Self::Cell, total: &Self::Cell, h_left: f64, h: f64, l2: f64) -> (f64, f64);
-
-    /// What levels are sorted by.
-    fn statistic(&self, cell: &Self::Cell, total: &Self::Cell, mass: f64) -> f64;
-
-    /// Whether two rows say the same, so that nothing is gained by parting them.
-    fn agree(&self, a: Self::Item, b: Self::Item) -> bool;
-}
-
-/// The gain of sums of one number per row, by the formula of the module.
-#[inline(always)]
-fn gain_of_sums(g_left: f64, g: f64, h_left: f64, h: f64, l2: f64) -> (f64, f64) {
-    let (g_right, h_right) = (g - g_left, h - h_left);
-    if l2 == 0.0 {
-        // The difference of means keeps its digits where the sides are alike, and of small whole numbers is
-        // exact, so that equal splits gain the same.
-        let d = g_left * h - g * h_left;
-        (d * d, h_left * h_right * h)
-    } else {
-        let (a, b, c) = (h_left + l2, h_right + l2, h + l2);
-        let sides = g_left * g_left * b + g_right * g_right * a;
-        (sides * c - g * g * a * b, a * b * c)
-    }
-}
-
-/// The mask of the lowest bits.
-#[inline(always)]
-fn low(bits: u32) -> i64 {
-    (1 << bits) - 1
-}
-
-/// One number per row, exact to 31 bits: `[count and mass, g]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Moments {
-    /// Bits of the mass, below the count.
-    pub mass_bits: u32,
-}
-
-impl Moments {
-    /// What a row adds: its g and its mass.
-    pub fn item(self, g: i64, mass: i64) -> [i64; 2] {
-        [(1 << self.mass_bits) + mass, g]
-    }
-}
-
-impl Criterion for Moments {
-    type Item = [i64; 2];
-    type Cell = [i64; 2];
-
-    #[inline(always)]
-    fn add(&self, cell: &mut [i64; 2], item: [i64; 2]) {
-        *cell = [cell[0] + item[0], cell[1] + item[1]];
-    }
-
-    #[inline(always)]
-    fn add_if(&self, keep: bool, cell: &mut [i64; 2], item: [i64; 2]) {
-        let mask = -i64::from(keep);
-        *cell = [cell[0] + (item[0] & mask), cell[1] + (item[1] & mask)];
-    }
-
-    #[inline(always)]
-    fn count(&self, cell: &[i64; 2]) -> i64 {
-        cell[0] >> self.mass_bits
-    }
-
-    #[inline(always)]
-    fn mass(&self, cell: &[i64; 2]) -> f64 {
-        (cell[0] & low(self.mass_bits)) as f64
-    }
-
-    #[inline(always)]
-    fn gain(&self, left: &[i64; 2], total: &[i64; 2], h_left: f64, h: f64, l2: f64) -> (f64, f64) {
-        gain_of_sums(left[1] as f64, total[1] as f64, h_left, h, l2)
-    }
-
-    fn statistic(&self, cell: &[i64; 2], _: &[i64; 2], mass: f64) -> f64 {
-        cell[1] as f64 / mass
-    }
-
-    fn agree(&self, a: [i64; 2], b: [i64; 2]) -> bool {
-        // Equal values may differ by the rounding of their g.
-        let [ha, hb] = [a, b].map(|item| item[0] & low(self.mass_bits));
-        (a[1] * hb - b[1] * ha).abs() <= ha + hb
-    }
-}
-
-/// One number per row, all in one: from the top g, mass, count. Half the memory of [`Moments`] and twice the
-/// speed, at fewer bits (Shi et al. 2022, "Quantized training of gradient boosting decision trees").
-#[derive(Debug, Clone, Copy)]
-pub struct Packed {
-    count_bits: u32,
-    /// 0 where the mass is the count.
-    mass_bits: u32,
-}
-
-impl Packed {
-    /// The layout for so many rows; `None` if too few bits would be left.
-    pub fn new(n_rows: usize, mass_is_count: bool) -> Option<Self> {
-        let count_bits = usize::BITS - n_rows.leading_zeros();
-        let rest = 64 - count_bits;
-        let mass_bits = if mass_is_count { 0 } else { rest / 2 - 1 };
-        (rest >= 46 || (mass_is_count && rest >= 40)).then_some(Self { count_bits, mass_bits })
-    }
-
-    /// The sums of all g, and of all masses, that fit.
-    pub fn room(self) -> [f64; 2] {
-        let g_bits = 63 - self.count_bits - self.mass_bits;
-        [g_bits, self.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0)
-    }
-
-    /// What a row adds: its g and its mass.
-    #[inline(always)]
-    pub fn item(self, g: i64, mass: i64) -> i64 {
-        let mass = if self.mass_bits == 0 { 0 } else { mass };
-        (((g << self.mass_bits) + mass) << self.count_bits) + 1
-    }
-}
-
-impl Criterion for Packed {
-    type Item = i64;
-    type Cell = [i64; 1];
-
-    #[inline(always)]
-    fn add(&self, cell: &mut [i64; 1], item: i64) {
-        cell[0] += item;
-    }
-
-    #[inline(always)]
-    fn add_if(&self, keep: bool, cell: &mut [i64; 1], item: i64) {
-        cell[0] += item & -i64::from(keep);
-    }
-
-    #[inline(always)]
-    fn count(&self, cell: &[i64; 1]) -> i64 {
-        cell[0] & low(self.count_bits)
-    }
-
-    #[inline(always)]
-    fn mass(&self, cell: &[i64; 1]) -> f64 {
-        if self.mass_bits == 0 {
-            self.count(cell) as f64
-        } else {
-            (cell[0] >> self.count_bits & low(self.mass_bits)) as f64
-        }
-    }
-
-    #[inline(always)]
-    fn gain(&self, left: &[i64; 1], total: &[i64; 1], h_left: f64, h: f64, l2: f64) -> (f64, f64) {
-        let g = |cell: &[i64; 1]| (cell[0] >> (self.count_bits + self.mass_bits)) as f64;
-        gain_of_sums(g(left), g(total), h_left, h, l2)
-    }
-
-    fn statistic(&self, cell: &[i64; 1], _: &[i64; 1], mass: f64) -> f64 {
-        (cell[0] >> (self.count_bits + self.mass_bits)) as f64 / mass
-    }
-
-    fn agree(&self, a: i64, b: i64) -> bool {
-        let parts = |item: i64| {
-            let mass = if self.mass_bits == 0 { 1 } else { item >> self.count_bits & low(self.mass_bits) };
-            [item >> (self.count_bits + self.mass_bits), mass].map(i128::from)
-        };
-        let ([ga, ha], [gb, hb]) = (parts(a), parts(b));
-        ga * hb == gb * ha
-    }
-}
-
-/// One class per row.
-#[derive(Debug, Clone, Copy)]
-pub struct Classes<const W: usize> {
-    /// Number of classes, below the width `W` of a cell.
-    pub n_classes: usize,
-    /// Bits of the mass, below the count.
-    pub mass_bits: u32,
-}
-
-impl<const W: usize> Criterion for Classes<W> {
-    /// The class and the weight.
-    type Item = [i32; 2];
-    type Cell = [i64; W];
-
-    #[inline(always)]
-    fn add(&self, cell: &mut [i64; W], item: [i32; 2]) {
-        cell[0] += (1 << self.mass_bits) + i64::from(item[1]);
-        cell[1 + item[0] as usize] += i64::from(item[1]);
-    }
-
-    #[inline(always)]
-    fn add_if(&self, keep: bool, cell: &mut [i64; W], item: [i32; 2]) {
-        let mask = -i64::from(keep);
-        cell[0] += ((1 << self.mass_bits) + i64::from(item[1])) & mask;
-        cell[1 + item[0] as usize] += i64::from(item[1]) & mask;
-    }
-
-    #[inline(always)]
-    fn count(&self, cell: &[i64; W]) -> i64 {
-        cell[0] >> self.mass_bits
-    }
-
-    #[inline(always)]
-    fn mass(&self, cell: &[i64; W]) -> f64 {
-        (cell[0] & low(self.mass_bits)) as f64
-    }
-
-    #[inline(always)]
-    fn gain(&self, left: &[i64; W], total: &[i64; W], h_left: f64, h: f64, _: f64) -> (f64, f64) {
-        let classes = left.iter().zip(total).skip(1).take(self.n_classes);
-        let squares: f64 = classes.map(|(&g_left, &g)| (g_left as f64 * h - g as f64 * h_left).powi(2)).sum();
-        (squares, h_left * (h - h_left) * h)
-    }
-
-    /// The share of the class that is most frequent in the node.
-    fn statistic(&self, cell: &[i64; W], total: &[i64; W], mass: f64) -> f64 {
-        let mut most = 1;
-        for class in 1..=self.n_classes {
-            if total[class] > total[most] {
-                most = class;
-            }
-        }
-        cell[most] as f64 / mass
-    }
-
-    fn agree(&self, a: [i32; 2], b: [i32; 2]) -> bool {
-        a[0] == b[0]
-    }
-}
-
-/// One class per row of a small table without weights: from the lowest bits the count, then the times each
-/// class was drawn, all in one number, so that a row is added without a look at its class.
-#[derive(Debug, Clone, Copy)]
-pub struct PackedClasses {
-    n_classes: u32,
-    bits: u32,
-}
-
-impl PackedClasses {
-    /// The layout for so many rows and classes; `None` if they do not fit.
-    pub fn new(n_rows: usize, n_classes: usize) -> Option<Self> {
-        let bits = usize::BITS - n_rows.leading_zeros();
-        let n_classes = u32::try_from(n_classes).ok()?;
-        let all = n_classes.checked_add(1)?.checked_mul(bits)?;
-        (all < 64).then_some(Self { n_classes, bits })
-    }
-
-    /// What a row of a class adds that was drawn so many times.
-    pub fn item(self, class: u32, draws: i64) -> i64 {
-        (draws << (self.bits * (class + 1))) + 1
-    }
-
-    #[inline(always)]
-    fn of_class(self, cell: i64, class: u32) -> f64 {
-        (cell >> (self.bits * (class + 1)) & low(self.bits)) as f64
-    }
-}
-
-impl Criterion for PackedClasses {
-    type Item = i64;
-    type Cell = [i64; 1];
-
-    #[inline(always)]
-    fn add(&self, cell: &mut [i64; 1], item: i64) {
-        cell[0] += item;
-    }
-
-    #[inline(always)]
-    fn add_if(&self, keep: bool, cell: &mut [i64; 1], item: i64) {
-        cell[0] += item & -i64::from(keep);
-    }
-
-    #[inline(always)]
-    fn count(&self, cell: &[i64; 1]) -> i64 {
-        cell[0] & low(self.bits)
-    }
-
-    #[inline(always)]
-    fn mass(&self, cell: &[i64; 1]) -> f64 {
-        (0..self.n_classes).map(|class| self.of_class(cell[0], class)).sum()
-    }
-
-    #[inline(always)]
-    fn gain(&self, left: &[i64; 1], total: &[i64; 1], h_left: f64, h: f64, _: f64) -> (f64, f64) {
-        let difference = |class| {
-            let (g_left, g) = (self.of_class(left[0], class), self.of_class(total[0], class));
-            g_left * h - g * h_left
-        };
-        let squares: f64 = (0..self.n_classes).map(|class| difference(class).powi(2)).sum();
-        (squares, h_left * (h - h_left) * h)
-    }
-
-    fn statistic(&self, cell: &[i64; 1], total: &[i64; 1], mass: f64) -> f64 {
-        let most = (0..self.n_classes).fold(0, |most, class| {
-            if self.of_class(total[0], class) > self.of_class(total[0], most) { class } else { most }
-        });
-        self.of_class(cell[0], most) / mass
-    }
-
-    fn agree(&self, a: i64, b: i64) -> bool {
-        // Only the field of its class is not empty.
-        (a >> self.bits).ilog2() / self.bits == (b >> self.bits).ilog2() / self.bits
-    }
-}
+/// A category of so few levels needs none of that; LightGBM's `max_cat_to_onehot`.
+const FEW_LEVELS: usize = 4;
 
 /// What a split must keep to.
 #[derive(Debug, Clone, Copy)]
@@ -382,7 +28,7 @@ pub struct Limits {
     pub min_gain: f64,
     /// Added to the mass of each side.
     pub l2: f64,
-    /// Added to the mass of a level for its statistic, and to `l2` for subsets.
+    /// Added to the mass of a level for its statistic, and to `l2` for subsets, unless there are few levels.
     pub category_smoothing: f64,
 }
 
@@ -466,9 +112,9 @@ pub fn scan<C: Criterion>(
             let mut local = Best::none(best.gain);
             let n_bins = thresholds.len() as u8 + 1;
             if bins == first_bins(usize::from(n_bins)) {
-                scan_in_order(criterion, limits, limits.l2, cells, 0..n_bins, total, &mut local);
+                scan_in_order(criterion, limits, (limits.l2, 1), cells, 0..n_bins, total, &mut local);
             } else {
-                scan_in_order(criterion, limits, limits.l2, cells, bins_of(bins), total, &mut local);
+                scan_in_order(criterion, limits, (limits.l2, 1), cells, bins_of(bins), total, &mut local);
             }
             if local.gain > best.gain {
                 let next = bins_of(bins)
@@ -479,33 +125,55 @@ pub fn scan<C: Criterion>(
                 *best = Best { column: column.0, ..local };
             }
         }
-        Kind::Category { .. } => {
+        Kind::Category { groups } => {
+            let is_wary = limits.category_smoothing > 0.0 && groups.len() > FEW_LEVELS;
+            let (smoothing, min_rows) =
+                if is_wary { (limits.category_smoothing, MIN_LEVEL_ROWS) } else { (0.0, 1) };
             let mut sorted = [(0.0, 0); 256];
             let (mut n, mut present) = (0, [0; 4]);
             for bin in bins_of(bins) {
                 let cell = &cells[usize::from(bin)];
-                if criterion.count(cell) != 0 {
-                    let mass = criterion.mass(cell) + limits.category_smoothing;
+                let n_rows = criterion.count(cell);
+                if n_rows != 0 {
+                    insert(&mut present, bin);
+                }
+                if n_rows >= min_rows {
+                    let mass = criterion.mass(cell) + smoothing;
                     sorted[n] = (criterion.statistic(cell, total, mass), bin);
                     n += 1;
-                    insert(&mut present, bin);
                 }
             }
             let sorted = &mut sorted[..n];
             sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let mut local = Best::none(best.gain);
-            let order = sorted.iter().map(|&(_, bin)| bin);
-            let l2 = limits.l2 + limits.category_smoothing;
-            scan_in_order(criterion, limits, l2, cells, order, total, &mut local);
-            if local.gain > best.gain {
-                let mut subset = [0; 4];
-                for &(_, bin) in sorted.iter() {
-                    insert(&mut subset, bin);
-                    if bin == local.cut {
-                        break;
-                    }
+            let l2 = limits.l2 + smoothing;
+            let scan_from = |order: &mut dyn Iterator<Item = u8>, step, best: &mut Best| {
+                let mut levels = [0; 256];
+                let mut n = 0;
+                for (level, bin) in levels.iter_mut().zip(order) {
+                    *level = bin;
+                    n += 1;
                 }
-                *best = Best { column: column.0, subset: Some(subset), present, ..local };
+                let mut local = Best::none(best.gain);
+                let order = levels[..n].iter().copied();
+                scan_in_order(criterion, limits, (l2, step), cells, order.clone(), total, &mut local);
+                if local.gain > best.gain {
+                    let mut subset = [0; 4];
+                    for bin in order {
+                        insert(&mut subset, bin);
+                        if bin == local.cut {
+                            break;
+                        }
+                    }
+                    *best = Best { column: column.0, subset: Some(subset), present, ..local };
+                }
+            };
+            let mut order = sorted.iter().map(|&(_, bin)| bin);
+            if is_wary {
+                let most = MAX_LEFT_LEVELS.min(n.div_ceil(2));
+                scan_from(&mut order.clone().take(most), MIN_GROUP_ROWS, best);
+                scan_from(&mut order.rev().take(most), MIN_GROUP_ROWS, best);
+            } else {
+                scan_from(&mut order, 1, best);
             }
         }
     }
@@ -528,12 +196,13 @@ fn central_cut(thresholds: &[f64], cut: u8, next: u8) -> u8 {
     cut + nearest as u8
 }
 
-/// Scans once where no value is missing, else once for each way of those.
+/// Scans once where no value is missing, else once for each way of those. A cut is looked at `step` rows after
+/// the last.
 #[inline(always)]
 fn scan_in_order<C: Criterion>(
     criterion: &C,
     limits: &Limits,
-    l2: f64,
+    (l2, step): (f64, i64),
     cells: &Cells<C>,
     order: impl Iterator<Item = u8> + Clone,
     total: &C::Cell,
@@ -545,7 +214,9 @@ fn scan_in_order<C: Criterion>(
     let (n, h) = (criterion.count(total), criterion.mass(total));
     for (missing_left, start) in ways {
         // Without a value of its own the left side is no side.
-        let min_left = limits.min_samples_leaf.max(criterion.count(start) + 1);
+        let min_left = limits.min_samples_leaf.max(criterion.count(start) + step);
+        let min_right = limits.min_samples_leaf.max(step);
+        let mut looked_at = 0;
         let mut left = *start;
         let mut order = order.clone();
         // The left side only gets larger: once it is large enough it stays so.
@@ -559,11 +230,15 @@ fn scan_in_order<C: Criterion>(
         loop {
             let (n_left, h_left) = (criterion.count(&left), criterion.mass(&left));
             // And the right side smaller.
-            if n - n_left < limits.min_samples_leaf || h - h_left < limits.min_mass {
+            if n - n_left < min_right || h - h_left < limits.min_mass {
                 break;
             }
             let (numerator, denominator) = criterion.gain(&left, total, h_left, h, l2);
-            if numerator > best.gain * denominator {
+            let is_due = step == 1 || n_left - looked_at >= step;
+            if is_due {
+                looked_at = n_left;
+            }
+            if is_due && numerator > best.gain * denominator {
                 let gain = numerator / denominator;
                 if gain > best.gain {
                     *best = Best { gain, cut: bin, missing_left: *missing_left, ..*best };
@@ -590,45 +265,6 @@ mod tests {
         insert(&mut set, 200);
         assert!(holds(&set, 200) && !holds(&set, 199));
         assert_eq!(bins_of(set).collect::<Vec<_>>(), [200]);
-    }
-
-    #[test]
-    fn the_gain_of_two_classes_is_that_of_many() {
-        let ratio = |(numerator, denominator): (f64, f64)| numerator / denominator;
-        let of_moments = Moments { mass_bits: 40 };
-        let moments = ratio(of_moments.gain(&[10, 3], &[30, 21], 10.0, 30.0, 0.0));
-        let classes = Classes::<3> { n_classes: 2, mass_bits: 40 };
-        let both = ratio(classes.gain(&[10, 7, 3], &[30, 9, 21], 10.0, 30.0, 0.0));
-        assert!((both - 2.0 * moments).abs() < 1e-12);
-        let packed = PackedClasses::new(30, 2).unwrap();
-        let sum = |counts: [i64; 2]| [packed.item(0, counts[0]) + packed.item(1, counts[1]) - 1];
-        let of_packed = ratio(packed.gain(&sum([7, 3]), &sum([9, 21]), 10.0, 30.0, 0.0));
-        assert_eq!((of_packed, packed.mass(&sum([7, 3]))), (both, 10.0));
-        assert!(
-            packed.agree(packed.item(1, 1), packed.item(1, 5))
-                && !packed.agree(packed.item(0, 31), packed.item(1, 1))
-        );
-        assert!(PackedClasses::new(100_000, 3).is_none());
-        let l2 = ratio(of_moments.gain(&[10, 3], &[30, 21], 10.0, 30.0, 1e-12));
-        assert!((l2 - moments).abs() < 1e-9);
-    }
-
-    #[test]
-    fn packed_sums_come_apart_again() {
-        for (n_rows, mass_is_count) in [(100_000, false), (3, false), (5_000_000, true)] {
-            let packed = Packed::new(n_rows, mass_is_count).unwrap();
-            let (mut left, mut total) = ([0], [0]);
-            for (g, mass) in [(-7, 1), (2, 3), (-1, 1)] {
-                packed.add(&mut total, packed.item(g, mass));
-                packed.add_if(mass == 3, &mut left, packed.item(g, mass));
-            }
-            assert_eq!((packed.count(&left), packed.count(&total)), (1, 3));
-            let masses = if mass_is_count { (1.0, 3.0) } else { (3.0, 5.0) };
-            assert_eq!((packed.mass(&left), packed.mass(&total)), masses);
-            let expected = gain_of_sums(2.0, -6.0, masses.0, masses.1, 0.5);
-            assert_eq!(packed.gain(&left, &total, masses.0, masses.1, 0.5), expected);
-        }
-        assert!(Packed::new(1 << 20, false).is_none());
     }
 
     #[test]
