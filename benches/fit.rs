@@ -8,6 +8,7 @@
 //! doubles: `x.f64` (rows × cols), `y.f64`, and `x_test.f64`. Writes `scores.f64` (test rows × classes, or
 //! × 1) and prints the seconds and the peak memory as JSON.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -50,16 +51,22 @@ fn main() -> Result<()> {
 
     let started = Instant::now();
     let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &x);
-    let prepared = recipe.encode(&x);
+    // Owned, as in `mlapi train`: learners that read it once free it.
+    let prepared = match recipe.encode(&x) {
+        Cow::Owned(prepared) => prepared,
+        Cow::Borrowed(_) => x,
+    };
     let recipe_seconds = started.elapsed().as_secs_f64();
-    let fit = spec.fit(&Dataset { seed: 1, ..Dataset::new(&prepared, labels) }, &Unwatched)?;
+    let fit = spec.fit_owned(
+        prepared,
+        &Dataset { seed: 1, ..Dataset::new(&Matrix::default(), labels) },
+        &Unwatched,
+    )?;
     let fit_seconds = started.elapsed().as_secs_f64();
     let peak = memory("VmHWM")?;
-    drop(prepared);
-    drop(x);
 
     let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
-    write_arrays(&pipeline, folder)?;
+    let model_bytes = write_arrays(&pipeline, folder)?;
     let x_test = matrix(&folder.join("x_test.f64"), size("test_rows")?, cols)?;
     let started = Instant::now();
     let scores = pipeline.scores(&x_test);
@@ -68,17 +75,26 @@ fn main() -> Result<()> {
     std::fs::write(folder.join("scores.f64"), bytes)?;
     let seconds = json!({
         "fit_seconds": fit_seconds, "learn_seconds": fit_seconds - recipe_seconds, "predict_seconds": predict_seconds,
-        "kib_before": memory_before, "peak_kib": peak,
+        "kib_before": memory_before, "peak_kib": peak, "model_kib": model_bytes / 1024,
     });
     println!("{seconds}");
     Ok(())
 }
 
-/// The arrays of doubles of a support vector machine, each as `NAME.f64`.
-fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<()> {
+/// The arrays of doubles of a support vector machine, each as `NAME.f64`; the bytes of all arrays of a model.
+fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<usize> {
     let mut arrays = Arrays::new();
-    if matches!(pipeline.predictor, Predictor::Kernel(_)) {
-        pipeline.predictor.write_arrays(&mut arrays);
+    pipeline.predictor.write_arrays(&mut arrays);
+    let n_bytes = arrays
+        .values()
+        .map(|array| match array {
+            Array::F64(_, values) => 8 * values.len(),
+            Array::U32(_, values) => 4 * values.len(),
+            Array::U8(_, values) => values.len(),
+        })
+        .sum();
+    if !matches!(pipeline.predictor, Predictor::Kernel(_)) {
+        return Ok(n_bytes);
     }
     for (name, array) in arrays {
         if let Array::F64(_, values) = array {
@@ -86,7 +102,7 @@ fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<()> {
             std::fs::write(folder.join(format!("{name}.f64")), bytes)?;
         }
     }
-    Ok(())
+    Ok(n_bytes)
 }
 
 /// Read number by number: a copy of the file would be the peak of the memory.

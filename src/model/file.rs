@@ -63,17 +63,18 @@ struct Version {
     mlapi_version: String,
 }
 
-/// The bytes of a model file. `codes`: rows of the training data, of which a few become golden rows.
+/// Those of the training rows that become golden rows, evenly spaced.
+pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
+    let n = GOLDEN_ROWS.min(rows.len());
+    (0..n).map(|i| rows[i * rows.len() / n]).collect()
+}
+
+/// The bytes of a model file. `golden`: the codes of its golden rows.
 ///
 /// # Errors
 /// Only if the card cannot be written as JSON.
-pub fn to_bytes(model: &Model, codes: &Matrix) -> Result<Vec<u8>> {
+pub fn to_bytes(model: &Model, golden: &Matrix) -> Result<Vec<u8>> {
     let pipeline = &model.pipeline;
-    let mut golden = Matrix::with_capacity(GOLDEN_ROWS, pipeline.schema.n_features());
-    for i in 0..GOLDEN_ROWS.min(codes.n_rows()) {
-        let row = codes.row(i * codes.n_rows() / GOLDEN_ROWS.min(codes.n_rows()));
-        golden.push_row(0.0).copy_from_slice(row);
-    }
     let header = serde_json::to_string(&Header {
         format_version: FORMAT_VERSION,
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
@@ -85,7 +86,7 @@ pub fn to_bytes(model: &Model, codes: &Matrix) -> Result<Vec<u8>> {
     })?;
     let mut arrays = recipe_arrays(&pipeline.recipe);
     pipeline.predictor.write_arrays(&mut arrays);
-    let scores = pipeline.scores(&golden);
+    let scores = pipeline.scores(golden);
     let shape = vec![scores.n_rows(), scores.n_cols()];
     arrays.insert("golden.scores".into(), Array::F64(shape, scores.values().to_vec()));
     let checksum = checksum(&header, &arrays);

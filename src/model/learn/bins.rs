@@ -106,8 +106,8 @@ pub struct Bins {
 }
 
 impl Bins {
-    /// Bins the columns of a dataset; `grouped` keeps a second copy for histograms of all columns.
-    pub fn new(data: &Dataset, grouped: bool) -> Self {
+    /// Bins the columns of a dataset.
+    pub fn new(data: &Dataset) -> Self {
         let n_columns = data.x.n_cols();
         // Few columns at a time: the rows of the matrix are read once for all of them, and nothing is copied.
         let columns: Vec<Column> = (0..n_columns.div_ceil(GROUP))
@@ -119,17 +119,16 @@ impl Bins {
             column.bytes.iter().any(|byte| Some(byte) != first)
         };
         let usable = (0..n_columns as u32).filter(|&j| is_usable(&columns[j as usize])).collect();
-        let mut groups = Vec::new();
-        if grouped {
-            groups = columns
-                .par_chunks(GROUP)
-                .map(|columns| {
-                    let byte = |row: usize, k: usize| columns.get(k).map_or(0, |column| column.bytes[row]);
-                    (0..data.x.n_rows()).map(|row| std::array::from_fn(|k| byte(row, k))).collect()
-                })
-                .collect();
-        }
-        Self { columns, usable, groups }
+        Self { columns, usable, groups: Vec::new() }
+    }
+
+    /// Keeps a second copy of the bytes, for looks at all columns.
+    pub fn group(&mut self) {
+        let group = |columns: &[Column]| {
+            let byte = |row: usize, k: usize| columns.get(k).map_or(0, |column| column.bytes[row]);
+            (0..self.n_rows()).map(|row| std::array::from_fn(|k| byte(row, k))).collect()
+        };
+        self.groups = self.columns.par_chunks(GROUP).map(group).collect();
     }
 
     /// Number of rows.
@@ -302,7 +301,7 @@ mod tests {
         let mut x = Matrix::zeros(values.len(), 1);
         x.values_mut().copy_from_slice(values);
         let data = Dataset { levels: &[n_levels], ..Dataset::new(&x, Labels::Values(values)) };
-        Bins::new(&data, false).columns.remove(0)
+        Bins::new(&data).columns.remove(0)
     }
 
     #[test]
@@ -331,7 +330,8 @@ mod tests {
         let mut x = Matrix::zeros(3, 3);
         x.row_mut(1).copy_from_slice(&[0.0, 1.0, f64::NAN]);
         let y = [0.0, 1.0, 2.0];
-        let bins = Bins::new(&Dataset::new(&x, Labels::Values(&y)), true);
+        let mut bins = Bins::new(&Dataset::new(&x, Labels::Values(&y)));
+        bins.group();
         assert_eq!(bins.usable, [1, 2]);
         assert_eq!(bins.groups, [[[0, 0, 0, 0], [0, 1, MISSING, 0], [0, 0, 0, 0]]]);
     }

@@ -19,6 +19,7 @@ use super::grow::{Grower, Growth, Tree, below, unit_interval};
 use super::loss::{Loss, weighted_median};
 use super::split::{CATEGORY_SMOOTHING, Limits};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, usage};
+use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
 use crate::data::split::{generator, hold_out_stratified};
@@ -295,7 +296,7 @@ impl GradientBoosting {
     /// Rows to fit on and rows to stop by, those without weight left out.
     fn split_rows(&self, data: &Dataset) -> (Vec<u32>, Vec<u32>) {
         let counts = |row: &u32| data.weights.is_none_or(|weights| weights[*row as usize] > 0.0);
-        let rows: Vec<u32> = (0..data.x.n_rows() as u32).filter(counts).collect();
+        let rows: Vec<u32> = (0..data.n_rows() as u32).filter(counts).collect();
         let stops = match self.early_stopping.as_str() {
             "true" => true,
             "auto" => rows.len() > AUTO_STOPPING_ROWS,
@@ -376,23 +377,42 @@ fn nearest_whole(value: f64) -> i64 {
 
 impl Learner for GradientBoosting {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
-        let loss = self.loss(data.y)?;
-        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
-        let n_rows = data.x.n_rows();
-        if let Some(packed) = Packed::new(n_rows, unit_mass) {
-            return Ok(self.boost(data, loss, packed, |g, h| packed.item(g, h), packed.room(), watch));
-        }
-        let moments = Moments { mass_bits: mass_bits(n_rows) };
-        let room = [62, moments.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0);
-        Ok(self.boost(data, loss, moments, |g, h| moments.item(g, h), room, watch))
+        self.fit_bins(Bins::new(data), data, watch)
+    }
+
+    fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let bins = Bins::new(&Dataset { x: &x, ..*data });
+        drop(x);
+        self.fit_bins(bins, data, watch)
     }
 }
 
 impl GradientBoosting {
+    /// Fits on columns of bytes; the rows of `data` are not looked at.
+    fn fit_bins(&self, mut bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        bins.group();
+        let loss = self.loss(data.y)?;
+        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
+        let n_rows = data.n_rows();
+        if let Some(packed) = Packed::new(n_rows, unit_mass) {
+            return Ok(self.boost(
+                (data, &bins),
+                loss,
+                packed,
+                |g, h| packed.item(g, h),
+                packed.room(),
+                watch,
+            ));
+        }
+        let moments = Moments { mass_bits: mass_bits(n_rows) };
+        let room = [62, moments.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0);
+        Ok(self.boost((data, &bins), loss, moments, |g, h| moments.item(g, h), room, watch))
+    }
+
     /// `item`: what derivatives in whole numbers add to a cell; `room`: what their sums in a cell may be.
     fn boost<C: Criterion + Copy>(
         &self,
-        data: &Dataset,
+        (data, bins): (&Dataset, &Bins),
         loss: Loss,
         criterion: C,
         item: impl Fn(i64, i64) -> C::Item + Sync,
@@ -401,10 +421,9 @@ impl GradientBoosting {
     ) -> Fit {
         let n_scores = loss.n_scores();
         let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
-        let bins = Bins::new(data, true);
         let (train, held_out) = self.split_rows(data);
         let base = loss.base(data, &train);
-        let n_rows = data.x.n_rows();
+        let n_rows = data.n_rows();
         let mut state = State {
             data,
             loss,
@@ -435,9 +454,9 @@ impl GradientBoosting {
         };
         // The trees of a round do not depend on each other: as many grow beside each other as there are cores.
         let n_growers = n_scores.min(rayon::current_num_threads().max(2));
-        let mut growers: Vec<_> = (0..n_growers).map(|_| Grower::new(&bins, criterion, growth)).collect();
+        let mut growers: Vec<_> = (0..n_growers).map(|_| Grower::new(bins, criterion, growth)).collect();
         let mut random = generator(data.seed);
-        let mut compact = Compact::new(data, &bins, loss.link(), 1, base, 1.0);
+        let mut compact = Compact::new(data, bins, loss.link(), 1, base, 1.0);
         let mut rounds: Vec<Vec<(Tree, Vec<f64>, f64)>> = Vec::new();
         let (mut best_loss, mut best_round) = (f64::INFINITY, 0);
         let mut notes = Vec::new();
@@ -491,7 +510,7 @@ impl GradientBoosting {
                     }
                 }
                 let mut walk = |row: u32| {
-                    let leaf = tree.leaf_of(&bins, row as usize);
+                    let leaf = tree.leaf_of(bins, row as usize);
                     state.scores[row as usize * n_scores + score] += value_of_node[leaf];
                 };
                 held_out.iter().for_each(|&row| walk(row));
@@ -527,7 +546,7 @@ impl GradientBoosting {
             ));
         }
         for (tree, values, gain_unit) in rounds[..=best_round].iter().flatten() {
-            compact.push(tree, &bins, values, *gain_unit);
+            compact.push(tree, bins, values, *gain_unit);
         }
         Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes }
     }
@@ -536,7 +555,6 @@ impl GradientBoosting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::matrix::Matrix;
     use crate::model::learn::{Spec, Unwatched};
     use crate::model::predictor::Arrays;
     use rand_pcg::rand_core::Rng;

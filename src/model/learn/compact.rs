@@ -137,7 +137,8 @@ mod tests {
         for n_levels in [3, 300, 10_000] {
             let (x, y) = table(n_levels);
             let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, Labels::Values(&y)) };
-            let bins = Bins::new(&data, true);
+            let mut bins = Bins::new(&data);
+            bins.group();
             let limits = Limits {
                 min_samples_leaf: 2,
                 min_mass: 1.0,

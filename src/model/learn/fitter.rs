@@ -1,6 +1,8 @@
 //! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
 //! training, a fold of cross-validation and a trial of tuning have in common.
 
+use std::borrow::Cow;
+
 use anyhow::{Context as _, Result};
 
 use super::{Dataset, Labels, Spec, Watch};
@@ -39,8 +41,6 @@ pub struct Fitter<'a> {
 pub struct Fitted {
     /// What predicts.
     pub pipeline: Pipeline,
-    /// The codes of the rows it was fitted on.
-    pub codes: Matrix,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -58,7 +58,11 @@ impl Fitter<'_> {
         schema.null_tokens = self.nulls.clone();
         let codes = schema.codes(self.table, rows)?;
         let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &codes);
-        let x = recipe.encode(&codes);
+        // Freed by learners that read it once, before they need memory of their own.
+        let x = match recipe.encode(&codes) {
+            Cow::Owned(x) => x,
+            Cow::Borrowed(_) => codes,
+        };
         let mut weights: Option<Vec<f64>> =
             self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
@@ -78,13 +82,13 @@ impl Fitter<'_> {
             Encoding::Raw => schema.features.iter().map(|feature| feature.column_type).collect(),
         };
         let (weights, seed) = (weights.as_deref(), self.seed);
-        let data = Dataset { x: &x, levels: &levels, types: &types, y, weights, seed };
-        let fit =
-            spec.fit(&data, watch).with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
-        drop(x);
+        let data = Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, seed };
+        let fit = spec
+            .fit_owned(x, &data, watch)
+            .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
         let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
         pipeline.validate().context("the fitted model is not usable")?;
-        Ok(Fitted { pipeline, codes, notes: fit.notes })
+        Ok(Fitted { pipeline, notes: fit.notes })
     }
 
     /// About how many numbers a standardised row is: one per column, and one per level of a category.

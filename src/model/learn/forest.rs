@@ -20,6 +20,7 @@ use super::grow::{Grower, Growth, Tree, below};
 use super::prune::prune;
 use super::split::Limits;
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings, Watch};
+use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
 use crate::data::split::generator;
@@ -296,7 +297,7 @@ pub fn mass_bits(n_rows: usize) -> u32 {
 impl<'a> Target<'a> {
     fn new(data: &'a Dataset) -> Self {
         let weight = |row: u32| data.weights.map_or(1.0, |weights| weights[row as usize]);
-        let n_rows = data.x.n_rows() as u32;
+        let n_rows = data.n_rows() as u32;
         let rows: Vec<u32> = (0..n_rows).filter(|&row| weight(row) > 0.0).collect();
         let mass_bits = mass_bits(rows.len());
         let draws = f64::from(MAX_DRAWS);
@@ -453,8 +454,10 @@ impl Forest {
         }
         let mut draws_of_row = vec![0; bins.n_rows()];
         target.rows.iter().zip(&draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
-        let values = leaf_values(&tree, target.data, &draws_of_row);
+        let mut values = leaf_values(&tree, target.data, &draws_of_row);
+        values.shrink_to_fit();
         tree.rows = Vec::new();
+        tree.nodes.shrink_to_fit();
         let gain = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
         let drawn = match self.oob_score && self.bootstrap {
             true => draws_of_row.iter().map(|&draws| draws > 0).collect(),
@@ -541,7 +544,7 @@ impl Forest {
     /// # Errors
     /// Settings that do not fit the data or each other.
     fn check(&self, data: &Dataset) -> Result<()> {
-        let (n_rows, criterion) = (data.x.n_rows(), self.criterion.as_str());
+        let (n_rows, criterion) = (data.n_rows(), self.criterion.as_str());
         match data.y {
             Labels::Classes { .. } if matches!(criterion, "squared_error" | "poisson") => {
                 return Err(usage(format!(
@@ -668,14 +671,29 @@ fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
 
 impl Learner for Forest {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        self.fit_bins(Bins::new(data), data, watch)
+    }
+
+    fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let bins = Bins::new(&Dataset { x: &x, ..*data });
+        drop(x);
+        self.fit_bins(bins, data, watch)
+    }
+}
+
+impl Forest {
+    /// Fits on columns of bytes; the rows of `data` are not looked at.
+    fn fit_bins(&self, mut bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         let is_classification = matches!(data.y, Labels::Classes { .. });
         self.check(data)?;
-        let n_columns = data.x.n_cols();
+        let n_columns = bins.columns.len();
         let max_features = self.max_features.count(n_columns, is_classification);
         // Random cuts look at all columns of few rows at once, where they look at most of them.
         let grouped =
             if self.random_cuts { n_columns <= 2 * max_features } else { max_features == n_columns };
-        let bins = Bins::new(data, grouped);
+        if grouped {
+            bins.group();
+        }
         let target = Target::new(data);
         let n_classes = match data.y {
             Labels::Classes { n_classes, .. } => n_classes,
@@ -714,7 +732,6 @@ impl Learner for Forest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::matrix::Matrix;
     use crate::model::learn::{Spec, Unwatched};
     use crate::model::predictor::Arrays;
     use proptest::prelude::*;

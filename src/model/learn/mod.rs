@@ -105,12 +105,16 @@ impl<'a> Dataset<'a> {
         Self { x, levels: &[], types: &[], y, weights: None, seed: 0 }
     }
 
-    fn check(&self, encoding: Encoding) -> Result<()> {
-        let n_rows = self.x.n_rows();
-        let n_labels = match self.y {
+    /// Number of rows, as there are labels.
+    pub fn n_rows(&self) -> usize {
+        match self.y {
             Labels::Classes { codes, .. } => codes.len(),
             Labels::Values(values) => values.len(),
-        };
+        }
+    }
+
+    fn check(&self, encoding: Encoding) -> Result<()> {
+        let (n_rows, n_labels) = (self.x.n_rows(), self.n_rows());
         ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
         let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
         ensure!(self.x.values().iter().all(is_sound), "a prepared value is not finite");
@@ -155,6 +159,15 @@ pub trait Learner: Send + Sync {
     /// # Errors
     /// The data do not determine a model.
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit>;
+
+    /// As [`Learner::fit`] on rows that nobody needs afterwards, which a learner that reads them once frees before
+    /// it goes on; those of `data` are not looked at.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`].
+    fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        self.fit(&Dataset { x: &x, ..*data }, watch)
+    }
 }
 
 /// What a hyperparameter may be.
@@ -411,6 +424,16 @@ impl Spec {
         let learner = (self.algorithm.learner)(&self.settings);
         // On a thread of the pool from the start: work that is shared out from outside waits to be picked up.
         rayon::scope(|_| learner.fit(data, watch))
+    }
+
+    /// As [`Spec::fit`] on rows that nobody needs afterwards; those of `data` are not looked at.
+    ///
+    /// # Errors
+    /// As [`Spec::fit`].
+    pub fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        Dataset { x: &x, ..*data }.check(self.algorithm.encoding)?;
+        let learner = (self.algorithm.learner)(&self.settings);
+        rayon::scope(|_| learner.fit_owned(x, data, watch))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest
 use crate::data::table::{Column, RawTable, Table};
 use crate::data::target::Truth;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
+use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::predictor::Predictor;
 use crate::model::{Card, DataSource, Model};
@@ -85,8 +86,8 @@ pub struct ColumnNote {
 pub struct Trained {
     /// The model.
     pub model: Model,
-    /// The codes of the rows it was fitted on, for the golden rows of the file.
-    pub codes: Matrix,
+    /// The codes of the golden rows of the file.
+    pub golden: Matrix,
     /// What became of each column.
     pub columns: Vec<ColumnNote>,
     /// Rows of the training file.
@@ -163,8 +164,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let deaf = Deaf(watch);
     let watch: &dyn Watch = if watch.stopped() { &deaf } else { watch };
     let started = Instant::now();
-    let Fitted { mut pipeline, mut codes, notes: fit_notes } =
-        fitter.fit(&spec, &train_rows, &train_truth, watch)?;
+    let Fitted { mut pipeline, notes: fit_notes } = fitter.fit(&spec, &train_rows, &train_truth, watch)?;
     let mut fit_seconds = started.elapsed().as_secs_f64();
     notes.extend(fit_notes);
 
@@ -190,12 +190,14 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     if plan.refit {
         let started = Instant::now();
         let refitted = fitter.fit(&spec, &with_target, &truth, watch)?;
-        (pipeline, codes) = (refitted.pipeline, refitted.codes);
+        pipeline = refitted.pipeline;
         fit_seconds += started.elapsed().as_secs_f64();
     }
     if watch.stopped() {
         notes.push("training was interrupted; the best model so far was kept".into());
     }
+    let fitted_rows = if plan.refit { &with_target } else { &train_rows };
+    let golden = pipeline.schema.codes(&features.table, &golden_rows(fitted_rows))?;
     let card = Card {
         algorithm: spec.algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
@@ -207,7 +209,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         },
         test: held_out.file.map(|file| file.source),
         seed: plan.seed,
-        n_train: codes.n_rows(),
+        n_train: fitted_rows.len(),
         n_without_target,
         refit: plan.refit,
         weight: plan.weight.clone(),
@@ -219,7 +221,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let columns = describe_columns(&raw.names, &pipeline);
     Ok(Trained {
         model: Model { card, pipeline },
-        codes,
+        golden,
         columns,
         n_rows: raw.lines.len(),
         target_reason,
