@@ -12,8 +12,21 @@ use crate::model::trees::{LEAF, MISSING_LEFT, Parts, SUBSET, Trees};
 /// Collects trees.
 pub struct Compact {
     parts: Parts,
-    /// Where leaves of these values are: most leaves of a deep tree are pure and share theirs.
-    rows: HashMap<Vec<u64>, u32>,
+    rows: Rows,
+}
+
+/// Where leaves of these values are: most leaves of a deep tree are pure and share theirs.
+#[derive(Default)]
+struct Rows(HashMap<Vec<u64>, u32>);
+
+impl Rows {
+    /// The row of `parts.values` that holds these, a new one if none does.
+    fn row(&mut self, parts: &mut Parts, values: &[f64]) -> u32 {
+        *self.0.entry(values.iter().map(|v| v.to_bits()).collect()).or_insert_with(|| {
+            parts.values.extend(values);
+            (parts.values.len() / parts.width) as u32 - 1
+        })
+    }
 }
 
 impl Compact {
@@ -43,7 +56,12 @@ impl Compact {
             divisor,
             importances: vec![0.0; n_columns],
         };
-        Self { parts, rows: HashMap::new() }
+        Self { parts, rows: Rows::default() }
+    }
+
+    /// Number of nodes.
+    pub fn n_nodes(&self) -> usize {
+        self.parts.feature.len()
     }
 
     /// Makes room for so many nodes in all.
@@ -52,6 +70,24 @@ impl Compact {
         self.parts.threshold.reserve_exact(n_nodes);
         self.parts.left.reserve_exact(n_nodes);
         self.parts.flags.reserve_exact(n_nodes);
+    }
+
+    /// Adds the trees of another collection on the same columns.
+    pub fn append(&mut self, other: Self) {
+        let (parts, other) = (&mut self.parts, other.parts);
+        let first = parts.feature.len() as u32;
+        let rows: Vec<u32> =
+            other.values.chunks_exact(parts.width).map(|values| self.rows.row(parts, values)).collect();
+        parts.roots.extend(other.roots.iter().map(|root| first + root));
+        let child = |(&feature, &left): (&u32, &u32)| {
+            if feature == LEAF { rows[left as usize] } else { first + left }
+        };
+        parts.left.extend(other.feature.iter().zip(&other.left).map(child));
+        parts.feature.extend(other.feature);
+        parts.threshold.extend(other.threshold);
+        parts.flags.extend(other.flags);
+        parts.subsets.extend(other.subsets);
+        parts.importances.iter_mut().zip(other.importances).for_each(|(sum, gain)| *sum += gain);
     }
 
     /// Adds a tree. `values`: one row per leaf, in the order of its nodes; its gains count `gain_unit` times.
@@ -63,11 +99,7 @@ impl Compact {
         for node in &tree.nodes {
             if node.left == 0 {
                 let values = values.next().unwrap_or_default();
-                let row =
-                    *self.rows.entry(values.iter().map(|v| v.to_bits()).collect()).or_insert_with(|| {
-                        parts.values.extend(values);
-                        (parts.values.len() / parts.width) as u32 - 1
-                    });
+                let row = self.rows.row(parts, values);
                 parts.feature.push(LEAF);
                 parts.threshold.push(0.0);
                 parts.left.push(row);

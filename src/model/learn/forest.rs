@@ -275,13 +275,30 @@ struct Target<'a> {
     scale: f64,
 }
 
-/// A grown tree without its rows, and the values of its leaves.
+/// A grown tree, flat at once: a forest is often larger than its table.
 struct Grown {
+    flat: Compact,
+    /// Kept if the out-of-bag score is wanted.
+    out_of_bag: Option<OutOfBag>,
+}
+
+/// What says how a tree predicts the rows that it did not see.
+struct OutOfBag {
     tree: Tree,
+    /// Of its leaves.
     values: Vec<f64>,
-    gain: f64,
-    /// Whether each row was drawn; empty unless the out-of-bag score is wanted.
+    /// Whether each row was drawn.
     drawn: Vec<bool>,
+}
+
+/// No trees yet, on these columns.
+fn no_trees(data: &Dataset, bins: &Bins, n_trees: usize) -> Compact {
+    let (link, width) = match data.y {
+        Labels::Classes { n_classes: ..3, .. } => (Link::Share, 1),
+        Labels::Classes { n_classes, .. } => (Link::Identity, n_classes),
+        Labels::Values(_) => (Link::Identity, 1),
+    };
+    Compact::new(data, bins, link, width, vec![0.0; width], n_trees as f64)
 }
 
 /// 2 to the largest whole power that is at most `value`.
@@ -454,16 +471,16 @@ impl Forest {
         }
         let mut draws_of_row = vec![0; bins.n_rows()];
         target.rows.iter().zip(&draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
-        let mut values = leaf_values(&tree, target.data, &draws_of_row);
-        values.shrink_to_fit();
-        tree.rows = Vec::new();
-        tree.nodes.shrink_to_fit();
-        let gain = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
-        let drawn = match self.oob_score && self.bootstrap {
-            true => draws_of_row.iter().map(|&draws| draws > 0).collect(),
-            false => Vec::new(),
-        };
-        Grown { tree, values, gain, drawn }
+        let values = leaf_values(&tree, target.data, &draws_of_row);
+        let gain: f64 = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
+        let mut flat = no_trees(target.data, bins, 1);
+        flat.reserve(tree.nodes.len());
+        flat.push(&tree, bins, &values, if gain > 0.0 { 1.0 / gain } else { 0.0 });
+        let out_of_bag = (self.oob_score && self.bootstrap).then(|| {
+            tree.rows = Vec::new();
+            OutOfBag { tree, values, drawn: draws_of_row.iter().map(|&draws| draws > 0).collect() }
+        });
+        Grown { flat, out_of_bag }
     }
 
     /// The share of the second of two classes is a number that is 0 or 1.
@@ -585,7 +602,8 @@ impl Forest {
         let predict = |rows: &[u32]| {
             let mut sums = vec![0.0; rows.len() * width];
             let mut n_trees = vec![0_u32; rows.len()];
-            for Grown { tree, values, drawn, .. } in grown {
+            for OutOfBag { tree, values, drawn } in grown.iter().filter_map(|grown| grown.out_of_bag.as_ref())
+            {
                 let leaf_rows = leaf_rows(tree);
                 for (i, &row) in rows.iter().enumerate().filter(|(_, row)| !drawn[**row as usize]) {
                     let leaf = leaf_rows[tree.leaf_of(bins, row as usize)] as usize;
@@ -718,13 +736,9 @@ impl Forest {
         if self.oob_score && self.bootstrap {
             notes.push(self.oob_note(&target, &bins, &grown, width));
         }
-        let link = if n_classes == 2 { Link::Share } else { Link::Identity };
-        let mut compact = Compact::new(data, &bins, link, width, vec![0.0; width], grown.len() as f64);
-        compact.reserve(grown.iter().map(|grown| grown.tree.nodes.len()).sum());
-        // Each tree is freed once it is flat: a forest is often larger than its table.
-        for Grown { tree, values, gain, .. } in grown {
-            compact.push(&tree, &bins, &values, if gain > 0.0 { 1.0 / gain } else { 0.0 });
-        }
+        let mut compact = no_trees(data, &bins, grown.len());
+        compact.reserve(grown.iter().map(|grown| grown.flat.n_nodes()).sum());
+        grown.into_iter().for_each(|grown| compact.append(grown.flat));
         Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
     }
 }
