@@ -214,3 +214,45 @@ fn auto_is_not_far_from_the_best_algorithm_on_the_fixtures() {
         assert!(auto >= best - 2.0 * error, "{data}: {auto} and {best}, standard error {error}");
     }
 }
+
+/// Interrupts a training once it listens and has worked for a while.
+#[cfg(target_os = "linux")]
+fn interrupted(dir: &Workdir, args: &[&str]) -> workdir::Done {
+    use std::process::Command;
+    use std::time::Duration;
+
+    let child = dir.run(args).spawn();
+    let status = format!("/proc/{}/status", child.id());
+    let listens = || {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        // The second bit is SIGINT's.
+        u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
+    };
+    while !listens() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let (stdout, stderr) = (output.stdout, output.stderr);
+    workdir::Done { command: format!("{args:?}"), code: output.status.code(), stdout, stderr }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_keeps_the_best_so_far_and_the_model_works() {
+    let dir = Workdir::with(&["digits.csv"]);
+    let tune: &[&str] = &["train", "digits.csv", "--algorithm", "gradient-boosting", "--tune", "500"];
+    for (args, notes) in [
+        (tune, "interrupted"),
+        (&["train", "digits.csv", "--set", "n_estimators=100000", "--algorithm", "forest"], "interrupted"),
+        (&["train", "digits.csv", "--cv", "200"], "interrupted"),
+    ] {
+        let done = interrupted(&dir, args);
+        assert_eq!(done.code, Some(0), "{done}");
+        assert!(done.err().contains(notes) && done.out().contains("The model is in model.mlapi"), "{done}");
+        dir.run(&["eval"]).ok().says(&["accuracy"]);
+        std::fs::remove_file(dir.path("model.mlapi")).unwrap();
+    }
+}

@@ -27,7 +27,8 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
             name: "var_smoothing",
             default: "1e-9",
             range: Range::Above(0.0, f64::INFINITY),
-            effect: "share of the largest variance of a number that is added to all variances",
+            effect: "share of the largest variance of a number that is added to all variances (with row weights \
+                     their weighted variance; scikit-learn: without)",
         },
         Parameter {
             name: "alpha",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use anyhow::{Context as _, Result};
 
-use super::{Dataset, Labels, Spec, Watch};
+use super::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe};
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target};
@@ -98,30 +98,5 @@ impl Fitter<'_> {
             Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
         };
         self.features.iter().map(slots).sum()
-    }
-}
-
-/// Row weights times n / (classes × rows of the class), scikit-learn's `class_weight="balanced"`.
-fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
-    let mut counts = vec![0.0; n_classes];
-    codes.iter().for_each(|&code| counts[code as usize] += 1.0);
-    let present = counts.iter().filter(|&&count| count > 0.0).count() as f64;
-    let balanced = |(row, &code): (usize, &u32)| {
-        let weight = weights.map_or(1.0, |weights| weights[row]);
-        weight * codes.len() as f64 / (present * counts[code as usize])
-    };
-    codes.iter().enumerate().map(balanced).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn balanced_weights_give_every_class_the_same_sum() {
-        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
-        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
-        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
-        assert_eq!(weights[3], 1.0);
     }
 }

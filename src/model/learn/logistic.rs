@@ -11,7 +11,7 @@ use super::coordinate::Penalty;
 use super::lbfgs::minimise;
 use super::linear::FIT_INTERCEPT;
 use super::products::{SymmetricInverse, products};
-use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, proximal};
+use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, balanced_weights, proximal};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
@@ -326,21 +326,6 @@ impl LogisticRegression {
         let found = minimise(start, evaluate, divide, self.tol, self.max_iter);
         Ok((found.point, found.converged))
     }
-}
-
-/// Row weights times Σ weights / (classes × Σ weights of the class): scikit-learn's
-/// `class_weight="balanced"` (1.9).
-fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
-    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
-    let mut sums = vec![0.0; n_classes];
-    codes.iter().enumerate().for_each(|(row, &code)| sums[code as usize] += weight(row));
-    let present = sums.iter().filter(|&&sum| sum > 0.0).count() as f64;
-    let total: f64 = sums.iter().sum();
-    let balanced = |(row, &code): (usize, &u32)| match weight(row) {
-        0.0 => 0.0,
-        weight => weight * total / (present * sums[code as usize]),
-    };
-    codes.iter().enumerate().map(balanced).collect()
 }
 
 #[cfg(test)]

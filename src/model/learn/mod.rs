@@ -38,6 +38,7 @@ pub mod tune;
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::predictor::Predictor;
@@ -65,6 +66,9 @@ impl Watch for Unwatched {
         false
     }
 }
+
+/// Values that a thread checks at a time.
+const CHECKED_VALUES: usize = 1 << 14;
 
 /// What is to be learned, row by row.
 #[derive(Debug, Clone, Copy)]
@@ -117,7 +121,8 @@ impl<'a> Dataset<'a> {
         let (n_rows, n_labels) = (self.x.n_rows(), self.n_rows());
         ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
         let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
-        ensure!(self.x.values().iter().all(is_sound), "a prepared value is not finite");
+        let all_sound = self.x.values().par_chunks(CHECKED_VALUES).all(|values| values.iter().all(is_sound));
+        ensure!(all_sound, "a prepared value is not finite");
         if let Some(weights) = self.weights {
             ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
             ensure!(
@@ -437,9 +442,32 @@ impl Spec {
     }
 }
 
+/// Row weights times Σ weights / (classes × Σ weights of the class), so that every class that occurs counts the
+/// same: scikit-learn's `class_weight="balanced"` (1.9).
+fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+    let mut sums = vec![0.0; n_classes];
+    codes.iter().enumerate().for_each(|(row, &code)| sums[code as usize] += weight(row));
+    let present = sums.iter().filter(|&&sum| sum > 0.0).count() as f64;
+    let total: f64 = sums.iter().sum();
+    let balanced = |(row, &code): (usize, &u32)| match weight(row) {
+        0.0 => 0.0,
+        weight => weight * total / (present * sums[code as usize]),
+    };
+    codes.iter().enumerate().map(balanced).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn balanced_weights_give_every_class_the_same_sum() {
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
+        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
+        assert_eq!(weights, [0.0, 0.625, 0.625, 1.25]);
+    }
 
     #[test]
     fn every_default_lies_in_its_range_and_names_are_distinct() {

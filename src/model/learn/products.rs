@@ -1,9 +1,11 @@
 //! Sums of products of columns, and the linear systems they make.
 //!
-//! smartcore's Cholesky and singular value decompositions solve; the products are made here, by tiles of
-//! four by four columns that stay in registers, for its matrix product reads element by element.
+//! smartcore's Cholesky and singular value decompositions solve; the products are those of ndarray, for
+//! smartcore's matrix product reads element by element.
 
 use anyhow::{Result, anyhow};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
@@ -27,78 +29,46 @@ const MAX_PARTS: usize = 32;
 const MAX_PARTS_WIDE: usize = 4;
 const WIDE: usize = 512;
 
-/// Rows whose columns are laid out side by side; two tiles of them stay in the first-level cache.
-const STRIP_ROWS: usize = 256;
+/// Rows that are multiplied at a time; enough that adding their products up costs little.
+const STRIP_ROWS: usize = 512;
 
-/// Columns of a tile.
-const TILE: usize = 4;
+/// Columns of a block; of two blocks only one order is multiplied, for the other is its mirror image.
+const BLOCK_COLUMNS: usize = 64;
 
 /// ZᵀZ of `n_rows × n_cols` numbers, of which `fill` writes one row.
 pub fn products(n_rows: usize, n_cols: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> SquareMatrix {
     let max_parts = if n_cols > WIDE { MAX_PARTS_WIDE } else { MAX_PARTS };
     let part_rows = PART_ROWS.max(n_rows.div_ceil(max_parts));
-    let n_tiles = n_cols.div_ceil(TILE);
-    // Tiles of the upper triangle, row by row.
     let part_products = |part: usize| {
-        let mut sums = vec![[[0.0; TILE]; TILE]; n_tiles * (n_tiles + 1) / 2];
-        // Whole tiles; what is behind the last column stays 0.
-        let mut row = vec![0.0; n_tiles * TILE];
-        let mut strips = vec![[0.0; TILE]; n_tiles * STRIP_ROWS];
+        let mut sums = Array2::zeros((n_cols, n_cols));
+        let mut strip = Array2::zeros((STRIP_ROWS, n_cols));
         let last = ((part + 1) * part_rows).min(n_rows);
         for first in (part * part_rows..last).step_by(STRIP_ROWS) {
             let n = STRIP_ROWS.min(last - first);
-            for i in 0..n {
-                fill(first + i, &mut row[..n_cols]);
-                for (tile, values) in row.as_chunks::<TILE>().0.iter().enumerate() {
-                    strips[tile * STRIP_ROWS + i] = *values;
-                }
-            }
-            let strip = |tile: usize| &strips[tile * STRIP_ROWS..tile * STRIP_ROWS + n];
-            let mut at = 0;
-            for a in 0..n_tiles {
-                for b in a..n_tiles {
-                    add_tile(strip(a), strip(b), &mut sums[at]);
-                    at += 1;
-                }
+            let rows = strip.as_slice_mut().into_iter().flat_map(|values| values.chunks_exact_mut(n_cols));
+            rows.take(n).enumerate().for_each(|(i, row)| fill(first + i, row));
+            let strip = strip.slice_axis(Axis(0), (..n).into());
+            for a in (0..n_cols).step_by(BLOCK_COLUMNS) {
+                let block = a..n_cols.min(a + BLOCK_COLUMNS);
+                let left = strip.slice_axis(Axis(1), block.clone().into());
+                let right = strip.slice_axis(Axis(1), (a..).into());
+                let mut products = sums.slice_axis_mut(Axis(0), block.into());
+                let mut products = products.slice_axis_mut(Axis(1), (a..).into());
+                general_mat_mul(1.0, &left.t(), &right, 1.0, &mut products);
             }
         }
         sums
     };
     let parts: Vec<_> = (0..n_rows.div_ceil(part_rows)).into_par_iter().map(part_products).collect();
-    let mut values = vec![0.0; n_cols * n_cols];
-    for part in parts {
-        let mut tiles = part.iter();
-        for a in 0..n_tiles {
-            for (b, tile) in (a..n_tiles).zip(&mut tiles) {
-                for (i, row) in (a * TILE..n_cols).zip(tile) {
-                    for (j, product) in (b * TILE..n_cols).zip(row) {
-                        values[i * n_cols + j] += product;
-                    }
-                }
-            }
-        }
-    }
+    let mut sums = Array2::<f64>::zeros((n_cols, n_cols));
+    parts.iter().for_each(|part| sums += part);
+    let mut values = sums.into_raw_vec_and_offset().0;
     for i in 0..n_cols {
         for j in 0..i {
             values[i * n_cols + j] = values[j * n_cols + i];
         }
     }
     SquareMatrix { size: n_cols, values }
-}
-
-/// Adds aᵀb of two strips.
-fn add_tile(a: &[[f64; TILE]], b: &[[f64; TILE]], sums: &mut [[f64; TILE]; TILE]) {
-    let mut own = [[0.0; TILE]; TILE];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..TILE {
-            for j in 0..TILE {
-                own[i][j] += a[i] * b[j];
-            }
-        }
-    }
-    for (sums, own) in sums.iter_mut().zip(own) {
-        sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
-    }
 }
 
 /// A square matrix, row by row.
@@ -227,7 +197,7 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_definition_for_any_number_of_columns_rows_and_threads() {
-        for (n_rows, n_cols) in [(1, 1), (3, 5), (300, 4), (5000, 6), (2049, 9)] {
+        for (n_rows, n_cols) in [(1, 1), (3, 5), (300, 4), (5000, 6), (2049, 9), (700, 130)] {
             let value = |row: usize, column: usize| ((row * 7 + column * 13) % 19) as f64 - 9.0;
             let fill = |row: usize, out: &mut [f64]| {
                 out.iter_mut().enumerate().for_each(|(column, out)| *out = value(row, column));
