@@ -30,6 +30,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 OUT = pathlib.Path("target/bench/learn")
 THREADS = 2
+# Before each turn: idle threads of the peer's libraries spin for a while before they sleep.
+PAUSE = 0.2
 
 for library in ("OMP", "OPENBLAS", "RAYON"):
     os.environ[f"{library}_NUM_THREADS"] = str(THREADS)
@@ -166,6 +168,7 @@ class Job:
         ]
         for turn in range(runs):
             for side in (0, 1) if turn % 2 == 0 else (1, 0):
+                time.sleep(PAUSE)
                 report, scores = sides[side]()
                 samples[side].append(report[f"{self.measure}_seconds"])
                 found[side], given[side] = quality(self.table, scores), scores
