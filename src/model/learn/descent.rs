@@ -86,10 +86,8 @@ pub fn approach(problem: &Problem, tol: f64, seed: u64, watch: &dyn Fn(f64) -> b
         left -= *beta - moved;
         *beta = moved;
     }
-    weights.fill(0.0);
-    for (row, beta) in problem.rows.iter().zip(&beta).filter(|(_, beta)| **beta != 0.0) {
-        weights.iter_mut().zip(*row).for_each(|(w, v)| *w += beta * v);
-    }
+    let order: Vec<usize> = (0..n).collect();
+    let weights = problem.weights(&order, &beta);
     let residual = problem.rows.iter().zip(&problem.target).map(|(row, z)| z - dot(row, &weights)).collect();
     Start { beta, residual }
 }

@@ -20,6 +20,7 @@
 use rayon::prelude::*;
 
 use crate::model::kernel::{Kernel, LANES, Tiles};
+use crate::model::predictor::dot;
 
 /// What is minimised; one entry of each per row.
 pub struct Problem<'a> {
@@ -52,6 +53,15 @@ impl Problem<'_> {
             _ => self.epsilon,
         };
         (up, down)
+    }
+
+    /// Σ βᵢxᵢ, the weights of the columns in a linear kernel; `beta`: one entry per row of `order`.
+    pub fn weights(&self, order: &[usize], beta: &[f64]) -> Vec<f64> {
+        let mut weights = vec![0.0; self.rows.first().map_or(0, |row| row.len())];
+        for (&row, beta) in order.iter().zip(beta).filter(|(_, beta)| **beta != 0.0) {
+            weights.iter_mut().zip(self.rows[row]).for_each(|(w, v)| *w += beta * v);
+        }
+        weights
     }
 
     /// The mean residual, less ε, of the rows whose weight is free, if there are any: the intercept.
@@ -315,6 +325,16 @@ impl<'a> Solver<'a> {
     fn restore(&mut self) {
         let (first, n) = (self.n_active, self.problem.rows.len());
         let kernel = self.problem.kernel;
+        self.n_active = n;
+        if kernel == Kernel::Linear {
+            // Of all rows as soon as of one: w = Σ βᵢxᵢ.
+            let weights = self.problem.weights(&self.row_at, &self.beta);
+            for i in first..n {
+                let row = self.row_at[i];
+                self.residual[i] = self.problem.target[row] - dot(self.problem.rows[row], &weights);
+            }
+            return;
+        }
         let support: Vec<(&[f64], f64, f64)> = (0..n)
             .filter(|&i| self.beta[i] != 0.0)
             .map(|i| (self.problem.rows[self.row_at[i]], self.tiles.norm(i), self.beta[i]))
@@ -334,7 +354,6 @@ impl<'a> Solver<'a> {
             let sum = sums[i / LANES - first_tile][i % LANES];
             self.residual[i] = self.problem.target[self.row_at[i]] - sum;
         }
-        self.n_active = n;
     }
 
     fn solution(self, extremes: Extremes, iterations: u64, converged: bool) -> Solution {
