@@ -179,7 +179,7 @@ pub struct Train {
     #[arg(long, value_name = "COL")]
     pub drop: Vec<String>,
 
-    /// Say what a column is instead of having it inferred: number, boolean or category
+    /// Say what a column is instead of having it inferred: number, boolean, category or text
     #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
     pub types: Vec<(String, ColumnType)>,
 
@@ -508,9 +508,10 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
     // The last "=": a column's name may hold one.
     let (column, name) = text.rsplit_once('=').ok_or("a type is COL=TYPE")?;
-    let types = [ColumnType::Number, ColumnType::Boolean, ColumnType::Category];
+    let types = [ColumnType::Number, ColumnType::Boolean, ColumnType::Category, ColumnType::Text];
     let found = types.into_iter().find(|t| t.name() == name);
-    let column_type = found.ok_or(format!("{name:?} is not a type; types are number, boolean, category"))?;
+    let column_type =
+        found.ok_or(format!("{name:?} is not a type; types are number, boolean, category, text"))?;
     Ok((column.into(), column_type))
 }
 

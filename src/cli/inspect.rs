@@ -51,6 +51,7 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
         let values = match feature.column_type {
             ColumnType::Number => format!("{} to {}", feature.min, feature.max),
             ColumnType::Boolean => "false, true".into(),
+            ColumnType::Text => "texts".into(),
             ColumnType::Category => {
                 let shown: Vec<&str> = feature.levels.iter().take(5).map(String::as_str).collect();
                 let more = if feature.levels.len() > 5 { ", …" } else { "" };

@@ -95,7 +95,7 @@ fn parse_row(text: &str, schema: &Schema, lenient: bool) -> Result<Matrix> {
         if !found || reader.read_record(&mut ::csv::StringRecord::new()).is_ok_and(|more| more) {
             bail!("--features takes one row: values in column order, NAME=VALUE pairs, or a JSON object");
         }
-        let row = codes.push_row(f64::NAN);
+        codes.push_row(f64::NAN);
         let cells = if record.iter().all(|field| field.contains('=')) {
             let pairs = record.iter().filter_map(|field| field.split_once('='));
             let (names, values): (Vec<String>, Vec<&str>) =
@@ -117,8 +117,8 @@ fn parse_row(text: &str, schema: &Schema, lenient: bool) -> Result<Matrix> {
         };
         for (feature, cell) in cells.into_iter().filter_map(|(f, cell)| Some((f?, cell))) {
             let known = &schema.features[feature];
-            match known.code(schema.null_tokens.cell(cell)) {
-                Ok(code) => row[feature] = code,
+            match known.code(schema.null_tokens.cell(cell), codes.texts_mut()) {
+                Ok(code) => codes.row_mut(0)[feature] = code,
                 Err(_) if lenient => {}
                 Err(detail) => problems.push(format!("{}: {detail}", known.name)),
             }

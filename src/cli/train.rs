@@ -189,7 +189,7 @@ fn next_steps(args: &Train, trained: &Trained) -> String {
 
 /// A training row as a value for `--features`.
 fn example_row(trained: &Trained) -> String {
-    let values = trained.model.pipeline.schema.values_of(trained.golden.row(0));
+    let values = trained.model.pipeline.schema.values_of(&trained.golden, 0);
     let mut writer = csv_writer();
     let cells = values.iter().map(|value| match value {
         serde_json::Value::Null => String::new(),

@@ -95,9 +95,16 @@ pub fn read_row(
     reader.lenient = lenient;
     reader.parse(text, |reader| Row { reader, place: Place { key: "", row: None } })?;
     let (row, problems) = reader.finish();
-    let code_of = codes.push_row(f64::NAN);
+    codes.push_row(f64::NAN);
     if row.n_rows() > 0 {
-        code_of.copy_from_slice(row.row(0));
+        let last = codes.n_rows() - 1;
+        codes.row_mut(last).copy_from_slice(row.row(0));
+        for feature in schema.texts() {
+            let code = row.row(0)[feature];
+            if !code.is_nan() {
+                codes.row_mut(last)[feature] = codes.texts_mut().push(row.texts().get(code));
+            }
+        }
     }
     Ok(problems)
 }
@@ -229,7 +236,7 @@ impl<'s> Reader<'s> {
             Staged::Text(end) => Ok(self.schema.null_tokens.cell(&self.texts[text_start..end])),
             Staged::Nested => Err("an array or an object is not a value".to_string()),
         };
-        let code = cell.and_then(|cell| self.schema.features[feature].code(cell));
+        let code = cell.and_then(|cell| self.schema.features[feature].code(cell, self.codes.texts_mut()));
         let row = self.codes.n_rows() - 1;
         self.codes.row_mut(row)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
         if let Err(detail) = code {

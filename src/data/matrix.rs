@@ -1,22 +1,28 @@
-//! A dense row-major matrix of `f64`: rows of codes before the recipe, rows of numbers after it.
+//! A dense row-major matrix of `f64`: rows of codes before the recipe, rows of numbers after it; beside them
+//! what is no single number: the texts that codes stand for, and further columns that are mostly 0.
 
-/// `n_rows × n_cols` numbers in one row-major buffer.
+use super::sparse::Sparse;
+use super::text::Texts;
+
+/// `n_rows × n_cols` numbers in one row-major buffer. Without text columns there is nothing beside them.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matrix {
     n_cols: usize,
     n_rows: usize,
     values: Vec<f64>,
+    texts: Texts,
+    sparse: Sparse,
 }
 
 impl Matrix {
     /// An empty matrix of `n_cols` columns, with room for `n_rows` rows.
     pub fn with_capacity(n_rows: usize, n_cols: usize) -> Self {
-        Self { n_cols, n_rows: 0, values: Vec::with_capacity(n_rows * n_cols) }
+        Self { n_cols, values: Vec::with_capacity(n_rows * n_cols), ..Self::default() }
     }
 
     /// `n_rows × n_cols` zeros.
     pub fn zeros(n_rows: usize, n_cols: usize) -> Self {
-        Self { n_cols, n_rows, values: vec![0.0; n_rows * n_cols] }
+        Self { n_cols, n_rows, values: vec![0.0; n_rows * n_cols], ..Self::default() }
     }
 
     /// Number of rows.
@@ -64,6 +70,27 @@ impl Matrix {
     /// Forgets the rows and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();
+        self.texts.clear();
         self.n_rows = 0;
+    }
+
+    /// The texts that codes of text columns stand for.
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// The texts, to add to.
+    pub fn texts_mut(&mut self) -> &mut Texts {
+        &mut self.texts
+    }
+
+    /// Further columns, as many rows of them as there are; none where there is no column of that kind.
+    pub fn sparse(&self) -> &Sparse {
+        &self.sparse
+    }
+
+    /// Puts further columns beside those there are.
+    pub fn set_sparse(&mut self, sparse: Sparse) {
+        self.sparse = sparse;
     }
 }

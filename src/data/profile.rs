@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::schema::{Cell, ColumnType, NullTokens, Task, parse_boolean};
 use super::table::{Column, RawTable};
+use super::text::count_words;
 
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
 /// and counts of a few fall below it, quantities above.
@@ -97,7 +98,7 @@ impl Profile {
     pub fn task(&self) -> (Task, String) {
         let distinct = self.distinct_numbers;
         match self.column_type() {
-            ColumnType::Category => (Task::Classification, "its values are text".into()),
+            ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
             ColumnType::Boolean => (Task::Classification, "its values are true and false".into()),
             ColumnType::Number if !self.whole => {
                 (Task::Regression, "its values are numbers with decimals".into())
@@ -115,6 +116,29 @@ impl Profile {
     }
 }
 
+/// Mean number of words from which distinct values are texts; names and ids have one or two.
+const MIN_WORDS: f64 = 3.0;
+
+/// Whether the values of a category are words and sentences: of three words and more on average, and more than
+/// half of them different.
+pub fn is_text(column: &Column) -> bool {
+    let Column::Category { codes, levels } = column else {
+        return false;
+    };
+    let mut counts = vec![0_u32; levels.len()];
+    for &code in codes {
+        if let Some(count) = counts.get_mut(code as usize) {
+            *count += 1;
+        }
+    }
+    let present: u32 = counts.iter().sum();
+    if levels.len() * 2 <= present as usize {
+        return false;
+    }
+    let words: f64 = levels.iter().zip(&counts).map(|(text, &n)| count_words(text) * f64::from(n)).sum();
+    words >= MIN_WORDS * f64::from(present)
+}
+
 /// Why a typed column is of no use as a feature, if it is not.
 pub fn useless(name: &str, column: &Column) -> Option<String> {
     match column {
@@ -130,6 +154,15 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
                 _ => is_row_number(name, values).then(|| "it numbers the rows".into()),
             }
         }
+        Column::Text { codes, texts } => {
+            let mut present = codes.iter().filter(|code| !code.is_nan()).map(|&code| texts.get(code));
+            let first = present.next();
+            match first {
+                None => Some("every cell is missing".into()),
+                Some(first) if present.all(|text| text == first) => Some("every value is the same".into()),
+                Some(_) => None,
+            }
+        }
         Column::Category { codes, levels } => {
             let present = codes.iter().filter(|&&c| (c as usize) < levels.len()).count();
             if levels.is_empty() {
@@ -137,7 +170,7 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
             } else if levels.len() == 1 && present == codes.len() {
                 Some("every value is the same".into())
             } else if present >= MIN_ROWS_FOR_ID && levels.len() * 10 > present * 9 {
-                Some("nearly every value is different, as in an id or free text".into())
+                Some("nearly every value is different, as in an id".into())
             } else {
                 None
             }

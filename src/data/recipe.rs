@@ -5,10 +5,14 @@
 //! | number | gaps filled with the median, then standardised (mean 0, standard deviation 1) |
 //! | boolean | 0 or 1, gaps filled with the more frequent value |
 //! | category | one slot per level, and one for all others: rare and unseen ones |
+//! | text | a slot per known term: its count times its inverse document frequency, scaled to length 1 |
 //! | any, where the training rows had gaps | and a slot that is 1 where the value was missing |
 //!
 //! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and ways for gaps, and see
-//! [`Encoding::Raw`]: one slot per feature that holds the code itself.
+//! [`Encoding::Raw`]: one slot per feature that holds the code itself, and for a text the counts of its terms.
+//!
+//! The slots of texts come behind all others as sparse columns, or, for learners of dense rows, are a few ordinary
+//! slots: those of the terms that tell most about the target.
 //!
 //! Everything is fitted on the training rows only. [`Recipe::encode_into`] is the only road from codes to
 //! numbers, for training, evaluation and every kind of prediction alike.
@@ -21,6 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::Matrix;
 use super::schema::{ColumnType, Feature, Schema};
+use super::sparse::Sparse;
+use super::target::Truth;
+use super::text::{Terms, Texts};
+use super::vocabulary::{MAX_TERMS, Vocabulary};
 
 /// A category gets slots of its own for at most this many levels, the most frequent ones; a dense row
 /// should not grow with the number of customers.
@@ -43,6 +51,15 @@ pub enum Encoding {
     Raw,
 }
 
+/// What texts become.
+#[derive(Debug, Clone, Copy)]
+pub enum TextForm<'a> {
+    /// Sparse columns, one per known term.
+    Sparse,
+    /// Ordinary slots, one for each of the terms that tell most about this, which the training rows hold.
+    Dense(&'a Truth),
+}
+
 /// The numbers a recipe consists of, one entry per feature, for the model file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
@@ -56,6 +73,10 @@ pub struct Parts {
     pub indicator: Vec<u8>,
     /// For each level of each category in turn, its slot within the feature; the last slot is for all others.
     pub level_slot: Vec<u32>,
+    /// For each text feature in turn its known terms.
+    pub vocabularies: Vec<Vocabulary>,
+    /// Whether texts become ordinary slots.
+    pub dense_texts: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +84,8 @@ enum Step {
     Number { fill: f64, mean: f64, scale: f64 },
     Boolean { fill: f64 },
     Category { slot_of_level: Vec<u32>, other: usize },
+    Code,
+    Text { vocabulary: Vocabulary, first_sparse: Option<u32> },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -75,23 +98,50 @@ struct Encoder {
 /// A fitted recipe.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
+    encoding: Encoding,
     /// Empty where codes are passed on as they are.
     encoders: Vec<Encoder>,
-    n_slots: usize,
+    n_dense: usize,
+    n_sparse: usize,
+}
+
+/// What the encoding of texts needs on the way; nothing is allocated where there are none.
+#[derive(Default)]
+struct Scratch {
+    terms: Terms,
+    sparse: Sparse,
 }
 
 impl Recipe {
     /// The recipe that passes codes on as they are.
     pub fn raw(schema: &Schema) -> Self {
-        Self { encoders: Vec::new(), n_slots: schema.n_features() }
+        let n_dense = schema.n_features();
+        Self { encoding: Encoding::Raw, encoders: Vec::new(), n_dense, n_sparse: 0 }
     }
 
-    /// Fits on the training rows.
+    /// Fits on the training rows, with texts as sparse columns.
     ///
     /// `codes`: `n_rows × n_features` as [`Schema::codes`] makes them.
     pub fn fit(schema: &Schema, encoding: Encoding, codes: &Matrix) -> Self {
+        Self::fit_texts(schema, encoding, codes, TextForm::Sparse)
+    }
+
+    /// As [`Recipe::fit`], with texts as `form` says.
+    pub fn fit_texts(schema: &Schema, encoding: Encoding, codes: &Matrix, form: TextForm) -> Self {
+        let telling = match form {
+            TextForm::Sparse => None,
+            TextForm::Dense(truth) => Some(truth),
+        };
+        let weighted = encoding == Encoding::Standardised;
+        let vocabulary = |feature| Vocabulary::fit(codes, feature, weighted, telling);
+        let vocabularies: Vec<Vocabulary> = schema.texts().map(vocabulary).collect();
+        let dense_texts = telling.is_some() && !vocabularies.is_empty();
         if encoding == Encoding::Raw {
-            return Self::raw(schema);
+            return Self::assemble(
+                schema,
+                encoding,
+                &Parts { vocabularies, dense_texts, ..Parts::default() },
+            );
         }
         let fit_one = |feature: &Feature, column: &[f64]| match feature.column_type {
             ColumnType::Number => {
@@ -106,7 +156,7 @@ impl Recipe {
                 let zeros = column.iter().filter(|&&v| v == 0.0).count();
                 (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
             }
-            ColumnType::Category => (0.0, 0.0, 1.0),
+            ColumnType::Category | ColumnType::Text => (0.0, 0.0, 1.0),
         };
         let fit_group = |(group, features): (usize, &[Feature])| -> Vec<(f64, f64, f64)> {
             let mut columns = vec![vec![0.0; codes.n_rows()]; features.len()];
@@ -118,7 +168,7 @@ impl Recipe {
         };
         let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
         let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
-        let mut parts = Parts::default();
+        let mut parts = Parts { vocabularies, dense_texts, ..Parts::default() };
         for (feature, (fill, mean, scale)) in schema.features.iter().zip(fitted) {
             if feature.column_type == ColumnType::Category {
                 parts.level_slot.extend(level_slots(feature));
@@ -128,19 +178,36 @@ impl Recipe {
             parts.scale.push(scale);
             parts.indicator.push(u8::from(feature.missing > 0));
         }
-        Self::assemble(schema, &parts)
+        Self::assemble(schema, encoding, &parts)
     }
 
     /// What a row becomes.
     pub fn encoding(&self) -> Encoding {
-        if self.encoders.is_empty() { Encoding::Raw } else { Encoding::Standardised }
+        self.encoding
     }
 
-    /// The standardising recipe of a model file.
+    /// The recipe of a model file.
     ///
     /// # Errors
     /// Parts that do not fit the schema, or numbers that are not finite.
-    pub fn from_parts(schema: &Schema, parts: &Parts) -> Result<Self> {
+    pub fn from_parts(schema: &Schema, encoding: Encoding, parts: &Parts) -> Result<Self> {
+        let standardised = encoding == Encoding::Standardised;
+        ensure!(
+            parts.vocabularies.len() == schema.texts().count(),
+            "the recipe does not have one vocabulary per text"
+        );
+        for Vocabulary { terms, idf } in &parts.vocabularies {
+            let n_idf = if standardised { terms.len() } else { 0 };
+            ensure!(
+                terms.len() <= MAX_TERMS && terms.is_sorted_by(|a, b| a < b) && idf.len() == n_idf,
+                "a vocabulary is not made of distinct terms in order with a weight each"
+            );
+            // Not above 1 + ln of more rows than there can be.
+            ensure!(idf.iter().all(|v| (1.0..=64.0).contains(v)), "the weight of a term is out of range");
+        }
+        if !standardised {
+            return Ok(Self::assemble(schema, encoding, parts));
+        }
         let n = schema.n_features();
         let n_levels: usize = schema.features.iter().map(|f| f.levels.len()).sum();
         let lengths = [parts.fill.len(), parts.mean.len(), parts.scale.len(), parts.indicator.len()];
@@ -157,16 +224,33 @@ impl Recipe {
             parts.level_slot.iter().all(|&slot| slot as usize <= MAX_LEVEL_SLOTS),
             "the recipe names a slot that does not exist"
         );
-        Ok(Self::assemble(schema, parts))
+        Ok(Self::assemble(schema, encoding, parts))
     }
 
-    fn assemble(schema: &Schema, parts: &Parts) -> Self {
+    fn assemble(schema: &Schema, encoding: Encoding, parts: &Parts) -> Self {
+        let raw = encoding == Encoding::Raw;
+        if raw && parts.vocabularies.is_empty() {
+            return Self::raw(schema);
+        }
+        let mut vocabularies = parts.vocabularies.iter();
+        let mut n_sparse = 0;
         let mut level_slot = parts.level_slot.iter().copied();
         let mut n_slots = 0;
         let mut encoders = Vec::with_capacity(schema.n_features());
         for (j, feature) in schema.features.iter().enumerate() {
             let first_slot = n_slots;
             let step = match feature.column_type {
+                ColumnType::Text => {
+                    let vocabulary = vocabularies.next().cloned().unwrap_or_default();
+                    let first_sparse = (!parts.dense_texts).then_some(n_sparse as u32);
+                    let n = if parts.dense_texts { &mut n_slots } else { &mut n_sparse };
+                    *n += vocabulary.len();
+                    Step::Text { vocabulary, first_sparse }
+                }
+                _ if raw => {
+                    n_slots += 1;
+                    Step::Code
+                }
                 ColumnType::Number => {
                     n_slots += 1;
                     Step::Number { fill: parts.fill[j], mean: parts.mean[j], scale: parts.scale[j] }
@@ -183,20 +267,28 @@ impl Recipe {
                     Step::Category { slot_of_level, other }
                 }
             };
-            let indicator_slot = (parts.indicator[j] != 0).then_some(n_slots);
+            let indicator_slot = (!raw && parts.indicator[j] != 0).then_some(n_slots);
             n_slots += usize::from(indicator_slot.is_some());
             encoders.push(Encoder { step, first_slot, indicator_slot });
         }
-        Self { encoders, n_slots }
+        Self { encoding, encoders, n_dense: n_slots, n_sparse }
     }
 
     /// The numbers that make this recipe again together with its schema; none where codes are passed on.
     pub fn parts(&self) -> Parts {
         let mut parts = Parts::default();
         for encoder in &self.encoders {
+            if let Step::Text { vocabulary, first_sparse } = &encoder.step {
+                parts.vocabularies.push(vocabulary.clone());
+                parts.dense_texts |= first_sparse.is_none();
+            }
+            if self.encoding == Encoding::Raw {
+                continue;
+            }
             let (fill, mean, scale) = match &encoder.step {
                 Step::Number { fill, mean, scale } => (*fill, *mean, *scale),
                 Step::Boolean { fill } => (*fill, 0.0, 1.0),
+                Step::Code | Step::Text { .. } => (0.0, 0.0, 1.0),
                 Step::Category { slot_of_level, .. } => {
                     parts.level_slot.extend(slot_of_level);
                     (0.0, 0.0, 1.0)
@@ -212,16 +304,27 @@ impl Recipe {
 
     /// How many numbers a row becomes.
     pub fn n_slots(&self) -> usize {
-        self.n_slots
+        self.n_dense + self.n_sparse
+    }
+
+    /// How many of those, the last ones, are sparse columns.
+    pub fn n_sparse(&self) -> usize {
+        self.n_sparse
+    }
+
+    /// Whether a text becomes sparse columns, even where no term of it is known.
+    pub fn has_sparse_texts(&self) -> bool {
+        self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { first_sparse: Some(_), .. }))
     }
 
     /// For each slot, the feature it belongs to and what it stands for: `""` for the value itself, a level,
-    /// `"(other)"` or `"(missing)"`.
+    /// `"(term)"`, `"(other)"` or `"(missing)"`.
     pub fn slot_names<'a>(&self, schema: &'a Schema) -> Vec<(usize, &'a str)> {
-        if self.encoding() == Encoding::Raw {
-            return (0..self.n_slots).map(|j| (j, "")).collect();
+        if self.encoders.is_empty() {
+            return (0..self.n_dense).map(|j| (j, "")).collect();
         }
-        let mut names = Vec::with_capacity(self.n_slots);
+        let mut names = Vec::with_capacity(self.n_slots());
+        let mut sparse = Vec::new();
         for (j, encoder) in self.encoders.iter().enumerate() {
             if let Step::Category { slot_of_level, other } = &encoder.step {
                 let first = names.len();
@@ -231,6 +334,9 @@ impl Recipe {
                         names[first + slot as usize] = (j, level.as_str());
                     }
                 }
+            } else if let Step::Text { vocabulary, first_sparse } = &encoder.step {
+                let slots = if first_sparse.is_some() { &mut sparse } else { &mut names };
+                slots.extend(std::iter::repeat_n((j, "(term)"), vocabulary.len()));
             } else {
                 names.push((j, ""));
             }
@@ -238,21 +344,19 @@ impl Recipe {
                 names.push((j, "(missing)"));
             }
         }
+        names.extend(sparse);
         names
     }
 
-    /// Encodes one row of `n_features` codes into `out` of [`Recipe::n_slots`] numbers, all finite unless
-    /// codes are passed on.
-    pub fn encode_into(&self, row: &[f64], out: &mut [f64]) {
-        if self.encoders.is_empty() {
-            out.copy_from_slice(row);
-            return;
-        }
+    /// Encodes one row of `n_features` codes into `out`, all finite unless codes are passed on; sparse columns
+    /// are added to those of the scratch.
+    fn encode_row(&self, row: &[f64], texts: &Texts, out: &mut [f64], scratch: &mut Scratch) {
         out.fill(0.0);
         for (encoder, &code) in self.encoders.iter().zip(row) {
             let first = encoder.first_slot;
             let missing = code.is_nan();
             match &encoder.step {
+                Step::Code => out[first] = code,
                 Step::Number { fill, mean, scale } => {
                     out[first] = (if missing { *fill } else { code } - mean) / scale;
                 }
@@ -263,6 +367,22 @@ impl Recipe {
                     let slot = slot_of_level.get(code as i64 as usize).map_or(*other, |&s| s as usize);
                     out[first + slot] = 1.0;
                 }
+                Step::Text { vocabulary, first_sparse } => {
+                    let Scratch { terms, sparse } = scratch;
+                    let known = vocabulary.of(texts.get(code), terms);
+                    let values = if let Some(first) = first_sparse {
+                        let before = sparse.open_values_mut().len();
+                        known.for_each(|(index, value)| sparse.push(first + index as u32, value));
+                        &mut sparse.open_values_mut()[before..]
+                    } else {
+                        let values = &mut out[first..first + vocabulary.len()];
+                        known.for_each(|(index, value)| values[index] = value);
+                        values
+                    };
+                    if self.encoding == Encoding::Standardised {
+                        scale_to_length_1(values);
+                    }
+                }
             }
             if let (true, Some(slot)) = (missing, encoder.indicator_slot) {
                 out[slot] = 1.0;
@@ -270,34 +390,64 @@ impl Recipe {
         }
     }
 
-    /// Encodes a block of rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers in `buffer`, or the
-    /// codes themselves where they are passed on.
-    pub fn encode_block<'a>(&self, codes: &'a [f64], buffer: &'a mut Vec<f64>) -> &'a [f64] {
+    /// Encodes a block of rows: `n_rows × n_features` codes, the texts they stand for, to the ordinary slots of
+    /// each row in `buffer`, or the codes themselves where they are passed on, and the sparse columns.
+    pub fn encode_block<'a>(
+        &self,
+        codes: &'a [f64],
+        texts: &Texts,
+        buffer: &'a mut Vec<f64>,
+    ) -> (&'a [f64], Sparse) {
         if self.encoders.is_empty() {
-            return codes;
+            return (codes, Sparse::default());
         }
         let n_features = self.encoders.len();
-        buffer.resize(codes.len() / n_features * self.n_slots, 0.0);
-        let rows = codes.chunks_exact(n_features).zip(buffer.chunks_exact_mut(self.n_slots));
-        rows.for_each(|(row, out)| self.encode_into(row, out));
-        buffer
+        buffer.resize(codes.len() / n_features * self.n_dense, 0.0);
+        let sparse = self.encode_rows(codes, texts, buffer);
+        (buffer, sparse)
     }
 
-    /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers; not copied where they
-    /// are passed on.
+    fn encode_rows(&self, codes: &[f64], texts: &Texts, out: &mut [f64]) -> Sparse {
+        let mut scratch = Scratch { sparse: Sparse::new(self.n_sparse), ..Scratch::default() };
+        let has_sparse = self.has_sparse_texts();
+        for (i, row) in codes.chunks_exact(self.encoders.len()).enumerate() {
+            let slots = &mut out[i * self.n_dense..(i + 1) * self.n_dense];
+            self.encode_row(row, texts, slots, &mut scratch);
+            if has_sparse {
+                scratch.sparse.end_row();
+            }
+        }
+        scratch.sparse
+    }
+
+    /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers, some of them sparse; not
+    /// copied where they are passed on.
     pub fn encode<'a>(&self, codes: &'a Matrix) -> Cow<'a, Matrix> {
-        if self.encoding() == Encoding::Raw {
+        if self.encoders.is_empty() {
             return Cow::Borrowed(codes);
         }
-        let mut out = Matrix::zeros(codes.n_rows(), self.n_slots);
+        let mut out = Matrix::zeros(codes.n_rows(), self.n_dense);
         let blocks = codes.values().par_chunks(ENCODED_ROWS * codes.n_cols().max(1));
-        blocks.zip(out.values_mut().par_chunks_mut(ENCODED_ROWS * self.n_slots.max(1))).for_each(
-            |(block, out)| {
-                let rows = block.chunks_exact(codes.n_cols()).zip(out.chunks_exact_mut(self.n_slots));
-                rows.for_each(|(row, out)| self.encode_into(row, out));
-            },
-        );
+        let encode = |(block, out): (&[f64], &mut [f64])| self.encode_rows(block, codes.texts(), out);
+        let parts: Vec<Sparse> = if self.n_dense == 0 {
+            blocks.map(|block| encode((block, &mut []))).collect()
+        } else {
+            blocks.zip(out.values_mut().par_chunks_mut(ENCODED_ROWS * self.n_dense)).map(encode).collect()
+        };
+        if self.has_sparse_texts() {
+            let mut sparse = Sparse::new(self.n_sparse);
+            parts.iter().for_each(|part| sparse.append(part));
+            out.set_sparse(sparse);
+        }
         Cow::Owned(out)
+    }
+}
+
+/// Divides by the root of the sum of squares, unless that is 0.
+fn scale_to_length_1(values: &mut [f64]) {
+    let length = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    if length > 0.0 {
+        values.iter_mut().for_each(|v| *v /= length);
     }
 }
 
@@ -379,18 +529,23 @@ mod tests {
         (schema, recipe)
     }
 
+    fn encode(recipe: &Recipe, row: &[f64], out: &mut [f64]) {
+        let mut buffer = Vec::new();
+        out.copy_from_slice(recipe.encode_block(row, &Texts::default(), &mut buffer).0);
+    }
+
     #[test]
     fn gaps_are_filled_and_marked_and_categories_get_slots() {
         let (schema, recipe) = fitted();
         let mut out = vec![9.0; recipe.n_slots()];
         // size and its gap, sold and its gap, blue, red, others, color's gap.
         assert_eq!(recipe.n_slots(), 8);
-        recipe.encode_into(&[3.0, 0.0, 1.0], &mut out);
+        encode(&recipe, &[3.0, 0.0, 1.0], &mut out);
         assert_eq!(out[1..], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         let standardised_median = out[0];
-        recipe.encode_into(&[GAP, GAP, GAP], &mut out);
+        encode(&recipe, &[GAP, GAP, GAP], &mut out);
         assert_eq!(out, [standardised_median, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
-        recipe.encode_into(&[3.0, 0.0, UNSEEN], &mut out);
+        encode(&recipe, &[3.0, 0.0, UNSEEN], &mut out);
         assert_eq!(out[4..], [0.0, 0.0, 1.0, 0.0]);
         assert_eq!(recipe.slot_names(&schema)[5..7], [(2, "red"), (2, "(other)")]);
     }
@@ -401,7 +556,7 @@ mod tests {
         let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(4, 3));
         assert_eq!((recipe.encoding(), recipe.n_slots()), (Encoding::Raw, 3));
         let mut out = [9.0; 3];
-        recipe.encode_into(&[3.5, GAP, UNSEEN], &mut out);
+        encode(&recipe, &[3.5, GAP, UNSEEN], &mut out);
         assert!(out[0] == 3.5 && out[1].is_nan() && out[2] == UNSEEN);
         assert_eq!(recipe.slot_names(&schema), [(0, ""), (1, ""), (2, "")]);
     }
@@ -410,16 +565,16 @@ mod tests {
     fn parts_make_the_same_recipe_again_and_nonsense_is_refused() {
         let (schema, recipe) = fitted();
         let parts = recipe.parts();
-        assert_eq!(Recipe::from_parts(&schema, &parts).unwrap(), recipe);
+        assert_eq!(Recipe::from_parts(&schema, Encoding::Standardised, &parts).unwrap(), recipe);
         let mut broken = parts.clone();
         broken.scale[0] = 0.0;
-        assert!(Recipe::from_parts(&schema, &broken).is_err());
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
         let mut broken = parts.clone();
         broken.fill[0] = f64::INFINITY;
-        assert!(Recipe::from_parts(&schema, &broken).is_err());
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
         let mut broken = parts;
         broken.level_slot.push(0);
-        assert!(Recipe::from_parts(&schema, &broken).is_err());
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
     }
 
     #[test]

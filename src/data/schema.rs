@@ -2,7 +2,8 @@
 //!
 //! Every cell, whether it comes from CSV, NDJSON, the command line or an HTTP body, becomes a [`Cell`], and
 //! [`Feature::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of
-//! the level for a category, [`UNSEEN`] for a category that training did not see, NaN for a missing value.
+//! the level for a category, [`UNSEEN`] for a category that training did not see, the place of a text among the
+//! texts beside the codes, NaN for a missing value.
 //! A row of codes is what [`crate::data::recipe::Recipe`] encodes.
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::matrix::Matrix;
 use super::table::{Column, MISSING_LEVEL, RawTable, Table};
 pub use super::target::{Target, Task};
+use super::text::Texts;
 
 /// The code of a category that did not occur in the training rows.
 pub const UNSEEN: f64 = -1.0;
@@ -74,6 +76,8 @@ pub enum ColumnType {
     Boolean,
     /// Labels with no order.
     Category,
+    /// Words and sentences.
+    Text,
 }
 
 impl ColumnType {
@@ -83,6 +87,7 @@ impl ColumnType {
             Self::Number => "number",
             Self::Boolean => "boolean",
             Self::Category => "category",
+            Self::Text => "text",
         }
     }
 
@@ -144,7 +149,7 @@ pub struct Feature {
     pub column_type: ColumnType,
     /// Training rows without a value.
     pub missing: u64,
-    /// Smallest value; 0 for a category or where every value is missing.
+    /// Smallest value; 0 for a category, a text, or where every value is missing.
     pub min: f64,
     /// Largest value.
     pub max: f64,
@@ -159,13 +164,20 @@ pub struct Feature {
 }
 
 impl Feature {
-    /// The code of a cell.
+    /// The code of a cell; a text is added to `texts`, those of the rows that the code will stand in.
     ///
     /// # Errors
     /// The cell is not of this column's type.
-    pub fn code(&self, cell: Cell) -> Result<f64, String> {
-        if self.column_type != ColumnType::Category {
-            return self.column_type.plain_code(cell);
+    pub fn code(&self, cell: Cell, texts: &mut Texts) -> Result<f64, String> {
+        match (self.column_type, cell) {
+            (ColumnType::Category, _) => {}
+            (ColumnType::Text, Cell::Missing) => return Ok(f64::NAN),
+            (ColumnType::Text, Cell::Text(text)) => return Ok(texts.push(text)),
+            (ColumnType::Text, Cell::Number(value)) => return Ok(texts.push(&value.to_string())),
+            (ColumnType::Text, Cell::Boolean(value)) => {
+                return Ok(texts.push(if value { "true" } else { "false" }));
+            }
+            (ColumnType::Number | ColumnType::Boolean, _) => return self.column_type.plain_code(cell),
         }
         let level = match cell {
             Cell::Missing => return Ok(f64::NAN),
@@ -204,6 +216,9 @@ impl Feature {
                 let n = present().count();
                 feature.missing = (rows.len() - n) as u64;
                 feature.mean = present().map(|v| v / n as f64).sum();
+            }
+            Column::Text { codes, .. } => {
+                feature.missing = rows.iter().filter(|&&row| codes[row].is_nan()).count() as u64;
             }
             Column::Category { codes, levels } => {
                 let mut counts = vec![0_u64; levels.len()];
@@ -350,6 +365,12 @@ impl Schema {
         self.target.validate()
     }
 
+    /// The indices of the features that are texts.
+    pub fn texts(&self) -> impl Iterator<Item = usize> + '_ {
+        let types = self.features.iter().map(|feature| feature.column_type).enumerate();
+        types.filter_map(|(index, column_type)| (column_type == ColumnType::Text).then_some(index))
+    }
+
     /// Number of features.
     pub fn n_features(&self) -> usize {
         self.features.len()
@@ -447,8 +468,18 @@ impl Schema {
                         codes.row_mut(i)[j] = values[row];
                     }
                 }
+                Column::Text { codes: of_row, texts } => {
+                    for (i, &row) in rows.iter().enumerate() {
+                        let code = match of_row[row] {
+                            code if code.is_nan() => code,
+                            code => codes.texts_mut().push(texts.get(code)),
+                        };
+                        codes.row_mut(i)[j] = code;
+                    }
+                }
                 Column::Category { codes: levels_of, levels } => {
-                    let code = |level: &String| feature.code(Cell::Text(level));
+                    let mut none = Texts::default();
+                    let code = |level: &String| feature.code(Cell::Text(level), &mut none);
                     let code_of: Vec<f64> =
                         levels.iter().map(code).collect::<Result<_, _>>().map_err(anyhow::Error::msg)?;
                     for (i, &row) in rows.iter().enumerate() {
@@ -479,7 +510,7 @@ impl Schema {
         for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
             let cells: Vec<&str> = raw.columns[column].cells().collect();
             for (i, &row) in rows.iter().enumerate() {
-                let code = self.features[feature].code(self.null_tokens.cell(cells[row]));
+                let code = self.features[feature].code(self.null_tokens.cell(cells[row]), codes.texts_mut());
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {
                     let (line, name) = (raw.lines[row], &raw.names[column]);
@@ -498,15 +529,16 @@ impl Schema {
         bail!(problems.join("\n"))
     }
 
-    /// The row of JSON values that a row of codes stands for, in the order of the features.
-    pub fn values_of(&self, codes: &[f64]) -> Vec<serde_json::Value> {
+    /// The JSON values that row `i` of codes stands for, in the order of the features.
+    pub fn values_of(&self, codes: &Matrix, i: usize) -> Vec<serde_json::Value> {
         let value = |(feature, &code): (&Feature, &f64)| match feature.column_type {
             _ if code.is_nan() => serde_json::Value::Null,
             ColumnType::Number => code.into(),
             ColumnType::Boolean => (code != 0.0).into(),
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
+            ColumnType::Text => codes.texts().get(code).into(),
         };
-        self.features.iter().zip(codes).map(value).collect()
+        self.features.iter().zip(codes.row(i)).map(value).collect()
     }
 
     /// What is unusual in rows of codes, row by row.
@@ -516,6 +548,8 @@ impl Schema {
             cells.filter_map(move |(index, (feature, &code))| {
                 let kind = if code.is_nan() {
                     WarningKind::MissingValue
+                } else if feature.column_type == ColumnType::Text {
+                    return None;
                 } else if feature.column_type == ColumnType::Category {
                     (code == UNSEEN).then_some(WarningKind::UnseenCategory)?
                 } else {
@@ -565,26 +599,30 @@ mod tests {
         Schema::fit(&table, &features, target, ignored, &[0, 2])
     }
 
+    fn code(feature: &Feature, cell: Cell) -> Result<f64, String> {
+        feature.code(cell, &mut Texts::default())
+    }
+
     #[test]
     fn a_cell_gets_the_same_code_from_text_and_from_json() {
         let schema = schema();
         let [size, color] = [&schema.features[0], &schema.features[1]];
-        assert_eq!(size.code(Cell::Text("4.5")), size.code(Cell::Number(4.5)));
-        assert_eq!(color.code(Cell::Text("red")), Ok(1.0));
-        assert_eq!(color.code(Cell::Text("green")), Ok(UNSEEN), "only the held-out row is green");
-        assert!(color.code(Cell::Missing).unwrap().is_nan());
-        assert!(size.code(Cell::Text("big")).unwrap_err().contains("\"big\" is not a number"));
-        assert!(size.code(Cell::Boolean(true)).unwrap_err().contains("true is not a number"));
-        assert!(size.code(Cell::Text("1e999")).unwrap_err().contains("finite"));
+        assert_eq!(code(size, Cell::Text("4.5")), code(size, Cell::Number(4.5)));
+        assert_eq!(code(color, Cell::Text("red")), Ok(1.0));
+        assert_eq!(code(color, Cell::Text("green")), Ok(UNSEEN), "only the held-out row is green");
+        assert!(code(color, Cell::Missing).unwrap().is_nan());
+        assert!(code(size, Cell::Text("big")).unwrap_err().contains("\"big\" is not a number"));
+        assert!(code(size, Cell::Boolean(true)).unwrap_err().contains("true is not a number"));
+        assert!(code(size, Cell::Text("1e999")).unwrap_err().contains("finite"));
     }
 
     #[test]
     fn a_numeric_level_is_found_by_a_json_number() {
         let mut feature = schema().features[1].clone();
         feature.levels = vec!["1.0".into(), "94103".into()];
-        assert_eq!(feature.code(Cell::Number(94103.0)), Ok(1.0));
-        assert_eq!(feature.code(Cell::Number(1.0)), Ok(0.0));
-        assert_eq!(feature.code(Cell::Number(2.0)), Ok(UNSEEN));
+        assert_eq!(code(&feature, Cell::Number(94103.0)), Ok(1.0));
+        assert_eq!(code(&feature, Cell::Number(1.0)), Ok(0.0));
+        assert_eq!(code(&feature, Cell::Number(2.0)), Ok(UNSEEN));
     }
 
     #[test]

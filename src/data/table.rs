@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 
 use super::schema::{Cell, ColumnType, NullTokens};
+use super::text::Texts;
 
 /// The cells of one column as one string and where each ends.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +63,13 @@ pub enum Column {
         /// Every distinct value of the column.
         levels: Vec<String>,
     },
+    /// Words and sentences.
+    Text {
+        /// For each row the code of its text; NaN where the cell was missing.
+        codes: Vec<f64>,
+        /// The texts.
+        texts: Texts,
+    },
 }
 
 impl Column {
@@ -71,8 +79,10 @@ impl Column {
     /// A cell that is not of `column_type`; up to five are listed with file, line and column.
     pub fn parse(raw: &RawTable, index: usize, column_type: ColumnType, nulls: &NullTokens) -> Result<Self> {
         let cells = raw.columns[index].cells();
-        if column_type == ColumnType::Category {
-            return Ok(Self::categories(cells, nulls));
+        match column_type {
+            ColumnType::Category => return Ok(Self::categories(cells, nulls)),
+            ColumnType::Text => return Ok(Self::texts(cells, nulls)),
+            ColumnType::Number | ColumnType::Boolean => {}
         }
         let mut values = Vec::with_capacity(raw.lines.len());
         let mut problems = Vec::new();
@@ -98,6 +108,16 @@ impl Column {
             problems.join("\n"),
             raw.names[index]
         )
+    }
+
+    fn texts<'a>(cells: impl Iterator<Item = &'a str>, nulls: &NullTokens) -> Self {
+        let mut texts = Texts::default();
+        let code = |text| match nulls.cell(text) {
+            Cell::Text(text) => texts.push(text),
+            _ => f64::NAN,
+        };
+        let codes = cells.map(code).collect();
+        Self::Text { codes, texts }
     }
 
     fn categories<'a>(cells: impl Iterator<Item = &'a str>, nulls: &NullTokens) -> Self {
@@ -130,6 +150,7 @@ impl Column {
         match self {
             Self::Number(values) => values.len(),
             Self::Category { codes, .. } => codes.len(),
+            Self::Text { codes, .. } => codes.len(),
         }
     }
 
@@ -143,6 +164,7 @@ impl Column {
         match self {
             Self::Number(values) => values[i].is_nan(),
             Self::Category { codes, .. } => codes[i] == MISSING_LEVEL,
+            Self::Text { codes, .. } => codes[i].is_nan(),
         }
     }
 }

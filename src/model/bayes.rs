@@ -1,7 +1,8 @@
 //! Naive Bayes as an inference form: every column speaks for itself, and what they say is added up.
 //!
 //! log P(class) + Σ log p(xⱼ | class), made probabilities by softmax. A number has a normal distribution in each
-//! class, a category the frequencies of its levels. A missing value and an unseen level say nothing.
+//! class, a category the frequencies of its levels, the words of texts a multinomial distribution. A missing
+//! value, an unseen level and an unknown word say nothing.
 //!
 //! The arrays of the model file:
 //!
@@ -12,6 +13,7 @@
 //! | `bayes.means` | numbers × classes | the mean of each number in each class |
 //! | `bayes.variances` | numbers × classes | its variance; 0 in every class for a number that says nothing |
 //! | `bayes.frequencies` | levels × classes | how frequent each level is, the levels of each category in turn |
+//! | `bayes.terms` | terms × classes | how frequent each term of a text is; absent where there are no texts |
 
 use std::f64::consts::PI;
 
@@ -35,6 +37,8 @@ pub struct Parts {
     pub variances: Vec<f64>,
     /// Frequencies, `n_levels × n_classes`.
     pub frequencies: Vec<f64>,
+    /// Frequencies of the terms of texts, `n_terms × n_classes`.
+    pub terms: Vec<f64>,
 }
 
 /// What the values of a column say, as it is added up.
@@ -49,6 +53,7 @@ pub struct Bayes {
     /// Each category: its column, its number of levels, and where its levels begin.
     categories: Vec<(usize, f64, usize)>,
     log_frequencies: Vec<f64>,
+    log_terms: Vec<f64>,
 }
 
 impl PartialEq for Bayes {
@@ -87,13 +92,14 @@ impl Bayes {
         }
         let log = |values: &[f64]| values.iter().map(|value| value.ln()).collect();
         let (log_priors, log_frequencies) = (log(&parts.priors), log(&parts.frequencies));
+        let log_terms = log(&parts.terms);
         let [mean, root, offset] = [0, 1, 2].map(|i| std::mem::take(&mut dense[i]));
-        Ok(Self { parts, log_priors, mean, root, offset, categories, log_frequencies })
+        Ok(Self { parts, log_priors, mean, root, offset, categories, log_frequencies, log_terms })
     }
 
     /// Numbers per row that go in.
     pub fn n_inputs(&self) -> usize {
-        self.parts.levels.len()
+        self.parts.levels.len() + self.parts.terms.len() / self.parts.priors.len()
     }
 
     /// Numbers per row that come out.
@@ -103,7 +109,23 @@ impl Bayes {
 
     /// The probability of each class for one row of raw codes.
     pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
-        let n_inputs = self.n_inputs();
+        self.add_up(x, out);
+        softmax(out);
+    }
+
+    /// As [`Bayes::scores_into`] of a row with counts of terms.
+    pub fn sparse_scores_into(&self, x: &[f64], (terms, counts): (&[u32], &[f64]), out: &mut [f64]) {
+        self.add_up(x, out);
+        for (&term, count) in terms.iter().zip(counts) {
+            let at = term as usize * out.len();
+            let said = &self.log_terms[at..at + out.len()];
+            out.iter_mut().zip(said).for_each(|(out, said)| *out += count * said);
+        }
+        softmax(out);
+    }
+
+    fn add_up(&self, x: &[f64], out: &mut [f64]) {
+        let n_inputs = self.parts.levels.len();
         for (class, (out, log_prior)) in out.iter_mut().zip(&self.log_priors).enumerate() {
             let of_class = class * n_inputs..(class + 1) * n_inputs;
             let [mean, root, offset] = [&self.mean, &self.root, &self.offset].map(|v| &v[of_class.clone()]);
@@ -119,7 +141,6 @@ impl Bayes {
                 out.iter_mut().zip(said).for_each(|(out, said)| *out += said);
             }
         }
-        softmax(out);
     }
 
     /// Checks shapes and numbers.
@@ -145,6 +166,9 @@ impl Bayes {
         put("means", &parts.means);
         put("variances", &parts.variances);
         put("frequencies", &parts.frequencies);
+        if !parts.terms.is_empty() {
+            put("terms", &parts.terms);
+        }
         let levels = Array::U32(vec![parts.levels.len()], parts.levels.clone());
         arrays.insert("bayes.levels".into(), levels);
     }
@@ -157,8 +181,10 @@ impl Bayes {
         let mut take = |name: &str| take_f64(arrays, &format!("bayes.{name}"));
         let (priors, means) = (take("priors")?, take("means")?);
         let (variances, frequencies) = (take("variances")?, take("frequencies")?);
+        let terms =
+            if arrays.contains_key("bayes.terms") { take_f64(arrays, "bayes.terms")? } else { Vec::new() };
         let levels = take_u32(arrays, "bayes.levels")?;
-        Self::new(Parts { priors, levels, means, variances, frequencies })
+        Self::new(Parts { priors, levels, means, variances, frequencies, terms })
     }
 }
 
@@ -185,7 +211,7 @@ fn log_density(x: &[f64], mean: &[f64], root: &[f64], offset: &[f64]) -> f64 {
 }
 
 fn check(parts: &Parts) -> Result<()> {
-    let (n_inputs, n_classes) = (parts.levels.len(), parts.priors.len());
+    let (n_inputs, n_classes) = (parts.levels.len() + parts.terms.len(), parts.priors.len());
     ensure!(n_inputs > 0 && n_classes >= 2, "naive Bayes has {n_inputs} inputs and {n_classes} classes");
     let n_numbers = parts.levels.iter().filter(|&&levels| levels == 0).count();
     let n_levels: u128 = parts.levels.iter().map(|&levels| u128::from(levels)).sum();
@@ -201,9 +227,10 @@ fn check(parts: &Parts) -> Result<()> {
         "the share of a class is not from 0 to 1"
     );
     ensure!(
-        parts.frequencies.iter().all(|value| is_share(value) && *value > 0.0),
-        "the frequency of a level is not above 0 and at most 1"
+        parts.frequencies.iter().chain(&parts.terms).all(|value| is_share(value) && *value > 0.0),
+        "the frequency of a level or term is not above 0 and at most 1"
     );
+    ensure!(parts.terms.len().is_multiple_of(n_classes), "a term has no frequency for every class");
     ensure!(parts.means.iter().all(|mean| mean.is_finite()), "a mean is not a finite number");
     for variances in parts.variances.chunks_exact(n_classes) {
         let all_positive = variances.iter().all(|&v| v.is_finite() && v > 0.0);
@@ -227,6 +254,7 @@ mod tests {
             means: vec![0.0, 2.0, 1.0, 1.0],
             variances: vec![1.0, 4.0, 0.0, 0.0],
             frequencies: vec![0.9, 0.5, 0.1, 0.5],
+            terms: Vec::new(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
 //! before it is believed.
 //!
-//! Layout (format version 1): one metadata entry `mlapi`, a JSON object with `format_version`,
+//! Layout (format version 2, or 1 where there are no texts, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
 //! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
 //! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
 //! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
@@ -18,15 +18,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pipeline::Pipeline;
-use super::predictor::{Array, Arrays, Predictor, take_f64};
+use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
 use crate::data::json;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{Encoding, Parts, Recipe};
 use crate::data::schema::Schema;
+use crate::data::vocabulary::Vocabulary;
 
 /// The version this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u64 = 1;
+pub const FORMAT_VERSION: u64 = 2;
 
 /// The one metadata entry.
 const CARD_KEY: &str = "mlapi";
@@ -76,13 +77,13 @@ pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
 pub fn to_bytes(model: &Model, golden: &Matrix) -> Result<Vec<u8>> {
     let pipeline = &model.pipeline;
     let header = serde_json::to_string(&Header {
-        format_version: FORMAT_VERSION,
+        format_version: if pipeline.schema.texts().next().is_some() { FORMAT_VERSION } else { 1 },
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: pipeline.predictor.form().into(),
         encoding: pipeline.recipe.encoding(),
         card: std::borrow::Cow::Borrowed(&model.card),
         schema: std::borrow::Cow::Borrowed(&pipeline.schema),
-        golden: golden.rows().map(|row| pipeline.schema.values_of(row)).collect(),
+        golden: (0..golden.n_rows()).map(|i| pipeline.schema.values_of(golden, i)).collect(),
     })?;
     let mut arrays = recipe_arrays(&pipeline.recipe);
     pipeline.predictor.write_arrays(&mut arrays);
@@ -217,8 +218,8 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
     let recipe = match header.encoding {
-        Encoding::Standardised => Recipe::from_parts(&schema, &take_parts(&mut arrays)?)?,
-        Encoding::Raw => Recipe::raw(&schema),
+        Encoding::Raw if schema.texts().next().is_none() => Recipe::raw(&schema),
+        encoding => Recipe::from_parts(&schema, encoding, &take_parts(encoding, &schema, &mut arrays)?)?,
     };
     let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
@@ -250,33 +251,60 @@ fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
-    if recipe.encoding() == Encoding::Raw {
-        return Arrays::new();
+    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts } = recipe.parts();
+    let mut arrays = Arrays::new();
+    if recipe.encoding() == Encoding::Standardised {
+        let n = vec![fill.len()];
+        arrays.insert("recipe.fill".into(), Array::F64(n.clone(), fill));
+        arrays.insert("recipe.mean".into(), Array::F64(n.clone(), mean));
+        arrays.insert("recipe.scale".into(), Array::F64(n.clone(), scale));
+        arrays.insert("recipe.indicator".into(), Array::U8(n, indicator));
+        arrays.insert("recipe.level_slot".into(), Array::U32(vec![level_slot.len()], level_slot));
     }
-    let Parts { fill, mean, scale, indicator, level_slot } = recipe.parts();
-    let n = vec![fill.len()];
-    Arrays::from([
-        ("recipe.fill".into(), Array::F64(n.clone(), fill)),
-        ("recipe.mean".into(), Array::F64(n.clone(), mean)),
-        ("recipe.scale".into(), Array::F64(n.clone(), scale)),
-        ("recipe.indicator".into(), Array::U8(n, indicator)),
-        ("recipe.level_slot".into(), Array::U32(vec![level_slot.len()], level_slot)),
-    ])
+    if !vocabularies.is_empty() {
+        let mut u32s = |name: &str, values: Vec<u32>| {
+            arrays.insert(format!("recipe.{name}"), Array::U32(vec![values.len()], values));
+        };
+        u32s("vocabulary_sizes", vocabularies.iter().map(|vocabulary| vocabulary.len() as u32).collect());
+        u32s("terms", vocabularies.iter().flat_map(|v| v.terms.iter().copied()).collect());
+        let idf: Vec<f64> = vocabularies.into_iter().flat_map(|vocabulary| vocabulary.idf).collect();
+        arrays.insert("recipe.idf".into(), Array::F64(vec![idf.len()], idf));
+        arrays.insert("recipe.dense_texts".into(), Array::U8(vec![1], vec![u8::from(dense_texts)]));
+    }
+    arrays
 }
 
-fn take_parts(arrays: &mut Arrays) -> Result<Parts> {
-    let (indicator, level_slot) =
-        match (arrays.remove("recipe.indicator"), arrays.remove("recipe.level_slot")) {
-            (Some(Array::U8(_, indicator)), Some(Array::U32(_, slots))) => (indicator, slots),
-            _ => bail!("the recipe is incomplete"),
+fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Result<Parts> {
+    let mut parts = Parts::default();
+    if encoding == Encoding::Standardised {
+        parts = Parts {
+            fill: take_f64(arrays, "recipe.fill")?,
+            mean: take_f64(arrays, "recipe.mean")?,
+            scale: take_f64(arrays, "recipe.scale")?,
+            indicator: take_u8(arrays, "recipe.indicator")?,
+            level_slot: take_u32(arrays, "recipe.level_slot")?,
+            ..parts
         };
-    Ok(Parts {
-        fill: take_f64(arrays, "recipe.fill")?,
-        mean: take_f64(arrays, "recipe.mean")?,
-        scale: take_f64(arrays, "recipe.scale")?,
-        indicator,
-        level_slot,
-    })
+    }
+    if schema.texts().next().is_none() {
+        return Ok(parts);
+    }
+    let sizes = take_u32(arrays, "recipe.vocabulary_sizes")?;
+    let (terms, idf) = (take_u32(arrays, "recipe.terms")?, take_f64(arrays, "recipe.idf")?);
+    parts.dense_texts = take_u8(arrays, "recipe.dense_texts")? == [1];
+    let n_terms: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
+    ensure!(
+        n_terms == terms.len() as u128 && (idf.is_empty() || idf.len() == terms.len()),
+        "the vocabularies do not have the sizes they should have"
+    );
+    let mut first = 0;
+    for size in sizes {
+        let range = first..first + size as usize;
+        let idf = if idf.is_empty() { Vec::new() } else { idf[range.clone()].to_vec() };
+        parts.vocabularies.push(Vocabulary { terms: terms[range.clone()].to_vec(), idf });
+        first = range.end;
+    }
+    Ok(parts)
 }
 
 fn checksum(header: &str, arrays: &Arrays) -> Vec<u8> {

@@ -61,6 +61,11 @@ impl Pipeline {
             "the predictor maps {inputs} numbers to {outputs}, the schema {} to {wanted}",
             self.recipe.n_slots()
         );
+        let reads_sparse = matches!(self.predictor, Predictor::Linear(_) | Predictor::Bayes(_));
+        ensure!(
+            reads_sparse || !self.recipe.has_sparse_texts(),
+            "the predictor cannot read the sparse columns that the recipe makes"
+        );
         Ok(())
     }
 
@@ -69,9 +74,17 @@ impl Pipeline {
     pub fn scores(&self, codes: &Matrix) -> Matrix {
         let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
         let mut scores = Matrix::zeros(codes.n_rows(), width);
+        let texts = codes.texts();
         let score_block = |(codes, out): (&[f64], &mut [f64])| {
             let mut buffer = Vec::new();
-            self.predictor.scores_block(self.recipe.encode_block(codes, &mut buffer), out);
+            let (x, sparse) = self.recipe.encode_block(codes, texts, &mut buffer);
+            if sparse.n_rows() == 0 {
+                return self.predictor.scores_block(x, out);
+            }
+            let n_dense = x.len() / sparse.n_rows();
+            for (i, out) in out.chunks_exact_mut(width).enumerate() {
+                self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
+            }
         };
         if codes.n_rows() <= BLOCK_ROWS {
             score_block((codes.values(), scores.values_mut()));

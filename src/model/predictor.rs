@@ -115,6 +115,16 @@ impl Predictor {
         }
     }
 
+    /// As [`Predictor::scores_into`] of a row whose last inputs are sparse: the columns that are not 0, counted
+    /// behind those of `x`, and their values. Only linear predictors and naive Bayes have such inputs.
+    pub fn sparse_scores_into(&self, x: &[f64], sparse: (&[u32], &[f64]), out: &mut [f64]) {
+        match self {
+            Self::Linear(linear) => linear.sparse_scores_into(x, sparse, out),
+            Self::Bayes(bayes) => bayes.sparse_scores_into(x, sparse, out),
+            Self::Trees(_) | Self::Neighbours(_) | Self::Net(_) | Self::Kernel(_) => self.scores_into(x, out),
+        }
+    }
+
     /// Scores prepared rows, `x` and `out` row by row; the same numbers as one row at a time, sooner.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         match self {
@@ -355,6 +365,16 @@ impl Linear {
         let rows = self.coefficients.chunks_exact(self.n_inputs);
         for ((row, intercept), out) in rows.zip(&self.intercepts).zip(out.iter_mut()) {
             *out = intercept + dot(row, x);
+        }
+        self.link.apply(out);
+    }
+
+    fn sparse_scores_into(&self, x: &[f64], (columns, values): (&[u32], &[f64]), out: &mut [f64]) {
+        let rows = self.coefficients.chunks_exact(self.n_inputs);
+        for ((row, intercept), out) in rows.zip(&self.intercepts).zip(out.iter_mut()) {
+            let (dense, sparse) = row.split_at(x.len());
+            let terms = columns.iter().zip(values).map(|(&column, value)| sparse[column as usize] * value);
+            *out = intercept + dot(dense, x) + terms.sum::<f64>();
         }
         self.link.apply(out);
     }

@@ -51,6 +51,7 @@ pub fn example(model: &Model) -> Vec<Value> {
             if value.fract() == 0.0 && value.abs() < 9.0e15 { (value as i64).into() } else { value.into() }
         }
         ColumnType::Boolean => (feature.mean >= 0.5).into(),
+        ColumnType::Text => "a few words of text".into(),
         ColumnType::Category => {
             let most = (0..feature.levels.len()).max_by_key(|&i| (feature.counts[i], std::cmp::Reverse(i)));
             most.map(|i| feature.levels[i].clone()).into()

@@ -345,7 +345,7 @@ pub fn predict_csv(
             for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
                 let cell = schema.null_tokens.cell(records.text(&record, line, column)?);
                 let last = block.codes.n_rows() - 1;
-                match schema.features[feature].code(cell) {
+                match schema.features[feature].code(cell, block.codes.texts_mut()) {
                     Ok(code) => block.codes.row_mut(last)[feature] = code,
                     Err(_) if options.lenient => {}
                     Err(detail) => {

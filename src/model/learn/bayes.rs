@@ -1,8 +1,8 @@
 //! Naive Bayes: each column is treated by its type, and taken to say nothing of the others.
 //!
 //! A number is normal within each class (scikit-learn's `GaussianNB`), a category or boolean has smoothed
-//! frequencies (`CategoricalNB`). A missing value counts neither here nor in prediction. Counts of words want
-//! a multinomial distribution, which comes with text columns.
+//! frequencies (`CategoricalNB`), the words of texts have a smoothed multinomial distribution of their counts
+//! (`MultinomialNB`). A missing value counts neither here nor in prediction.
 //!
 //! smartcore's `GaussianNB` (0.7) has no variance smoothing, no weights and no probabilities.
 
@@ -21,7 +21,7 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
     alias: Some("bayes"),
     tasks: &[Task::Classification],
     encoding: Encoding::Raw,
-    summary: "Each column by its distribution in each class: normal for numbers, frequencies for categories",
+    summary: "Each column by its distribution in each class: normal for numbers, frequencies for categories and words",
     parameters: &[
         Parameter {
             name: "var_smoothing",
@@ -34,7 +34,7 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
             name: "alpha",
             default: "1.0",
             range: Range::Above(0.0, f64::INFINITY),
-            effect: "what is added to the count of each level of a category",
+            effect: "what is added to the count of each level of a category and of each word of a text",
         },
     ],
     learner: |settings| {
@@ -71,9 +71,14 @@ impl Learner for NaiveBayes {
             means,
             variances,
             frequencies: self.frequencies(&rows, &levels),
+            terms: self.terms(&rows),
             levels,
         };
         Ok(Fit { predictor: Predictor::Bayes(Box::new(Bayes::new(parts)?)), notes: Vec::new() })
+    }
+
+    fn reads_sparse(&self) -> bool {
+        true
     }
 }
 
@@ -127,6 +132,27 @@ impl NaiveBayes {
         ensure!(smoothing.is_finite(), "var_smoothing times the largest variance {largest:e} overflows");
         variances.iter_mut().for_each(|variance| *variance += smoothing);
         Ok((means, variances))
+    }
+
+    /// Smoothed frequencies of the terms of texts, `n_terms × n_classes`.
+    fn terms(&self, rows: &Rows) -> Vec<f64> {
+        let (sparse, n_classes) = (rows.data.x.sparse(), rows.n_classes);
+        let mut counts = vec![0.0; sparse.n_cols() * n_classes];
+        let mut totals = vec![self.alpha * sparse.n_cols() as f64; n_classes];
+        for i in 0..sparse.n_rows() {
+            let (class, weight) = (rows.codes[i] as usize, rows.weight(i));
+            let (terms, values) = sparse.row(i);
+            for (&term, value) in terms.iter().zip(values) {
+                counts[term as usize * n_classes + class] += weight * value;
+                totals[class] += weight * value;
+            }
+        }
+        for counts in counts.chunks_exact_mut(n_classes) {
+            for (count, total) in counts.iter_mut().zip(&totals) {
+                *count = ((*count + self.alpha) / total).clamp(f64::MIN_POSITIVE, 1.0);
+            }
+        }
+        counts
     }
 
     /// Smoothed frequencies, `n_levels × n_classes`, the levels of each category in turn.

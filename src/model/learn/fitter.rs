@@ -3,14 +3,15 @@
 
 use std::borrow::Cow;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::data::matrix::Matrix;
-use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe};
+use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target};
 use crate::data::table::{Column, Table};
 use crate::data::target::Truth;
+use crate::data::vocabulary::MAX_DENSE_TERMS;
 use crate::model::pipeline::Pipeline;
 
 /// A training file as it is to be fitted, whatever the rows and the algorithm.
@@ -57,7 +58,12 @@ impl Fitter<'_> {
         schema.delimiter = self.delimiter;
         schema.null_tokens = self.nulls.clone();
         let codes = schema.codes(self.table, rows)?;
-        let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &codes);
+        let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
+        let recipe = Recipe::fit_texts(&schema, spec.algorithm.encoding, &codes, form);
+        ensure!(
+            recipe.n_slots() > 0,
+            "the training rows hold no word at all; a model needs at least one column with values"
+        );
         // Freed by learners that read it once, before they need memory of their own.
         let x = match recipe.encode(&codes) {
             Cow::Owned(x) => x,
@@ -73,14 +79,17 @@ impl Fitter<'_> {
             Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
             Truth::Values(values) => Labels::Values(values),
         };
-        let levels: Vec<usize> = match recipe.encoding() {
-            Encoding::Standardised => Vec::new(),
-            Encoding::Raw => schema.features.iter().map(|feature| feature.levels.len()).collect(),
-        };
-        let types: Vec<ColumnType> = match recipe.encoding() {
-            Encoding::Standardised => Vec::new(),
-            Encoding::Raw => schema.features.iter().map(|feature| feature.column_type).collect(),
-        };
+        let (mut levels, mut types) = (Vec::new(), Vec::new());
+        if recipe.encoding() == Encoding::Raw {
+            let n_dense = recipe.n_slots() - recipe.n_sparse();
+            for (feature, part) in recipe.slot_names(&schema).into_iter().take(n_dense) {
+                let feature = &schema.features[feature];
+                // A part of what a column holds, such as the count of a word, is a number.
+                let is_whole = part.is_empty();
+                levels.push(if is_whole { feature.levels.len() } else { 0 });
+                types.push(if is_whole { feature.column_type } else { ColumnType::Number });
+            }
+        }
         let (weights, seed) = (weights.as_deref(), self.seed);
         let data = Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, seed };
         let fit = spec
@@ -95,6 +104,7 @@ impl Fitter<'_> {
     pub fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
             Column::Number(_) => 1,
+            Column::Text { .. } => MAX_DENSE_TERMS,
             Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
         };
         self.features.iter().map(slots).sum()

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::products::{SquareMatrix, SymmetricInverse, products};
+use super::sparse::{Limits, SparseLoss};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
@@ -72,14 +73,55 @@ pub(super) struct LeastSquares {
 const REFINEMENTS: usize = 2;
 
 impl Learner for LeastSquares {
-    fn fit(&self, data: &Dataset, _: &dyn Watch) -> Result<Fit> {
+    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         let Labels::Values(y) = data.y else {
             return Err(anyhow!("least squares predicts numbers"));
         };
+        if data.x.sparse().n_cols() > 0 {
+            return Ok(self.fit_sparse(data, y, watch));
+        }
         let rows = Centred::new(data, y, self.fit_intercept);
         let (centred, target) = rows.collect();
         let coefficients = solve(&centred, &target, self.alpha)?;
         Ok(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() })
+    }
+
+    fn reads_sparse(&self) -> bool {
+        true
+    }
+}
+
+/// Steps and precision of the search on sparse columns, where there is no matrix of products to factor.
+const SPARSE_STEPS: usize = 2000;
+const SPARSE_TOL: f64 = 1e-7;
+
+impl LeastSquares {
+    fn fit_sparse(&self, data: &Dataset, y: &[f64], watch: &dyn Watch) -> Fit {
+        let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
+        let weight_sum: f64 = (0..y.len()).map(weight).sum();
+        // Of the target's own scale, so that the precision does not depend on its unit.
+        let square: f64 = (0..y.len()).map(|row| weight(row) / weight_sum * y[row] * y[row]).sum();
+        let loss = SparseLoss {
+            n_scores: 1,
+            l2: self.alpha / weight_sum,
+            fit_intercept: self.fit_intercept,
+            curvature: 1.0,
+            share: &|row| weight(row) / weight_sum,
+            differentiate: |row, scores: &mut [f64]| {
+                scores[0] -= y[row];
+                0.5 * scores[0] * scores[0]
+            },
+        };
+        let tol = SPARSE_TOL * square.sqrt().max(f64::MIN_POSITIVE);
+        let limits = Limits { tol, max_steps: SPARSE_STEPS, name: "loss" };
+        let (predictor, converged) = loss.minimise(data, Link::Identity, &limits, watch);
+        let mut notes = Vec::new();
+        if !converged && !watch.stopped() {
+            notes.push(format!(
+                "the least squares on words did not converge in {SPARSE_STEPS} steps; ridge with a larger alpha does"
+            ));
+        }
+        Fit { predictor, notes }
     }
 }
 

@@ -11,6 +11,7 @@ use super::coordinate::Penalty;
 use super::lbfgs::minimise;
 use super::linear::FIT_INTERCEPT;
 use super::products::{SymmetricInverse, products};
+use super::sparse::{Limits, SparseLoss};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, balanced_weights, proximal};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
@@ -289,26 +290,48 @@ impl Learner for LogisticRegression {
         let (l1, l2) = self.l1_share.map_or((0.0, 0.0), |share| (share * strength, (1.0 - share) * strength));
         let fit_intercept = self.fit_intercept;
         let loss = LogisticLoss { x: data.x, codes, weights, weight_sum, n_scores, l1, l2, fit_intercept };
+        let link = if n_scores == 1 { Link::Sigmoid } else { Link::Softmax };
+        if data.x.sparse().n_cols() > 0 {
+            let sparse = SparseLoss {
+                n_scores,
+                l2,
+                fit_intercept,
+                curvature: if n_scores == 1 { 0.25 } else { 1.0 / n_scores as f64 },
+                share: &|row| loss.weight(row) / weight_sum,
+                differentiate: |row, scores: &mut [f64]| loss.differentiate(row, scores),
+            };
+            let limits = Limits { tol: self.tol, max_steps: self.max_iter, name: "loss" };
+            let (predictor, converged) = sparse.minimise(data, link, &limits, watch);
+            return Ok(Fit { predictor, notes: self.notes(converged, watch) });
+        }
         let (mut coefficients, converged) = if l1 > 0.0 {
             proximal::minimise(&loss, self.tol, self.max_iter, watch)
         } else {
             self.smooth(&loss, watch)?
         };
-        let mut notes = Vec::new();
-        if !converged && !watch.stopped() {
-            notes.push(format!(
-                "logistic-regression did not converge in {} iterations; --set max_iter=… or a larger tol",
-                self.max_iter
-            ));
-        }
+        let notes = self.notes(converged, watch);
         let intercepts = coefficients.split_off(n_scores * n_inputs);
-        let link = if n_scores == 1 { Link::Sigmoid } else { Link::Softmax };
         let linear = Linear::new(link, n_inputs, coefficients, intercepts);
         Ok(Fit { predictor: Predictor::Linear(linear), notes })
+    }
+
+    fn reads_sparse(&self) -> bool {
+        // The Newton steps of an L1 penalty go column by column through ordinary ones.
+        self.l1_share.is_none_or(|share| share == 0.0)
     }
 }
 
 impl LogisticRegression {
+    fn notes(&self, converged: bool, watch: &dyn Watch) -> Vec<String> {
+        if converged || watch.stopped() {
+            return Vec::new();
+        }
+        vec![format!(
+            "logistic-regression did not converge in {} iterations; --set max_iter=… or a larger tol",
+            self.max_iter
+        )]
+    }
+
     fn smooth(&self, loss: &LogisticLoss, watch: &dyn Watch) -> Result<(Vec<f64>, bool)> {
         let curvature = Curvature::new(loss)?;
         let mut visits = 0;

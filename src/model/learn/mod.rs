@@ -30,6 +30,7 @@ mod proximal;
 mod prune;
 pub mod search;
 mod smo;
+mod sparse;
 mod split;
 pub mod svm;
 pub mod train;
@@ -123,6 +124,13 @@ impl<'a> Dataset<'a> {
         let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
         let all_sound = self.x.values().par_chunks(CHECKED_VALUES).all(|values| values.iter().all(is_sound));
         ensure!(all_sound, "a prepared value is not finite");
+        let sparse = self.x.sparse();
+        ensure!(
+            sparse.n_cols() == 0 || sparse.n_rows() == n_rows,
+            "{n_rows} rows and {} sparse ones",
+            sparse.n_rows()
+        );
+        ensure!(sparse.values().iter().all(|v| v.is_finite()), "a prepared value is not finite");
         if let Some(weights) = self.weights {
             ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
             ensure!(
@@ -164,6 +172,11 @@ pub trait Learner: Send + Sync {
     /// # Errors
     /// The data do not determine a model.
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit>;
+
+    /// Whether it reads sparse columns; else texts become a few ordinary ones.
+    fn reads_sparse(&self) -> bool {
+        false
+    }
 
     /// As [`Learner::fit`] on rows that nobody needs afterwards, which a learner that reads them once frees before
     /// it goes on; those of `data` are not looked at.
@@ -418,6 +431,11 @@ impl Spec {
     /// The hyperparameters for the card.
     pub fn hyperparameters(&self) -> &Map<String, Value> {
         &self.settings.0
+    }
+
+    /// Whether texts may be sparse columns; else they are a few ordinary ones.
+    pub fn reads_sparse(&self) -> bool {
+        (self.algorithm.learner)(&self.settings).reads_sparse()
     }
 
     /// Checks the data and fits.

@@ -13,7 +13,7 @@ use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
 use crate::data::csv;
 use crate::data::matrix::Matrix;
-use crate::data::profile::{Profile, useless};
+use crate::data::profile::{Profile, is_text, useless};
 use crate::data::recipe::Encoding;
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
 use crate::data::table::{Column, RawTable, Table};
@@ -339,8 +339,12 @@ impl Features {
                 // The parser's message lists the cells and the ways out.
                 Column::parse(raw, index, ColumnType::Number, &plan.nulls)?;
             }
-            let inferred = column_type.unwrap_or_else(|| profile.column_type());
-            let column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            let mut inferred = column_type.unwrap_or_else(|| profile.column_type());
+            let mut column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            if column_type.is_none() && is_text(&column) {
+                inferred = ColumnType::Text;
+                column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            }
             match useless(name, &column) {
                 Some(reason) if column_type.is_none() => columns.push(leave_out(&reason)),
                 _ => {
@@ -452,7 +456,7 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
         let gaps = match (feature.missing, feature.column_type) {
             (0, _) => String::new(),
             (n, _) if raw => format!(", {n} gaps, {of_gaps}"),
-            (n, ColumnType::Category) => format!(", {n} gaps marked"),
+            (n, ColumnType::Category | ColumnType::Text) => format!(", {n} gaps marked"),
             (n, _) => format!(", {n} gaps filled and marked"),
         };
         let what = match feature.column_type {
@@ -461,6 +465,17 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
             ColumnType::Boolean => "0 or 1".to_string(),
             ColumnType::Category if raw => format!("{of_levels} of {} levels", feature.levels.len()),
             ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
+            ColumnType::Text => {
+                let index = schema.features.iter().position(|other| other.name == feature.name);
+                let slots = pipeline.recipe.slot_names(schema);
+                let n = slots.iter().filter(|(j, part)| Some(*j) == index && *part == "(term)").count();
+                match (raw, pipeline.recipe.has_sparse_texts()) {
+                    (false, true) => format!("TF-IDF of {n} terms"),
+                    (false, false) => format!("TF-IDF of the {n} terms that tell most"),
+                    (true, true) => format!("counts of {n} terms"),
+                    (true, false) => format!("counts of the {n} terms that tell most"),
+                }
+            }
         };
         note(feature.column_type.name(), what + &gaps)
     };

@@ -1,0 +1,155 @@
+//! Linear models on sparse columns: what `logistic` and `linear` do with texts.
+//!
+//! Scores go by rows and the gradient by columns, so neither is ever summed up from parts and the result does not
+//! depend on how many threads share the work. The minimum is found by L-BFGS with the diagonal of the curvature.
+
+use rayon::prelude::*;
+
+use super::lbfgs::minimise;
+use super::{Dataset, Watch};
+use crate::data::matrix::Matrix;
+use crate::data::sparse::Sparse;
+use crate::model::predictor::{Linear, Link, Predictor};
+
+/// Rows, and columns, that a thread takes at a time.
+const BLOCK: usize = 128;
+
+/// A mean loss of linear scores, with a penalty on the squares of the coefficients.
+///
+/// A point is one row of scores' coefficients per input, then the intercepts.
+pub(super) struct SparseLoss<'a, F> {
+    /// Scores per row.
+    pub n_scores: usize,
+    /// Strength of the penalty beside the mean loss.
+    pub l2: f64,
+    /// Whether there are intercepts.
+    pub fit_intercept: bool,
+    /// How much the curvature of a row's loss is at most, for each score.
+    pub curvature: f64,
+    /// The share of a row's loss in the mean.
+    pub share: &'a (dyn Fn(usize) -> f64 + Sync),
+    /// Replaces the scores of a row by the derivatives of its loss, and returns that.
+    pub differentiate: F,
+}
+
+/// What the search is allowed.
+pub(super) struct Limits {
+    /// Largest component of the gradient at the end.
+    pub tol: f64,
+    /// Most steps.
+    pub max_steps: usize,
+    /// What progress calls the learner's measure.
+    pub name: &'static str,
+}
+
+impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
+    /// The minimum as a predictor with `link`, and whether it was reached.
+    pub fn minimise(
+        &self,
+        data: &Dataset,
+        link: Link,
+        limits: &Limits,
+        watch: &dyn Watch,
+    ) -> (Predictor, bool) {
+        let rows = all_columns(data.x);
+        let columns = rows.transposed();
+        let (k, n_inputs) = (self.n_scores, rows.n_cols());
+        let inverse = self.inverse_curvature(&columns);
+        let mut visits = 0;
+        let evaluate = |point: &[f64]| {
+            if watch.stopped() {
+                return None;
+            }
+            let found = self.evaluate(&rows, &columns, point);
+            visits += 1;
+            let state = format_args!("{} {:.6}", limits.name, found.0);
+            watch.progress(visits, limits.max_steps as u64, state);
+            Some(found)
+        };
+        let precondition = |v: &[f64]| -> Vec<f64> {
+            v.chunks_exact(k)
+                .zip(&inverse)
+                .flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse))
+                .collect()
+        };
+        let start = vec![0.0; (n_inputs + 1) * k];
+        let found = minimise(start, evaluate, precondition, limits.tol, limits.max_steps);
+        let (by_input, intercepts) = found.point.split_at(n_inputs * k);
+        let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
+        let coefficients = (0..k).flat_map(of_score).collect();
+        let linear = Linear::new(link, n_inputs, coefficients, intercepts.to_vec());
+        (Predictor::Linear(linear), found.converged)
+    }
+
+    fn evaluate(&self, rows: &Sparse, columns: &Sparse, point: &[f64]) -> (f64, Vec<f64>) {
+        let (k, n_inputs) = (self.n_scores, rows.n_cols());
+        let (by_input, intercepts) = point.split_at(n_inputs * k);
+        let mut pulls = vec![0.0; rows.n_rows() * k];
+        let of_rows = |(block, pulls): (usize, &mut [f64])| -> f64 {
+            let of_row = |(i, scores): (usize, &mut [f64])| {
+                let row = block * BLOCK + i;
+                scores.copy_from_slice(intercepts);
+                let (inputs, values) = rows.row(row);
+                for (&input, value) in inputs.iter().zip(values) {
+                    let of_input = &by_input[input as usize * k..][..k];
+                    scores.iter_mut().zip(of_input).for_each(|(score, w)| *score += w * value);
+                }
+                let share = (self.share)(row);
+                let loss = (self.differentiate)(row, scores);
+                scores.iter_mut().for_each(|pull| *pull *= share);
+                share * loss
+            };
+            pulls.chunks_exact_mut(k).enumerate().map(of_row).sum()
+        };
+        let losses: Vec<f64> = pulls.par_chunks_mut(BLOCK * k).enumerate().map(of_rows).collect();
+        let mut gradient = vec![0.0; point.len()];
+        let (of_inputs, of_intercepts) = gradient.split_at_mut(n_inputs * k);
+        of_inputs.par_chunks_mut(BLOCK * k).enumerate().for_each(|(block, gradient)| {
+            for (i, gradient) in gradient.chunks_exact_mut(k).enumerate() {
+                let (of_column, values) = columns.row(block * BLOCK + i);
+                for (&row, value) in of_column.iter().zip(values) {
+                    let pulls = &pulls[row as usize * k..][..k];
+                    gradient.iter_mut().zip(pulls).for_each(|(g, pull)| *g += pull * value);
+                }
+                let w = &by_input[(block * BLOCK + i) * k..][..k];
+                gradient.iter_mut().zip(w).for_each(|(g, w)| *g += self.l2 * w);
+            }
+        });
+        if self.fit_intercept {
+            for pulls in pulls.chunks_exact(k) {
+                of_intercepts.iter_mut().zip(pulls).for_each(|(g, pull)| *g += pull);
+            }
+        }
+        let penalty: f64 = by_input.iter().map(|w| w * w).sum();
+        (losses.iter().sum::<f64>() + self.l2 / 2.0 * penalty, gradient)
+    }
+
+    /// One over the diagonal of the curvature, for each input and the intercept.
+    fn inverse_curvature(&self, columns: &Sparse) -> Vec<f64> {
+        let of_column = |column: usize| {
+            let (rows, values) = columns.row(column);
+            let terms = rows.iter().zip(values).map(|(&row, v)| (self.share)(row as usize) * v * v);
+            self.curvature * terms.sum::<f64>() + self.l2
+        };
+        let mut diagonal: Vec<f64> = (0..columns.n_rows()).map(of_column).collect();
+        diagonal.push(self.curvature);
+        let mean = diagonal.iter().sum::<f64>() / diagonal.len() as f64;
+        // Not 0 where an input is always 0 and nothing is penalised.
+        diagonal.iter().map(|d| 1.0 / (d + 1e-6 * mean)).collect()
+    }
+}
+
+/// The ordinary columns and behind them the sparse ones, all of them sparse.
+fn all_columns(x: &Matrix) -> Sparse {
+    let (n_dense, sparse) = (x.n_cols(), x.sparse());
+    let mut rows = Sparse::new(n_dense + sparse.n_cols());
+    for (i, dense) in x.rows().enumerate() {
+        for (column, &value) in dense.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+            rows.push(column as u32, value);
+        }
+        let (columns, values) = sparse.row(i);
+        columns.iter().zip(values).for_each(|(&column, &value)| rows.push(n_dense as u32 + column, value));
+        rows.end_row();
+    }
+    rows
+}
