@@ -299,6 +299,25 @@ impl Recipe {
         );
         Cow::Owned(out)
     }
+
+    /// As [`Recipe::encode`], in the memory of the codes where a row stays as long as it is.
+    pub fn encode_owned(&self, mut codes: Matrix) -> Matrix {
+        if self.encoding() == Encoding::Raw {
+            return codes;
+        }
+        if self.n_slots != codes.n_cols() {
+            return self.encode(&codes).into_owned();
+        }
+        let width = self.n_slots.max(1);
+        codes.values_mut().par_chunks_mut(ENCODED_ROWS * width).for_each(|block| {
+            let mut row = vec![0.0; width];
+            for out in block.chunks_exact_mut(width) {
+                row.copy_from_slice(out);
+                self.encode_into(&row, out);
+            }
+        });
+        codes
+    }
 }
 
 /// The slot of each level: its rank by frequency (ties by name) among the first [`MAX_LEVEL_SLOTS`], kept in
@@ -368,7 +387,7 @@ mod tests {
                     levels: vec!["blue".into(), "red".into()],
                 },
             ],
-            lines: vec![2, 3, 4, 5],
+            lines: vec![2, 3, 4, 5].into(),
         };
         let target =
             Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };

@@ -87,7 +87,22 @@ impl Pipeline {
 
     /// Predicts rows of codes (`n_rows × n_features`).
     pub fn predict(&self, codes: &Matrix, decision: Decision) -> Predictions {
-        let scores = self.scores(codes);
+        self.decide(self.scores(codes), decision)
+    }
+
+    /// As [`Pipeline::predict`], on this thread alone; for callers that share the work out themselves.
+    pub fn predict_serially(&self, codes: &Matrix, decision: Decision) -> Predictions {
+        let width = self.predictor.n_outputs();
+        let mut scores = Matrix::zeros(codes.n_rows(), width);
+        let mut buffer = Vec::new();
+        let blocks = codes.values().chunks(BLOCK_ROWS * self.schema.n_features());
+        for (codes, out) in blocks.zip(scores.values_mut().chunks_mut(BLOCK_ROWS * width)) {
+            self.predictor.scores_block(self.recipe.encode_block(codes, &mut buffer), out);
+        }
+        self.decide(scores, decision)
+    }
+
+    fn decide(&self, scores: Matrix, decision: Decision) -> Predictions {
         let classes = match self.task() {
             Task::Regression => Vec::new(),
             Task::Classification => scores.rows().map(|row| decision.class(row)).collect(),
