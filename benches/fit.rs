@@ -121,7 +121,7 @@ fn matrix(path: &Path, rows: usize, cols: usize) -> Result<Matrix> {
 fn schema(cols: usize, task: Task, n_classes: usize) -> Schema {
     let names: Vec<String> = (0..cols).map(|j| format!("x{j}")).collect();
     let columns = vec![Column::Number(vec![0.0]); cols];
-    let table = Table { source: "memory".into(), names, columns, lines: vec![1] };
+    let table = Table { source: "memory".into(), names, columns, lines: vec![1].into() };
     let labels = (0..n_classes).map(|class| class.to_string()).collect();
     let target = Target { name: "y".into(), task, labels, numeric_labels: true };
     let features: Vec<_> = (0..cols).map(|j| (j, ColumnType::Number)).collect();

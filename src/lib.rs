@@ -22,7 +22,7 @@
 //! use mlapi::model::pipeline::Decision;
 //!
 //! let plan = Plan {
-//!     data: "fixtures/iris.csv".into(),
+//!     data: vec!["fixtures/iris.csv".into()],
 //!     options: csv::Options::default(),
 //!     nulls: NullTokens::default(),
 //!     target: None,

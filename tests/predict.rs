@@ -506,10 +506,12 @@ fn inputs_without_rows_text_or_utf8_are_explained() {
         dir.run(&["predict", "--input", "-"]).stdin(bytes).fails(1).complains(words);
     };
     refused(b"", &["standard input is empty"]);
-    refused(
-        &[HEADER.as_bytes(), b"\n5.1,\xe4,1,2\n"].concat(),
-        &["line 2, column \"sepal_width\": not valid UTF-8"],
-    );
+    let western = [HEADER.as_bytes(), b"\n5.1,\xe4,1,2\n"].concat();
+    refused(&western, &["windows-1252", "line 2, column \"sepal_width\": \"ä\" is not a number"]);
+    dir.run(&["predict", "--input", "-", "--encoding", "utf-8"])
+        .stdin(&western)
+        .fails(1)
+        .complains(&["line 2, column \"sepal_width\": not valid UTF-8"]);
     refused(&[BY_NAME.as_bytes(), b"\n{\"\xe4\":1}\n"].concat(), &["line 2"]);
     refused(b"\x1f\x8b\x08\0", &["gzip"]);
     let done = dir.run(&["predict", "--input", "-"]).stdin(format!("{HEADER}\n")).ok();

@@ -727,15 +727,14 @@ fn a_ragged_row_is_refused_with_its_line() {
 #[test]
 fn bytes_that_are_not_utf8_are_refused_with_line_and_column() {
     let dir = Workdir::new();
+    let utf8 = ["train", "t.csv", "--encoding", "utf-8"];
     dir.write("t.csv", b"a,b,y\n1,x,p\n2,\xe4,q\n");
-    dir.run(&["train", "t.csv"])
-        .fails(1)
-        .complains(&["t.csv line 3, column \"b\": not valid UTF-8; save the file as UTF-8"]);
+    dir.run(&utf8).fails(1).complains(&[
+        "t.csv line 3, column \"b\": not valid UTF-8; save the file as UTF-8",
+        "--encoding latin-1",
+    ]);
     dir.write("t.csv", b"a,b\xe4,y\n1,x,p\n");
-    dir.run(&["train", "t.csv"]).fails(1).complains(&["t.csv line 1, column 2: not valid UTF-8"]);
-    let utf16: Vec<u8> = "\u{feff}a,y\n1,x\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    dir.write("t.csv", utf16);
-    dir.run(&["train", "t.csv"]).fails(1).complains(&["UTF-16"]);
+    dir.run(&utf8).fails(1).complains(&["t.csv line 1, column 2: not valid UTF-8"]);
 }
 
 #[test]

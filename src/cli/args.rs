@@ -2,9 +2,11 @@
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 
+use crate::data::encoding::named;
 use crate::data::schema::{ColumnType, Task};
 use crate::model::learn::ALGORITHMS;
 use crate::model::learn::tune::spaces;
+use crate::report::rows::OnError;
 
 /// Turns a CSV file into a prediction API.
 #[derive(Debug, Parser)]
@@ -131,9 +133,10 @@ pub enum Verb {
 /// `mlapi train`
 #[derive(Debug, ClapArgs)]
 pub struct Train {
-    /// Table to learn from: CSV, TSV or other delimited text with a header line; - for standard input
-    #[arg(value_name = "DATA")]
-    pub data: String,
+    /// Table to learn from: CSV, TSV, other delimited text or NDJSON, also as gzip or zstd; several files of one
+    /// header are one table; - for standard input
+    #[arg(value_name = "DATA", required = true)]
+    pub data: Vec<String>,
 
     /// Column to predict [default: the last one]
     #[arg(long, value_name = "COL")]
@@ -231,12 +234,28 @@ Examples:
   mlapi train houses.csv --algorithm boost --tune 30 --cv 5
   mlapi train train.csv --test test.csv --format json";
 
+/// What is around a field; `None`: no character is special.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote(pub Option<u8>);
+
+/// The encoding of a text; `None`: to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding(pub Option<&'static encoding_rs::Encoding>);
+
 /// How delimited text is written.
 #[derive(Debug, ClapArgs)]
 pub struct Dialect {
     /// Character between two fields; \t for a tab [default: found in the first line]
     #[arg(long, value_name = "C", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
+
+    /// Character around a field; none for none [default: found in the first lines]
+    #[arg(long, value_name = "C", value_parser = parse_quote)]
+    pub quote: Option<Quote>,
+
+    /// Encoding of the text: utf-8, utf-16, gb18030, latin-1, … [default: found in the first bytes]
+    #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
+    pub encoding: Option<Encoding>,
 
     /// The first line names the columns (the default)
     #[arg(long, overrides_with = "no_header")]
@@ -331,6 +350,10 @@ pub struct Predict {
     /// Take missing and unknown columns and values of the wrong type as missing values
     #[arg(long)]
     pub lenient: bool,
+
+    /// What to do with a row that does not fit: end there, leave it out, or keep it without a prediction
+    #[arg(long, value_name = "WHAT", default_value = "stop", value_parser = parse_on_error, conflicts_with = "features")]
+    pub on_error: OnError,
 
     /// How the input is written
     #[command(flatten)]
@@ -522,6 +545,30 @@ fn parse_delimiter(text: &str) -> Result<u8, String> {
             [byte] if !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
             _ => Err("a delimiter is one ASCII character, or \\t for a tab".into()),
         },
+    }
+}
+
+fn parse_on_error(text: &str) -> Result<OnError, String> {
+    match text {
+        "stop" => Ok(OnError::Stop),
+        "skip" => Ok(OnError::Skip),
+        "null" => Ok(OnError::Null),
+        _ => Err("it is stop, skip or null".into()),
+    }
+}
+
+fn parse_quote(text: &str) -> Result<Quote, String> {
+    match text.as_bytes() {
+        b"none" => Ok(Quote(None)),
+        [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r') => Ok(Quote(Some(*byte))),
+        _ => Err("a quote is one ASCII character, or none".into()),
+    }
+}
+
+fn parse_encoding(text: &str) -> Result<Encoding, String> {
+    match text {
+        "auto" => Ok(Encoding(None)),
+        name => named(name).map(|encoding| Encoding(Some(encoding))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `mlapi eval`: the held-out rows of training, or another file, against the model.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +10,10 @@ use serde::Serialize;
 use super::RequirementNotMet;
 use super::args::{Common, Eval, Format, Requirement};
 use super::term::Term;
+use super::train::csv_options;
 use crate::data::csv;
-use crate::data::schema::nearest;
+use crate::data::load::{Reading, read_tables};
+use crate::data::schema::{ColumnType, Task, nearest};
 use crate::data::table::RawTable;
 use crate::model::evaluation::{Context, Evaluation};
 use crate::model::file;
@@ -72,8 +75,8 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
     let (raw, rows) = match &args.data {
         Some(path) => {
             let header = (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header;
-            let options = csv::Options { delimiter: args.dialect.delimiter, header };
-            (csv::read_table(path, &options)?, None)
+            let options = csv::Options { header, ..csv_options(&args.dialect) };
+            (read_tables(std::slice::from_ref(path), &options, &reading(&model))?, None)
         }
         None => match held_out(args, &model) {
             Ok(held_out) => held_out,
@@ -90,7 +93,7 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
     })?;
     let (mut with_target, mut truth) = schema.target.read(&raw, index, &schema.null_tokens)?;
     ensure!(!with_target.is_empty(), "{}: no row has a target value", raw.source);
-    let without = raw.lines.len() - with_target.len();
+    let without = raw.n_rows() - with_target.len();
     if without > 0 && args.data.is_some() {
         term.warn(format_args!("{without} rows without a target value were left out"));
     }
@@ -139,15 +142,30 @@ fn held_out(args: &Eval, model: &Model) -> Result<(RawTable, Option<f64>)> {
         Some(test) => (test, None),
         None => (&card.data, card.test_size),
     };
-    if source.path == "-" {
+    let mut sources = vec![source];
+    sources.extend(card.more_data.iter().filter(|_| card.test.is_none()));
+    if sources.iter().any(|source| source.path == "-") {
         bail!("the model was trained from standard input, which cannot be read again; mlapi eval DATA");
     }
+    let schema = &model.pipeline.schema;
     let options = csv::Options {
-        delimiter: Some(model.pipeline.schema.delimiter).filter(|_| card.test.is_none()),
-        header: model.pipeline.schema.header,
+        delimiter: Some(schema.delimiter).filter(|_| card.test.is_none()),
+        header: schema.header,
+        decimal_comma: schema.decimal_comma.then_some(true),
+        ..csv_options(&args.dialect)
     };
-    let path = find(source, &args.model)?;
-    Ok((csv::read_table(&path.to_string_lossy(), &options)?, share))
+    let path = |source: &&DataSource| Ok(find(source, &args.model)?.to_string_lossy().into_owned());
+    let paths = sources.iter().map(path).collect::<Result<Vec<String>>>()?;
+    Ok((read_tables(&paths, &options, &reading(model))?, share))
+}
+
+/// The columns that are categories are read as text, so that `007` stays what it is.
+fn reading(model: &Model) -> Reading {
+    let schema = &model.pipeline.schema;
+    let categories = schema.features.iter().filter(|f| f.column_type == ColumnType::Category);
+    let mut texts: BTreeSet<String> = categories.map(|f| f.name.clone()).collect();
+    texts.extend((model.task() == Task::Classification).then(|| schema.target.name.clone()));
+    Reading { nulls: schema.null_tokens.clone(), texts, last_is_text: false }
 }
 
 /// A file that was read at training, by its digest: at its path from here, at its path from the folder of the

@@ -1,21 +1,24 @@
 //! `mlapi predict`: one row from the command line, or a file of rows.
 
-use std::io::{BufRead, BufReader, Cursor, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use super::args::{Common, Format, Predict};
 use super::term::Term;
-use crate::data::csv::{self, Records};
+use super::train::csv_options;
+use crate::data::blocks::{BLOCK_BYTES, Cut};
+use crate::data::csv::{self, Input, Records};
 use crate::data::json::{self, Malformed};
 use crate::data::matrix::Matrix;
+use crate::data::ndjson::is_ndjson;
 use crate::data::schema::{Schema, Warning, WarningKind};
 use crate::model::Model;
 use crate::model::file;
 use crate::model::pipeline::Decision;
 use crate::report::answer::AnswerWriter;
-use crate::report::rows::{self, Keep, Options, Summary};
+use crate::report::rows::{self, Keep, OnError, Options, Summary};
 use crate::report::text;
 use crate::usage::usage;
 
@@ -165,12 +168,13 @@ fn file_of_rows(
         decision,
         probabilities: args.probabilities,
         lenient: args.lenient,
+        on_error: args.on_error,
         header: (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header,
         max_rows: usize::MAX,
     };
     let progress = term.progress("predicting");
     let watch = |n| progress.rows(n);
-    let work = |out: &mut dyn Write| predict(input, args, model, &options, out, &watch);
+    let work = |out: &mut dyn Write| predict(input, args, model, &options, out, &watch, term);
     let result = match args.output.as_str() {
         "-" => work(out),
         path => file::replace_atomically(Path::new(path), |file| work(file)),
@@ -181,7 +185,16 @@ fn file_of_rows(
     for what in counts(&summary) {
         term.warn(format_args!("{what} in {rows}"));
     }
-    term.detail(format_args!("{rows} predicted"));
+    if summary.n_bad > 0 {
+        let bad = text::count(summary.n_bad, "row does", "rows do");
+        let fate = match args.on_error {
+            OnError::Null => "got no prediction",
+            _ if summary.n_bad == 1 => "was left out",
+            _ => "were left out",
+        };
+        term.warn(format_args!("{bad} not fit and {fate}"));
+    }
+    term.detail(format_args!("{rows} written"));
     Ok(())
 }
 
@@ -192,23 +205,18 @@ fn predict(
     options: &Options,
     out: &mut dyn Write,
     watch: &dyn Fn(usize),
+    term: &Term,
 ) -> Result<Summary> {
-    let source = csv::source_name(path);
-    let mut input = BufReader::new(csv::open(path)?);
-    let start = input.fill_buf().with_context(|| format!("cannot read {source}"))?.to_vec();
-    input.consume(start.len());
-    let first_line = start.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let ndjson = [".ndjson", ".jsonl", ".json"].iter().any(|end| path.ends_with(end))
-        || first_line.starts_with(b"{")
-        || serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(first_line).is_ok();
-    let input = Cursor::new(start).chain(input.into_inner());
-    if ndjson {
-        return rows::predict_ndjson(model, &source, input, options, out, watch);
+    let csv_options = csv::Options { header: options.header, ..csv_options(&args.dialect) };
+    let mut input = Input::open(path, &csv_options)?;
+    if is_ndjson(path, &input.start) {
+        std::mem::take(&mut input.notes).into_iter().for_each(|note| term.note(note));
+        let source = input.source.clone();
+        let blocks = input.blocks(Cut::Lines, BLOCK_BYTES);
+        return rows::predict_lines(model, &source, blocks, options, out, watch);
     }
-    let tab = path.ends_with(".tsv") || path.ends_with(".tab");
-    let delimiter = args.dialect.delimiter.or(tab.then_some(b'\t'));
-    let csv_options = csv::Options { delimiter, header: options.header };
-    let records = Records::from_reader(Box::new(input), &source, &csv_options)?;
+    let records = Records::new(input, &csv_options)?;
+    records.notes().iter().for_each(|note| term.note(note));
     rows::predict_csv(model, records, options, out, watch)
 }
 

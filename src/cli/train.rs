@@ -45,7 +45,13 @@ struct Row<'a> {
 
 /// How a file is written, with the header unless refused.
 pub fn csv_options(dialect: &Dialect) -> csv::Options {
-    csv::Options { delimiter: dialect.delimiter, header: !dialect.no_header }
+    csv::Options {
+        delimiter: dialect.delimiter,
+        quote: dialect.quote.map(|quote| quote.0),
+        header: !dialect.no_header,
+        encoding: dialect.encoding.and_then(|encoding| encoding.0),
+        decimal_comma: None,
+    }
 }
 
 /// Runs the verb.
@@ -124,7 +130,10 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
 
 fn summary(args: &Train, trained: &Trained) -> String {
     let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
-    let source = csv::source_name(&args.data);
+    let mut source = csv::source_name(&args.data[0]);
+    if args.data.len() > 1 {
+        source += &format!(" and {} more", args.data.len() - 1);
+    }
     let mut lines = format!("{source}: {} rows, {} columns\n", trained.n_rows, schema.columns.len());
     let columns = trained.columns.iter().take(MAX_LISTED_COLUMNS);
     let rows: Vec<Vec<String>> =

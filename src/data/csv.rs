@@ -1,103 +1,77 @@
-//! Reads delimited text (CSV, TSV, `;`, `|`) as a stream of checked records, and whole files into a
-//! [`RawTable`].
+//! Opens delimited text (CSV, TSV, `;`, `|`) as it comes: compressed or not, in any encoding, with delimiter
+//! and quote found in a sample; and reads its header.
 //!
-//! The splitting into fields is the `csv` crate's; what is added here is what a person needs when a file is
-//! not as it should be: the delimiter found in the header line, byte order marks, and errors that name file,
-//! line and column. Not here: what a cell means (see [`crate::data::schema`]).
+//! What follows the header is a stream of [`Blocks`], walked through by [`crate::data::fields::Walk`]: by
+//! [`crate::data::load`] for a whole table, by `report::rows` for predictions. Not here: what a cell means (see
+//! [`crate::data::schema`]).
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
+use encoding_rs::{Encoding, UTF_8};
 use sha2::{Digest, Sha256};
 
-use super::table::{RawColumn, RawTable};
+use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut};
+use super::compression::Compression;
+use super::encoding::{self, Transcoder};
+use super::fields::{Dialect, Record, Visitor, Walk, Want};
+
+pub use super::load::read_table;
 
 /// How a file is written; what is `None` is found in the file.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The byte between two fields. `None`: the most frequent of `,` tab `;` `|` in the first line.
+    /// The byte between two fields. `None`: the one of `,` tab `;` `|` that divides the first lines alike.
     pub delimiter: Option<u8>,
+    /// The byte around a field; `Some(None)`: none. `None`: `"`, or `'` where fields begin and end with it and
+    /// none with `"`.
+    pub quote: Option<Option<u8>>,
     /// Whether the first record names the columns; without it they are `column_1`, `column_2`, …
     pub header: bool,
+    /// The encoding of the text. `None`: see [`crate::data::encoding`].
+    pub encoding: Option<&'static Encoding>,
+    /// Whether numbers have a decimal comma. `None`: where fields are separated by `;` and the numbers of the
+    /// sample have commas and no dots.
+    pub decimal_comma: Option<bool>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: None, header: true }
+        Self { delimiter: None, quote: None, header: true, encoding: None, decimal_comma: None }
     }
 }
 
-/// What the first bytes are enough to see: encoding and delimiter.
-const SNIFF_BYTES: usize = 64 * 1024;
+/// What is looked at to find encoding, delimiter, quote and types.
+const SAMPLE_BYTES: usize = 256 * 1024;
 
-/// A larger field is not a cell but an unclosed quote (or an attack), and is refused before memory is spent.
-const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
+/// Records that are looked at to find the delimiter.
+const SAMPLE_RECORDS: usize = 100;
 
-/// Reads bytes, counts nothing, hashes what passes if asked to.
+/// A digest that is taken while bytes pass.
+#[derive(Debug, Clone, Default)]
+pub struct PassingDigest(Arc<Mutex<Sha256>>);
+
+impl PassingDigest {
+    /// SHA-256 of what has passed, in hexadecimal.
+    pub fn hex(&self) -> String {
+        let digest = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        hex(digest.finalize().as_slice())
+    }
+}
+
 struct Digesting<R> {
     inner: R,
-    digest: Option<Sha256>,
+    digest: PassingDigest,
 }
 
 impl<R: Read> Read for Digesting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        if let Some(digest) = &mut self.digest {
-            digest.update(&buffer[..n]);
-        }
+        self.digest.0.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..n]);
         Ok(n)
     }
-}
-
-/// What the `csv` crate reads from: the bytes of the file and, where it lacks one, a last line end.
-///
-/// It refuses to feed one record without end, and keeps what is needed to tell on which line a record
-/// starts and whether the last quote was closed.
-struct Input {
-    bytes: io::Chain<Cursor<Vec<u8>>, Digesting<Box<dyn Read + Send>>>,
-    /// Bytes until the current record is too long.
-    left: usize,
-    quotes: u64,
-    last: u8,
-    ended: bool,
-}
-
-impl Read for Input {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 {
-            return Err(io::Error::other(format!(
-                "one record is longer than {} MB; is a quote not closed?",
-                MAX_RECORD_BYTES / 1024 / 1024
-            )));
-        }
-        let n = self.bytes.read(buffer)?;
-        self.left = self.left.saturating_sub(n);
-        self.quotes += buffer[..n].iter().filter(|&&b| b == b'"').count() as u64;
-        match buffer[..n].last() {
-            Some(&last) => self.last = last,
-            None if self.ended || self.last == b'\n' || buffer.is_empty() => self.ended = true,
-            None => {
-                self.ended = true;
-                buffer[0] = b'\n';
-                return Ok(1);
-            }
-        }
-        Ok(n)
-    }
-}
-
-/// A stream of records, all with as many fields as there are columns.
-pub struct Records {
-    source: String,
-    delimiter: u8,
-    names: Vec<String>,
-    reader: csv::Reader<Input>,
-    record: csv::ByteRecord,
-    line: u64,
-    /// A first record that is data, not a header; handed out first.
-    pending: bool,
-    finished: bool,
 }
 
 /// How messages call an input: its path, or `standard input` for `-`.
@@ -118,142 +92,214 @@ pub fn open(path: &str) -> Result<Box<dyn Read + Send>> {
     Ok(Box::new(file))
 }
 
-impl Records {
-    /// Opens `path` (`-` is standard input), finds the delimiter and reads the header.
+/// An input as UTF-8 text, of which the beginning has been read.
+pub struct Input {
+    /// What messages call it.
+    pub source: String,
+    /// Its path; `-` for standard input.
+    pub path: String,
+    /// The beginning of the text.
+    pub start: Vec<u8>,
+    /// What follows.
+    pub rest: Box<dyn Read + Send>,
+    /// Whether the input may come slowly and what has come is to be answered.
+    pub prompt: bool,
+    /// What was found and the user should know.
+    pub notes: Vec<String>,
+    /// Of the bytes of the file as they are.
+    pub digest: Option<PassingDigest>,
+}
+
+impl Input {
+    /// Opens `path` (`-` is standard input), unpacks and decodes it.
     ///
     /// # Errors
-    /// An unreadable, empty or compressed file, an encoding other than UTF-8, two columns of one name.
+    /// An unreadable or empty file, or one that is not text.
     pub fn open(path: &str, options: &Options) -> Result<Self> {
-        Self::new(open(path)?, path, options, false)
+        Self::new(open(path)?, path, options, true, false)
     }
 
-    /// Reads delimited text from anywhere; `source` is what messages call it.
+    /// Reads from anywhere; `path` tells what messages call it.
+    ///
+    /// # Errors
+    /// As [`Input::open`]; compressed data unless `expand`.
+    pub fn new(
+        mut reader: Box<dyn Read + Send>,
+        path: &str,
+        options: &Options,
+        expand: bool,
+        with_digest: bool,
+    ) -> Result<Self> {
+        let (source, prompt) = (source_name(path), path == "-");
+        let failed = || format!("cannot read {source}");
+        let digest = with_digest.then(PassingDigest::default);
+        if let Some(digest) = &digest {
+            reader = Box::new(Digesting { inner: reader, digest: digest.clone() });
+        }
+        let mut start = Vec::new();
+        (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
+        ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
+        refuse_binary(&start, &source, expand)?;
+        let compression = Compression::of(&start);
+        reader = Box::new(Cursor::new(start).chain(reader));
+        let failed = || match compression {
+            Some(compression) => format!("cannot read {source} ({} data)", compression.name()),
+            None => format!("cannot read {source}"),
+        };
+        if let Some(compression) = compression {
+            reader = compression.expand(reader);
+        }
+        let mut start = sample(&mut reader, prompt).with_context(failed)?;
+        ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
+        refuse_binary(&start, &source, false)?;
+        let mut notes = Vec::new();
+        let encoding = options.encoding.unwrap_or_else(|| {
+            let guess = encoding::detect(&start);
+            if guess.encoding != UTF_8 {
+                notes.push(format!(
+                    "{source} was read as {}: {}; --encoding overrides",
+                    guess.encoding.name(),
+                    guess.reason
+                ));
+            }
+            guess.encoding
+        });
+        if encoding == UTF_8 {
+            if start.starts_with(b"\xEF\xBB\xBF") {
+                start.drain(..3);
+            }
+        } else {
+            // With its name UTF-16 alone, the byte order mark says which.
+            let encoding = Encoding::for_bom(&start).map_or(encoding, |(encoding, _)| encoding);
+            reader = Box::new(Transcoder::new(Cursor::new(start).chain(reader), encoding));
+            start = sample(&mut reader, prompt).with_context(failed)?;
+        }
+        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, digest })
+    }
+
+    /// The text as blocks of whole records.
+    pub fn blocks(self, cut: Cut, block_bytes: usize) -> Blocks<Box<dyn Read + Send>> {
+        Blocks::new(&self.source, self.start, self.rest, cut, block_bytes, self.prompt)
+    }
+}
+
+/// The first bytes: as many as are looked at, or all; from an input that may come slowly, two lines will do.
+fn sample(reader: &mut impl Read, prompt: bool) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    if !prompt {
+        reader.take(SAMPLE_BYTES as u64).read_to_end(&mut start)?;
+        return Ok(start);
+    }
+    let mut piece = vec![0; SAMPLE_BYTES / 4];
+    while start.len() < SAMPLE_BYTES && super::blocks::count_lines(&start) < 2 {
+        match reader.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => start.extend_from_slice(&piece[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(start)
+}
+
+/// What is known not to be text, by its first bytes.
+fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
+    let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text; {remedy}");
+    match start {
+        [b'P', b'K', 3, 4, ..] => wrong("a zip or Excel file", "export the sheet as CSV"),
+        [b'P', b'A', b'R', b'1', ..] => wrong("a Parquet file", "export it as CSV"),
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file", "export the sheet as CSV"),
+        _ if expand => Ok(()),
+        _ => match Compression::of(start) {
+            Some(compression) => wrong(&format!("{} data", compression.name()), "unpack it first"),
+            None => Ok(()),
+        },
+    }
+}
+
+/// Delimited text after its header.
+pub struct Records {
+    source: String,
+    names: Vec<String>,
+    header: bool,
+    dialect: Dialect,
+    notes: Vec<String>,
+    digest: Option<PassingDigest>,
+    /// The records after the header.
+    pub blocks: Blocks<Box<dyn Read + Send>>,
+    /// The beginning of the text, header included.
+    sample: Vec<u8>,
+}
+
+impl Records {
+    /// Opens `path` (`-` is standard input) and reads the header.
+    ///
+    /// # Errors
+    /// Those of [`Input::open`] and [`Records::new`].
+    pub fn open(path: &str, options: &Options) -> Result<Self> {
+        Self::new(Input::open(path, options)?, options)
+    }
+
+    /// Reads delimited text from anywhere, compressed text excepted; `source` is what messages call it.
     ///
     /// # Errors
     /// As [`Records::open`].
     pub fn from_reader(inner: Box<dyn Read + Send>, source: &str, options: &Options) -> Result<Self> {
-        Self::new(inner, source, options, false)
+        Self::new(Input::new(inner, source, options, false, false)?, options)
     }
 
-    fn new(inner: Box<dyn Read + Send>, path: &str, options: &Options, with_digest: bool) -> Result<Self> {
-        let source = source_name(path);
-        let mut inner = Digesting { inner, digest: with_digest.then(Sha256::new) };
-        let mut start = Vec::new();
-        (&mut inner)
-            .take(SNIFF_BYTES as u64)
-            .read_to_end(&mut start)
-            .with_context(|| format!("cannot read {source}"))?;
-        ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
-        let body_at = check_encoding(&start, &source)?;
-        let delimiter = match options.delimiter {
-            Some(delimiter) => delimiter,
-            None if path.ends_with(".tsv") || path.ends_with(".tab") => b'\t',
-            None => sniff_delimiter(&start[body_at..]),
+    /// Finds the dialect and reads the header.
+    ///
+    /// # Errors
+    /// A text without records; two columns of one name.
+    pub fn new(input: Input, options: &Options) -> Result<Self> {
+        Self::with_blocks(input, options, BLOCK_BYTES)
+    }
+
+    fn with_blocks(mut input: Input, options: &Options, block_bytes: usize) -> Result<Self> {
+        let (dialect, found) = sniff(&input.start, &input.path, options);
+        let mut notes = std::mem::take(&mut input.notes);
+        notes.extend(found.into_iter().map(|what| format!("{}: {what}", input.source)));
+        let (source, digest, sample) = (input.source.clone(), input.digest.clone(), input.start.clone());
+        let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
+        let mut blocks = input.blocks(cut, block_bytes);
+        let empty = || format!("{source} is empty; it needs a header line and rows");
+        let (block, record, fields) = loop {
+            let block = blocks.next(Vec::new())?.with_context(empty)?;
+            if let Some((record, fields)) = First::of(&block, dialect) {
+                break (block, record, fields);
+            }
         };
-        start.drain(..body_at);
-        let reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(delimiter)
-            // Not the default, which takes \r\n for one and a half line ends and so miscounts lines.
-            .terminator(csv::Terminator::Any(b'\n'))
-            .buffer_capacity(256 * 1024)
-            .from_reader(Input {
-                bytes: Cursor::new(start).chain(inner),
-                left: MAX_RECORD_BYTES,
-                quotes: 0,
-                last: b'\n',
-                ended: false,
-            });
-        let mut records = Self {
-            source,
-            delimiter,
-            names: Vec::new(),
-            reader,
-            record: csv::ByteRecord::new(),
-            line: 0,
-            pending: false,
-            finished: false,
+        ensure!(
+            !record.open,
+            "{source} line {}: a quote is opened in this record and never closed",
+            record.line
+        );
+        if !options.header {
+            let names = (1..=record.n_fields).map(|i| format!("column_{i}")).collect();
+            blocks.put_back(block);
+            return Ok(Self { source, names, header: false, dialect, notes, digest, blocks, sample });
+        }
+        let names = header_names(&fields, &source, record.line)?;
+        let Block { bytes, line: _ } = block;
+        let after = record.place.end;
+        let line_end = match (bytes.get(after), bytes.get(after + 1)) {
+            (Some(b'\r'), Some(b'\n')) => 2,
+            (Some(_), _) => 1,
+            (None, _) => 0,
         };
-        records.read_header(options.header)?;
-        Ok(records)
-    }
-
-    fn read_header(&mut self, header: bool) -> Result<()> {
-        ensure!(self.read_record()?, "{} is empty; it needs a header line and rows", self.source);
-        let line = self.line;
-        if !header {
-            self.names = (1..=self.record.len()).map(|i| format!("column_{i}")).collect();
-            self.pending = true;
-            return Ok(());
-        }
-        let mut names = Vec::with_capacity(self.record.len());
-        for (i, field) in self.record.iter().enumerate() {
-            let name = std::str::from_utf8(field)
-                .with_context(|| not_utf8(&self.source, line, &format!("column {}", i + 1)))?
-                .trim();
-            names.push(match name {
-                "" => format!("column_{}", i + 1),
-                _ => name.to_string(),
-            });
-        }
-        let mut first = std::collections::BTreeMap::new();
-        for (i, name) in names.iter().enumerate() {
-            if let Some(before) = first.insert(name, i) {
-                bail!(
-                    "{} line {line}: columns {} and {} are both called \"{name}\"; rename one of them",
-                    self.source,
-                    before + 1,
-                    i + 1
-                );
-            }
-        }
-        self.names = names;
-        Ok(())
-    }
-
-    /// Reads the next record that is not blank into `self.record` and its first line into `self.line`.
-    fn read_record(&mut self) -> Result<bool> {
-        loop {
-            // The bound is per record, give or take the reader's own buffer.
-            self.reader.get_mut().left = MAX_RECORD_BYTES;
-            let found = self
-                .reader
-                .read_byte_record(&mut self.record)
-                .with_context(|| format!("cannot read {}", self.source))?;
-            if !found {
-                return Ok(false);
-            }
-            let newlines = |field: &[u8]| field.iter().filter(|&&b| b == b'\n').count() as u64;
-            let inside: u64 = self.record.iter().map(newlines).sum();
-            let after = self.reader.position().line();
-            let ends_open = self.record.iter().next_back().is_some_and(|f| f.ends_with(b"\n"));
-            let input = self.reader.get_ref();
-            if ends_open && input.ended && input.quotes % 2 == 1 {
-                bail!(
-                    "{} line {}: a quote is opened in this record and never closed",
-                    self.source,
-                    after - inside
-                );
-            }
-            self.line = after - 1 - inside;
-            if self.record.iter().next_back().is_some_and(|f| f.ends_with(b"\r")) {
-                let mut fields: Vec<&[u8]> = self.record.iter().collect();
-                if let Some(last) = fields.last_mut() {
-                    *last = &last[..last.len() - 1];
-                }
-                self.record = fields.into();
-            }
-            let blank = self.record.len() == 1 && self.record[0].iter().all(u8::is_ascii_whitespace);
-            if !blank {
-                return Ok(true);
-            }
-        }
+        blocks.put_back(Block { bytes: bytes[after + line_end..].to_vec(), line: record.last_line + 1 });
+        Ok(Self { source, names, header: true, dialect, notes, digest, blocks, sample })
     }
 
     /// The names of the columns, in the order of the file.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether the names stand in the file.
+    pub fn has_header(&self) -> bool {
+        self.header
     }
 
     /// What messages call this input.
@@ -263,54 +309,80 @@ impl Records {
 
     /// The byte between two fields, as given or as found.
     pub fn delimiter(&self) -> u8 {
-        self.delimiter
+        self.dialect.delimiter
     }
 
-    /// The next record and the line it starts on (the first line is 1); blank lines are passed over.
-    ///
-    /// # Errors
-    /// A record with too many or too few fields, or one that cannot be read.
-    pub fn next_record(&mut self) -> Result<Option<(u64, &csv::ByteRecord)>> {
-        if self.finished {
-            return Ok(None);
-        }
-        if !std::mem::take(&mut self.pending) && !self.read_record()? {
-            self.finished = true;
-            return Ok(None);
-        }
-        let line = self.line;
-        if self.record.len() != self.names.len() {
-            let last = self.reader.position().line() - 1;
-            let hint = if last > line {
-                format!("a quote opened on it is closed on line {last}")
-            } else {
-                "a field that contains the delimiter needs quotes".into()
-            };
+    /// How the text is written, as given or as found.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Reads numbers with a decimal comma from here on.
+    pub fn set_decimal_comma(&mut self) {
+        self.dialect.decimal_mark = b',';
+    }
+
+    /// What was found and the user should know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The beginning of the text, header included.
+    pub fn sample(&self) -> &[u8] {
+        &self.sample
+    }
+
+    /// The digest of the file's bytes, if it was asked for.
+    pub fn passing_digest(&self) -> Option<PassingDigest> {
+        self.digest.clone()
+    }
+}
+
+/// The columns' names in the fields of a header.
+fn header_names(fields: &[Vec<u8>], source: &str, line: u64) -> Result<Vec<String>> {
+    let mut names = Vec::with_capacity(fields.len());
+    for (i, field) in fields.iter().enumerate() {
+        let name = std::str::from_utf8(field)
+            .with_context(|| not_utf8(source, line, &format!("column {}", i + 1)))?
+            .trim();
+        names.push(match name {
+            "" => format!("column_{}", i + 1),
+            _ => name.to_string(),
+        });
+    }
+    let mut first = std::collections::BTreeMap::new();
+    for (i, name) in names.iter().enumerate() {
+        if let Some(before) = first.insert(name, i) {
             bail!(
-                "{} line {line}: {} fields where the first line has {}; {hint}",
-                self.source,
-                self.record.len(),
-                self.names.len()
+                "{source} line {line}: columns {} and {} are both called {name:?}; rename one of them",
+                before + 1,
+                i + 1
             );
         }
-        Ok(Some((line, &self.record)))
     }
+    Ok(names)
+}
 
-    /// The text of column `column` in `record`.
-    ///
-    /// # Errors
-    /// Bytes that are not UTF-8; the message names line and column.
-    pub fn text<'r>(&self, record: &'r csv::ByteRecord, line: u64, column: usize) -> Result<&'r str> {
-        std::str::from_utf8(&record[column])
-            .with_context(|| not_utf8(&self.source, line, &format!("column \"{}\"", self.names[column])))
-    }
+/// What to say of bytes that are not UTF-8.
+pub fn not_utf8(source: &str, line: u64, place: &str) -> String {
+    format!(
+        "{source} line {line}, {place}: not valid UTF-8; save the file as UTF-8, or name its encoding \
+         (--encoding latin-1, --encoding gb18030)"
+    )
+}
 
-    /// SHA-256 of the whole file in hexadecimal; only after the last record, and only of a table that was
-    /// read with [`read_table`].
-    fn digest(self) -> String {
-        let digest = self.reader.into_inner().bytes.into_inner().1.digest;
-        hex(digest.unwrap_or_default().finalize().as_slice())
+/// What to say of a record with a wrong number of fields.
+pub fn ragged(source: &str, record: &Record, n_columns: usize) -> String {
+    let Record { line, last_line, n_fields, open, .. } = record;
+    if *open {
+        return format!("{source} line {line}: a quote is opened in this record and never closed");
     }
+    let hint = if last_line > line {
+        format!("a quote opened on it is closed on line {last_line}")
+    } else {
+        "a field that contains the delimiter needs quotes".into()
+    };
+    format!("{source} line {line}: {n_fields} fields where the first line has {n_columns}; {hint}")
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -323,147 +395,153 @@ pub fn hex(bytes: &[u8]) -> String {
 /// # Errors
 /// When the file cannot be read.
 pub fn file_digest(path: &str) -> Result<String> {
-    let mut reader = Digesting { inner: open(path)?, digest: Some(Sha256::new()) };
-    io::copy(&mut reader, &mut io::sink()).with_context(|| format!("cannot read {path}"))?;
-    Ok(hex(reader.digest.unwrap_or_default().finalize().as_slice()))
+    let digest = PassingDigest::default();
+    let mut reader = Digesting { inner: open(path)?, digest: digest.clone() };
+    let mut buffer = vec![0; 1 << 20];
+    while reader.read(&mut buffer).with_context(|| format!("cannot read {path}"))? > 0 {}
+    Ok(digest.hex())
 }
 
-/// Reads a whole file into text columns and takes its digest.
-///
-/// # Errors
-/// Those of [`Records::open`] and [`Records::next_record`]; a cell that is not UTF-8; no rows.
-pub fn read_table(path: &str, options: &Options) -> Result<RawTable> {
-    let mut records = Records::new(open(path)?, path, options, true)?;
-    let mut columns = vec![RawColumn::default(); records.names.len()];
-    let mut lines = Vec::new();
-    loop {
-        let Some((line, _)) = records.next_record()? else {
-            break;
-        };
-        lines.push(line);
-        for (i, column) in columns.iter_mut().enumerate() {
-            column.push(records.text(&records.record, line, i)?);
+/// Collects the fields of some records.
+#[derive(Default)]
+struct First {
+    fields: Vec<Vec<u8>>,
+    records: Vec<(Record, Vec<Vec<u8>>)>,
+    at_most: usize,
+}
+
+impl Visitor for First {
+    fn number(&mut self, _column: usize, _value: f64) {}
+
+    fn text(&mut self, _column: usize, text: &[u8], _line: u64) {
+        self.fields.push(text.to_vec());
+    }
+
+    fn end(&mut self, record: Record) -> bool {
+        self.records.push((record, std::mem::take(&mut self.fields)));
+        self.records.len() < self.at_most
+    }
+}
+
+impl First {
+    fn of(block: &Block, dialect: Dialect) -> Option<(Record, Vec<Vec<u8>>)> {
+        Self::some(block, dialect, 1).pop()
+    }
+
+    fn some(block: &Block, dialect: Dialect, at_most: usize) -> Vec<(Record, Vec<Vec<u8>>)> {
+        // As many columns as there can be delimiters.
+        let wants = vec![Want::Text; block.bytes.len() + 1];
+        let mut first = Self { at_most, ..Self::default() };
+        Walk { dialect, wants, places: false }.through(block, &mut first);
+        first.records
+    }
+}
+
+/// The dialect of a text that begins with `start`, and what of it is unusual.
+fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Vec<String>) {
+    let mut notes = Vec::new();
+    let quote = options.quote.unwrap_or_else(|| {
+        let quote = sniff_quote(start);
+        if quote == b'\'' {
+            notes.push("its fields are in single quotes; --quote overrides".into());
+        }
+        Some(quote)
+    });
+    let name = path.strip_suffix(".gz").or(path.strip_suffix(".zst")).unwrap_or(path);
+    let delimiter = match options.delimiter {
+        Some(delimiter) => delimiter,
+        None if name.ends_with(".tsv") || name.ends_with(".tab") => b'\t',
+        None => sniff_delimiter(start, quote),
+    };
+    let mut dialect = Dialect { delimiter, quote, decimal_mark: b'.' };
+    let comma = options.decimal_comma.unwrap_or_else(|| {
+        let comma = has_decimal_commas(start, dialect);
+        if comma {
+            notes.push("its numbers have a decimal comma and were read so".into());
+        }
+        comma
+    });
+    if comma && delimiter != b',' {
+        dialect.decimal_mark = b',';
+    }
+    (dialect, notes)
+}
+
+/// `'` where fields begin and end with it and none begins with `"`.
+fn sniff_quote(start: &[u8]) -> u8 {
+    let edge = |byte: Option<&u8>| byte.is_none_or(|b| b",\t;|\r\n".contains(b));
+    let (mut double, mut opened, mut closed) = (false, 0_usize, 0_usize);
+    for (at, &byte) in start.iter().enumerate() {
+        let opens = edge(at.checked_sub(1).and_then(|before| start.get(before)));
+        double |= byte == b'"' && opens;
+        if byte == b'\'' {
+            opened += usize::from(opens);
+            closed += usize::from(edge(start.get(at + 1)));
         }
     }
-    ensure!(!lines.is_empty(), "{} has a header and no rows; there is nothing to read", records.source);
-    Ok(RawTable {
-        source: records.source.clone(),
-        delimiter: records.delimiter,
-        names: std::mem::take(&mut records.names),
-        columns,
-        lines,
-        sha256: records.digest(),
-    })
+    if !double && opened > 0 && closed.abs_diff(opened) <= 1 { b'\'' } else { b'"' }
 }
 
-fn not_utf8(source: &str, line: u64, place: &str) -> String {
-    format!("{source} line {line}, {place}: not valid UTF-8; save the file as UTF-8")
-}
-
-/// Where the text starts (after a byte order mark).
-fn check_encoding(start: &[u8], source: &str) -> Result<usize> {
-    let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text in UTF-8; {remedy}");
-    match start {
-        [0xEF, 0xBB, 0xBF, ..] => Ok(3),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => wrong("UTF-16", "save it as \"CSV UTF-8\""),
-        [0x1F, 0x8B, ..] => wrong("gzip data", "unpack it first: gunzip -c FILE | mlapi … -"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => wrong("zstd data", "unpack it first: zstdcat FILE | mlapi … -"),
-        [b'P', b'K', 3, 4, ..] => wrong("a zip or Excel file", "export the sheet as CSV"),
-        [b'P', b'A', b'R', b'1', ..] => wrong("a Parquet file", "export it as CSV"),
-        _ => Ok(0),
-    }
-}
-
-/// The most frequent candidate outside quotes in the first line; the comma wins ties.
-fn sniff_delimiter(start: &[u8]) -> u8 {
+/// The candidate that divides the first records into the same number of fields, the most of them where several
+/// do; else the most frequent one of the first record. A comma between two digits does not count where another
+/// candidate divides alike: it is a decimal comma.
+fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
     const CANDIDATES: [u8; 4] = [b',', b'\t', b';', b'|'];
-    let mut counts = [0_usize; CANDIDATES.len()];
-    let mut quoted = false;
-    for &byte in start {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted && counts.iter().any(|&n| n > 0) => break,
-            _ if !quoted => {
-                if let Some(i) = CANDIDATES.iter().position(|&c| c == byte) {
-                    counts[i] += 1;
-                }
-            }
-            _ => {}
+    let block = whole_records(start, quote);
+    let mut alike = Vec::new();
+    let mut of_first = Vec::new();
+    for candidate in CANDIDATES {
+        let dialect = Dialect { delimiter: candidate, quote, ..Dialect::default() };
+        let records = First::some(&block, dialect, SAMPLE_RECORDS);
+        let n_fields = records.first().map_or(0, |(record, _)| record.n_fields);
+        of_first.push((n_fields, candidate));
+        if n_fields > 1 && records.iter().all(|(record, _)| record.n_fields == n_fields) {
+            alike.push((n_fields, candidate));
         }
     }
-    let best = counts.iter().copied().max().unwrap_or(0);
-    counts.iter().position(|&n| n == best).map_or(b',', |i| CANDIDATES[i])
+    let others = alike.iter().any(|(_, candidate)| *candidate != b',');
+    if others && commas_are_decimal(&block.bytes) {
+        alike.retain(|(_, candidate)| *candidate != b',');
+    }
+    let best = |candidates: &[(usize, u8)]| {
+        let most = candidates.iter().map(|(n, _)| *n).max()?;
+        candidates.iter().find(|(n, _)| *n == most).map(|(_, candidate)| *candidate)
+    };
+    best(&alike).or_else(|| best(&of_first)).unwrap_or(b',')
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn commas_are_decimal(text: &[u8]) -> bool {
+    let digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
+    memchr::memchr_iter(b',', text).all(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)))
+}
 
-    fn records(text: &'static [u8]) -> Result<Records> {
-        Records::new(Box::new(text), "t.csv", &Options::default(), true)
+/// The sample without the record that its end cuts in two.
+fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
+    let some = &start[..start.len().min(64 * 1024)];
+    let cut = Cut::Records { delimiter: b',', quote };
+    let mut blocks = Blocks::new("", some.to_vec(), io::empty(), cut, some.len(), true);
+    // Prompt, so it hands out whole records first.
+    blocks.next(Vec::new()).ok().flatten().unwrap_or_default()
+}
+
+/// Whether fields are separated by `;` and cells have commas where numbers have decimals, and none a dot.
+fn has_decimal_commas(start: &[u8], dialect: Dialect) -> bool {
+    if dialect.delimiter != b';' {
+        return false;
     }
-
-    fn rows(text: &'static [u8]) -> Result<Vec<(u64, Vec<String>)>> {
-        let mut records = records(text)?;
-        let mut rows = Vec::new();
-        while let Some((line, record)) = records.next_record()? {
-            let cells = record.iter().map(|c| String::from_utf8_lossy(c).into());
-            rows.push((line, cells.collect()));
-        }
-        Ok(rows)
-    }
-
-    fn message(text: &'static [u8]) -> String {
-        format!("{:#}", rows(text).unwrap_err())
-    }
-
-    #[test]
-    fn byte_order_mark_crlf_blank_lines_and_quotes_are_understood() {
-        let text = b"\xEF\xBB\xBFa,\"b \"\"x\"\"\"\r\n\r\n1,\"two\r\nlines\"\r\n   \r\n2,\"c,d\"\r\n\r\n";
-        assert_eq!(records(text).unwrap().names(), ["a", "b \"x\""]);
-        let rows = rows(text).unwrap();
-        assert_eq!(rows[0], (3, vec!["1".into(), "two\r\nlines".into()]));
-        assert_eq!(rows[1], (6, vec!["2".into(), "c,d".into()]));
-        assert_eq!(rows.len(), 2);
-    }
-
-    #[test]
-    fn the_delimiter_is_the_most_frequent_candidate_of_the_first_line() {
-        for (text, delimiter) in [
-            (&b"a,b;c,d\n"[..], b','),
-            (b"a;b;c,d\n1;2;3", b';'),
-            (b"\na\tb\n", b'\t'),
-            (b"\"a,b\"|c\n", b'|'),
-            (b"alone\n", b','),
-        ] {
-            assert_eq!(sniff_delimiter(text), delimiter);
+    let block = whole_records(start, dialect.quote);
+    let (mut commas, mut dots) = (0, 0);
+    for (_, fields) in First::some(&block, dialect, usize::MAX) {
+        for field in fields {
+            let Ok(text) = std::str::from_utf8(&field) else {
+                continue;
+            };
+            let text = text.trim();
+            let is_number =
+                |mark: char| text.contains(mark) && text.replacen(mark, ".", 1).parse::<f64>().is_ok();
+            commas += usize::from(is_number(','));
+            dots += usize::from(is_number('.'));
         }
     }
-
-    #[test]
-    fn a_ragged_row_is_refused_with_its_line() {
-        assert!(message(b"a,b\n1,2\n3\n").contains("t.csv line 3: 1 fields where the first line has 2"));
-        assert!(message(b"a,b\r\n\r\n1\r\n").contains("t.csv line 3: 1 fields"));
-        assert!(message(b"a,b,c\n1,\"2\n3,4\"\n5,6,7").contains("line 2: 2 fields"));
-        assert!(message(b"a,b,c\n1,\"2\n3,4\"\n5,6,7").contains("closed on line 3"));
-        for open in [&b"a,b\n\n1,\"2\n3,4\n5"[..], b"a,b\n\n1,\"2\n3,4\n5\n"] {
-            assert!(message(open).contains("line 3: a quote is opened in this record and never closed"));
-        }
-        assert_eq!(rows(b"a,b\n1,\"2\n\"").unwrap()[0].1[1], "2\n");
-    }
-
-    #[test]
-    fn two_columns_of_one_name_are_refused_and_an_empty_name_is_given_one() {
-        assert!(message(b"a,b,a\n").contains("columns 1 and 3 are both called \"a\""));
-        assert_eq!(records(b",b\n1,2\n").unwrap().names(), ["column_1", "b"]);
-    }
-
-    #[test]
-    fn what_is_not_utf8_text_is_named() {
-        assert!(message(b"").contains("t.csv is empty"));
-        assert!(message(b"\n\n").contains("t.csv is empty"));
-        assert!(message(b"\xFF\xFEa\0").contains("UTF-16"));
-        assert!(message(b"\x1F\x8B\x08").contains("gzip"));
-        assert!(message(b"a,\xE4\n").contains("line 1, column 2: not valid UTF-8"));
-    }
+    commas > 0 && dots == 0
 }

@@ -560,7 +560,7 @@ mod tests {
                 Column::Category { codes: vec![0, 1], levels: vec!["blue".into(), "red".into()] },
                 Column::Number(vec![10.0, 20.0]),
             ],
-            lines: vec![2, 3],
+            lines: vec![2, 3].into(),
         };
         let target =
             Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };

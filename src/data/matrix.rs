@@ -67,6 +67,12 @@ impl Matrix {
         self.row_mut(self.n_rows - 1)
     }
 
+    /// Forgets all but the first `n_rows` rows.
+    pub fn truncate(&mut self, n_rows: usize) {
+        self.n_rows = self.n_rows.min(n_rows);
+        self.values.truncate(self.n_rows * self.n_cols);
+    }
+
     /// Forgets the rows and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();

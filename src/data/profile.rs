@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use super::number;
 use super::schema::{Cell, ColumnType, NullTokens, Task, parse_boolean};
-use super::table::{Column, RawTable};
+use super::table::{Column, RawColumn, RawTable};
 use super::text::count_words;
 
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
@@ -32,8 +33,8 @@ pub struct Profile {
     pub whole: bool,
     /// Distinct numbers; counted up to one more than [`MAX_WHOLE_NUMBER_CLASSES`].
     pub distinct_numbers: usize,
-    /// Line and text of the first few cells that are not numbers.
-    pub first_texts: Vec<(u64, String)>,
+    /// Place (file and line) and text of the first few cells that are not numbers.
+    pub first_texts: Vec<(String, String)>,
 }
 
 impl Profile {
@@ -41,35 +42,76 @@ impl Profile {
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
         let mut profile = Self { whole: true, ..Self::default() };
         let mut distinct = BTreeSet::new();
-        for (text, &line) in raw.columns[index].cells().zip(&raw.lines) {
-            let Cell::Text(text) = nulls.cell(text) else {
-                profile.missing += 1;
-                continue;
-            };
-            if let Ok(value) = text.parse::<f64>() {
-                if value.is_nan() {
-                    profile.missing += 1;
-                    continue;
+        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        match &raw.columns[index] {
+            RawColumn::Numbers { values, .. } => {
+                profile.missing = values.iter().filter(|value| value.is_nan()).count();
+                profile.numbers = values.len() - profile.missing;
+                let present = || values.iter().copied().filter(|value| !value.is_nan());
+                profile.whole = present().all(is_whole);
+                let mut last = f64::NAN;
+                for value in present() {
+                    if value != last && distinct.insert((value + 0.0).to_bits()) {
+                        last = value;
+                    }
+                    if distinct.len() > MAX_WHOLE_NUMBER_CLASSES {
+                        break;
+                    }
                 }
-                profile.numbers += 1;
-                // 2^53: above it a float cannot tell neighbouring whole numbers apart.
-                profile.whole &= value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0;
-                if distinct.len() <= MAX_WHOLE_NUMBER_CLASSES {
-                    distinct.insert((value + 0.0).to_bits());
+            }
+            RawColumn::Levels { codes, levels } => {
+                let mut counts = vec![0; levels.len()];
+                codes.iter().for_each(|&code| counts[code as usize] += 1);
+                for (text, n) in levels.iter().zip(counts) {
+                    profile.look(nulls.cell(text), mark, n, &mut distinct);
                 }
-                continue;
+                profile.list_texts(raw, index, nulls);
             }
-            if parse_boolean(text).is_some() {
-                profile.booleans += 1;
-            } else {
-                profile.texts += 1;
-            }
-            if profile.first_texts.len() < 5 {
-                profile.first_texts.push((line, text.into()));
+            column @ RawColumn::Texts(_) => {
+                column.cells(nulls).for_each(|cell| profile.look(cell, mark, 1, &mut distinct));
+                profile.list_texts(raw, index, nulls);
             }
         }
         profile.distinct_numbers = distinct.len();
         profile
+    }
+
+    /// Looks at a cell that occurs `n` times.
+    fn look(&mut self, cell: Cell, mark: u8, n: usize, distinct: &mut BTreeSet<u64>) {
+        let Cell::Text(text) = cell else {
+            self.missing += n;
+            return;
+        };
+        match number::parse(text, mark) {
+            Some(value) if value.is_nan() => self.missing += n,
+            Some(value) => {
+                self.numbers += n;
+                self.whole &= is_whole(value);
+                if distinct.len() <= MAX_WHOLE_NUMBER_CLASSES {
+                    distinct.insert((value + 0.0).to_bits());
+                }
+            }
+            None if parse_boolean(text).is_some() => self.booleans += n,
+            None => self.texts += n,
+        }
+    }
+
+    /// Finds the first few cells that are not numbers.
+    fn list_texts(&mut self, raw: &RawTable, index: usize, nulls: &NullTokens) {
+        if self.booleans + self.texts == 0 {
+            return;
+        }
+        for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+            if let Cell::Text(text) = cell
+                && !matches!(raw.number_cell(cell), Cell::Number(_))
+                && text.parse::<f64>().is_err()
+            {
+                self.first_texts.push((raw.place(row), text.into()));
+                if self.first_texts.len() == 5 {
+                    return;
+                }
+            }
+        }
     }
 
     /// Cells with a value.
@@ -139,6 +181,11 @@ pub fn is_text(column: &Column) -> bool {
     words >= MIN_WORDS * f64::from(present)
 }
 
+/// Whether a number is whole and small enough (2^53) to be told from its neighbours.
+fn is_whole(value: f64) -> bool {
+    value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0
+}
+
 /// Why a typed column is of no use as a feature, if it is not.
 pub fn useless(name: &str, column: &Column) -> Option<String> {
     match column {
@@ -201,18 +248,14 @@ fn is_row_number(name: &str, values: &[f64]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::table::RawColumn;
 
     fn profile(cells: &[&str]) -> Profile {
-        let mut column = RawColumn::default();
-        cells.iter().for_each(|cell| column.push(cell));
         let raw = RawTable {
             source: "t.csv".into(),
-            delimiter: b',',
             names: vec!["x".into()],
-            columns: vec![column],
-            lines: (2..2 + cells.len() as u64).collect(),
-            sha256: String::new(),
+            columns: vec![RawColumn::of_texts(cells.iter().copied())],
+            lines: (2..2 + cells.len() as u64).collect::<Vec<_>>().into(),
+            ..RawTable::default()
         };
         Profile::of(&raw, 0, &NullTokens::default())
     }
@@ -240,7 +283,7 @@ mod tests {
         cells.push("many");
         let profile = profile(&cells);
         assert!(profile.is_mostly_numbers());
-        assert_eq!(profile.first_texts, [(52, "many".to_string())]);
+        assert_eq!(profile.first_texts, [("t.csv line 52".to_string(), "many".to_string())]);
     }
 
     #[test]

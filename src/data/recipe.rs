@@ -441,6 +441,26 @@ impl Recipe {
         }
         Cow::Owned(out)
     }
+
+    /// As [`Recipe::encode`], in the memory of the codes where a row stays as long as it is.
+    pub fn encode_owned(&self, mut codes: Matrix) -> Matrix {
+        if self.encoders.is_empty() {
+            return codes;
+        }
+        let has_texts = self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { .. }));
+        if has_texts || self.n_dense != codes.n_cols() {
+            return self.encode(&codes).into_owned();
+        }
+        let (width, no_texts) = (self.n_dense.max(1), Texts::default());
+        codes.values_mut().par_chunks_mut(ENCODED_ROWS * width).for_each(|block| {
+            let (mut row, mut scratch) = (vec![0.0; width], Scratch::default());
+            for out in block.chunks_exact_mut(width) {
+                row.copy_from_slice(out);
+                self.encode_row(&row, &no_texts, out, &mut scratch);
+            }
+        });
+        codes
+    }
 }
 
 /// Divides by the root of the sum of squares, unless that is 0.
@@ -518,7 +538,7 @@ mod tests {
                     levels: vec!["blue".into(), "red".into()],
                 },
             ],
-            lines: vec![2, 3, 4, 5],
+            lines: vec![2, 3, 4, 5].into(),
         };
         let target =
             Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };

@@ -40,6 +40,13 @@ impl NullTokens {
         Self { added }
     }
 
+    /// Whether a number may mean "no value", so that every number has to be looked at as text.
+    pub fn may_be_numbers(&self) -> bool {
+        self.added
+            .iter()
+            .any(|token| token.parse::<f64>().is_ok() || token.replace(',', ".").parse::<f64>().is_ok())
+    }
+
     /// The cell that `text` stands for; white space around it does not count.
     pub fn cell<'a>(&self, text: &'a str) -> Cell<'a> {
         let text = text.trim();
@@ -267,6 +274,9 @@ pub struct Schema {
     pub header: bool,
     /// The byte between two fields of the training file.
     pub delimiter: u8,
+    /// Whether the numbers of the training file have a decimal comma.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decimal_comma: bool,
     /// What means "no value".
     pub null_tokens: NullTokens,
     #[serde(skip)]
@@ -327,6 +337,7 @@ impl Schema {
             columns: table.names.clone(),
             header: true,
             delimiter: b',',
+            decimal_comma: false,
             null_tokens: NullTokens::default(),
             index: HashMap::new(),
         }
@@ -508,13 +519,13 @@ impl Schema {
         let mut codes = Matrix::zeros(rows.len(), self.features.len());
         let mut problems = Vec::new();
         for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
-            let cells: Vec<&str> = raw.columns[column].cells().collect();
+            let cells = &raw.columns[column];
             for (i, &row) in rows.iter().enumerate() {
-                let code = self.features[feature].code(self.null_tokens.cell(cells[row]), codes.texts_mut());
+                let cell = cells.cell(row, &self.null_tokens);
+                let code = self.features[feature].code(cell, codes.texts_mut());
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {
-                    let (line, name) = (raw.lines[row], &raw.names[column]);
-                    problems.push(format!("{} line {line}, column {name:?}: {detail}", raw.source));
+                    problems.push(format!("{}, column {:?}: {detail}", raw.place(row), raw.names[column]));
                 }
             }
         }
@@ -590,7 +601,7 @@ mod tests {
                 Column::Number(vec![1.0, 2.0, 3.0]),
                 Column::Number(vec![10.0, 20.0, 30.0]),
             ],
-            lines: vec![2, 3, 4],
+            lines: vec![2, 3, 4].into(),
         };
         let target =
             Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };

@@ -1,51 +1,239 @@
-//! The columns of a training file: first as text ([`RawTable`]), then typed ([`Table`]), with the line each
-//! row came from.
+//! The columns of a training file: first as they were read ([`RawTable`]), then typed ([`Table`]), with the
+//! line each row came from.
 //!
-//! Only training and evaluation hold a whole file; prediction streams (see [`crate::data::csv::Records`]).
+//! Only training and evaluation hold a whole file (see [`crate::data::load`]); prediction streams (see
+//! [`crate::data::csv::Records`]).
 
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
+use super::number;
 use super::schema::{Cell, ColumnType, NullTokens};
 use super::text::Texts;
 
-/// The cells of one column as one string and where each ends.
+/// Texts in one string, and where each ends.
 #[derive(Debug, Clone, Default)]
-pub struct RawColumn {
+pub struct Strings {
     text: String,
     ends: Vec<usize>,
 }
 
-impl RawColumn {
-    /// Appends a cell.
-    pub fn push(&mut self, cell: &str) {
-        self.text.push_str(cell);
+impl Strings {
+    /// Appends a text.
+    pub fn push(&mut self, text: &str) {
+        self.text.push_str(text);
         self.ends.push(self.text.len());
     }
 
-    /// The cells, first to last, as they stand in the file.
-    pub fn cells(&self) -> impl Iterator<Item = &str> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(a, &b)| &self.text[a..b])
+    /// Text `i`; panics when there is no such text.
+    pub fn get(&self, i: usize) -> &str {
+        let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[i]]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// First to last.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    /// Appends those of another list.
+    pub fn append(&mut self, other: &Self) {
+        let before = self.text.len();
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| before + end));
+    }
+
+    /// Forgets the texts and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
     }
 }
 
-/// A file as text columns.
+/// The cells of one column as they were read.
 #[derive(Debug, Clone)]
+pub enum RawColumn {
+    /// Each cell's text.
+    Texts(Strings),
+    /// The distinct texts, and for each cell which it is.
+    Levels {
+        /// One index into `levels` per row.
+        codes: Vec<u32>,
+        /// In the order in which they were first met.
+        levels: Strings,
+    },
+    /// Numbers; their text is not kept.
+    Numbers {
+        /// One per row; NaN where the cell was missing.
+        values: Vec<f64>,
+        /// Row and text of cells that are no finite numbers, such as `inf`: the first few.
+        infinite: Vec<(usize, String)>,
+    },
+}
+
+impl Default for RawColumn {
+    fn default() -> Self {
+        Self::Texts(Strings::default())
+    }
+}
+
+impl RawColumn {
+    /// A column of these texts.
+    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut strings = Strings::default();
+        texts.into_iter().for_each(|text| strings.push(text));
+        Self::Texts(strings)
+    }
+
+    /// The cells, first to last; a number whose text was not kept is [`Cell::Number`].
+    pub fn cells<'a>(&'a self, nulls: &'a NullTokens) -> Box<dyn Iterator<Item = Cell<'a>> + 'a> {
+        match self {
+            Self::Texts(texts) => Box::new(texts.iter().map(|text| nulls.cell(text))),
+            Self::Levels { codes, levels } => {
+                let cells: Vec<Cell> = levels.iter().map(|text| nulls.cell(text)).collect();
+                Box::new(codes.iter().map(move |&code| cells[code as usize]))
+            }
+            Self::Numbers { values, .. } => Box::new(values.iter().map(|&value| match value {
+                value if value.is_nan() => Cell::Missing,
+                value => Cell::Number(value),
+            })),
+        }
+    }
+
+    /// The cell of one row; panics when there is no such row.
+    pub fn cell<'a>(&'a self, row: usize, nulls: &NullTokens) -> Cell<'a> {
+        match self {
+            Self::Texts(texts) => nulls.cell(texts.get(row)),
+            Self::Levels { codes, levels } => nulls.cell(levels.get(codes[row] as usize)),
+            Self::Numbers { values, .. } if values[row].is_nan() => Cell::Missing,
+            Self::Numbers { values, .. } => Cell::Number(values[row]),
+        }
+    }
+}
+
+/// The line on which each row starts. Rows that follow each other line by line cost nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lines {
+    /// First row, its line, and the file it is in, for each run of rows that are on consecutive lines.
+    runs: Vec<(usize, u64, u32)>,
+    len: usize,
+}
+
+impl Lines {
+    /// Appends the line of the next row, in the file of that number.
+    pub fn push(&mut self, line: u64, file: u32) {
+        let follows = self
+            .runs
+            .last()
+            .is_some_and(|&(row, first, of_file)| of_file == file && first + (self.len - row) as u64 == line);
+        if !follows {
+            self.runs.push((self.len, line, file));
+        }
+        self.len += 1;
+    }
+
+    /// Appends the lines of other rows.
+    pub fn append(&mut self, other: &Self) {
+        for (i, &(row, line, file)) in other.runs.iter().enumerate() {
+            let end = other.runs.get(i + 1).map_or(other.len, |next| next.0);
+            self.push(line, file);
+            self.len += end - row - 1;
+        }
+    }
+
+    /// Says that all rows are in the file of that number.
+    pub fn set_file(&mut self, file: u32) {
+        self.runs.iter_mut().for_each(|run| run.2 = file);
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The line of row `i`, and the number of its file.
+    pub fn get(&self, i: usize) -> (u64, usize) {
+        let run = self.runs.partition_point(|&(row, ..)| row <= i).saturating_sub(1);
+        self.runs.get(run).map_or((0, 0), |&(row, line, file)| (line + (i - row) as u64, file as usize))
+    }
+}
+
+impl From<Vec<u64>> for Lines {
+    fn from(lines: Vec<u64>) -> Self {
+        let mut found = Self::default();
+        lines.into_iter().for_each(|line| found.push(line, 0));
+        found
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReadFile {
+    /// Its path as it was given.
+    pub path: String,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+}
+
+/// A file, or several of one header, as columns that are read and not yet typed.
+#[derive(Debug, Clone, Default)]
 pub struct RawTable {
-    /// What messages call the file.
+    /// What messages call it.
     pub source: String,
+    /// The files, in the order of their rows.
+    pub files: Vec<ReadFile>,
     /// The byte between two fields.
     pub delimiter: u8,
+    /// Whether numbers have a decimal comma.
+    pub decimal_comma: bool,
+    /// Whether it is one JSON object a line.
+    pub ndjson: bool,
     /// Names, in file order.
     pub names: Vec<String>,
-    /// One text column per name.
+    /// One column per name.
     pub columns: Vec<RawColumn>,
-    /// The line on which each row starts; the first line of the file is 1.
-    pub lines: Vec<u64>,
-    /// SHA-256 of the file in hexadecimal.
-    pub sha256: String,
+    /// The line on which each row starts; the first line of a file is 1.
+    pub lines: Lines,
+    /// What was found in the files and the user should know.
+    pub notes: Vec<String>,
+}
+
+impl RawTable {
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The cell, a number where it is one that is written with this table's decimal comma.
+    pub fn number_cell<'a>(&self, cell: Cell<'a>) -> Cell<'a> {
+        match cell {
+            Cell::Text(text) if self.decimal_comma => number::parse(text, b',').map_or(cell, Cell::Number),
+            _ => cell,
+        }
+    }
+
+    /// File and line of a row, for messages.
+    pub fn place(&self, row: usize) -> String {
+        let (line, file) = self.lines.get(row);
+        let path = self.files.get(file).map(|file| super::csv::source_name(&file.path));
+        format!("{} line {line}", path.unwrap_or_else(|| self.source.clone()))
+    }
 }
 
 /// The code of a missing category.
@@ -78,22 +266,46 @@ impl Column {
     /// # Errors
     /// A cell that is not of `column_type`; up to five are listed with file, line and column.
     pub fn parse(raw: &RawTable, index: usize, column_type: ColumnType, nulls: &NullTokens) -> Result<Self> {
-        let cells = raw.columns[index].cells();
+        let column = &raw.columns[index];
         match column_type {
-            ColumnType::Category => return Ok(Self::categories(cells, nulls)),
-            ColumnType::Text => return Ok(Self::texts(cells, nulls)),
+            ColumnType::Category => return Ok(Self::categories(column, nulls)),
+            ColumnType::Text => return Ok(Self::texts(column, nulls)),
             ColumnType::Number | ColumnType::Boolean => {}
         }
-        let mut values = Vec::with_capacity(raw.lines.len());
         let mut problems = Vec::new();
-        for (text, line) in cells.zip(&raw.lines) {
-            let value = column_type.plain_code(nulls.cell(text));
-            values.push(*value.as_ref().unwrap_or(&f64::NAN));
-            if let Err(detail) = value {
-                problems
-                    .push(format!("{} line {line}, column \"{}\": {detail}", raw.source, raw.names[index]));
+        let mut add = |row: usize, detail: String| {
+            problems.push(format!("{}, column \"{}\": {detail}", raw.place(row), raw.names[index]));
+        };
+        let values = match column {
+            RawColumn::Numbers { values, infinite } if column_type == ColumnType::Number => {
+                for (row, text) in infinite {
+                    add(*row, format!("{text:?} is not a finite number"));
+                }
+                values.clone()
             }
-        }
+            RawColumn::Levels { codes, levels } => {
+                let code = |text| column_type.plain_code(raw.number_cell(nulls.cell(text)));
+                let of_level: Vec<Result<f64, String>> = levels.iter().map(code).collect();
+                let value = |(row, &code): (usize, &u32)| match &of_level[code as usize] {
+                    Ok(value) => *value,
+                    Err(detail) => {
+                        add(row, detail.clone());
+                        f64::NAN
+                    }
+                };
+                codes.iter().enumerate().map(value).collect()
+            }
+            _ => {
+                let value = |(row, cell)| match column_type.plain_code(raw.number_cell(cell)) {
+                    Ok(value) => value,
+                    Err(detail) => {
+                        add(row, detail);
+                        f64::NAN
+                    }
+                };
+                column.cells(nulls).enumerate().map(value).collect()
+            }
+        };
         if problems.is_empty() {
             return Ok(Self::Number(values));
         }
@@ -110,28 +322,57 @@ impl Column {
         )
     }
 
-    fn texts<'a>(cells: impl Iterator<Item = &'a str>, nulls: &NullTokens) -> Self {
+    fn texts(column: &RawColumn, nulls: &NullTokens) -> Self {
         let mut texts = Texts::default();
-        let code = |text| match nulls.cell(text) {
+        let code = |cell| match cell {
             Cell::Text(text) => texts.push(text),
-            _ => f64::NAN,
+            // As it would be written; a column that is to hold texts is read as text.
+            Cell::Number(value) => texts.push(&value.to_string()),
+            Cell::Missing | Cell::Boolean(_) => f64::NAN,
         };
-        let codes = cells.map(code).collect();
+        let codes = column.cells(nulls).map(code).collect();
         Self::Text { codes, texts }
     }
 
-    fn categories<'a>(cells: impl Iterator<Item = &'a str>, nulls: &NullTokens) -> Self {
+    /// As [`Column::parse`], but takes the memory of a column of numbers instead of copying it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn take(
+        raw: &mut RawTable,
+        index: usize,
+        column_type: ColumnType,
+        nulls: &NullTokens,
+    ) -> Result<Self> {
+        match &mut raw.columns[index] {
+            RawColumn::Numbers { values, infinite }
+                if column_type == ColumnType::Number && infinite.is_empty() =>
+            {
+                Ok(Self::Number(std::mem::take(values)))
+            }
+            _ => Self::parse(raw, index, column_type, nulls),
+        }
+    }
+
+    fn categories(column: &RawColumn, nulls: &NullTokens) -> Self {
+        let mut written = Vec::new();
         let mut seen: HashMap<&str, u32> = HashMap::new();
         let mut found: Vec<&str> = Vec::new();
-        let mut codes: Vec<u32> = cells
-            .map(|text| match nulls.cell(text) {
-                Cell::Text(text) => *seen.entry(text).or_insert_with(|| {
-                    found.push(text);
-                    found.len() as u32 - 1
-                }),
-                _ => MISSING_LEVEL,
-            })
-            .collect();
+        let mut codes: Vec<u32> = match column {
+            RawColumn::Levels { codes, levels } => {
+                let of_level: Vec<u32> =
+                    levels.iter().map(|text| level(nulls.cell(text), &mut seen, &mut found)).collect();
+                codes.iter().map(|&code| of_level[code as usize]).collect()
+            }
+            RawColumn::Texts(texts) => {
+                texts.iter().map(|text| level(nulls.cell(text), &mut seen, &mut found)).collect()
+            }
+            RawColumn::Numbers { values, .. } => {
+                // As they would be written; a column that is to hold categories is read as text.
+                written.extend(values.iter().map(|v| if v.is_nan() { String::new() } else { v.to_string() }));
+                written.iter().map(|text| level(nulls.cell(text), &mut seen, &mut found)).collect()
+            }
+        };
         let mut order: Vec<u32> = (0..found.len() as u32).collect();
         order.sort_unstable_by_key(|&code| found[code as usize]);
         let mut rank = vec![0; found.len()];
@@ -169,6 +410,17 @@ impl Column {
     }
 }
 
+/// The code of a level, which is a new one if it was not met before.
+fn level<'a>(cell: Cell<'a>, seen: &mut HashMap<&'a str, u32>, found: &mut Vec<&'a str>) -> u32 {
+    let Cell::Text(text) = cell else {
+        return MISSING_LEVEL;
+    };
+    *seen.entry(text).or_insert_with(|| {
+        found.push(text);
+        found.len() as u32 - 1
+    })
+}
+
 /// A file as typed columns.
 #[derive(Debug, Clone)]
 pub struct Table {
@@ -179,7 +431,7 @@ pub struct Table {
     /// One typed column per name.
     pub columns: Vec<Column>,
     /// The line on which each row starts.
-    pub lines: Vec<u64>,
+    pub lines: Lines,
 }
 
 impl Table {
@@ -194,16 +446,24 @@ mod tests {
     use super::*;
 
     fn raw(cells: &[&str]) -> RawTable {
-        let mut column = RawColumn::default();
-        cells.iter().for_each(|cell| column.push(cell));
         RawTable {
             source: "t.csv".into(),
-            delimiter: b',',
             names: vec!["x".into()],
-            columns: vec![column],
-            lines: (2..2 + cells.len() as u64).collect(),
-            sha256: String::new(),
+            columns: vec![RawColumn::of_texts(cells.iter().copied())],
+            lines: (2..2 + cells.len() as u64).collect::<Vec<_>>().into(),
+            ..RawTable::default()
         }
+    }
+
+    #[test]
+    fn lines_are_kept_as_runs() {
+        let mut lines = Lines::from(vec![2, 3, 5, 6]);
+        assert_eq!((lines.runs.len(), lines.len()), (2, 4));
+        lines.append(&Lines::from(vec![7, 8, 20]));
+        assert_eq!((0..7).map(|i| lines.get(i).0).collect::<Vec<_>>(), [2, 3, 5, 6, 7, 8, 20]);
+        assert_eq!(lines.runs.len(), 3);
+        lines.push(2, 1);
+        assert_eq!(lines.get(7), (2, 1));
     }
 
     #[test]

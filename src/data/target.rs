@@ -1,5 +1,7 @@
 //! The column to predict, and what it holds in some rows.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -145,15 +147,19 @@ impl Target {
     /// # Errors
     /// A cell that is not a finite number where numbers are predicted, with its line.
     pub fn read(&self, raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<(Vec<usize>, Truth)> {
-        let mut rows = Vec::with_capacity(raw.lines.len());
+        let mut rows = Vec::with_capacity(raw.n_rows());
         let mut labels = self.labels.clone();
         let known: std::collections::HashMap<&str, u32> =
             self.labels.iter().map(String::as_str).zip(0..).collect();
         let mut added = std::collections::HashMap::new();
         let (mut codes, mut values) = (Vec::new(), Vec::new());
-        for (row, text) in raw.columns[index].cells().enumerate() {
-            let Cell::Text(text) = nulls.cell(text) else {
-                continue;
+        for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+            let text = match cell {
+                Cell::Missing => continue,
+                Cell::Text(text) => Cow::Borrowed(text),
+                // A number whose text was not kept is a label only where labels are whole numbers.
+                Cell::Number(value) if self.task == Task::Classification => Cow::Owned(value.to_string()),
+                Cell::Number(_) | Cell::Boolean(_) => Cow::Borrowed(""),
             };
             // "Nan" and "+nan" are no null tokens, for they may be labels; among numbers they are no value.
             let numbers = self.task == Task::Regression || self.numeric_labels;
@@ -162,14 +168,13 @@ impl Target {
             }
             rows.push(row);
             if self.task == Task::Regression {
-                let value = ColumnType::Number.plain_code(Cell::Text(text)).map_err(|detail| {
-                    let (line, name) = (raw.lines[row], &self.name);
-                    anyhow::anyhow!("{} line {line}, target column {name:?}: {detail}", raw.source)
+                let value = ColumnType::Number.plain_code(cell).map_err(|detail| {
+                    anyhow::anyhow!("{}, target column {:?}: {detail}", raw.place(row), self.name)
                 })?;
                 values.push(value);
                 continue;
             }
-            let label = self.label_of(text);
+            let label = self.label_of(&text);
             let code = known.get(label.as_ref()).copied().unwrap_or_else(|| {
                 *added.entry(label.to_string()).or_insert_with(|| {
                     labels.push(label.to_string());
@@ -186,7 +191,7 @@ impl Target {
     }
 
     /// The label a cell stands for: the whole number it is, where labels are whole numbers, else its text.
-    pub fn label_of<'a>(&self, text: &'a str) -> std::borrow::Cow<'a, str> {
+    pub fn label_of<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match text.parse::<f64>() {
             // 2^53: above it a double is not one whole number.
             Ok(value) if self.numeric_labels && value.fract() == 0.0 && value.abs() <= 9.007e15 => {

@@ -25,6 +25,7 @@ pub mod vectors;
 use serde::{Deserialize, Serialize};
 
 use crate::data::schema::Task;
+use crate::data::table::ReadFile;
 use evaluation::{Baseline, Evaluation};
 use pipeline::Pipeline;
 use selection::Selection;
@@ -42,6 +43,9 @@ pub struct Card {
     pub selection: Selection,
     /// Where the training rows came from.
     pub data: DataSource,
+    /// Where the others came from, if from several files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_data: Vec<DataSource>,
     /// Where the held-out rows came from, if not from the same file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<DataSource>,
@@ -77,6 +81,13 @@ pub struct DataSource {
     pub path: String,
     /// SHA-256 of its bytes in hexadecimal.
     pub sha256: String,
+}
+
+impl DataSource {
+    /// That of a file that was read.
+    pub fn of(file: &ReadFile) -> Self {
+        Self { path: file.path.clone(), sha256: file.sha256.clone() }
+    }
 }
 
 /// A trained model.

@@ -9,6 +9,7 @@ use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Recipe;
 use crate::data::schema::{Schema, Task};
+use crate::data::text::Texts;
 
 /// What columns are, how a row is prepared, and what turns it into scores.
 #[derive(Debug)]
@@ -74,17 +75,8 @@ impl Pipeline {
     pub fn scores(&self, codes: &Matrix) -> Matrix {
         let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
         let mut scores = Matrix::zeros(codes.n_rows(), width);
-        let texts = codes.texts();
-        let score_block = |(codes, out): (&[f64], &mut [f64])| {
-            let mut buffer = Vec::new();
-            let (x, sparse) = self.recipe.encode_block(codes, texts, &mut buffer);
-            if sparse.n_rows() == 0 {
-                return self.predictor.scores_block(x, out);
-            }
-            let n_dense = x.len() / sparse.n_rows();
-            for (i, out) in out.chunks_exact_mut(width).enumerate() {
-                self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
-            }
+        let score_block = |(block, out): (&[f64], &mut [f64])| {
+            self.score_block(block, codes.texts(), &mut Vec::new(), out);
         };
         if codes.n_rows() <= BLOCK_ROWS {
             score_block((codes.values(), scores.values_mut()));
@@ -98,9 +90,35 @@ impl Pipeline {
         scores
     }
 
+    fn score_block(&self, codes: &[f64], texts: &Texts, buffer: &mut Vec<f64>, out: &mut [f64]) {
+        let (x, sparse) = self.recipe.encode_block(codes, texts, buffer);
+        if sparse.n_rows() == 0 {
+            return self.predictor.scores_block(x, out);
+        }
+        let n_dense = x.len() / sparse.n_rows();
+        for (i, out) in out.chunks_exact_mut(self.predictor.n_outputs()).enumerate() {
+            self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
+        }
+    }
+
     /// Predicts rows of codes (`n_rows × n_features`).
     pub fn predict(&self, codes: &Matrix, decision: Decision) -> Predictions {
-        let scores = self.scores(codes);
+        self.decide(self.scores(codes), decision)
+    }
+
+    /// As [`Pipeline::predict`], on this thread alone; for callers that share the work out themselves.
+    pub fn predict_serially(&self, codes: &Matrix, decision: Decision) -> Predictions {
+        let width = self.predictor.n_outputs();
+        let mut scores = Matrix::zeros(codes.n_rows(), width);
+        let mut buffer = Vec::new();
+        let blocks = codes.values().chunks(BLOCK_ROWS * self.schema.n_features());
+        for (block, out) in blocks.zip(scores.values_mut().chunks_mut(BLOCK_ROWS * width)) {
+            self.score_block(block, codes.texts(), &mut buffer, out);
+        }
+        self.decide(scores, decision)
+    }
+
+    fn decide(&self, scores: Matrix, decision: Decision) -> Predictions {
         let classes = match self.task() {
             Task::Regression => Vec::new(),
             Task::Classification => scores.rows().map(|row| decision.class(row)).collect(),

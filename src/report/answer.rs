@@ -125,7 +125,7 @@ mod tests {
             source: "t.csv".into(),
             names: vec!["a \"b\"".into(), "y".into()],
             columns: vec![Column::Number(vec![1.0]), Column::Number(vec![1.0])],
-            lines: vec![2],
+            lines: vec![2].into(),
         };
         let labels: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
         let task = if labels.is_empty() { Task::Regression } else { Task::Classification };

@@ -1,25 +1,27 @@
 //! A file of rows in, the same rows with their predictions out, block by block in constant memory: what
 //! `predict --input` does, and the server with a CSV or NDJSON body.
+//!
+//! Each thread takes a block of records, reads, encodes, predicts and formats it; the results are written in
+//! the order of the input.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
+use std::ops::Range;
 
 use anyhow::{Context, Result};
 use serde_json::value::RawValue;
 
 use super::answer::{AnswerWriter, MAX_LISTED_WARNINGS, number};
-use crate::data::csv::Records;
+use crate::data::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
+use crate::data::csv::{Records, not_utf8, ragged};
+use crate::data::fields::{Dialect, Record, Visitor, Walk, Want};
 use crate::data::json::{self, Malformed, Problem};
 use crate::data::matrix::Matrix;
-use crate::data::schema::{Warning, WarningKind};
+use crate::data::ndjson::{self, Members};
+use crate::data::number::parse as parse_number;
+use crate::data::schema::{Cell, ColumnType, Schema, Warning, WarningKind};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
-
-/// Rows that are read, predicted and written together.
-const BATCH_ROWS: usize = 4096;
-
-/// A line of NDJSON may not be longer: it is one row.
-const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Which columns of the input are repeated in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,18 @@ pub enum Format {
     Ndjson,
 }
 
+/// What to do with a row that does not fit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Write the rows before it and end.
+    #[default]
+    Stop,
+    /// Leave the row out.
+    Skip,
+    /// Keep the row, without a prediction.
+    Null,
+}
+
 /// What to do with each row.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -56,6 +70,8 @@ pub struct Options {
     pub probabilities: bool,
     /// Whether columns and cells that do not fit are taken as missing values.
     pub lenient: bool,
+    /// What to do with a row that does not fit.
+    pub on_error: OnError,
     /// Whether the input has a header line; only for CSV.
     pub header: bool,
     /// More rows than this are an error.
@@ -65,8 +81,10 @@ pub struct Options {
 /// What happened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows predicted.
+    /// Rows written.
     pub n_rows: usize,
+    /// Rows that do not fit and were left out or not predicted.
+    pub n_bad: usize,
     /// Cells without a value.
     pub n_missing: usize,
     /// Categories that training did not see.
@@ -75,7 +93,7 @@ pub struct Summary {
     pub n_out_of_range: usize,
 }
 
-/// Rows that do not fit the schema. The rows before the block they stand in have been written.
+/// Rows that do not fit the schema. The rows before the first of them have been written.
 #[derive(Debug)]
 pub struct BadRows {
     /// What messages call the input.
@@ -114,171 +132,229 @@ impl std::fmt::Display for TooManyRows {
 
 impl std::error::Error for TooManyRows {}
 
-/// Collects the problems of a block.
+/// What does not fit in a block, rows counted from its start.
 #[derive(Default)]
 struct Problems {
-    problems: Vec<Problem>,
+    found: Vec<(usize, Problem)>,
     messages: Vec<String>,
 }
 
 impl Problems {
-    fn add(&mut self, pointer: String, detail: String, message: String) {
-        self.problems.push(Problem { pointer, detail });
+    /// `pointer`: within the row.
+    fn add(&mut self, row: usize, pointer: String, detail: String, message: String) {
+        self.found.push((row, Problem { pointer, detail }));
         self.messages.push(message);
     }
 
-    fn check(&mut self, source: &str) -> Result<()> {
-        if self.problems.is_empty() {
-            return Ok(());
-        }
-        Err(BadRows {
-            source: source.into(),
-            problems: std::mem::take(&mut self.problems),
-            messages: std::mem::take(&mut self.messages),
-        }
-        .into())
+    /// The error they make, in a block before which there are `n_before` rows.
+    fn error(&mut self, source: &str, n_before: usize) -> anyhow::Error {
+        let pointed = self.found.drain(..).map(|(row, problem)| Problem {
+            pointer: format!("/{}{}", n_before + row, problem.pointer),
+            ..problem
+        });
+        let problems = pointed.collect();
+        BadRows { source: source.into(), problems, messages: std::mem::take(&mut self.messages) }.into()
     }
 }
 
-/// A block of rows on its way from codes to predictions, and what has been seen so far.
-struct Block<'a> {
-    model: &'a Model,
-    options: &'a Options,
+/// A block of rows on its way from text to predictions to text.
+#[derive(Default)]
+struct Batch {
     codes: Matrix,
+    /// The codes of the row being read.
+    row: Vec<f64>,
+    /// Where each row to write stands in the block, and which row of `codes` it is if it is predicted.
+    rows: Vec<(Range<usize>, Option<usize>)>,
+    /// Where the kept fields of each row stand.
+    fields: Vec<Range<usize>>,
+    /// Where the fields of the row being read stand.
+    places: Vec<Range<usize>>,
+    /// Whether the row being read does not fit.
+    bad: bool,
+    /// Whether a row before did not fit, and no more are to be written.
+    stopped: bool,
+    n_read: usize,
+    n_bad: usize,
     problems: Problems,
+    failure: Option<anyhow::Error>,
     summary: Summary,
     warnings: Vec<Warning>,
-    n_warnings: usize,
+    out: Vec<u8>,
 }
 
-impl<'a> Block<'a> {
-    fn new(model: &'a Model, options: &'a Options) -> Self {
-        Self {
-            model,
-            options,
-            codes: Matrix::with_capacity(0, model.pipeline.schema.n_features()),
-            problems: Problems::default(),
-            summary: Summary::default(),
-            warnings: Vec::new(),
-            n_warnings: 0,
+impl Batch {
+    fn start(&mut self, n_features: usize) {
+        if self.codes.n_cols() != n_features {
+            self.codes = Matrix::with_capacity(0, n_features);
         }
+        self.codes.clear();
+        self.row.clear();
+        self.row.resize(n_features, f64::NAN);
+        self.rows.clear();
+        self.fields.clear();
+        self.places.clear();
+        (self.bad, self.stopped) = (false, false);
+        (self.n_read, self.n_bad) = (0, 0);
+        self.problems = Problems::default();
+        self.failure = None;
+        self.summary = Summary::default();
+        self.warnings.clear();
+        self.out.clear();
     }
 
-    /// The index of the row last pushed, counted from the start of the input.
-    fn row(&self) -> usize {
-        self.summary.n_rows + self.codes.n_rows() - 1
-    }
-
-    fn check_rows(&self) -> Result<()> {
-        if self.summary.n_rows + self.codes.n_rows() > self.options.max_rows {
-            return Err(TooManyRows.into());
+    /// Takes the row that has been read, which stands at `place`.
+    fn end_row(&mut self, place: Range<usize>, on_error: OnError) {
+        self.n_read += 1;
+        let bad = std::mem::take(&mut self.bad);
+        if bad {
+            self.n_bad += 1;
+            self.stopped |= on_error == OnError::Stop;
+            self.row.fill(f64::NAN);
         }
-        Ok(())
+        if self.stopped || (bad && on_error == OnError::Skip) {
+            return;
+        }
+        if bad {
+            self.rows.push((place, None));
+            return;
+        }
+        self.rows.push((place, Some(self.codes.n_rows())));
+        self.codes.push_row(f64::NAN).copy_from_slice(&self.row);
+        self.row.fill(f64::NAN);
     }
 
-    /// Predicts the rows, counts them and their warnings, and empties the block.
-    fn predict(&mut self) -> Predictions {
-        let predictions = self.model.pipeline.predict(&self.codes, self.options.decision);
-        for warning in self.model.pipeline.schema.warnings(&self.codes) {
+    /// Predicts the rows that fit, and counts what is unusual in them.
+    fn predict(&mut self, model: &Model, options: &Options) -> Predictions {
+        let predictions = model.pipeline.predict_serially(&self.codes, options.decision);
+        for warning in model.pipeline.schema.warnings(&self.codes) {
             match warning.kind {
                 WarningKind::MissingValue => self.summary.n_missing += 1,
                 WarningKind::UnseenCategory => self.summary.n_unseen += 1,
                 WarningKind::OutOfRange => self.summary.n_out_of_range += 1,
             }
-            self.n_warnings += 1;
             if self.warnings.len() < MAX_LISTED_WARNINGS {
-                let row = warning.row + self.summary.n_rows;
-                self.warnings.push(Warning { row, ..warning });
+                self.warnings.push(warning);
             }
         }
-        self.summary.n_rows += self.codes.n_rows();
-        self.codes.clear();
+        if !self.warnings.is_empty() {
+            let row_of: Vec<usize> = (0..self.rows.len()).filter(|&i| self.rows[i].1.is_some()).collect();
+            self.warnings.iter_mut().for_each(|warning| warning.row = row_of[warning.row]);
+        }
+        self.summary.n_rows = self.rows.len();
+        self.summary.n_bad = self.n_bad;
         predictions
-    }
-
-    /// The names of the columns that a prediction adds.
-    fn added_names(&self) -> Vec<String> {
-        let labels = self.model.labels();
-        let mut names = vec!["prediction".to_string()];
-        if !labels.is_empty() {
-            names.push("probability".into());
-        }
-        if self.options.probabilities {
-            names.extend(labels.iter().map(|label| format!("probability_{label}")));
-        }
-        names
-    }
-
-    /// The numbers of those columns after the prediction itself.
-    fn added_numbers(&self, predictions: &Predictions, row: usize) -> Vec<f64> {
-        let scores = predictions.scores.row(row);
-        let Some(&class) = predictions.classes.get(row) else {
-            return Vec::new();
-        };
-        let mut numbers = vec![scores[class as usize]];
-        if self.options.probabilities {
-            numbers.extend_from_slice(scores);
-        }
-        numbers
     }
 }
 
-/// Answers in the form of the HTTP API.
-struct Answers<W> {
-    writer: AnswerWriter,
-    document: bool,
+/// What is written, block after block.
+struct Output<'a, W> {
+    model: &'a Model,
+    options: &'a Options,
+    source: &'a str,
     out: W,
-    buffer: Vec<u8>,
+    summary: Summary,
+    warnings: Vec<Warning>,
+    n_warnings: usize,
     started: bool,
 }
 
-impl<W: Write> Answers<W> {
-    fn new(model: &Model, options: &Options, out: W) -> Self {
-        Self {
-            writer: AnswerWriter::new(&model.pipeline.schema),
-            document: options.format == Format::Json,
-            out,
-            buffer: Vec::new(),
-            started: false,
-        }
+impl<'a, W: Write> Output<'a, W> {
+    fn new(model: &'a Model, options: &'a Options, source: &'a str, out: W) -> Self {
+        let (summary, warnings) = (Summary::default(), Vec::new());
+        Self { model, options, source, out, summary, warnings, n_warnings: 0, started: false }
     }
 
-    fn write(&mut self, predictions: &Predictions) -> Result<()> {
-        for row in 0..predictions.scores.n_rows() {
-            if self.document {
-                self.separate();
-                self.writer.element(predictions, row, &mut self.buffer);
+    /// Whether the answer is one JSON document.
+    fn is_document(&self) -> bool {
+        self.options.format == Format::Json
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).context("cannot write the predictions")
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.flush().context("cannot write the predictions")
+    }
+
+    /// Writes a block, then fails if something in it does not fit.
+    fn block(&mut self, batch: &mut Batch, watch: &dyn Fn(usize)) -> Result<()> {
+        if self.summary.n_rows + batch.rows.len() > self.options.max_rows {
+            return Err(TooManyRows.into());
+        }
+        let bytes = std::mem::take(&mut batch.out);
+        if self.is_document() {
+            // Each element has a comma before it.
+            if !self.started && !bytes.is_empty() {
+                self.write_all(b"{\"predictions\":[")?;
+                self.write_all(&bytes[1..])?;
+                self.started = true;
             } else {
-                self.writer.element(predictions, row, &mut self.buffer);
-                self.buffer.push(b'\n');
+                self.write_all(&bytes)?;
             }
+        } else {
+            self.write_all(&bytes)?;
         }
-        write_out(&mut self.out, &mut self.buffer)
+        batch.out = bytes;
+        self.flush()?;
+        let n_before = self.summary.n_rows;
+        for warning in batch.warnings.iter().take(MAX_LISTED_WARNINGS - self.warnings.len()) {
+            self.warnings.push(Warning { row: n_before + warning.row, ..*warning });
+        }
+        let Summary { n_rows, n_bad, n_missing, n_unseen, n_out_of_range } = batch.summary;
+        self.n_warnings += n_missing + n_unseen + n_out_of_range;
+        self.summary.n_rows += n_rows;
+        self.summary.n_bad += n_bad;
+        self.summary.n_missing += n_missing;
+        self.summary.n_unseen += n_unseen;
+        self.summary.n_out_of_range += n_out_of_range;
+        if self.options.on_error == OnError::Stop && !batch.problems.found.is_empty() {
+            return Err(batch.problems.error(self.source, n_before));
+        }
+        if let Some(failure) = batch.failure.take() {
+            return Err(failure);
+        }
+        watch(self.summary.n_rows);
+        Ok(())
     }
 
-    fn separate(&mut self) {
-        let started = std::mem::replace(&mut self.started, true);
-        self.buffer.extend_from_slice(if started { b"," } else { b"{\"predictions\":[" });
-    }
-
-    fn finish(mut self, block: &Block) -> Result<()> {
-        if self.document {
-            if !self.started {
-                self.separate();
-            }
-            self.buffer.push(b']');
-            self.writer.warnings(&block.warnings, block.n_warnings, &mut self.buffer);
-            self.buffer.extend_from_slice(b"}\n");
+    fn finish(mut self) -> Result<Summary> {
+        if self.is_document() {
+            let mut end = if self.started { Vec::new() } else { b"{\"predictions\":[".to_vec() };
+            end.push(b']');
+            let writer = AnswerWriter::new(&self.model.pipeline.schema);
+            writer.warnings(&self.warnings, self.n_warnings, &mut end);
+            end.extend_from_slice(b"}\n");
+            self.write_all(&end)?;
         }
-        write_out(&mut self.out, &mut self.buffer)
+        self.flush()?;
+        Ok(self.summary)
     }
 }
 
-fn write_out(out: &mut impl Write, buffer: &mut Vec<u8>) -> Result<()> {
-    const FAILED: &str = "cannot write the predictions";
-    out.write_all(buffer).context(FAILED)?;
-    buffer.clear();
-    out.flush().context(FAILED)
+/// The names of the columns that a prediction adds.
+fn added_names(model: &Model, options: &Options) -> Vec<String> {
+    let labels = model.labels();
+    let mut names = vec!["prediction".to_string()];
+    if !labels.is_empty() {
+        names.push("probability".into());
+    }
+    if options.probabilities {
+        names.extend(labels.iter().map(|label| format!("probability_{label}")));
+    }
+    names
+}
+
+/// The numbers of those columns after the prediction itself.
+fn added_numbers<'p>(
+    predictions: &'p Predictions,
+    row: usize,
+    options: &Options,
+) -> impl Iterator<Item = f64> + 'p {
+    let scores = predictions.scores.row(row);
+    let class = predictions.classes.get(row);
+    let all = if options.probabilities && class.is_some() { scores } else { &[] };
+    class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied())
 }
 
 /// Where the kept columns stand among `names`.
@@ -311,130 +387,290 @@ pub fn predict_csv(
     let schema = &model.pipeline.schema;
     let source = records.source().to_string();
     let names = records.names().to_vec();
-    let mut block = Block::new(model, options);
+    if schema.decimal_comma && records.delimiter() != b',' {
+        records.set_decimal_comma();
+    }
     let map = if options.header {
         schema.map_columns(&names, options.lenient)
     } else {
         schema.positions(names.len()).map_err(|problem| vec![problem])
     };
-    let map = map.unwrap_or_else(|found| {
-        for detail in found {
-            let message = format!("{source}: {detail}");
-            block.problems.add(String::new(), detail, message);
-        }
-        Vec::new()
-    });
-    block.problems.check(&source)?;
+    let map = map.map_err(|found| {
+        let messages = found.iter().map(|detail| format!("{source}: {detail}")).collect();
+        let problem = |detail| Problem { pointer: String::new(), detail };
+        let problems = found.into_iter().map(problem).collect();
+        BadRows { source: source.clone(), problems, messages }
+    })?;
     let kept = kept_columns(&options.keep, &names)?;
-    let mut table = TableOut::new(&block, &records, &kept, out)?;
-    let mut kept_rows: Vec<csv::ByteRecord> = Vec::new();
-    loop {
-        let next = match records.next_record() {
-            Ok(next) => next.map(|(line, record)| (line, record.clone())),
-            Err(error) => {
-                // What stands before the bad record is still answered.
-                block.problems.check(&source)?;
-                table.write(&mut block, &mut kept_rows)?;
-                return Err(error);
-            }
+    let table = Table::new(model, options, &source, names, map, kept, records.dialect());
+    let mut output = Output::new(model, options, &source, out);
+    if options.format == Format::LikeInput && options.header {
+        output.write_all(&table.header())?;
+        if !records.blocks.is_slow() {
+            output.flush()?;
+        }
+    }
+    let work = |block: &Block, batch: &mut Batch| table.predict(block, batch);
+    let n_threads = rayon::current_num_threads();
+    in_order(&mut records.blocks, n_threads, work, |batch| output.block(batch, watch))?;
+    output.finish()
+}
+
+/// How a delimited input is read and answered.
+struct Table<'a> {
+    model: &'a Model,
+    schema: &'a Schema,
+    options: &'a Options,
+    source: &'a str,
+    names: Vec<String>,
+    /// For each column, the feature that it holds.
+    map: Vec<Option<usize>>,
+    kept: Vec<usize>,
+    walk: Walk,
+    /// Each label as a field.
+    labels: Vec<Vec<u8>>,
+    n_added: usize,
+    answers: AnswerWriter,
+}
+
+impl<'a> Table<'a> {
+    fn new(
+        model: &'a Model,
+        options: &'a Options,
+        source: &'a str,
+        names: Vec<String>,
+        map: Vec<Option<usize>>,
+        kept: Vec<usize>,
+        dialect: Dialect,
+    ) -> Self {
+        let schema = &model.pipeline.schema;
+        let want = |feature: &Option<usize>| match feature.map(|feature| schema.features[feature].column_type)
+        {
+            None => Want::Nothing,
+            Some(ColumnType::Number) if !schema.null_tokens.may_be_numbers() => Want::Number,
+            Some(_) => Want::Text,
         };
-        let ended = next.is_none();
-        if let Some((line, record)) = next {
-            block.codes.push_row(f64::NAN);
-            block.check_rows()?;
-            for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
-                let cell = schema.null_tokens.cell(records.text(&record, line, column)?);
-                let last = block.codes.n_rows() - 1;
-                match schema.features[feature].code(cell, block.codes.texts_mut()) {
-                    Ok(code) => block.codes.row_mut(last)[feature] = code,
-                    Err(_) if options.lenient => {}
-                    Err(detail) => {
-                        let (row, name) = (block.row(), &names[column]);
-                        let message = format!("{source} line {line}, column {name:?}: {detail}");
-                        block.problems.add(format!("/{row}/{name}"), detail, message);
-                    }
+        let wants = map.iter().map(want).collect();
+        let places = matches!(options.keep, Keep::Columns(_)) || options.on_error == OnError::Null;
+        let labels = model.labels().iter().map(|label| {
+            let mut field = Vec::new();
+            write_field(label.as_bytes(), dialect, &mut field);
+            field
+        });
+        Self {
+            model,
+            schema,
+            options,
+            source,
+            names,
+            map,
+            kept,
+            walk: Walk { dialect, wants, places },
+            labels: labels.collect(),
+            n_added: added_names(model, options).len(),
+            answers: AnswerWriter::new(schema),
+        }
+    }
+
+    fn header(&self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let kept = self.kept.iter().map(|&column| self.names[column].clone());
+        for (i, name) in kept.chain(added_names(self.model, self.options)).enumerate() {
+            if i > 0 {
+                line.push(self.walk.dialect.delimiter);
+            }
+            write_field(name.as_bytes(), self.walk.dialect, &mut line);
+        }
+        line.push(b'\n');
+        line
+    }
+
+    fn predict(&self, block: &Block, batch: &mut Batch) {
+        batch.start(self.schema.n_features());
+        self.walk.through(block, &mut RowReader { table: self, batch });
+        let predictions = batch.predict(self.model, self.options);
+        let mut out = std::mem::take(&mut batch.out);
+        for (i, (place, row)) in batch.rows.iter().enumerate() {
+            match self.options.format {
+                Format::LikeInput => {
+                    let fields = &batch.fields[i * self.n_places()..(i + 1) * self.n_places()];
+                    self.record(block, place.clone(), fields, &predictions, *row, &mut out);
+                }
+                format => element(&self.answers, &predictions, *row, format, &mut out),
+            }
+        }
+        batch.out = out;
+    }
+
+    /// How many places of fields are kept for each row.
+    fn n_places(&self) -> usize {
+        if self.walk.places { self.kept.len() } else { 0 }
+    }
+
+    /// Writes the kept fields of a record as they stand, and its prediction.
+    fn record(
+        &self,
+        block: &Block,
+        place: Range<usize>,
+        fields: &[Range<usize>],
+        predictions: &Predictions,
+        row: Option<usize>,
+        out: &mut Vec<u8>,
+    ) {
+        let delimiter = self.walk.dialect.delimiter;
+        if self.walk.places {
+            for field in fields {
+                out.extend_from_slice(&block.bytes[field.clone()]);
+                out.push(delimiter);
+            }
+        } else if !self.kept.is_empty() {
+            out.extend_from_slice(&block.bytes[place]);
+            out.push(delimiter);
+        }
+        match row {
+            None => out.extend(std::iter::repeat_n(delimiter, self.n_added - 1)),
+            Some(row) => {
+                match predictions.classes.get(row) {
+                    Some(&class) => out.extend_from_slice(&self.labels[class as usize]),
+                    None => number(predictions.scores.row(row)[0], out),
+                }
+                for value in added_numbers(predictions, row, self.options) {
+                    out.push(delimiter);
+                    number(value, out);
                 }
             }
-            kept_rows.push(record);
         }
-        if ended || kept_rows.len() == BATCH_ROWS {
-            block.problems.check(&source)?;
-            table.write(&mut block, &mut kept_rows)?;
-            watch(block.summary.n_rows);
-        }
-        if ended {
-            table.finish(&block)?;
-            return Ok(block.summary);
-        }
+        out.push(b'\n');
     }
 }
 
-/// The output for a delimited input.
-enum TableOut<'k, W: Write> {
-    Like { writer: Box<csv::Writer<W>>, kept: &'k [usize] },
-    Answers(Box<Answers<W>>),
-}
-
-impl<'k, W: Write> TableOut<'k, W> {
-    fn new(block: &Block, records: &Records, kept: &'k [usize], out: W) -> Result<Self> {
-        if block.options.format != Format::LikeInput {
-            return Ok(Self::Answers(Box::new(Answers::new(block.model, block.options, out))));
-        }
-        let mut writer = Box::new(csv::WriterBuilder::new().delimiter(records.delimiter()).from_writer(out));
-        if block.options.header {
-            let kept_names = kept.iter().map(|&column| records.names()[column].clone());
-            writer.write_record(kept_names.chain(block.added_names())).map_err(write_error)?;
-        }
-        Ok(Self::Like { writer, kept })
-    }
-
-    fn write(&mut self, block: &mut Block, rows: &mut Vec<csv::ByteRecord>) -> Result<()> {
-        let predictions = block.predict();
-        let (writer, kept) = match self {
-            Self::Answers(answers) => {
-                rows.clear();
-                return answers.write(&predictions);
+/// A field, in quotes where it needs them.
+fn write_field(field: &[u8], dialect: Dialect, out: &mut Vec<u8>) {
+    let special = |b: &u8| *b == dialect.delimiter || Some(*b) == dialect.quote || matches!(b, b'\n' | b'\r');
+    match dialect.quote {
+        Some(quote) if field.iter().any(special) => {
+            out.push(quote);
+            for &byte in field {
+                if byte == quote {
+                    out.push(quote);
+                }
+                out.push(byte);
             }
-            Self::Like { writer, kept } => (writer, kept),
+            out.push(quote);
+        }
+        _ => out.extend_from_slice(field),
+    }
+}
+
+/// An element of the answer of the HTTP API: a line, or with a comma before it.
+fn element(
+    answers: &AnswerWriter,
+    predictions: &Predictions,
+    row: Option<usize>,
+    format: Format,
+    out: &mut Vec<u8>,
+) {
+    if format == Format::Json {
+        out.push(b',');
+    }
+    match row {
+        Some(row) => answers.element(predictions, row, out),
+        None => out.extend_from_slice(b"{\"prediction\":null}"),
+    }
+    if format != Format::Json {
+        out.push(b'\n');
+    }
+}
+
+/// Puts the cells of a block into a batch.
+struct RowReader<'t, 'b> {
+    table: &'t Table<'t>,
+    batch: &'b mut Batch,
+}
+
+impl RowReader<'_, '_> {
+    fn bad_cell(&mut self, column: usize, line: u64, detail: String) {
+        self.batch.bad = true;
+        if self.table.options.on_error == OnError::Stop {
+            let (source, name) = (self.table.source, &self.table.names[column]);
+            let message = format!("{source} line {line}, column {name:?}: {detail}");
+            self.batch.problems.add(self.batch.n_read, format!("/{name}"), detail, message);
+        }
+    }
+}
+
+impl Visitor for RowReader<'_, '_> {
+    #[inline]
+    fn number(&mut self, column: usize, value: f64) {
+        if let Some(feature) = self.table.map[column] {
+            self.batch.row[feature] = value;
+        }
+    }
+
+    fn text(&mut self, column: usize, text: &[u8], line: u64) {
+        let Some(feature) = self.table.map[column] else {
+            return;
         };
-        let labels = block.model.labels();
-        let mut field = Vec::new();
-        for (i, row) in rows.drain(..).enumerate() {
-            let mut write = |field: &[u8]| writer.write_field(field).map_err(write_error);
-            for &column in *kept {
-                write(&row[column])?;
+        let Ok(text) = std::str::from_utf8(text) else {
+            let place = format!("column {:?}", self.table.names[column]);
+            if self.table.options.on_error == OnError::Stop {
+                let error = anyhow::anyhow!(not_utf8(self.table.source, line, &place));
+                self.batch.failure.get_or_insert(error);
             }
-            match predictions.classes.get(i) {
-                Some(&class) => write(labels[class as usize].as_bytes())?,
+            self.batch.bad = true;
+            return;
+        };
+        let known = &self.table.schema.features[feature];
+        let mut cell = self.table.schema.null_tokens.cell(text);
+        let mark = self.table.walk.dialect.decimal_mark;
+        if let (Cell::Text(text), ColumnType::Number) = (cell, known.column_type)
+            && mark != b'.'
+        {
+            match parse_number(text, mark) {
+                Some(value) if value.is_nan() => cell = Cell::Missing,
+                Some(value) => cell = Cell::Number(value),
+                None if self.table.options.lenient => return,
                 None => {
-                    field.clear();
-                    number(predictions.scores.row(i)[0], &mut field);
-                    write(&field)?;
+                    let detail = format!("{text:?} is not a number with a decimal comma");
+                    return self.bad_cell(column, line, detail);
                 }
             }
-            for value in block.added_numbers(&predictions, i) {
-                field.clear();
-                number(value, &mut field);
-                write(&field)?;
+        }
+        match known.code(cell, self.batch.codes.texts_mut()) {
+            Ok(code) => self.batch.row[feature] = code,
+            Err(_) if self.table.options.lenient => {}
+            Err(detail) => self.bad_cell(column, line, detail),
+        }
+    }
+
+    fn place(&mut self, place: Range<usize>) {
+        self.batch.places.push(place);
+    }
+
+    fn end(&mut self, record: Record) -> bool {
+        let (table, options) = (self.table, self.table.options);
+        let ragged_row = record.n_fields != table.names.len();
+        if record.open || (ragged_row && options.on_error == OnError::Stop) {
+            let error = anyhow::anyhow!(ragged(table.source, &record, table.names.len()));
+            self.batch.failure.get_or_insert(error);
+        }
+        if self.batch.failure.is_some() {
+            return false;
+        }
+        self.batch.bad |= ragged_row;
+        let n_rows = self.batch.rows.len();
+        self.batch.end_row(record.place.clone(), options.on_error);
+        if table.walk.places {
+            if self.batch.rows.len() > n_rows {
+                // A record that is too short has empty fields where others have something.
+                let nothing = record.place.end..record.place.end;
+                let places =
+                    table.kept.iter().map(|&column| self.batch.places.get(column).unwrap_or(&nothing));
+                self.batch.fields.extend(places.cloned());
             }
-            writer.write_record(None::<&[u8]>).map_err(write_error)?;
+            self.batch.places.clear();
         }
-        writer.flush().context("cannot write the predictions")
-    }
-
-    fn finish(self, block: &Block) -> Result<()> {
-        match self {
-            Self::Answers(answers) => answers.finish(block),
-            Self::Like { mut writer, .. } => writer.flush().context("cannot write the predictions"),
-        }
-    }
-}
-
-/// Keeps the I/O error inside, so that a closed pipe is recognised.
-fn write_error(error: csv::Error) -> anyhow::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => anyhow::Error::new(error).context("cannot write the predictions"),
-        other => anyhow::anyhow!("cannot write the predictions: {other:?}"),
+        true
     }
 }
 
@@ -446,89 +682,120 @@ fn write_error(error: csv::Error) -> anyhow::Error {
 pub fn predict_ndjson(
     model: &Model,
     source: &str,
-    input: impl Read,
+    input: impl Read + Send,
     options: &Options,
-    mut out: impl Write,
+    out: impl Write,
+    watch: &dyn Fn(usize),
+) -> Result<Summary> {
+    let blocks = Blocks::new(source, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false);
+    predict_lines(model, source, blocks, options, out, watch)
+}
+
+/// As [`predict_ndjson`], of an input that is cut into blocks.
+///
+/// # Errors
+/// As there.
+pub fn predict_lines(
+    model: &Model,
+    source: &str,
+    mut blocks: Blocks<impl Read + Send>,
+    options: &Options,
+    out: impl Write,
     watch: &dyn Fn(usize),
 ) -> Result<Summary> {
     let schema = &model.pipeline.schema;
-    let mut input = BufReader::with_capacity(256 * 1024, input);
-    let mut block = Block::new(model, options);
-    let added = block.added_names();
-    let like_input = options.format == Format::LikeInput;
-    let mut answers = Answers::new(model, options, &mut out);
-    let mut lines: Vec<String> = Vec::new();
-    let mut line_number = 0;
-    loop {
-        let mut line = String::new();
-        let n = (&mut input).take(MAX_LINE_BYTES).read_line(&mut line);
-        line_number += 1;
-        let n = n.with_context(|| format!("cannot read {source} line {line_number}"))?;
-        anyhow::ensure!(
-            (n as u64) < MAX_LINE_BYTES,
-            "{source} line {line_number} is longer than {} MB; NDJSON has one row a line",
-            MAX_LINE_BYTES / 1024 / 1024
-        );
-        if !line.trim().is_empty() {
-            let read = json::read_row(line.as_bytes(), schema, options.lenient, &mut block.codes);
-            let listed = match read {
-                Ok(problems) => problems.listed,
-                Err(malformed) => {
-                    block.codes.push_row(f64::NAN);
-                    let detail = match malformed {
-                        Malformed::NotJson(detail) => format!("not JSON: {detail}"),
-                        Malformed::TooManyRows => "too many rows".into(),
-                    };
-                    vec![Problem { pointer: String::new(), detail }]
+    let added = added_names(model, options);
+    let answers = AnswerWriter::new(schema);
+    let work = |block: &Block, batch: &mut Batch| {
+        batch.start(schema.n_features());
+        let lines: Vec<(u64, &[u8])> = ndjson::lines(block).collect();
+        for (i, (number, line)) in lines.iter().enumerate() {
+            read_line(schema, source, *number, line, options, batch);
+            batch.end_line(i, options.on_error);
+        }
+        let predictions = batch.predict(model, options);
+        let mut out = std::mem::take(&mut batch.out);
+        for (place, row) in &batch.rows {
+            match options.format {
+                Format::LikeInput => {
+                    extend_line(model, options, lines[place.start].1, &predictions, *row, &added, &mut out);
                 }
+                format => element(&answers, &predictions, *row, format, &mut out),
+            }
+        }
+        batch.out = out;
+    };
+    let mut output = Output::new(model, options, source, out);
+    in_order(&mut blocks, rayon::current_num_threads(), work, |batch| output.block(batch, watch))?;
+    output.finish()
+}
+
+/// Reads one line as the last row of the codes.
+fn read_line(schema: &Schema, source: &str, number: u64, line: &[u8], options: &Options, batch: &mut Batch) {
+    let n_rows = batch.codes.n_rows();
+    let listed = match json::read_row(line, schema, options.lenient, &mut batch.codes) {
+        Ok(problems) => problems.listed,
+        Err(malformed) => {
+            let detail = match malformed {
+                Malformed::NotJson(detail) => format!("not JSON: {detail}"),
+                Malformed::TooManyRows => "too many rows".into(),
             };
-            block.check_rows()?;
-            for Problem { pointer, detail } in listed {
-                let place = pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~");
-                let place = if place.is_empty() { place } else { format!(", {place:?}") };
-                let message = format!("{source} line {line_number}{place}: {detail}");
-                block.problems.add(format!("/{}{pointer}", block.row()), detail, message);
-            }
-            lines.push(if like_input { line } else { String::new() });
+            vec![Problem { pointer: String::new(), detail }]
         }
-        if n == 0 || lines.len() == BATCH_ROWS {
-            block.problems.check(source)?;
-            let predictions = block.predict();
-            if like_input {
-                for (row, line) in lines.drain(..).enumerate() {
-                    extend_line(&block, &line, &predictions, row, &added, &mut answers.buffer)?;
-                }
-                write_out(&mut answers.out, &mut answers.buffer)?;
-            } else {
-                lines.clear();
-                answers.write(&predictions)?;
-            }
-            watch(block.summary.n_rows);
+    };
+    batch.bad = !listed.is_empty();
+    if batch.bad {
+        batch.codes.truncate(n_rows);
+    }
+    if options.on_error == OnError::Stop {
+        for Problem { pointer, detail } in listed {
+            let place = pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~");
+            let place = if place.is_empty() { place } else { format!(", {place:?}") };
+            let message = format!("{source} line {number}{place}: {detail}");
+            batch.problems.add(batch.n_read, pointer, detail, message);
         }
-        if n == 0 {
-            answers.finish(&block)?;
-            return Ok(block.summary);
+    }
+}
+
+impl Batch {
+    /// Takes a row whose codes are the last ones, if it fits.
+    fn end_line(&mut self, line: usize, on_error: OnError) {
+        self.n_read += 1;
+        let bad = std::mem::take(&mut self.bad);
+        self.n_bad += usize::from(bad);
+        if self.stopped {
+            self.codes.truncate(self.codes.n_rows() - usize::from(!bad));
+            return;
+        }
+        self.stopped = bad && on_error == OnError::Stop;
+        if !bad {
+            self.rows.push((line..line, Some(self.codes.n_rows() - 1)));
+        } else if on_error == OnError::Null {
+            self.rows.push((line..line, None));
         }
     }
 }
 
 /// Writes the kept members of one line's object, then the prediction, as one object.
 fn extend_line(
-    block: &Block,
-    line: &str,
+    model: &Model,
+    options: &Options,
+    line: &[u8],
     predictions: &Predictions,
-    row: usize,
+    row: Option<usize>,
     added: &[String],
     out: &mut Vec<u8>,
-) -> Result<()> {
+) {
+    let mut first = true;
     let mut member = |name: &str, value: &[u8]| {
-        out.push(if out.last().is_none_or(|&last| last == b'\n') { b'{' } else { b',' });
+        out.push(if std::mem::take(&mut first) { b'{' } else { b',' });
         out.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
         out.push(b':');
         out.extend_from_slice(value);
     };
-    if let Ok(Members(members)) = serde_json::from_str(line) {
-        match &block.options.keep {
+    let text = std::str::from_utf8(line).unwrap_or_default().trim();
+    if let Ok(Members(members)) = serde_json::from_str(text) {
+        match &options.keep {
             Keep::All => {
                 members.iter().for_each(|(name, value)| member(name, value.get().as_bytes()));
             }
@@ -542,11 +809,15 @@ fn extend_line(
                 }
             }
         }
-    } else if block.options.keep == Keep::All {
-        member("input", line.trim().as_bytes());
+    } else if options.keep == Keep::All && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        member("input", text.as_bytes());
     }
-    let target = &block.model.pipeline.schema.target;
+    let target = &model.pipeline.schema.target;
     let mut value = Vec::new();
+    let Some(row) = row else {
+        added.iter().for_each(|name| member(name, b"null"));
+        return out.extend_from_slice(b"}\n");
+    };
     match predictions.classes.get(row) {
         Some(&class) => {
             let label = target.json_label(&target.labels[class as usize]);
@@ -555,34 +826,10 @@ fn extend_line(
         None => number(predictions.scores.row(row)[0], &mut value),
     }
     member(&added[0], &value);
-    for (name, score) in added[1..].iter().zip(block.added_numbers(predictions, row)) {
+    for (name, score) in added[1..].iter().zip(added_numbers(predictions, row, options)) {
         value.clear();
         number(score, &mut value);
         member(name, &value);
     }
     out.extend_from_slice(b"}\n");
-    Ok(())
-}
-
-/// The members of an object in their order, values as they were written.
-struct Members<'a>(Vec<(std::borrow::Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        json.deserialize_map(Visitor)
-    }
 }

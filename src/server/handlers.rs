@@ -15,7 +15,7 @@ use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::schema::{Warning, WarningKind};
 use crate::model::pipeline::Decision;
-use crate::report::rows::{self, BadRows, Format, Keep, Options, Summary, TooManyRows};
+use crate::report::rows::{self, BadRows, Format, Keep, OnError, Options, Summary, TooManyRows};
 
 /// What messages call the body.
 const SOURCE: &str = "the body";
@@ -106,6 +106,7 @@ fn options(state: &State, format: Format, header: bool) -> Options {
         decision: Decision::MostProbable,
         probabilities: false,
         lenient: false,
+        on_error: OnError::Stop,
         header,
         max_rows: state.limits.rows,
     }
@@ -115,7 +116,7 @@ fn predict_csv(state: &State, header: Option<bool>, body: Bytes) -> Result<Respo
     let model = &state.served().model;
     let header = header.unwrap_or(model.pipeline.schema.header);
     let options = options(state, Format::LikeInput, header);
-    let reading = csv::Options { delimiter: None, header };
+    let reading = csv::Options { header, ..csv::Options::default() };
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));

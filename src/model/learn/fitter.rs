@@ -1,8 +1,6 @@
 //! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
 //! training, a fold of cross-validation and a trial of tuning have in common.
 
-use std::borrow::Cow;
-
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Dataset, Labels, Spec, Watch, balanced_weights};
@@ -34,6 +32,8 @@ pub struct Fitter<'a> {
     pub header: bool,
     /// The byte between two of its fields.
     pub delimiter: u8,
+    /// Whether its numbers have a decimal comma.
+    pub decimal_comma: bool,
     /// What means "no value" in it.
     pub nulls: &'a NullTokens,
 }
@@ -56,6 +56,7 @@ impl Fitter<'_> {
         let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
         schema.header = self.header;
         schema.delimiter = self.delimiter;
+        schema.decimal_comma = self.decimal_comma;
         schema.null_tokens = self.nulls.clone();
         let codes = schema.codes(self.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
@@ -65,10 +66,7 @@ impl Fitter<'_> {
             "the training rows hold no word at all; a model needs at least one column with values"
         );
         // Freed by learners that read it once, before they need memory of their own.
-        let x = match recipe.encode(&codes) {
-            Cow::Owned(x) => x,
-            Cow::Borrowed(_) => codes,
-        };
+        let x = recipe.encode_owned(codes);
         let mut weights: Option<Vec<f64>> =
             self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {

@@ -602,7 +602,7 @@ mod tests {
             },
         ];
         let names = vec!["x".into(), "c".into()];
-        let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n] };
+        let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n].into() };
         let code = |i: usize| u32::from(x(i) + f64::from(level(i)) * 5.0 > 80.0 || i.is_multiple_of(11));
         let labels = vec!["a".into(), "b".into()];
         (table, Truth::Classes { codes: (0..n).map(code).collect(), labels })
@@ -625,6 +625,7 @@ mod tests {
             balance: false,
             seed: 3,
             header: true,
+            decimal_comma: false,
             delimiter: b',',
             nulls: &NullTokens::default(),
         };

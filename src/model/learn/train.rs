@@ -3,15 +3,17 @@
 //!
 //! What was typed is a [`Plan`]; what came of it is a [`Trained`]. Nothing is printed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use rayon::prelude::*;
 
 use super::fitter::{Fitted, Fitter};
 use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
 use crate::data::csv;
+use crate::data::load::{Reading, read_tables};
 use crate::data::matrix::Matrix;
 use crate::data::profile::{Profile, is_text, useless};
 use crate::data::recipe::Encoding;
@@ -36,8 +38,8 @@ pub enum HoldOut {
 /// What to train.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Path of the training file; `-` for standard input.
-    pub data: String,
+    /// Paths of the training files, one or more of one header; `-` for standard input.
+    pub data: Vec<String>,
     /// How it is written.
     pub options: csv::Options,
     /// What means "no value".
@@ -107,9 +109,9 @@ pub struct Trained {
 /// # Errors
 /// A [`crate::usage::Usage`] where a flag cannot be meant for this file; else what is wrong with the file.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
-    let raw = csv::read_table(&plan.data, &plan.options)?;
-    let mut notes = Vec::new();
-    if plan.options.header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
+    let mut raw = read_tables(&plan.data, &plan.options, &reading(plan))?;
+    let mut notes = std::mem::take(&mut raw.notes);
+    if !raw.ndjson && plan.options.header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
         notes.push(format!(
             "the first line of {} holds only numbers and was taken for the header; if it is data, \
              use --no-header",
@@ -124,15 +126,15 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     }
     let target = Target::fit(&raw, target_index, task, &plan.nulls)?;
     let (with_target, truth) = target.read(&raw, target_index, &plan.nulls)?;
-    let n_without_target = raw.lines.len() - with_target.len();
+    let n_without_target = raw.n_rows() - with_target.len();
     if n_without_target > 0 {
         notes.push(format!("{n_without_target} rows without a target value were left out"));
     }
-    let features = Features::choose(plan, &raw, target_index)?;
-    let weights = features.weights(plan, &raw)?;
+    let weights = row_weights(plan, &raw)?;
+    let features = Features::choose(plan, &mut raw, target_index)?;
 
     // From here on rows are counted among those that have a target.
-    let held_out = HeldOut::read(plan, &target, &truth)?;
+    let held_out = HeldOut::read(plan, &target, &truth, &features.texts(&target))?;
     let rows_of = |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| with_target[row]).collect() };
     let fitter = Fitter {
         table: &features.table,
@@ -144,6 +146,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         seed: plan.seed,
         header: plan.options.header,
         delimiter: raw.delimiter,
+        decimal_comma: raw.decimal_comma,
         nulls: &plan.nulls,
     };
     let train_rows = rows_of(&held_out.train);
@@ -198,11 +201,13 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     }
     let fitted_rows = if plan.refit { &with_target } else { &train_rows };
     let golden = pipeline.schema.codes(&features.table, &golden_rows(fitted_rows))?;
+    let mut sources = raw.files.iter().map(DataSource::of);
     let card = Card {
         algorithm: spec.algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
         selection: choice.selection,
-        data: DataSource { path: plan.data.clone(), sha256: raw.sha256.clone() },
+        data: sources.next().context("no file was read")?,
+        more_data: sources.collect(),
         test_size: match plan.hold_out {
             HoldOut::Share(share) => Some(share),
             HoldOut::File(_) => None,
@@ -223,7 +228,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         model: Model { card, pipeline },
         golden,
         columns,
-        n_rows: raw.lines.len(),
+        n_rows: raw.n_rows(),
         target_reason,
         task_reason,
         algorithm_reason: choice.reason,
@@ -242,6 +247,16 @@ impl Watch for Deaf<'_> {
     fn stopped(&self) -> bool {
         false
     }
+}
+
+/// What is to be known before the file is read.
+fn reading(plan: &Plan) -> Reading {
+    let texts = plan.types.iter().filter(|(_, column_type)| *column_type != ColumnType::Number);
+    let mut texts: BTreeSet<String> = texts.map(|(name, _)| name.clone()).collect();
+    // Labels are text, unless they turn out to be whole numbers.
+    let labels = plan.task == Some(Task::Classification);
+    texts.extend(plan.target.iter().filter(|_| labels).cloned());
+    Reading { nulls: plan.nulls.clone(), texts, last_is_text: labels && plan.target.is_none() }
 }
 
 /// The index of a column a flag names.
@@ -283,11 +298,10 @@ fn choose_task(plan: &Plan, raw: &RawTable, target: usize) -> Result<(Task, Stri
         return Ok((task, "given".into()));
     }
     if profile.is_mostly_numbers() {
-        let (line, text) = &profile.first_texts[0];
+        let (place, text) = &profile.first_texts[0];
         bail!(
-            "{} line {line}, target column {:?}: {text:?} is not a number, and nearly all other cells are; \
+            "{place}, target column {:?}: {text:?} is not a number, and nearly all other cells are; \
              correct it, name it as missing (--null {text:?}), or give the --task",
-            raw.source,
             raw.names[target]
         );
     }
@@ -307,7 +321,17 @@ struct Features {
 }
 
 impl Features {
-    fn choose(plan: &Plan, raw: &RawTable, target: usize) -> Result<Self> {
+    /// The columns that are to be read as text, the target included where it has labels.
+    fn texts(&self, target: &Target) -> Vec<String> {
+        let texts = self.chosen.iter().filter(|(_, column_type)| *column_type != ColumnType::Number);
+        let mut names: Vec<String> = texts.map(|(index, _)| self.table.names[*index].clone()).collect();
+        names.extend((target.task == Task::Classification).then(|| target.name.clone()));
+        names
+    }
+
+    fn choose(plan: &Plan, raw: &mut RawTable, target: usize) -> Result<Self> {
+        let profiles: Vec<Profile> =
+            (0..raw.names.len()).into_par_iter().map(|index| Profile::of(raw, index, &plan.nulls)).collect();
         let mut given = BTreeMap::new();
         for (name, column_type) in &plan.types {
             given.insert(column(raw, "--type", name)?, *column_type);
@@ -316,7 +340,7 @@ impl Features {
         let dropped: Vec<usize> = dropped.collect::<Result<_>>()?;
         let weight = plan.weight.as_ref().map(|name| column(raw, "--weight", name)).transpose()?;
         let (mut columns, mut chosen, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, name) in raw.names.iter().enumerate() {
+        for (index, name) in raw.names.clone().iter().enumerate() {
             let mut leave_out = |reason: &str| {
                 ignored.push(Ignored { name: name.clone(), reason: reason.into() });
                 Column::Number(Vec::new())
@@ -333,14 +357,14 @@ impl Features {
                 columns.push(leave_out("dropped"));
                 continue;
             }
-            let profile = Profile::of(raw, index, &plan.nulls);
+            let profile = &profiles[index];
             let column_type = given.get(&index).copied();
             if column_type.is_none() && profile.is_mostly_numbers() {
                 // The parser's message lists the cells and the ways out.
                 Column::parse(raw, index, ColumnType::Number, &plan.nulls)?;
             }
             let mut inferred = column_type.unwrap_or_else(|| profile.column_type());
-            let mut column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            let mut column = Column::take(raw, index, inferred, &plan.nulls)?;
             if column_type.is_none() && is_text(&column) {
                 inferred = ColumnType::Text;
                 column = Column::parse(raw, index, inferred, &plan.nulls)?;
@@ -367,23 +391,23 @@ impl Features {
             Table { source: raw.source.clone(), names: raw.names.clone(), columns, lines: raw.lines.clone() };
         Ok(Self { table, chosen, ignored })
     }
+}
 
-    /// The row weights that a column holds, one per row of the file.
-    fn weights(&self, plan: &Plan, raw: &RawTable) -> Result<Option<Vec<f64>>> {
-        let Some(name) = &plan.weight else {
-            return Ok(None);
-        };
-        let index = column(raw, "--weight", name)?;
-        let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, &plan.nulls)? else {
-            return Ok(None);
-        };
-        let wrong = weights.iter().zip(&raw.lines).find(|(weight, _)| weight.is_nan() || **weight < 0.0);
-        if let Some((weight, line)) = wrong {
-            let what = if weight.is_nan() { "is missing".to_string() } else { format!("is {weight}") };
-            bail!("{} line {line}, column {name:?}: the weight {what}; weights are 0 or more", raw.source);
-        }
-        Ok(Some(weights))
+/// The row weights that a column holds, one per row of the file.
+fn row_weights(plan: &Plan, raw: &RawTable) -> Result<Option<Vec<f64>>> {
+    let Some(name) = &plan.weight else {
+        return Ok(None);
+    };
+    let index = column(raw, "--weight", name)?;
+    let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, &plan.nulls)? else {
+        return Ok(None);
+    };
+    let wrong = weights.iter().enumerate().find(|(_, weight)| weight.is_nan() || **weight < 0.0);
+    if let Some((row, weight)) = wrong {
+        let what = if weight.is_nan() { "is missing".to_string() } else { format!("is {weight}") };
+        bail!("{}, column {name:?}: the weight {what}; weights are 0 or more", raw.place(row));
     }
+    Ok(Some(weights))
 }
 
 /// The rows to fit and to evaluate on, counted among those with a target.
@@ -401,7 +425,8 @@ struct TestFile {
 }
 
 impl HeldOut {
-    fn read(plan: &Plan, target: &Target, truth: &Truth) -> Result<Self> {
+    /// `texts`: columns that are no numbers.
+    fn read(plan: &Plan, target: &Target, truth: &Truth, texts: &[String]) -> Result<Self> {
         match &plan.hold_out {
             HoldOut::Share(share) => {
                 ensure!(
@@ -415,18 +440,20 @@ impl HeldOut {
                     !split.test.is_empty(),
                     "{}: no row can be held out to evaluate on, because each class has one row only; give more \
                      rows, or others to evaluate on (--test FILE)",
-                    csv::source_name(&plan.data)
+                    csv::source_name(&plan.data[0])
                 );
                 Ok(Self { train: split.train, test: split.test, file: None })
             }
             HoldOut::File(path) => {
-                let raw = csv::read_table(path, &plan.options)?;
+                let mut reading = reading(plan);
+                reading.texts.extend(texts.iter().cloned());
+                let raw = read_tables(std::slice::from_ref(path), &plan.options, &reading)?;
                 let Some(index) = raw.names.iter().position(|name| *name == target.name) else {
                     bail!("{} has no target column {:?}", raw.source, target.name);
                 };
                 let (rows, test_truth) = target.read(&raw, index, &plan.nulls)?;
                 ensure!(!rows.is_empty(), "{}: no row has a target value", raw.source);
-                let source = DataSource { path: path.clone(), sha256: raw.sha256.clone() };
+                let source = raw.files.first().map(DataSource::of).context("no file was read")?;
                 let file = TestFile { source, raw, rows, truth: test_truth };
                 Ok(Self { train: (0..truth.len()).collect(), test: Vec::new(), file: Some(file) })
             }

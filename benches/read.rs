@@ -1,0 +1,53 @@
+//! Reads and types tables, for benches/read.py, which says what is measured:
+//!
+//! ```text
+//! read FILE…       into typed columns, in seconds
+//! read copy FROM TO   a file read and written again, and no more
+//! ```
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use mlapi::data::csv::Options;
+use mlapi::data::load::{Reading, read_tables};
+use mlapi::data::profile::Profile;
+use mlapi::data::schema::NullTokens;
+use mlapi::data::table::Column;
+use rayon::prelude::*;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let started = Instant::now();
+    match &arguments[..] {
+        [] => bail!("usage: read FILE… | read copy FROM TO"),
+        [verb, from, to] if verb == "copy" => {
+            let (mut from, mut to) = (File::open(from)?, File::create(to)?);
+            let mut buffer = vec![0; 1 << 20];
+            loop {
+                let n = from.read(&mut buffer)?;
+                if n == 0 {
+                    break;
+                }
+                to.write_all(&buffer[..n])?;
+            }
+        }
+        files => {
+            let mut raw = read_tables(files, &Options::default(), &Reading::default())?;
+            let nulls = NullTokens::default();
+            let types: Vec<_> = (0..raw.names.len())
+                .into_par_iter()
+                .map(|i| Profile::of(&raw, i, &nulls).column_type())
+                .collect();
+            let columns: Vec<Column> = types
+                .into_iter()
+                .enumerate()
+                .map(|(i, t)| Column::take(&mut raw, i, t, &nulls))
+                .collect::<Result<_>>()?;
+            eprintln!("{} rows, {} columns", raw.n_rows(), columns.len());
+        }
+    }
+    println!("{}", started.elapsed().as_secs_f64());
+    Ok(())
+}

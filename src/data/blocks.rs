@@ -1,0 +1,403 @@
+//! A stream of bytes cut into blocks of whole records, and the work on them shared out over threads with the
+//! results in order.
+//!
+//! [`Blocks`] reads; [`in_order`] lets each thread take the next block, work on it, and hands the results to
+//! one consumer as if a single thread had done it all. Nothing here knows what a record means.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use anyhow::{Context, Result, bail};
+use memchr::{memchr, memchr_iter, memrchr, memrchr2};
+
+/// Bytes of a block, give or take a record: text and what becomes of it stay in a core's cache.
+pub const BLOCK_BYTES: usize = 512 * 1024;
+
+/// A longer record is not a record but an unclosed quote (or an attack), and is refused before memory is
+/// spent on it.
+pub const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a pipe holds; as much as is asked of an input that may come slowly.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Where records end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// At every line end.
+    Lines,
+    /// At every line end (`\n`, `\r\n` or `\r`) outside quotes. A quote opens at the start of a field only.
+    Records {
+        /// The byte between two fields.
+        delimiter: u8,
+        /// The byte around a field.
+        quote: Option<u8>,
+    },
+}
+
+/// Some whole records.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// Their text.
+    pub bytes: Vec<u8>,
+    /// The line of the input that they start on; the first is 1.
+    pub line: u64,
+}
+
+/// Line ends in `bytes`: `\n`, `\r\n`, and `\r` alone.
+pub fn count_lines(bytes: &[u8]) -> u64 {
+    let feeds = memchr_iter(b'\n', bytes).count();
+    let lone = memchr_iter(b'\r', bytes).filter(|&at| bytes.get(at + 1) != Some(&b'\n')).count();
+    (feeds + lone) as u64
+}
+
+/// How far a block has been looked at.
+#[derive(Debug, Default)]
+struct Scan {
+    at: usize,
+    quoted: bool,
+    /// The end of the last record that is known to be whole.
+    cut: usize,
+}
+
+impl Scan {
+    fn advance(&mut self, bytes: &[u8], cut: Cut, ended: bool) {
+        let Cut::Records { delimiter, quote } = cut else {
+            if let Some(last) = memrchr(b'\n', &bytes[self.at..]) {
+                self.cut = self.at + last + 1;
+            }
+            self.at = bytes.len();
+            return;
+        };
+        let Some(quote) = quote else {
+            self.cut_within(bytes, self.at, bytes.len(), ended);
+            self.at = bytes.len();
+            return;
+        };
+        while let Some(found) = memchr(quote, &bytes[self.at..]) {
+            let found = self.at + found;
+            if self.quoted {
+                match bytes.get(found + 1) {
+                    // Whether the quote is closed or doubled is to be seen.
+                    None if !ended => {
+                        self.at = found;
+                        return;
+                    }
+                    Some(&next) if next == quote => self.at = found + 2,
+                    _ => (self.quoted, self.at) = (false, found + 1),
+                }
+            } else {
+                self.cut_within(bytes, self.at, found, ended);
+                let before = found.checked_sub(1).map(|before| bytes[before]);
+                self.quoted = before.is_none_or(|b| b == delimiter || b == b'\n' || b == b'\r');
+                self.at = found + 1;
+            }
+        }
+        if !self.quoted {
+            self.cut_within(bytes, self.at, bytes.len(), ended);
+        }
+        self.at = bytes.len();
+    }
+
+    fn cut_within(&mut self, bytes: &[u8], from: usize, to: usize, ended: bool) {
+        let mut to = to;
+        while let Some(last) = memrchr2(b'\n', b'\r', &bytes[from..to]) {
+            let last = from + last;
+            // The other half of a \r\n may be to come.
+            if bytes[last] == b'\r' && last + 1 == bytes.len() && !ended {
+                to = last;
+                continue;
+            }
+            self.cut = last + 1;
+            return;
+        }
+    }
+}
+
+/// A reader of blocks.
+#[derive(Debug)]
+pub struct Blocks<R> {
+    source: String,
+    reader: R,
+    cut: Cut,
+    size: usize,
+    prompt: bool,
+    /// Bytes that have been read and not handed out.
+    rest: Vec<u8>,
+    line: u64,
+    ended: bool,
+    slow: bool,
+}
+
+impl<R: Read> Blocks<R> {
+    /// Reads from `reader`, after the bytes `start`. `source` is what messages call it. A `prompt` reader does
+    /// not wait for a whole block where records have arrived.
+    pub fn new(source: &str, start: Vec<u8>, reader: R, cut: Cut, size: usize, prompt: bool) -> Self {
+        let source = source.to_string();
+        Self {
+            source,
+            reader,
+            cut,
+            size: size.max(1),
+            prompt,
+            rest: start,
+            line: 1,
+            ended: false,
+            slow: false,
+        }
+    }
+
+    /// Whether the reader is known to wait for its input.
+    pub fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    /// The next records, in the memory of `bytes`; `None` at the end.
+    ///
+    /// # Errors
+    /// An input that cannot be read; a record longer than [`MAX_RECORD_BYTES`].
+    pub fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Block>> {
+        bytes.clear();
+        bytes.append(&mut self.rest);
+        let mut scan = Scan::default();
+        let mut look_first = self.prompt && !bytes.is_empty();
+        while scan.cut == 0 && !self.ended {
+            if !std::mem::take(&mut look_first) {
+                self.read(&mut bytes)?;
+            }
+            scan.advance(&bytes, self.cut, self.ended);
+            if scan.cut == 0 && bytes.len() > MAX_RECORD_BYTES {
+                let (line, megabytes) = (self.line, MAX_RECORD_BYTES / 1024 / 1024);
+                bail!(
+                    "{} line {line}: the record is longer than {megabytes} MB; is a quote not closed?",
+                    self.source
+                );
+            }
+        }
+        if self.ended {
+            // What is left is the last record, whole or not.
+            scan.cut = bytes.len();
+        }
+        self.rest.extend_from_slice(&bytes[scan.cut..]);
+        bytes.truncate(scan.cut);
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let line = self.line;
+        self.line += count_lines(&bytes);
+        Ok(Some(Block { bytes, line }))
+    }
+
+    /// Hands the rest of a block back, to be the start of the next one.
+    pub fn put_back(&mut self, block: Block) {
+        self.line = block.line;
+        let mut bytes = block.bytes;
+        bytes.append(&mut self.rest);
+        self.rest = bytes;
+    }
+
+    fn read(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+        let before = bytes.len();
+        let failed = || format!("cannot read {}", self.source);
+        if self.prompt {
+            bytes.resize(before + PIPE_BYTES, 0);
+            let n = loop {
+                match self.reader.read(&mut bytes[before..]) {
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    other => break other.with_context(failed)?,
+                }
+            };
+            bytes.truncate(before + n);
+            self.slow = n < PIPE_BYTES;
+            self.ended = n == 0;
+            return Ok(());
+        }
+        let wanted = if before < self.size { self.size - before } else { before };
+        bytes.reserve(wanted);
+        let n = (&mut self.reader).take(wanted as u64).read_to_end(bytes).with_context(failed)?;
+        self.ended = n < wanted;
+        Ok(())
+    }
+
+    /// Reads and forgets what is left, so that whoever looks at the bytes has seen all of them.
+    ///
+    /// # Errors
+    /// An input that cannot be read.
+    pub fn drain(&mut self) -> Result<()> {
+        std::io::copy(&mut self.reader, &mut std::io::sink())
+            .with_context(|| format!("cannot read {}", self.source))?;
+        Ok(())
+    }
+}
+
+/// What the threads share: whose turn it is to read, and the results that can be filled again.
+struct Desk<'b, R, O> {
+    blocks: &'b mut Blocks<R>,
+    idle: mpsc::Receiver<(Vec<u8>, O)>,
+    at_hand: Vec<(Vec<u8>, O)>,
+    n_results: usize,
+    next: usize,
+    ended: bool,
+}
+
+impl<R: Read, O> Desk<'_, R, O> {
+    /// The next block with its number and something to put the result in; `None` when there is no more to do.
+    fn take(&mut self) -> Option<(usize, Result<Block>, O)> {
+        if self.ended {
+            return None;
+        }
+        // Nothing is to be under way while the input lets us wait: neither answers nor an error.
+        let wanted = if self.blocks.is_slow() { self.n_results } else { 1 };
+        while self.at_hand.len() < wanted {
+            self.at_hand.push(self.idle.recv().ok()?);
+        }
+        let (bytes, result) = self.at_hand.pop()?;
+        let block = self.blocks.next(bytes);
+        self.ended = !matches!(block, Ok(Some(_)));
+        let number = self.next;
+        self.next += 1;
+        Some((number, block.transpose()?, result))
+    }
+}
+
+/// Lets `n_threads` threads `work` on the blocks, each filling a result that may have been used before, and
+/// gives the results to `consume` in the order of the blocks, on the calling thread. At most `n_threads + 2`
+/// blocks are in memory at a time.
+///
+/// # Errors
+/// The first error in the order of the blocks: of reading, or of `consume`.
+pub fn in_order<R: Read + Send, O: Default + Send>(
+    blocks: &mut Blocks<R>,
+    n_threads: usize,
+    work: impl Fn(&Block, &mut O) + Sync,
+    mut consume: impl FnMut(&mut O) -> Result<()>,
+) -> Result<()> {
+    // One block, as of a request, is not worth a thread.
+    let mut result = O::default();
+    let mut bytes = Vec::new();
+    let mut n_before = 0;
+    while n_threads == 1 || n_before < 1 {
+        let Some(block) = blocks.next(bytes)? else {
+            return Ok(());
+        };
+        work(&block, &mut result);
+        consume(&mut result)?;
+        bytes = block.bytes;
+        n_before += 1;
+    }
+    let n_results = n_threads + 2;
+    let (idle, waiting) = mpsc::channel();
+    let (done, finished) = mpsc::channel();
+    let _ = idle.send((bytes, result));
+    for _ in 1..n_results {
+        // Both ends are here.
+        let _ = idle.send((Vec::new(), O::default()));
+    }
+    let desk =
+        Mutex::new(Desk { blocks, idle: waiting, at_hand: Vec::new(), n_results, next: 0, ended: false });
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads {
+            let (desk, work, done) = (&desk, &work, done.clone());
+            scope.spawn(move || {
+                loop {
+                    // A thread that panicked takes the others along when the scope ends.
+                    let taken = desk.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let Some((number, block, mut result)) = taken else {
+                        return;
+                    };
+                    let worked = block.map(|block| {
+                        work(&block, &mut result);
+                        (block.bytes, result)
+                    });
+                    if done.send((number, worked)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(done);
+        // Dropped on the way out, so that the threads end.
+        let idle = idle;
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        for (number, worked) in finished {
+            early.insert(number, worked);
+            while let Some(worked) = early.remove(&next) {
+                let (bytes, mut result) = worked?;
+                consume(&mut result)?;
+                let _ = idle.send((bytes, result));
+                next += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CSV: Cut = Cut::Records { delimiter: b',', quote: Some(b'"') };
+
+    fn pieces(text: &[u8], size: usize) -> Vec<(u64, String)> {
+        let mut blocks = Blocks::new("t.csv", Vec::new(), text, CSV, size, false);
+        let mut found = Vec::new();
+        while let Some(block) = blocks.next(Vec::new()).unwrap() {
+            found.push((block.line, String::from_utf8(block.bytes).unwrap()));
+        }
+        found
+    }
+
+    #[test]
+    fn blocks_end_at_line_ends_outside_quotes_and_know_their_lines() {
+        let text = b"a,b\r\n1,\"x\ny \"\"z\"\"\n\"\r\n2,5\"\n3,4\r5,6";
+        let starts = [(0, 1), (5, 2), (21, 5), (26, 6), (30, 7)];
+        assert_eq!(pieces(text, 4).len(), 4, "small blocks are small");
+        for size in 1..40 {
+            let mut at = 0;
+            for (line, piece) in pieces(text, size) {
+                assert!(starts.contains(&(at, line)), "{size}: a block at {at} on line {line}");
+                at += piece.len();
+            }
+            assert_eq!(at, text.len());
+        }
+    }
+
+    #[test]
+    fn results_come_in_order_whatever_the_number_of_threads() {
+        let text: String = (0..1000).map(|i| format!("{i}\n")).collect();
+        for n_threads in [1, 2, 5] {
+            let mut blocks = Blocks::new("t", Vec::new(), text.as_bytes(), Cut::Lines, 50, false);
+            let mut whole = Vec::new();
+            let work = |block: &Block, out: &mut Vec<u8>| out.clone_from(&block.bytes);
+            in_order(&mut blocks, n_threads, work, |out| {
+                whole.extend_from_slice(out);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(whole, text.as_bytes(), "{n_threads}");
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_work_after_what_stands_before_it() {
+        let text = "x\n".repeat(10_000);
+        let mut blocks = Blocks::new("t", Vec::new(), text.as_bytes(), Cut::Lines, 10, false);
+        let mut n = 0;
+        let work = |_: &Block, _: &mut ()| {};
+        let result = in_order(&mut blocks, 3, work, |()| {
+            n += 1;
+            if n == 7 { bail!("enough") } else { Ok(()) }
+        });
+        assert_eq!((result.unwrap_err().to_string().as_str(), n), ("enough", 7));
+    }
+
+    #[test]
+    fn a_record_without_end_is_refused_with_its_line() {
+        let endless = b"a,b\n\"".chain(std::io::repeat(b'x'));
+        let mut blocks = Blocks::new("t.csv", Vec::new(), endless, CSV, 1000, false);
+        blocks.next(Vec::new()).unwrap();
+        let message = blocks.next(Vec::new()).unwrap_err().to_string();
+        assert!(message.contains("t.csv line 2: the record is longer than 64 MB"), "{message}");
+    }
+}

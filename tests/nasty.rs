@@ -1,0 +1,125 @@
+//! Files that readers stumble over, those of fixtures/nasty/ and larger ones that are made here, and what is
+//! said of each.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+#[path = "support/workdir.rs"]
+mod workdir;
+
+use std::io::Write;
+
+use workdir::{Done, Workdir};
+
+fn train(name: &str) -> (Workdir, Done) {
+    let dir = Workdir::new();
+    let path = format!("{}/fixtures/nasty/{name}", env!("CARGO_MANIFEST_DIR"));
+    dir.write(name, std::fs::read(path).unwrap());
+    let done = dir.run(&["train", name, "--algorithm", "tree"]).done();
+    (dir, done)
+}
+
+/// What each file is: trained on, with these columns; or refused, with these words.
+const FILES: [(&str, Result<&[&str], &str>); 20] = [
+    ("embedded_newlines.csv", Ok(&["24 rows, 3 columns", "comment  category  split on subsets of 3 levels"])),
+    (
+        "unclosed_quote.csv",
+        Err("unclosed_quote.csv line 3: a quote is opened in this record and never closed"),
+    ),
+    ("quote_within_field.csv", Ok(&["24 rows", "pipe   category  split on subsets of 3 levels"])),
+    ("text_after_quote.csv", Ok(&["24 rows", "pipe   category  split on subsets of 3 levels"])),
+    ("nul_bytes.csv", Ok(&["24 rows", "code   category  split on subsets of 2 levels"])),
+    ("mixed_line_ends.csv", Ok(&["24 rows, 3 columns", "kind   category"])),
+    ("carriage_returns.csv", Ok(&["24 rows, 3 columns", "kind   category"])),
+    ("no_last_line_end.csv", Ok(&["24 rows, 3 columns"])),
+    ("duplicate_names.csv", Err("line 1: columns 1 and 3 are both called \"size\"; rename one of them")),
+    ("empty_names.csv", Ok(&["column_2  category", "column_3  target"])),
+    ("header_like_data.csv", Ok(&["23 rows, 3 columns"])),
+    ("ragged.csv", Err("ragged.csv line 3: 4 fields where the first line has 3; a field that contains")),
+    ("delimiter_within_text.csv", Ok(&["24 rows, 3 columns", "size     number"])),
+    ("single_quotes.csv", Ok(&["24 rows, 3 columns", "comment  category  split on subsets of 2 levels"])),
+    ("blank_lines.csv", Ok(&["24 rows, 3 columns"])),
+    ("decimal_comma.csv", Ok(&["24 rows, 3 columns", "size    number", "weight  number"])),
+    ("gb18030.csv", Ok(&["24 rows, 3 columns", "城市  category", "标签  target", "2 classes"])),
+    ("windows_1252.csv", Ok(&["24 rows, 3 columns", "Straße   category  split on subsets of 2 levels"])),
+    ("utf_16.csv", Ok(&["24 rows, 3 columns", "城市  category", "2 classes"])),
+    ("objects.ndjson", Ok(&["24 rows, 4 columns", "size   number", "kind   category", "ok     boolean"])),
+];
+
+#[test]
+fn each_nasty_file_is_read_or_refused_as_the_table_says() {
+    for (name, wanted) in FILES {
+        let (dir, done) = train(name);
+        match wanted {
+            Ok(words) => {
+                let done = done.says(words);
+                assert_eq!(done.code, Some(0), "{done}");
+                let again = dir.run(&["eval", "--format", "json"]).ok().json();
+                assert_eq!(again.get("recorded_at_training"), None, "{name} is read again alike");
+                let predicted = dir.run(&["predict", "--input", name, "--format", "ndjson"]).ok();
+                assert!(predicted.ndjson().len() >= 23, "{predicted}");
+            }
+            Err(words) => {
+                let done = done.complains(&[words]);
+                assert_eq!(done.code, Some(1), "{done}");
+                assert_eq!(dir.files(), [name], "no model");
+            }
+        }
+    }
+    let folder = std::fs::read_dir(format!("{}/fixtures/nasty", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert_eq!(folder.count(), FILES.len(), "every file is in the table");
+}
+
+#[test]
+fn what_was_found_in_a_file_is_told_with_the_flag_that_overrides_it() {
+    for (name, words) in [
+        ("gb18030.csv", &["gb18030", "--encoding overrides"][..]),
+        ("windows_1252.csv", &["windows-1252", "--encoding overrides"]),
+        ("utf_16.csv", &["UTF-16LE", "byte order mark"]),
+        ("single_quotes.csv", &["single quotes", "--quote overrides"]),
+        ("decimal_comma.csv", &["decimal comma"]),
+        ("header_like_data.csv", &["holds only numbers", "--no-header"]),
+    ] {
+        train(name).1.complains(words);
+    }
+    for name in ["mixed_line_ends.csv", "embedded_newlines.csv", "nul_bytes.csv", "objects.ndjson"] {
+        train(name).1.silent();
+    }
+}
+
+#[test]
+fn a_hundred_thousand_columns_are_read() {
+    let dir = Workdir::new();
+    let n = 100_000;
+    let line = |cell: &dyn Fn(usize) -> String| (0..n).map(cell).collect::<Vec<_>>().join(",");
+    let mut text = line(&|i| format!("c{i}")) + ",label\n";
+    for row in 0..24 {
+        text += &line(&|i| if i % 1000 == 7 { format!("{}.5", (row * 7 + i) % 5) } else { "1".into() });
+        text += if row % 3 == 0 { ",yes\n" } else { ",no\n" };
+    }
+    dir.write("wide.csv", text);
+    let done = dir.run(&["train", "wide.csv", "--algorithm", "tree"]).ok();
+    done.says(&["24 rows, 100001 columns"]);
+    let predicted = dir.run(&["predict", "--input", "wide.csv", "--keep", "label"]).ok();
+    assert_eq!(predicted.csv().len(), 25);
+}
+
+#[test]
+fn a_field_of_a_gigabyte_is_refused_without_being_read() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    {
+        let mut run = dir.run(&["predict", "--input", "-"]);
+        let mut child = run.spawn();
+        let mut stdin = child.stdin.take().unwrap();
+        let writer = std::thread::spawn(move || {
+            let _ = stdin.write_all(b"sepal_length,sepal_width,petal_length,petal_width\n5.1,3.5,1.4,\"");
+            let megabyte = vec![b'x'; 1 << 20];
+            (0..1024).take_while(|_| stdin.write_all(&megabyte).is_ok()).count()
+        });
+        let output = child.wait_with_output().unwrap();
+        let written = writer.join().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("standard input line 2: the record is longer than 64 MB"), "{said}");
+        assert!(written < 200, "{written} MB were taken");
+    }
+}
