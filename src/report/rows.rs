@@ -41,6 +41,8 @@ pub enum Format {
     Json,
     /// One element of that answer a line.
     Ndjson,
+    /// One JSON document with nothing but the predicted labels or numbers under `predictions`.
+    Values,
 }
 
 /// What to do with each row.
@@ -227,6 +229,8 @@ impl<'a> Block<'a> {
 struct Answers<W> {
     writer: AnswerWriter,
     document: bool,
+    /// Whether an element is the predicted label or number alone.
+    values: bool,
     out: W,
     buffer: Vec<u8>,
     started: bool,
@@ -236,7 +240,8 @@ impl<W: Write> Answers<W> {
     fn new(model: &Model, options: &Options, out: W) -> Self {
         Self {
             writer: AnswerWriter::new(&model.pipeline.schema),
-            document: options.format == Format::Json,
+            document: matches!(options.format, Format::Json | Format::Values),
+            values: options.format == Format::Values,
             out,
             buffer: Vec::new(),
             started: false,
@@ -247,7 +252,11 @@ impl<W: Write> Answers<W> {
         for row in 0..predictions.scores.n_rows() {
             if self.document {
                 self.separate();
-                self.writer.element(predictions, row, &mut self.buffer);
+                if self.values {
+                    self.writer.value(predictions, row, &mut self.buffer);
+                } else {
+                    self.writer.element(predictions, row, &mut self.buffer);
+                }
             } else {
                 self.writer.element(predictions, row, &mut self.buffer);
                 self.buffer.push(b'\n');
@@ -267,7 +276,9 @@ impl<W: Write> Answers<W> {
                 self.separate();
             }
             self.buffer.push(b']');
-            self.writer.warnings(&block.warnings, block.n_warnings, &mut self.buffer);
+            if !self.values {
+                self.writer.warnings(&block.warnings, block.n_warnings, &mut self.buffer);
+            }
             self.buffer.extend_from_slice(b"}\n");
         }
         write_out(&mut self.out, &mut self.buffer)

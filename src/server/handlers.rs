@@ -13,12 +13,13 @@ use super::error::Failure;
 use super::state::State;
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
+use crate::data::matrix::Matrix;
 use crate::data::schema::{Warning, WarningKind};
-use crate::model::pipeline::Decision;
+use crate::model::pipeline::{Decision, Predictions};
 use crate::report::rows::{self, BadRows, Format, Keep, Options, Summary, TooManyRows};
 
 /// What messages call the body.
-const SOURCE: &str = "the body";
+pub(super) const SOURCE: &str = "the body";
 
 /// No more problems of a table are listed; as many as of a JSON body.
 const MAX_LISTED_PROBLEMS: usize = 100;
@@ -61,7 +62,18 @@ impl Form {
     }
 }
 
-fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+/// An answer and what it was made from, for those who count.
+#[derive(Debug)]
+pub struct Answered {
+    /// What the client gets.
+    pub response: Response,
+    /// `n_rows × n_features` codes.
+    pub codes: Matrix,
+    /// What was predicted of them.
+    pub predictions: Predictions,
+}
+
+pub(super) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -83,10 +95,7 @@ fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
     let served = state.served();
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
     let max_rows = state.limits.rows;
-    let request = json::read_request(body, schema, max_rows).map_err(|malformed| match malformed {
-        Malformed::NotJson(text) => Failure::NotJson(text),
-        Malformed::TooManyRows => Failure::TooManyRows(max_rows),
-    })?;
+    let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
@@ -97,6 +106,14 @@ fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
     state.telemetry.rows(request.codes.n_rows());
     warnings.iter().for_each(|warning| state.telemetry.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
+}
+
+/// What JSON that holds no rows is refused for.
+pub(super) fn malformed(error: Malformed, max_rows: usize) -> Failure {
+    match error {
+        Malformed::NotJson(text) => Failure::NotJson(text),
+        Malformed::TooManyRows => Failure::TooManyRows(max_rows),
+    }
 }
 
 fn options(state: &State, format: Format, header: bool) -> Options {
@@ -119,7 +136,7 @@ fn predict_csv(state: &State, header: Option<bool>, body: Bytes) -> Result<Respo
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    count(state, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("text/csv; charset=utf-8", out))
 }
 
@@ -127,7 +144,7 @@ fn predict_ndjson(state: &State, body: &[u8]) -> Result<Response, Failure> {
     let options = options(state, Format::Ndjson, true);
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = rows::predict_ndjson(&state.served().model, SOURCE, body, &options, &mut out, &|_| {});
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    count(state, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("application/x-ndjson", out))
 }
 
@@ -141,7 +158,7 @@ fn count(state: &State, summary: Summary) {
 
 /// What a table that was not predicted is refused for. The output is memory, so it is never the server's
 /// disk or pipe that failed.
-fn failure(error: anyhow::Error, options: &Options) -> Failure {
+pub(super) fn table_failure(error: anyhow::Error, options: &Options) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
     }

@@ -6,10 +6,13 @@
 
 pub mod error;
 pub mod handlers;
+pub mod mlflow;
 pub mod routes;
 pub mod state;
 pub mod stream;
 pub mod telemetry;
+pub mod tensor;
+pub mod v2;
 
 use std::io;
 use std::pin::pin;
