@@ -28,6 +28,8 @@ pub enum Failure {
     BrokenBody,
     /// There is nothing at this path.
     NotFound,
+    /// No model has this name.
+    NoSuchModel,
     /// The path has other methods; these.
     MethodNotAllowed(&'static str),
     /// The body did not arrive in time; the limit in seconds.
@@ -79,7 +81,7 @@ impl Failure {
             Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchModel => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -97,6 +99,7 @@ impl Failure {
             Self::NotTable(_) => "The body is not a readable table",
             Self::BrokenBody => "The body broke off",
             Self::NotFound => "Not found",
+            Self::NoSuchModel => "No such model",
             Self::MethodNotAllowed(_) => "Method not allowed",
             Self::SlowBody(_) => "The body did not arrive in time",
             Self::BodyTooLarge(_) => "The body is too large",
@@ -115,6 +118,7 @@ impl Failure {
             Self::NotJson(text) | Self::NotTable(text) => text.clone(),
             Self::BrokenBody => "the connection or a chunk of the body ended early; send it again".into(),
             Self::NotFound => "POST /predict predicts; GET /model describes the model".into(),
+            Self::NoSuchModel => "no model has this name; GET /models lists those that are served".into(),
             Self::MethodNotAllowed(methods) => format!("this path takes {methods}"),
             Self::SlowBody(seconds) => format!("the whole body has to arrive within {seconds} seconds"),
             Self::BodyTooLarge(limit) => {

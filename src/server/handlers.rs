@@ -10,7 +10,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Response;
 use super::error::Failure;
-use super::state::State;
+use super::state::{Served, State};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::schema::{Warning, WarningKind};
@@ -71,16 +71,15 @@ fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(state: &State, form: Form, body: Bytes) -> Result<Response, Failure> {
+pub fn predict(state: &State, served: &Served, form: Form, body: Bytes) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, &body),
-        Form::Csv { header } => predict_csv(state, header, body),
-        Form::Ndjson => predict_ndjson(state, &body),
+        Form::Json => predict_json(state, served, &body),
+        Form::Csv { header } => predict_csv(state, served, header, body),
+        Form::Ndjson => predict_ndjson(state, served, &body),
     }
 }
 
-fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
-    let served = state.served();
+fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
     let max_rows = state.limits.rows;
     let request = json::read_request(body, schema, max_rows).map_err(|malformed| match malformed {
@@ -94,8 +93,8 @@ fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let predictions = pipeline.predict(&request.codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    state.telemetry.rows(request.codes.n_rows());
-    warnings.iter().for_each(|warning| state.telemetry.warnings(warning.kind, 1));
+    served.counts.rows(request.codes.n_rows());
+    warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
 }
 
@@ -111,28 +110,33 @@ fn options(state: &State, format: Format, header: bool) -> Options {
     }
 }
 
-fn predict_csv(state: &State, header: Option<bool>, body: Bytes) -> Result<Response, Failure> {
-    let model = &state.served().model;
+fn predict_csv(
+    state: &State,
+    served: &Served,
+    header: Option<bool>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let model = &served.model;
     let header = header.unwrap_or(model.pipeline.schema.header);
     let options = options(state, Format::LikeInput, header);
     let reading = csv::Options { delimiter: None, header };
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    count(served, summary.map_err(|error| failure(error, &options))?);
     Ok(respond("text/csv; charset=utf-8", out))
 }
 
-fn predict_ndjson(state: &State, body: &[u8]) -> Result<Response, Failure> {
+fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let options = options(state, Format::Ndjson, true);
     let mut out = Vec::with_capacity(body.len() * 2);
-    let summary = rows::predict_ndjson(&state.served().model, SOURCE, body, &options, &mut out, &|_| {});
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    let summary = rows::predict_ndjson(&served.model, SOURCE, body, &options, &mut out, &|_| {});
+    count(served, summary.map_err(|error| failure(error, &options))?);
     Ok(respond("application/x-ndjson", out))
 }
 
-fn count(state: &State, summary: Summary) {
-    let telemetry = &state.telemetry;
+fn count(served: &Served, summary: Summary) {
+    let telemetry = &served.counts;
     telemetry.rows(summary.n_rows);
     telemetry.warnings(WarningKind::MissingValue, summary.n_missing);
     telemetry.warnings(WarningKind::UnseenCategory, summary.n_unseen);
@@ -157,8 +161,13 @@ fn failure(error: anyhow::Error, options: &Options) -> Failure {
 }
 
 /// `GET /model`.
-pub fn model(state: &State) -> Response {
-    respond("application/json", state.served().description.clone())
+pub fn model(served: &Served) -> Response {
+    respond("application/json", served.description.clone())
+}
+
+/// `GET /models`.
+pub fn models(state: &State) -> Response {
+    respond("application/json", state.models().list())
 }
 
 /// `GET /livez`: the process is up.
@@ -179,7 +188,7 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
 
 /// `GET /metrics`.
 pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text())
+    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(&state.models()))
 }
 
 #[cfg(test)]

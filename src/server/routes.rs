@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Response;
 use super::error::Failure;
 use super::handlers::{self, Form};
-use super::state::State;
+use super::state::{Served, State};
 use super::stream::Shared;
 use super::telemetry::{Rejection, Route};
 
@@ -36,11 +36,14 @@ pub async fn answer(
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     connection.request_begins();
-    let name = Route::of(request.uri().path());
+    let path = request.uri().path();
+    let route_name = Route::of(Address::of(path).path);
     if request.body().is_end_stream() {
         connection.request_is_read();
     }
-    let found = route(&state, &connection, request, started).await;
+    let model = state.find(Address::of(path).model);
+    let counts = model.as_ref().filter(|_| route_name.is_of_a_model()).map(|m| Arc::clone(&m.counts));
+    let found = route(&state, model, &connection, request, started).await;
     let response = found.unwrap_or_else(|failure| {
         let reason = match failure {
             Failure::Overloaded => Some(Rejection::InFlight),
@@ -53,26 +56,56 @@ pub async fn answer(
         failure.response()
     });
     let ended = Instant::now();
-    state.telemetry.answered(name, response.status(), ended - started);
+    state.telemetry.answered(counts.as_deref(), route_name, response.status(), ended - started);
     connection.request_ends(ended);
     Ok(response)
 }
 
+/// What a path asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Address<'a> {
+    /// The model that is named; none for the default.
+    model: Option<&'a str>,
+    /// The path as it is for the default model.
+    path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// `/models/NAME` asks for the model, `/models/NAME/predict` for its predictions; all else is as it is.
+    fn of(path: &'a str) -> Self {
+        let Some(rest) = path.strip_prefix("/models/") else {
+            return Self { model: None, path };
+        };
+        let (name, action) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = match action {
+            "" => "/model",
+            "/predict" | "/readyz" => action,
+            _ => "",
+        };
+        Self { model: Some(name), path }
+    }
+}
+
 async fn route(
     state: &Arc<State>,
+    model: Option<Arc<Served>>,
     connection: &Shared,
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response, Failure> {
     check_head(connection, &request)?;
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/predict") => predict(state, connection, request, started).await,
-        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(state)),
+    let model = model.ok_or(Failure::NoSuchModel)?;
+    match (request.method(), Address::of(request.uri().path()).path) {
+        (&Method::POST, "/predict") => predict(state, model, connection, request, started).await,
+        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(&model)),
+        (&Method::GET | &Method::HEAD, "/models") => Ok(handlers::models(state)),
         (&Method::GET | &Method::HEAD, "/livez") => Ok(handlers::livez()),
         (&Method::GET | &Method::HEAD, "/readyz") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/metrics") => Ok(handlers::metrics(state)),
         (_, "/predict") => Err(Failure::MethodNotAllowed("POST")),
-        (_, "/model" | "/livez" | "/readyz" | "/metrics") => Err(Failure::MethodNotAllowed("GET, HEAD")),
+        (_, "/model" | "/models" | "/livez" | "/readyz" | "/metrics") => {
+            Err(Failure::MethodNotAllowed("GET, HEAD"))
+        }
         _ => Err(Failure::NotFound),
     }
 }
@@ -118,6 +151,7 @@ impl Drop for Place {
 
 async fn predict(
     state: &Arc<State>,
+    model: Arc<Served>,
     connection: &Shared,
     request: Request<Incoming>,
     started: Instant,
@@ -132,7 +166,7 @@ async fn predict(
     connection.request_is_read();
     // A handler leaves nothing half done behind: it reads the state and adds to counters.
     let handle = move |body: Bytes| {
-        let handler = AssertUnwindSafe(|| handlers::predict(&place, form, body));
+        let handler = AssertUnwindSafe(|| handlers::predict(&place, &model, form, body));
         catch_unwind(handler).unwrap_or(Err(Failure::Panicked))
     };
     if body.len() <= LARGE_BODY_BYTES {
