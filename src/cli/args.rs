@@ -378,16 +378,18 @@ pub struct Serve {
     )]
     pub host: String,
 
-    /// Model file, with a name before it if you like
+    /// Model file, with a name before it if you like, or a folder of model files; repeatable, the first is
+    /// the default. In the environment separated by commas
     #[arg(
         short,
         long,
         value_name = "[NAME=]FILE",
         default_value = "model.mlapi",
+        value_delimiter = ',',
         env = "MLAPI_MODEL",
         hide_env_values = true
     )]
-    pub model: String,
+    pub model: Vec<String>,
 
     /// Connections at a time; more are answered 503
     #[arg(long, value_name = "N", default_value_t = 1024, env = "MLAPI_MAX_CONNECTIONS",
@@ -438,6 +440,7 @@ pub struct Serve {
 const SERVE_NOTES: &str = "\
   POST /predict         {\"data\":[5.1,3.5,1.4,0.2]} in column order, {\"features\":{…}} by name; an array of rows
                         under either; CSV and NDJSON with their content types
+  GET /models           the models that are served; /models/NAME, /models/NAME/predict, /models/NAME/readyz
   GET /model            card, schema, metrics, importances
   GET /livez, /readyz   process up; model loaded and not draining
   GET /metrics          Prometheus text

@@ -10,7 +10,8 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Response;
 use super::error::Failure;
-use super::state::State;
+use super::state::{Served, State};
+use super::{mlflow, v2};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::matrix::Matrix;
@@ -79,20 +80,54 @@ pub(super) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Res
     response
 }
 
+/// What a body is sent for, with what its head says of it.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// `POST /predict`.
+    Predict(Form),
+    /// `POST /invocations`.
+    Score(Form),
+    /// `POST /v2/models/NAME/infer`; the value of [`v2::HEADER_LENGTH`].
+    Infer(Option<HeaderValue>),
+}
+
+/// Answers a body in the protocol it was sent in.
+///
+/// # Errors
+/// A body that cannot be read, has too many rows, or does not fit the model.
+pub fn call(state: &State, served: &Served, call: Call, body: Bytes) -> Result<Response, Failure> {
+    let (model, max_rows) = (&served.model, state.limits.rows);
+    let answered = match call {
+        Call::Predict(form) => return predict(state, served, form, body),
+        Call::Score(Form::Csv { header }) => {
+            let (response, summary) = mlflow::score_csv(model, header, body, max_rows)?;
+            count(served, summary);
+            return Ok(response);
+        }
+        Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
+        Call::Infer(header_length) => {
+            v2::infer(model, &served.name, header_length.as_ref(), &body, max_rows)?
+        }
+    };
+    served.counts.rows(answered.codes.n_rows());
+    let warnings = model.pipeline.schema.warnings(&answered.codes);
+    warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
+    Ok(answered.response)
+}
+
 /// `POST /predict`.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(state: &State, form: Form, body: Bytes) -> Result<Response, Failure> {
+pub fn predict(state: &State, served: &Served, form: Form, body: Bytes) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, &body),
-        Form::Csv { header } => predict_csv(state, header, body),
-        Form::Ndjson => predict_ndjson(state, &body),
+        Form::Json => predict_json(state, served, &body),
+        Form::Csv { header } => predict_csv(state, served, header, body),
+        Form::Ndjson => predict_ndjson(state, served, &body),
     }
 }
 
-fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
-    let served = state.served();
+fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
     let max_rows = state.limits.rows;
     let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
@@ -103,8 +138,8 @@ fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let predictions = pipeline.predict(&request.codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    state.telemetry.rows(request.codes.n_rows());
-    warnings.iter().for_each(|warning| state.telemetry.warnings(warning.kind, 1));
+    served.counts.rows(request.codes.n_rows());
+    warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
 }
 
@@ -128,28 +163,33 @@ fn options(state: &State, format: Format, header: bool) -> Options {
     }
 }
 
-fn predict_csv(state: &State, header: Option<bool>, body: Bytes) -> Result<Response, Failure> {
-    let model = &state.served().model;
+fn predict_csv(
+    state: &State,
+    served: &Served,
+    header: Option<bool>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let model = &served.model;
     let header = header.unwrap_or(model.pipeline.schema.header);
     let options = options(state, Format::LikeInput, header);
     let reading = csv::Options { delimiter: None, header };
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(state, summary.map_err(|error| table_failure(error, &options))?);
+    count(served, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("text/csv; charset=utf-8", out))
 }
 
-fn predict_ndjson(state: &State, body: &[u8]) -> Result<Response, Failure> {
+fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let options = options(state, Format::Ndjson, true);
     let mut out = Vec::with_capacity(body.len() * 2);
-    let summary = rows::predict_ndjson(&state.served().model, SOURCE, body, &options, &mut out, &|_| {});
-    count(state, summary.map_err(|error| table_failure(error, &options))?);
+    let summary = rows::predict_ndjson(&served.model, SOURCE, body, &options, &mut out, &|_| {});
+    count(served, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("application/x-ndjson", out))
 }
 
-fn count(state: &State, summary: Summary) {
-    let telemetry = &state.telemetry;
+fn count(served: &Served, summary: Summary) {
+    let telemetry = &served.counts;
     telemetry.rows(summary.n_rows);
     telemetry.warnings(WarningKind::MissingValue, summary.n_missing);
     telemetry.warnings(WarningKind::UnseenCategory, summary.n_unseen);
@@ -174,8 +214,13 @@ pub(super) fn table_failure(error: anyhow::Error, options: &Options) -> Failure 
 }
 
 /// `GET /model`.
-pub fn model(state: &State) -> Response {
-    respond("application/json", state.served().description.clone())
+pub fn model(served: &Served) -> Response {
+    respond("application/json", served.description.clone())
+}
+
+/// `GET /models`.
+pub fn models(state: &State) -> Response {
+    respond("application/json", state.models().list())
 }
 
 /// `GET /livez`: the process is up.
@@ -194,9 +239,42 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
     Ok(livez())
 }
 
+/// `GET /version`: as text, as MLflow does.
+pub fn version() -> Response {
+    respond("text/plain; charset=utf-8", Bytes::from_static(env!("CARGO_PKG_VERSION").as_bytes()))
+}
+
+/// `GET /v2`.
+pub fn v2_server() -> Response {
+    respond("application/json", v2::server_metadata().to_string())
+}
+
+/// `GET /v2/models/NAME`.
+pub fn v2_model(served: &Served) -> Response {
+    respond("application/json", v2::model_metadata(&served.model, &served.name).to_string())
+}
+
+/// `GET /v2/health/live`.
+pub fn v2_live() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"live\":true}"))
+}
+
+/// `GET /v2/health/ready` and `GET /v2/models/NAME/ready`, as [`readyz`].
+///
+/// # Errors
+/// As there.
+pub fn v2_ready(state: &State, model: Option<&Served>) -> Result<Response, Failure> {
+    readyz(state)?;
+    let ready = match model {
+        None => serde_json::json!({ "ready": true }),
+        Some(served) => serde_json::json!({ "name": served.name, "ready": true }),
+    };
+    Ok(respond("application/json", ready.to_string()))
+}
+
 /// `GET /metrics`.
 pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text())
+    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(&state.models()))
 }
 
 #[cfg(test)]

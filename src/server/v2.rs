@@ -35,80 +35,26 @@ const VERSION: &str = "1";
 const PREDICT: &str = "predict";
 const PREDICT_PROBA: &str = "predict_proba";
 
-/// What a path under `/v2` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
-    /// `/v2`.
-    Server,
-    /// `/v2/health/live`.
-    Live,
-    /// `/v2/health/ready`.
-    Ready,
-    /// `/v2/models/NAME`.
-    Model,
-    /// `/v2/models/NAME/ready`.
-    ModelReady,
-    /// `/v2/models/NAME/infer`.
-    Infer,
-}
+/// The paths of a model, with `NAME` for its name.
+pub const MODEL: &str = "/v2/models/NAME";
+/// Whether it is ready.
+pub const MODEL_READY: &str = "/v2/models/NAME/ready";
+/// Where tensors are sent.
+pub const INFER: &str = "/v2/models/NAME/infer";
 
-/// A path under `/v2`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address<'a> {
-    /// What it asks for.
-    pub resource: Resource,
-    /// The model's name, where it asks for one.
-    pub model: Option<Cow<'a, str>>,
-}
-
-impl<'a> Address<'a> {
-    /// The address that a path is, if it is one; models have no version but 1.
-    pub fn of(path: &'a str) -> Option<Self> {
-        let rest = path.strip_prefix("/v2")?;
-        let of_server = |resource| Some(Self { resource, model: None });
-        match rest {
-            "" | "/" => return of_server(Resource::Server),
-            "/health/live" => return of_server(Resource::Live),
-            "/health/ready" => return of_server(Resource::Ready),
-            _ => {}
-        }
-        let rest = rest.strip_prefix("/models/")?;
-        let (name, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let rest = match rest.strip_prefix("/versions/") {
-            Some(rest) => {
-                rest.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/'))?
-            }
-            None => rest,
-        };
-        let resource = match rest {
-            "" => Resource::Model,
-            "/ready" => Resource::ModelReady,
-            "/infer" => Resource::Infer,
-            _ => return None,
-        };
-        Some(Self { resource, model: Some(unescape(name)?) })
+/// Which of these paths it is, from what follows the name: the version may stand between, and is always 1.
+/// Empty where it is none.
+pub fn canonical(after_name: &str) -> &'static str {
+    let action = match after_name.strip_prefix("/versions/") {
+        Some(rest) => rest.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/')),
+        None => Some(after_name),
+    };
+    match action {
+        Some("") => MODEL,
+        Some("/ready") => MODEL_READY,
+        Some("/infer") => INFER,
+        _ => "",
     }
-}
-
-/// A part of a path without its percent signs (RFC 3986, section 2.1); none where they are wrong.
-pub fn unescape(part: &str) -> Option<Cow<'_, str>> {
-    if !part.contains('%') {
-        return Some(part.into());
-    }
-    let mut bytes = Vec::with_capacity(part.len());
-    let mut rest = part.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        let hex = |digit: u8| char::from(digit).to_digit(16);
-        bytes.push((hex(digits[0])? * 16 + hex(digits[1])?) as u8);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok().map(Cow::from)
 }
 
 /// What `GET /v2` says.
@@ -509,24 +455,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_name_a_resource_and_a_model() {
-        let of = |path| Address::of(path).map(|a| (a.resource, a.model.map(|m| m.to_string())));
-        let named = |resource, name: &str| Some((resource, Some(name.to_string())));
-        assert_eq!(of("/v2"), Some((Resource::Server, None)));
-        assert_eq!(of("/v2/health/ready"), Some((Resource::Ready, None)));
-        assert_eq!(of("/v2/models/iris"), named(Resource::Model, "iris"));
-        assert_eq!(of("/v2/models/a%20b%C3%A9/versions/1/infer"), named(Resource::Infer, "a bé"));
-        assert_eq!(of("/v2/models/iris/versions/1/ready"), named(Resource::ModelReady, "iris"));
-        for wrong in [
-            "/v2x",
-            "/v2/models",
-            "/v2/models/a/versions/2/infer",
-            "/v2/models/a/versions/11",
-            "/v2/models/a/config",
-            "/v2/models/%f/infer",
-            "/v2/models/%ff/infer",
+    fn a_version_may_stand_in_the_path_and_is_always_1() {
+        for (after_name, path) in [
+            ("", MODEL),
+            ("/ready", MODEL_READY),
+            ("/infer", INFER),
+            ("/versions/1", MODEL),
+            ("/versions/1/infer", INFER),
+            ("/versions/1/ready", MODEL_READY),
+            ("/versions/2/infer", ""),
+            ("/versions/11", ""),
+            ("/versions", ""),
+            ("/config", ""),
+            ("/", ""),
         ] {
-            assert_eq!(of(wrong), None, "{wrong}");
+            assert_eq!(canonical(after_name), path, "{after_name}");
         }
     }
 }
