@@ -121,6 +121,8 @@ pub enum Verb {
     Serve(Serve),
     /// Show what a model file holds: card, schema, importances
     Inspect(Inspect),
+    /// Ask a server whether it is ready
+    Healthcheck(Healthcheck),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -459,6 +461,47 @@ pub struct Inspect {
     #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
     pub model: String,
 }
+
+/// `mlapi healthcheck`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = HEALTHCHECK_NOTES)]
+pub struct Healthcheck {
+    /// What to ask [default: /readyz of --host and --port]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Port that the server listens on
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        default_value_t = 8080,
+        env = "MLAPI_PORT",
+        hide_env_values = true
+    )]
+    pub port: u16,
+
+    /// Address that the server listens on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1",
+        env = "MLAPI_HOST",
+        hide_env_values = true
+    )]
+    pub host: String,
+
+    /// Seconds to wait for the answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+}
+
+const HEALTHCHECK_NOTES: &str = "\
+Exit status: 0 where the answer is 2xx, 1 where it is another or there is none. Port and address are read from the \
+environment as serve reads them, so that a container asks its own server.
+
+Example:
+  mlapi healthcheck --port 8080";
 
 /// What to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -11,7 +11,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use super::Response;
 use super::error::Failure;
 use super::state::{Served, State};
-use super::{mlflow, v2};
+use super::{mlflow, openapi, v2};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::matrix::Matrix;
@@ -237,6 +237,11 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
         return Err(Failure::Draining);
     }
     Ok(livez())
+}
+
+/// `GET /openapi.json`.
+pub fn openapi(state: &State) -> Response {
+    respond("application/json", openapi::document(&state.models()).to_string())
 }
 
 /// `GET /version`: as text, as MLflow does.

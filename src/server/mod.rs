@@ -7,6 +7,7 @@
 pub mod error;
 pub mod handlers;
 pub mod mlflow;
+pub mod openapi;
 pub mod routes;
 pub mod sources;
 pub mod state;

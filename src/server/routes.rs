@@ -137,6 +137,7 @@ async fn route(
         (&Method::GET | &Method::HEAD, "/livez") => Ok(handlers::livez()),
         (&Method::GET | &Method::HEAD, "/readyz") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/metrics") => Ok(handlers::metrics(state)),
+        (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(handlers::openapi(state)),
         (&Method::GET | &Method::HEAD, "/ping" | "/health") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/version") => Ok(handlers::version()),
         (&Method::GET | &Method::HEAD, "/v2") => Ok(handlers::v2_server()),

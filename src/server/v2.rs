@@ -62,18 +62,22 @@ pub fn server_metadata() -> Value {
     json!({ "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"] })
 }
 
+/// The data type that loses nothing of a column.
+pub fn datatype(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Number => "FP64",
+        ColumnType::Boolean => "BOOL",
+        _ => "BYTES",
+    }
+}
+
 /// What `GET /v2/models/NAME` says: the tensors that the model takes and gives. Any other data type that holds
 /// the same values is taken as well.
 pub fn model_metadata(model: &Model, name: &str) -> Value {
     let schema = &model.pipeline.schema;
-    let inputs = schema.features.iter().map(|feature| {
-        let datatype = match feature.column_type {
-            ColumnType::Number => "FP64",
-            ColumnType::Boolean => "BOOL",
-            _ => "BYTES",
-        };
-        json!({ "name": feature.name, "datatype": datatype, "shape": [-1] })
-    });
+    let inputs = schema.features.iter().map(
+        |feature| json!({ "name": feature.name, "datatype": datatype(feature.column_type), "shape": [-1] }),
+    );
     let target = &schema.target;
     let datatype = Predicted::datatype(schema);
     let mut outputs = vec![json!({ "name": PREDICT, "datatype": datatype, "shape": [-1] })];
