@@ -11,8 +11,18 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 container= pid=
+# buildah does not pass signals on: the server in the container is a descendant of it.
+descendants() { local child; for child in $(ps -o pid= --ppid "$1"); do echo "$child"; descendants "$child"; done; }
+stop() {
+    [ -n "$pid" ] || return 0
+    local all
+    all=$(descendants "$pid")
+    kill -TERM $all 2>/dev/null || true
+    wait "$pid" || true
+    pid=
+}
 cleanup() {
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+    stop
     [ -z "$container" ] || buildah "${storage[@]}" rm "$container" >/dev/null 2>&1 || true
     rm -rf "$folder"
 }
@@ -20,7 +30,7 @@ trap cleanup EXIT
 say() { printf -- '-- %s\n' "$*"; }
 
 say "a static binary"
-static=${1:-}
+static=${1:+$(realpath "$1")}
 if [ -z "$static" ]; then
     host=$(rustc -vV | sed -n 's/^host: //p')
     # As the Dockerfile does, but sooner: it is to be run, not measured.
@@ -96,10 +106,7 @@ if ps -eo uid,args | grep -q '^ *65532 /mlapi serve'; then echo "it runs as 6553
     ps -eo uid,args | grep 'mlapi serve' >&2
     exit 1
 fi
-pkill -TERM -P "$pid" 2>/dev/null || true
-kill -TERM "$pid" 2>/dev/null || true
-wait "$pid" || true
-pid=
+stop
 if inside "$container" -- /mlapi healthcheck --quiet --seconds 1 2>/dev/null; then
     echo "the health check finds a server that has ended" >&2
     exit 1

@@ -325,14 +325,8 @@ impl<'a> Part<'a> {
         }
         let mut named = object(&required, properties.into());
         named["examples"] = json!([self.named_row()]);
-        let values: Vec<Value> = features.iter().map(|feature| self.value(feature)).collect();
-        let n = values.len();
-        let row = json!({
-            "type": "array", "description": "Values in column order.", "prefixItems": values,
-            "items": false, "minItems": n, "maxItems": n, "examples": [self.row],
-        });
+        schemas.insert(self.name("Row"), self.positional_row());
         schemas.insert(self.name("NamedRow"), named);
-        schemas.insert(self.name("Row"), row);
         schemas.insert(self.name("Request"), self.request());
         let (prediction, one) = self.prediction();
         schemas.insert(self.name("Prediction"), one);
@@ -354,6 +348,27 @@ impl<'a> Part<'a> {
             object(&["predictions"], json!({ "predictions": { "type": "array", "items": prediction } }));
         schemas.insert(self.name("Scores"), scored);
         schemas.insert(self.name("Invocation"), self.invocation());
+    }
+
+    /// A row in column order: of the features, or of all columns of the training file with or without the target.
+    fn positional_row(&self) -> Value {
+        let schema = self.schema;
+        let mut lengths =
+            vec![schema.n_features(), schema.columns.len().saturating_sub(1), schema.columns.len()];
+        lengths.dedup();
+        let rows = lengths.iter().filter_map(|&n| {
+            let value = |feature: Option<usize>| match feature {
+                Some(feature) => self.value(&schema.features[feature]),
+                None => json!({ "description": "Not looked at." }),
+            };
+            let values: Vec<Value> = schema.positions(n).ok()?.into_iter().map(value).collect();
+            Some(json!({
+                "type": "array", "prefixItems": values, "items": false, "minItems": n, "maxItems": n,
+            }))
+        });
+        json!({
+            "description": "Values in column order.", "anyOf": rows.collect::<Vec<_>>(), "examples": [self.row],
+        })
     }
 
     /// What a row holds for a feature.
@@ -421,8 +436,9 @@ impl<'a> Part<'a> {
     fn prediction(&self) -> (Value, Value) {
         let target = &self.schema.target;
         if target.labels.is_empty() {
-            let number =
-                json!({ "type": "number", "description": format!("The predicted {}.", target.name) });
+            let description =
+                format!("The predicted {}; null where it is too large for a double.", target.name);
+            let number = json!({ "type": ["number", "null"], "description": description });
             return (number.clone(), object(&["prediction"], json!({ "prediction": number })));
         }
         let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
@@ -459,7 +475,6 @@ impl<'a> Part<'a> {
             json!({
                 "type": "object", "required": [key],
                 "properties": { key: schema, "params": { "type": ["object", "null"], "description": "Not looked at." } },
-                "additionalProperties": false,
             })
         };
         let either = json!({ "anyOf": [list(&row), list(&named)] });
