@@ -4,12 +4,13 @@
 #
 #     PY=$(bash benches/python.sh)
 #
+# Another list and another folder below target/ may be named: tests/requirements.txt clients.
 # The work is done once, and again when requirements.txt, this place or python3 changes.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-requirements=$root/benches/requirements.txt
-env=$root/target/python
+requirements=$root/${1:-benches/requirements.txt}
+env=$root/target/${2:-python}
 stamp=$env/requirements.stamp
 
 say() { printf 'python.sh: %s\n' "$*" >&2; }
@@ -36,7 +37,7 @@ if ! is_ready; then
     mkdir -p "$root/target"
     # Two scripts that start together must not install over each other.
     if command -v flock >/dev/null; then
-        exec 9>"$root/target/.python.lock"
+        exec 9>"$env.lock"
         flock 9
     fi
 fi
@@ -54,7 +55,7 @@ if ! is_ready; then
             exit 1
         fi
     fi
-    say "installing benches/requirements.txt into ${env#"$root"/}"
+    say "installing ${requirements#"$root"/} into ${env#"$root"/}"
     rm -rf "$env"
     python3 -m venv "$env" >&2
     "$env/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \

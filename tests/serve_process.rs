@@ -45,10 +45,18 @@ impl Server {
         answer
     }
 
+    fn get(&self, path: &str) -> String {
+        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+    }
+
     fn predict(&self, body: &str) -> String {
+        self.post("/predict", body)
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
         let length = body.len();
         self.request(&format!(
-            "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
         ))
     }
 
@@ -132,4 +140,34 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     dir.run(&["serve", "--port", &port]).fails(1).complains(&["cannot listen on", "--port"]);
     dir.run(&["serve", "--port", "0", "--max-rows", "0"]).fails(2);
     dir.run(&["serve", "--port", "0", "--format", "json"]).fails(2);
+}
+
+#[test]
+fn several_models_are_served_by_name_and_the_first_is_the_default() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    dir.write("penguins.csv", std::fs::read("fixtures/penguins.csv").unwrap());
+    std::fs::create_dir(dir.path("b")).unwrap();
+    dir.run(&["train", "penguins.csv", "--output", "b/birds.mlapi", "--algorithm", "bayes"]).ok();
+    let models = ["--port", "0", "--model", "flowers=model.mlapi", "--model", "b"];
+    let server = Server::start(&dir, &models, &[]);
+    let list = server.get("/models");
+    assert!(list.contains("\"default\":\"flowers\"") && list.contains("\"name\":\"birds\""), "{list}");
+    let row = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
+    assert!(server.predict(row).contains("setosa"));
+    assert!(server.post("/models/flowers/predict", row).contains("setosa"));
+    let bird = r#"{"data":["Biscoe",43.9,17.2,201,4200,"male",2008]}"#;
+    assert!(server.post("/models/birds/predict", bird).contains("Adelie"));
+    assert!(server.post("/models/birds/predict", row).starts_with("HTTP/1.1 422"));
+    assert!(server.get("/models/birds").contains("naive-bayes"));
+    assert!(server.get("/models/birds/readyz").starts_with("HTTP/1.1 200"));
+    for path in ["/models/fish", "/models/fish/readyz", "/models/birds/metrics", "/models/birds/", "/models/"]
+    {
+        assert!(server.get(path).starts_with("HTTP/1.1 404"), "{path}");
+    }
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("mlapi_rows_predicted_total{model=\"flowers\"} 2\n"), "{metrics}");
+    assert!(metrics.contains("{model=\"birds\",route=\"/predict\",status=\"422\"} 1\n"), "{metrics}");
+    let twice = ["serve", "--port", "0", "--model", "a=model.mlapi", "--model", "a=b/birds.mlapi"];
+    dir.run(&twice).fails(1).complains(&["two models are called \"a\""]);
+    dir.run(&["serve", "--port", "0", "--model", "a b=model.mlapi"]).fails(2);
 }

@@ -123,6 +123,8 @@ pub enum Verb {
     Serve(Serve),
     /// Show what a model file holds: card, schema, importances
     Inspect(Inspect),
+    /// Ask a server whether it is ready
+    Healthcheck(Healthcheck),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -401,16 +403,18 @@ pub struct Serve {
     )]
     pub host: String,
 
-    /// Model file, with a name before it if you like
+    /// Model file, with a name before it if you like, or a folder of model files; repeatable, the first is
+    /// the default. In the environment separated by commas
     #[arg(
         short,
         long,
         value_name = "[NAME=]FILE",
         default_value = "model.mlapi",
+        value_delimiter = ',',
         env = "MLAPI_MODEL",
         hide_env_values = true
     )]
-    pub model: String,
+    pub model: Vec<String>,
 
     /// Connections at a time; more are answered 503
     #[arg(long, value_name = "N", default_value_t = 1024, env = "MLAPI_MAX_CONNECTIONS",
@@ -461,6 +465,7 @@ pub struct Serve {
 const SERVE_NOTES: &str = "\
   POST /predict         {\"data\":[5.1,3.5,1.4,0.2]} in column order, {\"features\":{…}} by name; an array of rows
                         under either; CSV and NDJSON with their content types
+  GET /models           the models that are served; /models/NAME, /models/NAME/predict, /models/NAME/readyz
   GET /model            card, schema, metrics, importances
   GET /livez, /readyz   process up; model loaded and not draining
   GET /metrics          Prometheus text
@@ -479,6 +484,47 @@ pub struct Inspect {
     #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
     pub model: String,
 }
+
+/// `mlapi healthcheck`
+#[derive(Debug, ClapArgs)]
+#[command(after_long_help = HEALTHCHECK_NOTES)]
+pub struct Healthcheck {
+    /// What to ask [default: /readyz of --host and --port]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+
+    /// Port that the server listens on
+    #[arg(
+        short,
+        long,
+        value_name = "PORT",
+        default_value_t = 8080,
+        env = "MLAPI_PORT",
+        hide_env_values = true
+    )]
+    pub port: u16,
+
+    /// Address that the server listens on
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1",
+        env = "MLAPI_HOST",
+        hide_env_values = true
+    )]
+    pub host: String,
+
+    /// Seconds to wait for the answer
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+}
+
+const HEALTHCHECK_NOTES: &str = "\
+Exit status: 0 where the answer is 2xx, 1 where it is another or there is none. Port and address are read from the \
+environment as serve reads them, so that a container asks its own server.
+
+Example:
+  mlapi healthcheck --port 8080";
 
 /// What to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

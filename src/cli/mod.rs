@@ -5,6 +5,7 @@
 
 pub mod args;
 mod eval;
+mod healthcheck;
 mod inspect;
 mod predict;
 mod serve;
@@ -83,6 +84,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             return serve::run(serve, common, term);
         }
         Verb::Inspect(inspect) => inspect::run(inspect, common, term, &mut out)?,
+        Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut args::command(), "mlapi", &mut script);

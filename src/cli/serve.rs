@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,8 @@ use anyhow::{Context, Result};
 
 use super::args::{Common, Format, Serve};
 use super::term::Term;
-use crate::model::file;
 use crate::report::card;
-use crate::server::{self, Limits, State};
+use crate::server::{self, Limits, Sources, State};
 use crate::usage::usage;
 
 /// Runs the verb until SIGTERM or SIGINT.
@@ -20,8 +18,9 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     if common.format != Format::Text {
         return Err(usage("--format is for results; serve writes none"));
     }
-    let model = file::load(model_path(&args.model))?;
-    let example = serde_json::json!({ "data": card::example(&model) }).to_string();
+    let sources = Sources::parse(&args.model).map_err(|error| usage(error.to_string()))?;
+    let models = sources.load()?;
+    let example = serde_json::json!({ "data": card::example(&models.default_model().model) }).to_string();
     let limits = Limits {
         connections: args.max_connections,
         in_flight: args.max_in_flight,
@@ -33,7 +32,7 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         write_stall: Duration::from_secs(args.write_seconds),
         drain_time: Duration::from_secs(args.drain_seconds),
     };
-    let state = Arc::new(State::new(model, limits)?);
+    let state = Arc::new(State::with_models(models, limits));
     let listener = TcpListener::bind((args.host.as_str(), args.port)).with_context(|| {
         format!("cannot listen on {}:{}; --port and --host choose another address", args.host, args.port)
     })?;
@@ -61,24 +60,4 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         term.line(format_args!("try: curl -d '{quoted}' http://{address}/predict"));
         server::run(listener, state, shutdown).await
     })
-}
-
-/// The file of `[NAME=]FILE`. A file whose own name holds an equals sign is taken as it is.
-fn model_path(text: &str) -> &str {
-    match text.split_once('=') {
-        Some((name, path)) if !name.contains(['/', '\\']) && !Path::new(text).exists() => path,
-        _ => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_may_stand_before_the_file() {
-        assert_eq!(model_path("churn=a.mlapi"), "a.mlapi");
-        assert_eq!(model_path("a.mlapi"), "a.mlapi");
-        assert_eq!(model_path("./a=b.mlapi"), "./a=b.mlapi");
-    }
 }

@@ -32,11 +32,19 @@ pub struct Problems {
 }
 
 impl Problems {
-    fn push(&mut self, pointer: String, detail: String) {
+    /// Counts a problem, and lists it where it is one of the first.
+    pub fn push(&mut self, pointer: String, detail: String) {
         self.total += 1;
         if self.listed.len() < MAX_LISTED_PROBLEMS {
             self.listed.push(Problem { pointer, detail });
         }
+    }
+
+    /// Adds those of `others` behind these.
+    pub fn extend(&mut self, others: Self) {
+        self.total += others.total;
+        self.listed.extend(others.listed);
+        self.listed.truncate(MAX_LISTED_PROBLEMS);
     }
 }
 
@@ -109,6 +117,44 @@ pub fn read_row(
     Ok(problems)
 }
 
+/// Reads rows that stand at `key` of a body in another form than [`read_request`]'s: an array of rows, or one
+/// row. With `columns`, rows without names hold these.
+///
+/// # Errors
+/// A text that is not JSON, or one with more than `max_rows` rows.
+pub fn read_rows(
+    text: &[u8],
+    schema: &Schema,
+    key: &'static str,
+    columns: Option<&[String]>,
+    max_rows: usize,
+) -> Result<Request, Malformed> {
+    let mut reader = Reader::new(schema, max_rows);
+    reader.key = key;
+    if let Some(names) = columns {
+        match schema.map_columns(names, false) {
+            Ok(map) => reader.positions = (names.len(), map),
+            Err(problems) => {
+                problems.into_iter().for_each(|detail| reader.serious.push(format!("/{key}"), detail));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names.iter().filter(|name| !seen.insert(*name)) {
+            reader.serious.push(format!("/{key}"), format!("the column {name:?} is given twice"));
+        }
+        reader.named = true;
+    }
+    if reader.serious.total == 0 {
+        reader.parse(text, |reader| Rows { reader })?;
+        if reader.codes.n_rows() == 0 && reader.serious.total == 0 {
+            reader.serious.push(format!("/{key}"), "there are no rows".into());
+        }
+    }
+    let many = reader.shape == Shape::Many;
+    let (codes, problems) = reader.finish();
+    Ok(Request { codes, many, threshold: None, problems })
+}
+
 const SEND: &str = "send {\"data\":[…]} with values in column order or {\"features\":{…}} by name";
 const TOO_MANY_ROWS: &str = "too many rows";
 const OPTIONS: [&str; 5] = ["data", "features", "threshold", "lenient", "explain"];
@@ -161,6 +207,8 @@ struct Reader<'s> {
     texts: String,
     /// The features that rows of this many values hold.
     positions: (usize, Vec<Option<usize>>),
+    /// Whether these were given by their names.
+    named: bool,
     threshold: Option<f64>,
     lenient: bool,
     /// What `lenient` does not forgive.
@@ -179,6 +227,7 @@ impl<'s> Reader<'s> {
             staged: Vec::with_capacity(schema.n_features()),
             texts: String::new(),
             positions: (usize::MAX, Vec::new()),
+            named: false,
             threshold: None,
             lenient: false,
             serious: Problems::default(),
@@ -205,9 +254,7 @@ impl<'s> Reader<'s> {
     fn finish(self) -> (Matrix, Problems) {
         let mut problems = self.serious;
         if !self.lenient {
-            problems.total += self.forgivable.total;
-            problems.listed.extend(self.forgivable.listed);
-            problems.listed.truncate(MAX_LISTED_PROBLEMS);
+            problems.extend(self.forgivable);
         }
         (self.codes, problems)
     }
@@ -248,8 +295,11 @@ impl<'s> Reader<'s> {
     fn finish_positional<E: Error>(&mut self, place: Place) -> Result<(), E> {
         self.push_row()?;
         let staged = std::mem::take(&mut self.staged);
-        let in_order = staged.len() == self.schema.n_features();
-        if !in_order && self.positions.0 != staged.len() {
+        let in_order = !self.named && staged.len() == self.schema.n_features();
+        if self.named && self.positions.0 != staged.len() {
+            let detail = format!("{} values where there are {} columns", staged.len(), self.positions.0);
+            self.serious.push(place.pointer(""), detail);
+        } else if !in_order && self.positions.0 != staged.len() {
             match self.schema.positions(staged.len()) {
                 Ok(positions) => self.positions = (staged.len(), positions),
                 Err(detail) => {

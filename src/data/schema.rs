@@ -47,6 +47,11 @@ impl NullTokens {
             .any(|token| token.parse::<f64>().is_ok() || token.replace(',', ".").parse::<f64>().is_ok())
     }
 
+    /// All of them.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        NULL_TOKENS.into_iter().chain(self.added.iter().map(String::as_str))
+    }
+
     /// The cell that `text` stands for; white space around it does not count.
     pub fn cell<'a>(&self, text: &'a str) -> Cell<'a> {
         let text = text.trim();
@@ -428,7 +433,7 @@ impl Schema {
         if n_values == self.columns.len() {
             return Ok(all().collect());
         }
-        if n_values + 1 == self.columns.len() {
+        if self.columns.len().checked_sub(1) == Some(n_values) {
             let without = all().zip(&self.columns).filter(|(_, name)| **name != self.target.name);
             return Ok(without.map(|(feature, _)| feature).collect());
         }

@@ -60,6 +60,14 @@ impl AnswerWriter {
         out
     }
 
+    /// The predicted label or number of one row alone, as JSON.
+    pub fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+        match predictions.classes.get(row) {
+            Some(&class) => out.extend_from_slice(self.values[class as usize].as_bytes()),
+            None => number(predictions.scores.row(row)[0], out),
+        }
+    }
+
     /// One row's prediction as a JSON object.
     pub fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
         let scores = predictions.scores.row(row);

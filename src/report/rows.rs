@@ -43,6 +43,8 @@ pub enum Format {
     Json,
     /// One element of that answer a line.
     Ndjson,
+    /// One JSON document with nothing but the predicted labels or numbers under `predictions`.
+    Values,
 }
 
 /// What to do with a row that does not fit.
@@ -266,7 +268,7 @@ impl<'a, W: Write> Output<'a, W> {
 
     /// Whether the answer is one JSON document.
     fn is_document(&self) -> bool {
-        self.options.format == Format::Json
+        matches!(self.options.format, Format::Json | Format::Values)
     }
 
     fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
@@ -322,8 +324,10 @@ impl<'a, W: Write> Output<'a, W> {
         if self.is_document() {
             let mut end = if self.started { Vec::new() } else { b"{\"predictions\":[".to_vec() };
             end.push(b']');
-            let writer = AnswerWriter::new(&self.model.pipeline.schema);
-            writer.warnings(&self.warnings, self.n_warnings, &mut end);
+            if self.options.format == Format::Json {
+                let writer = AnswerWriter::new(&self.model.pipeline.schema);
+                writer.warnings(&self.warnings, self.n_warnings, &mut end);
+            }
             end.extend_from_slice(b"}\n");
             self.write_all(&end)?;
         }
@@ -570,14 +574,16 @@ fn element(
     format: Format,
     out: &mut Vec<u8>,
 ) {
-    if format == Format::Json {
+    if format != Format::Ndjson {
         out.push(b',');
     }
     match row {
+        Some(row) if format == Format::Values => answers.value(predictions, row, out),
         Some(row) => answers.element(predictions, row, out),
+        None if format == Format::Values => out.extend_from_slice(b"null"),
         None => out.extend_from_slice(b"{\"prediction\":null}"),
     }
-    if format != Format::Json {
+    if format == Format::Ndjson {
         out.push(b'\n');
     }
 }

@@ -28,6 +28,8 @@ pub enum Failure {
     BrokenBody,
     /// There is nothing at this path.
     NotFound,
+    /// No model has this name.
+    NoSuchModel,
     /// The path has other methods; these.
     MethodNotAllowed(&'static str),
     /// The body did not arrive in time; the limit in seconds.
@@ -46,6 +48,30 @@ pub enum Failure {
     Draining,
     /// The handler panicked.
     Panicked,
+}
+
+/// In whose words a failure is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// A problem document (RFC 9457).
+    Problem,
+    /// As the Open Inference Protocol does: `{"error":"…"}`.
+    V2,
+    /// As MLflow does: `{"error_code":"…","message":"…"}`.
+    Mlflow,
+}
+
+impl Dialect {
+    /// The dialect of what answers at a path.
+    pub fn of(path: &str) -> Self {
+        if path == "/v2" || path.starts_with("/v2/") {
+            Self::V2
+        } else if path.ends_with("/invocations") {
+            Self::Mlflow
+        } else {
+            Self::Problem
+        }
+    }
 }
 
 /// A problem document.
@@ -79,7 +105,7 @@ impl Failure {
             Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchModel => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -97,6 +123,7 @@ impl Failure {
             Self::NotTable(_) => "The body is not a readable table",
             Self::BrokenBody => "The body broke off",
             Self::NotFound => "Not found",
+            Self::NoSuchModel => "No such model",
             Self::MethodNotAllowed(_) => "Method not allowed",
             Self::SlowBody(_) => "The body did not arrive in time",
             Self::BodyTooLarge(_) => "The body is too large",
@@ -115,6 +142,7 @@ impl Failure {
             Self::NotJson(text) | Self::NotTable(text) => text.clone(),
             Self::BrokenBody => "the connection or a chunk of the body ended early; send it again".into(),
             Self::NotFound => "POST /predict predicts; GET /model describes the model".into(),
+            Self::NoSuchModel => "no model has this name; GET /models lists those that are served".into(),
             Self::MethodNotAllowed(methods) => format!("this path takes {methods}"),
             Self::SlowBody(seconds) => format!("the whole body has to arrive within {seconds} seconds"),
             Self::BodyTooLarge(limit) => {
@@ -146,6 +174,54 @@ impl Failure {
                 Some((CONNECTION, "close"))
             }
             _ => None,
+        }
+    }
+
+    /// The whole answer in one of the dialects.
+    pub fn response_in(&self, dialect: Dialect) -> Response {
+        let mut response = self.response();
+        if dialect == Dialect::Problem {
+            return response;
+        }
+        // These protocols have one status for whatever is wrong with a request.
+        if self.status() == StatusCode::UNPROCESSABLE_ENTITY {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+        }
+        let body = match dialect {
+            Dialect::V2 => serde_json::json!({ "error": self.text() }),
+            _ => serde_json::json!({ "error_code": self.code(), "message": self.text() }),
+        };
+        *response.body_mut() = Full::new(Bytes::from(body.to_string()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    /// Everything there is to say in one text.
+    fn text(&self) -> String {
+        let mut text = self.title().to_string();
+        let detail = self.detail();
+        if !detail.is_empty() {
+            text += &format!(": {detail}");
+        }
+        if let Self::DoesNotFit(problems) = self {
+            for problem in &problems.listed {
+                let at = if problem.pointer.is_empty() { "" } else { ": " };
+                text += &format!("\n{}{at}{}", problem.pointer, problem.detail);
+            }
+        }
+        text
+    }
+
+    /// The code that MLflow has for the status (its `databricks.proto`).
+    fn code(&self) -> &'static str {
+        match self.status().as_u16() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "RESOURCE_DOES_NOT_EXIST",
+            429 => "REQUEST_LIMIT_EXCEEDED",
+            503 => "TEMPORARILY_UNAVAILABLE",
+            500 => "INTERNAL_ERROR",
+            _ => "BAD_REQUEST",
         }
     }
 

@@ -10,15 +10,17 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Response;
 use super::error::Failure;
-use super::state::State;
+use super::state::{Served, State};
+use super::{mlflow, openapi, v2};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
+use crate::data::matrix::Matrix;
 use crate::data::schema::{Warning, WarningKind};
-use crate::model::pipeline::Decision;
+use crate::model::pipeline::{Decision, Predictions};
 use crate::report::rows::{self, BadRows, Format, Keep, OnError, Options, Summary, TooManyRows};
 
 /// What messages call the body.
-const SOURCE: &str = "the body";
+pub(super) const SOURCE: &str = "the body";
 
 /// No more problems of a table are listed; as many as of a JSON body.
 const MAX_LISTED_PROBLEMS: usize = 100;
@@ -61,32 +63,74 @@ impl Form {
     }
 }
 
-fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+/// An answer and what it was made from, for those who count.
+#[derive(Debug)]
+pub struct Answered {
+    /// What the client gets.
+    pub response: Response,
+    /// `n_rows × n_features` codes.
+    pub codes: Matrix,
+    /// What was predicted of them.
+    pub predictions: Predictions,
+}
+
+pub(super) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Full::new(body.into()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// What a body is sent for, with what its head says of it.
+#[derive(Debug, Clone)]
+pub enum Call {
+    /// `POST /predict`.
+    Predict(Form),
+    /// `POST /invocations`.
+    Score(Form),
+    /// `POST /v2/models/NAME/infer`; the value of [`v2::HEADER_LENGTH`].
+    Infer(Option<HeaderValue>),
+}
+
+/// Answers a body in the protocol it was sent in.
+///
+/// # Errors
+/// A body that cannot be read, has too many rows, or does not fit the model.
+pub fn call(state: &State, served: &Served, call: Call, body: Bytes) -> Result<Response, Failure> {
+    let (model, max_rows) = (&served.model, state.limits.rows);
+    let answered = match call {
+        Call::Predict(form) => return predict(state, served, form, body),
+        Call::Score(Form::Csv { header }) => {
+            let (response, summary) = mlflow::score_csv(model, header, body, max_rows)?;
+            count(served, summary);
+            return Ok(response);
+        }
+        Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
+        Call::Infer(header_length) => {
+            v2::infer(model, &served.name, header_length.as_ref(), &body, max_rows)?
+        }
+    };
+    served.counts.rows(answered.codes.n_rows());
+    let warnings = model.pipeline.schema.warnings(&answered.codes);
+    warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
+    Ok(answered.response)
 }
 
 /// `POST /predict`.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(state: &State, form: Form, body: Bytes) -> Result<Response, Failure> {
+pub fn predict(state: &State, served: &Served, form: Form, body: Bytes) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, &body),
-        Form::Csv { header } => predict_csv(state, header, body),
-        Form::Ndjson => predict_ndjson(state, &body),
+        Form::Json => predict_json(state, served, &body),
+        Form::Csv { header } => predict_csv(state, served, header, body),
+        Form::Ndjson => predict_ndjson(state, served, &body),
     }
 }
 
-fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
-    let served = state.served();
+fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
     let max_rows = state.limits.rows;
-    let request = json::read_request(body, schema, max_rows).map_err(|malformed| match malformed {
-        Malformed::NotJson(text) => Failure::NotJson(text),
-        Malformed::TooManyRows => Failure::TooManyRows(max_rows),
-    })?;
+    let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
@@ -94,9 +138,17 @@ fn predict_json(state: &State, body: &[u8]) -> Result<Response, Failure> {
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let predictions = pipeline.predict(&request.codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    state.telemetry.rows(request.codes.n_rows());
-    warnings.iter().for_each(|warning| state.telemetry.warnings(warning.kind, 1));
+    served.counts.rows(request.codes.n_rows());
+    warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
+}
+
+/// What JSON that holds no rows is refused for.
+pub(super) fn malformed(error: Malformed, max_rows: usize) -> Failure {
+    match error {
+        Malformed::NotJson(text) => Failure::NotJson(text),
+        Malformed::TooManyRows => Failure::TooManyRows(max_rows),
+    }
 }
 
 fn options(state: &State, format: Format, header: bool) -> Options {
@@ -112,28 +164,33 @@ fn options(state: &State, format: Format, header: bool) -> Options {
     }
 }
 
-fn predict_csv(state: &State, header: Option<bool>, body: Bytes) -> Result<Response, Failure> {
-    let model = &state.served().model;
+fn predict_csv(
+    state: &State,
+    served: &Served,
+    header: Option<bool>,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let model = &served.model;
     let header = header.unwrap_or(model.pipeline.schema.header);
     let options = options(state, Format::LikeInput, header);
     let reading = csv::Options { header, ..csv::Options::default() };
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    count(served, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("text/csv; charset=utf-8", out))
 }
 
-fn predict_ndjson(state: &State, body: &[u8]) -> Result<Response, Failure> {
+fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
     let options = options(state, Format::Ndjson, true);
     let mut out = Vec::with_capacity(body.len() * 2);
-    let summary = rows::predict_ndjson(&state.served().model, SOURCE, body, &options, &mut out, &|_| {});
-    count(state, summary.map_err(|error| failure(error, &options))?);
+    let summary = rows::predict_ndjson(&served.model, SOURCE, body, &options, &mut out, &|_| {});
+    count(served, summary.map_err(|error| table_failure(error, &options))?);
     Ok(respond("application/x-ndjson", out))
 }
 
-fn count(state: &State, summary: Summary) {
-    let telemetry = &state.telemetry;
+fn count(served: &Served, summary: Summary) {
+    let telemetry = &served.counts;
     telemetry.rows(summary.n_rows);
     telemetry.warnings(WarningKind::MissingValue, summary.n_missing);
     telemetry.warnings(WarningKind::UnseenCategory, summary.n_unseen);
@@ -142,7 +199,7 @@ fn count(state: &State, summary: Summary) {
 
 /// What a table that was not predicted is refused for. The output is memory, so it is never the server's
 /// disk or pipe that failed.
-fn failure(error: anyhow::Error, options: &Options) -> Failure {
+pub(super) fn table_failure(error: anyhow::Error, options: &Options) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
     }
@@ -158,8 +215,13 @@ fn failure(error: anyhow::Error, options: &Options) -> Failure {
 }
 
 /// `GET /model`.
-pub fn model(state: &State) -> Response {
-    respond("application/json", state.served().description.clone())
+pub fn model(served: &Served) -> Response {
+    respond("application/json", served.description.clone())
+}
+
+/// `GET /models`.
+pub fn models(state: &State) -> Response {
+    respond("application/json", state.models().list())
 }
 
 /// `GET /livez`: the process is up.
@@ -178,9 +240,47 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
     Ok(livez())
 }
 
+/// `GET /openapi.json`.
+pub fn openapi(state: &State) -> Response {
+    respond("application/json", openapi::document(&state.models()).to_string())
+}
+
+/// `GET /version`: as text, as MLflow does.
+pub fn version() -> Response {
+    respond("text/plain; charset=utf-8", Bytes::from_static(env!("CARGO_PKG_VERSION").as_bytes()))
+}
+
+/// `GET /v2`.
+pub fn v2_server() -> Response {
+    respond("application/json", v2::server_metadata().to_string())
+}
+
+/// `GET /v2/models/NAME`.
+pub fn v2_model(served: &Served) -> Response {
+    respond("application/json", v2::model_metadata(&served.model, &served.name).to_string())
+}
+
+/// `GET /v2/health/live`.
+pub fn v2_live() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"live\":true}"))
+}
+
+/// `GET /v2/health/ready` and `GET /v2/models/NAME/ready`, as [`readyz`].
+///
+/// # Errors
+/// As there.
+pub fn v2_ready(state: &State, model: Option<&Served>) -> Result<Response, Failure> {
+    readyz(state)?;
+    let ready = match model {
+        None => serde_json::json!({ "ready": true }),
+        Some(served) => serde_json::json!({ "name": served.name, "ready": true }),
+    };
+    Ok(respond("application/json", ready.to_string()))
+}
+
 /// `GET /metrics`.
 pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text())
+    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(&state.models()))
 }
 
 #[cfg(test)]

@@ -1,15 +1,20 @@
 //! The model over HTTP: connections come in here, within limits, and are let go of in order.
 //!
 //! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
-//! [`telemetry`] what is counted, [`stream`] the socket. Nothing in here knows of the command line or of
+//! [`sources`] where models come from, [`telemetry`] what is counted, [`stream`] the socket. Nothing in here knows of the command line or of
 //! learning. A fault of one connection ends that connection and no other.
 
 pub mod error;
 pub mod handlers;
+pub mod mlflow;
+pub mod openapi;
 pub mod routes;
+pub mod sources;
 pub mod state;
 pub mod stream;
 pub mod telemetry;
+pub mod tensor;
+pub mod v2;
 
 use std::io;
 use std::pin::pin;
@@ -30,6 +35,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+pub use sources::Sources;
 pub use state::State;
 use stream::{Shared, Stream};
 use telemetry::Rejection;

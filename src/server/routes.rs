@@ -1,5 +1,6 @@
 //! The whole API on one screen, and the road of a request: head, place, body, handler, count.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::ops::Deref;
@@ -15,11 +16,12 @@ use hyper::{Method, Request, Version};
 use tokio::time::{Instant, timeout_at};
 
 use super::Response;
-use super::error::Failure;
-use super::handlers::{self, Form};
-use super::state::State;
+use super::error::{Dialect, Failure};
+use super::handlers::{self, Call, Form};
+use super::state::{Served, State};
 use super::stream::Shared;
 use super::telemetry::{Rejection, Route};
+use super::v2;
 
 /// A larger body is predicted off the threads that drive connections: from here on it takes longer than the
 /// hand-over, and would keep others waiting.
@@ -36,11 +38,14 @@ pub async fn answer(
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     connection.request_begins();
-    let name = Route::of(request.uri().path());
+    let address = Address::of(request.uri().path());
+    let (dialect, route_name) = (Dialect::of(request.uri().path()), Route::of(address.path));
     if request.body().is_end_stream() {
         connection.request_is_read();
     }
-    let found = route(&state, &connection, request, started).await;
+    let model = state.find(address.model.as_deref());
+    let counts = model.as_ref().filter(|_| route_name.is_of_a_model()).map(|m| Arc::clone(&m.counts));
+    let found = route(&state, model, &connection, request, started).await;
     let response = found.unwrap_or_else(|failure| {
         let reason = match failure {
             Failure::Overloaded => Some(Rejection::InFlight),
@@ -50,30 +55,101 @@ pub async fn answer(
             _ => None,
         };
         reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
-        failure.response()
+        failure.response_in(dialect)
     });
     let ended = Instant::now();
-    state.telemetry.answered(name, response.status(), ended - started);
+    state.telemetry.answered(counts.as_deref(), route_name, response.status(), ended - started);
     connection.request_ends(ended);
     Ok(response)
 }
 
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address<'a> {
+    /// The model that is named; none for the default.
+    model: Option<Cow<'a, str>>,
+    /// The path as it is for the default model, or with `NAME` for the name.
+    path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// `/models/NAME` asks for the model, `/models/NAME/predict` for its predictions; all else is as it is.
+    fn of(path: &'a str) -> Self {
+        let (rest, is_v2) = match (path.strip_prefix("/models/"), path.strip_prefix("/v2/models/")) {
+            (Some(rest), _) => (rest, false),
+            (_, Some(rest)) => (rest, true),
+            _ => return Self { model: None, path },
+        };
+        let (name, action) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = match action {
+            _ if is_v2 => v2::canonical(action),
+            "" => "/model",
+            "/predict" | "/invocations" | "/readyz" => action,
+            _ => "",
+        };
+        Self { model: Some(unescape(name)), path }
+    }
+}
+
+/// A part of a path without its percent signs (RFC 3986, section 2.1); as it is where they are wrong.
+fn unescape(part: &str) -> Cow<'_, str> {
+    let decoded = || {
+        let mut bytes = Vec::with_capacity(part.len());
+        let mut rest = part.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte != b'%' {
+                bytes.push(byte);
+                continue;
+            }
+            let (digits, after) = rest.split_at_checked(2)?;
+            let hex = |digit: u8| char::from(digit).to_digit(16);
+            bytes.push((hex(digits[0])? * 16 + hex(digits[1])?) as u8);
+            rest = after;
+        }
+        String::from_utf8(bytes).ok()
+    };
+    if part.contains('%') { decoded().map_or(part.into(), Cow::from) } else { part.into() }
+}
+
 async fn route(
     state: &Arc<State>,
+    model: Option<Arc<Served>>,
     connection: &Shared,
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response, Failure> {
     check_head(connection, &request)?;
-    match (request.method(), request.uri().path()) {
-        (&Method::POST, "/predict") => predict(state, connection, request, started).await,
-        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(state)),
+    let model = model.ok_or(Failure::NoSuchModel)?;
+    match (request.method(), Address::of(request.uri().path()).path) {
+        (&Method::POST, path @ ("/predict" | "/invocations" | v2::INFER)) => {
+            let headers = request.headers();
+            let form = || Form::of(headers.get(CONTENT_TYPE));
+            let call = match path {
+                "/predict" => Call::Predict(form()),
+                "/invocations" => Call::Score(form()),
+                _ => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
+            };
+            predict(state, model, connection, request, call, started).await
+        }
+        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(&model)),
+        (&Method::GET | &Method::HEAD, "/models") => Ok(handlers::models(state)),
         (&Method::GET | &Method::HEAD, "/livez") => Ok(handlers::livez()),
         (&Method::GET | &Method::HEAD, "/readyz") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/metrics") => Ok(handlers::metrics(state)),
-        (_, "/predict") => Err(Failure::MethodNotAllowed("POST")),
-        (_, "/model" | "/livez" | "/readyz" | "/metrics") => Err(Failure::MethodNotAllowed("GET, HEAD")),
-        _ => Err(Failure::NotFound),
+        (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(handlers::openapi(state)),
+        (&Method::GET | &Method::HEAD, "/ping" | "/health") => handlers::readyz(state),
+        (&Method::GET | &Method::HEAD, "/version") => Ok(handlers::version()),
+        (&Method::GET | &Method::HEAD, "/v2") => Ok(handlers::v2_server()),
+        (&Method::GET | &Method::HEAD, "/v2/health/live") => Ok(handlers::v2_live()),
+        (&Method::GET | &Method::HEAD, "/v2/health/ready") => handlers::v2_ready(state, None),
+        (&Method::GET | &Method::HEAD, v2::MODEL) => Ok(handlers::v2_model(&model)),
+        (&Method::GET | &Method::HEAD, v2::MODEL_READY) => handlers::v2_ready(state, Some(&model)),
+        (_, path) => Err(match Route::of(path) {
+            Route::Other => Failure::NotFound,
+            route if route.takes_a_body() => Failure::MethodNotAllowed("POST"),
+            _ => Failure::MethodNotAllowed("GET, HEAD"),
+        }),
     }
 }
 
@@ -118,8 +194,10 @@ impl Drop for Place {
 
 async fn predict(
     state: &Arc<State>,
+    model: Arc<Served>,
     connection: &Shared,
     request: Request<Incoming>,
+    call: Call,
     started: Instant,
 ) -> Result<Response, Failure> {
     let place = Place::take(state)?;
@@ -127,12 +205,11 @@ async fn predict(
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Failure::ContentEncoding);
     }
-    let form = Form::of(headers.get(CONTENT_TYPE));
     let body = read(request.into_body(), state, started).await?;
     connection.request_is_read();
     // A handler leaves nothing half done behind: it reads the state and adds to counters.
     let handle = move |body: Bytes| {
-        let handler = AssertUnwindSafe(|| handlers::predict(&place, form, body));
+        let handler = AssertUnwindSafe(|| handlers::call(&place, &model, call, body));
         catch_unwind(handler).unwrap_or(Err(Failure::Panicked))
     };
     if body.len() <= LARGE_BODY_BYTES {

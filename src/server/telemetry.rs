@@ -8,8 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
 
+use super::state::{Models, Served};
+use super::v2;
 use crate::data::schema::WarningKind;
-use crate::model::Model;
 
 /// The routes that are told apart; a path that is no route is [`Route::Other`], so that clients cannot make
 /// up label values.
@@ -19,27 +20,72 @@ pub enum Route {
     Predict,
     /// `GET /model`.
     Model,
+    /// `GET /models`.
+    Models,
     /// `GET /livez`.
     Livez,
     /// `GET /readyz`.
     Readyz,
     /// `GET /metrics`.
     Metrics,
+    /// `POST /invocations`.
+    Invocations,
+    /// `GET /ping`, `/health` and `/version`.
+    MlflowHealth,
+    /// `POST /v2/models/NAME/infer`.
+    Infer,
+    /// `GET /v2/models/NAME` and whether it is ready.
+    V2Model,
+    /// `GET /v2` and its health.
+    V2,
+    /// `GET /openapi.json`.
+    Openapi,
     /// Everything else.
     Other,
 }
 
 impl Route {
-    const NAMES: [&str; 6] = ["/predict", "/model", "/livez", "/readyz", "/metrics", "other"];
+    const NAMES: [&str; 13] = [
+        "/predict",
+        "/model",
+        "/models",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/invocations",
+        "/ping",
+        v2::INFER,
+        v2::MODEL,
+        "/v2",
+        "/openapi.json",
+        "other",
+    ];
 
-    /// The route of a path.
+    /// Whether a model answers it, the default or the one that its path names.
+    pub fn is_of_a_model(self) -> bool {
+        matches!(self, Self::Predict | Self::Model | Self::Invocations | Self::Infer | Self::V2Model)
+    }
+
+    /// Whether it is asked with a body.
+    pub fn takes_a_body(self) -> bool {
+        matches!(self, Self::Predict | Self::Invocations | Self::Infer)
+    }
+
+    /// The route of a path; paths of a named model are those of the default.
     pub fn of(path: &str) -> Self {
         match path {
             "/predict" => Self::Predict,
             "/model" => Self::Model,
+            "/models" => Self::Models,
             "/livez" => Self::Livez,
             "/readyz" => Self::Readyz,
             "/metrics" => Self::Metrics,
+            "/invocations" => Self::Invocations,
+            "/ping" | "/health" | "/version" => Self::MlflowHealth,
+            v2::INFER => Self::Infer,
+            v2::MODEL | v2::MODEL_READY => Self::V2Model,
+            "/v2" | "/v2/health/live" | "/v2/health/ready" => Self::V2,
+            "/openapi.json" => Self::Openapi,
             _ => Self::Other,
         }
     }
@@ -103,53 +149,27 @@ struct PerRoute {
     nanoseconds: AtomicU64,
 }
 
-/// Everything that is counted.
-#[derive(Debug)]
-pub struct Telemetry {
-    routes: [PerRoute; Route::NAMES.len()],
-    rejected: [AtomicU64; Rejection::NAMES.len()],
-    warnings: [AtomicU64; KINDS.len()],
-    rows: AtomicU64,
-    in_flight: AtomicUsize,
-    connections: AtomicUsize,
-    /// The constant part of the text.
-    model_info: String,
-    started: f64,
-}
-
-impl Telemetry {
-    /// Nothing counted yet.
-    pub fn new(model: &Model) -> Self {
-        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            routes: Default::default(),
-            rejected: Default::default(),
-            warnings: Default::default(),
-            rows: AtomicU64::new(0),
-            in_flight: AtomicUsize::new(0),
-            connections: AtomicUsize::new(0),
-            model_info: format!(
-                "mlapi_model_info{{algorithm=\"{}\",task=\"{}\",version=\"{}\"}}",
-                escape(&model.card.algorithm),
-                model.task().name(),
-                env!("CARGO_PKG_VERSION")
-            ),
-            started: started.as_secs_f64(),
-        }
-    }
-
-    /// Counts an answer.
-    pub fn answered(&self, route: Route, status: StatusCode, took: Duration) {
-        let route = &self.routes[route as usize];
+impl PerRoute {
+    fn answered(&self, status: StatusCode, took: Duration) {
         if let Some(i) = STATUSES.iter().position(|known| *known == status.as_u16()) {
-            route.statuses[i].fetch_add(1, Relaxed);
+            self.statuses[i].fetch_add(1, Relaxed);
         }
         let nanoseconds = took.as_nanos() as u64;
         let bucket = BUCKETS.iter().position(|(bound, _)| nanoseconds <= *bound).unwrap_or(BUCKETS.len());
-        route.buckets[bucket].fetch_add(1, Relaxed);
-        route.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
     }
+}
 
+/// What is counted of one model.
+#[derive(Debug, Default)]
+pub struct ModelCounts {
+    routes: [PerRoute; Route::NAMES.len()],
+    warnings: [AtomicU64; KINDS.len()],
+    rows: AtomicU64,
+}
+
+impl ModelCounts {
     /// Counts predicted rows.
     pub fn rows(&self, n: usize) {
         self.rows.fetch_add(n as u64, Relaxed);
@@ -160,6 +180,40 @@ impl Telemetry {
         if let Some(i) = KINDS.iter().position(|known| *known == kind) {
             self.warnings[i].fetch_add(n as u64, Relaxed);
         }
+    }
+}
+
+/// Everything that is counted of the server.
+#[derive(Debug)]
+pub struct Telemetry {
+    routes: [PerRoute; Route::NAMES.len()],
+    rejected: [AtomicU64; Rejection::NAMES.len()],
+    in_flight: AtomicUsize,
+    connections: AtomicUsize,
+    started: f64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Telemetry {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self {
+            routes: Default::default(),
+            rejected: Default::default(),
+            in_flight: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            started: seconds_since_epoch(SystemTime::now()),
+        }
+    }
+
+    /// Counts an answer, of a model where it is one's.
+    pub fn answered(&self, of: Option<&ModelCounts>, route: Route, status: StatusCode, took: Duration) {
+        of.map_or(&self.routes, |counts| &counts.routes)[route as usize].answered(status, took);
     }
 
     /// Counts something that was turned away.
@@ -196,51 +250,75 @@ impl Telemetry {
     }
 
     /// The text of `GET /metrics`.
-    pub fn text(&self) -> String {
+    pub fn text(&self, models: &Models) -> String {
         let mut out = Exposition(String::with_capacity(16 * 1024));
+        let named: Vec<(String, &Served)> =
+            models.iter().map(|served| (format!("model=\"{}\"", escape(&served.name)), &**served)).collect();
+        // Every route that was asked for, of the server and of its models, with the labels that say whose it is.
+        let mut routes: Vec<(String, &PerRoute)> = Vec::new();
+        for (i, name) in Route::NAMES.iter().enumerate() {
+            let of_models = named
+                .iter()
+                .map(|(model, served)| (format!("{model},route=\"{name}\""), &served.counts.routes[i]));
+            routes.extend(of_models);
+            routes.push((format!("route=\"{name}\""), &self.routes[i]));
+        }
+        routes.retain(|(_, route)| route.buckets.iter().any(|count| count.load(Relaxed) > 0));
         out.family("mlapi_requests_total", "counter", "Requests answered.");
-        for (route, name) in self.routes.iter().zip(Route::NAMES) {
+        for (labels, route) in &routes {
             for (count, status) in route.statuses.iter().zip(STATUSES) {
                 let count = count.load(Relaxed);
                 if count > 0 {
-                    let labels = format!("route=\"{name}\",status=\"{status}\"");
-                    out.sample("mlapi_requests_total", &labels, count);
+                    out.sample("mlapi_requests_total", &format!("{labels},status=\"{status}\""), count);
                 }
             }
         }
         const DURATION: &str = "mlapi_request_duration_seconds";
         out.family(DURATION, "histogram", "Time from the head of a request to its answer.");
-        for (route, name) in self.routes.iter().zip(Route::NAMES) {
+        for (labels, route) in &routes {
             let mut total = 0;
             for (count, (_, bound)) in route.buckets.iter().zip(BUCKETS.iter().chain([&(0, "+Inf")])) {
                 total += count.load(Relaxed);
                 out.sample(
                     "mlapi_request_duration_seconds_bucket",
-                    &format!("route=\"{name}\",le=\"{bound}\""),
+                    &format!("{labels},le=\"{bound}\""),
                     total,
                 );
             }
-            let labels = format!("route=\"{name}\"");
             let seconds = route.nanoseconds.load(Relaxed) as f64 / 1e9;
-            out.sample("mlapi_request_duration_seconds_sum", &labels, seconds);
-            out.sample("mlapi_request_duration_seconds_count", &labels, total);
+            out.sample("mlapi_request_duration_seconds_sum", labels, seconds);
+            out.sample("mlapi_request_duration_seconds_count", labels, total);
         }
         let in_flight = self.in_flight.load(Relaxed);
         out.single("mlapi_requests_in_flight", "gauge", "Predictions being read or made.", in_flight);
-        let rows = self.rows.load(Relaxed);
-        out.single("mlapi_rows_predicted_total", "counter", "Rows predicted.", rows);
         let connections = self.connections.load(Relaxed);
         out.single("mlapi_connections", "gauge", "Open connections.", connections);
         out.family("mlapi_rejected_total", "counter", "Connections and requests over a limit.");
         for (count, reason) in self.rejected.iter().zip(Rejection::NAMES) {
             out.sample("mlapi_rejected_total", &format!("reason=\"{reason}\""), count.load(Relaxed));
         }
-        out.family("mlapi_warnings_total", "counter", "Unusual values in predicted rows.");
-        for (count, kind) in self.warnings.iter().zip(KINDS) {
-            out.sample("mlapi_warnings_total", &format!("kind=\"{}\"", kind.name()), count.load(Relaxed));
+        out.family("mlapi_rows_predicted_total", "counter", "Rows predicted.");
+        for (model, served) in &named {
+            out.sample("mlapi_rows_predicted_total", model, served.counts.rows.load(Relaxed));
         }
-        out.family("mlapi_model_info", "gauge", "The model that is served.");
-        out.line(&self.model_info, 1);
+        out.family("mlapi_warnings_total", "counter", "Unusual values in predicted rows.");
+        for (model, served) in &named {
+            for (count, kind) in served.counts.warnings.iter().zip(KINDS) {
+                let labels = format!("{model},kind=\"{}\"", kind.name());
+                out.sample("mlapi_warnings_total", &labels, count.load(Relaxed));
+            }
+        }
+        out.family("mlapi_model_info", "gauge", "The models that are served.");
+        for (model, served) in &named {
+            let (algorithm, task) = (escape(&served.model.card.algorithm), served.model.task().name());
+            let version = env!("CARGO_PKG_VERSION");
+            let labels = format!("{model},algorithm=\"{algorithm}\",task=\"{task}\",version=\"{version}\"");
+            out.sample("mlapi_model_info", &labels, 1);
+        }
+        out.family("mlapi_model_loaded_timestamp_seconds", "gauge", "When the model was loaded.");
+        for (model, served) in &named {
+            out.sample("mlapi_model_loaded_timestamp_seconds", model, seconds_since_epoch(served.loaded));
+        }
         if let Some(bytes) = resident_bytes() {
             out.single("process_resident_memory_bytes", "gauge", "Resident memory size.", bytes);
         }
@@ -248,6 +326,10 @@ impl Telemetry {
         out.single("process_start_time_seconds", "gauge", "Start time since the Unix epoch.", started);
         out.0
     }
+}
+
+fn seconds_since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The text while it is written.

@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# Checks what is in deploy/ as far as that goes without a cluster: the image is built and run, the unit is
+# verified, the manifests and the compose file are held to their schemas.
+#
+#     bash deploy/check.sh [STATIC_MLAPI]     (default: builds one into target/static)
+#
+# As root on Debian or Ubuntu it installs buildah when that is missing. No image is taken from a registry: the
+# Dockerfile's last stage gets the static binary instead of its first stage's.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+folder=$(mktemp -d)
+container= pid=
+# buildah does not pass signals on: the server in the container is a descendant of it.
+descendants() { local child; for child in $(ps -o pid= --ppid "$1"); do echo "$child"; descendants "$child"; done; }
+stop() {
+    [ -n "$pid" ] || return 0
+    local all
+    all=$(descendants "$pid")
+    kill -TERM $all 2>/dev/null || true
+    wait "$pid" || true
+    pid=
+}
+cleanup() {
+    stop
+    [ -z "$container" ] || buildah "${storage[@]}" rm "$container" >/dev/null 2>&1 || true
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+say() { printf -- '-- %s\n' "$*"; }
+
+say "a static binary"
+static=${1:+$(realpath "$1")}
+if [ -z "$static" ]; then
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    # As the Dockerfile does, but sooner: it is to be run, not measured.
+    RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+        cargo build --locked --release --manifest-path "$root/Cargo.toml" --bin mlapi \
+        --target "$host" --target-dir "$root/target/static"
+    static=$root/target/static/$host/release/mlapi
+fi
+if readelf --program-headers "$static" 2>/dev/null | grep -q INTERP; then
+    echo "$static needs a dynamic loader" >&2
+    exit 1
+fi
+"$static" --quiet train "$root/fixtures/iris.csv" --algorithm logreg --output "$folder/model.mlapi" >/dev/null
+
+say "manifests and compose file"
+python=$(bash "$root/benches/python.sh" tests/requirements.txt clients)
+"$python" "$root/deploy/check.py"
+
+if command -v systemd-analyze >/dev/null; then
+    say "systemd unit"
+    sed "s|/usr/local/bin/mlapi|$static|" "$root/deploy/mlapi.service" >"$folder/mlapi.service"
+    systemd-analyze verify --man=no "$folder/mlapi.service"
+    # 0 is shut off from everything, 10 from nothing; a service without a word about it has 9.6.
+    systemd-analyze security --offline=yes --no-pager --threshold=20 "$folder/mlapi.service" | tail -1
+else
+    say "systemd unit: not checked, there is no systemd-analyze"
+fi
+
+if ! command -v buildah >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    say "install buildah"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y -qq --no-install-recommends buildah >/dev/null ||
+        { apt-get update -qq && apt-get install -y -qq --no-install-recommends buildah >/dev/null; }
+fi
+say "image"
+storage=(--storage-driver vfs --root "$folder/storage" --runroot "$folder/run")
+mkdir "$folder/context"
+cp "$static" "$folder/context/mlapi"
+buildah "${storage[@]}" build --isolation chroot --format docker --build-arg BINARY=prebuilt --quiet \
+    --file "$root/deploy/Dockerfile" --tag mlapi "$folder/context" >/dev/null
+buildah "${storage[@]}" inspect --type image mlapi >"$folder/image.json"
+"$python" - "$folder/image.json" <<'END'
+import json, sys
+config = json.load(open(sys.argv[1]))["Docker"]["config"]
+assert config["User"] == "65532:65532", config
+assert config["Healthcheck"]["Test"] == ["CMD", "/mlapi", "healthcheck", "--quiet"], config
+assert (config["Entrypoint"], config["Cmd"]) == (["/mlapi"], ["serve"]), config
+END
+container=$(buildah "${storage[@]}" from --pull-never mlapi)
+mount=$(buildah "${storage[@]}" mount "$container")
+[ "$(find "$mount" -type f -size +0 | wc -l)" -eq 1 ] || { echo "the image holds more than one file" >&2; exit 1; }
+ls -l "$mount/mlapi"
+
+say "container"
+# A free port of this machine, whose network the container shares.
+port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+mkdir "$folder/models"
+cp "$folder/model.mlapi" "$folder/models/"
+chmod -R a+rX "$folder"
+inside() { buildah "${storage[@]}" run --isolation chroot --env MLAPI_PORT="$port" --env MLAPI_HOST=127.0.0.1 "$@"; }
+inside --volume "$folder/models:/models:ro" "$container" -- /mlapi serve >"$folder/out" 2>&1 &
+pid=$!
+for _ in $(seq 100); do
+    grep -q listening "$folder/out" && break
+    kill -0 "$pid" || { cat "$folder/out" >&2; exit 1; }
+    sleep 0.1
+done
+inside "$container" -- /mlapi healthcheck --quiet
+answer=$(curl -sS --max-time 5 -d '{"data":[5.1,3.5,1.4,0.2]}' "http://127.0.0.1:$port/predict")
+echo "$answer"
+[[ $answer == '{"prediction":"setosa",'* ]]
+if ps -eo uid,args | grep -q '^ *65532 /mlapi serve'; then echo "it runs as 65532"; else
+    ps -eo uid,args | grep 'mlapi serve' >&2
+    exit 1
+fi
+stop
+if inside "$container" -- /mlapi healthcheck --quiet --seconds 1 2>/dev/null; then
+    echo "the health check finds a server that has ended" >&2
+    exit 1
+fi
+say "deploy/ is as it should be"
