@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::matrix::Matrix;
 use super::table::{Column, MISSING_LEVEL, RawTable, Table};
-use super::text::Texts;
 pub use super::target::{Target, Task};
+use super::text::Texts;
 
 /// The code of a category that did not occur in the training rows.
 pub const UNSEEN: f64 = -1.0;

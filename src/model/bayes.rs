@@ -181,7 +181,8 @@ impl Bayes {
         let mut take = |name: &str| take_f64(arrays, &format!("bayes.{name}"));
         let (priors, means) = (take("priors")?, take("means")?);
         let (variances, frequencies) = (take("variances")?, take("frequencies")?);
-        let terms = if arrays.contains_key("bayes.terms") { take_f64(arrays, "bayes.terms")? } else { Vec::new() };
+        let terms =
+            if arrays.contains_key("bayes.terms") { take_f64(arrays, "bayes.terms")? } else { Vec::new() };
         let levels = take_u32(arrays, "bayes.levels")?;
         Self::new(Parts { priors, levels, means, variances, frequencies, terms })
     }

@@ -44,7 +44,13 @@ pub(super) struct Limits {
 
 impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
     /// The minimum as a predictor with `link`, and whether it was reached.
-    pub fn minimise(&self, data: &Dataset, link: Link, limits: &Limits, watch: &dyn Watch) -> (Predictor, bool) {
+    pub fn minimise(
+        &self,
+        data: &Dataset,
+        link: Link,
+        limits: &Limits,
+        watch: &dyn Watch,
+    ) -> (Predictor, bool) {
         let rows = all_columns(data.x);
         let columns = rows.transposed();
         let (k, n_inputs) = (self.n_scores, rows.n_cols());
@@ -61,7 +67,10 @@ impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
             Some(found)
         };
         let precondition = |v: &[f64]| -> Vec<f64> {
-            v.chunks_exact(k).zip(&inverse).flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse)).collect()
+            v.chunks_exact(k)
+                .zip(&inverse)
+                .flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse))
+                .collect()
         };
         let start = vec![0.0; (n_inputs + 1) * k];
         let found = minimise(start, evaluate, precondition, limits.tol, limits.max_steps);
@@ -143,4 +152,68 @@ fn all_columns(x: &Matrix) -> Sparse {
         rows.end_row();
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::Task;
+    use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
+    use crate::model::predictor::{Arrays, take_f64};
+
+    /// The same numbers as ordinary columns, and with all but the first as sparse ones.
+    fn tables() -> (Matrix, Matrix) {
+        let value = |i: usize, j: usize| match (i * 7 + j * 5 + i * j) % 6 {
+            0 => 1.0 + j as f64 / 4.0,
+            1 => -0.5,
+            _ => 0.0,
+        };
+        let (mut dense, mut mixed, mut sparse) =
+            (Matrix::with_capacity(60, 5), Matrix::with_capacity(60, 1), Sparse::new(4));
+        for i in 0..60 {
+            dense.push_row(0.0).iter_mut().enumerate().for_each(|(j, v)| *v = value(i, j));
+            mixed.push_row(value(i, 0));
+            (1..5).filter(|&j| value(i, j) != 0.0).for_each(|j| sparse.push(j as u32 - 1, value(i, j)));
+            sparse.end_row();
+        }
+        mixed.set_sparse(sparse);
+        (dense, mixed)
+    }
+
+    fn coefficients(name: &str, task: Task, settings: &[(&str, &str)], data: &Dataset) -> Vec<f64> {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let spec = Spec::new(algorithm(name).unwrap(), task, &settings).unwrap();
+        let fit = spec.fit(data, &Unwatched).unwrap();
+        assert_eq!(fit.notes, Vec::<String>::new());
+        let mut arrays = Arrays::new();
+        fit.predictor.write_arrays(&mut arrays);
+        let names = ["linear.coefficients", "linear.intercepts"];
+        names.iter().flat_map(|name| take_f64(&mut arrays, name).unwrap()).collect()
+    }
+
+    #[test]
+    fn sparse_columns_give_the_coefficients_of_the_same_ordinary_ones() {
+        let (dense, mixed) = tables();
+        let weights: Vec<f64> = (0..60).map(|i| 0.5 + (i % 3) as f64).collect();
+        let values: Vec<f64> = (0..60).map(|i| dense.row(i)[1] * 3.0 + (i % 4) as f64).collect();
+        for n_classes in [2, 3] {
+            let codes: Vec<u32> = (0..60).map(|i| (i * 11 / 4 % n_classes) as u32).collect();
+            for (name, task, y) in [
+                ("logistic-regression", Task::Classification, Labels::Classes { codes: &codes, n_classes }),
+                ("ridge", Task::Regression, Labels::Values(&values)),
+                ("linear-regression", Task::Regression, Labels::Values(&values)),
+            ] {
+                for fit_intercept in ["true", "false"] {
+                    let settings = [("fit_intercept", fit_intercept)];
+                    let of = |x| {
+                        let data = Dataset { weights: Some(&weights), ..Dataset::new(x, y) };
+                        coefficients(name, task, &settings, &data)
+                    };
+                    let (wanted, found) = (of(&dense), of(&mixed));
+                    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 2e-4;
+                    assert!(wanted.iter().zip(&found).all(near), "{name}: {wanted:?} and {found:?}");
+                }
+            }
+        }
+    }
 }
