@@ -281,15 +281,15 @@ fn a_header_nested_deep_is_refused() {
 fn a_file_of_a_newer_version_names_both_versions_and_the_remedy() {
     let dir = penguins();
     let bytes = dir.bytes("model.mlapi");
-    let newer = edited(&bytes, "\\\"format_version\\\":1", "\\\"format_version\\\":2");
+    let newer = edited(&bytes, "\\\"format_version\\\":1", "\\\"format_version\\\":3");
     assert_eq!(newer.len(), bytes.len());
     let newer = edited(&newer, "\\\"mlapi_version\\\":\\\"0.", "\\\"mlapi_version\\\":\\\"7.");
     refused(
         &dir,
         &newer,
         &[
-            "it has format version 2 (mlapi 7.",
-            &format!("this is mlapi {}, which reads up to version 1", env!("CARGO_PKG_VERSION")),
+            "it has format version 3 (mlapi 7.",
+            &format!("this is mlapi {}, which reads up to version 2", env!("CARGO_PKG_VERSION")),
             "use a newer mlapi",
         ],
     );
@@ -418,7 +418,7 @@ fn a_model_file_has_the_permissions_of_an_ordinary_one() {
 #[test]
 fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models");
-    let dir = Workdir::with(&["penguins.csv"]);
+    let dir = Workdir::with(&["penguins.csv", "intents.csv"]);
     let mut n_files = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -429,8 +429,8 @@ fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
             now["metrics"]["accuracy"], shown["card"]["evaluation"]["metrics"]["accuracy"],
             "{path:?}"
         );
-        assert!(now["metrics"]["accuracy"].as_f64().unwrap() > 0.9);
+        assert!(now["metrics"]["accuracy"].as_f64().unwrap() > 0.85);
         n_files += 1;
     }
-    assert!(n_files >= 1);
+    assert!(n_files >= 2);
 }

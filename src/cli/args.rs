@@ -213,11 +213,14 @@ const TRAIN_NOTES: &str = "\
 Target and task: without --target the last column is predicted. Text, true/false, and at most 20 distinct \
 whole numbers (each on average in two rows or more) are classes; other numbers are a regression.
 
-Columns: a column is a number if every cell with a value is one, a boolean if every one is true or false, else \
-a category. Columns that are constant, number the rows, or differ in nearly every row are left out with a \
+Columns: a column is a number if every cell with a value is one, a boolean if every one is true or false, a text \
+if its values have three words or more on average (two characters count as a word in Chinese, Japanese and \
+Korean) and more than half of them differ, else a category. Columns that are constant, number the rows, or differ in nearly every row are left out with a \
 note; --type uses them all the same. Missing numbers are filled with the median and marked, numbers are \
-standardised, categories become one column per level (the 256 most frequent ones) and one for all others. All \
-of that is learned from the training rows alone and kept in the model file.
+standardised, categories become one column per level (the 256 most frequent ones) and one for all others. \
+A text becomes one column per known word and pair of words, of characters in Chinese, Japanese and Korean (the \
+65,536 most frequent ones): TF-IDF as in scikit-learn for logistic, linear and ridge regression, counts for naive Bayes; other \
+algorithms see the 256 that tell most about the target. All of that is learned from the training rows alone and kept in the model file.
 
 Choice: auto fits a few candidates on parts of the training rows, scores them on the others (accuracy, or \
 balanced_accuracy with --balance; r2 for numbers), and takes the simplest one within one standard error of the \

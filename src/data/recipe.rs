@@ -598,6 +598,58 @@ mod tests {
     }
 
     #[test]
+    fn words_are_scaled_to_length_1_behind_all_other_slots_or_become_a_few_of_them() {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["said", "size"].map(String::from).to_vec(),
+            columns: vec![
+                {
+                    let mut texts = Texts::default();
+                    let codes = vec![texts.push("red apple"), texts.push("green"), GAP];
+                    Column::Text { codes, texts }
+                },
+                Column::Number(vec![1.0, 2.0, 3.0]),
+            ],
+            lines: vec![2, 3, 4],
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let features = [(0, ColumnType::Text), (1, ColumnType::Number)];
+        let schema = Schema::fit(&table, &features, target, vec![], &[0, 1, 2]);
+        let codes = schema.codes(&table, &[0, 1, 2]).unwrap();
+        let recipe = Recipe::fit(&schema, Encoding::Standardised, &codes);
+        // The gap's mark and the size; red, apple, red apple, green.
+        assert_eq!((recipe.n_slots(), recipe.n_sparse()), (6, 4));
+        let x = recipe.encode(&codes);
+        assert_eq!((x.row(0)[0], x.row(2)[0], x.n_cols()), (0.0, 1.0, 2));
+        let lengths = [0, 1, 2].map(|i| x.sparse().row(i).1.iter().map(|v| v * v).sum::<f64>());
+        assert!((lengths[0] - 1.0).abs() < 1e-15 && lengths[1..] == [1.0, 0.0], "{lengths:?}");
+        let raw = Recipe::fit(&schema, Encoding::Raw, &codes);
+        let counts = raw.encode(&codes);
+        assert_eq!((counts.row(1), counts.sparse().row(1).1), (&[2.0][..], &[1.0][..]));
+
+        let truth = Truth::Values(vec![1.0, 2.0, 3.0]);
+        let dense = Recipe::fit_texts(&schema, Encoding::Raw, &codes, TextForm::Dense(&truth));
+        assert_eq!((dense.n_slots(), dense.n_sparse()), (5, 0));
+        assert_eq!(dense.encode(&codes).row(0).iter().sum::<f64>(), 4.0, "three terms and the size");
+        for (recipe, encoding) in
+            [(&recipe, Encoding::Standardised), (&raw, Encoding::Raw), (&dense, Encoding::Raw)]
+        {
+            let parts = recipe.parts();
+            assert_eq!(Recipe::from_parts(&schema, encoding, &parts).unwrap(), *recipe);
+            let mut broken = parts.clone();
+            broken.vocabularies[0].terms.reverse();
+            assert!(Recipe::from_parts(&schema, encoding, &broken).is_err());
+            let mut broken = parts;
+            broken.vocabularies.clear();
+            assert!(Recipe::from_parts(&schema, encoding, &broken).is_err());
+        }
+        let mut broken = recipe.parts();
+        broken.vocabularies[0].idf[0] = f64::INFINITY;
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
+    }
+
+    #[test]
     fn the_variance_of_large_numbers_is_not_lost() {
         let column = || [1e9 - 0.5, 1e9 + 0.5].into_iter();
         assert_eq!(mean_and_scale(2, column), (1e9, 0.5));

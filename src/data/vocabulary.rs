@@ -9,9 +9,6 @@ use super::text::Terms;
 /// A vocabulary holds at most this many terms, those of the most training rows.
 pub const MAX_TERMS: usize = 65_536;
 
-/// A term of fewer training rows than this says nothing that carries over; kept only where no other is left.
-const MIN_DOCUMENTS: u32 = 2;
-
 /// For learners of dense rows a text becomes the counts of at most this many terms, those that tell most about
 /// the target.
 pub const MAX_DENSE_TERMS: usize = 256;
@@ -36,9 +33,6 @@ impl Vocabulary {
     /// With `telling`, only those that tell most about what is to be predicted in these rows.
     pub fn fit(codes: &Matrix, feature: usize, weighted: bool, telling: Option<&Truth>) -> Self {
         let mut counted = count_documents(codes, feature);
-        if counted.iter().any(|(_, n)| *n >= MIN_DOCUMENTS) {
-            counted.retain(|(_, n)| *n >= MIN_DOCUMENTS);
-        }
         if counted.len() > MAX_TERMS {
             counted.sort_unstable_by_key(|&(term, n)| (std::cmp::Reverse(n), term));
             counted.truncate(MAX_TERMS);
@@ -164,12 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn terms_of_one_row_are_left_out_where_others_are_left() {
+    fn a_term_of_more_rows_counts_less_and_rows_without_words_have_no_vocabulary() {
         let of = |texts: &[&str]| Vocabulary::fit(&codes(texts), 0, true, None);
-        let vocabulary = of(&["red apple", "red pear", "green"]);
-        assert_eq!(vocabulary.len(), 1);
-        assert!((vocabulary.idf[0] - ((4.0_f64 / 3.0).ln() + 1.0)).abs() < 1e-15);
-        assert_eq!(of(&["red", "green"]).len(), 2);
+        let vocabulary = of(&["red red", "red pear", "green"]);
+        // red, red red, pear, red pear, green.
+        assert_eq!(vocabulary.len(), 5);
+        let mut terms = Terms::default();
+        let red: Vec<f64> = vocabulary.of("Red", &mut terms).map(|(_, value)| value).collect();
+        assert_eq!(red, [(4.0_f64 / 3.0).ln() + 1.0]);
+        let green: Vec<f64> = vocabulary.of("green blue", &mut terms).map(|(_, value)| value).collect();
+        assert_eq!(green, [2.0_f64.ln() + 1.0]);
         assert!(of(&["!", "?"]).is_empty());
     }
 

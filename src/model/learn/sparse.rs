@@ -153,3 +153,67 @@ fn all_columns(x: &Matrix) -> Sparse {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::Task;
+    use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
+    use crate::model::predictor::{Arrays, take_f64};
+
+    /// The same numbers as ordinary columns, and with all but the first as sparse ones.
+    fn tables() -> (Matrix, Matrix) {
+        let value = |i: usize, j: usize| match (i * 7 + j * 5 + i * j) % 6 {
+            0 => 1.0 + j as f64 / 4.0,
+            1 => -0.5,
+            _ => 0.0,
+        };
+        let (mut dense, mut mixed, mut sparse) =
+            (Matrix::with_capacity(60, 5), Matrix::with_capacity(60, 1), Sparse::new(4));
+        for i in 0..60 {
+            dense.push_row(0.0).iter_mut().enumerate().for_each(|(j, v)| *v = value(i, j));
+            mixed.push_row(value(i, 0));
+            (1..5).filter(|&j| value(i, j) != 0.0).for_each(|j| sparse.push(j as u32 - 1, value(i, j)));
+            sparse.end_row();
+        }
+        mixed.set_sparse(sparse);
+        (dense, mixed)
+    }
+
+    fn coefficients(name: &str, task: Task, settings: &[(&str, &str)], data: &Dataset) -> Vec<f64> {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let spec = Spec::new(algorithm(name).unwrap(), task, &settings).unwrap();
+        let fit = spec.fit(data, &Unwatched).unwrap();
+        assert_eq!(fit.notes, Vec::<String>::new());
+        let mut arrays = Arrays::new();
+        fit.predictor.write_arrays(&mut arrays);
+        let names = ["linear.coefficients", "linear.intercepts"];
+        names.iter().flat_map(|name| take_f64(&mut arrays, name).unwrap()).collect()
+    }
+
+    #[test]
+    fn sparse_columns_give_the_coefficients_of_the_same_ordinary_ones() {
+        let (dense, mixed) = tables();
+        let weights: Vec<f64> = (0..60).map(|i| 0.5 + (i % 3) as f64).collect();
+        let values: Vec<f64> = (0..60).map(|i| dense.row(i)[1] * 3.0 + (i % 4) as f64).collect();
+        for n_classes in [2, 3] {
+            let codes: Vec<u32> = (0..60).map(|i| (i * 11 / 4 % n_classes) as u32).collect();
+            for (name, task, y) in [
+                ("logistic-regression", Task::Classification, Labels::Classes { codes: &codes, n_classes }),
+                ("ridge", Task::Regression, Labels::Values(&values)),
+                ("linear-regression", Task::Regression, Labels::Values(&values)),
+            ] {
+                for fit_intercept in ["true", "false"] {
+                    let settings = [("fit_intercept", fit_intercept)];
+                    let of = |x| {
+                        let data = Dataset { weights: Some(&weights), ..Dataset::new(x, y) };
+                        coefficients(name, task, &settings, &data)
+                    };
+                    let (wanted, found) = (of(&dense), of(&mixed));
+                    let near = |(a, b): (&f64, &f64)| (a - b).abs() < 2e-4;
+                    assert!(wanted.iter().zip(&found).all(near), "{name}: {wanted:?} and {found:?}");
+                }
+            }
+        }
+    }
+}
