@@ -610,7 +610,7 @@ mod tests {
                 },
                 Column::Number(vec![1.0, 2.0, 3.0]),
             ],
-            lines: vec![2, 3, 4],
+            lines: vec![2, 3, 4].into(),
         };
         let target =
             Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
