@@ -3,18 +3,22 @@
 //! What may be asked where is in [`super::routes`], what a failure looks like in [`super::error`].
 
 use std::io::Cursor;
+use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Response;
 use super::error::Failure;
+use super::feedback::Label;
+use super::reload;
 use super::state::{Served, State};
+use super::telemetry::Feedback;
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
-use crate::data::schema::{Warning, WarningKind};
-use crate::model::pipeline::Decision;
+use crate::data::matrix::Matrix;
+use crate::data::schema::{Task, Warning, WarningKind};
+use crate::model::pipeline::{Decision, Predictions};
 use crate::report::rows::{self, BadRows, Format, Keep, Options, Summary, TooManyRows};
 
 /// What messages call the body.
@@ -61,8 +65,9 @@ impl Form {
     }
 }
 
-fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+/// An answer of 200.
+pub fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(body.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -71,17 +76,24 @@ fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(state: &State, served: &Served, form: Form, body: Bytes) -> Result<Response, Failure> {
+pub fn predict(
+    state: &State,
+    served: &Served,
+    id: &HeaderValue,
+    form: Form,
+    body: Bytes,
+) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, served, &body),
+        Form::Json => predict_json(state, served, id, &body),
         Form::Csv { header } => predict_csv(state, served, header, body),
         Form::Ndjson => predict_ndjson(state, served, &body),
     }
 }
 
-fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
+fn predict_json(state: &State, served: &Served, id: &HeaderValue, body: &[u8]) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
-    let max_rows = state.limits.rows;
+    // A row may be as short as `{}`, whatever its width.
+    let max_rows = state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1);
     let request = json::read_request(body, schema, max_rows).map_err(|malformed| match malformed {
         Malformed::NotJson(text) => Failure::NotJson(text),
         Malformed::TooManyRows => Failure::TooManyRows(max_rows),
@@ -93,9 +105,32 @@ fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response,
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let predictions = pipeline.predict(&request.codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    served.counts.rows(request.codes.n_rows());
+    observe(state, served, id, &request.codes, &predictions, decision);
     warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
+}
+
+/// Counts, compares and writes down what was predicted, as far as the server is asked to. Nothing in here waits.
+pub fn observe(
+    state: &State,
+    served: &Served,
+    id: &HeaderValue,
+    codes: &Matrix,
+    predictions: &Predictions,
+    decision: Decision,
+) {
+    served.counts.rows(codes.n_rows());
+    served.profile.observe(codes, predictions);
+    if let Some(shadow) = &served.shadow {
+        shadow.compare(codes, predictions, decision);
+    }
+    let id = id.to_str().unwrap_or_default();
+    if let Some(journal) = &state.journal {
+        journal.note(served, id, codes, predictions);
+    }
+    if state.recent.is_on() {
+        state.recent.remember(id, &served.name, predictions);
+    }
 }
 
 fn options(state: &State, format: Format, header: bool) -> Options {
@@ -123,7 +158,7 @@ fn predict_csv(
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(served, summary.map_err(|error| failure(error, &options))?);
+    count(served, summary.map_err(|error| failure(error, &options, state.limits.body_time))?);
     Ok(respond("text/csv; charset=utf-8", out))
 }
 
@@ -131,8 +166,45 @@ fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Respons
     let options = options(state, Format::Ndjson, true);
     let mut out = Vec::with_capacity(body.len() * 2);
     let summary = rows::predict_ndjson(&served.model, SOURCE, body, &options, &mut out, &|_| {});
-    count(served, summary.map_err(|error| failure(error, &options))?);
+    count(served, summary.map_err(|error| failure(error, &options, state.limits.body_time))?);
     Ok(respond("application/x-ndjson", out))
+}
+
+/// Predicts a table while it arrives: rows in, rows out, in constant memory. For a thread that may wait.
+///
+/// # Errors
+/// As [`predict`], before anything was written; afterwards `out` has been left as it is.
+pub fn predict_stream(
+    state: &State,
+    served: &Served,
+    form: Form,
+    input: Box<dyn std::io::Read + Send>,
+    out: impl std::io::Write,
+) -> Result<(), Failure> {
+    let model = &served.model;
+    let header = match form {
+        Form::Csv { header } => header.unwrap_or(model.pipeline.schema.header),
+        _ => true,
+    };
+    let format = if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput };
+    let options = Options { max_rows: usize::MAX, ..options(state, format, header) };
+    let summary = if form == Form::Ndjson {
+        rows::predict_ndjson(model, SOURCE, input, &options, out, &|_| {})
+    } else {
+        csv::Records::from_reader(input, SOURCE, &csv::Options { delimiter: None, header })
+            .and_then(|records| rows::predict_csv(model, records, &options, out, &|_| {}))
+    };
+    count(served, summary.map_err(|error| failure(error, &options, state.limits.body_time))?);
+    Ok(())
+}
+
+/// What a streamed answer is.
+pub fn content_type(form: Form) -> &'static str {
+    match form {
+        Form::Json => "application/json",
+        Form::Csv { .. } => "text/csv; charset=utf-8",
+        Form::Ndjson => "application/x-ndjson",
+    }
 }
 
 fn count(served: &Served, summary: Summary) {
@@ -145,9 +217,18 @@ fn count(served: &Served, summary: Summary) {
 
 /// What a table that was not predicted is refused for. The output is memory, so it is never the server's
 /// disk or pipe that failed.
-fn failure(error: anyhow::Error, options: &Options) -> Failure {
+fn failure(error: anyhow::Error, options: &Options, body_time: Duration) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
+    }
+    // The client's own fault in sending, which the reader of the rows has wrapped.
+    let sending = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    if let Some(kind) = sending.map(std::io::Error::kind).next() {
+        match kind {
+            std::io::ErrorKind::TimedOut => return Failure::SlowBody(body_time.as_secs_f64()),
+            std::io::ErrorKind::UnexpectedEof => return Failure::BrokenBody,
+            _ => {}
+        }
     }
     match error.downcast::<BadRows>() {
         Ok(bad) => {
@@ -188,7 +269,90 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
 
 /// `GET /metrics`.
 pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(&state.models()))
+    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(state))
+}
+
+/// `POST /feedback`: the true labels of an answer, by its request id.
+///
+/// # Errors
+/// Not JSON, an id that nothing is known of, or labels that do not fit.
+pub fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> {
+    if !state.recent.is_on() {
+        return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
+    }
+    let label: Label = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
+        _ => Failure::NotJson(error.to_string()),
+    })?;
+    let labels = match (label.label, label.labels) {
+        (Some(one), None) => vec![one],
+        (None, Some(many)) => many,
+        _ => return Err(Failure::unfit("", "send either \"label\" or \"labels\"".into())),
+    };
+    const FORGOTTEN: &str = "no answer with this id is remembered, or its labels have come already";
+    let given = state.recent.take(&label.request_id).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
+    let served = state.find(Some(&given.model)).ok_or(Failure::NoSuchModel)?;
+    match compare(&served, &given.predictions, &labels) {
+        Ok(feedback) => {
+            served.counts.feedback(feedback);
+            let answer = serde_json::json!({ "rows": feedback.rows, "correct": feedback.correct });
+            Ok(respond("application/json", answer.to_string()))
+        }
+        Err(failure) => {
+            state.recent.put_back(&label.request_id, given);
+            Err(failure)
+        }
+    }
+}
+
+fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -> Result<Feedback, Failure> {
+    if labels.len() != predictions.len() {
+        let detail = format!("{} labels for {} predictions", labels.len(), predictions.len());
+        return Err(Failure::unfit("/labels", detail));
+    }
+    let target = &served.model.pipeline.schema.target;
+    let mut feedback = Feedback { rows: labels.len() as u64, ..Feedback::default() };
+    for (i, (label, predicted)) in labels.iter().zip(predictions).enumerate() {
+        let pointer = || if labels.len() == 1 { "/label".into() } else { format!("/labels/{i}") };
+        match served.model.task() {
+            Task::Regression => {
+                let number =
+                    label.as_f64().ok_or_else(|| Failure::unfit(&pointer(), "not a number".into()))?;
+                feedback.absolute_error += (number - predicted).abs();
+                feedback.correct += u64::from(number == *predicted);
+            }
+            Task::Classification => {
+                // A label that the model does not know is true all the same, and was not predicted.
+                let known = target.labels.get(*predicted as usize);
+                let is_same =
+                    |known: &String| *label == target.json_label(known) || label.as_str() == Some(known);
+                if label.is_object() || label.is_array() || label.is_null() {
+                    return Err(Failure::unfit(&pointer(), "a label is a string or a number".into()));
+                }
+                feedback.correct += u64::from(known.is_some_and(is_same));
+            }
+        }
+    }
+    Ok(feedback)
+}
+
+/// `POST /admin/reload`: loads the models and the keys again. For a thread that may wait.
+///
+/// # Errors
+/// Something could not be loaded and stays as it was.
+pub fn reload(state: &State) -> Result<Response, Failure> {
+    let outcomes = reload::reload(state);
+    let failures: Vec<(String, String)> = outcomes
+        .iter()
+        .filter_map(|o| {
+            Some((o.model.as_ref().map_or(String::new(), |m| format!("/models/{m}")), o.failure.clone()?))
+        })
+        .collect();
+    if !failures.is_empty() {
+        return Err(Failure::NotReloaded(failures));
+    }
+    let models: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.model).collect();
+    Ok(respond("application/json", serde_json::json!({ "reloaded": models }).to_string()))
 }
 
 #[cfg(test)]
