@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 warnings.filterwarnings("ignore")
 train, test = (pandas.read_csv(path) for path in sys.argv[1:3])
 x, y = train.iloc[:, :-1], train.iloc[:, -1]
-if y.dtype == float:
+if y.dtype.kind in "if" and y.nunique() > 20:
     linear = LinearRegression()
     forest = RandomForestRegressor(n_jobs=-1, random_state=0)
     boosting = HistGradientBoostingRegressor(random_state=0)
