@@ -34,12 +34,14 @@ row='{"data":["Biscoe",43.9,17.2,201,4200,"male",2009]}'
 )" ]]
 "$python" "$root/tests/clients.py" "$mlapi" "$root/fixtures" "$url" penguins.mlapi
 
-# Left out is the one check that asks for a schema so narrow that whatever fits it is accepted: that a tensor
-# has as many elements as its shape says, and what a CSV is, no schema can tell.
+# Every answer has to be one that the document has, and none a server error. Left out are the two checks that
+# want the schemas to be exactly what is accepted: that a tensor has as many elements as its shape says no schema
+# can tell, and what clients leave out or add is taken where MLflow takes it.
 curl -sS "$url/openapi.json" >openapi.json
 "$(dirname "$python")/openapi-spec-validator" openapi.json
 "$(dirname "$python")/schemathesis" --no-color run "$url/openapi.json" --phases examples,coverage,fuzzing \
-    --max-examples 25 --seed 1 --request-timeout 10 --exclude-checks positive_data_acceptance
+    --max-examples 25 --seed 1 --request-timeout 10 \
+    --exclude-checks positive_data_acceptance,negative_data_rejection
 "$mlapi" --quiet healthcheck --url "$url/readyz"
 
 kill -TERM "$server"

@@ -691,3 +691,86 @@ fn a_value_is_predicted_alike_from_csv_ndjson_and_json() {
         }
     }
 }
+
+#[test]
+fn a_number_is_predicted_alike_however_it_is_written() {
+    let dir = Workdir::new();
+    let mut text = String::from("size,code,open,y\n");
+    for i in 0..200 {
+        let code = ["007", "7", "北京", "ä b"][i % 4];
+        writeln!(text, "{},{code},{},{}", i * 20, ["true", "FALSE"][i / 2 % 2], i * i % 37 + 50 * (i % 4))
+            .unwrap();
+    }
+    dir.write("t.csv", text);
+    dir.run(&["train", "t.csv", "--algorithm", "tree", "-q", "--type", "code=category"]).ok();
+    for (size, code, open) in [
+        ("1e3", "007", "true"),
+        ("007", "7", "TRUE"),
+        ("1.0", " 北京 ", "False"),
+        (" 12.50 ", "ä b", "1"),
+        ("123456789.123456789", "Köln", "0"),
+        ("-0.1e-2", "", ""),
+    ] {
+        let csv = format!("size,code,open\n{size},{code},{open}\n");
+        let strings = json!({"size": size, "code": code, "open": open}).to_string();
+        let mut typed = json!({"size": size.trim().parse::<f64>().unwrap(), "code": code, "open": open});
+        if let Ok(open) = open.to_lowercase().parse::<bool>() {
+            typed["open"] = json!(open);
+        }
+        let of_csv = dir.run(&["predict", "--input", "-", "--format", "ndjson"]).stdin(&csv).ok().ndjson();
+        for row in [strings, typed.to_string()] {
+            let lines = dir.run(&["predict", "--input", "-", "--format", "ndjson"]).stdin(&row).ok();
+            assert_eq!(lines.ndjson(), of_csv, "{row}");
+            assert_eq!(answer(&dir, &row)["prediction"], of_csv[0]["prediction"], "{row}");
+        }
+    }
+}
+
+#[test]
+fn at_the_first_bad_row_what_stands_before_it_is_written_or_it_is_left_out_or_kept_without_a_prediction() {
+    let dir = iris();
+    let rows = format!("{HEADER},note\n{ROW},\"a, b\"\n1,x,3,4,c\n6.3,3.3,6.0,2.5,d\n1,2\n");
+    let text = rows.replace(",note", ",species");
+    let run = |what: &str| dir.run(&["predict", "--input", "-", "--on-error", what]).stdin(&text);
+    let stopped = run("stop").fails(1).complains(&["line 3, column \"sepal_width\": \"x\" is not a number"]);
+    assert_eq!(stopped.csv().len(), 2);
+    assert!(stopped.out().contains("5.1,3.5,1.4,0.2,\"a, b\",setosa,"), "kept as it stands: {stopped}");
+    let skipped = run("skip").ok().complains(&["2 rows do not fit and were left out"]);
+    assert_eq!(last(&skipped.csv(), 2)[2][0], "virginica");
+    assert_eq!(skipped.csv().len(), 3);
+    let kept = run("null").ok().complains(&["2 rows do not fit and got no prediction"]);
+    let table = kept.csv();
+    assert_eq!(table[2], ["1", "x", "3", "4", "c", "", ""]);
+    assert_eq!(table[4], ["1", "2", "", "", "", "", ""]);
+    assert_eq!(last(&table, 2)[3], last(&skipped.csv(), 2)[2]);
+
+    let lines = format!("{BY_NAME}\n{{\"sepal_length\":\"x\"}}\n{BY_NAME}\n");
+    let run = |what: &str| dir.run(&["predict", "--input", "-", "--on-error", what]).stdin(&lines);
+    assert_eq!(run("stop").fails(1).complains(&["line 2"]).ndjson().len(), 1);
+    assert_eq!(run("skip").ok().complains(&["1 row does not fit and was left out"]).ndjson().len(), 2);
+    let kept = run("null").ok().ndjson();
+    assert_eq!((kept.len(), &kept[1]["prediction"]), (3, &Value::Null));
+    dir.run(&["predict", "--input", "-", "--on-error", "ignore"]).fails(2).complains(&["stop, skip or null"]);
+}
+
+#[test]
+fn decimal_commas_of_the_training_are_read_in_new_files_and_json_has_dots() {
+    let dir = Workdir::new();
+    let text = (0..60).fold("size;y\n".to_string(), |mut text, i| {
+        writeln!(text, "{},5;{},25", i % 12, 3 * (i % 12)).unwrap();
+        text
+    });
+    dir.write("t.csv", text);
+    dir.run(&["train", "t.csv", "-q", "--algorithm", "linreg"]).ok();
+    let one = answer(&dir, "{\"size\":4.5}")["prediction"].as_f64().unwrap();
+    assert!((one - 12.25).abs() < 1e-6, "{one}");
+    let of_csv =
+        |rows: &str| dir.run(&["predict", "--input", "-", "--format", "ndjson"]).stdin(rows).ok().ndjson();
+    assert_eq!(of_csv("size;y\n4,5;\n")[0]["prediction"].as_f64(), Some(one));
+    assert_eq!(of_csv("size;y\n4,50;\n")[0]["prediction"].as_f64(), Some(one));
+    assert_eq!(
+        of_csv("size\n4.5\n")[0]["prediction"].as_f64(),
+        Some(one),
+        "a file with commas between fields has dots"
+    );
+}

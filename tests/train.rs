@@ -863,3 +863,121 @@ fn probability_is(dir: &Workdir, i: usize, unseen: &Value) -> bool {
     let line: Value = serde_json::from_str(text.lines().nth(i).unwrap()).unwrap();
     line["probabilities"]["a"] == *unseen
 }
+
+// Tables as people have them.
+
+/// What gzip and zstd make of some bytes.
+fn compressed(bytes: &[u8]) -> [(&'static str, Vec<u8>); 2] {
+    use std::io::Write as _;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(bytes).unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    [("iris.csv.gz", gzip.finish().unwrap()), ("iris.csv.zst", zstd)]
+}
+
+#[test]
+fn compressed_files_are_read_as_what_is_in_them() {
+    for (name, bytes) in compressed(fixture("iris.csv").as_bytes()) {
+        same_as_plain(name, &bytes, &[]);
+        same_as_plain("unnamed", &bytes, &[]);
+        let dir = Workdir::trained("iris.csv", &[]);
+        dir.write(name, &bytes);
+        let plain = dir.run(&["predict", "--input", "iris.csv"]).ok();
+        assert_eq!(dir.run(&["predict", "--input", name]).ok().out(), plain.out());
+        dir.write(name, &bytes[..bytes.len() - 20]);
+        dir.run(&["train", name]).fails(1).complains(&[&format!("cannot read {name}")]);
+    }
+}
+
+#[test]
+fn a_table_in_another_encoding_is_the_same_table() {
+    for (encoding, flags) in [
+        (encoding_rs::WINDOWS_1252, &[][..]),
+        (encoding_rs::WINDOWS_1252, &["--encoding", "latin-1"]),
+        (encoding_rs::GB18030, &["--encoding", "gbk"]),
+    ] {
+        let text = fixture("iris.csv").replace("setosa", "größer");
+        let dir = Workdir::new();
+        dir.write("t.csv", &text);
+        let plain = train(&dir, &["t.csv"]);
+        dir.write("t.csv", encoding.encode(&text).0);
+        let other = train(&dir, &[&["t.csv"], flags].concat());
+        assert_eq!(other["classes"], plain["classes"], "{flags:?}");
+    }
+}
+
+#[test]
+fn several_files_of_one_header_are_one_table() {
+    let text = fixture("iris.csv");
+    let lines: Vec<&str> = text.lines().collect();
+    let dir = Workdir::with(&["iris.csv"]);
+    let whole = train(&dir, &["iris.csv"]);
+    dir.write("a.csv", lines[..70].join("\n"));
+    dir.write("b.csv", format!("{}\r\n{}", lines[0], lines[70..].join("\r\n")));
+    let parts = train(&dir, &["a.csv", "b.csv"]);
+    assert_eq!(parts["metrics"], whole["metrics"]);
+    let bytes = dir.bytes("model.mlapi");
+    let evaluated = dir.run(&["eval", "--format", "json"]).ok().json();
+    assert_eq!(evaluated["metrics"], whole["metrics"], "both files are read again");
+    train(&dir, &["a.csv", "b.csv", "--threads", "1"]);
+    assert!(bytes == dir.bytes("model.mlapi"), "the same bytes on any number of threads");
+    assert_eq!(inspect(&dir)["card"]["more_data"][0]["path"], "b.csv");
+    dir.run(&["train", "a.csv", "b.csv"]).ok().says(&["a.csv and 1 more: 150 rows, 5 columns"]);
+
+    dir.write("b.csv", dir.read("b.csv").replace("6.3,", "wide,"));
+    dir.run(&["train", "a.csv", "b.csv", "--type", "sepal_length=number"])
+        .fails(1)
+        .complains(&["b.csv line ", "column \"sepal_length\": \"wide\" is not a number"]);
+    dir.write("b.csv", dir.read("b.csv").replace("sepal_width", "width"));
+    dir.run(&["train", "a.csv", "b.csv"])
+        .fails(1)
+        .complains(&["b.csv: column 2 is \"width\", and in a.csv it is \"sepal_width\""]);
+}
+
+#[test]
+fn lines_of_json_are_the_same_table_and_name_line_and_member_where_they_are_wrong() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let plain = train(&dir, &["iris.csv"]);
+    let text = fixture("iris.csv");
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let names = lines.next().unwrap();
+    let object = |cells: Vec<&str>| {
+        let member = |(name, cell): (&&str, &str)| match cell.parse::<f64>() {
+            Ok(_) => format!("\"{name}\":{cell}"),
+            Err(_) => format!("\"{name}\":\"{cell}\""),
+        };
+        let members: Vec<String> = names.iter().zip(cells).map(member).collect();
+        format!("{{{}}}\n", members.join(","))
+    };
+    let ndjson: String = lines.map(object).collect();
+    dir.write("iris.jsonl", &ndjson);
+    assert_eq!(train(&dir, &["iris.jsonl"])["metrics"], plain["metrics"]);
+    assert_eq!(dir.run(&["eval", "--format", "json"]).ok().json()["metrics"], plain["metrics"]);
+    for (line, words) in [
+        ("{\"sepal_length\":[1]}", "iris.jsonl line 151, member \"sepal_length\": an array or an object"),
+        (
+            "{\"sepal_length\":1,\"sepal_length\":2}",
+            "iris.jsonl line 151: the member \"sepal_length\" is given twice",
+        ),
+        ("nonsense", "iris.jsonl line 151: not a JSON object"),
+    ] {
+        dir.write("iris.jsonl", format!("{ndjson}{line}\n"));
+        dir.run(&["train", "iris.jsonl"]).fails(1).complains(&[words]);
+    }
+}
+
+#[test]
+fn a_column_is_what_all_of_its_cells_are_however_late_they_come() {
+    let dir = Workdir::new();
+    let numbers = table("code,x,y", 40_000, |i| format!("{},{}.5,{}", i % 30, i % 7, label(i)));
+    dir.write("t.csv", format!("{numbers}A7,1.5,yes\n"));
+    dir.run(&["train", "t.csv", "--algorithm", "tree"])
+        .fails(1)
+        .complains(&["t.csv line 40002, column \"code\": \"A7\" is not a number"]);
+    let words = table("code,x,y", 20_000, |i| format!("k{},{}.5,{}", i % 5, i % 7, label(i)));
+    let both = format!("{numbers}{}", words.split_once('\n').unwrap().1);
+    dir.write("t.csv", &both);
+    let found = ["60000 rows", "code  category  split on subsets of 35 levels"];
+    dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok().says(&found);
+    dir.run(&["train", "-", "--algorithm", "tree"]).stdin(&both).ok().says(&found);
+}

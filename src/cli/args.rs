@@ -1,5 +1,7 @@
 //! Everything that can be typed, with its help text. No logic beyond the parsing of single values.
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::data::encoding::named;
@@ -120,7 +122,7 @@ pub enum Verb {
     /// Predict one row or a file of rows
     Predict(Predict),
     /// Answer predictions over HTTP
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Show what a model file holds: card, schema, importances
     Inspect(Inspect),
     /// Ask a server whether it is ready
@@ -440,6 +442,81 @@ pub struct Serve {
     )]
     pub model: Vec<String>,
 
+    /// A model beside another: it answers nothing, but what it would have answered otherwise is counted;
+    /// without a name beside the first
+    #[arg(
+        long,
+        value_name = "[NAME=]FILE",
+        value_delimiter = ',',
+        env = "MLAPI_SHADOW",
+        hide_env_values = true
+    )]
+    pub shadow: Vec<String>,
+
+    /// Load models and keys again when their files have changed; looks every so many seconds
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          env = "MLAPI_WATCH", hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
+    pub watch: Option<u64>,
+
+    /// Listen on a Unix socket at this path instead of an address
+    #[arg(long, value_name = "PATH", env = "MLAPI_UNIX", hide_env_values = true)]
+    pub unix: Option<PathBuf>,
+
+    /// Certificate chain (PEM) to speak HTTPS with; needs a build with the feature `tls`
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "MLAPI_TLS_CERT", hide_env_values = true)]
+    pub tls_cert: Option<String>,
+
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "MLAPI_TLS_KEY", hide_env_values = true)]
+    pub tls_key: Option<String>,
+
+    /// File of keys, one a line, KEY or NAME:KEY; requests then need `Authorization: Bearer KEY`. MLAPI_API_KEYS
+    /// holds keys as well, separated by commas
+    #[arg(long, value_name = "FILE", env = "MLAPI_API_KEYS_FILE", hide_env_values = true)]
+    pub api_keys_file: Option<PathBuf>,
+
+    /// Requests of one key, or of one address without a key, in the long run: 100/s or 600/m; more get 429
+    #[arg(long, value_name = "N/s", env = "MLAPI_RATE_LIMIT", hide_env_values = true, value_parser = parse_rate)]
+    pub rate_limit: Option<f64>,
+
+    /// Requests at once within --rate-limit [default: those of a second, at least 1]
+    #[arg(long, value_name = "N", requires = "rate_limit", env = "MLAPI_RATE_BURST",
+          hide_env_values = true, value_parser = parse_count)]
+    pub rate_burst: Option<usize>,
+
+    /// Web pages of this origin may ask (https://example.org, or * for any); repeatable
+    #[arg(
+        long,
+        value_name = "ORIGIN",
+        value_delimiter = ',',
+        env = "MLAPI_CORS_ORIGIN",
+        hide_env_values = true
+    )]
+    pub cors_origin: Vec<String>,
+
+    /// Log answers to standard error; never with the values of features
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = AccessLog::Off, env = "MLAPI_ACCESS_LOG",
+          hide_env_values = true)]
+    pub access_log: AccessLog,
+
+    /// Write rows and their predictions to this file as NDJSON, a hundred rows of a request at most
+    #[arg(long, value_name = "FILE", env = "MLAPI_LOG_PREDICTIONS", hide_env_values = true)]
+    pub log_predictions: Option<PathBuf>,
+
+    /// The share of requests that --log-predictions writes down
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0, env = "MLAPI_LOG_SAMPLE",
+          hide_env_values = true, value_parser = parse_sample)]
+    pub log_sample: f64,
+
+    /// Bytes of that file; then it becomes FILE.1, up to FILE.5
+    #[arg(long, value_name = "BYTES", default_value_t = 64 * 1024 * 1024, env = "MLAPI_LOG_BYTES",
+          hide_env_values = true, value_parser = parse_count)]
+    pub log_bytes: usize,
+
+    /// Remember the predictions of so many requests, for POST /feedback to compare with the truth
+    #[arg(long, value_name = "N", default_value_t = 0, env = "MLAPI_FEEDBACK", hide_env_values = true)]
+    pub feedback: usize,
+
     /// Connections at a time; more are answered 503
     #[arg(long, value_name = "N", default_value_t = 1024, env = "MLAPI_MAX_CONNECTIONS",
           hide_env_values = true, value_parser = parse_count)]
@@ -450,27 +527,42 @@ pub struct Serve {
           hide_env_values = true, value_parser = parse_count)]
     pub max_in_flight: usize,
 
-    /// Bytes of a request's body; more are answered 413
-    #[arg(long, value_name = "BYTES", default_value_t = 8 * 1024 * 1024, env = "MLAPI_MAX_BODY_BYTES",
+    /// Bytes of a request's body; more are answered 413, or streamed where it is CSV or NDJSON
+    #[arg(long, value_name = "BYTES", default_value_t = 32 * 1024 * 1024, env = "MLAPI_MAX_BODY_BYTES",
           hide_env_values = true, value_parser = parse_count)]
     pub max_body_bytes: usize,
+
+    /// Bytes of the bodies that wait for their ends or their turns; more are answered 503
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024, env = "MLAPI_MAX_HELD_BYTES",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_held_bytes: usize,
 
     /// Bytes of a request's headers; more are answered 431
     #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024, env = "MLAPI_MAX_HEADER_BYTES",
           hide_env_values = true, value_parser = parse_header_bytes)]
     pub max_header_bytes: usize,
 
-    /// Rows of a request; more are answered 413
-    #[arg(long, value_name = "N", default_value_t = 10_000, env = "MLAPI_MAX_ROWS",
+    /// Rows of a request that is not streamed; more are answered 413
+    #[arg(long, value_name = "N", default_value_t = 100_000, env = "MLAPI_MAX_ROWS",
           hide_env_values = true, value_parser = parse_count)]
     pub max_rows: usize,
+
+    /// Rows times features of a JSON request; more are answered 413
+    #[arg(long, value_name = "N", default_value_t = 8_000_000, env = "MLAPI_MAX_CELLS",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_cells: usize,
+
+    /// CSV and NDJSON bodies answered while they arrive, at a time; more are answered 503
+    #[arg(long, value_name = "N", default_value_t = 16, env = "MLAPI_MAX_STREAMS",
+          hide_env_values = true, value_parser = parse_count)]
+    pub max_streams: usize,
 
     /// Seconds for a request's headers to arrive, and for an idle connection to stay open
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "MLAPI_HEADER_SECONDS",
           hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
     pub header_seconds: u64,
 
-    /// Seconds for a request's body to arrive; then the answer is 408
+    /// Seconds for a request's body to arrive, of a stream for each 64 KiB; then the answer is 408
     #[arg(long, value_name = "SECONDS", default_value_t = 30, env = "MLAPI_BODY_SECONDS",
           hide_env_values = true, value_parser = value_parser!(u64).range(1..=86_400))]
     pub body_seconds: u64,
@@ -493,6 +585,10 @@ const SERVE_NOTES: &str = "\
   GET /model            card, schema, metrics, importances
   GET /livez, /readyz   process up; model loaded and not draining
   GET /metrics          Prometheus text
+  POST /feedback        {\"request_id\":\"…\",\"label\":…}: what an answer should have been
+  POST /admin/reload    loads models and keys again, as SIGHUP does; only where keys are needed
+
+With keys every path but /livez and /readyz needs one, /metrics included.
 
 Options beside the data: threshold, lenient. Errors are application/problem+json. Every flag also reads
 MLAPI_<FLAG>; the flag wins. SIGTERM and SIGINT let admitted requests finish.
@@ -500,6 +596,35 @@ MLAPI_<FLAG>; the flag wins. SIGTERM and SIGINT let admitted requests finish.
 Example:
   mlapi serve --port 8080 &
   curl -d '{\"data\":[5.1,3.5,1.4,0.2]}' http://127.0.0.1:8080/predict";
+
+/// How `serve` logs answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessLog {
+    /// One JSON object a line.
+    Json,
+    /// One line for people.
+    Text,
+    /// Not at all.
+    Off,
+}
+
+/// Requests a second of `100/s`, `600/m` or `100`.
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let (count, seconds) = match text.split_once('/') {
+        None | Some((_, "s")) => (text.split('/').next().unwrap_or(text), 1.0),
+        Some((count, "m")) => (count, 60.0),
+        Some((count, "h")) => (count, 3600.0),
+        Some(_) => (text, 1.0),
+    };
+    let rate = count.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
+    rate.map(|n| n / seconds).ok_or_else(|| "write it as 100/s, 600/m or 1000/h".into())
+}
+
+/// A number above 0 and up to 1.
+fn parse_sample(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share <= 1.0);
+    share.ok_or_else(|| "a share is above 0 and at most 1".into())
+}
 
 /// `mlapi inspect`
 #[derive(Debug, ClapArgs)]

@@ -2,9 +2,10 @@
 //! WHATWG Encoding Standard names.
 //!
 //! The rule, where no encoding is named: a byte order mark decides; text that is valid UTF-8 is UTF-8; a zero
-//! byte in every other place is UTF-16. What is left is GB18030 where the bytes above 127 come in pairs from
-//! GB 2312 (Chinese text has little else, and in Western text they stand alone), else Windows-1252, the
-//! superset of Latin-1 that Excel writes.
+//! byte in every other place is UTF-16. What is left is GB18030 where the bytes above 127 come in pairs that are
+//! punctuation or first-level characters of GB 2312 (Chinese text has little else; in Western text they stand
+//! alone, and small letters with accents are no first bytes of such pairs), else Windows-1252, the superset of
+//! Latin-1 that Excel writes.
 
 use std::io::{self, Read};
 
@@ -57,9 +58,10 @@ pub fn detect(start: &[u8]) -> Guess {
             continue;
         }
         match bytes.peek() {
-            Some(0xA1..=0xFE) if (0xA1..=0xF7).contains(&byte) => {
+            Some(0xA1..=0xFE) => {
                 bytes.next();
-                pairs += 1;
+                // 0xB0 to 0xD7 are the frequent characters, 0xA1 to 0xA9 the punctuation.
+                if (0xA1..=0xD7).contains(&byte) { pairs += 1 } else { others += 1 }
             }
             _ => others += 1,
         }
@@ -156,6 +158,7 @@ mod tests {
     #[test]
     fn an_encoding_is_found_by_its_bytes() {
         let chinese = "城市,人口\n北京,2189\n上海,2487\n";
+        assert_eq!(detect(&written("größer,größer", WINDOWS_1252)).encoding, WINDOWS_1252);
         let western = "Stadt;Straße\nKöln;Große Bäckerstraße\nZürich;Café Müller\n";
         assert_eq!(detect(chinese.as_bytes()).encoding, UTF_8);
         assert_eq!(detect(&chinese.as_bytes()[..14]).encoding, UTF_8, "cut within a character");

@@ -647,11 +647,8 @@ impl Builder<'_> {
                     }
                 }
             }
-            for column in 0..given.len() {
-                if given[column] <= n {
-                    self.cell(column, "");
-                }
-            }
+            let missing = given.iter().enumerate().filter(|(_, last)| **last <= n);
+            missing.for_each(|(column, _)| self.cell(column, ""));
             self.chunk.lines.push(line, 0);
         }
     }

@@ -173,6 +173,48 @@ pub struct Feature {
     /// How many training rows hold each of `levels`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<u64>,
+    /// How the training rows are spread over a number's or boolean's range, to tell a drift by; absent from
+    /// older model files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<Histogram>,
+}
+
+/// How many training rows hold a value up to each of some bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// The upper bounds of all bins but the last, rising: about the deciles.
+    pub edges: Vec<f64>,
+    /// The rows of each bin, one more than there are edges.
+    pub counts: Vec<u64>,
+}
+
+/// Rows that the bounds of a [`Histogram`] are taken from; a decile of as many is off by half a percent.
+const HISTOGRAM_SAMPLE: usize = 10_000;
+
+impl Histogram {
+    /// The spread of the values that are there; `None` where there are none.
+    fn fit(column_type: ColumnType, values: &[f64], rows: &[usize]) -> Option<Self> {
+        let mut edges = vec![0.5];
+        if column_type == ColumnType::Number {
+            let step = rows.len().div_ceil(HISTOGRAM_SAMPLE).max(1);
+            let sample = rows.iter().step_by(step).map(|&row| values[row]);
+            let mut sample: Vec<f64> = sample.filter(|value| !value.is_nan()).collect();
+            sample.sort_unstable_by(f64::total_cmp);
+            let last = sample.len().checked_sub(1)?;
+            edges = (1..10).map(|decile| sample[last * decile / 10]).collect();
+            edges.dedup();
+        }
+        let mut counts = vec![0; edges.len() + 1];
+        for value in rows.iter().map(|&row| values[row]).filter(|value| !value.is_nan()) {
+            counts[Self::bin(&edges, value)] += 1;
+        }
+        Some(Self { edges, counts })
+    }
+
+    /// The bin of a value among `edges`.
+    pub fn bin(edges: &[f64], value: f64) -> usize {
+        edges.iter().filter(|edge| value > **edge).count()
+    }
 }
 
 impl Feature {
@@ -217,9 +259,11 @@ impl Feature {
             mean: 0.0,
             levels: Vec::new(),
             counts: Vec::new(),
+            histogram: None,
         };
         match column {
             Column::Number(values) => {
+                feature.histogram = Histogram::fit(column_type, values, rows);
                 let present = || rows.iter().map(|&i| values[i]).filter(|v| !v.is_nan());
                 for value in present() {
                     feature.min = feature.min.min(value);
@@ -374,6 +418,7 @@ impl Schema {
                 || feature.counts.len() != feature.levels.len()
                 || (!category && !feature.levels.is_empty())
                 || ![feature.min, feature.max, feature.mean].iter().all(|v| v.is_finite())
+                || feature.histogram.as_ref().is_some_and(|h| h.counts.len() != h.edges.len() + 1)
             {
                 bail!("feature {:?} is inconsistent", feature.name);
             }

@@ -3,10 +3,11 @@
 //! Every answer is a problem document (RFC 9457). It says what is wrong with what was sent and what to send
 //! instead; never a backtrace, a path or a value that the client did not send.
 
-use http_body_util::Full;
 use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 
 use super::Response;
@@ -42,8 +43,18 @@ pub enum Failure {
     ContentEncoding,
     /// The rows or options do not fit the model.
     DoesNotFit(Problems),
+    /// No key was shown, or none that is known.
+    NoKey,
+    /// The key or address has asked too often; seconds until it may again.
+    RateLimited(u64),
+    /// Some models could not be reloaded; which, and why.
+    NotReloaded(Vec<(String, String)>),
+    /// Nothing is known of a request; the text says why.
+    UnknownRequest(&'static str),
     /// As many requests as allowed are being answered.
     Overloaded,
+    /// The bodies that have arrived take as much memory as allowed.
+    BodiesOverloaded,
     /// The server is shutting down.
     Draining,
     /// The handler panicked.
@@ -92,6 +103,14 @@ struct Entry<'a> {
     detail: &'a str,
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title(), self.detail())
+    }
+}
+
+impl std::error::Error for Failure {}
+
 impl Failure {
     /// One thing in the body that does not fit.
     pub fn unfit(pointer: &str, detail: String) -> Self {
@@ -105,14 +124,17 @@ impl Failure {
             Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
                 StatusCode::BAD_REQUEST
             }
-            Self::NotFound | Self::NoSuchModel => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::DoesNotFit(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoKey => StatusCode::UNAUTHORIZED,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotReloaded(_) => StatusCode::CONFLICT,
+            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -130,7 +152,11 @@ impl Failure {
             Self::TooManyRows(_) => "Too many rows",
             Self::ContentEncoding => "Unsupported content encoding",
             Self::DoesNotFit(_) => "The request does not fit the model",
-            Self::Overloaded => "Too many requests at once",
+            Self::NoKey => "A key is needed",
+            Self::RateLimited(_) => "Too many requests",
+            Self::NotReloaded(_) => "Not everything was reloaded",
+            Self::UnknownRequest(_) => "Nothing is known of this request",
+            Self::Overloaded | Self::BodiesOverloaded => "Too many requests at once",
             Self::Draining => "The server is shutting down",
             Self::Panicked => "Internal server error",
         }
@@ -157,7 +183,13 @@ impl Failure {
                     if more > 0 { format!("; the first are listed, and {more} more") } else { String::new() };
                 format!("{} {things} not fit{more}; GET /model shows what the model takes", problems.total)
             }
-            Self::Overloaded => "as many requests as allowed are being answered; try again shortly".into(),
+            Self::NoKey => "send Authorization: Bearer KEY with a key of this server".into(),
+            Self::RateLimited(seconds) => format!("wait {seconds} s, and ask less often"),
+            Self::NotReloaded(_) => "what could not be loaded stays as it was".into(),
+            Self::UnknownRequest(text) => (*text).into(),
+            Self::Overloaded | Self::BodiesOverloaded => {
+                "as many requests as allowed are being answered; try again shortly".into()
+            }
             Self::Draining => "try another instance, or again shortly".into(),
             Self::Panicked => String::new(),
         }
@@ -166,6 +198,7 @@ impl Failure {
     /// The header that belongs to the status.
     fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self {
+            Self::NoKey => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
             Self::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
             Self::Overloaded | Self::Draining => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
@@ -191,7 +224,7 @@ impl Failure {
             Dialect::V2 => serde_json::json!({ "error": self.text() }),
             _ => serde_json::json!({ "error_code": self.code(), "message": self.text() }),
         };
-        *response.body_mut() = Full::new(Bytes::from(body.to_string()));
+        *response.body_mut() = Bytes::from(body.to_string()).into();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }
@@ -231,21 +264,41 @@ impl Failure {
             Self::DoesNotFit(problems) => problems.listed.as_slice(),
             _ => &[],
         };
+        let not_reloaded: &[(String, String)] = match self {
+            Self::NotReloaded(failures) => failures,
+            _ => &[],
+        };
+        let of_models = not_reloaded.iter().map(|(pointer, detail)| Entry { pointer, detail });
         let document = Document {
             r#type: "about:blank",
             title: self.title(),
             status: self.status().as_u16(),
             detail: &self.detail(),
-            errors: errors.iter().map(|p| Entry { pointer: &p.pointer, detail: &p.detail }).collect(),
+            errors: errors
+                .iter()
+                .map(|p| Entry { pointer: &p.pointer, detail: &p.detail })
+                .chain(of_models)
+                .collect(),
         };
         // Strings and a number; there is nothing in it that JSON cannot say.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let mut response = Response::new(body.into());
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.header() {
             headers.insert(name, HeaderValue::from_static(value));
+        }
+        match self {
+            Self::RateLimited(seconds) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            // What has not arrived of it will not be read.
+            Self::BodiesOverloaded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
         }
         response
     }

@@ -3,19 +3,22 @@
 //! What may be asked where is in [`super::routes`], what a failure looks like in [`super::error`].
 
 use std::io::Cursor;
+use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::Response;
 use super::error::Failure;
+use super::feedback::Label;
+use super::reload;
 use super::state::{Served, State};
+use super::telemetry::Feedback;
 use super::{mlflow, openapi, v2};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::matrix::Matrix;
-use crate::data::schema::{Warning, WarningKind};
+use crate::data::schema::{Schema, Task, Warning, WarningKind};
 use crate::model::pipeline::{Decision, Predictions};
 use crate::report::rows::{self, BadRows, Format, Keep, OnError, Options, Summary, TooManyRows};
 
@@ -72,10 +75,13 @@ pub struct Answered {
     pub codes: Matrix,
     /// What was predicted of them.
     pub predictions: Predictions,
+    /// How it was decided.
+    pub decision: Decision,
 }
 
-pub(super) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(Full::new(body.into()));
+/// An answer of 200.
+pub fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(body.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -95,10 +101,17 @@ pub enum Call {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn call(state: &State, served: &Served, call: Call, body: Bytes) -> Result<Response, Failure> {
-    let (model, max_rows) = (&served.model, state.limits.rows);
+pub fn call(
+    state: &State,
+    served: &Served,
+    id: &HeaderValue,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let model = &served.model;
+    let max_rows = max_rows(state, &model.pipeline.schema);
     let answered = match call {
-        Call::Predict(form) => return predict(state, served, form, body),
+        Call::Predict(form) => return predict(state, served, id, form, body),
         Call::Score(Form::Csv { header }) => {
             let (response, summary) = mlflow::score_csv(model, header, body, max_rows)?;
             count(served, summary);
@@ -109,27 +122,34 @@ pub fn call(state: &State, served: &Served, call: Call, body: Bytes) -> Result<R
             v2::infer(model, &served.name, header_length.as_ref(), &body, max_rows)?
         }
     };
-    served.counts.rows(answered.codes.n_rows());
-    let warnings = model.pipeline.schema.warnings(&answered.codes);
+    let Answered { response, codes, predictions, decision } = answered;
+    observe(state, served, id, &codes, &predictions, decision);
+    let warnings = model.pipeline.schema.warnings(&codes);
     warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
-    Ok(answered.response)
+    Ok(response)
 }
 
 /// `POST /predict`.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(state: &State, served: &Served, form: Form, body: Bytes) -> Result<Response, Failure> {
+pub fn predict(
+    state: &State,
+    served: &Served,
+    id: &HeaderValue,
+    form: Form,
+    body: Bytes,
+) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, served, &body),
+        Form::Json => predict_json(state, served, id, &body),
         Form::Csv { header } => predict_csv(state, served, header, body),
         Form::Ndjson => predict_ndjson(state, served, &body),
     }
 }
 
-fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
+fn predict_json(state: &State, served: &Served, id: &HeaderValue, body: &[u8]) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
-    let max_rows = state.limits.rows;
+    let max_rows = max_rows(state, schema);
     let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
@@ -138,7 +158,7 @@ fn predict_json(state: &State, served: &Served, body: &[u8]) -> Result<Response,
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let predictions = pipeline.predict(&request.codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    served.counts.rows(request.codes.n_rows());
+    observe(state, served, id, &request.codes, &predictions, decision);
     warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
 }
@@ -148,6 +168,34 @@ pub(super) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     match error {
         Malformed::NotJson(text) => Failure::NotJson(text),
         Malformed::TooManyRows => Failure::TooManyRows(max_rows),
+    }
+}
+
+/// Rows that a body may have; a row may be as short as `{}`, whatever its width.
+fn max_rows(state: &State, schema: &Schema) -> usize {
+    state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1)
+}
+
+/// Counts, compares and writes down what was predicted, as far as the server is asked to. Nothing in here waits.
+pub fn observe(
+    state: &State,
+    served: &Served,
+    id: &HeaderValue,
+    codes: &Matrix,
+    predictions: &Predictions,
+    decision: Decision,
+) {
+    served.counts.rows(codes.n_rows());
+    served.profile.observe(codes, predictions);
+    if let Some(shadow) = &served.shadow {
+        shadow.compare(codes, predictions, decision);
+    }
+    let id = id.to_str().unwrap_or_default();
+    if let Some(journal) = &state.journal {
+        journal.note(served, id, codes, predictions);
+    }
+    if state.recent.is_on() {
+        state.recent.remember(id, &served.name, predictions);
     }
 }
 
@@ -189,6 +237,43 @@ fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Respons
     Ok(respond("application/x-ndjson", out))
 }
 
+/// Predicts a table while it arrives: rows in, rows out, in constant memory. For a thread that may wait.
+///
+/// # Errors
+/// As [`predict`], before anything was written; afterwards `out` has been left as it is.
+pub fn predict_stream(
+    state: &State,
+    served: &Served,
+    form: Form,
+    input: Box<dyn std::io::Read + Send>,
+    out: impl std::io::Write,
+) -> Result<(), Failure> {
+    let model = &served.model;
+    let header = match form {
+        Form::Csv { header } => header.unwrap_or(model.pipeline.schema.header),
+        _ => true,
+    };
+    let format = if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput };
+    let options = Options { max_rows: usize::MAX, ..options(state, format, header) };
+    let summary = if form == Form::Ndjson {
+        rows::predict_ndjson(model, SOURCE, input, &options, out, &|_| {})
+    } else {
+        csv::Records::from_reader(input, SOURCE, &csv::Options { header, ..csv::Options::default() })
+            .and_then(|records| rows::predict_csv(model, records, &options, out, &|_| {}))
+    };
+    count(served, summary.map_err(|error| stream_failure(error, &options, state.limits.body_time))?);
+    Ok(())
+}
+
+/// What a streamed answer is.
+pub fn content_type(form: Form) -> &'static str {
+    match form {
+        Form::Json => "application/json",
+        Form::Csv { .. } => "text/csv; charset=utf-8",
+        Form::Ndjson => "application/x-ndjson",
+    }
+}
+
 fn count(served: &Served, summary: Summary) {
     let telemetry = &served.counts;
     telemetry.rows(summary.n_rows);
@@ -197,8 +282,8 @@ fn count(served: &Served, summary: Summary) {
     telemetry.warnings(WarningKind::OutOfRange, summary.n_out_of_range);
 }
 
-/// What a table that was not predicted is refused for. The output is memory, so it is never the server's
-/// disk or pipe that failed.
+/// What a table that was not predicted is refused for. The output is memory or the client's, so it is never the
+/// server's disk that failed.
 pub(super) fn table_failure(error: anyhow::Error, options: &Options) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
@@ -211,6 +296,17 @@ pub(super) fn table_failure(error: anyhow::Error, options: &Options) -> Failure 
             Failure::DoesNotFit(Problems { listed, total })
         }
         Err(error) => Failure::NotTable(format!("{error:#}")),
+    }
+}
+
+/// As [`table_failure`], for a body that is read while it arrives.
+fn stream_failure(error: anyhow::Error, options: &Options, body_time: Duration) -> Failure {
+    // The client's own fault in sending, which the reader of the rows has wrapped.
+    let sending = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    match sending.map(std::io::Error::kind).next() {
+        Some(std::io::ErrorKind::TimedOut) => Failure::SlowBody(body_time.as_secs_f64()),
+        Some(std::io::ErrorKind::UnexpectedEof) => Failure::BrokenBody,
+        _ => table_failure(error, options),
     }
 }
 
@@ -280,7 +376,90 @@ pub fn v2_ready(state: &State, model: Option<&Served>) -> Result<Response, Failu
 
 /// `GET /metrics`.
 pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(&state.models()))
+    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(state))
+}
+
+/// `POST /feedback`: the true labels of an answer, by its request id.
+///
+/// # Errors
+/// Not JSON, an id that nothing is known of, or labels that do not fit.
+pub fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> {
+    if !state.recent.is_on() {
+        return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
+    }
+    let label: Label = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
+        _ => Failure::NotJson(error.to_string()),
+    })?;
+    let labels = match (label.label, label.labels) {
+        (Some(one), None) => vec![one],
+        (None, Some(many)) => many,
+        _ => return Err(Failure::unfit("", "send either \"label\" or \"labels\"".into())),
+    };
+    const FORGOTTEN: &str = "no answer with this id is remembered, or its labels have come already";
+    let given = state.recent.take(&label.request_id).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
+    let served = state.find(Some(&given.model)).ok_or(Failure::NoSuchModel)?;
+    match compare(&served, &given.predictions, &labels) {
+        Ok(feedback) => {
+            served.counts.feedback(feedback);
+            let answer = serde_json::json!({ "rows": feedback.rows, "correct": feedback.correct });
+            Ok(respond("application/json", answer.to_string()))
+        }
+        Err(failure) => {
+            state.recent.put_back(&label.request_id, given);
+            Err(failure)
+        }
+    }
+}
+
+fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -> Result<Feedback, Failure> {
+    if labels.len() != predictions.len() {
+        let detail = format!("{} labels for {} predictions", labels.len(), predictions.len());
+        return Err(Failure::unfit("/labels", detail));
+    }
+    let target = &served.model.pipeline.schema.target;
+    let mut feedback = Feedback { rows: labels.len() as u64, ..Feedback::default() };
+    for (i, (label, predicted)) in labels.iter().zip(predictions).enumerate() {
+        let pointer = || if labels.len() == 1 { "/label".into() } else { format!("/labels/{i}") };
+        match served.model.task() {
+            Task::Regression => {
+                let number =
+                    label.as_f64().ok_or_else(|| Failure::unfit(&pointer(), "not a number".into()))?;
+                feedback.absolute_error += (number - predicted).abs();
+                feedback.correct += u64::from(number == *predicted);
+            }
+            Task::Classification => {
+                // A label that the model does not know is true all the same, and was not predicted.
+                let known = target.labels.get(*predicted as usize);
+                let is_same =
+                    |known: &String| *label == target.json_label(known) || label.as_str() == Some(known);
+                if label.is_object() || label.is_array() || label.is_null() {
+                    return Err(Failure::unfit(&pointer(), "a label is a string or a number".into()));
+                }
+                feedback.correct += u64::from(known.is_some_and(is_same));
+            }
+        }
+    }
+    Ok(feedback)
+}
+
+/// `POST /admin/reload`: loads the models and the keys again. For a thread that may wait.
+///
+/// # Errors
+/// Something could not be loaded and stays as it was.
+pub fn reload(state: &State) -> Result<Response, Failure> {
+    let outcomes = reload::reload(state);
+    let failures: Vec<(String, String)> = outcomes
+        .iter()
+        .filter_map(|o| {
+            Some((o.model.as_ref().map_or(String::new(), |m| format!("/models/{m}")), o.failure.clone()?))
+        })
+        .collect();
+    if !failures.is_empty() {
+        return Err(Failure::NotReloaded(failures));
+    }
+    let models: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.model).collect();
+    Ok(respond("application/json", serde_json::json!({ "reloaded": models }).to_string()))
 }
 
 #[cfg(test)]

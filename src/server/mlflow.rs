@@ -63,7 +63,8 @@ pub fn score_json(
         return Err(Failure::DoesNotFit(request.problems));
     }
     let codes = request.codes;
-    let predictions = model.pipeline.predict(&codes, Decision::MostProbable);
+    let decision = Decision::MostProbable;
+    let predictions = model.pipeline.predict(&codes, decision);
     let mut out = b"{\"predictions\":[".to_vec();
     for row in 0..codes.n_rows() {
         if row > 0 {
@@ -72,7 +73,7 @@ pub fn score_json(
         answers.value(&predictions, row, &mut out);
     }
     out.extend(b"]}");
-    Ok(Answered { response: respond("application/json", out), codes, predictions })
+    Ok(Answered { response: respond("application/json", out), codes, predictions, decision })
 }
 
 /// `POST /invocations` with a CSV body; `header` as its content type says.

@@ -1,20 +1,37 @@
 //! The model over HTTP: connections come in here, within limits, and are let go of in order.
 //!
 //! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
-//! [`sources`] where models come from, [`telemetry`] what is counted, [`stream`] the socket. Nothing in here knows of the command line or of
+//! [`work`] where it is computed, [`sources`] where models come from and [`reload`] how new ones take their
+//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`telemetry`] and
+//! [`profile`] count, [`log`] and [`journal`] write down, both through a [`spool`]; [`feedback`] compares with
+//! the truth. [`socket`] and [`stream`] are the connection, [`body`] what it carries. Nothing in here knows of the command line or of
 //! learning. A fault of one connection ends that connection and no other.
 
+pub mod body;
+pub mod cors;
 pub mod error;
+pub mod feedback;
 pub mod handlers;
+pub mod journal;
+pub mod keys;
+pub mod log;
 pub mod mlflow;
 pub mod openapi;
+pub mod profile;
+pub mod rate;
+pub mod reload;
 pub mod routes;
+pub mod shadow;
+pub mod socket;
 pub mod sources;
+pub mod spool;
 pub mod state;
 pub mod stream;
 pub mod telemetry;
 pub mod tensor;
+pub mod trace;
 pub mod v2;
+pub mod work;
 
 use std::io;
 use std::pin::pin;
@@ -22,26 +39,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use http_body_util::Full;
-use hyper::body::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
+use socket::Socket;
+pub use socket::{Listener, Tls};
 pub use sources::Sources;
 pub use state::State;
 use stream::{Shared, Stream};
 use telemetry::Rejection;
 
 /// What every handler answers with.
-pub type Response = hyper::Response<Full<Bytes>>;
+pub type Response = hyper::Response<body::Body>;
 
 /// What is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,8 +70,16 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of a request's head.
     pub header_bytes: usize,
-    /// Rows of a request.
+    /// Bytes of the bodies that wait for their ends or their turns.
+    pub held_bytes: usize,
+    /// Rows of a request that is read before it is answered.
     pub rows: usize,
+    /// Rows times features of such a request.
+    pub cells: usize,
+    /// Bodies that are answered while they arrive.
+    pub streams: usize,
+    /// Threads for large requests; 0 for as many as there are cores.
+    pub batch_threads: usize,
     /// For a whole head to arrive, and for a connection to be idle.
     pub header_time: Duration,
     /// For a whole body to arrive.
@@ -71,9 +95,13 @@ impl Default for Limits {
         Self {
             connections: 1024,
             in_flight: 256,
-            body_bytes: 8 * 1024 * 1024,
+            body_bytes: 32 * 1024 * 1024,
             header_bytes: 16 * 1024,
-            rows: 10_000,
+            held_bytes: 256 * 1024 * 1024,
+            rows: 100_000,
+            cells: 8_000_000,
+            streams: 16,
+            batch_threads: 0,
             header_time: Duration::from_secs(30),
             body_time: Duration::from_secs(30),
             write_stall: Duration::from_secs(30),
@@ -96,7 +124,24 @@ const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duratio
 ///
 /// # Errors
 /// Limits that allow nothing.
-pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future<Output = ()>) -> Result<()> {
+pub async fn run(
+    listener: impl Into<Listener>,
+    state: Arc<State>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    serve(listener.into(), Tls::default(), state, shutdown).await
+}
+
+/// As [`run`], over TLS where `tls` says so.
+///
+/// # Errors
+/// As [`run`].
+pub async fn serve(
+    listener: Listener,
+    tls: Tls,
+    state: Arc<State>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
     let limits = state.limits;
     let counts = [limits.connections, limits.in_flight, limits.body_bytes, limits.header_bytes, limits.rows];
     ensure!(counts.iter().all(|&limit| limit > 0), "a limit of 0 serves nothing; give 1 or more");
@@ -105,6 +150,7 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
     http.header_read_timeout(None).max_header_size(limits.header_bytes);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let mut open = Open::default();
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut shutdown = pin!(shutdown);
     let mut back_off = ACCEPT_BACK_OFF.0;
@@ -115,8 +161,8 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
             accepted = listener.accept() => accepted,
         };
         while connections.try_join_next().is_some() {}
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(_) => {
                 state.telemetry.rejected(Rejection::Accept);
@@ -129,9 +175,10 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
             }
         };
         back_off = ACCEPT_BACK_OFF.0;
-        // An answer goes out at once; it is one write, and there is nothing to wait for.
-        let _ = socket.set_nodelay(true);
-        if !state.telemetry.connect(limits.connections) {
+        let admitted = state.telemetry.connect(limits.connections)
+            // The one that is given up ends at its next turn, and its place is taken already.
+            || (open.give_up_an_idle_one() && state.telemetry.connect(usize::MAX));
+        if !admitted {
             state.telemetry.rejected(Rejection::Connections);
             if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
                 connections.spawn(async move {
@@ -142,16 +189,22 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
             continue;
         }
         let connected = Connected(Arc::clone(&state));
-        let shared = Arc::new(Shared::default());
-        let io =
-            TokioIo::new(Stream::new(socket, Arc::clone(&shared), limits.header_time, limits.write_stall));
-        let service =
-            service_fn(move |request| routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request));
-        // An error here is the client's: it broke off, sent no HTTP, or was too slow.
-        let connection = graceful.watch(http.serve_connection(io, service));
-        connections.spawn(async move {
-            let _ = connection.await;
+        let shared = Arc::new(Shared::new(peer));
+        let (of_connection, tls, http) = (Arc::clone(&shared), tls.clone(), http.clone());
+        let watcher = graceful.watcher();
+        let connection = connections.spawn(async move {
+            // An error here is the client's: it broke off, sent no HTTP, or was too slow.
+            let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
+                return;
+            };
+            let shared = Arc::clone(&of_connection);
+            let io = TokioIo::new(Stream::new(socket, of_connection, limits.header_time, limits.write_stall));
+            let service = service_fn(move |request| {
+                routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
+            });
+            let _ = watcher.watch(http.serve_connection(io, service)).await;
         });
+        open.add(shared, connection);
     }
     state.drain();
     drop(listener);
@@ -162,6 +215,35 @@ pub async fn run(listener: TcpListener, state: Arc<State>, shutdown: impl Future
     // What is not done by then is cut off: the tasks end with the set they are in.
     let _ = timeout(limits.drain_time, drained).await;
     Ok(())
+}
+
+/// A connection that has waited for a request for less than this is not given up for another.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// The open connections, and some that have ended since.
+#[derive(Default)]
+struct Open(Vec<(Arc<Shared>, AbortHandle)>);
+
+impl Open {
+    fn add(&mut self, shared: Arc<Shared>, connection: AbortHandle) {
+        if self.0.len() == self.0.capacity() {
+            self.0.retain(|(_, connection)| !connection.is_finished());
+        }
+        self.0.push((shared, connection));
+    }
+
+    /// Closes the connection that has waited longest for a request or the rest of a head, if that is long
+    /// enough; so that who opens many and sends nothing keeps nobody out.
+    fn give_up_an_idle_one(&mut self) -> bool {
+        self.0.retain(|(_, connection)| !connection.is_finished());
+        let now = Instant::now();
+        let idle = self.0.iter().enumerate().filter_map(|(i, (shared, _))| Some((shared.idle_since()?, i)));
+        let Some((_, longest)) = idle.min().filter(|(since, _)| now - *since >= LEAST_IDLE) else {
+            return false;
+        };
+        self.0.swap_remove(longest).1.abort();
+        true
+    }
 }
 
 /// An open connection; no longer counted when it is dropped.
@@ -180,7 +262,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Tells a client that there is no room, and reads what it sends so that the answer is not lost.
-async fn refuse(mut socket: TcpStream) -> io::Result<()> {
+async fn refuse(mut socket: Socket) -> io::Result<()> {
     socket.write_all(error::NO_ROOM).await?;
     socket.shutdown().await?;
     let mut scratch = [0; 4096];

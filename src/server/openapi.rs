@@ -463,7 +463,7 @@ impl<'a> Part<'a> {
         let list = |row: &Value| json!({ "type": "array", "minItems": 1, "items": row });
         let names: Vec<&str> = self.schema.features.iter().map(|feature| feature.name.as_str()).collect();
         let split = json!({
-            "type": "object", "required": ["columns", "data"],
+            "type": "object", "required": ["data"],
             "properties": {
                 "columns": { "const": names, "description": "The columns of the rows, in any order." },
                 "index": { "type": "array" }, "data": list(&row),

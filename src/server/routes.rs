@@ -1,31 +1,34 @@
-//! The whole API on one screen, and the road of a request: head, place, body, handler, count.
+//! The whole API on one screen, and the road of a request: head, key, body, place, handler, count.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::ops::Deref;
+use std::io::BufWriter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Version};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Response;
+use super::body::{self, Body, PieceReader, PieceWriter, StreamEnds};
+use super::cors::Cors;
 use super::error::{Dialect, Failure};
 use super::handlers::{self, Call, Form};
+use super::log::Entry;
+use super::rate::Caller;
 use super::state::{Served, State};
 use super::stream::Shared;
 use super::telemetry::{Rejection, Route};
+use super::trace::{REQUEST_ID, TRACEPARENT, traceparent};
 use super::v2;
+use super::work::{self, LARGE_BODY_BYTES};
 
-/// A larger body is predicted off the threads that drive connections: from here on it takes longer than the
-/// hand-over, and would keep others waiting.
-const LARGE_BODY_BYTES: usize = 64 * 1024;
+/// What a streamed answer is sent in, or less.
+const STREAM_WRITE_BYTES: usize = 64 * 1024;
 
 /// Answers a request and counts it.
 ///
@@ -44,22 +47,57 @@ pub async fn answer(
         connection.request_is_read();
     }
     let model = state.find(address.model.as_deref());
-    let counts = model.as_ref().filter(|_| route_name.is_of_a_model()).map(|m| Arc::clone(&m.counts));
-    let found = route(&state, model, &connection, request, started).await;
-    let response = found.unwrap_or_else(|failure| {
+    let of_model = model.clone().filter(|_| route_name.is_of_a_model());
+    let id = state.ids.of(request.headers());
+    let trace = traceparent(request.headers()).cloned();
+    let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
+    let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
+    let mut key = None;
+    let found = match admit(&state, &connection, route_name, &request, &mut key) {
+        Err(failure) => Err(failure),
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => route(&state, model, &id, &connection, request, started).await,
+    };
+    let mut response = found.unwrap_or_else(|failure| {
         let reason = match failure {
             Failure::Overloaded => Some(Rejection::InFlight),
-            Failure::BodyTooLarge(_) => Some(Rejection::BodyBytes),
+            Failure::BodyTooLarge(_) | Failure::BodiesOverloaded => Some(Rejection::BodyBytes),
             Failure::TooManyRows(_) => Some(Rejection::Rows),
             Failure::SlowBody(_) => Some(Rejection::BodyTime),
+            Failure::NoKey => Some(Rejection::Key),
+            Failure::RateLimited(_) => Some(Rejection::Rate),
             _ => None,
         };
         reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
         failure.response_in(dialect)
     });
     let ended = Instant::now();
-    state.telemetry.answered(counts.as_deref(), route_name, response.status(), ended - started);
-    connection.request_ends(ended);
+    if let Some((method, path)) = logged {
+        state.log.answered(&Entry {
+            method: method.as_str(),
+            path: &path,
+            status: response.status(),
+            took: ended - started,
+            request_id: id.to_str().unwrap_or_default(),
+            traceparent: trace.as_ref().and_then(|trace| trace.to_str().ok()),
+            key: key.as_deref(),
+            client: connection.peer,
+            model: of_model.as_ref().map(|served| served.name.as_str()),
+        });
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    if let Some(trace) = trace {
+        headers.insert(TRACEPARENT, trace);
+    }
+    if let Some(origin) = origin {
+        Cors::mark(origin, headers);
+    }
+    let counts = of_model.as_ref().map(|served| &*served.counts);
+    state.telemetry.answered(counts, route_name, response.status(), ended - started);
+    if !matches!(response.body(), Body::Stream { .. }) {
+        connection.request_ends(ended);
+    }
     Ok(response)
 }
 
@@ -115,11 +153,11 @@ fn unescape(part: &str) -> Cow<'_, str> {
 async fn route(
     state: &Arc<State>,
     model: Option<Arc<Served>>,
-    connection: &Shared,
+    id: &HeaderValue,
+    connection: &Arc<Shared>,
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response, Failure> {
-    check_head(connection, &request)?;
     let model = model.ok_or(Failure::NoSuchModel)?;
     match (request.method(), Address::of(request.uri().path()).path) {
         (&Method::POST, path @ ("/predict" | "/invocations" | v2::INFER)) => {
@@ -130,13 +168,15 @@ async fn route(
                 "/invocations" => Call::Score(form()),
                 _ => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
             };
-            predict(state, model, connection, request, call, started).await
+            predict(state, model, id, connection, request, call, started).await
         }
         (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(&model)),
         (&Method::GET | &Method::HEAD, "/models") => Ok(handlers::models(state)),
         (&Method::GET | &Method::HEAD, "/livez") => Ok(handlers::livez()),
         (&Method::GET | &Method::HEAD, "/readyz") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/metrics") => Ok(handlers::metrics(state)),
+        (&Method::POST, "/feedback") => feedback(state, connection, request, started).await,
+        (&Method::POST, "/admin/reload") if state.keys.are_required() => reload(state).await,
         (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(handlers::openapi(state)),
         (&Method::GET | &Method::HEAD, "/ping" | "/health") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/version") => Ok(handlers::version()),
@@ -147,10 +187,45 @@ async fn route(
         (&Method::GET | &Method::HEAD, v2::MODEL_READY) => handlers::v2_ready(state, Some(&model)),
         (_, path) => Err(match Route::of(path) {
             Route::Other => Failure::NotFound,
+            Route::Reload if !state.keys.are_required() => Failure::NotFound,
             route if route.takes_a_body() => Failure::MethodNotAllowed("POST"),
             _ => Failure::MethodNotAllowed("GET, HEAD"),
         }),
     }
+}
+
+/// Whether a request may be answered at all: the rules of HTTP, the browser's question before it, the key, the
+/// rate. Some are answered here.
+fn admit(
+    state: &State,
+    connection: &Shared,
+    route: Route,
+    request: &Request<Incoming>,
+    key: &mut Option<String>,
+) -> Result<Option<Response>, Failure> {
+    check_head(connection, request)?;
+    if state.cors.is_on()
+        && let Some(response) = state.cors.preflight(request.method(), request.headers())
+    {
+        return Ok(Some(response));
+    }
+    if route.is_open() {
+        return Ok(None);
+    }
+    let required = state.keys.are_required();
+    let holder = required.then(|| state.keys.holder(request.headers().get(AUTHORIZATION))).flatten();
+    if let Some(rate) = &state.rate {
+        let caller =
+            holder.as_ref().map_or_else(|| Caller::at(connection.peer), |(_, number)| Caller::Key(*number));
+        let wait = rate.take(caller, std::time::Instant::now());
+        wait.map_err(|wait: Duration| Failure::RateLimited(wait.as_secs_f64().ceil().max(1.0) as u64))?;
+    }
+    match holder {
+        Some((name, _)) => *key = Some(name),
+        None if required => return Err(Failure::NoKey),
+        None => {}
+    }
+    Ok(None)
 }
 
 /// What hyper lets pass and RFC 9112 (sections 3.2 and 6.1) does not.
@@ -178,81 +253,127 @@ impl Place {
     }
 }
 
-impl Deref for Place {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.0
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.telemetry.leave();
+        self.0.telemetry.leave();
     }
 }
 
 async fn predict(
     state: &Arc<State>,
     model: Arc<Served>,
-    connection: &Shared,
+    id: &HeaderValue,
+    connection: &Arc<Shared>,
     request: Request<Incoming>,
     call: Call,
     started: Instant,
 ) -> Result<Response, Failure> {
-    let place = Place::take(state)?;
     let headers = request.headers();
     if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Failure::ContentEncoding);
     }
-    let body = read(request.into_body(), state, started).await?;
-    connection.request_is_read();
-    // A handler leaves nothing half done behind: it reads the state and adds to counters.
-    let handle = move |body: Bytes| {
-        let handler = AssertUnwindSafe(|| handlers::call(&place, &model, call, body));
-        catch_unwind(handler).unwrap_or(Err(Failure::Panicked))
-    };
-    if body.len() <= LARGE_BODY_BYTES {
-        return handle(body);
+    let length = request.body().size_hint().exact();
+    if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
+        && length.is_none_or(|length| length > state.limits.body_bytes as u64)
+    {
+        return stream(state, model, connection, form, request).await;
     }
-    tokio::task::spawn_blocking(move || handle(body)).await.unwrap_or(Err(Failure::Panicked))
+    let (body, held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    connection.request_is_read();
+    // Only now: a body that never ends keeps nobody out.
+    let place = Place::take(state)?;
+    if body.len() <= LARGE_BODY_BYTES {
+        // A handler leaves nothing half done behind: it reads the state and adds to counters.
+        let handler = AssertUnwindSafe(|| handlers::call(state, &model, id, call, body));
+        return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
+    }
+    let id = id.clone();
+    let answer = state.work.run(move || handlers::call(&place.0, &model, &id, call, body)).await;
+    drop(held);
+    answer?
 }
 
-/// Reads a body within the limits on its size and time.
-async fn read(mut body: Incoming, state: &State, started: Instant) -> Result<Bytes, Failure> {
-    let limits = &state.limits;
-    let declared = body.size_hint();
-    if declared.lower() > limits.body_bytes as u64 {
-        return Err(Failure::BodyTooLarge(limits.body_bytes));
+/// Predicts a table while it arrives: a body without a length, or one that is too long to be kept.
+async fn stream(
+    state: &Arc<State>,
+    model: Arc<Served>,
+    connection: &Arc<Shared>,
+    form: Form,
+    request: Request<Incoming>,
+) -> Result<Response, Failure> {
+    let place = Place::take(state)?;
+    if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
+        return Err(Failure::Overloaded);
     }
-    // A small body mostly arrives with its head: then nothing is waited for, and its bytes are used where they are.
-    let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
-    let first = match first {
-        Poll::Ready(None) => return Ok(Bytes::new()),
-        Poll::Ready(Some(frame)) => frame.map_err(|_| Failure::BrokenBody)?.into_data().unwrap_or_default(),
-        Poll::Pending => Bytes::new(),
-    };
-    if declared.exact() == Some(first.len() as u64) {
-        return Ok(first);
-    }
-    if first.len() > limits.body_bytes {
-        return Err(Failure::BodyTooLarge(limits.body_bytes));
-    }
-    let rest = Limited::new(body, limits.body_bytes - first.len()).collect();
-    let rest = match timeout_at(started + limits.body_time, rest).await {
-        Ok(Ok(rest)) => rest.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(Failure::BodyTooLarge(limits.body_bytes));
+    let permit = StreamPlace(Arc::clone(state));
+    // Two pieces each way: one is worked on while another moves.
+    let (send_in, receive_in) = mpsc::channel(2);
+    let (send_out, mut receive_out) = mpsc::channel(2);
+    tokio::spawn(body::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let work = move || {
+        let _places = (&place, &permit);
+        work::step_back();
+        let input = Box::new(PieceReader::new(receive_in));
+        let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
+        let predict = AssertUnwindSafe(|| handlers::predict_stream(&place.0, &model, form, input, out));
+        let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
+        if let Err(failure) = &result {
+            // Where the answer has begun this breaks it off, which is all that can still be said.
+            let broken = std::io::Error::other(failure.to_string());
+            let _ = send_out.blocking_send(Err(broken));
         }
-        Ok(Err(_)) => return Err(Failure::BrokenBody),
-        Err(_) => return Err(Failure::SlowBody(limits.body_time.as_secs_f64())),
+        let _ = done.send(result);
     };
-    if rest.is_empty() {
-        return Ok(first);
+    let started = std::thread::Builder::new().name("stream".into()).spawn(work);
+    started.map_err(|_| Failure::Overloaded)?;
+    let first = receive_out.recv().await;
+    let first = match first {
+        Some(Ok(first)) => first,
+        // Nothing was written: the whole answer is the failure, or empty.
+        _ => match (&mut ended).await {
+            Ok(Err(failure)) => return Err(failure),
+            _ => return Ok(handlers::respond(handlers::content_type(form), "")),
+        },
+    };
+    let (send, pieces) = mpsc::channel(2);
+    tokio::spawn(async move {
+        let mut next = Some(Ok(first));
+        while let Some(piece) = next {
+            let failed = piece.is_err();
+            if send.send(piece).await.is_err() || failed {
+                return;
+            }
+            next = receive_out.recv().await;
+        }
+    });
+    let mut response = handlers::respond(handlers::content_type(form), "");
+    *response.body_mut() = Body::Stream { pieces, ends: StreamEnds(Arc::clone(connection)) };
+    Ok(response)
+}
+
+/// A place for a stream; given back when it is dropped.
+struct StreamPlace(Arc<State>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.work.streams.add_permits(1);
     }
-    // Declared or not, never more memory than has arrived.
-    let mut whole = Vec::with_capacity(first.len() + rest.len());
-    whole.extend_from_slice(&first);
-    whole.extend_from_slice(&rest);
-    Ok(whole.into())
+}
+
+async fn feedback(
+    state: &Arc<State>,
+    connection: &Shared,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let (body, _held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    connection.request_is_read();
+    handlers::feedback(state, &body)
+}
+
+async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
+    let state = Arc::clone(state);
+    // Files are waited for, and golden rows predicted, where that keeps nobody waiting.
+    tokio::task::spawn_blocking(move || handlers::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
 }

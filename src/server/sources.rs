@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::shadow::Shadow;
 use super::state::{Models, Served};
+use super::telemetry::ModelCounts;
 use crate::model::file;
 
 /// What a model file in a folder ends in.
@@ -20,9 +22,13 @@ enum Source {
     Folder(PathBuf),
 }
 
-/// The `--model`s of a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sources(Vec<Source>);
+/// The `--model`s and `--shadow`s of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    models: Vec<Source>,
+    /// The model that each is beside, and its file.
+    shadows: Vec<(Option<String>, PathBuf)>,
+}
 
 impl Sources {
     /// What `[NAME=]FILE` and `FOLDER` stand for; a file without a name is called by its stem.
@@ -42,7 +48,22 @@ impl Sources {
             check_name(&name, path)?;
             Ok(Source::File { name, path: path.into() })
         };
-        Ok(Self(texts.iter().map(one).collect::<Result<_>>()?))
+        Ok(Self { models: texts.iter().map(one).collect::<Result<_>>()?, shadows: Vec::new() })
+    }
+
+    /// With a shadow beside some of the models, each `[NAME=]FILE`; without a name beside the first.
+    pub fn with_shadows(mut self, texts: &[String]) -> Self {
+        let shadow = |text: &String| {
+            let (name, path) = split(text);
+            (name.map(String::from), path.into())
+        };
+        self.shadows = texts.iter().map(shadow).collect();
+        self
+    }
+
+    /// The files of the shadows.
+    pub fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.shadows.iter().map(|(_, path)| path.clone())
     }
 
     /// The files as they are now, with the names of their models.
@@ -51,7 +72,7 @@ impl Sources {
     /// A folder that cannot be read or holds no model, or a name that cannot stand in a path.
     pub fn files(&self) -> Result<Vec<(String, PathBuf)>> {
         let mut files = Vec::new();
-        for source in &self.0 {
+        for source in &self.models {
             match source {
                 Source::File { name, path } => files.push((name.clone(), path.clone())),
                 Source::Folder(folder) => {
@@ -79,10 +100,37 @@ impl Sources {
     /// # Errors
     /// The first that cannot be served.
     pub fn load(&self) -> Result<Models> {
-        let load = |(name, path): (String, PathBuf)| {
-            Ok(Arc::new(Served::new(&name, file::load(&path.to_string_lossy())?, Arc::default())?))
-        };
-        Models::new(self.files()?.into_iter().map(load).collect::<Result<_>>()?)
+        let files = self.files()?;
+        for (name, path) in &self.shadows {
+            let known = name.as_ref().is_none_or(|name| files.iter().any(|(model, _)| model == name));
+            ensure!(
+                known,
+                "--shadow {}: no model is called {:?}",
+                path.display(),
+                name.as_deref().unwrap_or("")
+            );
+        }
+        let load =
+            |(name, path): (String, PathBuf)| Ok(Arc::new(self.load_one(&name, &path, Arc::default())?));
+        Models::new(files.into_iter().map(load).collect::<Result<_>>()?)
+    }
+
+    /// Loads and checks one model, and its shadow.
+    ///
+    /// # Errors
+    /// Either cannot be served.
+    pub fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
+        let mut served = Served::new(name, file::load(&path.to_string_lossy())?, counts)?;
+        let first = self.files()?.first().is_some_and(|(first, _)| first == name);
+        let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
+        if let Some((_, path)) = shadow {
+            let model = file::load(&path.to_string_lossy())?;
+            let counts = Arc::clone(&served.counts.shadow);
+            let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
+            served.shadow =
+                Some(shadow.with_context(|| format!("{} cannot be a shadow of {name}", path.display()))?);
+        }
+        Ok(served)
     }
 }
 

@@ -5,8 +5,8 @@
 //! whole.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -15,7 +15,19 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::Limits;
+use super::body::Held;
+use super::cors::Cors;
+use super::feedback::Recent;
+use super::journal::Journal;
+use super::keys::Keys;
+use super::log::Log;
+use super::profile::Profile;
+use super::rate::RateLimit;
+use super::shadow::Shadow;
+use super::sources::Sources;
 use super::telemetry::{ModelCounts, Telemetry};
+use super::trace::Ids;
+use super::work::Work;
 use crate::model::Model;
 use crate::report::answer::AnswerWriter;
 use crate::report::card;
@@ -35,6 +47,10 @@ pub struct Served {
     pub loaded: SystemTime,
     /// What is counted of it; outlives a reload.
     pub counts: Arc<ModelCounts>,
+    /// What is counted of its columns and classes; outlives a reload where these are the same.
+    pub profile: Arc<Profile>,
+    /// The model beside it, if there is one.
+    pub shadow: Option<Shadow>,
 }
 
 impl Served {
@@ -45,7 +61,9 @@ impl Served {
     pub fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
         let answers = AnswerWriter::new(&model.pipeline.schema);
-        Ok(Self { name: name.into(), model, answers, description, loaded: SystemTime::now(), counts })
+        let profile = Arc::new(Profile::new(&model.pipeline.schema));
+        let (name, loaded) = (name.into(), SystemTime::now());
+        Ok(Self { name, model, answers, description, loaded, counts, profile, shadow: None })
     }
 
     /// What `GET /models` says of it.
@@ -112,10 +130,31 @@ impl Models {
 pub struct State {
     models: ArcSwap<Models>,
     draining: AtomicBool,
+    reloading: Mutex<()>,
     /// What is counted.
     pub telemetry: Telemetry,
     /// What is allowed.
     pub limits: Limits,
+    /// Where large requests are computed.
+    pub work: Work,
+    /// What unanswered requests take.
+    pub held: Held,
+    /// Where the models come from; nowhere if they cannot be loaded again.
+    pub sources: Sources,
+    /// Who may ask.
+    pub keys: Keys,
+    /// How often; `None` for as often as they like.
+    pub rate: Option<RateLimit>,
+    /// Which web pages may ask.
+    pub cors: Cors,
+    /// What it says while it runs.
+    pub log: Log,
+    /// Makes request ids.
+    pub ids: Ids,
+    /// Where predictions are written down, if they are.
+    pub journal: Option<Journal>,
+    /// The predictions that can still be compared with the truth.
+    pub recent: Recent,
 }
 
 impl State {
@@ -125,17 +164,36 @@ impl State {
     /// The card cannot be written as JSON.
     pub fn new(model: Model, limits: Limits) -> Result<Self> {
         let served = Served::new("model", model, Arc::default())?;
-        Ok(Self::with_models(Models::new(vec![Arc::new(served)])?, limits))
+        Self::with_models(Models::new(vec![Arc::new(served)])?, limits)
     }
 
-    /// A server's state for several models.
-    pub fn with_models(models: Models, limits: Limits) -> Self {
-        Self {
+    /// A server's state for several models, and nothing else that is optional.
+    ///
+    /// # Errors
+    /// The threads for large requests cannot be started.
+    pub fn with_models(models: Models, limits: Limits) -> Result<Self> {
+        Ok(Self {
             models: ArcSwap::from_pointee(models),
             draining: AtomicBool::new(false),
+            reloading: Mutex::default(),
             telemetry: Telemetry::new(),
+            work: Work::new(limits.batch_threads, limits.streams)?,
             limits,
-        }
+            held: Held::default(),
+            sources: Sources::default(),
+            keys: Keys::default(),
+            rate: None,
+            cors: Cors::default(),
+            log: Log::default(),
+            ids: Ids::default(),
+            journal: None,
+            recent: Recent::new(0),
+        })
+    }
+
+    /// Lets one reload go on at a time.
+    pub fn reloading(&self) -> MutexGuard<'_, ()> {
+        self.reloading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The models as they are now; not to be held while waiting for anything.

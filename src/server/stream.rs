@@ -12,6 +12,7 @@
 //! A timer exists only while something is pending.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -19,8 +20,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+use super::socket::Socket;
 
 /// How long a closing connection waits for the client to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
@@ -29,6 +31,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// may move between threads.
 #[derive(Debug)]
 pub struct Shared {
+    /// Where the client is; unknown on a Unix socket.
+    pub peer: Option<IpAddr>,
     connected: Instant,
     /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
     idle_since: AtomicU64,
@@ -38,19 +42,19 @@ pub struct Shared {
     ambiguous: AtomicBool,
 }
 
-impl Default for Shared {
-    fn default() -> Self {
+impl Shared {
+    const BUSY: u64 = u64::MAX;
+
+    /// A new connection from `peer`.
+    pub fn new(peer: Option<IpAddr>) -> Self {
         Self {
+            peer,
             connected: Instant::now(),
             idle_since: AtomicU64::new(0),
             unread: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
         }
     }
-}
-
-impl Shared {
-    const BUSY: u64 = u64::MAX;
 
     /// To be called when a head has arrived.
     pub fn request_begins(&self) {
@@ -64,7 +68,7 @@ impl Shared {
     }
 
     /// Since when the next head has been waited for; `None` while a request is answered.
-    fn idle_since(&self) -> Option<Instant> {
+    pub fn idle_since(&self) -> Option<Instant> {
         let since = self.idle_since.load(Relaxed);
         (since != Self::BUSY).then(|| self.connected + Duration::from_nanos(since))
     }
@@ -128,7 +132,7 @@ impl HeadWatch {
 /// A client's socket.
 #[derive(Debug)]
 pub struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     shared: Arc<Shared>,
     head: HeadWatch,
     head_limit: Duration,
@@ -141,7 +145,7 @@ pub struct Stream {
 impl Stream {
     /// Wraps a socket; a head has to arrive within `head_limit`, and a write may not be pending longer than
     /// `stall_limit`.
-    pub fn new(socket: TcpStream, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
+    pub fn new(socket: Socket, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
         let head = HeadWatch::default();
         Self { socket, shared, head, head_limit, idle: None, stall_limit, stall: None, linger: None }
     }

@@ -4,13 +4,15 @@
 
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
 
-use super::state::{Models, Served};
+use super::shadow::ShadowCounts;
+use super::state::{Served, State};
 use super::v2;
-use crate::data::schema::WarningKind;
+use crate::data::schema::{Task, WarningKind};
 
 /// The routes that are told apart; a path that is no route is [`Route::Other`], so that clients cannot make
 /// up label values.
@@ -40,12 +42,16 @@ pub enum Route {
     V2,
     /// `GET /openapi.json`.
     Openapi,
+    /// `POST /feedback`.
+    Feedback,
+    /// `POST /admin/reload`.
+    Reload,
     /// Everything else.
     Other,
 }
 
 impl Route {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 15] = [
         "/predict",
         "/model",
         "/models",
@@ -58,6 +64,8 @@ impl Route {
         v2::MODEL,
         "/v2",
         "/openapi.json",
+        "/feedback",
+        "/admin/reload",
         "other",
     ];
 
@@ -68,7 +76,12 @@ impl Route {
 
     /// Whether it is asked with a body.
     pub fn takes_a_body(self) -> bool {
-        matches!(self, Self::Predict | Self::Invocations | Self::Infer)
+        matches!(self, Self::Predict | Self::Invocations | Self::Infer | Self::Feedback | Self::Reload)
+    }
+
+    /// Whether everybody may ask, keys or not: a probe has none.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Livez | Self::Readyz | Self::MlflowHealth | Self::V2)
     }
 
     /// The route of a path; paths of a named model are those of the default.
@@ -86,6 +99,8 @@ impl Route {
             v2::MODEL | v2::MODEL_READY => Self::V2Model,
             "/v2" | "/v2/health/live" | "/v2/health/ready" => Self::V2,
             "/openapi.json" => Self::Openapi,
+            "/feedback" => Self::Feedback,
+            "/admin/reload" => Self::Reload,
             _ => Self::Other,
         }
     }
@@ -104,16 +119,21 @@ pub enum Rejection {
     Rows,
     /// A body that did not arrive in time.
     BodyTime,
+    /// No key, or none that is known.
+    Key,
+    /// Asked too often.
+    Rate,
     /// The operating system would not hand over a connection.
     Accept,
 }
 
 impl Rejection {
-    const NAMES: [&str; 6] = ["connections", "in_flight", "body_bytes", "rows", "body_time", "accept"];
+    const NAMES: [&str; 8] =
+        ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept"];
 }
 
 /// The statuses that [`super::error`] and the handlers give.
-const STATUSES: [u16; 10] = [200, 400, 404, 405, 408, 413, 415, 422, 500, 503];
+const STATUSES: [u16; 14] = [200, 204, 400, 401, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503];
 
 /// Upper bounds in nanoseconds and as they are written: one row takes tens of microseconds, and nothing
 /// that is longer than ten seconds needs to be told apart.
@@ -167,12 +187,53 @@ pub struct ModelCounts {
     routes: [PerRoute; Route::NAMES.len()],
     warnings: [AtomicU64; KINDS.len()],
     rows: AtomicU64,
+    batches: [AtomicU64; BATCHES.len() + 1],
+    reloads: [AtomicU64; 2],
+    /// Why the last reload failed, if it did.
+    reload_failure: Mutex<Option<String>>,
+    feedback: Mutex<Feedback>,
+    /// What is counted of the model beside it.
+    pub shadow: Arc<ShadowCounts>,
 }
 
+/// How predictions compare with the labels that came later.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Feedback {
+    /// Rows with a label.
+    pub rows: u64,
+    /// Those that were predicted as the label says; of classes.
+    pub correct: u64,
+    /// Sum of the sizes of the errors; of numbers.
+    pub absolute_error: f64,
+}
+
+/// Upper bounds of the batch sizes that are told apart.
+const BATCHES: [usize; 6] = [1, 10, 100, 1000, 10_000, 100_000];
+
 impl ModelCounts {
-    /// Counts predicted rows.
+    /// Counts the predicted rows of a request.
     pub fn rows(&self, n: usize) {
         self.rows.fetch_add(n as u64, Relaxed);
+        let bucket = BATCHES.iter().position(|bound| n <= *bound).unwrap_or(BATCHES.len());
+        self.batches[bucket].fetch_add(1, Relaxed);
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, ok: bool) {
+        self.reloads[usize::from(!ok)].fetch_add(1, Relaxed);
+    }
+
+    /// Keeps why the last reload failed; `None` where it worked.
+    pub fn set_reload_failure(&self, failure: Option<String>) {
+        *self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    /// Adds labels that came later.
+    pub fn feedback(&self, more: Feedback) {
+        let mut sum = self.feedback.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.rows += more.rows;
+        sum.correct += more.correct;
+        sum.absolute_error += more.absolute_error;
     }
 
     /// Counts warnings of one kind.
@@ -250,7 +311,8 @@ impl Telemetry {
     }
 
     /// The text of `GET /metrics`.
-    pub fn text(&self, models: &Models) -> String {
+    pub fn text(&self, state: &State) -> String {
+        let models = state.models();
         let mut out = Exposition(String::with_capacity(16 * 1024));
         let named: Vec<(String, &Served)> =
             models.iter().map(|served| (format!("model=\"{}\"", escape(&served.name)), &**served)).collect();
@@ -319,12 +381,116 @@ impl Telemetry {
         for (model, served) in &named {
             out.sample("mlapi_model_loaded_timestamp_seconds", model, seconds_since_epoch(served.loaded));
         }
+        let dropped = [
+            ("log", Some(state.log.dropped())),
+            ("predictions", state.journal.as_ref().map(super::journal::Journal::dropped)),
+        ];
+        out.family("mlapi_log_dropped_total", "counter", "Log lines dropped because nobody took them.");
+        for (log, count) in dropped {
+            if let Some(count) = count {
+                out.sample("mlapi_log_dropped_total", &format!("log=\"{log}\""), count);
+            }
+        }
+        of_models(&mut out, &named);
         if let Some(bytes) = resident_bytes() {
             out.single("process_resident_memory_bytes", "gauge", "Resident memory size.", bytes);
         }
         let started = self.started;
         out.single("process_start_time_seconds", "gauge", "Start time since the Unix epoch.", started);
         out.0
+    }
+}
+
+/// What is said of each model beyond its requests.
+fn of_models(out: &mut Exposition, named: &[(String, &Served)]) {
+    out.family("mlapi_batch_rows", "histogram", "Predicted rows of a request.");
+    for (model, served) in named {
+        let mut total = 0;
+        let bounds = BATCHES.iter().map(usize::to_string).chain(["+Inf".to_string()]);
+        for (count, bound) in served.counts.batches.iter().zip(bounds) {
+            total += count.load(Relaxed);
+            out.sample("mlapi_batch_rows_bucket", &format!("{model},le=\"{bound}\""), total);
+        }
+        out.sample("mlapi_batch_rows_sum", model, served.counts.rows.load(Relaxed));
+        out.sample("mlapi_batch_rows_count", model, total);
+    }
+    out.family("mlapi_reloads_total", "counter", "Reloads of the model.");
+    for (model, served) in named {
+        for (count, result) in served.counts.reloads.iter().zip(["ok", "failed"]) {
+            out.sample("mlapi_reloads_total", &format!("{model},result=\"{result}\""), count.load(Relaxed));
+        }
+    }
+    out.family("mlapi_reload_failure_info", "gauge", "Why the last reload failed; absent where it worked.");
+    for (model, served) in named {
+        let failure = served.counts.reload_failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = failure.as_deref() {
+            let labels = format!("{model},reason=\"{}\"", escape(reason));
+            out.sample("mlapi_reload_failure_info", &labels, 1);
+        }
+    }
+    out.family("mlapi_predictions_total", "counter", "Predictions of each class.");
+    for (model, served) in named {
+        for (label, count) in served.profile.classes() {
+            let labels = format!("{model},class=\"{}\"", escape(label));
+            out.sample("mlapi_predictions_total", &labels, count);
+        }
+    }
+    let features: Vec<_> = named
+        .iter()
+        .flat_map(|(model, served)| {
+            served
+                .profile
+                .features()
+                .map(move |counts| (format!("{model},feature=\"{}\"", escape(counts.name)), counts))
+        })
+        .collect();
+    out.family("mlapi_feature_warnings_total", "counter", "Unusual values of each feature.");
+    for (labels, feature) in &features {
+        for (kind, count) in feature.counts {
+            // A feature without unusual values is not worth three lines.
+            if count > 0 {
+                out.sample("mlapi_feature_warnings_total", &format!("{labels},kind=\"{kind}\""), count);
+            }
+        }
+    }
+    let help = "Population stability index against the training rows; above 0.25 they have shifted.";
+    out.family("mlapi_feature_psi", "gauge", help);
+    for (labels, feature) in &features {
+        if let Some(psi) = feature.psi {
+            out.sample("mlapi_feature_psi", labels, psi);
+        }
+    }
+    let shadowed: Vec<_> = named.iter().filter_map(|(m, s)| Some((m, &s.shadow.as_ref()?.counts))).collect();
+    if !shadowed.is_empty() {
+        type Count = fn(&ShadowCounts) -> &AtomicU64;
+        let families = [
+            ("mlapi_shadow_rows_total", "Rows that the shadow predicted as well.", (|c| &c.rows) as Count),
+            ("mlapi_shadow_disagreements_total", "Rows it predicted otherwise.", |c| &c.disagreements),
+            ("mlapi_shadow_dropped_rows_total", "Rows there was no time for.", |c| &c.dropped),
+        ];
+        for (name, help, count) in families {
+            out.family(name, "counter", help);
+            for (model, counts) in &shadowed {
+                out.sample(name, model, count(counts).load(Relaxed));
+            }
+        }
+    }
+    let labelled = named.iter().map(|(model, served)| {
+        let sum = *served.counts.feedback.lock().unwrap_or_else(PoisonError::into_inner);
+        (model, served.model.task(), sum)
+    });
+    let labelled: Vec<_> = labelled.filter(|(_, _, sum)| sum.rows > 0).collect();
+    out.family("mlapi_feedback_rows_total", "counter", "Predicted rows whose true label came later.");
+    for (model, _, sum) in &labelled {
+        out.sample("mlapi_feedback_rows_total", model, sum.rows);
+    }
+    out.family("mlapi_live_accuracy", "gauge", "Share of them that were predicted right.");
+    for (model, _, sum) in labelled.iter().filter(|(_, task, _)| *task == Task::Classification) {
+        out.sample("mlapi_live_accuracy", model, sum.correct as f64 / sum.rows as f64);
+    }
+    out.family("mlapi_live_mean_absolute_error", "gauge", "Their mean error; of numbers.");
+    for (model, _, sum) in labelled.iter().filter(|(_, task, _)| *task == Task::Regression) {
+        out.sample("mlapi_live_mean_absolute_error", model, sum.absolute_error / sum.rows as f64);
     }
 }
 

@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 
-use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -170,7 +169,7 @@ pub fn infer(
     let codes = read(&request.inputs, binary, schema, max_rows)?;
     let predictions = model.pipeline.predict(&codes, decision);
     let response = answer(name, request.id.as_deref(), &outputs, schema, &predictions);
-    Ok(Answered { response, codes, predictions })
+    Ok(Answered { response, codes, predictions, decision })
 }
 
 /// The outputs to send, and whether as bytes.
@@ -443,7 +442,7 @@ fn answer(
     head.extend(b"]}");
     let length = head.len();
     head.append(&mut tail);
-    let mut response = Response::new(Full::new(Bytes::from(head)));
+    let mut response = Response::new(Bytes::from(head).into());
     let headers = response.headers_mut();
     if outputs.iter().any(|(_, binary)| *binary) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

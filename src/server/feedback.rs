@@ -1,0 +1,129 @@
+//! What turned out to be true: the last predictions by request id, to be compared with labels that come later.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::pipeline::Predictions;
+
+/// Rows of one request that are remembered; more come from batches, whose truth is compared elsewhere.
+const MAX_ROWS: usize = 1000;
+
+/// `POST /feedback`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// The `X-Request-Id` of the answer.
+    pub request_id: String,
+    /// What one row should have been.
+    #[serde(default)]
+    pub label: Option<Value>,
+    /// What many rows should have been.
+    #[serde(default)]
+    pub labels: Option<Vec<Value>>,
+}
+
+/// What was answered to a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The model that answered.
+    pub model: String,
+    /// The class of each row, or the value.
+    pub predictions: Vec<f64>,
+}
+
+/// The last answers, so many at most.
+#[derive(Debug)]
+pub struct Recent {
+    limit: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// With the number that `order` has for it.
+    given: HashMap<String, (u64, Given)>,
+    /// Oldest first; what was taken or came again stays in here until it is the oldest.
+    order: VecDeque<(u64, String)>,
+    next: u64,
+}
+
+impl Kept {
+    fn put(&mut self, id: &str, given: Given, limit: usize) {
+        self.next += 1;
+        self.given.insert(id.into(), (self.next, given));
+        self.order.push_back((self.next, id.into()));
+        while self.order.len() > limit {
+            if let Some((number, oldest)) = self.order.pop_front()
+                && self.given.get(&oldest).is_some_and(|(kept, _)| *kept == number)
+            {
+                self.given.remove(&oldest);
+            }
+        }
+    }
+}
+
+impl Recent {
+    /// Remembers up to `limit` requests; none for 0.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, kept: Mutex::default() }
+    }
+
+    /// Whether anything is remembered.
+    pub fn is_on(&self) -> bool {
+        self.limit > 0
+    }
+
+    /// Remembers what was answered. An id that comes again stands for its last request.
+    pub fn remember(&self, id: &str, model: &str, predictions: &Predictions) {
+        let n_rows = predictions.scores.n_rows();
+        if self.limit == 0 || n_rows > MAX_ROWS {
+            return;
+        }
+        let values = match predictions.classes.as_slice() {
+            [] => (0..n_rows).map(|row| predictions.scores.row(row)[0]).collect(),
+            classes => classes.iter().map(|&class| f64::from(class)).collect(),
+        };
+        let given = Given { model: model.into(), predictions: values };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(id, given, self.limit);
+    }
+
+    /// What was answered to a request, once: a label is not counted twice.
+    pub fn take(&self, id: &str) -> Option<Given> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.given.remove(id).map(|(_, given)| given)
+    }
+
+    /// Puts an answer back whose labels could not be used.
+    pub fn put_back(&self, id: &str, given: Given) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(id, given, self.limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::matrix::Matrix;
+
+    #[test]
+    fn the_last_answers_are_remembered_and_each_is_given_out_once() {
+        let recent = Recent::new(2);
+        let one = |class| Predictions { scores: Matrix::zeros(1, 2), classes: vec![class] };
+        for (id, class) in [("a", 0), ("b", 1), ("c", 1)] {
+            recent.remember(id, "m", &one(class));
+        }
+        assert_eq!(recent.take("a"), None, "the oldest is forgotten");
+        assert_eq!(recent.take("c"), Some(Given { model: "m".into(), predictions: vec![1.0] }));
+        assert_eq!(recent.take("c"), None);
+        recent.remember("b", "m", &one(0));
+        recent.remember("d", "m", &one(0));
+        assert!(
+            recent.take("b").is_some() && recent.take("d").is_some(),
+            "what came again is not the oldest"
+        );
+    }
+}
