@@ -174,6 +174,14 @@ pub struct Train {
     #[arg(long, value_name = "FILE", conflicts_with = "test_size")]
     pub test: Option<String>,
 
+    /// Keep rows with the same value of this column on one side of every split; it is no feature
+    #[arg(long, value_name = "COL", conflicts_with = "test")]
+    pub group: Option<String>,
+
+    /// Hold out the latest rows by this column of numbers or dates, and compare on what follows the rows fitted
+    #[arg(long, value_name = "COL", conflicts_with_all = ["test", "group"])]
+    pub split_by: Option<String>,
+
     /// What random choices start from
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
@@ -232,6 +240,17 @@ are compared. --tune N draws N settings (the first are the defaults) from the ra
 in rounds, the best third of each on three times the rows. The rows held out for the evaluation are never \
 looked at.
 
+Splits: without a flag rows are held out by chance, classes in proportion. Where rows belong together (the visits \
+of a patient, the frames of a film), --group COL keeps each group on one side, in the held-out rows and in every \
+fold; shares of rows and classes are met as nearly as whole groups allow, and --type COL=category makes COL a \
+feature all the same. Where the future is to be predicted, --split-by COL holds out the latest rows and fits every \
+fold on its past alone; rows of one time stay on one side. COL has numbers or dates such as 2024-03-01 or \
+2024-03-01T12:30:00Z. A row without a value there is an error.
+
+Mistakes that are looked for, each with a note: columns and rows that are copies of others, held-out rows that \
+were fitted as well, a column that predicts the target alone, columns with more than half of their cells missing, \
+classes of few rows, labels that differ by case or spaces only.
+
 The same data, flags and seed give the same bytes, whatever the number of threads. Ctrl-C keeps the best so far.";
 
 const TRAIN_EXAMPLES: &str = "
@@ -239,6 +258,8 @@ Examples:
   mlapi train houses.csv --target price --drop id
   mlapi train churn.csv --algorithm logreg --set C=0.1 --balance
   mlapi train houses.csv --algorithm boost --tune 30 --cv 5
+  mlapi train visits.csv --group patient
+  mlapi train sales.csv --split-by date --test-size 0.1
   mlapi train train.csv --test test.csv --format json";
 
 /// What is around a field; `None`: no character is special.

@@ -11,6 +11,7 @@ use super::RequirementNotMet;
 use super::args::{Common, Eval, Format, Requirement};
 use super::term::Term;
 use super::train::csv_options;
+use crate::data::arrangement::Arrangement;
 use crate::data::csv;
 use crate::data::load::{Reading, read_tables};
 use crate::data::schema::{ColumnType, Task, nearest};
@@ -98,7 +99,9 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
         term.warn(format_args!("{without} rows without a target value were left out"));
     }
     if let Some(share) = rows {
-        let held_out = truth.hold_out(share, model.card.seed).test;
+        let by = model.card.split_by.as_ref();
+        let arrangement = Arrangement::read(by, &raw, &with_target, &schema.null_tokens)?;
+        let held_out = arrangement.hold_out(&truth, share, model.card.seed).test;
         with_target = held_out.iter().map(|&row| with_target[row]).collect();
         truth = truth.select(&held_out);
     }
@@ -165,6 +168,7 @@ fn reading(model: &Model) -> Reading {
     let categories = schema.features.iter().filter(|f| f.column_type == ColumnType::Category);
     let mut texts: BTreeSet<String> = categories.map(|f| f.name.clone()).collect();
     texts.extend((model.task() == Task::Classification).then(|| schema.target.name.clone()));
+    texts.extend(model.card.split_by.as_ref().map(|by| by.column().to_string()));
     Reading { nulls: schema.null_tokens.clone(), texts, last_is_text: false }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::{Common, Dialect, Format, Train};
 use super::term::Term;
+use crate::data::arrangement::SplitBy;
 use crate::data::csv;
 use crate::data::schema::NullTokens;
 use crate::model::evaluation::Evaluation;
@@ -79,7 +80,7 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
         settings: args.settings.clone(),
         cv: args.cv,
         tune: args.tune,
-        hold_out: args.test.clone().map_or(HoldOut::Share(args.test_size), HoldOut::File),
+        hold_out: hold_out(args),
         seed: args.seed,
         drop: args.drop.clone(),
         types: args.types.clone(),
@@ -128,6 +129,16 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
     Ok(())
 }
 
+/// Where the rows to evaluate on come from.
+fn hold_out(args: &Train) -> HoldOut {
+    let group = args.group.clone().map(SplitBy::Group);
+    match (&args.test, group.or(args.split_by.clone().map(SplitBy::Time))) {
+        (Some(path), _) => HoldOut::File(path.clone()),
+        (None, Some(by)) => HoldOut::ShareBy(args.test_size, by),
+        (None, None) => HoldOut::Share(args.test_size),
+    }
+}
+
 fn summary(args: &Train, trained: &Trained) -> String {
     let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
     let mut source = csv::source_name(&args.data[0]);
@@ -151,11 +162,10 @@ fn summary(args: &Train, trained: &Trained) -> String {
         Some(path) => format!("{} rows to fit, {} in {path}", card.n_train, card.evaluation.n_rows),
         None => {
             let fitted = trained.n_rows - card.n_without_target - card.evaluation.n_rows;
-            let how = if classes.is_empty() { "" } else { ", stratified" };
             let refit = if card.refit { "; after the evaluation fitted again on all rows" } else { "" };
             format!(
-                "{fitted} rows to fit, {} held out (seed {}{how}){refit}",
-                card.evaluation.n_rows, card.seed
+                "{fitted} rows to fit, {} held out ({}){refit}",
+                card.evaluation.n_rows, trained.split_reason
             )
         }
     };

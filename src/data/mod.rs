@@ -5,15 +5,20 @@
 //! JSON, [`load`] a whole table. [`table`] holds the typed columns of a training file, [`schema`] says what each
 //! column is and turns every cell of every later row into one `f64` code, [`json`] does the same for JSON,
 //! [`text`] finds the terms of a text, [`recipe`] turns a row of codes into the numbers a predictor sees. [`target`]
-//! is the column to predict, [`profile`] guesses types, [`split`] chooses the held-out rows.
+//! is the column to predict, [`profile`] guesses types, [`split`] chooses the held-out rows, by [`arrangement`] where
+//! rows belong together. [`findings`] names mistakes: [`duplicates`], [`leakage`] and smaller ones.
 //! Nothing in here knows of models, commands or HTTP.
 
+pub mod arrangement;
 pub mod blocks;
 pub mod compression;
 pub mod csv;
+pub mod duplicates;
 pub mod encoding;
 pub mod fields;
+pub mod findings;
 pub mod json;
+pub mod leakage;
 pub mod load;
 pub mod matrix;
 pub mod ndjson;

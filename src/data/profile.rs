@@ -198,7 +198,8 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
                 Some(first) if !any_missing && present.all(|v| v == first) => {
                     Some("every value is the same".into())
                 }
-                _ => is_row_number(name, values).then(|| "it numbers the rows".into()),
+                _ if is_row_number(name, values) => Some("it numbers the rows".into()),
+                _ => is_id_number(name, values).then(|| "every value is different, as in an id".into()),
             }
         }
         Column::Text { codes, texts } => {
@@ -243,6 +244,26 @@ fn is_row_number(name: &str, values: &[f64]) -> bool {
         let offset = (value - min) as usize;
         offset < seen.len() && !std::mem::replace(&mut seen[offset], true)
     })
+}
+
+/// Whole numbers that are all different, in a column whose name has the word id or key: `customer_id`, `orderId`.
+fn is_id_number(name: &str, values: &[f64]) -> bool {
+    let mut spaced = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_uppercase() && before.is_lowercase() || !c.is_alphanumeric() {
+            spaced.push(' ');
+        }
+        spaced.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
+        before = c;
+    }
+    let named = spaced.split(' ').any(|word| ["id", "uuid", "guid", "key"].contains(&word));
+    if !named || values.len() < MIN_ROWS_FOR_ID || values.iter().any(|v| !is_whole(*v)) {
+        return false;
+    }
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
 }
 
 #[cfg(test)]
@@ -305,6 +326,15 @@ mod tests {
         assert!(useless("x", &numbers(|i| (29 - i) as f64)).is_some());
         assert!(useless("year", &numbers(|i| (1990 + i) as f64)).is_none());
         assert!(useless("order_id", &numbers(|i| (1990 + i) as f64)).is_some());
+        for (name, left_out) in
+            [("order_id", true), ("customerId", true), ("ID", true), ("paid", false), ("width", false)]
+        {
+            assert_eq!(useless(name, &numbers(|i| (i * i) as f64)).is_some(), left_out, "{name}");
+        }
+        assert!(
+            useless("order_id", &numbers(|i| (i / 2 * 7) as f64)).is_none(),
+            "an id that comes again is a group"
+        );
         let ids = Column::Category {
             codes: (0..30).collect(),
             levels: (0..30).map(|i| format!("u{i:02}")).collect(),

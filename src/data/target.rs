@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::profile::Profile;
 use super::schema::{Cell, ColumnType, NullTokens};
-use super::split::{Split, folds, hold_out, hold_out_stratified};
+use super::split::{Split, folds, hold_out_stratified};
 use super::table::RawTable;
 
 /// What is predicted: a label or a number.
@@ -82,20 +82,24 @@ impl Truth {
         }
     }
 
+    /// What splits keep the shares of: a class for each row and the number of classes, one for numbers.
+    pub fn strata(&self) -> (Cow<'_, [u32]>, usize) {
+        match self {
+            Self::Classes { codes, labels } => (Cow::Borrowed(codes), labels.len()),
+            Self::Values(values) => (Cow::Owned(vec![0; values.len()]), 1),
+        }
+    }
+
     /// The seeded split of these rows, stratified where they are classes.
     pub fn hold_out(&self, test_size: f64, seed: u64) -> Split {
-        match self {
-            Self::Classes { codes, labels } => hold_out_stratified(codes, labels.len(), test_size, seed),
-            Self::Values(values) => hold_out(values.len(), test_size, seed),
-        }
+        let (classes, n_classes) = self.strata();
+        hold_out_stratified(&classes, n_classes, test_size, seed)
     }
 
     /// The seeded folds of these rows, stratified where they are classes.
     pub fn folds(&self, k: usize, seed: u64) -> Vec<Split> {
-        match self {
-            Self::Classes { codes, labels } => folds(codes, labels.len(), k, seed),
-            Self::Values(values) => folds(&vec![0; values.len()], 1, k, seed),
-        }
+        let (classes, n_classes) = self.strata();
+        folds(&classes, n_classes, k, seed)
     }
 
     /// A seeded sample of about `n` of these rows in ascending order, stratified where they are classes; all

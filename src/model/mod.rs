@@ -24,6 +24,7 @@ pub mod vectors;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::arrangement::SplitBy;
 use crate::data::schema::Task;
 use crate::data::table::ReadFile;
 use evaluation::{Baseline, Evaluation};
@@ -52,12 +53,21 @@ pub struct Card {
     /// Share of the rows that was held out, where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_size: Option<f64>,
+    /// The column by which they were held out, if not by chance alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_by: Option<SplitBy>,
     /// What the random choices started from.
     pub seed: u64,
     /// Rows the model was fitted on.
     pub n_train: usize,
     /// Rows that were left out because their target was missing.
     pub n_without_target: usize,
+    /// Rows with the same cells as a row before them, the target included.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_repeated: usize,
+    /// Held-out rows with the same cells as a row among those that were fitted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub n_held_out_seen: usize,
     /// Whether the model was fitted again on all rows after the evaluation.
     pub refit: bool,
     /// The column of row weights, if any.
@@ -72,6 +82,10 @@ pub struct Card {
     /// What was noticed and decided during training.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// A file that was read for training.

@@ -17,6 +17,7 @@ mod descent;
 mod fitter;
 pub mod forest;
 mod grow;
+mod held_out;
 pub mod knn;
 pub mod lasso;
 mod lbfgs;

@@ -9,11 +9,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::fitter::Fitter;
 use super::{ALGORITHMS, Algorithm, Spec, Watch, algorithm, usage};
+use crate::data::arrangement::Arrangement;
+use crate::data::findings::list;
 use crate::data::schema::{Task, nearest};
 use crate::data::split::Split;
 use crate::data::target::Truth;
@@ -173,6 +175,8 @@ pub struct Search<'a> {
     pub rows: &'a [usize],
     /// What they hold.
     pub truth: &'a Truth,
+    /// Which of them belong together.
+    pub arrangement: &'a Arrangement,
     /// What decides.
     pub figure: MainFigure,
     /// `--cv`: folds to use whatever the size of the table.
@@ -217,7 +221,8 @@ impl Search<'_> {
         }
     }
 
-    /// The splits of a sample of the training rows, as indices among them; all of the rows where `share` is 1.
+    /// The splits of a sample of the training rows, as indices among them; all of the rows where `share` is 1. None
+    /// where rows that belong together leave no way to split them.
     ///
     /// # Errors
     /// More folds than rows that can be held out.
@@ -225,18 +230,54 @@ impl Search<'_> {
         let (n_folds, n_rows) = self.size();
         let sample = self.truth.sample((n_rows as f64 * share) as usize, self.seed);
         let truth = self.truth.select(&sample);
-        let splits = match n_folds {
-            1 => vec![truth.hold_out(SPLIT_SHARE, self.seed)],
-            k => truth.folds(k, self.seed),
+        let arrangement = self.arrangement.select(&sample);
+        let mut splits = match n_folds {
+            1 => vec![arrangement.hold_out(&truth, SPLIT_SHARE, self.seed)],
+            k => arrangement.folds(&truth, k, self.seed),
         };
-        if splits.iter().any(|split| split.test.is_empty() || split.train.is_empty()) {
-            let n = sample.len();
+        let n_classes = n_seen(&truth, &(0..truth.len()).collect::<Vec<_>>());
+        let is_whole = |split: &Split| {
+            !split.test.is_empty() && !split.train.is_empty() && n_seen(&truth, &split.train) == n_classes
+        };
+        // Free rows are dealt out so that every fold can be fitted and scored, if there are enough of them.
+        let (free, n) = (*self.arrangement == Arrangement::Free, sample.len());
+        if splits.iter().any(|split| !is_whole(split)) && (free || self.n_folds.is_some() && share >= 1.0) {
+            let what = match arrangement {
+                Arrangement::Free => format!("{n} training rows"),
+                Arrangement::Groups(_) => format!("{} groups of training rows", arrangement.n_units(n)),
+                Arrangement::Times(_) => format!("training rows of {} times", arrangement.n_units(n)),
+            };
+            let why = match arrangement {
+                Arrangement::Times(_) if n_classes > 1 => {
+                    " that follow each other and leave every class in the past"
+                }
+                _ => "",
+            };
             return Err(usage(format!(
-                "--cv {n_folds}: the {n} training rows cannot be cut into {n_folds} folds; give fewer"
+                "--cv {n_folds}: the {what} cannot be cut into {n_folds} folds{why}; give fewer"
             )));
         }
+        splits.retain(is_whole);
         let of_rows = |part: Vec<usize>| part.into_iter().map(|i| sample[i]).collect();
         Ok(splits.into_iter().map(|s| Split { train: of_rows(s.train), test: of_rows(s.test) }).collect())
+    }
+
+    /// What to say of classes that have fewer rows than there are folds.
+    fn rare_classes(&self, n_folds: usize) -> Option<String> {
+        let Truth::Classes { codes, labels } = self.truth else {
+            return None;
+        };
+        let mut counts = vec![0; labels.len()];
+        codes.iter().for_each(|&code| counts[code as usize] += 1);
+        let rare = labels.iter().zip(&counts).filter(|(_, n)| (1..n_folds).contains(*n));
+        let rare: Vec<String> = rare.map(|(label, n)| format!("{label:?} ({n})")).collect();
+        let shown = list(&rare)?;
+        let are = if rare.len() == 1 { "class has" } else { "classes have" };
+        Some(format!(
+            "{} {are} fewer training rows than the {n_folds} folds of the comparison, so not every fold scores them: \
+             {shown}; gather more such rows, or give fewer folds with --cv",
+            rare.len()
+        ))
     }
 
     /// Fits on one part of a split and scores the other: the figures, and the tally for the standard error.
@@ -259,6 +300,7 @@ impl Search<'_> {
         if self.watch.stopped() {
             return Ok(None);
         }
+        ensure!(!splits.is_empty(), "the rows cannot be split into rows to fit and rows to score");
         let folds: Vec<Result<(Metrics, Vec<[f64; 2]>)>> =
             splits.par_iter().map(|split| self.fold(spec, split)).collect();
         if self.watch.stopped() {
@@ -285,7 +327,7 @@ impl Search<'_> {
                 .mean
                 .map(|_| self.figure.standard_error(&tallies))
                 .filter(|error| error.is_finite()),
-            n_rows: splits.first().map_or(0, |split| split.train.len() + split.test.len()),
+            n_rows: n_compared(splits),
             metrics: others.map(|name| (name.to_string(), Spread::of(&scores_of(name)))).collect(),
             scores,
         }))
@@ -316,6 +358,11 @@ impl Search<'_> {
         };
         let other = "--algorithm NAME chooses another";
         let n_rows = self.rows.len();
+        let too_few = match self.arrangement {
+            _ if n_rows < MIN_COMPARED_ROWS => format!("{n_rows} rows are too few to compare"),
+            Arrangement::Groups(_) => "the groups are too few to compare".to_string(),
+            _ => format!("{n_rows} rows cannot be split to compare"),
+        };
         let mut choice = Choice {
             spec: first.clone(),
             reason: contenders.reason.clone(),
@@ -326,11 +373,11 @@ impl Search<'_> {
             true if n_rows >= MIN_COMPARED_ROWS || self.n_folds.is_some() => self.splits(1.0)?,
             _ => Vec::new(),
         };
+        choice.notes.extend(self.rare_classes(splits.len()));
         if contenders.compared && specs.len() == 1 {
             choice.reason = format!("the only candidate that takes these settings; {other}");
         } else if contenders.compared && splits.is_empty() {
-            choice.reason =
-                format!("the simplest candidate; {n_rows} rows are too few to compare others; {other}");
+            choice.reason = format!("the simplest candidate; {too_few} others; {other}");
         } else if contenders.compared {
             let (leaderboard, chosen) = self.leaderboard(&specs, &splits)?;
             choice.spec = specs[chosen].clone();
@@ -342,7 +389,7 @@ impl Search<'_> {
         }
         if let (Some(n_trials), false) = (n_trials, self.watch.stopped()) {
             if splits.is_empty() {
-                choice.notes.push(format!("--tune was passed over: {n_rows} rows are too few to compare"));
+                choice.notes.push(format!("--tune was passed over: {too_few}"));
             } else {
                 self.tune(&mut choice, n_trials, fixed)?;
             }
@@ -410,6 +457,21 @@ impl Search<'_> {
         standings.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
         Ok((standings, chosen))
     }
+}
+
+/// The rows that splits fit and score; in time the last split has them all.
+pub(super) fn n_compared(splits: &[Split]) -> usize {
+    splits.iter().map(|split| split.train.len() + split.test.len()).max().unwrap_or(0)
+}
+
+/// How many classes some rows have; 1 where they have numbers.
+fn n_seen(truth: &Truth, rows: &[usize]) -> usize {
+    let Truth::Classes { codes, labels } = truth else {
+        return 1;
+    };
+    let mut seen = vec![false; labels.len()];
+    rows.iter().for_each(|&row| seen[codes[row] as usize] = true);
+    seen.into_iter().filter(|seen| *seen).count()
 }
 
 /// The index and score of the best, the first of equals.
@@ -631,7 +693,17 @@ mod tests {
         };
         let rows: Vec<usize> = (0..n).collect();
         let figure = MainFigure::Accuracy;
-        act(&Search { fitter: &fitter, rows: &rows, truth: &truth, figure, n_folds, seed: 3, watch })
+        let arrangement = &Arrangement::Free;
+        act(&Search {
+            fitter: &fitter,
+            rows: &rows,
+            truth: &truth,
+            arrangement,
+            figure,
+            n_folds,
+            seed: 3,
+            watch,
+        })
     }
 
     fn auto() -> Contenders {

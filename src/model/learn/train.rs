@@ -10,30 +10,24 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::fitter::{Fitted, Fitter};
+pub use super::held_out::HoldOut;
+use super::held_out::{HeldOut, Known};
 use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
+use crate::data::arrangement::{Arrangement, SplitBy};
 use crate::data::csv;
+use crate::data::findings;
 use crate::data::load::{Reading, read_tables};
 use crate::data::matrix::Matrix;
 use crate::data::profile::{Profile, is_text, useless};
 use crate::data::recipe::Encoding;
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
 use crate::data::table::{Column, RawTable, Table};
-use crate::data::target::Truth;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::predictor::Predictor;
 use crate::model::{Card, DataSource, Model};
-
-/// Where the rows to evaluate on come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum HoldOut {
-    /// A share of the rows, above 0 and below 1.
-    Share(f64),
-    /// Another file.
-    File(String),
-}
 
 /// What to train.
 #[derive(Debug, Clone)]
@@ -98,6 +92,8 @@ pub struct Trained {
     pub target_reason: String,
     /// Why this task.
     pub task_reason: String,
+    /// How the held-out rows were chosen; empty where they are another file.
+    pub split_reason: String,
     /// Why this algorithm.
     pub algorithm_reason: String,
     /// Time spent fitting recipe and predictor.
@@ -124,17 +120,23 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     if plan.balance && task == Task::Regression {
         return Err(usage("--balance needs classes, and this is a regression"));
     }
+    check_split(plan, &raw, target_index)?;
     let target = Target::fit(&raw, target_index, task, &plan.nulls)?;
     let (with_target, truth) = target.read(&raw, target_index, &plan.nulls)?;
     let n_without_target = raw.n_rows() - with_target.len();
     if n_without_target > 0 {
         notes.push(format!("{n_without_target} rows without a target value were left out"));
     }
+    notes.extend(findings::lookalike_labels(&raw, &target, &with_target, &truth));
     let weights = row_weights(plan, &raw)?;
+    let arrangement = Arrangement::read(plan.hold_out.split_by(), &raw, &with_target, &plan.nulls)?;
     let features = Features::choose(plan, &mut raw, target_index)?;
+    notes.extend(features.notes.iter().cloned());
 
     // From here on rows are counted among those that have a target.
-    let held_out = HeldOut::read(plan, &target, &truth, &features.texts(&target))?;
+    let known =
+        Known { raw: &raw, target: &target, rows: &with_target, truth: &truth, arrangement: &arrangement };
+    let held_out = HeldOut::read(plan, &known, &features.texts(&target))?;
     let rows_of = |rows: &[usize]| -> Vec<usize> { rows.iter().map(|&row| with_target[row]).collect() };
     let fitter = Fitter {
         table: &features.table,
@@ -151,10 +153,26 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     };
     let train_rows = rows_of(&held_out.train);
     let train_truth = truth.select(&held_out.train);
+    let rows = findings::Rows {
+        raw: &raw,
+        table: &features.table,
+        features: &features.chosen,
+        target: &target,
+        with_target: &with_target,
+        truth: &truth,
+        train: &held_out.train,
+        test: &held_out.test,
+    };
+    let other_file =
+        held_out.file.as_ref().map(|f| findings::OtherFile { raw: &f.raw, rows: &f.rows, truth: &f.truth });
+    let findings = rows.look(other_file.as_ref(), plan.balance, &plan.nulls, plan.seed);
+    notes.extend(findings.notes);
+    let train_arrangement = arrangement.select(&held_out.train);
     let search = Search {
         fitter: &fitter,
         rows: &train_rows,
         truth: &train_truth,
+        arrangement: &train_arrangement,
         figure: MainFigure::of(task, plan.balance),
         n_folds: plan.cv,
         seed: plan.seed,
@@ -208,14 +226,14 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         selection: choice.selection,
         data: sources.next().context("no file was read")?,
         more_data: sources.collect(),
-        test_size: match plan.hold_out {
-            HoldOut::Share(share) => Some(share),
-            HoldOut::File(_) => None,
-        },
+        test_size: plan.hold_out.share(),
+        split_by: plan.hold_out.split_by().cloned(),
         test: held_out.file.map(|file| file.source),
         seed: plan.seed,
         n_train: fitted_rows.len(),
         n_without_target,
+        n_repeated: findings.n_repeated,
+        n_held_out_seen: findings.n_held_out_seen,
         refit: plan.refit,
         weight: plan.weight.clone(),
         balance: plan.balance,
@@ -231,6 +249,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         n_rows: raw.n_rows(),
         target_reason,
         task_reason,
+        split_reason: held_out.reason,
         algorithm_reason: choice.reason,
         fit_seconds,
     })
@@ -250,12 +269,14 @@ impl Watch for Deaf<'_> {
 }
 
 /// What is to be known before the file is read.
-fn reading(plan: &Plan) -> Reading {
+pub(super) fn reading(plan: &Plan) -> Reading {
     let texts = plan.types.iter().filter(|(_, column_type)| *column_type != ColumnType::Number);
     let mut texts: BTreeSet<String> = texts.map(|(name, _)| name.clone()).collect();
     // Labels are text, unless they turn out to be whole numbers.
     let labels = plan.task == Some(Task::Classification);
     texts.extend(plan.target.iter().filter(|_| labels).cloned());
+    // Groups and times are told apart by what is written, here and when they are read again.
+    texts.extend(plan.hold_out.split_by().map(|by| by.column().to_string()));
     Reading { nulls: plan.nulls.clone(), texts, last_is_text: labels && plan.target.is_none() }
 }
 
@@ -292,6 +313,18 @@ fn choose_target(plan: &Plan, raw: &RawTable) -> Result<(usize, String)> {
     Ok((index, reason))
 }
 
+/// Checks the column of `--group` or `--split-by`.
+fn check_split(plan: &Plan, raw: &RawTable, target: usize) -> Result<()> {
+    let Some(by) = plan.hold_out.split_by() else {
+        return Ok(());
+    };
+    let flag = if matches!(by, SplitBy::Group(_)) { "--group" } else { "--split-by" };
+    if column(raw, flag, by.column())? == target {
+        return Err(usage(format!("{flag} {:?}: that is the target", by.column())));
+    }
+    Ok(())
+}
+
 fn choose_task(plan: &Plan, raw: &RawTable, target: usize) -> Result<(Task, String)> {
     let profile = Profile::of(raw, target, &plan.nulls);
     if let Some(task) = plan.task {
@@ -318,6 +351,7 @@ struct Features {
     table: Table,
     chosen: Vec<(usize, ColumnType)>,
     ignored: Vec<Ignored>,
+    notes: Vec<String>,
 }
 
 impl Features {
@@ -339,6 +373,10 @@ impl Features {
         let dropped = plan.drop.iter().map(|name| column(raw, "--drop", name));
         let dropped: Vec<usize> = dropped.collect::<Result<_>>()?;
         let weight = plan.weight.as_ref().map(|name| column(raw, "--weight", name)).transpose()?;
+        let group = match plan.hold_out.split_by() {
+            Some(SplitBy::Group(name)) => Some(column(raw, "--group", name)?),
+            _ => None,
+        };
         let (mut columns, mut chosen, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
         for (index, name) in raw.names.clone().iter().enumerate() {
             let mut leave_out = |reason: &str| {
@@ -355,6 +393,10 @@ impl Features {
             }
             if dropped.contains(&index) {
                 columns.push(leave_out("dropped"));
+                continue;
+            }
+            if group == Some(index) && !given.contains_key(&index) {
+                columns.push(leave_out("groups of the split"));
                 continue;
             }
             let profile = &profiles[index];
@@ -387,9 +429,24 @@ impl Features {
                 reasons.collect::<Vec<_>>().join(", ")
             );
         }
-        let table =
+        let mut table =
             Table { source: raw.source.clone(), names: raw.names.clone(), columns, lines: raw.lines.clone() };
-        Ok(Self { table, chosen, ignored })
+        let mut notes = Vec::new();
+        for (copy, first) in findings::duplicate_columns(&table, &chosen) {
+            let Some(&(_, column_type)) = chosen.iter().find(|(index, _)| *index == copy) else {
+                continue;
+            };
+            if given.contains_key(&copy) {
+                continue;
+            }
+            let (name, original) = (&raw.names[copy], &raw.names[first]);
+            notes.push(findings::duplicate_column(name, original, column_type));
+            ignored.push(Ignored { name: name.clone(), reason: format!("the same cells as {original:?}") });
+            chosen.retain(|(index, _)| *index != copy);
+            table.columns[copy] = Column::Number(Vec::new());
+        }
+        notes.extend(findings::mostly_missing(&table, &chosen));
+        Ok(Self { table, chosen, ignored, notes })
     }
 }
 
@@ -408,57 +465,6 @@ fn row_weights(plan: &Plan, raw: &RawTable) -> Result<Option<Vec<f64>>> {
         bail!("{}, column {name:?}: the weight {what}; weights are 0 or more", raw.place(row));
     }
     Ok(Some(weights))
-}
-
-/// The rows to fit and to evaluate on, counted among those with a target.
-struct HeldOut {
-    train: Vec<usize>,
-    test: Vec<usize>,
-    file: Option<TestFile>,
-}
-
-struct TestFile {
-    source: DataSource,
-    raw: RawTable,
-    rows: Vec<usize>,
-    truth: Truth,
-}
-
-impl HeldOut {
-    /// `texts`: columns that are no numbers.
-    fn read(plan: &Plan, target: &Target, truth: &Truth, texts: &[String]) -> Result<Self> {
-        match &plan.hold_out {
-            HoldOut::Share(share) => {
-                ensure!(
-                    truth.len() >= 2,
-                    "{} row has a target value; two or more are needed, one to learn from and one to \
-                     evaluate on",
-                    truth.len()
-                );
-                let split = truth.hold_out(*share, plan.seed);
-                ensure!(
-                    !split.test.is_empty(),
-                    "{}: no row can be held out to evaluate on, because each class has one row only; give more \
-                     rows, or others to evaluate on (--test FILE)",
-                    csv::source_name(&plan.data[0])
-                );
-                Ok(Self { train: split.train, test: split.test, file: None })
-            }
-            HoldOut::File(path) => {
-                let mut reading = reading(plan);
-                reading.texts.extend(texts.iter().cloned());
-                let raw = read_tables(std::slice::from_ref(path), &plan.options, &reading)?;
-                let Some(index) = raw.names.iter().position(|name| *name == target.name) else {
-                    bail!("{} has no target column {:?}", raw.source, target.name);
-                };
-                let (rows, test_truth) = target.read(&raw, index, &plan.nulls)?;
-                ensure!(!rows.is_empty(), "{}: no row has a target value", raw.source);
-                let source = raw.files.first().map(DataSource::of).context("no file was read")?;
-                let file = TestFile { source, raw, rows, truth: test_truth };
-                Ok(Self { train: (0..truth.len()).collect(), test: Vec::new(), file: Some(file) })
-            }
-        }
-    }
 }
 
 /// What is done with each column, in the order of the file.

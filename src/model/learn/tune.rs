@@ -13,7 +13,7 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
-use super::search::{Choice, Search};
+use super::search::{Choice, Search, n_compared};
 use super::{Algorithm, Spec};
 use crate::data::schema::Task;
 use crate::data::split::generator;
@@ -207,7 +207,7 @@ impl Search<'_> {
         }
         let specs: Vec<Spec> =
             settings.iter().map(|pairs| Spec::new(algorithm, task, pairs)).collect::<Result<_>>()?;
-        let n_rows = self.splits(1.0)?.iter().map(|s| s.train.len() + s.test.len()).next().unwrap_or(0);
+        let n_rows = n_compared(&self.splits(1.0)?);
         let mut n_halvings = 0;
         while FACTOR.pow(n_halvings + 1) <= specs.len()
             && n_rows / FACTOR.pow(n_halvings + 1) >= MIN_ROUND_ROWS
@@ -220,7 +220,11 @@ impl Search<'_> {
         let mut scores: Vec<(usize, CrossValidation)> = Vec::new();
         for halving in (0..=n_halvings).rev() {
             let splits = self.splits(1.0 / FACTOR.pow(halving) as f64)?;
-            let n_rows = splits.first().map_or(0, |split| split.train.len() + split.test.len());
+            if splits.is_empty() {
+                // A small sample may have no way to keep together what belongs together.
+                continue;
+            }
+            let n_rows = n_compared(&splits);
             let done = AtomicU64::new(0);
             let best: Mutex<Option<(f64, usize)>> = Mutex::new(None);
             let score = |&trial: &usize| -> Result<Option<(usize, CrossValidation)>> {
