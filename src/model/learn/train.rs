@@ -24,7 +24,7 @@ use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::predictor::Predictor;
-use crate::model::{Card, DataSource, Model};
+use crate::model::{Card, DataSource, Model, Written};
 
 /// Where the rows to evaluate on come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,6 +208,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         selection: choice.selection,
         data: sources.next().context("no file was read")?,
         more_data: sources.collect(),
+        written: Written::of(&plan.options),
         test_size: match plan.hold_out {
             HoldOut::Share(share) => Some(share),
             HoldOut::File(_) => None,
