@@ -163,6 +163,20 @@ fn a_training_file_that_has_changed_is_named_and_the_recorded_figures_are_shown(
 }
 
 #[test]
+fn the_training_file_is_read_as_it_was_said_to_be_written() {
+    // Neither is found in such a file: the quotes have no partner, the bytes are letters in many encodings.
+    let text = fixture("iris.csv").replace("setosa", "\"пять").replace("virginica", "шесть");
+    let dir = Workdir::new();
+    dir.write("iris.csv", encoding_rs::KOI8_R.encode(&text).0);
+    dir.run(&["train", "iris.csv", "--encoding", "koi8-r", "--quote", "none"]).ok();
+    let recorded = dir.run(&["inspect", "--format", "json"]).ok().json();
+    assert_eq!(recorded["card"]["written"], json!({"encoding": "KOI8-R", "quote": "none"}));
+    let metrics = eval(&dir, &[])["metrics"].clone();
+    assert_eq!(metrics, eval(&dir, &["--encoding", "koi8-r", "--quote", "none"])["metrics"]);
+    assert_eq!(metrics, recorded["metrics"]);
+}
+
+#[test]
 fn a_training_file_beside_the_model_is_found_from_another_folder() {
     let dir = Workdir::trained("iris.csv", &[]);
     std::fs::create_dir(dir.path("elsewhere")).unwrap();

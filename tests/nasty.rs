@@ -76,7 +76,7 @@ fn what_was_found_in_a_file_is_told_with_the_flag_that_overrides_it() {
         ("windows_1252.csv", &["windows-1252", "--encoding overrides"]),
         ("utf_16.csv", &["UTF-16LE", "byte order mark"]),
         ("single_quotes.csv", &["single quotes", "--quote overrides"]),
-        ("decimal_comma.csv", &["decimal comma"]),
+        ("decimal_comma.csv", &["decimal comma", "divided by ';'", "--delimiter overrides"]),
         ("header_like_data.csv", &["holds only numbers", "--no-header"]),
     ] {
         train(name).1.complains(words);

@@ -151,12 +151,13 @@ fn held_out(args: &Eval, model: &Model) -> Result<(RawTable, Option<f64>)> {
         bail!("the model was trained from standard input, which cannot be read again; mlapi eval DATA");
     }
     let schema = &model.pipeline.schema;
-    let options = csv::Options {
+    let mut options = csv::Options {
         delimiter: Some(schema.delimiter).filter(|_| card.test.is_none()),
         header: schema.header,
         decimal_comma: schema.decimal_comma.then_some(true),
         ..csv_options(&args.dialect)
     };
+    card.written.complete(&mut options);
     let path = |source: &&DataSource| Ok(find(source, &args.model)?.to_string_lossy().into_owned());
     let paths = sources.iter().map(path).collect::<Result<Vec<String>>>()?;
     Ok((read_tables(&paths, &options, &reading(model))?, share))

@@ -213,9 +213,17 @@ impl<R: Read> Blocks<R> {
             return Ok(());
         }
         let wanted = if before < self.size { self.size - before } else { before };
-        bytes.reserve(wanted);
-        let n = (&mut self.reader).take(wanted as u64).read_to_end(bytes).with_context(failed)?;
-        self.ended = n < wanted;
+        // As few and as large reads as there can be.
+        bytes.resize(before + wanted, 0);
+        let mut end = before;
+        while end < bytes.len() && !self.ended {
+            match self.reader.read(&mut bytes[end..]) {
+                Ok(n) => (self.ended, end) = (n == 0, end + n),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).with_context(failed),
+            }
+        }
+        bytes.truncate(end);
         Ok(())
     }
 

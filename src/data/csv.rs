@@ -451,7 +451,14 @@ fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Vec<String>) 
     let delimiter = match options.delimiter {
         Some(delimiter) => delimiter,
         None if name.ends_with(".tsv") || name.ends_with(".tab") => b'\t',
-        None => sniff_delimiter(start, quote),
+        None => {
+            let found = sniff_delimiter(start, quote);
+            if found != b',' {
+                let shown = if found == b'\t' { "tabs".into() } else { format!("{:?}", char::from(found)) };
+                notes.push(format!("its fields are divided by {shown}; --delimiter overrides"));
+            }
+            found
+        }
     };
     let mut dialect = Dialect { delimiter, quote, decimal_mark: b'.' };
     let comma = options.decimal_comma.unwrap_or_else(|| {

@@ -25,6 +25,8 @@ pub mod vectors;
 use serde::{Deserialize, Serialize};
 
 use crate::data::arrangement::SplitBy;
+use crate::data::csv::Options;
+use crate::data::encoding::named;
 use crate::data::schema::Task;
 use crate::data::table::ReadFile;
 use evaluation::{Baseline, Evaluation};
@@ -47,6 +49,9 @@ pub struct Card {
     /// Where the others came from, if from several files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more_data: Vec<DataSource>,
+    /// What was said of how the files are written.
+    #[serde(default, skip_serializing_if = "Written::is_empty")]
+    pub written: Written,
     /// Where the held-out rows came from, if not from the same file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<DataSource>,
@@ -101,6 +106,40 @@ impl DataSource {
     /// That of a file that was read.
     pub fn of(file: &ReadFile) -> Self {
         Self { path: file.path.clone(), sha256: file.sha256.clone() }
+    }
+}
+
+/// How files are written, as far as the user said it; the rest is found in them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Written {
+    /// Name of the encoding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// The character around fields, or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quote: Option<String>,
+}
+
+impl Written {
+    /// What these options say.
+    pub fn of(options: &Options) -> Self {
+        let quote = |quote: Option<u8>| quote.map_or("none".into(), |byte| char::from(byte).to_string());
+        Self {
+            encoding: options.encoding.map(|encoding| encoding.name().into()),
+            quote: options.quote.map(quote),
+        }
+    }
+
+    /// Puts it where the options say nothing.
+    pub fn complete(&self, options: &mut Options) {
+        let encoding = || self.encoding.as_deref().and_then(|name| named(name).ok());
+        let quote = |text: &String| text.bytes().next().filter(|_| text != "none");
+        options.encoding = options.encoding.or_else(encoding);
+        options.quote = options.quote.or_else(|| self.quote.as_ref().map(quote));
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -81,6 +81,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         selection: Selection::default(),
         data: DataSource::of(&raw.files[0]),
         more_data: vec![],
+        written: Default::default(),
         test: None,
         test_size: None,
         split_by: None,

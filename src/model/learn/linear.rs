@@ -81,8 +81,11 @@ impl Learner for LeastSquares {
             return Ok(self.fit_sparse(data, y, watch));
         }
         let rows = Centred::new(data, y, self.fit_intercept);
-        let (centred, target) = rows.collect();
-        let coefficients = solve(&centred, &target, self.alpha)?;
+        let coefficients = if rows.n_cols() > rows.n_rows() {
+            solve_wide(&rows, self.alpha)
+        } else {
+            solve(&rows, self.alpha)
+        }?;
         Ok(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() })
     }
 
@@ -210,29 +213,41 @@ impl<'a> Centred<'a> {
     }
 }
 
-/// The w of least norm that minimises |y − X w|² + α |w|².
-///
-/// With more rows than columns from XᵀX w = Xᵀy, else from X Xᵀ a = y and w = Xᵀa, whichever is smaller.
-fn solve(x: &Matrix, y: &[f64], alpha: f64) -> Result<Vec<f64>> {
-    let (n_rows, n_cols) = (x.n_rows(), x.n_cols());
-    let wide = n_cols > n_rows;
-    let inverse = SymmetricInverse::new(if wide { row_products(x) } else { column_products(x) }, alpha)?;
+/// The w of least norm that minimises |y − X w|² + α |w|², from XᵀX w = Xᵀy. The rows are centred each time
+/// they are looked at, so that large tables are not copied.
+fn solve(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
+    let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
+    let products = products(n_rows, n_cols, |i, out| {
+        rows.row_into(i, out);
+    });
+    let inverse = SymmetricInverse::new(products, alpha)?;
     let mut w = vec![0.0; n_cols];
-    let mut a = vec![0.0; n_rows];
+    let mut row = vec![0.0; n_cols];
     for _ in 0..=REFINEMENTS {
-        let residual = x.rows().zip(y).map(|(row, y)| y - dot(row, &w));
-        if wide {
-            let residual: Vec<f64> = residual.zip(&a).map(|(r, a)| r - alpha * a).collect();
-            let step = inverse.apply(&residual);
-            a.iter_mut().zip(&step).for_each(|(a, step)| *a += step);
-            w = transposed_product(x, &a);
-        } else {
-            let residual: Vec<f64> = residual.collect();
-            let mut gradient = transposed_product(x, &residual);
-            gradient.iter_mut().zip(&w).for_each(|(g, w)| *g -= alpha * w);
-            let step = inverse.apply(&gradient);
-            w.iter_mut().zip(&step).for_each(|(w, step)| *w += step);
+        let mut gradient = vec![0.0; n_cols];
+        for i in 0..n_rows {
+            let residual = rows.row_into(i, &mut row) - dot(&row, &w);
+            gradient.iter_mut().zip(&row).for_each(|(g, x)| *g += residual * x);
         }
+        gradient.iter_mut().zip(&w).for_each(|(g, w)| *g -= alpha * w);
+        let step = inverse.apply(&gradient);
+        w.iter_mut().zip(&step).for_each(|(w, step)| *w += step);
+    }
+    Ok(w)
+}
+
+/// The same with fewer rows than columns: from X Xᵀ a = y and w = Xᵀa.
+fn solve_wide(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
+    let (x, y) = rows.collect();
+    let inverse = SymmetricInverse::new(row_products(&x), alpha)?;
+    let mut w = vec![0.0; x.n_cols()];
+    let mut a = vec![0.0; x.n_rows()];
+    for _ in 0..=REFINEMENTS {
+        let residual = x.rows().zip(&y).map(|(row, y)| y - dot(row, &w));
+        let residual: Vec<f64> = residual.zip(&a).map(|(r, a)| r - alpha * a).collect();
+        let step = inverse.apply(&residual);
+        a.iter_mut().zip(&step).for_each(|(a, step)| *a += step);
+        w = transposed_product(&x, &a);
     }
     Ok(w)
 }
@@ -244,11 +259,6 @@ fn transposed_product(x: &Matrix, v: &[f64]) -> Vec<f64> {
         out.iter_mut().zip(row).for_each(|(out, x)| *out += v * x);
     }
     out
-}
-
-/// XᵀX.
-fn column_products(x: &Matrix) -> SquareMatrix {
-    products(x.n_rows(), x.n_cols(), |row, out| out.copy_from_slice(x.row(row)))
 }
 
 /// X Xᵀ.

@@ -27,7 +27,7 @@ use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::predictor::Predictor;
-use crate::model::{Card, DataSource, Model};
+use crate::model::{Card, DataSource, Model, Written};
 
 /// What to train.
 #[derive(Debug, Clone)]
@@ -226,6 +226,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         selection: choice.selection,
         data: sources.next().context("no file was read")?,
         more_data: sources.collect(),
+        written: Written::of(&plan.options),
         test_size: plan.hold_out.share(),
         split_by: plan.hold_out.split_by().cloned(),
         test: held_out.file.map(|file| file.source),
