@@ -295,7 +295,7 @@ fn dropping_the_target_or_an_unknown_column_is_a_wrong_usage() {
     misused(&["--drop", "species"], &["--drop \"species\": that is the target"]);
     misused(&["--drop", "sepal_widht"], &["did you mean \"sepal_width\"?"]);
     misused(&["--type", "sepal=number"], &["--type \"sepal\": iris.csv has no such column"]);
-    misused(&["--type", "species=date"], &["\"date\" is not a type; types are number, boolean, category"]);
+    misused(&["--type", "species=money"], &["\"money\" is not a type; types are number, boolean, category"]);
     misused(&["--weight", "w"], &["--weight \"w\": iris.csv has no such column"]);
 }
 

@@ -194,7 +194,7 @@ pub struct Train {
     #[arg(long, value_name = "COL")]
     pub drop: Vec<String>,
 
-    /// Say what a column is instead of having it inferred: number, boolean, category or text
+    /// Say what a column is instead of having it inferred: number, boolean, category, text or date
     #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
     pub types: Vec<(String, ColumnType)>,
 
@@ -223,11 +223,15 @@ const TRAIN_NOTES: &str = "\
 Target and task: without --target the last column is predicted. Text, true/false, and at most 20 distinct \
 whole numbers (each on average in two rows or more) are classes; other numbers are a regression.
 
-Columns: a column is a number if every cell with a value is one, a boolean if every one is true or false, a text \
-if its values have three words or more on average (two characters count as a word in Chinese, Japanese and \
+Columns: a column is a number if every cell with a value is one, a boolean if every one is true or false, \
+a date if every one is a date (2024-03-05, 2024-03-05T14:30:00Z, 05.03.2024, 2024年3月5日; of 05/03/2024 all rows \
+together say whether the day or the month is first, and if they do not it is the month, with a note), a text if its values have three words or more on average (two characters count as a word in Chinese, Japanese and \
 Korean) and more than half of them differ, else a category. Columns that are constant, number the rows, or differ in nearly every row are left out with a \
 note; --type uses them all the same. Missing numbers are filled with the median and marked, numbers are \
 standardised, categories become one column per level (the 256 most frequent ones) and one for all others. \
+A date becomes year, month, day, weekday and hour (UTC), as far as they vary, and days since 1970; where numbers \
+are standardised, month, weekday and hour also as sine and cosine. YYYYMMDD and seconds since 1970 are dates \
+with --type COL=date. \
 A text becomes one column per known word and pair of words, of characters in Chinese, Japanese and Korean (the \
 65,536 most frequent ones): TF-IDF as in scikit-learn for logistic, linear and ridge regression, counts for naive Bayes; other \
 algorithms see the 256 that tell most about the target. All of that is learned from the training rows alone and kept in the model file.
@@ -726,10 +730,11 @@ fn parse_pair(text: &str) -> Result<(String, String), String> {
 fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
     // The last "=": a column's name may hold one.
     let (column, name) = text.rsplit_once('=').ok_or("a type is COL=TYPE")?;
-    let types = [ColumnType::Number, ColumnType::Boolean, ColumnType::Category, ColumnType::Text];
+    let types =
+        [ColumnType::Number, ColumnType::Boolean, ColumnType::Category, ColumnType::Text, ColumnType::Date];
     let found = types.into_iter().find(|t| t.name() == name);
     let column_type =
-        found.ok_or(format!("{name:?} is not a type; types are number, boolean, category, text"))?;
+        found.ok_or(format!("{name:?} is not a type; types are number, boolean, category, text, date"))?;
     Ok((column.into(), column_type))
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::args::{Common, Format, Inspect};
 use super::term::Term;
+use crate::data::date;
 use crate::data::schema::ColumnType;
 use crate::model::file;
 use crate::report::{card, selection, text};
@@ -52,6 +53,7 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
             ColumnType::Number => format!("{} to {}", feature.min, feature.max),
             ColumnType::Boolean => "false, true".into(),
             ColumnType::Text => "texts".into(),
+            ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
             ColumnType::Category => {
                 let shown: Vec<&str> = feature.levels.iter().take(5).map(String::as_str).collect();
                 let more = if feature.levels.len() > 5 { ", …" } else { "" };

@@ -46,7 +46,7 @@ enum Hashed<'a> {
 impl<'a> Hashed<'a> {
     fn of(column: &'a Column) -> Self {
         match column {
-            Column::Number(values) => Self::Numbers(values),
+            Column::Number(values) | Column::Written { values, .. } => Self::Numbers(values),
             Column::Category { codes, levels } => {
                 Self::Levels(codes, levels.iter().map(|level| hash_text(level)).collect())
             }
@@ -162,7 +162,8 @@ pub fn duplicate_columns(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<
 /// Whether two columns have the same cells.
 fn same(a: &Column, b: &Column) -> bool {
     match (a, b) {
-        (Column::Number(a), Column::Number(b)) => {
+        (Column::Number(a), Column::Number(b))
+        | (Column::Written { values: a, .. }, Column::Written { values: b, .. }) => {
             a.iter().zip(b).all(|(a, b)| a == b || a.is_nan() && b.is_nan())
         }
         (Column::Category { codes: a, levels: of_a }, Column::Category { codes: b, levels: of_b }) => {

@@ -182,7 +182,7 @@ fn nearest(runs: &[&[usize]], answers: &[Option<f64>], keys: &[f64], ordered: bo
 /// A number for each row that is the same where the cell is, and whether its order means anything.
 fn keys(column: &Column, rows: &[usize]) -> (Vec<f64>, bool) {
     match column {
-        Column::Number(values) => {
+        Column::Number(values) | Column::Written { values, .. } => {
             // One NaN and one zero, whatever their signs.
             let key = |&row: &usize| if values[row].is_nan() { f64::NAN } else { values[row] + 0.0 };
             (rows.iter().map(key).collect(), true)

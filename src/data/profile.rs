@@ -1,11 +1,12 @@
 //! What a column of a training file looks like, and what follows: its type, whether it is worth using, and
 //! which task its values make as a target.
 //!
-//! Types form a lattice: nothing < number, boolean < category. A column is the join of its cells, so the
+//! Types form a lattice: nothing < number, boolean, date < category. A column is the join of its cells, so the
 //! order of the rows does not matter.
 
 use std::collections::BTreeSet;
 
+use super::date;
 use super::number;
 use super::schema::{Cell, ColumnType, NullTokens, Task, parse_boolean};
 use super::table::{Column, RawColumn, RawTable};
@@ -29,6 +30,8 @@ pub struct Profile {
     pub booleans: usize,
     /// Cells that are neither.
     pub texts: usize,
+    /// Those of them that are dates.
+    pub dates: date::Evidence,
     /// Whether all numbers are whole.
     pub whole: bool,
     /// Distinct numbers; counted up to one more than [`MAX_WHOLE_NUMBER_CLASSES`].
@@ -92,7 +95,10 @@ impl Profile {
                 }
             }
             None if parse_boolean(text).is_some() => self.booleans += n,
-            None => self.texts += n,
+            None => {
+                self.texts += n;
+                self.dates.look(text, n);
+            }
         }
     }
 
@@ -124,6 +130,7 @@ impl Profile {
         match (self.numbers, self.booleans, self.texts) {
             (_, 0, 0) => ColumnType::Number,
             (0, _, 0) => ColumnType::Boolean,
+            (0, 0, texts) if self.dates.dates == texts && self.dates.is_consistent() => ColumnType::Date,
             _ => ColumnType::Category,
         }
     }
@@ -136,11 +143,19 @@ impl Profile {
             && self.numbers * 10 >= self.present() * 9
     }
 
+    /// Whether this is a column of dates with a few cells that are not, such as days and months in two orders.
+    pub fn is_mostly_dates(&self) -> bool {
+        self.column_type() == ColumnType::Category
+            && self.dates.dates > MAX_WHOLE_NUMBER_CLASSES
+            && self.dates.dates * 10 >= self.present() * 9
+    }
+
     /// The task this column makes as a target, and why.
     pub fn task(&self) -> (Task, String) {
         let distinct = self.distinct_numbers;
         match self.column_type() {
             ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
+            ColumnType::Date => (Task::Classification, "its values are dates, taken as labels".into()),
             ColumnType::Boolean => (Task::Classification, "its values are true and false".into()),
             ColumnType::Number if !self.whole => {
                 (Task::Regression, "its values are numbers with decimals".into())
@@ -189,7 +204,7 @@ fn is_whole(value: f64) -> bool {
 /// Why a typed column is of no use as a feature, if it is not.
 pub fn useless(name: &str, column: &Column) -> Option<String> {
     match column {
-        Column::Number(values) => {
+        Column::Number(values) | Column::Written { values, .. } => {
             let mut present = values.iter().copied().filter(|v| !v.is_nan());
             let first = present.next();
             let any_missing = values.iter().any(|v| v.is_nan());
@@ -198,6 +213,7 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
                 Some(first) if !any_missing && present.all(|v| v == first) => {
                     Some("every value is the same".into())
                 }
+                _ if matches!(column, Column::Written { .. }) => None,
                 _ if is_row_number(name, values) => Some("it numbers the rows".into()),
                 _ => is_id_number(name, values).then(|| "every value is different, as in an id".into()),
             }
@@ -288,6 +304,11 @@ mod tests {
             (vec!["true", "FALSE", ""], ColumnType::Boolean),
             (vec!["true", "1"], ColumnType::Category),
             (vec!["1", "a"], ColumnType::Category),
+            (vec!["2024-03-05", "05.03.2024 10:00", "NA"], ColumnType::Date),
+            (vec!["5/3/2024", "25/3/2024"], ColumnType::Date),
+            (vec!["3/25/2024", "25/3/2024"], ColumnType::Category),
+            (vec!["2024-03-05", "soon"], ColumnType::Category),
+            (vec!["2024-03-05", "2024"], ColumnType::Category),
             (vec!["NA", ""], ColumnType::Number),
         ] {
             let mut backward = cells.clone();

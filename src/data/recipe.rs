@@ -5,11 +5,13 @@
 //! | number | gaps filled with the median, then standardised (mean 0, standard deviation 1) |
 //! | boolean | 0 or 1, gaps filled with the more frequent value |
 //! | category | one slot per level, and one for all others: rare and unseen ones |
+//! | date | year, month, day, weekday, hour, those that vary, and days since 1970, standardised; month, weekday and hour also as sine and cosine |
 //! | text | a slot per known term: its count times its inverse document frequency, scaled to length 1 |
 //! | any, where the training rows had gaps | and a slot that is 1 where the value was missing |
 //!
 //! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and ways for gaps, and see
-//! [`Encoding::Raw`]: one slot per feature that holds the code itself, and for a text the counts of its terms.
+//! [`Encoding::Raw`]: one slot per feature that holds the code itself, for a date the parts as numbers, and for a
+//! text the counts of its terms.
 //!
 //! The slots of texts come behind all others as sparse columns, or, for learners of dense rows, are a few ordinary
 //! slots: those of the terms that tell most about the target.
@@ -23,6 +25,7 @@ use anyhow::{Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::date::{self, CYCLES, N_PARTS, PART_NAMES};
 use super::matrix::Matrix;
 use super::schema::{ColumnType, Feature, Schema};
 use super::sparse::Sparse;
@@ -77,6 +80,68 @@ pub struct Parts {
     pub vocabularies: Vec<Vocabulary>,
     /// Whether texts become ordinary slots.
     pub dense_texts: bool,
+    /// For each date feature in turn what it becomes.
+    pub dates: Vec<DateParts>,
+}
+
+/// What a date becomes, one entry per part in the order of [`date::PART_NAMES`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct DateParts {
+    /// Whether the part has a slot.
+    pub kept: [bool; N_PARTS],
+    /// What is subtracted from it; 0 where codes are passed on.
+    pub mean: [f64; N_PARTS],
+    /// What it is then divided by; 1 where codes are passed on.
+    pub scale: [f64; N_PARTS],
+}
+
+impl DateParts {
+    /// Keeps the parts that vary, and always the days since 1970. `column`: codes, some of them missing.
+    fn fit(column: &[f64], fill: f64, standardised: bool) -> Self {
+        let mut parts = Self { kept: [false; N_PARTS], mean: [0.0; N_PARTS], scale: [1.0; N_PARTS] };
+        let mut values = column.iter().filter(|code| !code.is_nan()).map(|&code| date::parts(code));
+        if let Some(first) = values.next() {
+            for value in values {
+                for (part, kept) in parts.kept.iter_mut().enumerate() {
+                    *kept |= value[part] != first[part];
+                }
+            }
+        }
+        parts.kept[N_PARTS - 1] = true;
+        if standardised {
+            let filled: Vec<[f64; N_PARTS]> =
+                column.iter().map(|&code| date::parts(if code.is_nan() { fill } else { code })).collect();
+            for part in 0..N_PARTS {
+                (parts.mean[part], parts.scale[part]) =
+                    mean_and_scale(filled.len(), || filled.iter().map(|values| values[part]));
+            }
+        }
+        parts
+    }
+
+    /// The kept parts, and whether each begins anew.
+    fn kept(&self, encoding: Encoding) -> impl Iterator<Item = (usize, bool)> + '_ {
+        let cyclic = move |part: usize| encoding == Encoding::Standardised && CYCLES[part] > 0.0;
+        (0..N_PARTS).filter(|&part| self.kept[part]).map(move |part| (part, cyclic(part)))
+    }
+
+    fn n_slots(&self, encoding: Encoding) -> usize {
+        self.kept(encoding).map(|(_, cyclic)| if cyclic { 3 } else { 1 }).sum()
+    }
+
+    fn encode(&self, encoding: Encoding, code: f64, out: &mut [f64]) {
+        let values = if code.is_nan() { [f64::NAN; N_PARTS] } else { date::parts(code) };
+        let mut slot = 0;
+        for (part, cyclic) in self.kept(encoding) {
+            out[slot] = (values[part] - self.mean[part]) / self.scale[part];
+            slot += 1;
+            if cyclic {
+                let (sin, cos) = (std::f64::consts::TAU * values[part] / CYCLES[part]).sin_cos();
+                out[slot..slot + 2].copy_from_slice(&[sin, cos]);
+                slot += 2;
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +150,7 @@ enum Step {
     Boolean { fill: f64 },
     Category { slot_of_level: Vec<u32>, other: usize },
     Code,
+    Date { fill: Option<f64>, parts: DateParts },
     Text { vocabulary: Vocabulary, first_sparse: Option<u32> },
 }
 
@@ -136,12 +202,11 @@ impl Recipe {
         let vocabulary = |feature| Vocabulary::fit(codes, feature, weighted, telling);
         let vocabularies: Vec<Vocabulary> = schema.texts().map(vocabulary).collect();
         let dense_texts = telling.is_some() && !vocabularies.is_empty();
+        let column = |feature: usize| -> Vec<f64> { codes.rows().map(|row| row[feature]).collect() };
         if encoding == Encoding::Raw {
-            return Self::assemble(
-                schema,
-                encoding,
-                &Parts { vocabularies, dense_texts, ..Parts::default() },
-            );
+            let dates = schema.dates().map(|feature| DateParts::fit(&column(feature), 0.0, false)).collect();
+            let parts = Parts { vocabularies, dense_texts, dates, ..Parts::default() };
+            return Self::assemble(schema, encoding, &parts);
         }
         let fit_one = |feature: &Feature, column: &[f64]| match feature.column_type {
             ColumnType::Number => {
@@ -156,6 +221,7 @@ impl Recipe {
                 let zeros = column.iter().filter(|&&v| v == 0.0).count();
                 (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
             }
+            ColumnType::Date => (median(column.iter().copied().filter(|v| !v.is_nan()).collect()), 0.0, 1.0),
             ColumnType::Category | ColumnType::Text => (0.0, 0.0, 1.0),
         };
         let fit_group = |(group, features): (usize, &[Feature])| -> Vec<(f64, f64, f64)> {
@@ -169,6 +235,9 @@ impl Recipe {
         let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
         let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
         let mut parts = Parts { vocabularies, dense_texts, ..Parts::default() };
+        for feature in schema.dates() {
+            parts.dates.push(DateParts::fit(&column(feature), fitted[feature].0, true));
+        }
         for (feature, (fill, mean, scale)) in schema.features.iter().zip(fitted) {
             if feature.column_type == ColumnType::Category {
                 parts.level_slot.extend(level_slots(feature));
@@ -205,6 +274,18 @@ impl Recipe {
             // Not above 1 + ln of more rows than there can be.
             ensure!(idf.iter().all(|v| (1.0..=64.0).contains(v)), "the weight of a term is out of range");
         }
+        ensure!(
+            parts.dates.len() == schema.dates().count(),
+            "the recipe does not have the parts of every date"
+        );
+        for date in &parts.dates {
+            ensure!(
+                date.kept[N_PARTS - 1]
+                    && date.mean.iter().chain(&date.scale).all(|v| v.is_finite())
+                    && date.scale.iter().all(|&s| s > 0.0),
+                "the recipe of a date has no slot, or holds numbers that are not finite"
+            );
+        }
         if !standardised {
             return Ok(Self::assemble(schema, encoding, parts));
         }
@@ -221,6 +302,10 @@ impl Recipe {
             "the recipe holds numbers that are not finite or scales that are not positive"
         );
         ensure!(
+            schema.dates().all(|feature| date::in_calendar(parts.fill[feature], parts.fill[feature])),
+            "the recipe fills gaps with what is no date"
+        );
+        ensure!(
             parts.level_slot.iter().all(|&slot| slot as usize <= MAX_LEVEL_SLOTS),
             "the recipe names a slot that does not exist"
         );
@@ -229,10 +314,11 @@ impl Recipe {
 
     fn assemble(schema: &Schema, encoding: Encoding, parts: &Parts) -> Self {
         let raw = encoding == Encoding::Raw;
-        if raw && parts.vocabularies.is_empty() {
+        if raw && parts.vocabularies.is_empty() && parts.dates.is_empty() {
             return Self::raw(schema);
         }
         let mut vocabularies = parts.vocabularies.iter();
+        let mut dates = parts.dates.iter();
         let mut n_sparse = 0;
         let mut level_slot = parts.level_slot.iter().copied();
         let mut n_slots = 0;
@@ -247,6 +333,16 @@ impl Recipe {
                     *n += vocabulary.len();
                     Step::Text { vocabulary, first_sparse }
                 }
+                ColumnType::Date => match dates.next() {
+                    Some(parts_of) => {
+                        n_slots += parts_of.n_slots(encoding);
+                        // Where codes are passed on, so are gaps.
+                        let fill = (!raw).then(|| parts.fill[j]);
+                        Step::Date { fill, parts: parts_of.clone() }
+                    }
+                    // Does not occur: there is one for every date.
+                    None => Step::Code,
+                },
                 _ if raw => {
                     n_slots += 1;
                     Step::Code
@@ -282,12 +378,16 @@ impl Recipe {
                 parts.vocabularies.push(vocabulary.clone());
                 parts.dense_texts |= first_sparse.is_none();
             }
+            if let Step::Date { parts: date, .. } = &encoder.step {
+                parts.dates.push(date.clone());
+            }
             if self.encoding == Encoding::Raw {
                 continue;
             }
             let (fill, mean, scale) = match &encoder.step {
                 Step::Number { fill, mean, scale } => (*fill, *mean, *scale),
                 Step::Boolean { fill } => (*fill, 0.0, 1.0),
+                Step::Date { fill, .. } => (fill.unwrap_or(0.0), 0.0, 1.0),
                 Step::Code | Step::Text { .. } => (0.0, 0.0, 1.0),
                 Step::Category { slot_of_level, .. } => {
                     parts.level_slot.extend(slot_of_level);
@@ -318,7 +418,7 @@ impl Recipe {
     }
 
     /// For each slot, the feature it belongs to and what it stands for: `""` for the value itself, a level,
-    /// `"(term)"`, `"(other)"` or `"(missing)"`.
+    /// a part of a date, `"(term)"`, `"(other)"` or `"(missing)"`.
     pub fn slot_names<'a>(&self, schema: &'a Schema) -> Vec<(usize, &'a str)> {
         if self.encoders.is_empty() {
             return (0..self.n_dense).map(|j| (j, "")).collect();
@@ -332,6 +432,13 @@ impl Recipe {
                 for (level, &slot) in schema.features[j].levels.iter().zip(slot_of_level) {
                     if (slot as usize) < *other {
                         names[first + slot as usize] = (j, level.as_str());
+                    }
+                }
+            } else if let Step::Date { parts, .. } = &encoder.step {
+                for (part, cyclic) in parts.kept(self.encoding) {
+                    names.push((j, PART_NAMES[part]));
+                    if cyclic {
+                        names.extend([(j, PART_NAMES[part]); 2]);
                     }
                 }
             } else if let Step::Text { vocabulary, first_sparse } = &encoder.step {
@@ -361,6 +468,10 @@ impl Recipe {
                     out[first] = (if missing { *fill } else { code } - mean) / scale;
                 }
                 Step::Boolean { fill } => out[first] = if missing { *fill } else { code },
+                Step::Date { fill, parts } => {
+                    let code = if missing { fill.unwrap_or(code) } else { code };
+                    parts.encode(self.encoding, code, &mut out[first..first + parts.n_slots(self.encoding)]);
+                }
                 Step::Category { .. } if missing => {}
                 Step::Category { slot_of_level, other } => {
                     // UNSEEN is negative and lies past every level when cast.

@@ -2,7 +2,7 @@
 //!
 //! Every cell, whether it comes from CSV, NDJSON, the command line or an HTTP body, becomes a [`Cell`], and
 //! [`Feature::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of
-//! the level for a category, [`UNSEEN`] for a category that training did not see, the place of a text among the
+//! the level for a category, seconds since 1970 (UTC) for a date, [`UNSEEN`] for a category that training did not see, the place of a text among the
 //! texts beside the codes, NaN for a missing value.
 //! A row of codes is what [`crate::data::recipe::Recipe`] encodes.
 
@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::date;
 use super::matrix::Matrix;
 use super::table::{Column, MISSING_LEVEL, RawTable, Table};
 pub use super::target::{Target, Task};
@@ -90,6 +91,16 @@ pub enum ColumnType {
     Category,
     /// Words and sentences.
     Text,
+    /// Days and times.
+    Date,
+}
+
+/// How the cells of a column are written, where its type leaves that open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notation {
+    /// A date's.
+    Date(date::Notation),
 }
 
 impl ColumnType {
@@ -100,6 +111,7 @@ impl ColumnType {
             Self::Boolean => "boolean",
             Self::Category => "category",
             Self::Text => "text",
+            Self::Date => "date",
         }
     }
 
@@ -107,7 +119,17 @@ impl ColumnType {
     ///
     /// # Errors
     /// The cell is not of this type; the text says what it is instead.
-    pub fn plain_code(self, cell: Cell) -> Result<f64, String> {
+    pub fn plain_code(self, cell: Cell, notation: Option<Notation>) -> Result<f64, String> {
+        if self == Self::Date {
+            let Notation::Date(notation) = notation.unwrap_or(Notation::Date(date::Notation::default()));
+            return match cell {
+                Cell::Missing => Ok(f64::NAN),
+                Cell::Text(text) => date::parse(text, notation),
+                Cell::Number(value) if notation.numbers => date::from_number(value),
+                Cell::Number(value) => Err(date::not_a_date(&value.to_string())),
+                Cell::Boolean(value) => Err(date::not_a_date(&value.to_string())),
+            };
+        }
         let wanted = match self {
             Self::Boolean => "true or false",
             _ => "a number",
@@ -161,7 +183,10 @@ pub struct Feature {
     pub column_type: ColumnType,
     /// Training rows without a value.
     pub missing: u64,
-    /// Smallest value; 0 for a category, a text, or where every value is missing.
+    /// How its cells are written, where the type leaves that open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notation: Option<Notation>,
+    /// Smallest value, of a date in seconds since 1970; 0 for a category, a text, or where every value is missing.
     pub min: f64,
     /// Largest value.
     pub max: f64,
@@ -231,7 +256,9 @@ impl Feature {
             (ColumnType::Text, Cell::Boolean(value)) => {
                 return Ok(texts.push(if value { "true" } else { "false" }));
             }
-            (ColumnType::Number | ColumnType::Boolean, _) => return self.column_type.plain_code(cell),
+            (ColumnType::Number | ColumnType::Boolean | ColumnType::Date, _) => {
+                return self.column_type.plain_code(cell, self.notation);
+            }
         }
         let level = match cell {
             Cell::Missing => return Ok(f64::NAN),
@@ -254,6 +281,7 @@ impl Feature {
             name: name.into(),
             column_type,
             missing: 0,
+            notation: None,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             mean: 0.0,
@@ -261,8 +289,11 @@ impl Feature {
             counts: Vec::new(),
             histogram: None,
         };
+        if let Column::Written { notation, .. } = column {
+            feature.notation = Some(*notation);
+        }
         match column {
-            Column::Number(values) => {
+            Column::Number(values) | Column::Written { values, .. } => {
                 feature.histogram = Histogram::fit(column_type, values, rows);
                 let present = || rows.iter().map(|&i| values[i]).filter(|v| !v.is_nan());
                 for value in present() {
@@ -419,6 +450,7 @@ impl Schema {
                 || (!category && !feature.levels.is_empty())
                 || ![feature.min, feature.max, feature.mean].iter().all(|v| v.is_finite())
                 || feature.histogram.as_ref().is_some_and(|h| h.counts.len() != h.edges.len() + 1)
+                || (feature.column_type == ColumnType::Date && !date::in_calendar(feature.min, feature.max))
             {
                 bail!("feature {:?} is inconsistent", feature.name);
             }
@@ -428,8 +460,17 @@ impl Schema {
 
     /// The indices of the features that are texts.
     pub fn texts(&self) -> impl Iterator<Item = usize> + '_ {
+        self.of_type(ColumnType::Text)
+    }
+
+    /// The indices of the features that are dates.
+    pub fn dates(&self) -> impl Iterator<Item = usize> + '_ {
+        self.of_type(ColumnType::Date)
+    }
+
+    fn of_type(&self, wanted: ColumnType) -> impl Iterator<Item = usize> + '_ {
         let types = self.features.iter().map(|feature| feature.column_type).enumerate();
-        types.filter_map(|(index, column_type)| (column_type == ColumnType::Text).then_some(index))
+        types.filter_map(move |(index, column_type)| (column_type == wanted).then_some(index))
     }
 
     /// Number of features.
@@ -524,7 +565,7 @@ impl Schema {
                 bail!("{} has no column {:?}", table.source, feature.name);
             };
             match &table.columns[index] {
-                Column::Number(values) => {
+                Column::Number(values) | Column::Written { values, .. } => {
                     for (i, &row) in rows.iter().enumerate() {
                         codes.row_mut(i)[j] = values[row];
                     }
@@ -598,6 +639,7 @@ impl Schema {
             ColumnType::Boolean => (code != 0.0).into(),
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
             ColumnType::Text => codes.texts().get(code).into(),
+            ColumnType::Date => date::format(code).into(),
         };
         self.features.iter().zip(codes.row(i)).map(value).collect()
     }

@@ -8,8 +8,9 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
+use super::date;
 use super::number;
-use super::schema::{Cell, ColumnType, NullTokens};
+use super::schema::{Cell, ColumnType, Notation, NullTokens};
 use super::text::Texts;
 
 /// Texts in one string, and where each ends.
@@ -244,6 +245,13 @@ pub const MISSING_LEVEL: u32 = u32::MAX;
 pub enum Column {
     /// Finite numbers; NaN where the cell was missing. Booleans are 0 and 1.
     Number(Vec<f64>),
+    /// Numbers that are written in another way: dates as seconds since 1970.
+    Written {
+        /// One per row; NaN where the cell was missing.
+        values: Vec<f64>,
+        /// How they are written.
+        notation: Notation,
+    },
     /// Indices into `levels`, which are sorted by their bytes; [`MISSING_LEVEL`] where the cell was missing.
     Category {
         /// One index per row.
@@ -270,8 +278,12 @@ impl Column {
         match column_type {
             ColumnType::Category => return Ok(Self::categories(column, nulls)),
             ColumnType::Text => return Ok(Self::texts(column, nulls)),
-            ColumnType::Number | ColumnType::Boolean => {}
+            ColumnType::Number | ColumnType::Boolean | ColumnType::Date => {}
         }
+        let is_date = column_type == ColumnType::Date;
+        let notation = is_date.then(|| date_notation(column, nulls));
+        // A date is no number, whatever the decimal mark.
+        let cell_of = |cell| if is_date { cell } else { raw.number_cell(cell) };
         let mut problems = Vec::new();
         let mut add = |row: usize, detail: String| {
             problems.push(format!("{}, column \"{}\": {detail}", raw.place(row), raw.names[index]));
@@ -284,7 +296,7 @@ impl Column {
                 values.clone()
             }
             RawColumn::Levels { codes, levels } => {
-                let code = |text| column_type.plain_code(raw.number_cell(nulls.cell(text)));
+                let code = |text| column_type.plain_code(cell_of(nulls.cell(text)), notation);
                 let of_level: Vec<Result<f64, String>> = levels.iter().map(code).collect();
                 let value = |(row, &code): (usize, &u32)| match &of_level[code as usize] {
                     Ok(value) => *value,
@@ -296,7 +308,7 @@ impl Column {
                 codes.iter().enumerate().map(value).collect()
             }
             _ => {
-                let value = |(row, cell)| match column_type.plain_code(raw.number_cell(cell)) {
+                let value = |(row, cell)| match column_type.plain_code(cell_of(cell), notation) {
                     Ok(value) => value,
                     Err(detail) => {
                         add(row, detail);
@@ -307,7 +319,10 @@ impl Column {
             }
         };
         if problems.is_empty() {
-            return Ok(Self::Number(values));
+            return Ok(match notation {
+                Some(notation) => Self::Written { values, notation },
+                None => Self::Number(values),
+            });
         }
         let more = problems.len().saturating_sub(5);
         problems.truncate(5);
@@ -389,7 +404,7 @@ impl Column {
     /// Number of rows.
     pub fn len(&self) -> usize {
         match self {
-            Self::Number(values) => values.len(),
+            Self::Number(values) | Self::Written { values, .. } => values.len(),
             Self::Category { codes, .. } => codes.len(),
             Self::Text { codes, .. } => codes.len(),
         }
@@ -403,11 +418,31 @@ impl Column {
     /// Whether row `i` has no value.
     pub fn is_missing(&self, i: usize) -> bool {
         match self {
-            Self::Number(values) => values[i].is_nan(),
+            Self::Number(values) | Self::Written { values, .. } => values[i].is_nan(),
             Self::Category { codes, .. } => codes[i] == MISSING_LEVEL,
             Self::Text { codes, .. } => codes[i].is_nan(),
         }
     }
+}
+
+/// How the dates of a column are written, whatever else it holds.
+fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
+    let mut evidence = date::Evidence::default();
+    let mut numbers = false;
+    let mut look = |cell, n| match cell {
+        Cell::Text(text) => numbers |= !evidence.look(text, n) && text.parse::<f64>().is_ok(),
+        Cell::Number(_) => numbers = true,
+        Cell::Missing | Cell::Boolean(_) => {}
+    };
+    match column {
+        RawColumn::Levels { codes, levels } => {
+            let mut counts = vec![0; levels.len()];
+            codes.iter().for_each(|&code| counts[code as usize] += 1);
+            levels.iter().zip(counts).for_each(|(text, n)| look(nulls.cell(text), n));
+        }
+        column => column.cells(nulls).for_each(|cell| look(cell, 1)),
+    }
+    Notation::Date(date::Notation { order: evidence.order(), numbers })
 }
 
 /// The code of a level, which is a new one if it was not met before.

@@ -172,7 +172,7 @@ impl Target {
             }
             rows.push(row);
             if self.task == Task::Regression {
-                let value = ColumnType::Number.plain_code(cell).map_err(|detail| {
+                let value = ColumnType::Number.plain_code(cell, None).map_err(|detail| {
                     anyhow::anyhow!("{}, target column {:?}: {detail}", raw.place(row), self.name)
                 })?;
                 values.push(value);

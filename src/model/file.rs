@@ -1,7 +1,7 @@
 //! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
 //! before it is believed.
 //!
-//! Layout (format version 2, or 1 where there are no texts, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
+//! Layout (format version 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
 //! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
 //! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
 //! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
@@ -20,14 +20,15 @@ use sha2::{Digest, Sha256};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
+use crate::data::date::N_PARTS;
 use crate::data::json;
 use crate::data::matrix::Matrix;
-use crate::data::recipe::{Encoding, Parts, Recipe};
+use crate::data::recipe::{DateParts, Encoding, Parts, Recipe};
 use crate::data::schema::Schema;
 use crate::data::vocabulary::Vocabulary;
 
 /// The version this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u64 = 2;
+pub const FORMAT_VERSION: u64 = 3;
 
 /// The one metadata entry.
 const CARD_KEY: &str = "mlapi";
@@ -70,6 +71,17 @@ pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
     (0..n).map(|i| rows[i * rows.len() / n]).collect()
 }
 
+/// The oldest version that holds all a schema asks for.
+fn format_version(schema: &Schema) -> u64 {
+    if schema.features.iter().any(|feature| feature.notation.is_some()) {
+        FORMAT_VERSION
+    } else if schema.texts().next().is_some() {
+        2
+    } else {
+        1
+    }
+}
+
 /// The bytes of a model file. `golden`: the codes of its golden rows.
 ///
 /// # Errors
@@ -77,7 +89,7 @@ pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
 pub fn to_bytes(model: &Model, golden: &Matrix) -> Result<Vec<u8>> {
     let pipeline = &model.pipeline;
     let header = serde_json::to_string(&Header {
-        format_version: if pipeline.schema.texts().next().is_some() { FORMAT_VERSION } else { 1 },
+        format_version: format_version(&pipeline.schema),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: pipeline.predictor.form().into(),
         encoding: pipeline.recipe.encoding(),
@@ -218,7 +230,7 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
     let recipe = match header.encoding {
-        Encoding::Raw if schema.texts().next().is_none() => Recipe::raw(&schema),
+        Encoding::Raw if schema.texts().chain(schema.dates()).next().is_none() => Recipe::raw(&schema),
         encoding => Recipe::from_parts(&schema, encoding, &take_parts(encoding, &schema, &mut arrays)?)?,
     };
     let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
@@ -251,7 +263,7 @@ fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
-    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts } = recipe.parts();
+    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts, dates } = recipe.parts();
     let mut arrays = Arrays::new();
     if recipe.encoding() == Encoding::Standardised {
         let n = vec![fill.len()];
@@ -260,6 +272,15 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         arrays.insert("recipe.scale".into(), Array::F64(n.clone(), scale));
         arrays.insert("recipe.indicator".into(), Array::U8(n, indicator));
         arrays.insert("recipe.level_slot".into(), Array::U32(vec![level_slot.len()], level_slot));
+    }
+    if !dates.is_empty() {
+        let kept: Vec<u8> = dates.iter().flat_map(|date| date.kept.map(u8::from)).collect();
+        let means: Vec<f64> = dates.iter().flat_map(|date| date.mean).collect();
+        let scales: Vec<f64> = dates.iter().flat_map(|date| date.scale).collect();
+        let shape = vec![dates.len(), N_PARTS];
+        arrays.insert("recipe.date_parts".into(), Array::U8(shape.clone(), kept));
+        arrays.insert("recipe.date_mean".into(), Array::F64(shape.clone(), means));
+        arrays.insert("recipe.date_scale".into(), Array::F64(shape, scales));
     }
     if !vocabularies.is_empty() {
         let mut u32s = |name: &str, values: Vec<u32>| {
@@ -285,6 +306,20 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
             level_slot: take_u32(arrays, "recipe.level_slot")?,
             ..parts
         };
+    }
+    if schema.dates().next().is_some() {
+        let kept = take_u8(arrays, "recipe.date_parts")?;
+        let (means, scales) = (take_f64(arrays, "recipe.date_mean")?, take_f64(arrays, "recipe.date_scale")?);
+        ensure!(
+            means.len() == kept.len() && scales.len() == kept.len() && kept.len() % N_PARTS == 0,
+            "the parts of dates do not have one mean and scale each"
+        );
+        let chunks = kept.chunks(N_PARTS).zip(means.chunks(N_PARTS)).zip(scales.chunks(N_PARTS));
+        for ((kept, mean), scale) in chunks {
+            let kept: [u8; N_PARTS] = kept.try_into()?;
+            let kept = kept.map(|kept| kept != 0);
+            parts.dates.push(DateParts { kept, mean: mean.try_into()?, scale: scale.try_into()? });
+        }
     }
     if schema.texts().next().is_none() {
         return Ok(parts);

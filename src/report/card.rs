@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::data::date;
 use crate::data::schema::{ColumnType, Feature};
 use crate::model::Model;
 
@@ -51,6 +52,10 @@ pub fn example(model: &Model) -> Vec<Value> {
             if value.fract() == 0.0 && value.abs() < 9.0e15 { (value as i64).into() } else { value.into() }
         }
         ColumnType::Boolean => (feature.mean >= 0.5).into(),
+        ColumnType::Date => {
+            let midnight = (feature.mean / 86_400.0).floor() * 86_400.0;
+            date::format(midnight.clamp(feature.min, feature.max)).into()
+        }
         ColumnType::Text => "a few words of text".into(),
         ColumnType::Category => {
             let most = (0..feature.levels.len()).max_by_key(|&i| (feature.counts[i], std::cmp::Reverse(i)));

@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::state::{Models, Served};
 use super::tensor::Datatype;
 use super::v2;
-use crate::data::schema::{ColumnType, Feature, Schema, Warning};
+use crate::data::date::{self, Order};
+use crate::data::schema::{ColumnType, Feature, Notation, Schema, Warning};
 use crate::data::{json as rows, matrix::Matrix};
 use crate::model::pipeline::Decision;
 use crate::report::card;
@@ -383,6 +384,10 @@ impl<'a> Part<'a> {
                 let texts = ["true", "false", "0", "1"];
                 json!({ "anyOf": [{ "type": "boolean" }, { "enum": [0, 1] }, { "type": "string", "enum": texts }, missing] })
             }
+            ColumnType::Date if matches!(feature.notation, Some(Notation::Date(date)) if !date.numbers) => {
+                json!({ "type": ["string", "null"] })
+            }
+            ColumnType::Date => json!({ "type": ["string", "number", "null"] }),
             _ => json!({ "type": ["string", "number", "boolean", "null"] }),
         };
         match feature.column_type {
@@ -393,6 +398,25 @@ impl<'a> Part<'a> {
                 schema["examples"] = json!(example.map(|i| &self.row[i]).into_iter().collect::<Vec<_>>());
             }
             ColumnType::Boolean => schema["examples"] = json!([true, false]),
+            ColumnType::Date => {
+                let order = match feature.notation {
+                    Some(Notation::Date(date::Notation { order: Some(Order::DayFirst), .. })) => {
+                        ", or as in training with the day first: 31/12/2024"
+                    }
+                    Some(Notation::Date(date::Notation { order: Some(Order::MonthFirst), .. })) => {
+                        ", or as in training with the month first: 12/31/2024"
+                    }
+                    _ => "",
+                };
+                schema["description"] = format!(
+                    "A date or date-time as ISO 8601 writes it{order}; UTC where it has no zone. In training \
+                     from {} to {}.",
+                    date::format(feature.min),
+                    date::format(feature.max)
+                )
+                .into();
+                schema["examples"] = json!([date::format(feature.min), date::format(feature.max)]);
+            }
             _ if !feature.levels.is_empty() => {
                 let mut most: Vec<usize> = (0..feature.levels.len()).collect();
                 most.sort_by_key(|&i| std::cmp::Reverse(feature.counts.get(i)));

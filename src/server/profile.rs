@@ -123,7 +123,7 @@ impl Column {
                 let rest: u64 = feature.counts.iter().skip(MAX_LEVEL_BINS).sum();
                 counts.push(rest as f64);
             }
-            ColumnType::Boolean | ColumnType::Number | ColumnType::Text => {
+            _ => {
                 if let Some(histogram) = &feature.histogram {
                     edges.clone_from(&histogram.edges);
                     counts = histogram.counts.iter().map(|&n| n as f64).collect();

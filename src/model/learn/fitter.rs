@@ -102,6 +102,8 @@ impl Fitter<'_> {
     pub fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
             Column::Number(_) => 1,
+            // Up to six parts, three of them with a sine and a cosine.
+            Column::Written { .. } => 12,
             Column::Text { .. } => MAX_DENSE_TERMS,
             Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
         };

@@ -16,6 +16,7 @@ use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
 use crate::data::arrangement::{Arrangement, SplitBy};
 use crate::data::csv;
+use crate::data::date;
 use crate::data::findings;
 use crate::data::load::{Reading, read_tables};
 use crate::data::matrix::Matrix;
@@ -130,8 +131,8 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     notes.extend(findings::lookalike_labels(&raw, &target, &with_target, &truth));
     let weights = row_weights(plan, &raw)?;
     let arrangement = Arrangement::read(plan.hold_out.split_by(), &raw, &with_target, &plan.nulls)?;
-    let features = Features::choose(plan, &mut raw, target_index)?;
-    notes.extend(features.notes.iter().cloned());
+    let mut features = Features::choose(plan, &mut raw, target_index)?;
+    notes.append(&mut features.notes);
 
     // From here on rows are counted among those that have a target.
     let known =
@@ -379,6 +380,7 @@ impl Features {
             _ => None,
         };
         let (mut columns, mut chosen, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+        let mut notes = Vec::new();
         for (index, name) in raw.names.clone().iter().enumerate() {
             let mut leave_out = |reason: &str| {
                 ignored.push(Ignored { name: name.clone(), reason: reason.into() });
@@ -406,11 +408,20 @@ impl Features {
                 // The parser's message lists the cells and the ways out.
                 Column::parse(raw, index, ColumnType::Number, &plan.nulls)?;
             }
+            if column_type.is_none() && profile.is_mostly_dates() {
+                Column::parse(raw, index, ColumnType::Date, &plan.nulls)?;
+            }
             let mut inferred = column_type.unwrap_or_else(|| profile.column_type());
             let mut column = Column::take(raw, index, inferred, &plan.nulls)?;
             if column_type.is_none() && is_text(&column) {
                 inferred = ColumnType::Text;
                 column = Column::parse(raw, index, inferred, &plan.nulls)?;
+            }
+            if inferred == ColumnType::Date && profile.dates.is_guess() {
+                notes.push(format!(
+                    "the dates of {name:?} can all be read with the day or the month first; the month was taken to \
+                     be first, as in 12/31/2024; write them as 2024-12-31 if it is not"
+                ));
             }
             match useless(name, &column) {
                 Some(reason) if column_type.is_none() => columns.push(leave_out(&reason)),
@@ -432,7 +443,6 @@ impl Features {
         }
         let mut table =
             Table { source: raw.source.clone(), names: raw.names.clone(), columns, lines: raw.lines.clone() };
-        let mut notes = Vec::new();
         for (copy, first) in findings::duplicate_columns(&table, &chosen) {
             let Some(&(_, column_type)) = chosen.iter().find(|(index, _)| *index == copy) else {
                 continue;
@@ -497,6 +507,17 @@ fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
             ColumnType::Number if raw => "as it is".to_string(),
             ColumnType::Number => "standardised".to_string(),
             ColumnType::Boolean => "0 or 1".to_string(),
+            ColumnType::Date => {
+                let index = schema.features.iter().position(|other| other.name == feature.name);
+                let slots = pipeline.recipe.slot_names(schema);
+                let mut parts: Vec<&str> = slots
+                    .iter()
+                    .filter(|(j, part)| Some(*j) == index && date::PART_NAMES.contains(part))
+                    .map(|(_, part)| *part)
+                    .collect();
+                parts.dedup();
+                parts.join(", ")
+            }
             ColumnType::Category if raw => format!("{of_levels} of {} levels", feature.levels.len()),
             ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
             ColumnType::Text => {

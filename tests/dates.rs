@@ -1,0 +1,138 @@
+//! Columns of dates, from the table to every kind of prediction.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod support {
+    pub mod http;
+}
+#[path = "support/workdir.rs"]
+mod workdir;
+
+use mlapi::model::file;
+use mlapi::server::Limits;
+use serde_json::{Value, json};
+use support::http::Server;
+use workdir::Workdir;
+
+fn r2(dir: &Workdir, algorithm: &str, more: &[&str]) -> f64 {
+    let flags = ["train", "rentals.csv", "--task", "regression", "--format", "json", "-q", "--algorithm"];
+    let flags = [&flags[..], &[algorithm], more].concat();
+    dir.run(&flags).ok().json()["metrics"]["r2"].as_f64().unwrap()
+}
+
+#[test]
+fn weekday_hour_and_season_are_learned_from_dates() {
+    let dir = Workdir::with(&["rentals.csv"]);
+    // By how far the three columns of dates help: all else is the weather.
+    let without = r2(&dir, "ridge", &["--drop", "starts", "--drop", "booked", "--drop", "serviced"]);
+    for (algorithm, least) in [("ridge", 0.5), ("gradient-boosting", 0.8), ("random-forest", 0.6)] {
+        let with = r2(&dir, algorithm, &[]);
+        assert!(with > least && with > without + 0.1, "{algorithm}: {with}, without the dates {without}");
+        // The golden rows hold dates and are checked as the file is read.
+        dir.run(&["inspect"]).ok().says(&["starts", "date", "2023-01-0"]);
+    }
+    dir.run(&["eval"]).ok();
+    r2(&dir, "gradient-boosting", &["--drop", "booked", "--drop", "serviced"]);
+    let importances = dir.run(&["inspect", "--format", "json"]).ok().json()["importances"].clone();
+    let sum: f64 = importances.as_object().unwrap().values().map(|value| value.as_f64().unwrap()).sum();
+    assert!(
+        importances["starts"].as_f64().unwrap() > 0.5 * sum,
+        "the parts count for the column: {importances}"
+    );
+}
+
+#[test]
+fn a_date_gives_the_same_prediction_on_every_road_and_however_it_is_written() {
+    for algorithm in ["ridge", "gradient-boosting"] {
+        let dir = Workdir::with(&["rentals.csv"]);
+        r2(&dir, algorithm, &["-o", "m.mlapi"]);
+        let cells = ["2024-03-05T14:30:00Z", "01/02/2024", "2024年1月15日", "dry"];
+        let features = ["starts", "booked", "serviced", "weather"];
+        let row = cells.join(",");
+        let of = |done: workdir::Done| done.json()["predictions"][0]["prediction"].as_f64().unwrap();
+        let by_features = dir.run(&["predict", "--model", "m.mlapi", "--format", "json", "--features", &row]);
+        let wanted = by_features.ok().json()["prediction"].as_f64().unwrap();
+        dir.write("in.csv", format!("{}\n{row}\n", features.join(",")));
+        let named: serde_json::Map<String, Value> =
+            features.iter().zip(cells).map(|(name, cell)| (name.to_string(), cell.into())).collect();
+        dir.write("in.ndjson", format!("{}\n", Value::Object(named.clone())));
+        for input in ["in.csv", "in.ndjson"] {
+            let done = dir.run(&["predict", "--model", "m.mlapi", "--format", "json", "--input", input]).ok();
+            assert_eq!(of(done), wanted, "{algorithm} {input}");
+        }
+        let server =
+            Server::start(file::load(dir.path("m.mlapi").to_str().unwrap()).unwrap(), Limits::default());
+        let predicted = |body: Value| {
+            let reply = server.predict(body.to_string());
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            reply.json()["prediction"].as_f64().unwrap()
+        };
+        assert_eq!(predicted(json!({ "data": cells })), wanted);
+        assert_eq!(predicted(json!({ "features": named })), wanted);
+        let tensors = features.iter().zip(cells);
+        let tensors = tensors
+            .map(|(name, cell)| json!({ "name": name, "shape": [1], "datatype": "BYTES", "data": [cell] }));
+        let body = json!({ "inputs": tensors.collect::<Vec<_>>() }).to_string();
+        let reply = server.send("POST", "/v2/models/model/infer", "Content-Type: application/json\r\n", body);
+        assert_eq!(reply.json()["outputs"][0]["data"][0].as_f64(), Some(wanted), "{}", reply.text());
+        for (i, other) in
+            [(0, "2024-03-05 22:30:00+08:00"), (0, "5.3.2024 2:30 PM"), (1, "2024-02-01"), (2, "2024/1/15")]
+        {
+            let mut cells = cells;
+            cells[i] = other;
+            assert_eq!(predicted(json!({ "data": cells })), wanted, "{other}");
+        }
+        let refused = server.predict(json!({ "data": ["soon", "01/02/2024", null, "dry"] }).to_string());
+        assert_eq!(refused.status, 422, "{}", refused.text());
+        assert!(refused.text().contains("is not a date, such as 2024-03-05"), "{}", refused.text());
+        let far =
+            server.predict(json!({ "data": ["2124-03-05", "01/02/2024", null, "dry"] }).to_string()).json();
+        assert_eq!(far["warnings"][0]["kind"], "out_of_range", "{far}");
+        let document = server.get("/openapi.json").text();
+        assert!(document.contains("with the day first: 31/12/2024") && document.contains("ISO 8601"));
+        let metadata = server.get("/v2/models/model").json();
+        assert_eq!(metadata["inputs"][0]["datatype"], "BYTES");
+    }
+}
+
+/// Forty rows of a date and whether it is of the second half.
+fn halves(date: impl Fn(usize) -> String) -> String {
+    (0..40).fold("day,late\n".to_string(), |text, i| {
+        text + &format!("{},{}\n", date(i), if i < 20 { "no" } else { "yes" })
+    })
+}
+
+#[test]
+fn dates_that_can_be_read_in_two_ways_are_taken_with_a_note() {
+    let dir = Workdir::new();
+    dir.write("t.csv", halves(|i| format!("{:02}/{:02}/2024", 1 + i / 4, 1 + i % 4 * 3)));
+    let done = dir.run(&["train", "t.csv"]).ok();
+    assert!(done.err().contains("with the day or the month first"), "{done}");
+    dir.write("t.csv", halves(|i| format!("{:02}/{:02}/2024", 1 + i % 4 * 9, 1 + i / 4)));
+    let done = dir.run(&["train", "t.csv"]).ok();
+    assert!(!done.err().contains("first"), "the 28th is a day: {done}");
+}
+
+#[test]
+fn whole_numbers_are_dates_where_they_are_said_to_be() {
+    let dir = Workdir::new();
+    dir.write("t.csv", halves(|i| format!("2024{:02}{:02}", 1 + i / 4, 1 + i % 4 * 9)));
+    dir.run(&["train", "t.csv", "--type", "day=date", "-q", "--algorithm", "decision-tree"]).ok();
+    dir.run(&["inspect"]).ok().says(&["2024-01-01 to 2024-10-28"]);
+    let predict = |row: &str| dir.run(&["predict", "--format", "json", "--features", row]).ok().json();
+    assert_eq!(predict("20240901"), predict("2024-09-01"));
+    assert_eq!(predict("1725148800"), predict("2024-09-01"), "seconds since 1970");
+    dir.run(&["eval"]).ok();
+    dir.run(&["predict", "--features", "2024-13-01"]).fails(1).complains(&["is not a date"]);
+}
+
+#[test]
+fn a_mistake_among_dates_is_named_with_its_line() {
+    let dir = Workdir::new();
+    dir.write(
+        "t.csv",
+        halves(|i| if i == 7 { "2024-02-30".into() } else { format!("2024-{:02}-03", 1 + i / 4) }),
+    );
+    dir.run(&["train", "t.csv"]).fails(1).complains(&["t.csv line 9", "\"2024-02-30\" is not a date"]);
+    dir.run(&["train", "t.csv", "--type", "day=category", "--format", "json"]).ok();
+}
