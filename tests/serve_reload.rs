@@ -177,6 +177,39 @@ fn a_bad_file_changes_nothing_and_a_good_one_is_found_by_watching() {
 }
 
 #[test]
+fn the_openapi_document_says_what_the_server_asks_of_clients() {
+    let dir = two_models();
+    let document = |server: &Server, headers: &str| -> serde_json::Value {
+        let answer = server.send("GET", "/openapi.json", headers, "");
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let server = Server::start(&dir, &["--rate-limit", "100/s"], &[("MLAPI_API_KEYS", KEY)]);
+    let guarded = document(&server, &format!("Authorization: Bearer {KEY}\r\n"));
+    assert_eq!(guarded["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+    for path in ["/predict", "/invocations", "/v2/models/model/infer", "/feedback", "/admin/reload"] {
+        let operation = &guarded["paths"][path]["post"];
+        assert!(operation["security"][0]["key"].is_array(), "{path}: {operation}");
+        for status in ["401", "429"] {
+            let pointer = operation["responses"][status]["$ref"].as_str().unwrap();
+            assert!(guarded.pointer(&pointer[1..]).is_some(), "{path}: nothing at {pointer}");
+        }
+    }
+    for path in ["/livez", "/readyz", "/models/model/readyz", "/ping", "/v2", "/v2/health/ready"] {
+        let operation = &guarded["paths"][path]["get"];
+        assert!(operation.is_object() && operation["security"].is_null(), "{path}: {operation}");
+        assert!(operation["responses"]["401"].is_null(), "{path}: {operation}");
+    }
+    server.stop();
+    let server = Server::start(&dir, &[], &[]);
+    let open = document(&server, "");
+    assert!(open["paths"]["/admin/reload"].is_null() && !open.to_string().contains("\"security\""));
+    assert!(open["paths"]["/predict"]["post"]["responses"]["429"].is_null());
+    let answer = server.send("POST", "/predict", "", ROW);
+    assert!(!answer.contains("x-request-id"), "nothing is kept under an id: {answer}");
+    server.stop();
+}
+
+#[test]
 fn keys_are_asked_for_and_changed_without_a_gap() {
     let dir = two_models();
     dir.write("keys", format!("# one\nweb:{KEY}\n"));
@@ -319,6 +352,25 @@ fn predictions_are_written_down_and_compared_with_what_turns_out_true() {
     assert_eq!((&first["request_id"], &first["model"]), (&"a".into(), &"model".into()));
     assert_eq!(first["features"]["sepal_length"], 5.1);
     assert_eq!(first["answer"]["prediction"], "setosa");
+}
+
+#[test]
+fn answers_in_the_other_protocols_are_compared_with_the_truth_as_well() {
+    let dir = two_models();
+    let server = Server::start(&dir, &["--feedback", "10"], &[]);
+    let v2 = r#"{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":[5.1,3.5,1.4,0.2]}]}"#;
+    let mlflow = r#"{"instances":[[5.1,3.5,1.4,0.2]]}"#;
+    for (path, body) in [("/v2/models/model/infer", v2), ("/invocations", mlflow), ("/predict", ROW)] {
+        let answer = server.send("POST", path, "", body);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
+        // Something is kept under it: so the server makes an id where the client has none.
+        let (_, id) = answer.split_once("x-request-id: ").unwrap();
+        let body = format!("{{\"request_id\":\"{}\",\"label\":\"setosa\"}}", id.lines().next().unwrap());
+        let answer = server.send("POST", "/feedback", "", &body);
+        assert!(answer.contains("{\"correct\":1,\"rows\":1}"), "{path}: {answer}");
+    }
+    server.wait_for("", "mlapi_live_accuracy{model=\"model\"} 1\n");
+    server.stop();
 }
 
 #[test]

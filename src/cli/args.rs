@@ -589,10 +589,16 @@ const SERVE_NOTES: &str = "\
   GET /model            card, schema, metrics, importances
   GET /livez, /readyz   process up; model loaded and not draining
   GET /metrics          Prometheus text
+  POST /invocations     MLflow's scoring protocol; GET /ping, /health, /version
+  POST /v2/models/NAME/infer
+                        the Open Inference Protocol (V2); GET /v2, /v2/health/live, /v2/health/ready,
+                        /v2/models/NAME, /v2/models/NAME/ready
+  GET /openapi.json     all of this as OpenAPI 3.1, with the models' columns and examples
   POST /feedback        {\"request_id\":\"…\",\"label\":…}: what an answer should have been
   POST /admin/reload    loads models and keys again, as SIGHUP does; only where keys are needed
 
-With keys every path but /livez and /readyz needs one, /metrics included.
+With keys every path needs one, /metrics included, but those that say whether the server is up: /livez, /readyz,
+/ping, /health, /version, /v2, /v2/health/live, /v2/health/ready.
 
 Options beside the data: threshold, lenient. Errors are application/problem+json. Every flag also reads
 MLAPI_<FLAG>; the flag wins. SIGTERM and SIGINT let admitted requests finish.

@@ -104,7 +104,7 @@ pub enum Call {
 pub fn call(
     state: &State,
     served: &Served,
-    id: &HeaderValue,
+    id: Option<&HeaderValue>,
     call: Call,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -136,7 +136,7 @@ pub fn call(
 pub fn predict(
     state: &State,
     served: &Served,
-    id: &HeaderValue,
+    id: Option<&HeaderValue>,
     form: Form,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -147,7 +147,12 @@ pub fn predict(
     }
 }
 
-fn predict_json(state: &State, served: &Served, id: &HeaderValue, body: &[u8]) -> Result<Response, Failure> {
+fn predict_json(
+    state: &State,
+    served: &Served,
+    id: Option<&HeaderValue>,
+    body: &[u8],
+) -> Result<Response, Failure> {
     let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
     let max_rows = max_rows(state, schema);
     let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
@@ -180,7 +185,7 @@ fn max_rows(state: &State, schema: &Schema) -> usize {
 pub fn observe(
     state: &State,
     served: &Served,
-    id: &HeaderValue,
+    id: Option<&HeaderValue>,
     codes: &Matrix,
     predictions: &Predictions,
     decision: Decision,
@@ -190,7 +195,7 @@ pub fn observe(
     if let Some(shadow) = &served.shadow {
         shadow.compare(codes, predictions, decision);
     }
-    let id = id.to_str().unwrap_or_default();
+    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
     if let Some(journal) = &state.journal {
         journal.note(served, id, codes, predictions);
     }
@@ -338,7 +343,7 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
 
 /// `GET /openapi.json`.
 pub fn openapi(state: &State) -> Response {
-    respond("application/json", openapi::document(&state.models()).to_string())
+    respond("application/json", openapi::document(state).to_string())
 }
 
 /// `GET /version`: as text, as MLflow does.

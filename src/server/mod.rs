@@ -33,20 +33,22 @@ pub mod trace;
 pub mod v2;
 pub mod work;
 
+use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 
 use socket::Socket;
@@ -148,7 +150,7 @@ pub async fn serve(
     let mut http = http1::Builder::new();
     // The time for a head is the stream's to keep.
     http.header_read_timeout(None).max_header_size(limits.header_bytes);
-    let graceful = GracefulShutdown::new();
+    let drain = Arc::new(Notify::new());
     let mut connections = JoinSet::new();
     let mut open = Open::default();
     let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
@@ -191,7 +193,7 @@ pub async fn serve(
         let connected = Connected(Arc::clone(&state));
         let shared = Arc::new(Shared::new(peer));
         let (of_connection, tls, http) = (Arc::clone(&shared), tls.clone(), http.clone());
-        let watcher = graceful.watcher();
+        let (draining, drain) = (Arc::clone(&state), Arc::clone(&drain));
         let connection = connections.spawn(async move {
             // An error here is the client's: it broke off, sent no HTTP, or was too slow.
             let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
@@ -202,19 +204,42 @@ pub async fn serve(
             let service = service_fn(move |request| {
                 routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
             });
-            let _ = watcher.watch(http.serve_connection(io, service)).await;
+            let connection = pin!(http.serve_connection(io, service));
+            let _ = until_drained(connection, &draining, &drain).await;
         });
         open.add(shared, connection);
     }
     state.drain();
     drop(listener);
-    let drained = async {
-        graceful.shutdown().await;
-        while connections.join_next().await.is_some() {}
-    };
+    drain.notify_waiters();
+    let drained = async { while connections.join_next().await.is_some() {} };
     // What is not done by then is cut off: the tasks end with the set they are in.
     let _ = timeout(limits.drain_time, drained).await;
     Ok(())
+}
+
+/// Serves a connection to its end, which is the end of the request under way once the server drains. The wish
+/// to drain is a flag that is looked at whenever the connection is polled; `drain` only wakes those that wait.
+async fn until_drained<S: HttpService<Incoming, ResBody = body::Body, Error = Infallible>>(
+    mut connection: Pin<&mut http1::Connection<TokioIo<Stream>, S>>,
+    state: &State,
+    drain: &Notify,
+) -> hyper::Result<()> {
+    let mut drain = pin!(unconstrained(drain.notified()));
+    let (mut waits, mut told) = (false, false);
+    poll_fn(|cx| {
+        // Once polled it wakes this task, which no other polls: so it need not be polled for every request.
+        if !waits {
+            waits = true;
+            let _ = drain.as_mut().poll(cx);
+        }
+        if !told && state.is_draining() {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// A connection that has waited for a request for less than this is not given up for another.

@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::state::{Models, Served};
+use super::routes;
+use super::state::{Served, State};
 use super::tensor::Datatype;
 use super::v2;
 use crate::data::date::{self, Order};
@@ -21,11 +22,13 @@ const MAX_EXAMPLES: usize = 5;
 /// A text that a number may be written as.
 const NUMBER_TEXT: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$";
 
-/// The document for these models.
-pub fn document(models: &Models) -> Value {
+/// The document of a server: of its models, and of what it asks of clients.
+pub fn document(state: &State) -> Value {
+    let models = &**state.models();
     let mut paths = Map::new();
     let mut schemas = common_schemas();
     server_paths(&mut paths);
+    paths.insert("/feedback".into(), json!({ "post": feedback() }));
     let default = models.default_model();
     for (i, served) in models.iter().enumerate() {
         let part = Part::new(served, i);
@@ -41,6 +44,10 @@ pub fn document(models: &Models) -> Value {
         part.paths(&format!("/models/{}", escape(&served.name)), &mut paths);
         part.v2_paths(&mut paths);
     }
+    if state.keys.are_required() {
+        paths.insert("/admin/reload".into(), json!({ "post": reload() }));
+    }
+    let schemes = guard(&mut paths, state);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -58,8 +65,62 @@ pub fn document(models: &Models) -> Value {
             { "name": "mlflow", "description": "MLflow's scoring protocol, for its clients and SageMaker's." },
         ],
         "paths": paths,
-        "components": { "schemas": schemas, "responses": failures() },
+        "components": { "schemas": schemas, "responses": failures(), "securitySchemes": schemes },
     })
+}
+
+/// Adds what asking without a key or too often is answered with, where the server minds, to all that is not
+/// open; the ways to show a key.
+fn guard(paths: &mut Map<String, Value>, state: &State) -> Value {
+    let keys = state.keys.are_required();
+    let statuses = [(keys, 401), (state.rate.is_some(), 429)];
+    for (path, operations) in paths.iter_mut() {
+        if routes::route_of(path).is_open() {
+            continue;
+        }
+        for operation in operations.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            if keys {
+                operation["security"] = json!([{ "key": [] }]);
+            }
+            // Beside one that every operation has, in the same dialect.
+            let known = operation["responses"]["400"]["$ref"].as_str().unwrap_or_default().to_string();
+            for (_, status) in statuses.iter().filter(|(minds, _)| *minds) {
+                let reference = known.replace("400", &status.to_string());
+                operation["responses"][status.to_string()] = json!({ "$ref": reference });
+            }
+        }
+    }
+    if keys { json!({ "key": { "type": "http", "scheme": "bearer" } }) } else { json!({}) }
+}
+
+/// `POST /feedback`.
+fn feedback() -> Value {
+    let count = json!({ "type": "integer", "minimum": 0 });
+    let counted = object(&["rows", "correct"], json!({ "rows": count, "correct": count }));
+    let answer = content("application/json", counted);
+    let statuses = [404, 408, 413, 422, 503];
+    let mut feedback =
+        operation("feedback", "operate", "True labels of an answer", answer, "Problem", &statuses);
+    feedback["description"] =
+        "404 where nothing is remembered of the request: `serve --feedback N` remembers the last N.".into();
+    let label = json!({ "type": ["string", "number", "boolean"] });
+    let with = |key: &str, labels: Value| {
+        let id = json!({ "type": "string", "description": "The X-Request-Id of the answer." });
+        object(&["request_id", key], json!({ "request_id": id, key: labels }))
+    };
+    let one = with("label", label.clone());
+    let many =
+        with("labels", json!({ "type": "array", "items": label, "description": "Of each row in order." }));
+    feedback["requestBody"] =
+        Part::body(json!({ "application/json": { "schema": { "anyOf": [one, many] } } }));
+    feedback
+}
+
+/// `POST /admin/reload`.
+fn reload() -> Value {
+    let names = json!({ "type": "array", "items": { "type": "string" } });
+    let answer = content("application/json", object(&["reloaded"], json!({ "reloaded": names })));
+    operation("reload", "operate", "Load the models and the keys again", answer, "Problem", &[409])
 }
 
 /// A name as a part of a path (RFC 3986, section 2.3).
@@ -84,12 +145,13 @@ fn object(required: &[&str], properties: Value) -> Value {
 }
 
 /// The statuses of failures, whoever tells them, and why.
-const FAILURES: [(u16, &str); 12] = [
+const FAILURES: [(u16, &str); 13] = [
     (400, "The request is not HTTP, or its body cannot be read."),
     (401, "A key is needed."),
-    (404, "There is no such model."),
+    (404, "There is no such model, or nothing is known of the request."),
     (405, "The path has other methods; Allow says which."),
     (408, "The body did not arrive in time."),
+    (409, "Not everything could be loaded; what could not stays as it was."),
     (413, "More bytes or rows than are taken."),
     (415, "The body is compressed."),
     (422, "The body does not fit the model; every problem is listed with its place."),

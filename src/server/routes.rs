@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::BufWriter;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +48,7 @@ pub async fn answer(
         connection.request_is_read();
     }
     let model = state.find(address.model.as_deref());
-    let of_model = model.clone().filter(|_| route_name.is_of_a_model());
-    let id = state.ids.of(request.headers());
+    let id = state.request_id(request.headers());
     let trace = traceparent(request.headers()).cloned();
     let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
     let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
@@ -56,7 +56,7 @@ pub async fn answer(
     let found = match admit(&state, &connection, route_name, &request, &mut key) {
         Err(failure) => Err(failure),
         Ok(Some(response)) => Ok(response),
-        Ok(None) => route(&state, model, &id, &connection, request, started).await,
+        Ok(None) => route(&state, model.as_ref(), id.as_ref(), &connection, request, started).await,
     };
     let mut response = found.unwrap_or_else(|failure| {
         let reason = match failure {
@@ -72,13 +72,14 @@ pub async fn answer(
         failure.response_in(dialect)
     });
     let ended = Instant::now();
+    let of_model = model.filter(|_| route_name.is_of_a_model());
     if let Some((method, path)) = logged {
         state.log.answered(&Entry {
             method: method.as_str(),
             path: &path,
             status: response.status(),
             took: ended - started,
-            request_id: id.to_str().unwrap_or_default(),
+            request_id: id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
             traceparent: trace.as_ref().and_then(|trace| trace.to_str().ok()),
             key: key.as_deref(),
             client: connection.peer,
@@ -86,7 +87,9 @@ pub async fn answer(
         });
     }
     let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
+    if let Some(id) = id {
+        headers.insert(REQUEST_ID, id);
+    }
     if let Some(trace) = trace {
         headers.insert(TRACEPARENT, trace);
     }
@@ -99,6 +102,11 @@ pub async fn answer(
         connection.request_ends(ended);
     }
     Ok(response)
+}
+
+/// The route of a path, of the default model or of one that it names.
+pub fn route_of(path: &str) -> Route {
+    Route::of(Address::of(path).path)
 }
 
 /// What a path asks for.
@@ -152,8 +160,8 @@ fn unescape(part: &str) -> Cow<'_, str> {
 
 async fn route(
     state: &Arc<State>,
-    model: Option<Arc<Served>>,
-    id: &HeaderValue,
+    model: Option<&Arc<Served>>,
+    id: Option<&HeaderValue>,
     connection: &Arc<Shared>,
     request: Request<Incoming>,
     started: Instant,
@@ -170,21 +178,21 @@ async fn route(
             };
             predict(state, model, id, connection, request, call, started).await
         }
-        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(&model)),
+        (&Method::GET | &Method::HEAD, "/model") => Ok(handlers::model(model)),
         (&Method::GET | &Method::HEAD, "/models") => Ok(handlers::models(state)),
         (&Method::GET | &Method::HEAD, "/livez") => Ok(handlers::livez()),
         (&Method::GET | &Method::HEAD, "/readyz") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/metrics") => Ok(handlers::metrics(state)),
-        (&Method::POST, "/feedback") => feedback(state, connection, request, started).await,
-        (&Method::POST, "/admin/reload") if state.keys.are_required() => reload(state).await,
+        (&Method::POST, "/feedback") => Box::pin(feedback(state, connection, request, started)).await,
+        (&Method::POST, "/admin/reload") if state.keys.are_required() => Box::pin(reload(state)).await,
         (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(handlers::openapi(state)),
         (&Method::GET | &Method::HEAD, "/ping" | "/health") => handlers::readyz(state),
         (&Method::GET | &Method::HEAD, "/version") => Ok(handlers::version()),
         (&Method::GET | &Method::HEAD, "/v2") => Ok(handlers::v2_server()),
         (&Method::GET | &Method::HEAD, "/v2/health/live") => Ok(handlers::v2_live()),
         (&Method::GET | &Method::HEAD, "/v2/health/ready") => handlers::v2_ready(state, None),
-        (&Method::GET | &Method::HEAD, v2::MODEL) => Ok(handlers::v2_model(&model)),
-        (&Method::GET | &Method::HEAD, v2::MODEL_READY) => handlers::v2_ready(state, Some(&model)),
+        (&Method::GET | &Method::HEAD, v2::MODEL) => Ok(handlers::v2_model(model)),
+        (&Method::GET | &Method::HEAD, v2::MODEL_READY) => handlers::v2_ready(state, Some(model)),
         (_, path) => Err(match Route::of(path) {
             Route::Other => Failure::NotFound,
             Route::Reload if !state.keys.are_required() => Failure::NotFound,
@@ -241,19 +249,15 @@ fn check_head(connection: &Shared, request: &Request<Incoming>) -> Result<(), Fa
 }
 
 /// One of the places for requests; given back when it is dropped, wherever that is.
-struct Place(Arc<State>);
+struct Place<S: Deref<Target = State>>(S);
 
-impl Place {
-    fn take(state: &Arc<State>) -> Result<Self, Failure> {
-        if state.telemetry.enter(state.limits.in_flight) {
-            Ok(Self(Arc::clone(state)))
-        } else {
-            Err(Failure::Overloaded)
-        }
+impl<S: Deref<Target = State>> Place<S> {
+    fn take(state: S) -> Result<Self, Failure> {
+        if state.telemetry.enter(state.limits.in_flight) { Ok(Self(state)) } else { Err(Failure::Overloaded) }
     }
 }
 
-impl Drop for Place {
+impl<S: Deref<Target = State>> Drop for Place<S> {
     fn drop(&mut self) {
         self.0.telemetry.leave();
     }
@@ -261,8 +265,8 @@ impl Drop for Place {
 
 async fn predict(
     state: &Arc<State>,
-    model: Arc<Served>,
-    id: &HeaderValue,
+    model: &Arc<Served>,
+    id: Option<&HeaderValue>,
     connection: &Arc<Shared>,
     request: Request<Incoming>,
     call: Call,
@@ -276,19 +280,22 @@ async fn predict(
     if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
         && length.is_none_or(|length| length > state.limits.body_bytes as u64)
     {
-        return stream(state, model, connection, form, request).await;
+        // In a box, as all that is rare: what a small request is answered with is moved about for each.
+        return Box::pin(stream(state, Arc::clone(model), connection, form, request)).await;
     }
     let (body, held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
     connection.request_is_read();
     // Only now: a body that never ends keeps nobody out.
-    let place = Place::take(state)?;
     if body.len() <= LARGE_BODY_BYTES {
+        let _place = Place::take(&**state)?;
         // A handler leaves nothing half done behind: it reads the state and adds to counters.
-        let handler = AssertUnwindSafe(|| handlers::call(state, &model, id, call, body));
+        let handler = AssertUnwindSafe(|| handlers::call(state, model, id, call, body));
         return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
     }
-    let id = id.clone();
-    let answer = state.work.run(move || handlers::call(&place.0, &model, &id, call, body)).await;
+    let place = Place::take(Arc::clone(state))?;
+    let (model, id) = (Arc::clone(model), id.cloned());
+    let job = move || handlers::call(&place.0, &model, id.as_ref(), call, body);
+    let answer = Box::pin(state.work.run(job)).await;
     drop(held);
     answer?
 }
@@ -301,7 +308,7 @@ async fn stream(
     form: Form,
     request: Request<Incoming>,
 ) -> Result<Response, Failure> {
-    let place = Place::take(state)?;
+    let place = Place::take(Arc::clone(state))?;
     if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
         return Err(Failure::Overloaded);
     }

@@ -5,13 +5,18 @@
 //! whole.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
 use arc_swap::{ArcSwap, Guard};
+use hyper::HeaderMap;
 use hyper::body::Bytes;
+use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::Limits;
@@ -26,7 +31,7 @@ use super::rate::RateLimit;
 use super::shadow::Shadow;
 use super::sources::Sources;
 use super::telemetry::{ModelCounts, Telemetry};
-use super::trace::Ids;
+use super::trace::{self, Ids};
 use super::work::Work;
 use crate::model::Model;
 use crate::report::answer::AnswerWriter;
@@ -211,14 +216,20 @@ impl State {
         self.models.store(Arc::new(models));
     }
 
+    /// The id of a request: the one it brought, or a new one where something is kept under it.
+    pub fn request_id(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let is_kept = self.log.is_on() || self.journal.is_some() || self.recent.is_on();
+        trace::request_id(headers).cloned().or_else(|| is_kept.then(|| self.ids.make()))
+    }
+
     /// Whether the server is shutting down.
     pub fn is_draining(&self) -> bool {
-        self.draining.load(Relaxed)
+        self.draining.load(Acquire)
     }
 
     /// From now on `GET /readyz` says no.
     pub fn drain(&self) {
-        self.draining.store(true, Relaxed);
+        self.draining.store(true, Release);
     }
 }
 

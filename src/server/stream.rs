@@ -20,12 +20,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::socket::Socket;
 
 /// How long a closing connection waits for the client to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// An answer of no more than this, head and body, is copied together: `send` with one piece costs the kernel
+/// less than `writev` with two, by more than the copy.
+const JOINED_BYTES: usize = 1024;
 
 /// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
 /// may move between threads.
@@ -118,15 +123,20 @@ impl HeadWatch {
     }
 
     fn look_at_line(&mut self, line: &[u8]) {
-        let named = |name: &[u8]| line.get(..name.len()).is_some_and(|l| l.eq_ignore_ascii_case(name));
         match line.first() {
             None | Some(b'\r') => self.ended = self.started,
-            Some(b'c' | b'C') => self.content_length |= named(b"content-length:"),
-            Some(b't' | b'T') => self.transfer_encoding |= named(b"transfer-encoding:"),
+            Some(b'c' | b'C') => self.content_length |= is_named(line, b"content-length:"),
+            Some(b't' | b'T') => self.transfer_encoding |= is_named(line, b"transfer-encoding:"),
             Some(_) => {}
         }
         self.started |= !matches!(line, b"" | b"\r");
     }
+}
+
+/// Whether a line begins with `name`, in letters of either case. Of bytes that a name cannot have, some are taken
+/// for others; hyper refuses such a head.
+fn is_named<const N: usize>(line: &[u8], name: &[u8; N]) -> bool {
+    line.first_chunk::<N>().is_some_and(|start| start.map(|byte| byte | 0x20) == *name)
 }
 
 /// A client's socket.
@@ -156,8 +166,14 @@ impl Stream {
             return Poll::Pending;
         };
         let deadline = since + self.head_limit;
+        // Once polled it wakes the task of this connection, and no other ever polls it: so it need not be
+        // polled again for every request.
+        if self.idle.as_ref().is_some_and(|idle| !idle.is_elapsed()) {
+            return Poll::Pending;
+        }
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        while idle.as_mut().poll(cx).is_ready() {
+        // Not held back by the task's budget, or it might not have been registered.
+        while Pin::new(&mut unconstrained(idle.as_mut())).poll(cx).is_ready() {
             // It was set for a head that has arrived since.
             if idle.deadline() < deadline {
                 idle.as_mut().reset(deadline);
@@ -221,7 +237,19 @@ impl AsyncWrite for Stream {
         cx: &mut Context,
         pieces: &[io::IoSlice],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        let mut joined = [0; JOINED_BYTES];
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let result = if length <= JOINED_BYTES {
+            let mut rest = joined.as_mut_slice();
+            for piece in pieces {
+                let (head, tail) = rest.split_at_mut(piece.len());
+                head.copy_from_slice(piece);
+                rest = tail;
+            }
+            Pin::new(&mut self.socket).poll_write(cx, &joined[..length])
+        } else {
+            Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
+        };
         self.watched(cx, result)
     }
 
