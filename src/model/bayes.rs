@@ -2,7 +2,8 @@
 //!
 //! log P(class) + Σ log p(xⱼ | class), made probabilities by softmax. A number has a normal distribution in each
 //! class, a category the frequencies of its levels, the words of texts a multinomial distribution. A missing
-//! value, an unseen level and an unknown word say nothing.
+//! value, an unseen level and an unknown word say nothing. Numbers that are counts have one multinomial distribution
+//! instead.
 //!
 //! The arrays of the model file:
 //!
@@ -13,6 +14,7 @@
 //! | `bayes.means` | numbers × classes | the mean of each number in each class |
 //! | `bayes.variances` | numbers × classes | its variance; 0 in every class for a number that says nothing |
 //! | `bayes.frequencies` | levels × classes | how frequent each level is, the levels of each category in turn |
+//! | `bayes.rates` | numbers × classes | the share of each number in the sum of all; absent where they are no counts |
 //! | `bayes.terms` | terms × classes | how frequent each term of a text is; absent where there are no texts |
 
 use std::f64::consts::PI;
@@ -37,6 +39,8 @@ pub struct Parts {
     pub variances: Vec<f64>,
     /// Frequencies, `n_levels × n_classes`.
     pub frequencies: Vec<f64>,
+    /// Frequencies of numbers that are counts, `n_numbers × n_classes`; empty where they are normal.
+    pub rates: Vec<f64>,
     /// Frequencies of the terms of texts, `n_terms × n_classes`.
     pub terms: Vec<f64>,
 }
@@ -50,6 +54,8 @@ pub struct Bayes {
     mean: Vec<f64>,
     root: Vec<f64>,
     offset: Vec<f64>,
+    /// `n_classes × n_inputs`: a count x adds `slope · x`; empty where numbers are normal.
+    slope: Vec<f64>,
     /// Each category: its column, its number of levels, and where its levels begin.
     categories: Vec<(usize, f64, usize)>,
     log_frequencies: Vec<f64>,
@@ -73,6 +79,7 @@ impl Bayes {
         let mut categories = Vec::new();
         let (mut n_levels, mut n_numbers) = (0, 0);
         let mut dense = vec![vec![0.0; n_classes * n_inputs]; 3];
+        let mut slope = if parts.rates.is_empty() { Vec::new() } else { vec![0.0; n_classes * n_inputs] };
         for (column, &levels) in parts.levels.iter().enumerate() {
             if levels > 0 {
                 categories.push((column, f64::from(levels), n_levels));
@@ -82,6 +89,10 @@ impl Bayes {
             for class in 0..n_classes {
                 let at = n_numbers * n_classes + class;
                 let (variance, slot) = (parts.variances[at], class * n_inputs + column);
+                if let (Some(slope), Some(rate)) = (slope.get_mut(slot), parts.rates.get(at)) {
+                    *slope = rate.ln();
+                    continue;
+                }
                 if variance > 0.0 {
                     dense[0][slot] = parts.means[at];
                     dense[1][slot] = (0.5 / variance).min(f64::MAX).sqrt();
@@ -94,7 +105,7 @@ impl Bayes {
         let (log_priors, log_frequencies) = (log(&parts.priors), log(&parts.frequencies));
         let log_terms = log(&parts.terms);
         let [mean, root, offset] = [0, 1, 2].map(|i| std::mem::take(&mut dense[i]));
-        Ok(Self { parts, log_priors, mean, root, offset, categories, log_frequencies, log_terms })
+        Ok(Self { parts, log_priors, mean, root, offset, slope, categories, log_frequencies, log_terms })
     }
 
     /// Numbers per row that go in.
@@ -129,7 +140,11 @@ impl Bayes {
         for (class, (out, log_prior)) in out.iter_mut().zip(&self.log_priors).enumerate() {
             let of_class = class * n_inputs..(class + 1) * n_inputs;
             let [mean, root, offset] = [&self.mean, &self.root, &self.offset].map(|v| &v[of_class.clone()]);
-            *out = log_prior + log_density(x, mean, root, offset);
+            *out = log_prior
+                + match self.slope.get(of_class) {
+                    Some(slope) if !slope.is_empty() => log_multinomial(x, slope),
+                    _ => log_density(x, mean, root, offset),
+                };
         }
         let n_classes = out.len();
         for &(column, n_levels, first) in &self.categories {
@@ -166,6 +181,9 @@ impl Bayes {
         put("means", &parts.means);
         put("variances", &parts.variances);
         put("frequencies", &parts.frequencies);
+        if !parts.rates.is_empty() {
+            put("rates", &parts.rates);
+        }
         if !parts.terms.is_empty() {
             put("terms", &parts.terms);
         }
@@ -181,11 +199,19 @@ impl Bayes {
         let mut take = |name: &str| take_f64(arrays, &format!("bayes.{name}"));
         let (priors, means) = (take("priors")?, take("means")?);
         let (variances, frequencies) = (take("variances")?, take("frequencies")?);
-        let terms =
-            if arrays.contains_key("bayes.terms") { take_f64(arrays, "bayes.terms")? } else { Vec::new() };
+        let mut take_some = |name: &str| match arrays.contains_key(name) {
+            true => take_f64(arrays, name),
+            false => Ok(Vec::new()),
+        };
+        let (rates, terms) = (take_some("bayes.rates")?, take_some("bayes.terms")?);
         let levels = take_u32(arrays, "bayes.levels")?;
-        Self::new(Parts { priors, levels, means, variances, frequencies, terms })
+        Self::new(Parts { priors, levels, means, variances, frequencies, rates, terms })
     }
+}
+
+/// What the counts of a row add up to; a missing one is none, and a level of a category, whose slope is 0, as well.
+fn log_multinomial(x: &[f64], slope: &[f64]) -> f64 {
+    x.iter().zip(slope).map(|(x, slope)| if x.is_nan() { 0.0 } else { slope * x }).sum()
 }
 
 /// What the numbers of a row add up to, in four sums of a fixed order, so that it can use vector registers.
@@ -227,8 +253,17 @@ fn check(parts: &Parts) -> Result<()> {
         "the share of a class is not from 0 to 1"
     );
     ensure!(
-        parts.frequencies.iter().chain(&parts.terms).all(|value| is_share(value) && *value > 0.0),
+        parts
+            .frequencies
+            .iter()
+            .chain(&parts.terms)
+            .chain(&parts.rates)
+            .all(|value| is_share(value) && *value > 0.0),
         "the frequency of a level or term is not above 0 and at most 1"
+    );
+    ensure!(
+        parts.rates.is_empty() || of(n_numbers as u128, &parts.rates),
+        "naive Bayes has no share for every count and class"
     );
     ensure!(parts.terms.len().is_multiple_of(n_classes), "a term has no frequency for every class");
     ensure!(parts.means.iter().all(|mean| mean.is_finite()), "a mean is not a finite number");
@@ -254,6 +289,7 @@ mod tests {
             means: vec![0.0, 2.0, 1.0, 1.0],
             variances: vec![1.0, 4.0, 0.0, 0.0],
             frequencies: vec![0.9, 0.5, 0.1, 0.5],
+            rates: Vec::new(),
             terms: Vec::new(),
         }
     }

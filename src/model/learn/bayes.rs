@@ -2,7 +2,7 @@
 //!
 //! A number is normal within each class (scikit-learn's `GaussianNB`), a category or boolean has smoothed
 //! frequencies (`CategoricalNB`), the words of texts have a smoothed multinomial distribution of their counts
-//! (`MultinomialNB`). A missing value counts neither here nor in prediction.
+//! (`MultinomialNB`), and so have numbers that are said to be counts. A missing value counts neither here nor in prediction.
 //!
 //! smartcore's `GaussianNB` (0.7) has no variance smoothing, no weights and no probabilities.
 
@@ -36,11 +36,19 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
             range: Range::Above(0.0, f64::INFINITY),
             effect: "what is added to the count of each level of a category and of each word of a text",
         },
+        Parameter {
+            name: "numbers",
+            default: "normal",
+            range: Range::Choice(&["normal", "counts"]),
+            effect: "normal: each number is normal within a class (GaussianNB); counts: all of them together are \
+                     multinomial (MultinomialNB), for counts of words or events",
+        },
     ],
     learner: |settings| {
         Box::new(NaiveBayes {
             var_smoothing: settings.number("var_smoothing"),
             alpha: settings.number("alpha"),
+            counts: settings.word("numbers") == "counts",
         })
     },
 };
@@ -49,6 +57,8 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
 struct NaiveBayes {
     var_smoothing: f64,
     alpha: f64,
+    /// Whether numbers are counts.
+    counts: bool,
 }
 
 /// Fewest rows that are summed up together, and most such blocks. Sums are made block by block and added in
@@ -66,11 +76,13 @@ impl Learner for NaiveBayes {
         let class_weights = rows.class_weights();
         let total: f64 = class_weights.iter().sum();
         let (means, variances) = self.numbers(&rows, &class_weights, &levels)?;
+        let rates = if self.counts { self.rates(&rows, &levels)? } else { Vec::new() };
         let parts = Parts {
             priors: class_weights.iter().map(|weight| weight / total).collect(),
             means,
             variances,
             frequencies: self.frequencies(&rows, &levels),
+            rates,
             terms: self.terms(&rows),
             levels,
         };
@@ -132,6 +144,31 @@ impl NaiveBayes {
         ensure!(smoothing.is_finite(), "var_smoothing times the largest variance {largest:e} overflows");
         variances.iter_mut().for_each(|variance| *variance += smoothing);
         Ok((means, variances))
+    }
+
+    /// Smoothed shares of numbers that are counts, `n_numbers × n_classes`.
+    fn rates(&self, rows: &Rows, levels: &[u32]) -> Result<Vec<f64>> {
+        let (n_cols, n_classes) = (levels.len(), rows.n_classes);
+        let numbers: Vec<usize> = (0..n_cols).filter(|&column| levels[column] == 0).collect();
+        let negative = |&&column: &&usize| rows.data.x.rows().any(|row| row[column] < 0.0);
+        if let Some(column) = numbers.iter().find(negative) {
+            return Err(anyhow!(
+                "numbers=counts: feature {} has negative values, and a count has none; --drop the column, give it as \
+                 --type COL=category, or use numbers=normal",
+                column + 1
+            ));
+        }
+        let zero = vec![0.0; n_classes * n_cols];
+        let sums = rows.sums(&zero, |count| if count.is_nan() { 0.0 } else { count });
+        let total = |class: usize| {
+            let counts: f64 = numbers.iter().map(|&column| sums[class * n_cols + column]).sum();
+            counts + self.alpha * numbers.len() as f64
+        };
+        let totals: Vec<f64> = (0..n_classes).map(total).collect();
+        ensure!(totals.iter().all(|total| total.is_finite()), "the counts are too large to be added up");
+        let rate = |column: usize, class: usize| (sums[class * n_cols + column] + self.alpha) / totals[class];
+        let rates = numbers.iter().flat_map(|&column| (0..n_classes).map(move |class| (column, class)));
+        Ok(rates.map(|(column, class)| rate(column, class).clamp(f64::MIN_POSITIVE, 1.0)).collect())
     }
 
     /// Smoothed frequencies of the terms of texts, `n_terms × n_classes`.
@@ -406,5 +443,29 @@ mod tests {
         let mut block = vec![0.0; 40];
         again.scores_block(&x.values()[..60], &mut block);
         assert_eq!(block[38..], predict(&predictor, x.row(19)));
+    }
+
+    #[test]
+    fn counts_are_multinomial_gaps_are_no_counts_and_what_is_negative_is_refused() {
+        let settings = [("numbers".to_string(), "counts".to_string())];
+        let spec = Spec::new(&NAIVE_BAYES, Task::Classification, &settings).unwrap();
+        let codes = [0, 0, 1];
+        let y = Labels::Classes { codes: &codes, n_classes: 2 };
+        let x = matrix(&[&[2.0, 1.0, 0.0], &[1.0, GAP, 0.0], &[0.0, 3.0, 4.0]]);
+        let predictor = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap().predictor;
+        // Class 0 has 4 counts in all and class 1 has 7, and each number one more of alpha.
+        let (first, second) =
+            (2.0 / 3.0 * (4.0 / 7.0_f64).powi(2) * (1.0 / 7.0), 1.0 / 3.0 * 0.1_f64.powi(2) * 0.5);
+        near(
+            &predict(&predictor, &[2.0, GAP, 1.0]),
+            &[first / (first + second), second / (first + second)],
+            1e-12,
+        );
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        assert_eq!(Predictor::read_arrays(predictor.form(), &mut arrays).unwrap(), predictor);
+        let x = matrix(&[&[2.0], &[-1.0], &[0.0]]);
+        let error = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap_err().to_string();
+        assert!(error.contains("negative"), "{error}");
     }
 }
