@@ -488,7 +488,7 @@ pub struct Serve {
           hide_env_values = true, value_parser = parse_count)]
     pub rate_burst: Option<usize>,
 
-    /// Web pages of this origin may ask (https://example.org, or * for any); repeatable
+    /// Web pages of this origin (scheme and host, or * for any) may ask; repeatable
     #[arg(
         long,
         value_name = "ORIGIN",

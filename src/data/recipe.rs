@@ -16,7 +16,7 @@
 //! The slots of texts come behind all others as sparse columns, or, for learners of dense rows, are a few ordinary
 //! slots: those of the terms that tell most about the target.
 //!
-//! Everything is fitted on the training rows only. [`Recipe::encode_into`] is the only road from codes to
+//! Everything is fitted on the training rows only. [`Recipe::encode_block`] is the only road from codes to
 //! numbers, for training, evaluation and every kind of prediction alike.
 
 use std::borrow::Cow;
