@@ -13,6 +13,7 @@ use super::term::Term;
 use super::train::csv_options;
 use crate::data::arrangement::Arrangement;
 use crate::data::csv;
+use crate::data::digest;
 use crate::data::load::{Reading, read_tables};
 use crate::data::schema::{ColumnType, Task, nearest};
 use crate::data::table::RawTable;
@@ -185,7 +186,7 @@ fn find(source: &DataSource, model: &str) -> Result<PathBuf> {
         bail!("{} is no longer where it was; mlapi eval DATA names another file", source.path);
     }
     for path in found {
-        if csv::file_digest(&path.to_string_lossy())? == source.sha256 {
+        if digest::file_digest(&path.to_string_lossy())? == source.sha256 {
             return Ok(path);
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, bail};
@@ -58,6 +59,8 @@ struct Scan {
     quoted: bool,
     /// The end of the last record that is known to be whole.
     cut: usize,
+    /// Stretches outside quotes that are still to be searched for it.
+    unquoted: Vec<Range<usize>>,
 }
 
 impl Scan {
@@ -70,7 +73,8 @@ impl Scan {
             return;
         };
         let Some(quote) = quote else {
-            self.cut_within(bytes, self.at, bytes.len(), ended);
+            self.unquoted.push(self.at..bytes.len());
+            self.cut_last(bytes, ended);
             self.at = bytes.len();
             return;
         };
@@ -81,35 +85,38 @@ impl Scan {
                     // Whether the quote is closed or doubled is to be seen.
                     None if !ended => {
                         self.at = found;
-                        return;
+                        return self.cut_last(bytes, ended);
                     }
                     Some(&next) if next == quote => self.at = found + 2,
                     _ => (self.quoted, self.at) = (false, found + 1),
                 }
             } else {
-                self.cut_within(bytes, self.at, found, ended);
+                self.unquoted.push(self.at..found);
                 let before = found.checked_sub(1).map(|before| bytes[before]);
                 self.quoted = before.is_none_or(|b| b == delimiter || b == b'\n' || b == b'\r');
                 self.at = found + 1;
             }
         }
         if !self.quoted {
-            self.cut_within(bytes, self.at, bytes.len(), ended);
+            self.unquoted.push(self.at..bytes.len());
         }
         self.at = bytes.len();
+        self.cut_last(bytes, ended);
     }
 
-    fn cut_within(&mut self, bytes: &[u8], from: usize, to: usize, ended: bool) {
-        let mut to = to;
-        while let Some(last) = memrchr2(b'\n', b'\r', &bytes[from..to]) {
-            let last = from + last;
-            // The other half of a \r\n may be to come.
-            if bytes[last] == b'\r' && last + 1 == bytes.len() && !ended {
-                to = last;
-                continue;
+    /// Finds the last line end outside quotes.
+    fn cut_last(&mut self, bytes: &[u8], ended: bool) {
+        while let Some(Range { start, mut end }) = self.unquoted.pop() {
+            while let Some(last) = memrchr2(b'\n', b'\r', &bytes[start..end]) {
+                let last = start + last;
+                // The other half of a \r\n may be to come.
+                if bytes[last] == b'\r' && last + 1 == bytes.len() && !ended {
+                    end = last;
+                    continue;
+                }
+                self.cut = last + 1;
+                return self.unquoted.clear();
             }
-            self.cut = last + 1;
-            return;
         }
     }
 }
@@ -269,7 +276,7 @@ impl<R: Read, O> Desk<'_, R, O> {
 }
 
 /// Lets `n_threads` threads `work` on the blocks, each filling a result that may have been used before, and
-/// gives the results to `consume` in the order of the blocks, on the calling thread. At most `n_threads + 2`
+/// gives the results to `consume` in the order of the blocks, on the calling thread. At most `2 * n_threads + 2`
 /// blocks are in memory at a time.
 ///
 /// # Errors
@@ -293,7 +300,7 @@ pub fn in_order<R: Read + Send, O: Default + Send>(
         bytes = block.bytes;
         n_before += 1;
     }
-    let n_results = n_threads + 2;
+    let n_results = 2 * n_threads + 2;
     let (idle, waiting) = mpsc::channel();
     let (done, finished) = mpsc::channel();
     let _ = idle.send((bytes, result));

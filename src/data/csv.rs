@@ -7,14 +7,13 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use encoding_rs::{Encoding, UTF_8};
-use sha2::{Digest, Sha256};
 
 use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut};
 use super::compression::Compression;
+use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 
@@ -48,31 +47,6 @@ const SAMPLE_BYTES: usize = 256 * 1024;
 
 /// Records that are looked at to find the delimiter.
 const SAMPLE_RECORDS: usize = 100;
-
-/// A digest that is taken while bytes pass.
-#[derive(Debug, Clone, Default)]
-pub struct PassingDigest(Arc<Mutex<Sha256>>);
-
-impl PassingDigest {
-    /// SHA-256 of what has passed, in hexadecimal.
-    pub fn hex(&self) -> String {
-        let digest = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        hex(digest.finalize().as_slice())
-    }
-}
-
-struct Digesting<R> {
-    inner: R,
-    digest: PassingDigest,
-}
-
-impl<R: Read> Read for Digesting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.digest.0.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..n]);
-        Ok(n)
-    }
-}
 
 /// How messages call an input: its path, or `standard input` for `-`.
 pub fn source_name(path: &str) -> String {
@@ -134,7 +108,7 @@ impl Input {
         let failed = || format!("cannot read {source}");
         let digest = with_digest.then(PassingDigest::default);
         if let Some(digest) = &digest {
-            reader = Box::new(Digesting { inner: reader, digest: digest.clone() });
+            reader = Box::new(Digesting::new(reader, digest.clone()));
         }
         let mut start = Vec::new();
         (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
@@ -383,23 +357,6 @@ pub fn ragged(source: &str, record: &Record, n_columns: usize) -> String {
         "a field that contains the delimiter needs quotes".into()
     };
     format!("{source} line {line}: {n_fields} fields where the first line has {n_columns}; {hint}")
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// SHA-256 of a file in hexadecimal, as `sha256sum` prints it.
-///
-/// # Errors
-/// When the file cannot be read.
-pub fn file_digest(path: &str) -> Result<String> {
-    let digest = PassingDigest::default();
-    let mut reader = Digesting { inner: open(path)?, digest: digest.clone() };
-    let mut buffer = vec![0; 1 << 20];
-    while reader.read(&mut buffer).with_context(|| format!("cannot read {path}"))? > 0 {}
-    Ok(digest.hex())
 }
 
 /// Collects the fields of some records.

@@ -6,9 +6,10 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr3};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::blocks::{Block, count_lines};
+use super::ends::Ends;
 use super::number;
 
 /// How delimited text is written.
@@ -83,6 +84,7 @@ impl Walk {
         let bytes = &block.bytes[..];
         let Dialect { delimiter, quote, decimal_mark } = self.dialect;
         let mut scratch = Vec::new();
+        let mut ends = Ends::new(bytes, delimiter);
         let (mut at, mut line) = (0, block.line);
         while let Some(start) = self.skip_blank(bytes, &mut at, &mut line) {
             let first_line = line;
@@ -90,33 +92,26 @@ impl Walk {
             loop {
                 let want = self.wants.get(column).copied().unwrap_or(Want::Nothing);
                 let field = at;
-                let mut end = None;
-                if want == Want::Number
-                    && let Some((value, n)) = number::prefix(&bytes[at..], decimal_mark)
-                    && ends_field(bytes.get(at + n), delimiter)
-                {
-                    visitor.number(column, value);
-                    end = Some(at + n);
+                if quote.is_some() && bytes.get(at) == quote.as_ref() {
+                    let closed = self.quoted(bytes, &mut at, &mut ends, &mut scratch);
+                    if memchr2(b'\n', b'\r', &bytes[field..at]).is_some() {
+                        line += count_lines(&bytes[field..at]);
+                    }
+                    open = !closed;
+                    if want != Want::Nothing {
+                        visitor.text(column, &scratch, first_line);
+                    }
+                } else {
+                    at = ends.next(at);
+                    match want {
+                        Want::Number => match number::within(bytes, field, at, decimal_mark) {
+                            Some(value) => visitor.number(column, value),
+                            None => visitor.text(column, &bytes[field..at], first_line),
+                        },
+                        Want::Text => visitor.text(column, &bytes[field..at], first_line),
+                        Want::Nothing => {}
+                    }
                 }
-                at = match end {
-                    Some(end) => end,
-                    None if quote.is_some() && bytes.get(at) == quote.as_ref() => {
-                        let (end, closed) = self.quoted(bytes, at, &mut scratch);
-                        line += count_lines(&bytes[at..end]);
-                        open = !closed;
-                        if want != Want::Nothing {
-                            visitor.text(column, &scratch, first_line);
-                        }
-                        end
-                    }
-                    None => {
-                        let end = field_end(bytes, at, delimiter);
-                        if want != Want::Nothing {
-                            visitor.text(column, &bytes[at..end], first_line);
-                        }
-                        end
-                    }
-                };
                 if self.places {
                     visitor.place(field..at);
                 }
@@ -160,7 +155,7 @@ impl Walk {
     fn blank_record(&self, bytes: &[u8], at: usize) -> Option<usize> {
         let delimiter = self.dialect.delimiter;
         if Some(bytes[at]) != self.dialect.quote {
-            let end = field_end(bytes, at, delimiter);
+            let end = memchr3(delimiter, b'\n', b'\r', &bytes[at..]).map_or(bytes.len(), |n| at + n);
             let blank = bytes[at..end].iter().all(u8::is_ascii_whitespace);
             return (blank && bytes.get(end) != Some(&delimiter)).then(|| line_end(bytes, end));
         }
@@ -169,52 +164,35 @@ impl Walk {
             return None;
         }
         let mut text = Vec::new();
-        let (end, closed) = self.quoted(bytes, at, &mut text);
+        let mut end = at;
+        let closed = self.quoted(bytes, &mut end, &mut Ends::new(bytes, delimiter), &mut text);
         let blank = closed && text.iter().all(u8::is_ascii_whitespace);
         (blank && bytes.get(end) != Some(&delimiter)).then(|| line_end(bytes, end))
     }
 
-    /// Reads the quoted field at `at` into `text`; its end, and whether its quote is closed.
-    fn quoted(&self, bytes: &[u8], at: usize, text: &mut Vec<u8>) -> (usize, bool) {
-        let quote = bytes[at];
-        let mut at = at + 1;
+    /// Reads the quoted field at `at` into `text` and goes to its end; whether its quote is closed.
+    fn quoted(&self, bytes: &[u8], at: &mut usize, ends: &mut Ends<'_>, text: &mut Vec<u8>) -> bool {
+        let quote = bytes[*at];
+        *at += 1;
         text.clear();
         loop {
-            let Some(n) = memchr(quote, &bytes[at..]) else {
-                text.extend_from_slice(&bytes[at..]);
-                return (bytes.len(), false);
+            let Some(n) = memchr(quote, &bytes[*at..]) else {
+                text.extend_from_slice(&bytes[*at..]);
+                *at = bytes.len();
+                return false;
             };
-            text.extend_from_slice(&bytes[at..at + n]);
-            at += n + 1;
-            if bytes.get(at) != Some(&quote) {
+            text.extend_from_slice(&bytes[*at..*at + n]);
+            *at += n + 1;
+            if bytes.get(*at) != Some(&quote) {
                 break;
             }
             text.push(quote);
-            at += 1;
+            *at += 1;
         }
-        let end = field_end(bytes, at, self.dialect.delimiter);
-        text.extend_from_slice(&bytes[at..end]);
-        (end, true)
-    }
-}
-
-#[inline]
-fn ends_field(byte: Option<&u8>, delimiter: u8) -> bool {
-    byte.is_none_or(|&b| b == delimiter || b == b'\n' || b == b'\r')
-}
-
-/// Where the rest of a field ends that is not in quotes.
-#[inline]
-fn field_end(bytes: &[u8], at: usize, delimiter: u8) -> usize {
-    // Most fields are shorter than what a vector search is worth.
-    const NEAR: usize = 16;
-    let near = bytes[at..].iter().take(NEAR).position(|b| ends_field(Some(b), delimiter));
-    match near {
-        Some(n) => at + n,
-        None => {
-            let from = (at + NEAR).min(bytes.len());
-            memchr3(delimiter, b'\n', b'\r', &bytes[from..]).map_or(bytes.len(), |n| from + n)
-        }
+        let end = ends.next(*at);
+        text.extend_from_slice(&bytes[*at..end]);
+        *at = end;
+        true
     }
 }
 

@@ -12,8 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, ensure};
 
 use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
-use super::csv::{self, Input, Options, PassingDigest, Records, not_utf8};
+use super::csv::{self, Input, Options, Records, not_utf8};
+use super::digest::PassingDigest;
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
+use super::interner::Interner;
 use super::ndjson::{Members, cell_text, is_ndjson, lines};
 use super::number;
 use super::schema::{Cell, NullTokens};
@@ -231,10 +233,10 @@ impl Load<'_> {
                 _ => true,
             };
             let as_text = self.reading.texts.contains(name) || last == Some(name);
-            if !as_text && levels.strings.iter().all(is_number) {
+            if !as_text && levels.strings().iter().all(is_number) {
                 return Kind::Numbers;
             }
-            let (n_levels, n_rows) = (levels.strings.len() as f64, codes.len());
+            let (n_levels, n_rows) = (levels.strings().len() as f64, codes.len());
             if n_rows >= MIN_ROWS_FOR_SHARE && n_levels > MAX_LEVEL_SHARE * n_rows as f64 {
                 Kind::Texts
             } else {
@@ -303,7 +305,11 @@ impl Load<'_> {
             decimal_comma: raw.decimal_comma,
             ..RawTable::default()
         };
-        let mut global: Vec<Option<Interner>> = raw.columns.iter().map(Interner::of).collect();
+        let interner = |column: &RawColumn| match column {
+            RawColumn::Levels { levels, .. } => Some(Interner::of(levels)),
+            _ => None,
+        };
+        let mut global: Vec<Option<Interner>> = raw.columns.iter().map(interner).collect();
         let work = |block: &Block, chunk: &mut Chunk| self.chunk(&form, block, kinds, &shape, chunk);
         in_order(&mut blocks, self.n_threads, work, |chunk| {
             if let Some(failure) = chunk.failure.take() {
@@ -320,7 +326,7 @@ impl Load<'_> {
         blocks.drain()?;
         for (column, levels) in raw.columns.iter_mut().zip(global) {
             if let (RawColumn::Levels { levels: strings, .. }, Some(interner)) = (column, levels) {
-                *strings = interner.strings;
+                *strings = interner.into_strings();
             }
         }
         Ok(digest.map(|digest| digest.hex()).unwrap_or_default())
@@ -477,99 +483,13 @@ fn append(column: &mut RawColumn, chunk: &mut ChunkColumn, global: &mut Option<I
         }
         (RawColumn::Levels { codes, .. }, ChunkColumn::Levels { codes: more, levels }) => {
             if let Some(global) = global {
-                let code_of: Vec<u32> = levels.strings.iter().map(|text| global.code(text)).collect();
+                let code_of: Vec<u32> = levels.strings().iter().map(|text| global.code(text)).collect();
                 codes.extend(more.iter().map(|&code| code_of[code as usize]));
             }
         }
         (RawColumn::Texts(texts), ChunkColumn::Texts(more)) => texts.append(more),
         _ => {}
     }
-}
-
-/// Gives each distinct text a number.
-#[derive(Default)]
-struct Interner {
-    strings: Strings,
-    hashes: Vec<u64>,
-    /// Open addressing, a power of two; 0 is free, else one more than the number.
-    slots: Vec<u32>,
-}
-
-impl Interner {
-    /// That of a column of levels.
-    fn of(column: &RawColumn) -> Option<Self> {
-        let RawColumn::Levels { levels, .. } = column else {
-            return None;
-        };
-        let mut interner = Self::default();
-        levels.iter().for_each(|text| {
-            interner.code(text);
-        });
-        Some(interner)
-    }
-
-    fn clear(&mut self) {
-        self.strings.clear();
-        self.hashes.clear();
-        self.slots.fill(0);
-    }
-
-    fn code(&mut self, text: &str) -> u32 {
-        if self.hashes.len() * 2 >= self.slots.len() {
-            self.grow();
-        }
-        let hash = hash(text.as_bytes());
-        let mask = self.slots.len() - 1;
-        let mut slot = hash as usize & mask;
-        loop {
-            match self.slots[slot] {
-                0 => {
-                    self.strings.push(text);
-                    self.hashes.push(hash);
-                    self.slots[slot] = self.hashes.len() as u32;
-                    return self.hashes.len() as u32 - 1;
-                }
-                found => {
-                    let code = found - 1;
-                    if self.hashes[code as usize] == hash && self.strings.get(code as usize) == text {
-                        return code;
-                    }
-                }
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
-    fn grow(&mut self) {
-        let n = (self.slots.len() * 2).max(64);
-        self.slots.clear();
-        self.slots.resize(n, 0);
-        for (code, hash) in self.hashes.iter().enumerate() {
-            let mut slot = *hash as usize & (n - 1);
-            while self.slots[slot] != 0 {
-                slot = (slot + 1) & (n - 1);
-            }
-            self.slots[slot] = code as u32 + 1;
-        }
-    }
-}
-
-/// Eight bytes at a time, multiplied and folded; the constant is 2^64 divided by the golden ratio.
-fn hash(bytes: &[u8]) -> u64 {
-    const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-    let mut hash = bytes.len() as u64;
-    let mut words = bytes.chunks_exact(8);
-    let mut mix = |word: [u8; 8]| {
-        let product = u128::from(hash ^ u64::from_le_bytes(word)) * u128::from(MULTIPLIER);
-        hash = (product as u64) ^ ((product >> 64) as u64);
-    };
-    for word in &mut words {
-        mix(word.try_into().unwrap_or_default());
-    }
-    let mut last = [0; 8];
-    last[..words.remainder().len()].copy_from_slice(words.remainder());
-    mix(last);
-    hash
 }
 
 /// Puts what a walk finds into a chunk.
@@ -654,6 +574,13 @@ impl Builder<'_> {
     }
 }
 
+/// Whether a text certainly has no white space around it.
+#[inline]
+fn is_trimmed(text: &[u8]) -> bool {
+    let is_ascii_graphic = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    is_ascii_graphic(text.first()) && is_ascii_graphic(text.last())
+}
+
 impl Visitor for Builder<'_> {
     #[inline]
     fn number(&mut self, column: usize, value: f64) {
@@ -662,7 +589,14 @@ impl Visitor for Builder<'_> {
         }
     }
 
+    #[inline]
     fn text(&mut self, column: usize, text: &[u8], line: u64) {
+        if let ChunkColumn::Levels { codes, levels } = &mut self.chunk.columns[column]
+            && is_trimmed(text)
+            && let Some(code) = levels.code_of_bytes(text)
+        {
+            return codes.push(code);
+        }
         match std::str::from_utf8(text) {
             Ok(text) => self.cell(column, text),
             Err(_) => {

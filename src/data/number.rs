@@ -13,85 +13,88 @@ const MAX_EXACT: u64 = 9_007_199_254_740_992;
 /// 10^n for the digits of one word.
 const WHOLE_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The number that `bytes` start with and how long it is; `None` where there is none, or where it needs the
-/// slow road: an exponent, a plus sign, more digits than a double holds.
-#[inline]
-pub fn prefix(bytes: &[u8], decimal_mark: u8) -> Option<(f64, usize)> {
-    let negative = bytes.first() == Some(&b'-');
-    let start = usize::from(negative);
-    // Signs and lengths change from cell to cell, so nothing branches on them here.
-    let short = word(bytes, start).and_then(|word| in_a_word(word, decimal_mark));
-    let (mantissa, scale, n) = match short {
-        Some(found) => found,
-        None => at_length(bytes, start, decimal_mark)?,
-    };
-    let value = mantissa as f64 / POWERS[scale];
-    Some((f64::from_bits(value.to_bits() | u64::from(negative) << 63), start + n))
+/// The number that stands in `bytes[start..end]`; `None` where that is none, or one that needs the slow road: an
+/// exponent, a plus sign, more digits than a double holds.
+#[inline(always)]
+pub fn within(bytes: &[u8], start: usize, end: usize, decimal_mark: u8) -> Option<f64> {
+    let negative = bytes.get(start) == Some(&b'-');
+    let from = start + usize::from(negative);
+    let n = end.wrapping_sub(from);
+    // Most numbers are a word long. Signs and lengths change from cell to cell, so nothing branches on them here.
+    if n.wrapping_sub(1) < 8
+        && let Some(word) = word(bytes, from)
+    {
+        let (mantissa, scale) = of_a_word(word, n, decimal_mark)?;
+        return Some(with_sign(mantissa as f64 / POWERS[scale & 7], negative));
+    }
+    at_length(bytes.get(from..end)?, negative, decimal_mark)
+}
+
+#[inline(always)]
+fn with_sign(value: f64, negative: bool) -> f64 {
+    f64::from_bits(value.to_bits() | u64::from(negative) << 63)
 }
 
 /// Eight bytes from `at` on, the first one lowest.
-#[inline]
+#[inline(always)]
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     let eight = bytes.get(at..)?.first_chunk()?;
     Some(u64::from_le_bytes(*eight))
 }
 
 /// A bit for each byte of a word that is no digit: the highest of the byte.
-#[inline]
+#[inline(always)]
 fn no_digits(word: u64) -> u64 {
     let values = word ^ 0x3030_3030_3030_3030;
     (((values & 0x7F7F_7F7F_7F7F_7F7F) + 0x7676_7676_7676_7676) | values) & 0x8080_8080_8080_8080
 }
 
-/// The number that the first `n` (1 to 8) bytes of a word are, all of them digits: pairs, then fours, then
-/// eight at once (Lemire and Mula 2018, "Eight digits at a time").
-#[inline]
-fn digits_of_word(word: u64, n: usize) -> u64 {
-    // Zeros in front.
-    let values = (word & 0x0F0F_0F0F_0F0F_0F0F) << (64 - 8 * n);
+/// The number that eight digits are: pairs, then fours, then all at once (Lemire and Mula 2018, "Eight digits at a
+/// time"). Bytes of zero count as the digit 0.
+#[inline(always)]
+fn eight_digits(word: u64) -> u64 {
+    let values = word & 0x0F0F_0F0F_0F0F_0F0F;
     let pairs = (values.wrapping_mul(10 * 256 + 1) >> 8) & 0x00FF_00FF_00FF_00FF;
     let fours = (pairs.wrapping_mul(100 * 65_536 + 1) >> 16) & 0x0000_FFFF_0000_FFFF;
     fours.wrapping_mul(10_000 * 4_294_967_296 + 1) >> 32
 }
 
-/// Digits, decimals and length of a number without sign that ends within a word.
-#[inline]
-fn in_a_word(word: u64, decimal_mark: u8) -> Option<(u64, usize, usize)> {
-    let others = no_digits(word);
+/// Digits and decimals of the number that the first `n` (1 to 8) bytes of a word are.
+#[inline(always)]
+fn of_a_word(word: u64, n: usize, decimal_mark: u8) -> Option<(u64, usize)> {
+    // Zeros in front, the last byte highest.
+    let unused = 64 - 8 * n;
+    let word = word << unused;
+    let others = no_digits(word) & (u64::MAX << unused);
     if others == 0 {
+        return Some((eight_digits(word), 0));
+    }
+    let at = others.trailing_zeros() & !7;
+    if others & (others - 1) != 0 || (word >> at) as u8 != decimal_mark || n == 1 {
         return None;
     }
-    let whole = others.trailing_zeros() & !7;
-    if (word >> whole) as u8 != decimal_mark {
-        let n = whole as usize / 8;
-        return (n > 0).then(|| (digits_of_word(word, n), 0, n));
-    }
-    let others = others & (others - 1);
-    let end = others.trailing_zeros() as usize / 8;
-    if others == 0 || end < 2 {
-        return None;
-    }
-    let before = (1_u64 << whole) - 1;
-    let joined = (word & before) | ((word >> 8) & !before);
-    Some((digits_of_word(joined, end - 1), end - 1 - whole as usize / 8, end))
+    let before = (1_u64 << at) - 1;
+    let joined = ((word & before) << 8) | (word & !((before << 8) | 0xFF));
+    Some((eight_digits(joined), 7 - at as usize / 8))
 }
 
-/// The same of any length.
-fn at_length(bytes: &[u8], start: usize, decimal_mark: u8) -> Option<(u64, usize, usize)> {
-    let (mut mantissa, mut at) = digits(bytes, start, 0);
-    let mut n_digits = at - start;
+/// The same of any length, the sign taken off.
+#[inline(never)]
+fn at_length(text: &[u8], negative: bool, decimal_mark: u8) -> Option<f64> {
+    let (mut mantissa, mut at) = digits(text, 0, 0);
+    let mut n_digits = at;
     let mut scale = 0;
-    if bytes.get(at) == Some(&decimal_mark) {
-        let (with_decimals, end) = digits(bytes, at + 1, mantissa);
+    if text.get(at) == Some(&decimal_mark) {
+        let (with_decimals, end) = digits(text, at + 1, mantissa);
         scale = end - at - 1;
         (mantissa, at) = (with_decimals, end);
         n_digits += scale;
     }
     // 19 digits fit into 64 bits.
-    if n_digits == 0 || n_digits > 19 || mantissa > MAX_EXACT {
+    if at != text.len() || n_digits == 0 || n_digits > 19 || mantissa > MAX_EXACT {
         return None;
     }
-    Some((mantissa, scale, at - start))
+    Some(with_sign(mantissa as f64 / POWERS[scale], negative))
 }
 
 /// The digits from `at` on, put after those of `mantissa`; where they end.
@@ -100,7 +103,8 @@ fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
     while let Some(word) = word(bytes, at) {
         let n = no_digits(word).trailing_zeros() as usize / 8;
         if n > 0 {
-            mantissa = mantissa.wrapping_mul(WHOLE_POWERS[n]).wrapping_add(digits_of_word(word, n));
+            mantissa =
+                mantissa.wrapping_mul(WHOLE_POWERS[n]).wrapping_add(eight_digits(word << (64 - 8 * n)));
         }
         at += n;
         if n < 8 {
@@ -116,8 +120,8 @@ fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
 
 /// The number that `text` is; with another decimal mark than the dot, the dot is none.
 pub fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
-    match prefix(text.as_bytes(), decimal_mark) {
-        Some((value, n)) if n == text.len() => Some(value),
+    match within(text.as_bytes(), 0, text.len(), decimal_mark) {
+        Some(value) => Some(value),
         _ if decimal_mark == b'.' => text.parse().ok(),
         _ if text.contains('.') => None,
         _ => text.replacen(char::from(decimal_mark), ".", 1).parse().ok(),
@@ -141,15 +145,15 @@ mod tests {
         }
 
         #[test]
-        fn a_prefix_is_the_same_whatever_follows(
-            text in "-?[0-9]{0,20}(\\.[0-9]{0,20})?", after in "[,;x\\-/:]{1,12}[0-9]{0,9}"
+        fn a_number_is_the_same_whatever_stands_around_it(
+            text in "-?[0-9]{0,20}(\\.[0-9]{0,20})?", after in "[0-9.,;x/:-]{0,12}"
         ) {
-            let alone = prefix(text.as_bytes(), b'.');
-            let together = prefix((text.clone() + &after).as_bytes(), b'.');
-            prop_assert_eq!(together.map(|(v, n)| (v.to_bits(), n)), alone.map(|(v, n)| (v.to_bits(), n)));
-            if let Some((value, n)) = alone {
-                prop_assert_eq!(n, text.len());
-                prop_assert_eq!(value.to_bits(), text.parse::<f64>().unwrap().to_bits());
+            let alone = within(text.as_bytes(), 0, text.len(), b'.').map(f64::to_bits);
+            let together = (after.clone() + &text + &after).into_bytes();
+            let (start, end) = (after.len(), after.len() + text.len());
+            prop_assert_eq!(within(&together, start, end, b'.').map(f64::to_bits), alone);
+            if let Some(bits) = alone {
+                prop_assert_eq!(bits, text.parse::<f64>().unwrap().to_bits());
             }
         }
 
@@ -163,11 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_ends_where_the_number_does() {
-        assert_eq!(prefix(b"12.5,3", b'.'), Some((12.5, 4)));
-        assert_eq!(prefix(b"12,5;3", b','), Some((12.5, 4)));
-        assert_eq!(prefix(b"-0\n", b'.').map(|(v, n)| (v.is_sign_negative(), n)), Some((true, 2)));
-        assert_eq!(prefix(b"x", b'.'), None);
-        assert_eq!(prefix(b"12345678901234567890", b'.'), None);
+    fn plain_numbers_take_the_fast_road_and_nothing_else_does() {
+        let found = |text: &str, mark| within(text.as_bytes(), 0, text.len(), mark);
+        assert_eq!(found("12.5", b'.'), Some(12.5));
+        assert_eq!(found("12,5", b','), Some(12.5));
+        assert_eq!(found("-0", b'.').map(f64::is_sign_negative), Some(true));
+        let others = ["", "-", ".", "-.", "x", "1x", "--1", "+1", "1e5", "1.2.3", "12345678901234567890"];
+        for text in others {
+            assert_eq!(found(text, b'.'), None, "{text:?}");
+            let padded = format!("{text},12345678");
+            assert_eq!(within(padded.as_bytes(), 0, text.len(), b'.'), None, "{text:?}");
+        }
     }
 }

@@ -1,0 +1,115 @@
+//! Where the fields of a block may end: the places of delimiters and line ends, found 64 bytes at a time ahead of
+//! whoever walks through the fields, so that looking for an end does not wait for what stood before it (Langdale
+//! and Lemire 2019, "Parsing gigabytes of JSON per second", section 3.1).
+
+use wide::u8x16;
+
+/// Bytes that are compared together.
+const GROUP: usize = 64;
+
+/// Bytes that are looked at ahead.
+const WINDOW: usize = 32 * GROUP;
+
+/// Places whose number is not looked at before they are written.
+const UNCOUNTED: usize = 8;
+
+/// The places, in order, within quotes too.
+pub struct Ends<'b> {
+    bytes: &'b [u8],
+    delimiter: u8,
+    /// Those of a window, counted from the start of the block.
+    places: Box<[u32; WINDOW + GROUP]>,
+    n_places: usize,
+    next: usize,
+    /// Where the window ends.
+    seen: usize,
+}
+
+impl<'b> Ends<'b> {
+    /// Looks for `delimiter`, `\n` and `\r`.
+    pub fn new(bytes: &'b [u8], delimiter: u8) -> Self {
+        Self { bytes, delimiter, places: Box::new([0; WINDOW + GROUP]), n_places: 0, next: 0, seen: 0 }
+    }
+
+    /// The first place from `at` on, or the end of the block; goes on from there. `at` is behind all places given
+    /// before.
+    #[inline(always)]
+    pub fn next(&mut self, at: usize) -> usize {
+        loop {
+            if self.next >= self.n_places {
+                if self.seen == self.bytes.len() {
+                    return self.seen;
+                }
+                self.look_ahead(at);
+                continue;
+            }
+            let place = self.places[self.next] as usize;
+            self.next += 1;
+            if place >= at {
+                return place;
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn look_ahead(&mut self, at: usize) {
+        let bytes = self.bytes;
+        let start = self.seen.max(at.min(bytes.len()));
+        let window = &bytes[start..bytes.len().min(start + WINDOW)];
+        let wanted = [self.delimiter, b'\n', b'\r'];
+        let splats = wanted.map(u8x16::splat);
+        let mut n = 0;
+        let mut base = start as u32;
+        let (groups, rest) = window.as_chunks::<GROUP>();
+        for group in groups {
+            let mut mask = 0;
+            for (i, sixteen) in group.as_chunks::<16>().0.iter().enumerate() {
+                let sixteen = u8x16::new(*sixteen);
+                let found = splats.map(|splat| sixteen.simd_eq(splat));
+                mask |= u64::from((found[0] | found[1] | found[2]).to_bitmask()) << (16 * i);
+            }
+            let count = mask.count_ones() as usize;
+            let places = &mut self.places[n..n + GROUP];
+            let mut put = |place: &mut u32| {
+                *place = base + mask.trailing_zeros();
+                mask &= mask.wrapping_sub(1);
+            };
+            places[..UNCOUNTED].iter_mut().for_each(&mut put);
+            if count > UNCOUNTED {
+                places[UNCOUNTED..count].iter_mut().for_each(&mut put);
+            }
+            n += count;
+            base += GROUP as u32;
+        }
+        for (place, byte) in (base..).zip(rest) {
+            self.places[n] = place;
+            n += usize::from(wanted.contains(byte));
+        }
+        (self.n_places, self.next, self.seen) = (n, 0, start + window.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_next_end_is_the_one_that_a_search_finds(
+            bytes in proptest::collection::vec(proptest::sample::select(b"ab,,;\n\r\"".to_vec()), 0..5000),
+            steps in proptest::collection::vec(1_usize..200, 1..50),
+        ) {
+            let mut ends = Ends::new(&bytes, b',');
+            let mut at = 0;
+            for step in steps.iter().cycle() {
+                let wanted = bytes[at..].iter().position(|b| b",\n\r".contains(b)).map_or(bytes.len(), |n| at + n);
+                prop_assert_eq!(ends.next(at), wanted);
+                at = wanted + if step % 3 == 0 { *step } else { 1 };
+                if at > bytes.len() {
+                    break;
+                }
+            }
+        }
+    }
+}
