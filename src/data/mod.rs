@@ -1,7 +1,7 @@
 //! A file or a request becomes typed columns, and typed columns become numbers.
 //!
 //! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its header, [`blocks`] cuts the rest at ends of
-//! records and shares the work out, [`fields`] walks through records, [`number`] reads numbers, [`date`] dates, [`ndjson`] lines of
+//! records and shares the work out, [`fields`] walks through records, [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of
 //! JSON, [`load`] a whole table. [`table`] holds the typed columns of a training file, [`schema`] says what each
 //! column is and turns every cell of every later row into one `f64` code, [`json`] does the same for JSON,
 //! [`text`] finds the terms of a text, [`recipe`] turns a row of codes into the numbers a predictor sees. [`target`]
@@ -11,6 +11,7 @@
 
 pub mod arrangement;
 pub mod blocks;
+pub mod boolean;
 pub mod compression;
 pub mod csv;
 pub mod date;

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::boolean::Words;
 use super::date;
 use super::matrix::Matrix;
 use super::table::{Column, MISSING_LEVEL, RawTable, Table};
@@ -85,7 +86,7 @@ pub enum Cell<'a> {
 pub enum ColumnType {
     /// Finite numbers.
     Number,
-    /// `true` and `false`, in any case.
+    /// `true` and `false` or another pair of words, in any case.
     Boolean,
     /// Labels with no order.
     Category,
@@ -101,6 +102,8 @@ pub enum ColumnType {
 pub enum Notation {
     /// A date's.
     Date(date::Notation),
+    /// The words of a boolean; those of older model files are `true` and `false`, which need no notation.
+    Boolean(Words),
 }
 
 impl ColumnType {
@@ -121,7 +124,10 @@ impl ColumnType {
     /// The cell is not of this type; the text says what it is instead.
     pub fn plain_code(self, cell: Cell, notation: Option<Notation>) -> Result<f64, String> {
         if self == Self::Date {
-            let Notation::Date(notation) = notation.unwrap_or(Notation::Date(date::Notation::default()));
+            let notation = match notation {
+                Some(Notation::Date(notation)) => notation,
+                _ => date::Notation::default(),
+            };
             return match cell {
                 Cell::Missing => Ok(f64::NAN),
                 Cell::Text(text) => date::parse(text, notation),
@@ -130,25 +136,29 @@ impl ColumnType {
                 Cell::Boolean(value) => Err(date::not_a_date(&value.to_string())),
             };
         }
-        let wanted = match self {
-            Self::Boolean => "true or false",
-            _ => "a number",
+        let words = match notation {
+            Some(Notation::Boolean(words)) => words,
+            _ => Words::TrueFalse,
+        };
+        let wanted = || match self {
+            Self::Boolean => format!("{} or {}", words.text(true), words.text(false)),
+            _ => "a number".to_string(),
         };
         match (self, cell) {
             (_, Cell::Missing) => Ok(f64::NAN),
             (Self::Boolean, Cell::Boolean(value)) => Ok(f64::from(u8::from(value))),
             (Self::Boolean, Cell::Number(value)) if value == 0.0 || value == 1.0 => Ok(value),
             (Self::Boolean, Cell::Text(text)) => {
-                parse_boolean(text).ok_or_else(|| format!("{text:?} is not {wanted}"))
+                words.parse(text).ok_or_else(|| format!("{} is not {}", quote(text), wanted()))
             }
-            (Self::Boolean, Cell::Number(value)) => Err(format!("{value} is not {wanted}")),
-            (_, Cell::Boolean(value)) => Err(format!("{value} is not {wanted}")),
+            (Self::Boolean, Cell::Number(value)) => Err(format!("{value} is not {}", wanted())),
+            (_, Cell::Boolean(value)) => Err(format!("{value} is not {}", wanted())),
             (_, Cell::Number(value)) if value.is_finite() => Ok(value),
             (_, Cell::Number(_)) => Err("the number is too large".into()),
             (_, Cell::Text(text)) => match text.parse::<f64>() {
                 Ok(value) if value.is_infinite() => Err(format!("{text:?} is not a finite number")),
                 Ok(value) => Ok(value),
-                Err(_) => Err(format!("{} is not {wanted}", quote(text))),
+                Err(_) => Err(format!("{} is not {}", quote(text), wanted())),
             },
         }
     }
@@ -159,17 +169,6 @@ fn quote(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
-    }
-}
-
-/// 1 for `true`, 0 for `false`, in any case; `1` and `0` are taken as well.
-pub fn parse_boolean(text: &str) -> Option<f64> {
-    if text.eq_ignore_ascii_case("true") || text == "1" {
-        Some(1.0)
-    } else if text.eq_ignore_ascii_case("false") || text == "0" {
-        Some(0.0)
-    } else {
-        None
     }
 }
 
@@ -270,6 +269,22 @@ impl Feature {
                 .or_else(|| self.levels.iter().position(|l| l.parse() == Ok(value))),
         };
         Ok(level.map_or(UNSEEN, |index| index as f64))
+    }
+
+    /// The words of a boolean.
+    pub fn words(&self) -> Words {
+        match self.notation {
+            Some(Notation::Boolean(words)) => words,
+            _ => Words::TrueFalse,
+        }
+    }
+
+    /// A boolean as this column writes it: one of JSON, or a word.
+    pub fn boolean(&self, value: bool) -> serde_json::Value {
+        match self.words() {
+            Words::TrueFalse => value.into(),
+            words => words.text(value).into(),
+        }
     }
 
     fn level(&self, text: &str) -> Option<usize> {
@@ -636,7 +651,7 @@ impl Schema {
         let value = |(feature, &code): (&Feature, &f64)| match feature.column_type {
             _ if code.is_nan() => serde_json::Value::Null,
             ColumnType::Number => code.into(),
-            ColumnType::Boolean => (code != 0.0).into(),
+            ColumnType::Boolean => feature.boolean(code != 0.0),
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
             ColumnType::Text => codes.texts().get(code).into(),
             ColumnType::Date => date::format(code).into(),

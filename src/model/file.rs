@@ -1,7 +1,7 @@
 //! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
 //! before it is believed.
 //!
-//! Layout (format version 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
+//! Layout (format version 4 where booleans are words such as yes and no, 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
 //! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
 //! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
 //! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
@@ -24,11 +24,11 @@ use crate::data::date::N_PARTS;
 use crate::data::json;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{DateParts, Encoding, Parts, Recipe};
-use crate::data::schema::Schema;
+use crate::data::schema::{Notation, Schema};
 use crate::data::vocabulary::Vocabulary;
 
 /// The version this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u64 = 3;
+pub const FORMAT_VERSION: u64 = 4;
 
 /// The one metadata entry.
 const CARD_KEY: &str = "mlapi";
@@ -73,8 +73,11 @@ pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
 
 /// The oldest version that holds all a schema asks for.
 fn format_version(schema: &Schema) -> u64 {
-    if schema.features.iter().any(|feature| feature.notation.is_some()) {
+    let notations = || schema.features.iter().filter_map(|feature| feature.notation);
+    if notations().any(|notation| matches!(notation, Notation::Boolean(_))) {
         FORMAT_VERSION
+    } else if notations().next().is_some() {
+        3
     } else if schema.texts().next().is_some() {
         2
     } else {

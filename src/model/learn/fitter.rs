@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
-use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target};
+use crate::data::schema::{ColumnType, Ignored, Notation, NullTokens, Schema, Target};
 use crate::data::table::{Column, Table};
 use crate::data::target::Truth;
 use crate::data::vocabulary::MAX_DENSE_TERMS;
@@ -101,7 +101,7 @@ impl Fitter<'_> {
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
     pub fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
-            Column::Number(_) => 1,
+            Column::Number(_) | Column::Written { notation: Notation::Boolean(_), .. } => 1,
             // Up to six parts, three of them with a sine and a cosine.
             Column::Written { .. } => 12,
             Column::Text { .. } => MAX_DENSE_TERMS,
