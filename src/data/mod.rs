@@ -12,6 +12,7 @@
 pub mod arrangement;
 pub mod blocks;
 pub mod boolean;
+pub mod categories;
 pub mod compression;
 pub mod csv;
 pub mod date;

@@ -94,11 +94,16 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
                 few => few.join(", "),
             }
         }
-        ColumnType::Category if raw => of_levels.to_string(),
-        ColumnType::Category if feature.levels.len() > MAX_LEVEL_SLOTS => {
-            format!("one-hot of {MAX_LEVEL_SLOTS}")
+        ColumnType::Category => {
+            let (many, has_means) =
+                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == "(target)"));
+            let levels = match (raw, many) {
+                (true, _) => of_levels.to_string(),
+                (false, true) => format!("one-hot of {MAX_LEVEL_SLOTS}"),
+                (false, false) => "one-hot".to_string(),
+            };
+            if has_means { levels + ", target means" } else { levels }
         }
-        ColumnType::Category => "one-hot".to_string(),
         ColumnType::Text => {
             let n = parts().filter(|part| *part == "(term)").count();
             match (raw, pipeline.recipe.has_sparse_texts()) {
