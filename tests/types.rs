@@ -3,15 +3,21 @@
 //!
 //! `MLAPI_BLESS=1 cargo test --test types` writes the golden texts anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod support {
+    pub mod http;
+}
 #[path = "support/workdir.rs"]
 mod workdir;
 
 use std::fs;
 use std::path::Path;
 
+use mlapi::model::file;
+use mlapi::server::Limits;
 use serde_json::{Value, json};
+use support::http::Server;
 use workdir::{Workdir, assert_golden};
 
 /// The tables of a folder of fixtures, in order of their names.
@@ -207,6 +213,14 @@ fn a_boolean_is_written_at_prediction_as_in_training_or_as_json_has_it() {
     let labels: Vec<&Value> = rows.iter().map(|row| &row["prediction"]).collect();
     assert_eq!(labels, ["good", "bad", "good", "bad"]);
     dir.run(&["predict", "--features", "y"]).fails(1).complains(&["\"y\" is not yes or no"]);
+    let model = file::load(dir.path("model.mlapi").to_str().unwrap()).unwrap();
+    let server = Server::start(model, Limits::default());
+    for (value, label) in [("\"yes\"", "good"), ("\"No\"", "bad"), ("true", "good"), ("0", "bad")] {
+        let answer = server.predict(format!("{{\"features\":{{\"paid\":{value}}}}}")).json();
+        assert_eq!(answer["prediction"], label, "{value}");
+    }
+    let refused = server.predict(r#"{"features":{"paid":"maybe"}}"#).json();
+    assert_eq!(refused["errors"][0]["detail"], "\"maybe\" is not yes or no");
     let card = dir.run(&["inspect", "--format", "json"]).ok().json();
     assert_eq!(card["schema"]["features"][0]["notation"], json!({ "boolean": "yes-no" }));
     assert!(

@@ -18,6 +18,7 @@ pub mod csv;
 pub mod date;
 pub mod duplicates;
 pub mod encoding;
+pub mod feature;
 pub mod fields;
 pub mod findings;
 pub mod json;

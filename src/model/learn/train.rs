@@ -444,6 +444,7 @@ impl Features {
             table.columns[copy] = Column::Number(Vec::new());
         }
         notes.extend(findings::mostly_missing(&table, &chosen));
+        notes.extend(findings::lookalike_levels(&table, &chosen));
         Ok(Self { table, chosen, ignored, profiles, notes })
     }
 }
