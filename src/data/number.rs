@@ -144,6 +144,8 @@ mod tests {
         fn a_prefix_is_the_same_whatever_follows(
             text in "-?[0-9]{0,20}(\\.[0-9]{0,20})?", after in "[,;x\\-/:]{1,12}[0-9]{0,9}"
         ) {
+            // Before a sign nothing ends: "-0" is a number of its own.
+            prop_assume!(!text.is_empty() || !after.starts_with('-'));
             let alone = prefix(text.as_bytes(), b'.');
             let together = prefix((text.clone() + &after).as_bytes(), b'.');
             prop_assert_eq!(together.map(|(v, n)| (v.to_bits(), n)), alone.map(|(v, n)| (v.to_bits(), n)));
