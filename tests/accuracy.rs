@@ -8,6 +8,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use mlapi::data::categories::TargetMeans;
+use mlapi::data::target::Truth;
 use mlapi::metrics;
 use serde_json::Value;
 
@@ -223,6 +225,30 @@ fn decision_trees_end_where_those_of_scikit_learn_do() {
         } else {
             let (differing, distance) = compare(&ours, &case["classes"], case);
             assert!(differing == 0 && distance < 1e-9, "{name} {flags:?}: {differing} {distance:e}");
+        }
+    }
+}
+
+#[test]
+fn means_of_the_target_are_those_of_scikit_learn() {
+    let expected = reference("accuracy/categories.json");
+    let codes = numbers(&expected["codes"]);
+    for case in expected["cases"].as_array().unwrap() {
+        let y = numbers(&case["y"]);
+        let n_classes = if case["target"] == "two classes" { 2 } else { 3 };
+        let truth = if case["target"] == "numbers" {
+            Truth::Values(y)
+        } else {
+            let labels = (0..n_classes).map(|class| class.to_string()).collect();
+            Truth::Classes { codes: y.iter().map(|&class| class as u32).collect(), labels }
+        };
+        let theirs = rows(&case["means"]);
+        let means = TargetMeans::fit(&codes, theirs.len() - 1, &truth);
+        for (level, theirs) in theirs.iter().enumerate() {
+            let ours = means.of(level as f64);
+            assert_eq!(ours.len(), theirs.len());
+            let near = ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-12 * b.abs().max(1.0));
+            assert!(near, "{}, level {level}: {ours:?} and {theirs:?}", case["target"]);
         }
     }
 }

@@ -71,7 +71,7 @@ fn a_column_with_the_cells_of_another_is_left_out_and_both_are_named() {
     });
     let (dir, done) = trained(&text, &[]);
     done.complains(&["column \"again\" has the same cells as \"a\" and was left out"])
-        .says(&["not used: the same cells as \"a\""]);
+        .says(&["the same cells as \"a\""]);
     let card = card(&dir);
     assert!(card["notes"][0].as_str().unwrap().contains("\"again\""), "{card}");
     dir.run(&["eval"]).ok();
@@ -233,7 +233,7 @@ fn no_group_is_on_both_sides_and_the_group_is_no_feature() {
     let (dir, done) = trained(&visits(), &["--group", "patient"]);
     done.says(&[
         "256 rows to fit, 64 held out (8 of 40 groups by patient, seed 42, stratified as far as whole groups allow)",
-        "not used: groups of the split",
+        "  groups of the split\n",
     ]);
     let described = dir.run(&["inspect", "--format", "json"]).ok().json();
     assert_eq!(described["card"]["split_by"], json!({"group": "patient"}));

@@ -20,29 +20,29 @@ fn train(name: &str) -> (Workdir, Done) {
 
 /// What each file is: trained on, with these columns; or refused, with these words.
 const FILES: [(&str, Result<&[&str], &str>); 20] = [
-    ("embedded_newlines.csv", Ok(&["24 rows, 3 columns", "comment  category  split on subsets of 3 levels"])),
+    ("embedded_newlines.csv", Ok(&["24 rows, 3 columns", "comment category 0% 3"])),
     (
         "unclosed_quote.csv",
         Err("unclosed_quote.csv line 3: a quote is opened in this record and never closed"),
     ),
-    ("quote_within_field.csv", Ok(&["24 rows", "pipe   category  split on subsets of 3 levels"])),
-    ("text_after_quote.csv", Ok(&["24 rows", "pipe   category  split on subsets of 3 levels"])),
-    ("nul_bytes.csv", Ok(&["24 rows", "code   category  split on subsets of 2 levels"])),
-    ("mixed_line_ends.csv", Ok(&["24 rows, 3 columns", "kind   category"])),
-    ("carriage_returns.csv", Ok(&["24 rows, 3 columns", "kind   category"])),
+    ("quote_within_field.csv", Ok(&["24 rows", "pipe category 0% 3"])),
+    ("text_after_quote.csv", Ok(&["24 rows", "pipe category 0% 3"])),
+    ("nul_bytes.csv", Ok(&["24 rows", "code category 0% 2"])),
+    ("mixed_line_ends.csv", Ok(&["24 rows, 3 columns", "kind category"])),
+    ("carriage_returns.csv", Ok(&["24 rows, 3 columns", "kind category"])),
     ("no_last_line_end.csv", Ok(&["24 rows, 3 columns"])),
     ("duplicate_names.csv", Err("line 1: columns 1 and 3 are both called \"size\"; rename one of them")),
-    ("empty_names.csv", Ok(&["column_2  category", "column_3  target"])),
+    ("empty_names.csv", Ok(&["column_2 category", "column_3 target"])),
     ("header_like_data.csv", Ok(&["23 rows, 3 columns"])),
     ("ragged.csv", Err("ragged.csv line 3: 4 fields where the first line has 3; a field that contains")),
-    ("delimiter_within_text.csv", Ok(&["24 rows, 3 columns", "size     number"])),
-    ("single_quotes.csv", Ok(&["24 rows, 3 columns", "comment  category  split on subsets of 2 levels"])),
+    ("delimiter_within_text.csv", Ok(&["24 rows, 3 columns", "size number"])),
+    ("single_quotes.csv", Ok(&["24 rows, 3 columns", "comment category 0% 2"])),
     ("blank_lines.csv", Ok(&["24 rows, 3 columns"])),
-    ("decimal_comma.csv", Ok(&["24 rows, 3 columns", "size    number", "weight  number"])),
-    ("gb18030.csv", Ok(&["24 rows, 3 columns", "城市  category", "标签  target", "2 classes"])),
-    ("windows_1252.csv", Ok(&["24 rows, 3 columns", "Straße   category  split on subsets of 2 levels"])),
-    ("utf_16.csv", Ok(&["24 rows, 3 columns", "城市  category", "2 classes"])),
-    ("objects.ndjson", Ok(&["24 rows, 4 columns", "size   number", "kind   category", "ok     boolean"])),
+    ("decimal_comma.csv", Ok(&["24 rows, 3 columns", "size number", "weight number"])),
+    ("gb18030.csv", Ok(&["24 rows, 3 columns", "城市 category", "标签 target", "2 classes"])),
+    ("windows_1252.csv", Ok(&["24 rows, 3 columns", "Straße category 0% 2"])),
+    ("utf_16.csv", Ok(&["24 rows, 3 columns", "城市 category", "2 classes"])),
+    ("objects.ndjson", Ok(&["24 rows, 4 columns", "size number", "kind category", "ok boolean"])),
 ];
 
 #[test]
@@ -51,8 +51,11 @@ fn each_nasty_file_is_read_or_refused_as_the_table_says() {
         let (dir, done) = train(name);
         match wanted {
             Ok(words) => {
-                let done = done.says(words);
                 assert_eq!(done.code, Some(0), "{done}");
+                // However wide the columns of the table are.
+                let said =
+                    done.out().split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+                words.iter().for_each(|words| assert!(said.contains(words), "{words}: {done}"));
                 let again = dir.run(&["eval", "--format", "json"]).ok().json();
                 assert_eq!(again.get("recorded_at_training"), None, "{name} is read again alike");
                 let predicted = dir.run(&["predict", "--input", name, "--format", "ndjson"]).ok();

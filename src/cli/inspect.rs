@@ -51,7 +51,9 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
         let importance = importances.iter().find(|(name, _)| *name == feature.name).map(|(_, value)| *value);
         let values = match feature.column_type {
             ColumnType::Number => format!("{} to {}", feature.min, feature.max),
-            ColumnType::Boolean => "false, true".into(),
+            ColumnType::Boolean => {
+                format!("{}, {}", feature.words().text(false), feature.words().text(true))
+            }
             ColumnType::Text => "texts".into(),
             ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
             ColumnType::Category => {

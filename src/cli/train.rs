@@ -15,6 +15,7 @@ use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::learn::train::{HoldOut, Plan, Trained, train};
 use crate::model::selection::{CrossValidation, Standing, Tuning};
+use crate::report::columns::{self, ColumnNote};
 use crate::report::{selection, text};
 use crate::usage::usage;
 
@@ -28,6 +29,7 @@ struct TrainResult<'a> {
     evaluation: &'a Evaluation,
     n_train: usize,
     fit_seconds: f64,
+    columns: Vec<ColumnNote>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leaderboard: Vec<Row<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +120,7 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
                 evaluation: &card.evaluation,
                 n_train: card.n_train,
                 fit_seconds: trained.fit_seconds,
+                columns: describe(args, &trained),
                 leaderboard: card.selection.leaderboard.iter().map(row).collect(),
                 tuning: &card.selection.tuning,
                 cv: &card.selection.cv,
@@ -139,6 +142,10 @@ fn hold_out(args: &Train) -> HoldOut {
     }
 }
 
+fn describe(args: &Train, trained: &Trained) -> Vec<ColumnNote> {
+    columns::describe(&trained.model.pipeline, &trained.profiles, &args.types)
+}
+
 fn summary(args: &Train, trained: &Trained) -> String {
     let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
     let mut source = csv::source_name(&args.data[0]);
@@ -146,14 +153,7 @@ fn summary(args: &Train, trained: &Trained) -> String {
         source += &format!(" and {} more", args.data.len() - 1);
     }
     let mut lines = format!("{source}: {} rows, {} columns\n", trained.n_rows, schema.columns.len());
-    let columns = trained.columns.iter().take(MAX_LISTED_COLUMNS);
-    let rows: Vec<Vec<String>> =
-        columns.map(|c| vec![c.name.clone(), c.kind.into(), c.note.clone()]).collect();
-    lines += &text::table(&rows, 2, false);
-    if trained.columns.len() > MAX_LISTED_COLUMNS {
-        let more = trained.columns.len() - MAX_LISTED_COLUMNS;
-        lines += &format!("  … and {more} more (mlapi inspect lists them)\n");
-    }
+    lines += &columns::table(&describe(args, trained), trained.n_rows, MAX_LISTED_COLUMNS);
     let classes = match schema.target.labels.len() {
         0 => String::new(),
         n => format!(", {n} classes"),

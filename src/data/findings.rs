@@ -71,18 +71,49 @@ pub fn mostly_missing(table: &Table, columns: &[(usize, ColumnType)]) -> Option<
     ))
 }
 
+/// The places of texts that differ only by case or spaces, those of each together.
+fn alike(texts: &[String]) -> Vec<Vec<usize>> {
+    let mut alike: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, text) in texts.iter().enumerate() {
+        let plain = text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase);
+        alike.entry(plain.collect()).or_default().push(i);
+    }
+    alike.into_values().filter(|places| places.len() > 1).collect()
+}
+
+/// What to say of levels of a category that are different and may not be meant to be, one note per column.
+pub fn lookalike_levels(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<String> {
+    let look = |&(index, _): &(usize, ColumnType)| {
+        let Column::Category { levels, .. } = &table.columns[index] else {
+            return None;
+        };
+        let spellings = |places: Vec<usize>| {
+            let texts: Vec<String> = places.iter().map(|&i| format!("{:?}", levels[i])).collect();
+            texts.join(" and ")
+        };
+        let names = list(&alike(levels).into_iter().map(spellings).collect::<Vec<_>>())?;
+        Some(format!(
+            "values of {:?} differ only by case or spaces and are learned as different ones: {names}; if they mean the \
+             same, write them alike",
+            table.names[index]
+        ))
+    };
+    let mut notes: Vec<String> = columns.par_iter().filter_map(look).collect();
+    let more = notes.len().saturating_sub(MAX_LISTED);
+    notes.truncate(MAX_LISTED);
+    if more > 0 {
+        notes.push(format!("{more} more columns have values that are written in more than one way"));
+    }
+    notes
+}
+
 /// What to say of labels that are different classes and may not be meant to be. `rows`: those with a target;
 /// `truth`: of them.
 pub fn lookalike_labels(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) -> Vec<String> {
     let Truth::Classes { codes, labels } = truth else {
         return Vec::new();
     };
-    let mut alike: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (class, label) in labels.iter().enumerate() {
-        let plain = label.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase);
-        alike.entry(plain.collect()).or_default().push(class);
-    }
-    let alike: Vec<Vec<usize>> = alike.into_values().filter(|classes| classes.len() > 1).collect();
+    let alike = alike(labels);
     if alike.is_empty() {
         return Vec::new();
     }
@@ -343,6 +374,21 @@ mod tests {
         let spellings = "\"New York\" (2 rows: t.csv line 2, 4), \"new york\" (1 row: t.csv line 3), \
                          \"newyork\" (1 row: t.csv line 5)";
         assert!(notes[0].contains(spellings), "{notes:?}");
+    }
+
+    #[test]
+    fn levels_that_differ_by_case_or_spaces_are_named_once_per_column() {
+        let levels = ["NY", "new york", "New York", "ny", "x"].map(String::from).to_vec();
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["city".into(), "size".into()],
+            columns: vec![Column::Category { codes: vec![0; 5], levels }, Column::Number(vec![1.0; 5])],
+            lines: (2..7).collect::<Vec<_>>().into(),
+        };
+        let notes = lookalike_levels(&table, &[(0, ColumnType::Category), (1, ColumnType::Number)]);
+        assert_eq!(notes.len(), 1);
+        assert!(notes[0].contains(r#"of "city" differ"#), "{notes:?}");
+        assert!(notes[0].contains(r#""new york" and "New York", "NY" and "ny";"#), "{notes:?}");
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! What a column of a training file looks like, and what follows: its type, whether it is worth using, and
 //! which task its values make as a target.
 //!
-//! Types form a lattice: nothing < number, boolean, date < category. A column is the join of its cells, so the
+//! Types form a lattice: nothing < number, boolean, date < category < text. A column is the join of its cells, so the
 //! order of the rows does not matter.
 
-use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::boolean;
 use super::date;
 use super::number;
-use super::schema::{Cell, ColumnType, NullTokens, Task, parse_boolean};
-use super::table::{Column, RawColumn, RawTable};
+use super::schema::{Cell, ColumnType, NullTokens, Task};
+use super::table::{Column, RawColumn, RawTable, look_at_cells};
 use super::text::count_words;
 
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
 /// and counts of a few fall below it, quantities above.
 pub const MAX_WHOLE_NUMBER_CLASSES: usize = 20;
+
+/// Distinct values are counted up to one more than this; beyond it their number says no more.
+pub const MAX_COUNTED: usize = 10_000;
 
 /// Below this many rows, all values being different is no evidence for an id.
 const MIN_ROWS_FOR_ID: usize = 20;
@@ -26,25 +30,88 @@ pub struct Profile {
     pub missing: usize,
     /// Cells that are numbers.
     pub numbers: usize,
-    /// Cells that are `true` or `false`.
-    pub booleans: usize,
-    /// Cells that are neither.
+    /// Cells that are not.
     pub texts: usize,
+    /// Those of them that are words such as yes and no.
+    pub booleans: boolean::Evidence,
     /// Those of them that are dates.
     pub dates: date::Evidence,
     /// Whether all numbers are whole.
     pub whole: bool,
-    /// Distinct numbers; counted up to one more than [`MAX_WHOLE_NUMBER_CLASSES`].
+    /// The smallest number; infinite where there is none.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Distinct numbers; counted up to one more than [`MAX_COUNTED`].
     pub distinct_numbers: usize,
+    /// Distinct values of any kind; counted up to one more than [`MAX_COUNTED`].
+    pub distinct: usize,
     /// Place (file and line) and text of the first few cells that are not numbers.
     pub first_texts: Vec<(String, String)>,
+}
+
+/// Counts distinct values by their hashes, up to one more than [`MAX_COUNTED`]: one look into a table that stays
+/// in the cache for each.
+struct Distinct {
+    /// Hashes, 0 where there is none; a power of two of them, at most half of which are taken.
+    slots: Vec<u64>,
+    n: usize,
+    last: u64,
+}
+
+impl Distinct {
+    /// For at most `n` values.
+    fn new(n: usize) -> Self {
+        let size = (n.min(MAX_COUNTED) + 1) * 2;
+        Self { slots: vec![0; size.next_power_of_two()], n: 0, last: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.n > MAX_COUNTED
+    }
+
+    fn add(&mut self, value: u64) {
+        // Odd, and so not 0; of two values one bit is lost, which none of numbers or hashes needs after mixing.
+        let hash = (value ^ (value >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+        if hash == self.last || self.is_full() {
+            return;
+        }
+        self.last = hash;
+        let mask = self.slots.len() - 1;
+        let mut at = (hash >> 32) as usize & mask;
+        while self.slots[at] != 0 {
+            if self.slots[at] == hash {
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = hash;
+        self.n += 1;
+    }
+
+    fn add_number(&mut self, value: f64) {
+        // -0 is 0.
+        self.add((value + 0.0).to_bits());
+    }
+
+    fn add_text(&mut self, text: &str) {
+        if !self.is_full() {
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            self.add(hasher.finish());
+        }
+    }
 }
 
 impl Profile {
     /// Looks at every cell of column `index`.
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
-        let mut profile = Self { whole: true, ..Self::default() };
-        let mut distinct = BTreeSet::new();
+        let mut profile = Self { whole: true, min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() };
+        let n_values = match &raw.columns[index] {
+            RawColumn::Levels { levels, .. } => levels.len(),
+            _ => raw.n_rows(),
+        };
+        let mut numbers = Distinct::new(n_values);
         let mark = if raw.decimal_comma { b',' } else { b'.' };
         match &raw.columns[index] {
             RawColumn::Numbers { values, .. } => {
@@ -52,35 +119,31 @@ impl Profile {
                 profile.numbers = values.len() - profile.missing;
                 let present = || values.iter().copied().filter(|value| !value.is_nan());
                 profile.whole = present().all(is_whole);
-                let mut last = f64::NAN;
                 for value in present() {
-                    if value != last && distinct.insert((value + 0.0).to_bits()) {
-                        last = value;
-                    }
-                    if distinct.len() > MAX_WHOLE_NUMBER_CLASSES {
+                    profile.min = profile.min.min(value);
+                    profile.max = profile.max.max(value);
+                }
+                for value in present() {
+                    numbers.add_number(value);
+                    if numbers.is_full() {
                         break;
                     }
                 }
+                profile.distinct = numbers.n;
             }
-            RawColumn::Levels { codes, levels } => {
-                let mut counts = vec![0; levels.len()];
-                codes.iter().for_each(|&code| counts[code as usize] += 1);
-                for (text, n) in levels.iter().zip(counts) {
-                    profile.look(nulls.cell(text), mark, n, &mut distinct);
-                }
-                profile.list_texts(raw, index, nulls);
-            }
-            column @ RawColumn::Texts(_) => {
-                column.cells(nulls).for_each(|cell| profile.look(cell, mark, 1, &mut distinct));
+            column => {
+                let mut texts = Distinct::new(n_values);
+                look_at_cells(column, nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
+                profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
                 profile.list_texts(raw, index, nulls);
             }
         }
-        profile.distinct_numbers = distinct.len();
+        profile.distinct_numbers = numbers.n;
         profile
     }
 
     /// Looks at a cell that occurs `n` times.
-    fn look(&mut self, cell: Cell, mark: u8, n: usize, distinct: &mut BTreeSet<u64>) {
+    fn look(&mut self, cell: Cell, mark: u8, n: usize, numbers: &mut Distinct, texts: &mut Distinct) {
         let Cell::Text(text) = cell else {
             self.missing += n;
             return;
@@ -90,21 +153,23 @@ impl Profile {
             Some(value) => {
                 self.numbers += n;
                 self.whole &= is_whole(value);
-                if distinct.len() <= MAX_WHOLE_NUMBER_CLASSES {
-                    distinct.insert((value + 0.0).to_bits());
-                }
+                self.min = self.min.min(value);
+                self.max = self.max.max(value);
+                numbers.add_number(value);
             }
-            None if parse_boolean(text).is_some() => self.booleans += n,
             None => {
                 self.texts += n;
-                self.dates.look(text, n);
+                if !self.booleans.look(text, n) {
+                    self.dates.look(text, n);
+                }
+                texts.add_text(text);
             }
         }
     }
 
     /// Finds the first few cells that are not numbers.
     fn list_texts(&mut self, raw: &RawTable, index: usize, nulls: &NullTokens) {
-        if self.booleans + self.texts == 0 {
+        if self.texts == 0 {
             return;
         }
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
@@ -122,16 +187,54 @@ impl Profile {
 
     /// Cells with a value.
     pub fn present(&self) -> usize {
-        self.numbers + self.booleans + self.texts
+        self.numbers + self.texts
     }
 
     /// The type that holds every cell.
     pub fn column_type(&self) -> ColumnType {
-        match (self.numbers, self.booleans, self.texts) {
-            (_, 0, 0) => ColumnType::Number,
-            (0, _, 0) => ColumnType::Boolean,
-            (0, 0, texts) if self.dates.dates == texts && self.dates.is_consistent() => ColumnType::Date,
+        match (self.numbers, self.texts) {
+            (_, 0) => ColumnType::Number,
+            (0, texts) if self.booleans.pair(texts).is_some() => ColumnType::Boolean,
+            (0, texts) if self.dates.dates == texts && self.dates.is_consistent() => ColumnType::Date,
             _ => ColumnType::Category,
+        }
+    }
+
+    /// Whether its numbers may be names: three or more whole ones, as few as the classes of a target, that come
+    /// again. Of two, names and amounts are the same to every learner.
+    pub fn may_be_codes(&self) -> bool {
+        let n = self.distinct_numbers;
+        self.texts == 0
+            && self.whole
+            && (3..=MAX_WHOLE_NUMBER_CLASSES).contains(&n)
+            && n * 2 <= self.present()
+    }
+
+    /// Why a column that looks like this is of the type that it was taken for.
+    pub fn reason(&self, column_type: ColumnType) -> String {
+        let n = self.distinct;
+        match column_type {
+            ColumnType::Number if self.present() == 0 => "no values".into(),
+            ColumnType::Number if self.whole && n == 2 && self.min == 0.0 && self.max == 1.0 => {
+                "0 or 1".into()
+            }
+            ColumnType::Number if self.whole && n <= MAX_WHOLE_NUMBER_CLASSES => format!("{n} whole numbers"),
+            ColumnType::Number if self.whole => "whole numbers".into(),
+            ColumnType::Number => "numbers".into(),
+            ColumnType::Boolean => {
+                let words = self.booleans.most();
+                format!("{} or {}", words.text(true), words.text(false))
+            }
+            ColumnType::Date => match self.dates.order() {
+                None => "dates".into(),
+                Some(date::Order::DayFirst) => "dates, the day first".into(),
+                Some(date::Order::MonthFirst) => "dates, the month first".into(),
+            },
+            ColumnType::Text => "sentences".into(),
+            ColumnType::Category if self.numbers > 0 => "numbers and texts".into(),
+            ColumnType::Category if n == 1 => "one text and gaps".into(),
+            ColumnType::Category if n > MAX_COUNTED => "texts".into(),
+            ColumnType::Category => format!("{n} distinct texts"),
         }
     }
 
@@ -156,7 +259,11 @@ impl Profile {
         match self.column_type() {
             ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
             ColumnType::Date => (Task::Classification, "its values are dates, taken as labels".into()),
-            ColumnType::Boolean => (Task::Classification, "its values are true and false".into()),
+            ColumnType::Boolean => {
+                let words = self.booleans.most();
+                let (one, zero) = (words.text(true), words.text(false));
+                (Task::Classification, format!("its values are {one} and {zero}"))
+            }
             ColumnType::Number if !self.whole => {
                 (Task::Regression, "its values are numbers with decimals".into())
             }
@@ -302,6 +409,9 @@ mod tests {
         for (cells, expected) in [
             (vec!["1", "2.5", "NA"], ColumnType::Number),
             (vec!["true", "FALSE", ""], ColumnType::Boolean),
+            (vec!["yes", "NO", "Yes"], ColumnType::Boolean),
+            (vec!["yes", "NA"], ColumnType::Category),
+            (vec!["yes", "n"], ColumnType::Category),
             (vec!["true", "1"], ColumnType::Category),
             (vec!["1", "a"], ColumnType::Category),
             (vec!["2024-03-05", "05.03.2024 10:00", "NA"], ColumnType::Date),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
+use super::boolean;
 use super::date;
 use super::number;
 use super::schema::{Cell, ColumnType, Notation, NullTokens};
@@ -243,9 +244,9 @@ pub const MISSING_LEVEL: u32 = u32::MAX;
 /// A typed column, one entry per row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// Finite numbers; NaN where the cell was missing. Booleans are 0 and 1.
+    /// Finite numbers; NaN where the cell was missing. Booleans that are written `true` and `false` are 0 and 1.
     Number(Vec<f64>),
-    /// Numbers that are written in another way: dates as seconds since 1970.
+    /// Numbers that are written in another way: dates as seconds since 1970, other words for booleans as 0 and 1.
     Written {
         /// One per row; NaN where the cell was missing.
         values: Vec<f64>,
@@ -281,7 +282,11 @@ impl Column {
             ColumnType::Number | ColumnType::Boolean | ColumnType::Date => {}
         }
         let is_date = column_type == ColumnType::Date;
-        let notation = is_date.then(|| date_notation(column, nulls));
+        let notation = match column_type {
+            ColumnType::Date => Some(date_notation(column, nulls)),
+            ColumnType::Boolean => boolean_notation(column, nulls),
+            _ => None,
+        };
         // A date is no number, whatever the decimal mark.
         let cell_of = |cell| if is_date { cell } else { raw.number_cell(cell) };
         let mut problems = Vec::new();
@@ -425,15 +430,12 @@ impl Column {
     }
 }
 
-/// How the dates of a column are written, whatever else it holds.
-fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
-    let mut evidence = date::Evidence::default();
-    let mut numbers = false;
-    let mut look = |cell, n| match cell {
-        Cell::Text(text) => numbers |= !evidence.look(text, n) && text.parse::<f64>().is_ok(),
-        Cell::Number(_) => numbers = true,
-        Cell::Missing | Cell::Boolean(_) => {}
-    };
+/// Looks at every cell of a column, with how many there are of it where they are counted.
+pub fn look_at_cells<'a>(
+    column: &'a RawColumn,
+    nulls: &'a NullTokens,
+    mut look: impl FnMut(Cell<'a>, usize),
+) {
     match column {
         RawColumn::Levels { codes, levels } => {
             let mut counts = vec![0; levels.len()];
@@ -442,7 +444,31 @@ fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
         }
         column => column.cells(nulls).for_each(|cell| look(cell, 1)),
     }
+}
+
+/// How the dates of a column are written, whatever else it holds.
+fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
+    let mut evidence = date::Evidence::default();
+    let mut numbers = false;
+    look_at_cells(column, nulls, |cell, n| match cell {
+        Cell::Text(text) => numbers |= !evidence.look(text, n) && text.parse::<f64>().is_ok(),
+        Cell::Number(_) => numbers = true,
+        Cell::Missing | Cell::Boolean(_) => {}
+    });
     Notation::Date(date::Notation { order: evidence.order(), numbers })
+}
+
+/// The words that the booleans of a column are written in, whatever else it holds; none where they are `true` and
+/// `false`.
+fn boolean_notation(column: &RawColumn, nulls: &NullTokens) -> Option<Notation> {
+    let mut evidence = boolean::Evidence::default();
+    look_at_cells(column, nulls, |cell, n| {
+        if let Cell::Text(text) = cell {
+            evidence.look(text, n);
+        }
+    });
+    let words = evidence.most();
+    (words != boolean::Words::TrueFalse).then_some(Notation::Boolean(words))
 }
 
 /// The code of a level, which is a new one if it was not met before.

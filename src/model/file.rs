@@ -1,7 +1,7 @@
 //! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
 //! before it is believed.
 //!
-//! Layout (format version 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
+//! Layout (format version 4 where booleans are words such as yes and no, and where levels become means of the target, 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
 //! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
 //! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
 //! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
@@ -20,18 +20,22 @@ use sha2::{Digest, Sha256};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
+use crate::data::categories::{MAX_LEVEL_SLOTS, TargetMeans};
 use crate::data::date::N_PARTS;
 use crate::data::json;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{DateParts, Encoding, Parts, Recipe};
-use crate::data::schema::Schema;
+use crate::data::schema::{Notation, Schema};
 use crate::data::vocabulary::Vocabulary;
 
 /// The version this program writes, and the newest it reads.
-pub const FORMAT_VERSION: u64 = 3;
+pub const FORMAT_VERSION: u64 = 4;
 
 /// The one metadata entry.
 const CARD_KEY: &str = "mlapi";
+
+/// The array of the means of the target within the levels of categories.
+const TARGET_MEANS: &str = "recipe.target_means";
 
 /// A header holds the card and the level names of categories; safetensors' own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -72,9 +76,12 @@ pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
 }
 
 /// The oldest version that holds all a schema asks for.
-fn format_version(schema: &Schema) -> u64 {
-    if schema.features.iter().any(|feature| feature.notation.is_some()) {
+fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
+    let notations = || schema.features.iter().filter_map(|feature| feature.notation);
+    if recipe.has_target_means() || notations().any(|notation| matches!(notation, Notation::Boolean(_))) {
         FORMAT_VERSION
+    } else if notations().next().is_some() {
+        3
     } else if schema.texts().next().is_some() {
         2
     } else {
@@ -89,7 +96,7 @@ fn format_version(schema: &Schema) -> u64 {
 pub fn to_bytes(model: &Model, golden: &Matrix) -> Result<Vec<u8>> {
     let pipeline = &model.pipeline;
     let header = serde_json::to_string(&Header {
-        format_version: format_version(&pipeline.schema),
+        format_version: format_version(pipeline),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: pipeline.predictor.form().into(),
         encoding: pipeline.recipe.encoding(),
@@ -229,10 +236,8 @@ fn header_text(metadata: &Metadata) -> Option<&str> {
 fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
-    let recipe = match header.encoding {
-        Encoding::Raw if schema.texts().chain(schema.dates()).next().is_none() => Recipe::raw(&schema),
-        encoding => Recipe::from_parts(&schema, encoding, &take_parts(encoding, &schema, &mut arrays)?)?,
-    };
+    let parts = take_parts(header.encoding, &schema, &mut arrays)?;
+    let recipe = Recipe::from_parts(&schema, header.encoding, &parts)?;
     let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
@@ -263,7 +268,9 @@ fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
-    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts, dates } = recipe.parts();
+    let parts = recipe.parts();
+    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts, dates, target_means } =
+        parts;
     let mut arrays = Arrays::new();
     if recipe.encoding() == Encoding::Standardised {
         let n = vec![fill.len()];
@@ -272,6 +279,11 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         arrays.insert("recipe.scale".into(), Array::F64(n.clone(), scale));
         arrays.insert("recipe.indicator".into(), Array::U8(n, indicator));
         arrays.insert("recipe.level_slot".into(), Array::U32(vec![level_slot.len()], level_slot));
+    }
+    if let Some(n_outputs) = target_means.first().map(TargetMeans::n_outputs) {
+        let values: Vec<f64> = target_means.iter().flat_map(|means| means.values().iter().copied()).collect();
+        let shape = vec![values.len() / n_outputs, n_outputs];
+        arrays.insert(TARGET_MEANS.into(), Array::F64(shape, values));
     }
     if !dates.is_empty() {
         let kept: Vec<u8> = dates.iter().flat_map(|date| date.kept.map(u8::from)).collect();
@@ -306,6 +318,21 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
             level_slot: take_u32(arrays, "recipe.level_slot")?,
             ..parts
         };
+    }
+    if let Some(Array::F64(shape, values)) = arrays.remove(TARGET_MEANS) {
+        let n_outputs = shape.get(1).copied().filter(|&n| n > 0 && shape.len() == 2);
+        let n_outputs = n_outputs.context("the means of the target have no shape")?;
+        let mut rest = values.as_slice();
+        for feature in schema.features.iter().filter(|feature| feature.levels.len() > MAX_LEVEL_SLOTS) {
+            let n = (feature.levels.len() + 1) * n_outputs;
+            let (of_feature, behind) = rest.split_at_checked(n).context("a mean of the target is missing")?;
+            parts.target_means.push(TargetMeans::of_values(n_outputs, of_feature.to_vec()));
+            rest = behind;
+        }
+        ensure!(
+            rest.is_empty() && !parts.target_means.is_empty(),
+            "a mean of the target belongs to no level"
+        );
     }
     if schema.dates().next().is_some() {
         let kept = take_u8(arrays, "recipe.date_parts")?;

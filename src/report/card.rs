@@ -51,7 +51,7 @@ pub fn example(model: &Model) -> Vec<Value> {
             // 2^53: a double above it is not one whole number.
             if value.fract() == 0.0 && value.abs() < 9.0e15 { (value as i64).into() } else { value.into() }
         }
-        ColumnType::Boolean => (feature.mean >= 0.5).into(),
+        ColumnType::Boolean => feature.boolean(feature.mean >= 0.5),
         ColumnType::Date => {
             let midnight = (feature.mean / 86_400.0).floor() * 86_400.0;
             date::format(midnight.clamp(feature.min, feature.max)).into()

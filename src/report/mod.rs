@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod card;
+pub mod columns;
 pub mod rows;
 pub mod selection;
 pub mod text;

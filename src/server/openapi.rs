@@ -443,7 +443,10 @@ impl<'a> Part<'a> {
                 json!({ "anyOf": [{ "type": "number" }, text, missing] })
             }
             ColumnType::Boolean => {
-                let texts = ["true", "false", "0", "1"];
+                let mut texts = vec!["true", "false", "0", "1"];
+                texts.extend([true, false].map(|value| feature.words().text(value)));
+                texts.sort_unstable();
+                texts.dedup();
                 json!({ "anyOf": [{ "type": "boolean" }, { "enum": [0, 1] }, { "type": "string", "enum": texts }, missing] })
             }
             ColumnType::Date if matches!(feature.notation, Some(Notation::Date(date)) if !date.numbers) => {
@@ -459,7 +462,9 @@ impl<'a> Part<'a> {
                 let example = self.schema.features.iter().position(|other| other.name == feature.name);
                 schema["examples"] = json!(example.map(|i| &self.row[i]).into_iter().collect::<Vec<_>>());
             }
-            ColumnType::Boolean => schema["examples"] = json!([true, false]),
+            ColumnType::Boolean => {
+                schema["examples"] = json!([feature.boolean(true), feature.boolean(false)]);
+            }
             ColumnType::Date => {
                 let order = match feature.notation {
                     Some(Notation::Date(date::Notation { order: Some(Order::DayFirst), .. })) => {

@@ -92,6 +92,11 @@ impl Learner for NaiveBayes {
     fn reads_sparse(&self) -> bool {
         true
     }
+
+    /// It counts the target within each level itself, and would take the mean for news.
+    fn reads_target_means(&self) -> bool {
+        false
+    }
 }
 
 /// Levels of a category or boolean; 0 for a number.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
-use crate::data::schema::{ColumnType, Ignored, NullTokens, Schema, Target};
+use crate::data::schema::{ColumnType, Ignored, Notation, NullTokens, Schema, Target};
 use crate::data::table::{Column, Table};
 use crate::data::target::Truth;
 use crate::data::vocabulary::MAX_DENSE_TERMS;
@@ -60,13 +60,16 @@ impl Fitter<'_> {
         schema.null_tokens = self.nulls.clone();
         let codes = schema.codes(self.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
-        let recipe = Recipe::fit_texts(&schema, spec.algorithm.encoding, &codes, form);
+        let known = spec.reads_target_means().then_some((truth, self.seed));
+        let (recipe, out_of_fold) = Recipe::fit_to(&schema, spec.algorithm.encoding, &codes, form, known);
         ensure!(
             recipe.n_slots() > 0,
             "the training rows hold no word at all; a model needs at least one column with values"
         );
         // Freed by learners that read it once, before they need memory of their own.
-        let x = recipe.encode_owned(codes);
+        let mut x = recipe.encode_owned(codes);
+        // No row is told by its own target.
+        out_of_fold.write_into(&mut x);
         let mut weights: Option<Vec<f64>> =
             self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
@@ -101,7 +104,7 @@ impl Fitter<'_> {
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
     pub fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
-            Column::Number(_) => 1,
+            Column::Number(_) | Column::Written { notation: Notation::Boolean(_), .. } => 1,
             // Up to six parts, three of them with a sine and a cosine.
             Column::Written { .. } => 12,
             Column::Text { .. } => MAX_DENSE_TERMS,

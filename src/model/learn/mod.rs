@@ -179,6 +179,11 @@ pub trait Learner: Send + Sync {
         false
     }
 
+    /// Whether categories of many levels become means of the target as well.
+    fn reads_target_means(&self) -> bool {
+        true
+    }
+
     /// As [`Learner::fit`] on rows that nobody needs afterwards, which a learner that reads them once frees before
     /// it goes on; those of `data` are not looked at.
     ///
@@ -437,6 +442,11 @@ impl Spec {
     /// Whether texts may be sparse columns; else they are a few ordinary ones.
     pub fn reads_sparse(&self) -> bool {
         (self.algorithm.learner)(&self.settings).reads_sparse()
+    }
+
+    /// Whether categories of many levels become means of the target as well.
+    pub fn reads_target_means(&self) -> bool {
+        (self.algorithm.learner)(&self.settings).reads_target_means()
     }
 
     /// Checks the data and fits.

@@ -16,18 +16,15 @@ use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
 use crate::data::arrangement::{Arrangement, SplitBy};
 use crate::data::csv;
-use crate::data::date;
 use crate::data::findings;
 use crate::data::load::{Reading, read_tables};
 use crate::data::matrix::Matrix;
 use crate::data::profile::{Profile, is_text, useless};
-use crate::data::recipe::Encoding;
 use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
 use crate::data::table::{Column, RawTable, Table};
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
-use crate::model::pipeline::{Decision, Pipeline};
-use crate::model::predictor::Predictor;
+use crate::model::pipeline::Decision;
 use crate::model::{Card, DataSource, Model, Written};
 
 /// What to train.
@@ -67,17 +64,6 @@ pub struct Plan {
     pub refit: bool,
 }
 
-/// What became of one column, for people.
-#[derive(Debug, Clone)]
-pub struct ColumnNote {
-    /// Its name.
-    pub name: String,
-    /// Its type, or `-`.
-    pub kind: &'static str,
-    /// What is done with it.
-    pub note: String,
-}
-
 /// A trained model and what is to be said about it.
 #[derive(Debug)]
 pub struct Trained {
@@ -85,8 +71,8 @@ pub struct Trained {
     pub model: Model,
     /// The codes of the golden rows of the file.
     pub golden: Matrix,
-    /// What became of each column.
-    pub columns: Vec<ColumnNote>,
+    /// What each column of the file was found to hold.
+    pub profiles: Vec<Profile>,
     /// Rows of the training file.
     pub n_rows: usize,
     /// Why this target.
@@ -243,11 +229,10 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         evaluation,
         notes,
     };
-    let columns = describe_columns(&raw.names, &pipeline);
     Ok(Trained {
         model: Model { card, pipeline },
         golden,
-        columns,
+        profiles: features.profiles,
         n_rows: raw.n_rows(),
         target_reason,
         task_reason,
@@ -353,6 +338,8 @@ struct Features {
     table: Table,
     chosen: Vec<(usize, ColumnType)>,
     ignored: Vec<Ignored>,
+    /// Of every column of the file.
+    profiles: Vec<Profile>,
     notes: Vec<String>,
 }
 
@@ -457,7 +444,8 @@ impl Features {
             table.columns[copy] = Column::Number(Vec::new());
         }
         notes.extend(findings::mostly_missing(&table, &chosen));
-        Ok(Self { table, chosen, ignored, notes })
+        notes.extend(findings::lookalike_levels(&table, &chosen));
+        Ok(Self { table, chosen, ignored, profiles, notes })
     }
 }
 
@@ -476,63 +464,4 @@ fn row_weights(plan: &Plan, raw: &RawTable) -> Result<Option<Vec<f64>>> {
         bail!("{}, column {name:?}: the weight {what}; weights are 0 or more", raw.place(row));
     }
     Ok(Some(weights))
-}
-
-/// What is done with each column, in the order of the file.
-fn describe_columns(names: &[String], pipeline: &Pipeline) -> Vec<ColumnNote> {
-    let schema = &pipeline.schema;
-    let raw = pipeline.recipe.encoding() == Encoding::Raw;
-    let (of_gaps, of_levels) = match pipeline.predictor {
-        Predictor::Bayes(_) => ("which say nothing", "frequencies"),
-        _ => ("each split sends them the better way", "split on subsets"),
-    };
-    let describe = |name: &String| {
-        let note = |kind, note: String| ColumnNote { name: name.clone(), kind, note };
-        if *name == schema.target.name {
-            return note("target", String::new());
-        }
-        if let Some(ignored) = schema.ignored.iter().find(|ignored| ignored.name == *name) {
-            return note("-", format!("not used: {}", ignored.reason));
-        }
-        let Some(feature) = schema.features.iter().find(|feature| feature.name == *name) else {
-            return note("-", String::new());
-        };
-        let gaps = match (feature.missing, feature.column_type) {
-            (0, _) => String::new(),
-            (n, _) if raw => format!(", {n} gaps, {of_gaps}"),
-            (n, ColumnType::Category | ColumnType::Text) => format!(", {n} gaps marked"),
-            (n, _) => format!(", {n} gaps filled and marked"),
-        };
-        let what = match feature.column_type {
-            ColumnType::Number if raw => "as it is".to_string(),
-            ColumnType::Number => "standardised".to_string(),
-            ColumnType::Boolean => "0 or 1".to_string(),
-            ColumnType::Date => {
-                let index = schema.features.iter().position(|other| other.name == feature.name);
-                let slots = pipeline.recipe.slot_names(schema);
-                let mut parts: Vec<&str> = slots
-                    .iter()
-                    .filter(|(j, part)| Some(*j) == index && date::PART_NAMES.contains(part))
-                    .map(|(_, part)| *part)
-                    .collect();
-                parts.dedup();
-                parts.join(", ")
-            }
-            ColumnType::Category if raw => format!("{of_levels} of {} levels", feature.levels.len()),
-            ColumnType::Category => format!("one-hot, {} levels", feature.levels.len()),
-            ColumnType::Text => {
-                let index = schema.features.iter().position(|other| other.name == feature.name);
-                let slots = pipeline.recipe.slot_names(schema);
-                let n = slots.iter().filter(|(j, part)| Some(*j) == index && *part == "(term)").count();
-                match (raw, pipeline.recipe.has_sparse_texts()) {
-                    (false, true) => format!("TF-IDF of {n} terms"),
-                    (false, false) => format!("TF-IDF of the {n} terms that tell most"),
-                    (true, true) => format!("counts of {n} terms"),
-                    (true, false) => format!("counts of the {n} terms that tell most"),
-                }
-            }
-        };
-        note(feature.column_type.name(), what + &gaps)
-    };
-    names.iter().map(describe).collect()
 }

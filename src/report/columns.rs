@@ -1,0 +1,185 @@
+//! What became of each column of a training file: one row of a table for people, one object for programs.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::text;
+use crate::data::date;
+use crate::data::profile::{MAX_COUNTED, Profile};
+use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS};
+use crate::data::schema::{ColumnType, Feature};
+use crate::model::pipeline::Pipeline;
+use crate::model::predictor::Predictor;
+
+/// What became of one column.
+#[derive(Debug, Clone, Serialize)]
+pub struct ColumnNote {
+    /// Its name.
+    pub name: String,
+    /// Its type, `target`, or `-` where it is not used.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Rows without a value.
+    pub missing: usize,
+    /// Distinct values; absent where there are more than are counted.
+    pub distinct: Option<usize>,
+    /// What the learner sees of it.
+    pub becomes: String,
+    /// Why it has this type, or is not used.
+    pub why: String,
+    /// Whether its numbers may be names.
+    #[serde(skip)]
+    may_be_codes: bool,
+}
+
+/// What became of each column, in the order of the file. `given`: the types that were not inferred.
+pub fn describe(
+    pipeline: &Pipeline,
+    profiles: &[Profile],
+    given: &[(String, ColumnType)],
+) -> Vec<ColumnNote> {
+    let schema = &pipeline.schema;
+    let ignored: HashMap<&str, &str> =
+        schema.ignored.iter().map(|ignored| (ignored.name.as_str(), ignored.reason.as_str())).collect();
+    let describe = |(name, profile): (&String, &Profile)| {
+        let ignored = ignored.get(name.as_str());
+        let index = schema.feature_index(name, usize::MAX);
+        let is_given = given.iter().any(|(given, _)| given == name);
+        let (kind, becomes, why) = match (ignored, index) {
+            _ if *name == schema.target.name => ("target", String::new(), String::new()),
+            (Some(ignored), _) => ("-", "not used".into(), ignored.to_string()),
+            (None, None) => ("-", String::new(), String::new()),
+            (None, Some(index)) => {
+                let feature = &schema.features[index];
+                let column_type = feature.column_type;
+                let why = if is_given { "--type".into() } else { profile.reason(column_type) };
+                (column_type.name(), becomes(pipeline, index, feature, profile.missing > 0), why)
+            }
+        };
+        let may_be_codes = kind == ColumnType::Number.name() && !is_given && profile.may_be_codes();
+        let distinct = (profile.distinct <= MAX_COUNTED).then_some(profile.distinct);
+        ColumnNote {
+            name: name.clone(),
+            kind,
+            missing: profile.missing,
+            distinct,
+            becomes,
+            why,
+            may_be_codes,
+        }
+    };
+    schema.columns.iter().zip(profiles).map(describe).collect()
+}
+
+fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> String {
+    let raw = pipeline.recipe.encoding() == Encoding::Raw;
+    let parts = || {
+        let slots = pipeline.recipe.slot_names(&pipeline.schema).into_iter();
+        slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
+    };
+    let (of_gaps, of_levels) = match pipeline.predictor {
+        Predictor::Bayes(_) => ("gaps skipped", "frequencies"),
+        _ => ("gaps kept", "sets of levels"),
+    };
+    let what = match feature.column_type {
+        ColumnType::Number if raw => "as it is".to_string(),
+        ColumnType::Number => "standardised".to_string(),
+        ColumnType::Boolean => "0 or 1".to_string(),
+        ColumnType::Date => {
+            let mut parts: Vec<&str> = parts().filter(|part| date::PART_NAMES.contains(part)).collect();
+            parts.dedup();
+            match parts.as_slice() {
+                [first, .., last] if parts.len() > 3 => format!("{} parts, {first} to {last}", parts.len()),
+                few => few.join(", "),
+            }
+        }
+        ColumnType::Category => {
+            let (many, has_means) =
+                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == "(target)"));
+            let levels = match (raw, many) {
+                (true, _) => of_levels.to_string(),
+                (false, true) => format!("one-hot of {MAX_LEVEL_SLOTS}"),
+                (false, false) => "one-hot".to_string(),
+            };
+            if has_means { levels + ", target means" } else { levels }
+        }
+        ColumnType::Text => {
+            let n = parts().filter(|part| *part == "(term)").count();
+            match (raw, pipeline.recipe.has_sparse_texts()) {
+                (false, true) => format!("TF-IDF of {n} terms"),
+                (false, false) => format!("TF-IDF of {n} chosen terms"),
+                (true, true) => format!("counts of {n} terms"),
+                (true, false) => format!("counts of {n} chosen terms"),
+            }
+        }
+    };
+    match feature.column_type {
+        _ if !gaps => what,
+        _ if raw => format!("{what}, {of_gaps}"),
+        ColumnType::Category | ColumnType::Text => format!("{what}, gaps marked"),
+        _ => format!("{what}, gaps filled"),
+    }
+}
+
+/// The table, each row indented; columns beyond `max` are counted.
+pub fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String {
+    let percent = |n: usize| match n as f64 * 100.0 / n_rows.max(1) as f64 {
+        0.0 => "0%".to_string(),
+        // Never 0 where there are gaps, never all where there are values.
+        share if share < 0.1 => "<0.1%".to_string(),
+        share if share < 10.0 => format!("{share:.1}%"),
+        share if share > 99.0 && n < n_rows => ">99%".to_string(),
+        share => format!("{share:.0}%"),
+    };
+    let mut rows =
+        vec![["column", "type", "missing", "distinct", "becomes", "why"].map(String::from).to_vec()];
+    for column in columns.iter().take(max) {
+        rows.push(vec![
+            column.name.clone(),
+            column.kind.into(),
+            // Figures stand to the right, below their heads.
+            format!("{:>7}", percent(column.missing)),
+            format!("{:>8}", column.distinct.map_or(format!(">{MAX_COUNTED}"), |n| n.to_string())),
+            column.becomes.clone(),
+            column.why.clone(),
+        ]);
+    }
+    let mut lines = text::table(&rows, 2, false);
+    if columns.len() > max {
+        lines += &format!("  … and {} more (mlapi inspect lists them)\n", columns.len() - max);
+    }
+    let codes: Vec<String> = columns.iter().filter(|c| c.may_be_codes).map(|c| c.name.clone()).collect();
+    let (names, flag, of) = match codes.as_slice() {
+        [] => return lines,
+        [only] => (only.clone(), only.as_str(), "them"),
+        [_, _] | [_, _, _] => (codes.join(", "), "COL", "a column"),
+        _ => (format!("{} columns", codes.len()), "COL", "one"),
+    };
+    lines
+        + &format!(
+            "  {names}: few whole numbers, taken as amounts; --type {flag}=category takes {of} as names\n"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(name: &str, missing: usize, distinct: Option<usize>, may_be_codes: bool) -> ColumnNote {
+        let (becomes, why) = ("standardised".to_string(), "numbers".to_string());
+        ColumnNote { name: name.into(), kind: "number", missing, distinct, becomes, why, may_be_codes }
+    }
+
+    #[test]
+    fn shares_are_never_rounded_to_none_or_all_and_codes_are_named_with_the_flag() {
+        let columns =
+            [note("a", 1, Some(3), true), note("b", 9_999, None, false), note("c", 0, Some(2), false)];
+        let lines: Vec<String> = table(&columns, 10_000, 2).lines().map(String::from).collect();
+        assert_eq!(lines[1], "  a       number    <0.1%         3  standardised  numbers");
+        assert_eq!(lines[2], "  b       number     >99%    >10000  standardised  numbers");
+        assert_eq!(lines[3], "  … and 1 more (mlapi inspect lists them)");
+        let hint = "  a: few whole numbers, taken as amounts; --type a=category takes them as names";
+        assert_eq!(lines[4..], [hint]);
+    }
+}
