@@ -6,7 +6,10 @@
 //! counter and no log. One thread, HTTP/1.1, keep-alive, `TCP_NODELAY`.
 //!
 //! The answer to give is the first argument (benches/run.py passes the one mlapi gave, so
-//! that both sides write the same numbers); the address is printed on stdout.
+//! that both sides write the same numbers), and how many numbers a row has the second (4
+//! where it is absent); the address is printed on stdout.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use http_body_util::{BodyExt, Full};
@@ -28,14 +31,7 @@ struct Row {
 struct Answer {
     prediction: String,
     probability: f64,
-    probabilities: Probabilities,
-}
-
-#[derive(Clone, Deserialize, Serialize)]
-struct Probabilities {
-    setosa: f64,
-    versicolor: f64,
-    virginica: f64,
+    probabilities: BTreeMap<String, f64>,
 }
 
 const DEFAULT: &str = r#"{"prediction":"setosa","probability":0.9797,
@@ -45,18 +41,20 @@ fn main() -> anyhow::Result<()> {
     let answer = std::env::args().nth(1);
     let answer: Answer =
         serde_json::from_str(answer.as_deref().unwrap_or(DEFAULT)).context("the answer to give")?;
+    let n_values =
+        std::env::args().nth(2).map_or(Ok(4), |n| n.parse()).context("how many numbers a row has")?;
     // Lives as long as the process: connections share it without a counter.
     let answer: &'static Answer = Box::leak(Box::new(answer));
-    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(answer))
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(answer, n_values))
 }
 
-async fn serve(answer: &'static Answer) -> anyhow::Result<()> {
+async fn serve(answer: &'static Answer, n_values: usize) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("bare_server is listening on http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        let service = service_fn(move |request| predict(request, answer));
+        let service = service_fn(move |request| predict(request, answer, n_values));
         tokio::spawn(async move {
             // An error here is a client that went away.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
@@ -64,7 +62,11 @@ async fn serve(answer: &'static Answer) -> anyhow::Result<()> {
     }
 }
 
-async fn predict(request: Request<Incoming>, answer: &Answer) -> anyhow::Result<Response<Full<Bytes>>> {
+async fn predict(
+    request: Request<Incoming>,
+    answer: &Answer,
+    n_values: usize,
+) -> anyhow::Result<Response<Full<Bytes>>> {
     if request.uri().path() != "/predict" {
         return Ok(refuse(StatusCode::NOT_FOUND));
     }
@@ -73,7 +75,7 @@ async fn predict(request: Request<Incoming>, answer: &Answer) -> anyhow::Result<
     }
     let body = request.into_body().collect().await?.to_bytes();
     match serde_json::from_slice::<Row>(&body) {
-        Ok(row) if row.data.len() == 4 => {}
+        Ok(row) if row.data.len() == n_values => {}
         Ok(_) => return Ok(refuse(StatusCode::UNPROCESSABLE_ENTITY)),
         Err(_) => return Ok(refuse(StatusCode::BAD_REQUEST)),
     }

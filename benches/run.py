@@ -102,8 +102,8 @@ def take_turns(commands, rounds):
 class Server:
     """A server in its own process group, pinned to `core`, that prints its address."""
 
-    def __init__(self, name, command, core, **env):
-        self.name = name
+    def __init__(self, name, command, core, body=BODY, path="/predict", **env):
+        self.name, self.body, self.path = name, body, path
         self.log = OUT / f"{name}.log"
         if core is not None:
             command = ["taskset", "-c", str(core), *command]
@@ -137,7 +137,7 @@ class Server:
 
     def ask(self):
         connection = http.client.HTTPConnection(self.address, timeout=60)
-        connection.request("POST", "/predict", BODY, {"Content-Type": "application/json"})
+        connection.request("POST", self.path, self.body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer = response.read().decode()
         connection.close()
@@ -145,16 +145,26 @@ class Server:
             raise SystemExit(f"run.py: {self.name} answers {response.status}: {answer}")
         return json.loads(answer)
 
-    def load(self, core, seconds):
-        """Under `seconds` of load: requests per second, and per second of the server's processor time."""
-        command = ["wrk", "-t1", "-c16", f"-d{seconds}s", "-s", "benches/post.lua", f"http://{self.address}"]
-        if core is not None:
-            command = ["taskset", "-c", str(core), *command]
-        used = self.processor_time()
-        report = json.loads(output(command).splitlines()[-1])
-        used = self.processor_time() - used
+    def wrk(self, core, seconds, connections=16, script="benches/post.lua", files=()):
+        """The command that loads this server for `seconds`; `files` are for the script, after the body."""
+        body = OUT / f"{self.name}.body"
+        body.write_text(self.body)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script, f"http://{self.address}"]
+        command += ["--", self.path, str(body), *map(str, files)]
+        return command if core is None else ["taskset", "-c", str(core), *command]
+
+    def report(self, core, seconds, connections=16):
+        """What wrk says after `seconds` of load in which every request succeeded."""
+        report = json.loads(output(self.wrk(core, seconds, connections)).splitlines()[-1])
         if report["requests"] == 0 or report["not_2xx"] or report["failed"]:
             raise SystemExit(f"run.py: not every request to {self.name} succeeded: {report}")
+        return report
+
+    def load(self, core, seconds, connections=16):
+        """Under `seconds` of load: requests per second, and per second of the server's processor time."""
+        used = self.processor_time()
+        report = self.report(core, seconds, connections)
+        used = self.processor_time() - used
         return report["requests"] * 1e6 / report["microseconds"], report["requests"] / used
 
     def pids(self):
@@ -288,7 +298,7 @@ class Table:
             | dict(ratio=ratio, bar=bar, met=met, mlapi_samples=list(ours), peer_samples=list(theirs))
         )
         span = f"{times(min(turns))} to {times(max(turns))}" if len(turns) > 1 else ""
-        wanted, verdict = ("", "") if bar is None else (f">= {bar}x", "met" if met else "not met")
+        wanted, verdict = ("", "") if bar is None else (f">= {bar:.3g}x", "met" if met else "not met")
         self.lines.append((job, what, unit(own), peer, unit(other), times(ratio), span, wanted, verdict))
 
     def print(self):
