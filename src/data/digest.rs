@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_digest_is_the_same_whether_taken_here_or_beside() {
-        let bytes: Vec<u8> = (0..3_500_000_u32).map(|i| (i * i >> 7) as u8).collect();
+        let bytes: Vec<u8> = (0..3_500_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
         for size in [1000, 300_000, 4_000_000] {
             let digest = PassingDigest::default();
             let mut reader = Digesting::new(&bytes[..], digest.clone());

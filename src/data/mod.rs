@@ -1,13 +1,10 @@
 //! A file or a request becomes typed columns, and typed columns become numbers.
 //!
 //! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its header, [`blocks`] cuts the rest at ends of
-<<<<<<< HEAD
-//! records and shares the work out, [`fields`] walks through records from one of their [`ends`] to the next, [`number`] reads numbers, [`date`] dates, [`ndjson`] lines of
-//! JSON, [`load`] a whole table; [`interner`] numbers distinct texts, [`digest`] takes a file's SHA-256. [`table`] holds the typed columns of a training file, [`schema`] says what each
-=======
-//! records and shares the work out, [`fields`] walks through records, [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of
-//! JSON, [`load`] a whole table. [`table`] holds the typed columns of a training file, [`schema`] says what each
->>>>>>> types
+//! records and shares the work out, [`fields`] walks through records from one of their [`ends`] to the next,
+//! [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of JSON, [`load`] a
+//! whole table; [`interner`] numbers distinct texts, [`digest`] takes a file's SHA-256. [`table`] holds the typed
+//! columns of a training file, [`schema`] says what each
 //! column is and turns every cell of every later row into one `f64` code, [`json`] does the same for JSON,
 //! [`text`] finds the terms of a text, [`recipe`] turns a row of codes into the numbers a predictor sees. [`target`]
 //! is the column to predict, [`profile`] guesses types, [`split`] chooses the held-out rows, by [`arrangement`] where
@@ -24,11 +21,8 @@ pub mod date;
 pub mod digest;
 pub mod duplicates;
 pub mod encoding;
-<<<<<<< HEAD
 pub mod ends;
-=======
 pub mod feature;
->>>>>>> types
 pub mod fields;
 pub mod findings;
 pub mod interner;
