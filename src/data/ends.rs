@@ -2,7 +2,7 @@
 //! whoever walks through the fields, so that looking for an end does not wait for what stood before it (Langdale
 //! and Lemire 2019, "Parsing gigabytes of JSON per second", section 3.1).
 
-use wide::u8x16;
+use fearless_simd::{Level, Simd, SimdBase, SimdMask, dispatch, u8x64};
 
 /// Bytes that are compared together.
 const GROUP: usize = 64;
@@ -21,6 +21,7 @@ pub struct Ends<'b> {
     places: Box<[u32; WINDOW + GROUP]>,
     n_places: usize,
     next: usize,
+    level: Level,
     /// Where the window ends.
     seen: usize,
 }
@@ -28,7 +29,8 @@ pub struct Ends<'b> {
 impl<'b> Ends<'b> {
     /// Looks for `delimiter`, `\n` and `\r`.
     pub fn new(bytes: &'b [u8], delimiter: u8) -> Self {
-        Self { bytes, delimiter, places: Box::new([0; WINDOW + GROUP]), n_places: 0, next: 0, seen: 0 }
+        let places = Box::new([0; WINDOW + GROUP]);
+        Self { bytes, delimiter, places, n_places: 0, next: 0, level: Level::new(), seen: 0 }
     }
 
     /// The first place from `at` on, or the end of the block; goes on from there. `at` is behind all places given
@@ -53,30 +55,38 @@ impl<'b> Ends<'b> {
 
     #[inline(never)]
     fn look_ahead(&mut self, at: usize) {
+        // With the widest instructions that the processor has.
+        dispatch!(self.level, simd => self.look_ahead_with(simd, at));
+    }
+
+    #[inline(always)]
+    fn look_ahead_with<S: Simd>(&mut self, simd: S, at: usize) {
         let bytes = self.bytes;
         let start = self.seen.max(at.min(bytes.len()));
         let window = &bytes[start..bytes.len().min(start + WINDOW)];
         let wanted = [self.delimiter, b'\n', b'\r'];
-        let splats = wanted.map(u8x16::splat);
+        // No closures: they would not be compiled for the processor.
+        let delimiter = u8x64::splat(simd, wanted[0]);
+        let feed = u8x64::splat(simd, wanted[1]);
+        let carriage = u8x64::splat(simd, wanted[2]);
         let mut n = 0;
         let mut base = start as u32;
         let (groups, rest) = window.as_chunks::<GROUP>();
         for group in groups {
-            let mut mask = 0;
-            for (i, sixteen) in group.as_chunks::<16>().0.iter().enumerate() {
-                let sixteen = u8x16::new(*sixteen);
-                let found = splats.map(|splat| sixteen.simd_eq(splat));
-                mask |= u64::from((found[0] | found[1] | found[2]).to_bitmask()) << (16 * i);
-            }
+            let group = u8x64::from_slice(simd, group);
+            let found = group.simd_eq(delimiter) | group.simd_eq(feed) | group.simd_eq(carriage);
+            let mut mask = found.to_bitmask();
             let count = mask.count_ones() as usize;
             let places = &mut self.places[n..n + GROUP];
-            let mut put = |place: &mut u32| {
+            for place in &mut places[..UNCOUNTED] {
                 *place = base + mask.trailing_zeros();
                 mask &= mask.wrapping_sub(1);
-            };
-            places[..UNCOUNTED].iter_mut().for_each(&mut put);
+            }
             if count > UNCOUNTED {
-                places[UNCOUNTED..count].iter_mut().for_each(&mut put);
+                for place in &mut places[UNCOUNTED..count] {
+                    *place = base + mask.trailing_zeros();
+                    mask &= mask.wrapping_sub(1);
+                }
             }
             n += count;
             base += GROUP as u32;

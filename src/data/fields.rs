@@ -81,6 +81,12 @@ pub struct Walk {
 impl Walk {
     /// Goes through the records of a block.
     pub fn through(&self, block: &Block, visitor: &mut impl Visitor) {
+        // With the instructions that the processor has.
+        fearless_simd::dispatch!(fearless_simd::Level::new(), _simd => self.walk(block, visitor));
+    }
+
+    #[inline(always)]
+    fn walk(&self, block: &Block, visitor: &mut impl Visitor) {
         let bytes = &block.bytes[..];
         let Dialect { delimiter, quote, decimal_mark } = self.dialect;
         let mut scratch = Vec::new();

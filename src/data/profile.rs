@@ -115,14 +115,10 @@ impl Profile {
         let mark = if raw.decimal_comma { b',' } else { b'.' };
         match &raw.columns[index] {
             RawColumn::Numbers { values, .. } => {
-                profile.missing = values.iter().filter(|value| value.is_nan()).count();
+                (profile.missing, profile.min, profile.max) = gaps_and_range(values);
                 profile.numbers = values.len() - profile.missing;
                 let present = || values.iter().copied().filter(|value| !value.is_nan());
                 profile.whole = present().all(is_whole);
-                for value in present() {
-                    profile.min = profile.min.min(value);
-                    profile.max = profile.max.max(value);
-                }
                 for value in present() {
                     numbers.add_number(value);
                     if numbers.is_full() {
@@ -301,6 +297,28 @@ pub fn is_text(column: &Column) -> bool {
     }
     let words: f64 = levels.iter().zip(&counts).map(|(text, &n)| count_words(text) * f64::from(n)).sum();
     words >= MIN_WORDS * f64::from(present)
+}
+
+/// How many values are NaN, and the smallest and largest of the others; infinite where there is none.
+fn gaps_and_range(values: &[f64]) -> (usize, f64, f64) {
+    const LANES: usize = 8;
+    let (mut gaps, mut min, mut max) = ([0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    let mut look = |lane: usize, value: f64| {
+        gaps[lane] += usize::from(value.is_nan());
+        // Nothing is below or above a NaN.
+        min[lane] = if value < min[lane] { value } else { min[lane] };
+        max[lane] = if value > max[lane] { value } else { max[lane] };
+    };
+    let (groups, rest) = values.as_chunks::<LANES>();
+    for group in groups {
+        group.iter().enumerate().for_each(|(lane, &value)| look(lane, value));
+    }
+    rest.iter().for_each(|&value| look(0, value));
+    (
+        gaps.iter().sum(),
+        min.into_iter().fold(f64::INFINITY, f64::min),
+        max.into_iter().fold(f64::NEG_INFINITY, f64::max),
+    )
 }
 
 /// Whether a number is whole and small enough (2^53) to be told from its neighbours.

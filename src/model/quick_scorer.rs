@@ -6,6 +6,11 @@
 //! as the processor can (Lucchese et al. 2015, "QuickScorer: a fast algorithm to rank documents with additive
 //! ensembles of regression trees"; Ye et al. 2018, "RapidScorer"). Worth it up to [`MAX_LEAVES`] leaves; the
 //! walk of [`super::trees`] is for larger trees and for rows that fill no block.
+//!
+//! The loops go by index: iterators and closures over arrays are compiled apart, and not for the processor that
+//! [`fearless_simd::dispatch`] has found.
+
+#![allow(clippy::needless_range_loop, clippy::neg_cmp_op_on_partial_ord)]
 
 use super::trees::{LEAF, MISSING_LEFT, Parts, SUBSET};
 
@@ -41,8 +46,10 @@ pub struct QuickScorer {
     features: Vec<u32>,
     trees: Vec<Tree>,
     tests: Vec<Test>,
-    /// The node of each leaf, from the left, tree by tree.
+    /// The row of [`Parts::values`] of each leaf, from the left, tree by tree; filled up to a whole set.
     leaves: Vec<u32>,
+    /// Those rows themselves where a row is one number.
+    values: Vec<f64>,
 }
 
 impl QuickScorer {
@@ -53,7 +60,13 @@ impl QuickScorer {
             return None;
         }
         let mut slots = vec![u32::MAX; parts.levels.len()];
-        let mut out = Self { features: Vec::new(), trees: Vec::new(), tests: Vec::new(), leaves: Vec::new() };
+        let mut out = Self {
+            features: Vec::new(),
+            trees: Vec::new(),
+            tests: Vec::new(),
+            leaves: Vec::new(),
+            values: Vec::new(),
+        };
         let mut n_subsets = 0;
         for (tree, &root) in parts.roots.iter().enumerate() {
             let end = parts.roots.get(tree + 1).map_or(n_nodes, |&end| end as usize);
@@ -85,7 +98,7 @@ impl QuickScorer {
             let mut tests: [Vec<Test>; 4] = Default::default();
             for i in root..end {
                 let Some(left) = children(i) else {
-                    out.leaves[first_leaf + first[i - root]] = i as u32;
+                    out.leaves[first_leaf + first[i - root]] = parts.left[i];
                     continue;
                 };
                 let n_left = n_leaves[left - root];
@@ -112,6 +125,12 @@ impl QuickScorer {
             });
             out.trees.push(Tree { ends, first_leaf: first_leaf as u32 });
         }
+        if parts.width == 1 {
+            let value = |&row| parts.values.get(row as usize).copied();
+            out.values = out.leaves.iter().map(value).collect::<Option<_>>()?;
+            out.values.resize(out.leaves.len() + MAX_LEAVES, 0.0);
+        }
+        out.leaves.resize(out.leaves.len() + MAX_LEAVES, 0);
         Some(out)
     }
 
@@ -121,26 +140,30 @@ impl QuickScorer {
     }
 
     /// Brings [`ROWS`] rows of `x` into columns.
+    #[inline(always)]
     pub fn fill(&self, x: &[f64], block: &mut [[f64; ROWS]]) {
         let n_inputs = x.len() / ROWS;
-        for (column, &feature) in block.iter_mut().zip(&self.features) {
-            for (value, row) in column.iter_mut().zip(x.chunks_exact(n_inputs)) {
-                *value = row[feature as usize];
+        for j in 0..block.len().min(self.features.len()) {
+            let feature = self.features[j] as usize;
+            for i in 0..ROWS {
+                block[j][i] = x[i * n_inputs + feature];
             }
         }
     }
 
-    /// The node each row of the block ends at, tree by tree. `subset_right` says of a subset, a column, a
-    /// code and whether missing values go right whether the code does.
-    pub fn leaves(
+    /// What each row of the block ends at, tree by tree. `subset_right` says of a subset, a column, a code and
+    /// whether missing values go right whether the code does.
+    #[inline(always)]
+    pub fn visit(
         &self,
         block: &[[f64; ROWS]],
         subset_right: impl Fn(usize, u32, f64, bool) -> bool,
-        mut visit: impl FnMut(usize, &[u32; ROWS]),
+        mut visit: impl FnMut(usize, Ending),
     ) {
         let mut from = 0;
         for (tree, Tree { ends, first_leaf }) in self.trees.iter().enumerate() {
-            let [left, right, subset_left, end] = ends.map(|end| end as usize);
+            let [left, right] = [ends[0] as usize, ends[1] as usize];
+            let [subset_left, end] = [ends[2] as usize, ends[3] as usize];
             let mut sets = [u64::MAX; ROWS];
             for test in &self.tests[from..left] {
                 let values = &block[test.feature as usize];
@@ -148,7 +171,8 @@ impl QuickScorer {
             }
             for test in &self.tests[left..right] {
                 let values = &block[test.feature as usize];
-                keep_where(&mut sets, test.keep, values, |v| (v > test.threshold) | v.is_nan());
+                // Not at most the threshold: above it, or NaN.
+                keep_where(&mut sets, test.keep, values, |v| !(v <= test.threshold));
             }
             for (i, test) in self.tests[right..end].iter().enumerate() {
                 let (feature, subset) = (self.features[test.feature as usize], test.threshold as usize);
@@ -157,16 +181,44 @@ impl QuickScorer {
                 keep_where(&mut sets, test.keep, values, |v| subset_right(subset, feature, v, missing_right));
             }
             from = end;
-            let leaves = &self.leaves[*first_leaf as usize..];
-            visit(tree, &sets.map(|set| leaves[set.trailing_zeros() as usize]));
+            let first = *first_leaf as usize;
+            if let Some(values) =
+                self.values.get(first..).and_then(|values| values.first_chunk::<MAX_LEAVES>())
+            {
+                let mut found = [0.0; ROWS];
+                for i in 0..ROWS {
+                    found[i] = values[first_leaf_of(sets[i])];
+                }
+                visit(tree, Ending::Value(&found));
+            } else if let Some(leaves) = self.leaves[first..].first_chunk::<MAX_LEAVES>() {
+                let mut found = [0; ROWS];
+                for i in 0..ROWS {
+                    found[i] = leaves[first_leaf_of(sets[i])];
+                }
+                visit(tree, Ending::Row(&found));
+            }
         }
     }
 }
 
+/// What the rows of a block end at.
+pub enum Ending<'a> {
+    /// One number.
+    Value(&'a [f64; ROWS]),
+    /// A row of [`Parts::values`].
+    Row(&'a [u32; ROWS]),
+}
+
+/// At least one leaf is left in a set.
+#[inline(always)]
+fn first_leaf_of(set: u64) -> usize {
+    set.trailing_zeros() as usize % MAX_LEAVES
+}
+
 #[inline(always)]
 fn keep_where(sets: &mut [u64; ROWS], keep: u64, values: &[f64; ROWS], fails: impl Fn(f64) -> bool) {
-    for (set, &value) in sets.iter_mut().zip(values) {
-        *set &= if fails(value) { keep } else { u64::MAX };
+    for i in 0..ROWS {
+        sets[i] &= if fails(values[i]) { keep } else { u64::MAX };
     }
 }
 
@@ -268,6 +320,7 @@ mod tests {
         assert!(fits(&[0, LEAF, LEAF], &[1, 0, 0], &mut random));
         assert!(!fits(&[0, LEAF, LEAF], &[0, 0, 0], &mut random), "a cycle");
         assert!(!fits(&[0, LEAF, LEAF], &[2, 0, 0], &mut random), "a child past the end");
+        assert!(!fits(&[0, LEAF, LEAF], &[1, 0, 50], &mut random), "no such row of values");
         assert!(!fits(&[0, LEAF, LEAF], &[1, 0], &mut random), "arrays of different lengths");
         assert!(!fits(&[7, LEAF, LEAF], &[1, 0, 0], &mut random), "no such column");
         assert!(!fits(&[0, 0, 0, LEAF, LEAF], &[1, 3, 3, 0, 0], &mut random), "two parents");
@@ -276,6 +329,6 @@ mod tests {
         let feature: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { 0 } else { LEAF }).collect();
         let left: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { i + 1 } else { 0 }).collect();
         assert!(!fits(&feature, &left, &mut random), "too many leaves");
-        assert!(fits(&[&feature[2..], &[]].concat(), &left[..127], &mut random), "just few enough");
+        assert!(fits(&feature[2..], &[&left[..126], &[0]].concat(), &mut random), "just few enough");
     }
 }

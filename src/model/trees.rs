@@ -24,9 +24,10 @@
 //! Leaves of one number belong to score t mod scores of tree t.
 
 use anyhow::{Context, Result, ensure};
+use fearless_simd::{Level, dispatch};
 
 use super::predictor::{Array, Arrays, Link, take_f64, take_u8, take_u32};
-use super::quick_scorer::{self, QuickScorer};
+use super::quick_scorer::{self, Ending, QuickScorer};
 
 /// Marks a leaf in [`Parts::feature`].
 pub const LEAF: u32 = u32::MAX;
@@ -209,34 +210,47 @@ impl Trees {
     /// Scores as many rows as fill blocks, and says how many those are.
     fn score_quickly(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) -> usize {
         const ROWS: usize = quick_scorer::ROWS;
-        let (n_inputs, n_outputs, n_scores) = (self.n_inputs(), self.n_outputs(), self.parts.base.len());
-        let blocks = x.chunks_exact(ROWS * n_inputs);
-        let n_rows = blocks.len() * ROWS;
-        if n_rows == 0 {
-            return 0;
+        let n_rows = x.len() / (ROWS * self.n_inputs()) * ROWS;
+        if n_rows > 0 {
+            // With the widest instructions that the processor has.
+            dispatch!(Level::new(), _simd => self.score_blocks(quick, x, out));
         }
+        n_rows
+    }
+
+    #[inline(always)]
+    fn score_blocks(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) {
+        const ROWS: usize = quick_scorer::ROWS;
+        let (n_inputs, n_outputs, n_scores) = (self.n_inputs(), self.n_outputs(), self.parts.base.len());
         let mut block = quick.buffer();
-        for (x, out) in blocks.zip(out.chunks_exact_mut(ROWS * n_outputs)) {
+        let mut sums = vec![[0.0; ROWS]; n_scores];
+        for (x, out) in x.chunks_exact(ROWS * n_inputs).zip(out.chunks_exact_mut(ROWS * n_outputs)) {
             out.fill(0.0);
+            sums.fill([0.0; ROWS]);
             quick.fill(x, &mut block);
             let subset_right = |subset, feature, value, missing_right| {
                 self.subset_right(subset, feature, value, missing_right)
             };
-            quick.leaves(&block, subset_right, |tree, leaves| {
-                if self.parts.width == 1 {
-                    let scores = out[tree % n_scores..].iter_mut().step_by(n_outputs);
-                    for (&leaf, score) in leaves.iter().zip(scores) {
-                        *score += self.parts.values[self.parts.left[leaf as usize] as usize];
+            quick.visit(&block, subset_right, |tree, ending| match ending {
+                Ending::Value(values) => {
+                    let sums = &mut sums[tree % n_scores];
+                    for i in 0..ROWS {
+                        sums[i] += values[i];
                     }
-                } else {
-                    for (&leaf, out) in leaves.iter().zip(out.chunks_exact_mut(n_outputs)) {
-                        self.add_leaf(tree, leaf, out);
+                }
+                Ending::Row(rows) => {
+                    for (&row, out) in rows.iter().zip(out.chunks_exact_mut(n_outputs)) {
+                        self.add_values(tree, row as usize, out);
                     }
                 }
             });
-            out.chunks_exact_mut(n_outputs).for_each(|out| self.finish(out));
+            for (i, out) in out.chunks_exact_mut(n_outputs).enumerate() {
+                if self.parts.width == 1 {
+                    sums.iter().zip(&mut *out).for_each(|(sums, score)| *score = sums[i]);
+                }
+                self.finish(out);
+            }
         }
-        n_rows
     }
 
     fn sum_block<const SUBSETS: bool>(&self, x: &[f64], out: &mut [f64]) {
@@ -304,7 +318,12 @@ impl Trees {
 
     #[inline(always)]
     fn add_leaf(&self, tree: usize, leaf: u32, out: &mut [f64]) {
-        let row = self.parts.left[leaf as usize] as usize;
+        self.add_values(tree, self.parts.left[leaf as usize] as usize, out);
+    }
+
+    /// Adds a row of the values.
+    #[inline(always)]
+    fn add_values(&self, tree: usize, row: usize, out: &mut [f64]) {
         let (width, n_scores) = (self.parts.width, self.parts.base.len());
         if width == 1 {
             let score = if n_scores == 1 { 0 } else { tree % n_scores };
