@@ -41,7 +41,8 @@ pub const SUBSET: u8 = 2;
 /// Words of a subset: 256 groups of levels.
 pub const SUBSET_WORDS: usize = 8;
 
-/// Rows that walk through a tree side by side, so that one's wait for memory is another's step.
+/// Rows that walk through a tree side by side, or trees that a row walks through, so that one's wait for memory is
+/// another's step.
 const LANES: usize = 8;
 
 /// Rows whose numbers stay in the first-level cache while small trees pass by.
@@ -168,21 +169,42 @@ impl Trees {
         self.parts.roots.len()
     }
 
-    /// Scores one row of raw codes.
+    /// Scores one row of raw codes, some trees side by side.
     pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
         out.fill(0.0);
-        for (tree, &root) in self.parts.roots.iter().enumerate() {
-            let mut at = root;
-            loop {
-                let next = self.step::<true>(at, x);
-                if next == at {
-                    break;
+        let groups = self.parts.roots.as_chunks::<LANES>();
+        for (group, roots) in groups.0.iter().enumerate() {
+            let mut at = *roots;
+            let mut moved = 1;
+            while moved != 0 {
+                moved = 0;
+                for at in &mut at {
+                    let next = self.step::<true>(*at, x);
+                    moved |= next ^ *at;
+                    *at = next;
                 }
-                at = next;
             }
-            self.add_leaf(tree, at, out);
+            for (lane, &leaf) in at.iter().enumerate() {
+                self.add_leaf(group * LANES + lane, leaf, out);
+            }
+        }
+        let n_walked = groups.0.len() * LANES;
+        for (i, &root) in groups.1.iter().enumerate() {
+            self.add_leaf(n_walked + i, self.walk(root, x), out);
         }
         self.finish(out);
+    }
+
+    /// The leaf that a row ends at.
+    fn walk(&self, root: u32, x: &[f64]) -> u32 {
+        let mut at = root;
+        loop {
+            let next = self.step::<true>(at, x);
+            if next == at {
+                return at;
+            }
+            at = next;
+        }
     }
 
     /// Scores rows of raw codes, tree by tree over as many rows as stay in cache.
@@ -193,17 +215,23 @@ impl Trees {
             None => 0,
         };
         let (x, out) = (&x[n_quick * n_inputs..], &mut out[n_quick * n_outputs..]);
+        let n_together = out.len() / n_outputs / LANES * LANES;
+        let (together, single) = x.split_at(n_together * n_inputs);
+        let (out, single_out) = out.split_at_mut(n_together * n_outputs);
         let tree_bytes = self.nodes.len() / self.n_trees().max(1) * size_of::<Node>();
         let row_bytes = n_inputs * size_of::<f64>();
         // Large trees do not stay in cache themselves and want many rows at a time.
         let budget = if tree_bytes > BLOCK_BYTES { 16 * BLOCK_BYTES } else { BLOCK_BYTES };
         let n_rows = (budget / row_bytes / LANES * LANES).max(LANES);
-        for (x, out) in x.chunks(n_rows * n_inputs).zip(out.chunks_mut(n_rows * n_outputs)) {
+        for (x, out) in together.chunks(n_rows * n_inputs).zip(out.chunks_mut(n_rows * n_outputs)) {
             if self.parts.subsets.is_empty() {
                 self.sum_block::<false>(x, out);
             } else {
                 self.sum_block::<true>(x, out);
             }
+        }
+        for (x, out) in single.chunks_exact(n_inputs).zip(single_out.chunks_exact_mut(n_outputs)) {
+            self.scores_into(x, out);
         }
     }
 
@@ -253,34 +281,22 @@ impl Trees {
         }
     }
 
+    /// Scores rows, as many as fill the lanes.
     fn sum_block<const SUBSETS: bool>(&self, x: &[f64], out: &mut [f64]) {
         let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
         out.fill(0.0);
         for (tree, &root) in self.parts.roots.iter().enumerate() {
-            let rows = x.chunks(LANES * n_inputs).zip(out.chunks_mut(LANES * n_outputs));
+            let rows = x.chunks_exact(LANES * n_inputs).zip(out.chunks_exact_mut(LANES * n_outputs));
             for (x, out) in rows {
                 let mut at = [root; LANES];
-                let n = x.len() / n_inputs;
-                if n == LANES {
-                    let mut moved = 1;
-                    while moved != 0 {
-                        moved = 0;
-                        for (lane, at) in at.iter_mut().enumerate() {
-                            let row = &x[lane * n_inputs..(lane + 1) * n_inputs];
-                            let next = self.step::<SUBSETS>(*at, row);
-                            moved |= next ^ *at;
-                            *at = next;
-                        }
-                    }
-                } else {
-                    for (at, row) in at.iter_mut().zip(x.chunks_exact(n_inputs)) {
-                        loop {
-                            let next = self.step::<SUBSETS>(*at, row);
-                            if next == *at {
-                                break;
-                            }
-                            *at = next;
-                        }
+                let mut moved = 1;
+                while moved != 0 {
+                    moved = 0;
+                    for (lane, at) in at.iter_mut().enumerate() {
+                        let row = &x[lane * n_inputs..(lane + 1) * n_inputs];
+                        let next = self.step::<SUBSETS>(*at, row);
+                        moved |= next ^ *at;
+                        *at = next;
                     }
                 }
                 for (&at, out) in at.iter().zip(out.chunks_exact_mut(n_outputs)) {
