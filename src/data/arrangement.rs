@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::number;
+use super::date;
 use super::schema::{Cell, NullTokens};
 use super::split::{Split, fold_groups, forward_chain, hold_out_groups, hold_out_latest};
 use super::table::RawTable;
@@ -142,40 +142,55 @@ impl Arrangement {
     }
 }
 
-/// The times of `rows`: numbers if every cell is one, else moments if every cell is a date.
+/// The times of `rows`: numbers if every cell is one, else dates, written as all of them together say.
 fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<Vec<f64>> {
-    let mark = if raw.decimal_comma { b',' } else { b'.' };
-    let number = |row: &usize| match cells[*row] {
+    let number = |row: &usize| match raw.number_cell(cells[*row]) {
         Cell::Number(value) => Some(value),
-        Cell::Text(text) => number::parse(text, mark).filter(|value| value.is_finite()),
+        Cell::Text(text) => text.parse().ok(),
         Cell::Boolean(_) | Cell::Missing => None,
     };
-    let date = |row: &usize| match cells[*row] {
-        Cell::Text(text) => moment(text),
-        _ => None,
-    };
+    let number = |row: &usize| number(row).filter(|value| value.is_finite());
     if let Some(numbers) = rows.par_iter().map(number).collect::<Option<Vec<f64>>>() {
         return Ok(numbers);
     }
-    if let Some(moments) = rows.par_iter().map(date).collect::<Option<Vec<f64>>>() {
-        return Ok(moments);
+    let mut evidence = date::Evidence::default();
+    for row in rows {
+        if let Cell::Text(text) = cells[*row] {
+            evidence.look(text, 1);
+        }
     }
-    let n_dates = rows.iter().filter(|row| date(row).is_some()).count();
-    let are_dates = n_dates > 0;
-    let odd = rows.iter().find(|row| if are_dates { date(row).is_none() } else { number(row).is_none() });
-    let place = odd.map(|&row| raw.place(row)).unwrap_or_default();
-    let text = odd.map(|&row| match cells[row] {
-        Cell::Text(text) => text.to_string(),
-        Cell::Number(value) => value.to_string(),
-        Cell::Boolean(_) | Cell::Missing => String::new(),
-    });
-    let kind =
-        if are_dates { "a date such as 2024-03-01 or 2024-03-01T12:30:00Z" } else { "a number or a date" };
-    bail!(
-        "{place}, column {name:?}: {:?} is not {kind}, so the rows have no order in time; correct it, or name another \
-         column",
-        text.unwrap_or_default()
-    )
+    if !evidence.is_consistent() {
+        bail!(
+            "{}, column {name:?}: some dates can be read with the day first alone and others with the month first \
+             alone, so the rows have no order in time; write them alike",
+            raw.source
+        );
+    }
+    let notation = date::Notation { order: evidence.order(), numbers: false };
+    let date = |&row: &usize| match cells[row] {
+        Cell::Text(text) => date::parse(text, notation).map_err(|detail| (row, detail)),
+        Cell::Number(value) => Err((row, date::not_a_date(&value.to_string()))),
+        Cell::Boolean(_) | Cell::Missing => Err((row, date::not_a_date(""))),
+    };
+    let dates: Result<Vec<f64>, (usize, String)> = match evidence.dates {
+        // Neither the one nor the other.
+        0 => {
+            let odd = rows.iter().find(|row| number(row).is_none()).copied().unwrap_or_default();
+            let text = match cells[odd] {
+                Cell::Text(text) => text.to_string(),
+                Cell::Number(value) => value.to_string(),
+                Cell::Boolean(_) | Cell::Missing => String::new(),
+            };
+            Err((odd, format!("{text:?} is not a number or a date")))
+        }
+        _ => rows.iter().map(date).collect(),
+    };
+    dates.map_err(|(row, detail)| {
+        anyhow!(
+            "{}, column {name:?}: {detail}, so the rows have no order in time; correct it, or name another column",
+            raw.place(row)
+        )
+    })
 }
 
 /// The ranks of numbers, equal ones the same, from 0.
@@ -189,59 +204,6 @@ fn ranks(values: &[f64]) -> Vec<u32> {
         ranks[row] = rank;
     }
     ranks
-}
-
-/// Seconds since 1970 of a date or a moment in ISO 8601: `2024-03-01`, `2024-03-01T12:30`, `2024-03-01 12:30:05.5Z`,
-/// `2024-03-01T12:30:05+02:00`. Without a zone it is read as UTC.
-fn moment(text: &str) -> Option<f64> {
-    let (date, time) = match text.split_once(['T', 't', ' ']) {
-        Some((date, time)) => (date, Some(time)),
-        None => (text, None),
-    };
-    let digits = |text: &str, n: usize| -> Option<i64> {
-        (text.len() == n && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-    };
-    let mut parts = date.split('-');
-    let (year, month, day) =
-        (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days from 1970-01-01 in the proleptic Gregorian calendar, years counted from March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day
-        - 1
-        - 719_468;
-    let mut seconds = days as f64 * 86_400.0;
-    let Some(time) = time else {
-        return Some(seconds);
-    };
-    let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
-    let (clock, zone) = time.split_at(zone);
-    let of_clock = |text: &str| -> Option<f64> {
-        let mut parts = text.split(':');
-        let (hours, minutes) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-        let seconds = match parts.next() {
-            Some(seconds) if seconds.starts_with(|c: char| c.is_ascii_digit()) => seconds.parse().ok()?,
-            Some(_) => return None,
-            None => 0.0,
-        };
-        let valid = parts.next().is_none() && hours < 25 && minutes < 60 && (0.0..61.0).contains(&seconds);
-        valid.then_some((hours * 3600 + minutes * 60) as f64 + seconds)
-    };
-    seconds += of_clock(clock.trim_end())?;
-    match zone {
-        "" | "Z" | "z" => Some(seconds),
-        _ => {
-            let (sign, offset) = zone.split_at(1);
-            let offset = match offset.len() {
-                4 => of_clock(&format!("{}:{}", offset.get(..2)?, offset.get(2..)?))?,
-                2 => of_clock(&format!("{offset}:00"))?,
-                _ => of_clock(offset)?,
-            };
-            Some(if sign == "+" { seconds - offset } else { seconds + offset })
-        }
-    }
 }
 
 #[cfg(test)]
@@ -282,20 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_seconds_since_1970() {
-        for (text, seconds) in [
-            ("1970-01-01", Some(0.0)),
-            ("2000-03-01", Some(951_868_800.0)),
-            ("1969-12-31T23:59:59.5", Some(-0.5)),
-            ("2024-02-29T12:00:00-0130", Some(1_709_213_400.0)),
-            ("2024-13-01", None),
-            ("2024-1-1", None),
-            ("2024-01-01T", None),
-            ("2024-01-01T12:00:00+é2", None),
-            ("tomorrow", None),
-        ] {
-            assert_eq!(moment(text), seconds, "{text}");
-        }
+    fn dates_of_people_are_in_order_and_all_of_them_say_whether_the_day_comes_first() {
+        let days = ["05/04/2024", "13/02/2024", "04/05/2024"];
+        assert_eq!(read(&time(), &days).unwrap(), Arrangement::Times(vec![1, 0, 2]));
+        let months = ["05/04/2024", "02/13/2024", "04/05/2024"];
+        assert_eq!(read(&time(), &months).unwrap(), Arrangement::Times(vec![2, 0, 1]));
+        let both = ["05/03/2024", "02/13/2024", "13/02/2024"];
+        let message = read(&time(), &both).unwrap_err().to_string();
+        assert!(message.contains("with the day first alone and others with the month first"), "{message}");
     }
 
     #[test]
