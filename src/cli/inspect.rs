@@ -24,14 +24,16 @@ pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -
     }
     let (card, schema) = (&model.card, &model.pipeline.schema);
     let settings = card.hyperparameters.iter().map(|(key, value)| format!("{key}={value}"));
+    let sources = || std::iter::once(&card.data).chain(&card.more_data);
+    let paths: Vec<&str> = sources().map(|source| source.path.as_str()).collect();
     let mut facts = vec![
         ("target", format!("{}, {}", schema.target.name, schema.target.task.name())),
         ("algorithm", card.algorithm.clone()),
         ("settings", settings.collect::<Vec<_>>().join(" ")),
-        ("trained on", format!("{}, {} rows", card.data.path, card.n_train)),
-        ("sha256", card.data.sha256.clone()),
-        ("seed", card.seed.to_string()),
+        ("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)),
     ];
+    facts.extend(sources().map(|source| ("sha256", source.sha256.clone())));
+    facts.push(("seed", card.seed.to_string()));
     if let Some(test) = &card.test {
         facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));
     }
