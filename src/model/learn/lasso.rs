@@ -8,7 +8,7 @@
 use anyhow::{Result, anyhow};
 
 use super::coordinate::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
-use super::linear::{Centred, FIT_INTERCEPT, LeastSquares};
+use super::linear::{Centred, FIT_INTERCEPT, LeastSquares, fit_sparse, weight_sum};
 use super::products::products;
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::recipe::Encoding;
@@ -112,10 +112,13 @@ impl Learner for ElasticNet {
         let Labels::Values(y) = data.y else {
             return Err(anyhow!("{} predicts numbers", self.name));
         };
+        let strength = self.alpha * weight_sum(data);
+        let (l1, l2) = (strength * self.l1_ratio, strength * (1.0 - self.l1_ratio));
+        if data.x.sparse().n_cols() > 0 {
+            return Ok(fit_sparse(data, y, [l1, l2], self.fit_intercept, watch));
+        }
         let rows = Centred::new(data, y, self.fit_intercept);
         let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-        let strength = self.alpha * rows.weight_sum;
-        let (l1, l2) = (strength * self.l1_ratio, strength * (1.0 - self.l1_ratio));
         if l1 == 0.0 {
             // The duality gap needs an L1 part, and without it there is a closed form.
             return LeastSquares { alpha: l2, fit_intercept: self.fit_intercept }.fit(data, watch);
@@ -149,6 +152,10 @@ impl Learner for ElasticNet {
             ));
         }
         Ok(Fit { predictor: rows.predictor(coefficients), notes })
+    }
+
+    fn reads_sparse(&self) -> bool {
+        true
     }
 }
 

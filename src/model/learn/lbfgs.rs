@@ -3,6 +3,10 @@
 //! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart and starts from a multiple of the
 //! identity. The fixed part of the curvature, known before the first step, saves most of the steps where
 //! columns depend on each other.
+//!
+//! With a penalty on absolute values it is OWL-QN (Andrew and Gao 2007, "Scalable training of L1-regularized
+//! log-linear models"): a step stays where the signs are those of its start, so that the penalty is linear on the
+//! way and coefficients end at 0 exactly.
 
 use std::collections::VecDeque;
 
@@ -21,16 +25,60 @@ const MAX_HALVINGS: usize = 40;
 pub struct Minimum {
     /// The point.
     pub point: Vec<f64>,
-    /// Whether the largest component of the gradient is at most `tol`.
+    /// Whether the largest slope is at most `tol`.
     pub converged: bool,
 }
 
-/// Minimises a smooth convex function from `start`.
+/// A penalty on the absolute values of the first coordinates.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Absolute {
+    /// Its strength.
+    pub l1: f64,
+    /// How many coordinates it falls on.
+    pub n_penalised: usize,
+}
+
+impl Absolute {
+    fn value(&self, point: &[f64]) -> f64 {
+        self.l1 * point[..self.n_penalised].iter().map(|x| x.abs()).sum::<f64>()
+    }
+
+    /// The derivatives along which the penalised function falls fastest, each the one nearest to 0.
+    fn slopes(&self, point: &[f64], gradient: &[f64]) -> Vec<f64> {
+        let mut slopes = gradient.to_vec();
+        for (slope, x) in slopes.iter_mut().zip(&point[..self.n_penalised]) {
+            *slope = if *x == 0.0 {
+                (slope.abs() - self.l1).max(0.0).copysign(*slope)
+            } else {
+                *slope + self.l1.copysign(*x)
+            };
+        }
+        slopes
+    }
+
+    /// Leaves of a direction what goes down by itself.
+    fn align(&self, direction: &mut [f64], slopes: &[f64]) {
+        for (d, slope) in direction[..self.n_penalised].iter_mut().zip(slopes) {
+            *d = if *d * slope < 0.0 { *d } else { 0.0 };
+        }
+    }
+
+    /// Takes coordinates to 0 that a step from `point` would take past it.
+    fn stay(&self, next: &mut [f64], point: &[f64], slopes: &[f64]) {
+        for ((x, before), slope) in next[..self.n_penalised].iter_mut().zip(point).zip(slopes) {
+            let side = if *before == 0.0 { -slope } else { *before };
+            *x = if *x * side > 0.0 { *x } else { 0.0 };
+        }
+    }
+}
+
+/// Minimises a smooth convex function plus `absolute` from `start`.
 ///
 /// `evaluate` gives value and gradient, and nothing to stop where it stands; `precondition` multiplies by an
 /// approximate inverse of the second derivative; a step is an evaluation of a point that is accepted.
 pub fn minimise(
     start: Vec<f64>,
+    absolute: Absolute,
     mut evaluate: impl FnMut(&[f64]) -> Option<(f64, Vec<f64>)>,
     precondition: impl Fn(&[f64]) -> Vec<f64>,
     tol: f64,
@@ -40,32 +88,43 @@ pub fn minimise(
     let Some((mut value, mut gradient)) = evaluate(&point) else {
         return Minimum { point, converged: false };
     };
-    let is_flat = |gradient: &[f64]| gradient.iter().all(|g| g.abs() <= tol);
+    value += absolute.value(&point);
+    let mut slopes = absolute.slopes(&point, &gradient);
+    let is_flat = |slopes: &[f64]| slopes.iter().all(|slope| slope.abs() <= tol);
     let mut past: VecDeque<Pair> = VecDeque::with_capacity(MEMORY);
     for _ in 0..max_steps {
-        if is_flat(&gradient) {
+        if is_flat(&slopes) {
             break;
         }
-        let mut direction = descent(&gradient, &past, &precondition);
-        let mut slope = dot(&direction, &gradient);
+        let mut direction = descent(&slopes, &past, &precondition);
+        absolute.align(&mut direction, &slopes);
+        let mut slope = dot(&direction, &slopes);
         if slope >= 0.0 || !slope.is_finite() {
             past.clear();
-            direction = gradient.iter().map(|g| -g).collect();
-            slope = dot(&direction, &gradient);
+            direction = slopes.iter().map(|slope| -slope).collect();
+            slope = dot(&direction, &slopes);
         }
         let mut length = 1.0;
         let mut accepted = None;
         for _ in 0..MAX_HALVINGS {
-            let next: Vec<f64> = point.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
+            let mut next: Vec<f64> = point.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
+            absolute.stay(&mut next, &point, &slopes);
             let Some((next_value, next_gradient)) = evaluate(&next) else {
                 return Minimum { point, converged: false };
             };
+            let next_value = next_value + absolute.value(&next);
+            let next_slopes = absolute.slopes(&next, &next_gradient);
             // Near the minimum values differ by their rounding only, and the gradient decides.
             let rounding = 4.0 * f64::EPSILON * value.abs();
-            let falls = next_value <= value + SUFFICIENT * length * slope;
-            let is_level = next_value <= value + rounding && dot(&next_gradient, &direction) <= -0.9 * slope;
+            let promised = if absolute.n_penalised == 0 {
+                length * slope
+            } else {
+                next.iter().zip(&point).zip(&slopes).map(|((a, b), slope)| (a - b) * slope).sum()
+            };
+            let falls = next_value <= value + SUFFICIENT * promised;
+            let is_level = next_value <= value + rounding && dot(&next_slopes, &direction) <= -0.9 * slope;
             if falls || is_level {
-                accepted = Some((next, next_value, next_gradient));
+                accepted = Some((next, next_value, next_gradient, next_slopes));
                 break;
             }
             // The minimum of the parabola through what is known, kept from the ends.
@@ -73,7 +132,7 @@ pub fn minimise(
             let lowest = -slope * length * length / (2.0 * curve);
             length = if lowest.is_finite() { lowest.clamp(0.1 * length, 0.5 * length) } else { 0.1 * length };
         }
-        let Some((next, next_value, next_gradient)) = accepted else {
+        let Some((next, next_value, next_gradient, next_slopes)) = accepted else {
             if past.is_empty() {
                 break;
             }
@@ -89,9 +148,9 @@ pub fn minimise(
             }
             past.push_back(Pair { step, change, curvature });
         }
-        (point, value, gradient) = (next, next_value, next_gradient);
+        (point, value, gradient, slopes) = (next, next_value, next_gradient, next_slopes);
     }
-    let converged = is_flat(&gradient);
+    let converged = is_flat(&slopes);
     Minimum { point, converged }
 }
 
@@ -142,8 +201,8 @@ mod tests {
     fn the_minimum_is_found_with_and_without_a_preconditioner() {
         let scaled = |v: &[f64]| vec![v[0], v[1] / 900.0, v[2] / 0.04];
         for found in [
-            minimise(vec![0.0; 3], valley, <[f64]>::to_vec, 1e-7, 200),
-            minimise(vec![0.0; 3], valley, scaled, 1e-7, 200),
+            minimise(vec![0.0; 3], Absolute::default(), valley, <[f64]>::to_vec, 1e-7, 200),
+            minimise(vec![0.0; 3], Absolute::default(), valley, scaled, 1e-7, 200),
         ] {
             assert!(found.converged);
             for (x, expected) in found.point.iter().zip([0.5, -1.0 / 15.0, 5.0]) {
@@ -153,10 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn a_penalty_on_absolute_values_leaves_exact_zeros_and_nothing_to_gain() {
+        let scaled = |v: &[f64]| vec![v[0], v[1] / 900.0, v[2] / 0.04];
+        let absolute = Absolute { l1: 0.6, n_penalised: 3 };
+        let found = minimise(vec![1.0, 1.0, -1.0], absolute, valley, scaled, 1e-9, 200);
+        assert!(found.converged);
+        // sinh(0.5) < 0.6; the others lie where a·sinh(b − a·x) is 0.6.
+        let expected = [0.0, (-2.0 + (0.6_f64 / 30.0).asinh()) / 30.0, 0.0];
+        assert!(found.point[0] == 0.0 && found.point[2] == 0.0, "{:?}", found.point);
+        assert!((found.point[1] - expected[1]).abs() < 1e-9, "{:?}", found.point);
+        let spared = Absolute { n_penalised: 2, ..absolute };
+        let found = minimise(vec![0.0; 3], spared, valley, scaled, 1e-9, 200);
+        assert!(found.converged && (found.point[2] - 5.0).abs() < 1e-6, "{:?}", found.point);
+    }
+
+    #[test]
     fn a_search_that_is_stopped_or_out_of_steps_says_so_and_keeps_where_it_stands() {
         let mut left = 3;
         let found = minimise(
             vec![3.0; 3],
+            Absolute::default(),
             |point| {
                 left -= 1;
                 if left > 0 { valley(point) } else { None }
@@ -166,6 +241,6 @@ mod tests {
             200,
         );
         assert!(!found.converged && found.point.iter().all(|x| x.is_finite()));
-        assert!(!minimise(vec![3.0; 3], valley, <[f64]>::to_vec, 1e-9, 1).converged);
+        assert!(!minimise(vec![3.0; 3], Absolute::default(), valley, <[f64]>::to_vec, 1e-9, 1).converged);
     }
 }

@@ -78,7 +78,7 @@ impl Learner for LeastSquares {
             return Err(anyhow!("least squares predicts numbers"));
         };
         if data.x.sparse().n_cols() > 0 {
-            return Ok(self.fit_sparse(data, y, watch));
+            return Ok(fit_sparse(data, y, [0.0, self.alpha], self.fit_intercept, watch));
         }
         let rows = Centred::new(data, y, self.fit_intercept);
         let coefficients = if rows.n_cols() > rows.n_rows() {
@@ -98,34 +98,45 @@ impl Learner for LeastSquares {
 const SPARSE_STEPS: usize = 2000;
 const SPARSE_TOL: f64 = 1e-7;
 
-impl LeastSquares {
-    fn fit_sparse(&self, data: &Dataset, y: &[f64], watch: &dyn Watch) -> Fit {
-        let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
-        let weight_sum: f64 = (0..y.len()).map(weight).sum();
-        // Of the target's own scale, so that the precision does not depend on its unit.
-        let square: f64 = (0..y.len()).map(|row| weight(row) / weight_sum * y[row] * y[row]).sum();
-        let loss = SparseLoss {
-            n_scores: 1,
-            l2: self.alpha / weight_sum,
-            fit_intercept: self.fit_intercept,
-            curvature: 1.0,
-            share: &|row| weight(row) / weight_sum,
-            differentiate: |row, scores: &mut [f64]| {
-                scores[0] -= y[row];
-                0.5 * scores[0] * scores[0]
-            },
-        };
-        let tol = SPARSE_TOL * square.sqrt().max(f64::MIN_POSITIVE);
-        let limits = Limits { tol, max_steps: SPARSE_STEPS, name: "loss" };
-        let (predictor, converged) = loss.minimise(data, Link::Identity, &limits, watch);
-        let mut notes = Vec::new();
-        if !converged && !watch.stopped() {
-            notes.push(format!(
-                "the least squares on words did not converge in {SPARSE_STEPS} steps; ridge with a larger alpha does"
-            ));
-        }
-        Fit { predictor, notes }
+/// Σ weights, the number of rows where all count the same.
+pub(super) fn weight_sum(data: &Dataset) -> f64 {
+    data.weights.map_or(data.x.n_rows() as f64, |weights| weights.iter().sum())
+}
+
+/// Least squares on sparse columns; `l1` and `l2` are penalties beside half the sum of squares.
+pub(super) fn fit_sparse(
+    data: &Dataset,
+    y: &[f64],
+    [l1, l2]: [f64; 2],
+    fit_intercept: bool,
+    watch: &dyn Watch,
+) -> Fit {
+    let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
+    let weight_sum = weight_sum(data);
+    // Of the target's own scale, so that the precision does not depend on its unit.
+    let square: f64 = (0..y.len()).map(|row| weight(row) / weight_sum * y[row] * y[row]).sum();
+    let loss = SparseLoss {
+        n_scores: 1,
+        l1: l1 / weight_sum,
+        l2: l2 / weight_sum,
+        fit_intercept,
+        curvature: 1.0,
+        share: &|row| weight(row) / weight_sum,
+        differentiate: |row, scores: &mut [f64]| {
+            scores[0] -= y[row];
+            0.5 * scores[0] * scores[0]
+        },
+    };
+    let tol = SPARSE_TOL * square.sqrt().max(f64::MIN_POSITIVE);
+    let limits = Limits { tol, max_steps: SPARSE_STEPS, name: "loss" };
+    let (predictor, converged) = loss.minimise(data, Link::Identity, &limits, watch);
+    let mut notes = Vec::new();
+    if !converged && !watch.stopped() {
+        notes.push(format!(
+            "the least squares on words did not converge in {SPARSE_STEPS} steps; a larger alpha does"
+        ));
     }
+    Fit { predictor, notes }
 }
 
 /// The rows of a regression less their weighted means, times the square roots of their weights: what is left
@@ -136,16 +147,14 @@ pub(super) struct Centred<'a> {
     weights: Option<&'a [f64]>,
     x_mean: Vec<f64>,
     y_mean: f64,
-    /// Σ weights, the number of rows where all count the same.
-    pub weight_sum: f64,
 }
 
 impl<'a> Centred<'a> {
     /// Means of 0 without an intercept.
     pub fn new(data: &Dataset<'a>, y: &'a [f64], fit_intercept: bool) -> Self {
         let (x, weights) = (data.x, data.weights);
-        let weight_sum = weights.map_or(y.len() as f64, |weights| weights.iter().sum());
-        let mut rows = Self { x, y, weights, x_mean: vec![0.0; x.n_cols()], y_mean: 0.0, weight_sum };
+        let weight_sum = weight_sum(data);
+        let mut rows = Self { x, y, weights, x_mean: vec![0.0; x.n_cols()], y_mean: 0.0 };
         if !fit_intercept {
             return rows;
         }

@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow};
 use rayon::prelude::*;
 
 use super::coordinate::Penalty;
-use super::lbfgs::minimise;
+use super::lbfgs::{Absolute, minimise};
 use super::linear::FIT_INTERCEPT;
 use super::products::{SymmetricInverse, products};
 use super::sparse::{Limits, SparseLoss};
@@ -294,6 +294,7 @@ impl Learner for LogisticRegression {
         if data.x.sparse().n_cols() > 0 {
             let sparse = SparseLoss {
                 n_scores,
+                l1,
                 l2,
                 fit_intercept,
                 curvature: if n_scores == 1 { 0.25 } else { 1.0 / n_scores as f64 },
@@ -316,8 +317,7 @@ impl Learner for LogisticRegression {
     }
 
     fn reads_sparse(&self) -> bool {
-        // The Newton steps of an L1 penalty go column by column through ordinary ones.
-        self.l1_share.is_none_or(|share| share == 0.0)
+        true
     }
 }
 
@@ -346,7 +346,7 @@ impl LogisticRegression {
         };
         let start = vec![0.0; loss.n_scores * (loss.x.n_cols() + 1)];
         let divide = |v: &[f64]| curvature.divide(v, loss.n_scores);
-        let found = minimise(start, evaluate, divide, self.tol, self.max_iter);
+        let found = minimise(start, Absolute::default(), evaluate, divide, self.tol, self.max_iter);
         Ok((found.point, found.converged))
     }
 }

@@ -1,11 +1,12 @@
 //! Linear models on sparse columns: what `logistic` and `linear` do with texts.
 //!
 //! Scores go by rows and the gradient by columns, so neither is ever summed up from parts and the result does not
-//! depend on how many threads share the work. The minimum is found by L-BFGS with the diagonal of the curvature.
+//! depend on how many threads share the work. The minimum is found by L-BFGS with the diagonal of the curvature, with
+//! an L1 penalty too.
 
 use rayon::prelude::*;
 
-use super::lbfgs::minimise;
+use super::lbfgs::{Absolute, minimise};
 use super::{Dataset, Watch};
 use crate::data::matrix::Matrix;
 use crate::data::sparse::Sparse;
@@ -14,13 +15,15 @@ use crate::model::predictor::{Linear, Link, Predictor};
 /// Rows, and columns, that a thread takes at a time.
 const BLOCK: usize = 128;
 
-/// A mean loss of linear scores, with a penalty on the squares of the coefficients.
+/// A mean loss of linear scores, with a penalty on the coefficients.
 ///
 /// A point is one row of scores' coefficients per input, then the intercepts.
 pub(super) struct SparseLoss<'a, F> {
     /// Scores per row.
     pub n_scores: usize,
-    /// Strength of the penalty beside the mean loss.
+    /// Strength of the penalty on absolute values beside the mean loss.
+    pub l1: f64,
+    /// Strength of the penalty on squares.
     pub l2: f64,
     /// Whether there are intercepts.
     pub fit_intercept: bool,
@@ -34,7 +37,7 @@ pub(super) struct SparseLoss<'a, F> {
 
 /// What the search is allowed.
 pub(super) struct Limits {
-    /// Largest component of the gradient at the end.
+    /// Largest slope at the end.
     pub tol: f64,
     /// Most steps.
     pub max_steps: usize,
@@ -73,7 +76,8 @@ impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
                 .collect()
         };
         let start = vec![0.0; (n_inputs + 1) * k];
-        let found = minimise(start, evaluate, precondition, limits.tol, limits.max_steps);
+        let absolute = Absolute { l1: self.l1, n_penalised: if self.l1 > 0.0 { n_inputs * k } else { 0 } };
+        let found = minimise(start, absolute, evaluate, precondition, limits.tol, limits.max_steps);
         let (by_input, intercepts) = found.point.split_at(n_inputs * k);
         let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
         let coefficients = (0..k).flat_map(of_score).collect();
@@ -163,9 +167,9 @@ mod tests {
 
     /// The same numbers as ordinary columns, and with all but the first as sparse ones.
     fn tables() -> (Matrix, Matrix) {
-        let value = |i: usize, j: usize| match (i * 7 + j * 5 + i * j) % 6 {
-            0 => 1.0 + j as f64 / 4.0,
-            1 => -0.5,
+        // No two columns alike, so that an L1 penalty has one solution.
+        let value = |i: usize, j: usize| match (i + 1) * (i + 3 * j + 7) * (2 * j + 3) % 13 {
+            n @ 0..5 => n as f64 - 1.5 + j as f64 / 4.0,
             _ => 0.0,
         };
         let (mut dense, mut mixed, mut sparse) =
@@ -187,8 +191,13 @@ mod tests {
         assert_eq!(fit.notes, Vec::<String>::new());
         let mut arrays = Arrays::new();
         fit.predictor.write_arrays(&mut arrays);
-        let names = ["linear.coefficients", "linear.intercepts"];
-        names.iter().flat_map(|name| take_f64(&mut arrays, name).unwrap()).collect()
+        let mut all = take_f64(&mut arrays, "linear.coefficients").unwrap();
+        // The intercepts of classes that softmax compares may all move together.
+        let intercepts = take_f64(&mut arrays, "linear.intercepts").unwrap();
+        let mean = intercepts.iter().sum::<f64>() / intercepts.len() as f64;
+        let mean = if intercepts.len() > 1 { mean } else { 0.0 };
+        all.extend(intercepts.iter().map(|v| v - mean));
+        all
     }
 
     #[test]
@@ -202,16 +211,32 @@ mod tests {
                 ("logistic-regression", Task::Classification, Labels::Classes { codes: &codes, n_classes }),
                 ("ridge", Task::Regression, Labels::Values(&values)),
                 ("linear-regression", Task::Regression, Labels::Values(&values)),
+                ("lasso", Task::Regression, Labels::Values(&values)),
+                ("elastic-net", Task::Regression, Labels::Values(&values)),
             ] {
-                for fit_intercept in ["true", "false"] {
-                    let settings = [("fit_intercept", fit_intercept)];
+                let l1 = [("penalty", "l1"), ("C", "0.2"), ("tol", "1e-7")];
+                let both = [("penalty", "elasticnet"), ("l1_ratio", "0.5"), ("C", "0.2"), ("tol", "1e-7")];
+                let more: &[&[(&str, &str)]] = match name {
+                    "logistic-regression" => &[&[], &l1, &both],
+                    "lasso" | "elastic-net" => &[&[("alpha", "0.05")], &[("alpha", "0.4")]],
+                    _ => &[&[]],
+                };
+                for (fit_intercept, more) in
+                    ["true", "false"].into_iter().flat_map(|f| more.iter().map(move |m| (f, *m)))
+                {
+                    let settings = [&[("fit_intercept", fit_intercept)], more].concat();
                     let of = |x| {
                         let data = Dataset { weights: Some(&weights), ..Dataset::new(x, y) };
                         coefficients(name, task, &settings, &data)
                     };
                     let (wanted, found) = (of(&dense), of(&mixed));
                     let near = |(a, b): (&f64, &f64)| (a - b).abs() < 2e-4;
-                    assert!(wanted.iter().zip(&found).all(near), "{name}: {wanted:?} and {found:?}");
+                    assert!(
+                        wanted.iter().zip(&found).all(near),
+                        "{name} {settings:?}: {wanted:?} and {found:?}"
+                    );
+                    let zeros = |of: &[f64]| of.iter().map(|w| *w == 0.0).collect::<Vec<_>>();
+                    assert_eq!(zeros(&wanted), zeros(&found), "{name} {settings:?}");
                 }
             }
         }
