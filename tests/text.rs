@@ -102,12 +102,16 @@ fn every_algorithm_learns_from_words_beside_a_number() {
         dir.run(&["inspect"]).ok().says(&["review", "text"]);
     }
     let l1 = ["--algorithm", "logistic-regression", "--set", "penalty=l1", "--set", "C=10"];
-    dir.run(&[&["train", "reviews.csv", "--drop", "stars"], &l1[..]].concat()).ok().says(&["chosen terms"]);
-    for algorithm in ["linear-regression", "ridge", "elastic-net", "gradient-boosting", "random-forest"] {
+    dir.run(&[&["train", "reviews.csv", "--drop", "stars"], &l1[..]].concat())
+        .ok()
+        .says(&["TF-IDF of 227 terms"]);
+    let regressions =
+        ["linear-regression", "ridge", "lasso", "elastic-net", "gradient-boosting", "random-forest"];
+    for algorithm in regressions {
         let mut flags =
             vec!["train", "reviews.csv", "--target", "stars", "--drop", "good", "--format", "json", "-q"];
         flags.extend(["--task", "regression", "--algorithm", algorithm]);
-        if algorithm == "elastic-net" {
+        if algorithm == "lasso" || algorithm == "elastic-net" {
             flags.extend(["--set", "alpha=0.01"]);
         }
         let r2 = dir.run(&flags).ok().json()["metrics"]["r2"].as_f64().unwrap();
