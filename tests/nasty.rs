@@ -126,3 +126,14 @@ fn a_field_of_a_gigabyte_is_refused_without_being_read() {
         assert!(written < 200, "{written} MB were taken");
     }
 }
+
+#[test]
+#[cfg(not(feature = "parquet"))]
+fn parquet_is_refused_with_the_feature_that_reads_it() {
+    let dir = Workdir::new();
+    let path = format!("{}/fixtures/parquet/orders.parquet", env!("CARGO_MANIFEST_DIR"));
+    dir.write("orders.parquet", std::fs::read(path).unwrap());
+    dir.run(&["train", "orders.parquet"])
+        .fails(1)
+        .complains(&["orders.parquet is a Parquet file", "--features parquet"]);
+}

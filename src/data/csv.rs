@@ -82,6 +82,8 @@ pub struct Input {
     pub notes: Vec<String>,
     /// Of the bytes of the file as they are.
     pub digest: Option<PassingDigest>,
+    /// The text was made here, of a Parquet file: how it is written is known.
+    made: bool,
 }
 
 impl Input {
@@ -113,6 +115,11 @@ impl Input {
         let mut start = Vec::new();
         (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
         ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
+        let made = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
+        if made {
+            reader = text_of_parquet(reader, path, with_digest)?;
+            start.clear();
+        }
         refuse_binary(&start, &source, expand)?;
         let compression = Compression::of(&start);
         reader = Box::new(Cursor::new(start).chain(reader));
@@ -127,7 +134,10 @@ impl Input {
         ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
         refuse_binary(&start, &source, false)?;
         let mut notes = Vec::new();
-        let encoding = options.encoding.unwrap_or_else(|| {
+        let encoding = options.encoding.filter(|_| !made).unwrap_or_else(|| {
+            if made {
+                return UTF_8;
+            }
             let guess = encoding::detect(&start);
             if guess.encoding != UTF_8 {
                 notes.push(format!(
@@ -148,7 +158,7 @@ impl Input {
             reader = Box::new(Transcoder::new(Cursor::new(start).chain(reader), encoding));
             start = sample(&mut reader, prompt).with_context(failed)?;
         }
-        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, digest })
+        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, digest, made })
     }
 
     /// The text as blocks of whole records.
@@ -176,12 +186,41 @@ fn sample(reader: &mut impl Read, prompt: bool) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
+/// A Parquet file as text. What `reader` has left of the file is read for its digest alone.
+#[cfg(feature = "parquet")]
+fn text_of_parquet(
+    mut reader: Box<dyn Read + Send>,
+    path: &str,
+    with_digest: bool,
+) -> Result<Box<dyn Read + Send>> {
+    ensure!(
+        path != "-",
+        "standard input is a Parquet file, which has to be read from its end; give its path instead"
+    );
+    if with_digest {
+        io::copy(&mut reader, &mut io::sink()).with_context(|| format!("cannot read {path}"))?;
+    }
+    Ok(Box::new(super::parquet::ParquetText::open(path)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn text_of_parquet(reader: Box<dyn Read + Send>, _: &str, _: bool) -> Result<Box<dyn Read + Send>> {
+    Ok(reader)
+}
+
 /// What is known not to be text, by its first bytes.
 fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
     let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text; {remedy}");
     match start {
         [b'P', b'K', 3, 4, ..] => wrong("a zip or Excel file", "export the sheet as CSV"),
-        [b'P', b'A', b'R', b'1', ..] => wrong("a Parquet file", "export it as CSV"),
+        [b'P', b'A', b'R', b'1', ..] if cfg!(feature = "parquet") || !expand => {
+            wrong("a Parquet file", "export it as CSV")
+        }
+        [b'P', b'A', b'R', b'1', ..] => wrong(
+            "a Parquet file",
+            "this mlapi was built without the feature that reads it (cargo install --features parquet); export it \
+             as CSV",
+        ),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file", "export the sheet as CSV"),
         _ if expand => Ok(()),
         _ => match Compression::of(start) {
@@ -231,7 +270,11 @@ impl Records {
     }
 
     fn with_blocks(mut input: Input, options: &Options, block_bytes: usize) -> Result<Self> {
-        let (dialect, found) = sniff(&input.start, &input.path, options);
+        let (dialect, found) = match input.made {
+            true => (Dialect::default(), Vec::new()),
+            false => sniff(&input.start, &input.path, options),
+        };
+        let header = options.header || input.made;
         let mut notes = std::mem::take(&mut input.notes);
         notes.extend(found.into_iter().map(|what| format!("{}: {what}", input.source)));
         let (source, digest, sample) = (input.source.clone(), input.digest.clone(), input.start.clone());
@@ -249,7 +292,7 @@ impl Records {
             "{source} line {}: a quote is opened in this record and never closed",
             record.line
         );
-        if !options.header {
+        if !header {
             let names = (1..=record.n_fields).map(|i| format!("column_{i}")).collect();
             blocks.put_back(block);
             return Ok(Self { source, names, header: false, dialect, notes, digest, blocks, sample });

@@ -2,7 +2,7 @@
 //!
 //! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its header, [`blocks`] cuts the rest at ends of
 //! records and shares the work out, [`fields`] walks through records from one of their [`ends`] to the next,
-//! [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of JSON, [`load`] a
+//! `parquet` files become such text, [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of JSON, [`load`] a
 //! whole table; [`interner`] numbers distinct texts, [`digest`] takes a file's SHA-256. [`table`] holds the typed
 //! columns of a training file, [`schema`] with its [`feature`]s says what each column is and turns every cell of
 //! every later row into one `f64` code, [`json`] does the same for JSON, [`text`] finds the terms of a text,
@@ -33,6 +33,8 @@ pub mod load;
 pub mod matrix;
 pub mod ndjson;
 pub mod number;
+#[cfg(feature = "parquet")]
+pub mod parquet;
 pub mod profile;
 pub mod recipe;
 pub mod schema;
