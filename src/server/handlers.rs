@@ -12,7 +12,7 @@ use super::Response;
 use super::error::Failure;
 use super::feedback::Label;
 use super::reload;
-use super::state::{Served, State};
+use super::state::{Models, Served, State};
 use super::telemetry::Feedback;
 use super::{mlflow, openapi, v2};
 use crate::data::csv;
@@ -343,7 +343,9 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
 
 /// `GET /openapi.json`.
 pub fn openapi(state: &State) -> Response {
-    respond("application/json", openapi::document(state).to_string())
+    let keys = state.keys.are_required();
+    let make = |models: &Models| openapi::document(state, models, keys).to_string().into();
+    respond("application/json", state.models().openapi(keys, make))
 }
 
 /// `GET /version`: as text, as MLflow does.
