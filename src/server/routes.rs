@@ -283,7 +283,8 @@ async fn predict(
         // In a box, as all that is rare: what a small request is answered with is moved about for each.
         return Box::pin(stream(state, Arc::clone(model), connection, form, request)).await;
     }
-    let (body, held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    let (body, held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // Only now: a body that never ends keeps nobody out.
     if body.len() <= LARGE_BODY_BYTES {
@@ -374,7 +375,8 @@ async fn feedback(
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response, Failure> {
-    let (body, _held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    let (body, _held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     handlers::feedback(state, &body)
 }
