@@ -191,7 +191,9 @@ pub async fn serve(
             if refusals.len() >= MAX_REFUSALS {
                 refusals.pop_front().iter().for_each(AbortHandle::abort);
             }
-            let refusal = async { timeout(REFUSAL_TIME, refuse(socket)).await.map(drop).unwrap_or_default() };
+            let refusal = async {
+                timeout(REFUSAL_TIME, refuse(socket, error::NO_ROOM)).await.map(drop).unwrap_or_default()
+            };
             refusals.push_back(connections.spawn(refusal));
             continue;
         }
@@ -293,9 +295,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Tells a client that there is no room, and reads what it sends so that the answer is not lost.
-async fn refuse(mut socket: Socket) -> io::Result<()> {
-    socket.write_all(error::NO_ROOM).await?;
+/// Tells a client no without reading its request, and then reads what it sends so that the answer is not lost.
+async fn refuse(mut socket: Socket, answer: &[u8]) -> io::Result<()> {
+    socket.write_all(answer).await?;
     socket.shutdown().await?;
     let mut scratch = [0; 4096];
     while socket.read(&mut scratch).await? > 0 {}

@@ -178,6 +178,13 @@ impl Tls {
         #[cfg(feature = "tls")]
         let socket = match (&self.acceptor, socket) {
             (Some(acceptor), Socket::Tcp(socket)) => {
+                let mut first = [0];
+                socket.peek(&mut first).await?;
+                // A letter begins a request in the clear; TLS begins with a 22 (RFC 8446, section 5.1).
+                if first[0].is_ascii_uppercase() {
+                    super::refuse(Socket::Tcp(socket), super::error::NOT_TLS).await?;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
+                }
                 return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));
             }
             (_, socket) => socket,
