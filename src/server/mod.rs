@@ -2,11 +2,11 @@
 //!
 //! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
 //! [`work`] where it is computed, [`sources`] where models come from and [`reload`] how new ones take their
-//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`telemetry`] and
-//! [`profile`] count, [`log`] and [`journal`] write down, both through a [`spool`]; [`feedback`] compares with
-//! the truth. [`socket`] and [`stream`] are the connection, [`body`] what it carries, [`files`] how
-//! many there can be. Nothing in here knows of the command line or of
-//! learning. A fault of one connection ends that connection and no other.
+//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`observation`] takes what
+//! was answered to those who keep something of it: [`telemetry`] and [`profile`] count, [`log`] and [`journal`]
+//! write down, both through a [`spool`]; [`feedback`] compares with the truth. [`socket`] and [`stream`] are the
+//! connection, [`body`] what it carries, [`files`] how many there can be. Nothing in here knows of the command line
+//! or of learning. A fault of one connection ends that connection and no other.
 
 pub mod body;
 pub mod cors;
@@ -18,6 +18,7 @@ pub mod journal;
 pub mod keys;
 pub mod log;
 pub mod mlflow;
+pub mod observation;
 pub mod openapi;
 pub mod profile;
 pub mod rate;
