@@ -433,3 +433,26 @@ fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
     }
     assert!(n_files >= 4);
 }
+
+#[test]
+fn what_killed_writers_left_is_removed_by_the_next_and_nothing_else() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let put = |name: &str, seconds_ago: u64| {
+        dir.write(name, "half a model");
+        let file = std::fs::File::options().write(true).open(dir.path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(seconds_ago)).unwrap();
+        file
+    };
+    put(".mlapi-killed.tmp", 3600);
+    put(".mlapi-just-made.tmp", 1);
+    let alive = put(".mlapi-alive.tmp", 3600);
+    alive.lock().unwrap();
+    put("mine.tmp", 3600);
+    dir.run(&["train", "iris.csv", "--algorithm", "tree"]).ok();
+    let mut files = dir.files();
+    files.sort_unstable();
+    assert_eq!(
+        files,
+        [".mlapi-alive.tmp", ".mlapi-just-made.tmp", "iris.csv", "mine.tmp", "model.mlapi"].map(String::from)
+    );
+}

@@ -434,6 +434,28 @@ fn bodies_that_never_end_keep_nobody_out_and_take_bounded_memory() {
 }
 
 #[test]
+fn who_sends_a_body_without_an_end_gives_way_to_others_and_so_does_who_sends_no_head() {
+    let server = with(|limits| limits.connections = 4);
+    let mut bodies: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    let (half, _) = ROW.split_at(10);
+    for client in &mut bodies {
+        client.write(format!("POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: 26\r\n\r\n{half}"));
+    }
+    let mut silent = server.connect();
+    std::thread::sleep(Duration::from_millis(1200));
+    let mut first = server.connect();
+    first.write(request("POST", "/predict", "", ROW.as_bytes()));
+    assert_eq!(first.read().status, 200);
+    silent.expect_close();
+    let mut second = server.connect();
+    second.write(request("POST", "/predict", "", ROW.as_bytes()));
+    assert_eq!(second.read().status, 200, "for this one a body was given up");
+    first.write(request("GET", "/metrics", "", b""));
+    let metrics = first.read().text();
+    assert!(metrics.contains("mlapi_rejected_total{reason=\"given_up\"} 2\n"), "{metrics}");
+}
+
+#[test]
 fn rows_of_nothing_do_not_become_a_table_of_everything() {
     let server = with(|limits| limits.cells = 400);
     let body = |n| format!("{{\"lenient\":true,\"data\":[{}]}}", vec!["{}"; n].join(","));

@@ -3,87 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![cfg(unix)]
 
+#[path = "support/process.rs"]
+mod process;
 #[path = "support/workdir.rs"]
 mod workdir;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use process::Server;
 use workdir::Workdir;
 
 const KEY: &str = "0123456789abcdef";
 const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
-
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
-            .args(["serve", "--port", "0"])
-            .args(args)
-            .envs(environment.iter().copied())
-            .current_dir(dir.path("."))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("mlapi is listening on http://").expect(&line).to_string();
-        Self { child, address }
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
-        );
-        socket.write_all((head + body).as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
-    }
-
-    fn wait_for(&self, headers: &str, line: &str) {
-        let started = Instant::now();
-        loop {
-            let metrics = self.send("GET", "/metrics", headers, "");
-            if metrics.contains(line) {
-                return;
-            }
-            assert!(started.elapsed() < Duration::from_secs(10), "no {line} in {metrics}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn stop(mut self) -> String {
-        self.signal("TERM");
-        self.child.wait().unwrap();
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        said
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A folder with two models of iris that answer differently, `model.mlapi` being the first.
 fn two_models() -> Workdir {

@@ -171,10 +171,11 @@ fn file_of_rows(
         on_error: args.on_error,
         header: (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header,
         max_rows: usize::MAX,
+        n_threads: rayon::current_num_threads(),
     };
     let progress = term.progress("predicting");
-    let watch = |n| progress.rows(n);
-    let work = |out: &mut dyn Write| predict(input, args, model, &options, out, &watch, term);
+    let mut watch = |part: rows::Part| progress.rows(part.n_rows);
+    let mut work = |out: &mut dyn Write| predict(input, args, model, &options, out, &mut watch, term);
     let result = match args.output.as_str() {
         "-" => work(out),
         path => file::replace_atomically(Path::new(path), |file| work(file)),
@@ -204,7 +205,7 @@ fn predict(
     model: &Model,
     options: &Options,
     out: &mut dyn Write,
-    watch: &dyn Fn(usize),
+    watch: &mut dyn FnMut(rows::Part),
     term: &Term,
 ) -> Result<Summary> {
     let csv_options = csv::Options { header: options.header, ..csv_options(&args.dialect) };

@@ -39,7 +39,15 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     let sources = sources.with_shadows(&args.shadow);
     let models = sources.load()?;
     let example = serde_json::json!({ "data": card::example(&models.default_model().model) }).to_string();
-    let mut state = State::with_models(models, limits(args, threads))?;
+    let mut limits = limits(args, threads);
+    limits.connections = server::files::make_room(args.max_connections);
+    if limits.connections < args.max_connections {
+        term.warn(format_args!(
+            "the limit of open files has room for {} connections, not {}; ulimit -n raises it",
+            limits.connections, args.max_connections
+        ));
+    }
+    let mut state = State::with_models(models, limits)?;
     state.sources = sources;
     let keys = std::env::var(KEYS_VARIABLE).ok();
     if args.api_keys_file.is_some() || keys.is_some() {
@@ -188,7 +196,7 @@ impl Bound {
                 Ok((tokio::net::TcpListener::from_std(listener)?.into(), Some(address)))
             }
             #[cfg(unix)]
-            Self::Unix(listener) => Ok((Listener::Unix(tokio::net::UnixListener::from_std(listener)?), None)),
+            Self::Unix(listener) => Ok((tokio::net::UnixListener::from_std(listener)?.into(), None)),
         }
     }
 }

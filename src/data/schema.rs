@@ -480,6 +480,7 @@ impl Schema {
             _ if code.is_nan() => serde_json::Value::Null,
             ColumnType::Number => code.into(),
             ColumnType::Boolean => feature.boolean(code != 0.0),
+            ColumnType::Category if code == UNSEEN => serde_json::Value::Null,
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
             ColumnType::Text => codes.texts().get(code).into(),
             ColumnType::Date => date::format(code).into(),

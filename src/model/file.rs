@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
@@ -146,8 +147,9 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    remove_left_behind(folder);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".mlapi-").suffix(".tmp");
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     #[cfg(unix)]
     {
         // As an ordinary file, not the 0600 of a secret; the umask still applies.
@@ -155,6 +157,8 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(folder).with_context(cannot)?;
+    // Says that its writer is alive; where there are no locks, nobody removes it.
+    let _ = file.as_file().try_lock();
     let mut writer = BufWriter::new(file);
     let written = write(&mut writer)?;
     let file = writer.into_inner().map_err(|e| e.into_error()).with_context(cannot)?;
@@ -163,6 +167,31 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
     // So that the new name survives a power cut as well.
     File::open(folder).and_then(|folder| folder.sync_all()).with_context(cannot)?;
     Ok(written)
+}
+
+/// How the names of files begin and end that take another's place when they are whole.
+const TEMPORARY: (&str, &str) = (".mlapi-", ".tmp");
+
+/// A younger file may be one that its writer has not locked yet.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
+
+/// Removes what writers that were killed left in a folder. Nothing depends on it, so it says nothing.
+fn remove_left_behind(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_temporary =
+            name.to_str().is_some_and(|name| name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1));
+        let Ok(metadata) = entry.metadata() else { continue };
+        let age = metadata.modified().ok().and_then(|time| time.elapsed().ok());
+        if is_temporary
+            && metadata.is_file()
+            && age.is_some_and(|age| age > LEFT_BEHIND)
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Reads a model file and checks all of it, golden rows included.

@@ -23,7 +23,7 @@ pub struct Pipeline {
 }
 
 /// The predictions for a batch of rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Predictions {
     /// `n_rows × width`: the probability of each class, or one value.
     pub scores: Matrix,

@@ -78,6 +78,21 @@ pub struct Options {
     pub header: bool,
     /// More rows than this are an error.
     pub max_rows: usize,
+    /// Threads that share out the blocks; 1 for the calling one alone.
+    pub n_threads: usize,
+}
+
+/// A block of rows that has been written, for those who show progress or count.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// Rows written so far.
+    pub n_rows: usize,
+    /// `n × n_features` codes: the rows of this block that were predicted.
+    pub codes: &'a Matrix,
+    /// What was predicted of them.
+    pub predictions: &'a Predictions,
+    /// What happened in this block.
+    pub summary: Summary,
 }
 
 /// What happened.
@@ -179,6 +194,7 @@ struct Batch {
     n_bad: usize,
     problems: Problems,
     failure: Option<anyhow::Error>,
+    predictions: Predictions,
     summary: Summary,
     warnings: Vec<Warning>,
     out: Vec<u8>,
@@ -280,7 +296,7 @@ impl<'a, W: Write> Output<'a, W> {
     }
 
     /// Writes a block, then fails if something in it does not fit.
-    fn block(&mut self, batch: &mut Batch, watch: &dyn Fn(usize)) -> Result<()> {
+    fn block(&mut self, batch: &mut Batch, watch: &mut dyn FnMut(Part)) -> Result<()> {
         if self.summary.n_rows + batch.rows.len() > self.options.max_rows {
             return Err(TooManyRows.into());
         }
@@ -310,13 +326,18 @@ impl<'a, W: Write> Output<'a, W> {
         self.summary.n_missing += n_missing;
         self.summary.n_unseen += n_unseen;
         self.summary.n_out_of_range += n_out_of_range;
+        watch(Part {
+            n_rows: self.summary.n_rows,
+            codes: &batch.codes,
+            predictions: &batch.predictions,
+            summary: batch.summary,
+        });
         if self.options.on_error == OnError::Stop && !batch.problems.found.is_empty() {
             return Err(batch.problems.error(self.source, n_before));
         }
         if let Some(failure) = batch.failure.take() {
             return Err(failure);
         }
-        watch(self.summary.n_rows);
         Ok(())
     }
 
@@ -377,7 +398,7 @@ fn kept_columns(keep: &Keep, names: &[String]) -> Result<Vec<usize>> {
 }
 
 /// Predicts every record of a delimited file and writes the result to `out`; with a header line, columns are
-/// matched by name. `watch` is told the number of rows so far after each block.
+/// matched by name. `watch` is shown each block once it is written.
 ///
 /// # Errors
 /// [`BadRows`], [`TooManyRows`], or an input or output that fails.
@@ -386,7 +407,7 @@ pub fn predict_csv(
     mut records: Records,
     options: &Options,
     out: impl Write,
-    watch: &dyn Fn(usize),
+    watch: &mut dyn FnMut(Part),
 ) -> Result<Summary> {
     let schema = &model.pipeline.schema;
     let source = records.source().to_string();
@@ -415,8 +436,7 @@ pub fn predict_csv(
         }
     }
     let work = |block: &Block, batch: &mut Batch| table.predict(block, batch);
-    let n_threads = rayon::current_num_threads();
-    in_order(&mut records.blocks, n_threads, work, |batch| output.block(batch, watch))?;
+    in_order(&mut records.blocks, options.n_threads, work, |batch| output.block(batch, watch))?;
     output.finish()
 }
 
@@ -503,7 +523,7 @@ impl<'a> Table<'a> {
                 format => element(&self.answers, &predictions, *row, format, &mut out),
             }
         }
-        batch.out = out;
+        (batch.out, batch.predictions) = (out, predictions);
     }
 
     /// How many places of fields are kept for each row.
@@ -691,7 +711,7 @@ pub fn predict_ndjson(
     input: impl Read + Send,
     options: &Options,
     out: impl Write,
-    watch: &dyn Fn(usize),
+    watch: &mut dyn FnMut(Part),
 ) -> Result<Summary> {
     let blocks = Blocks::new(source, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false);
     predict_lines(model, source, blocks, options, out, watch)
@@ -707,7 +727,7 @@ pub fn predict_lines(
     mut blocks: Blocks<impl Read + Send>,
     options: &Options,
     out: impl Write,
-    watch: &dyn Fn(usize),
+    watch: &mut dyn FnMut(Part),
 ) -> Result<Summary> {
     let schema = &model.pipeline.schema;
     let added = added_names(model, options);
@@ -729,10 +749,10 @@ pub fn predict_lines(
                 format => element(&answers, &predictions, *row, format, &mut out),
             }
         }
-        batch.out = out;
+        (batch.out, batch.predictions) = (out, predictions);
     };
     let mut output = Output::new(model, options, source, out);
-    in_order(&mut blocks, rayon::current_num_threads(), work, |batch| output.block(batch, watch))?;
+    in_order(&mut blocks, options.n_threads, work, |batch| output.block(batch, watch))?;
     output.finish()
 }
 

@@ -107,6 +107,10 @@ impl Drop for Hold<'_> {
     }
 }
 
+/// A body of up to this many bytes is taken though others fill the memory for bodies; so that they keep nobody
+/// out who asks for a few rows. The limit on connections bounds what they take together.
+const ALWAYS_HELD_BYTES: usize = 16 * 1024;
+
 /// Reads a body within the limits on its size and time.
 ///
 /// # Errors
@@ -115,6 +119,7 @@ pub async fn read<'a>(
     mut body: Incoming,
     limits: &Limits,
     held: &'a Held,
+    connection: &Shared,
     started: Instant,
 ) -> Result<(Bytes, Hold<'a>), Failure> {
     let mut hold = held.none();
@@ -139,15 +144,19 @@ pub async fn read<'a>(
         if whole.len() + piece.len() > limits.body_bytes {
             return Err(Failure::BodyTooLarge(limits.body_bytes));
         }
-        hold.add(piece.len(), limits.held_bytes)?;
         // Declared or not, never more memory than has arrived (give or take a doubling).
         whole.extend_from_slice(&piece);
+        if whole.len() > ALWAYS_HELD_BYTES {
+            hold.add(whole.len() - hold.bytes, limits.held_bytes)?;
+        }
+        connection.body_is_awaited(Instant::now());
         next = match timeout_at(deadline, body.frame()).await {
             Ok(None) => None,
             Ok(Some(Ok(frame))) => Some(frame.into_data().unwrap_or_default()),
             Ok(Some(Err(_))) => return Err(Failure::BrokenBody),
             Err(_) => return Err(Failure::SlowBody(limits.body_time.as_secs_f64())),
         };
+        connection.body_has_come();
     }
     Ok((whole.into(), hold))
 }
@@ -165,7 +174,10 @@ pub async fn pump(
     let mut deadline = Instant::now() + limits.body_time;
     let mut bytes = 0;
     loop {
-        let piece = match timeout_at(deadline, body.frame()).await {
+        shared.body_is_awaited(Instant::now());
+        let piece = timeout_at(deadline, body.frame()).await;
+        shared.body_has_come();
+        let piece = match piece {
             Ok(None) => {
                 shared.request_is_read();
                 return;

@@ -314,6 +314,16 @@ pub const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
     \"detail\":\"as many clients as allowed are connected; try again shortly\"}";
 
+/// The answer to a request in the clear where TLS is spoken.
+#[cfg(any(feature = "tls", test))]
+pub const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: application/problem+json\r\n\
+    connection: close\r\n\
+    content-length: 110\r\n\
+    \r\n\
+    {\"type\":\"about:blank\",\"title\":\"Bad request\",\"status\":400,\
+    \"detail\":\"this port speaks HTTPS; ask with https://\"}";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -357,11 +367,14 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_for_lack_of_room_is_as_long_as_it_says() {
-        let text = std::str::from_utf8(NO_ROOM).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
-        let document: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(document["status"], 503);
+    fn answers_that_are_written_as_they_are_have_the_length_that_they_say() {
+        for (answer, status) in [(NO_ROOM, 503), (NOT_TLS, 400)] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+            let document: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(document["status"], status);
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")));
+        }
     }
 }

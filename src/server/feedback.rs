@@ -6,10 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::pipeline::Predictions;
-
 /// Rows of one request that are remembered; more come from batches, whose truth is compared elsewhere.
-const MAX_ROWS: usize = 1000;
+pub const MAX_ROWS: usize = 1000;
 
 /// `POST /feedback`.
 #[derive(Debug, Deserialize)]
@@ -76,17 +74,13 @@ impl Recent {
         self.limit > 0
     }
 
-    /// Remembers what was answered. An id that comes again stands for its last request.
-    pub fn remember(&self, id: &str, model: &str, predictions: &Predictions) {
-        let n_rows = predictions.scores.n_rows();
-        if self.limit == 0 || n_rows > MAX_ROWS {
+    /// Remembers what was answered, the class of each row or its value. An id that comes again stands for its last
+    /// request.
+    pub fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
+        if self.limit == 0 || predictions.len() > MAX_ROWS {
             return;
         }
-        let values = match predictions.classes.as_slice() {
-            [] => (0..n_rows).map(|row| predictions.scores.row(row)[0]).collect(),
-            classes => classes.iter().map(|&class| f64::from(class)).collect(),
-        };
-        let given = Given { model: model.into(), predictions: values };
+        let given = Given { model: model.into(), predictions };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.put(id, given, self.limit);
     }
@@ -107,20 +101,18 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::matrix::Matrix;
 
     #[test]
     fn the_last_answers_are_remembered_and_each_is_given_out_once() {
         let recent = Recent::new(2);
-        let one = |class| Predictions { scores: Matrix::zeros(1, 2), classes: vec![class] };
-        for (id, class) in [("a", 0), ("b", 1), ("c", 1)] {
-            recent.remember(id, "m", &one(class));
+        for (id, class) in [("a", 0.0), ("b", 1.0), ("c", 1.0)] {
+            recent.remember(id, "m", vec![class]);
         }
         assert_eq!(recent.take("a"), None, "the oldest is forgotten");
         assert_eq!(recent.take("c"), Some(Given { model: "m".into(), predictions: vec![1.0] }));
         assert_eq!(recent.take("c"), None);
-        recent.remember("b", "m", &one(0));
-        recent.remember("d", "m", &one(0));
+        recent.remember("b", "m", vec![0.0]);
+        recent.remember("d", "m", vec![0.0]);
         assert!(
             recent.take("b").is_some() && recent.take("d").is_some(),
             "what came again is not the oldest"

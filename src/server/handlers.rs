@@ -2,7 +2,7 @@
 //!
 //! What may be asked where is in [`super::routes`], what a failure looks like in [`super::error`].
 
-use std::io::Cursor;
+use std::io::{Cursor, Read, Write};
 use std::time::Duration;
 
 use hyper::body::Bytes;
@@ -11,16 +11,19 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use super::Response;
 use super::error::Failure;
 use super::feedback::Label;
+use super::observation::Observation;
 use super::reload;
-use super::state::{Served, State};
+use super::state::{Models, Served, State};
 use super::telemetry::Feedback;
+use super::work::LARGE_BODY_BYTES;
 use super::{mlflow, openapi, v2};
 use crate::data::csv;
 use crate::data::json::{self, Malformed, Problems};
 use crate::data::matrix::Matrix;
-use crate::data::schema::{Schema, Task, Warning, WarningKind};
+use crate::data::schema::{Schema, Task, Warning};
+use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
-use crate::report::rows::{self, BadRows, Format, Keep, OnError, Options, Summary, TooManyRows};
+use crate::report::rows::{self, BadRows, Format, Keep, OnError, Options, Part, Summary, TooManyRows};
 
 /// What messages call the body.
 pub(super) const SOURCE: &str = "the body";
@@ -113,8 +116,9 @@ pub fn call(
     let answered = match call {
         Call::Predict(form) => return predict(state, served, id, form, body),
         Call::Score(Form::Csv { header }) => {
-            let (response, summary) = mlflow::score_csv(model, header, body, max_rows)?;
-            count(served, summary);
+            let mut table = Table::default();
+            let response = mlflow::score_csv(model, header, body, max_rows, &mut |part| table.keep(part))?;
+            table.show(Observation::new(state, served, id, Decision::MostProbable));
             return Ok(response);
         }
         Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
@@ -123,7 +127,7 @@ pub fn call(
         }
     };
     let Answered { response, codes, predictions, decision } = answered;
-    observe(state, served, id, &codes, &predictions, decision);
+    Observation::new(state, served, id, decision).rows(&codes, &predictions);
     let warnings = model.pipeline.schema.warnings(&codes);
     warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(response)
@@ -142,8 +146,7 @@ pub fn predict(
 ) -> Result<Response, Failure> {
     match form {
         Form::Json => predict_json(state, served, id, &body),
-        Form::Csv { header } => predict_csv(state, served, header, body),
-        Form::Ndjson => predict_ndjson(state, served, &body),
+        Form::Csv { .. } | Form::Ndjson => predict_table(state, served, id, form, body),
     }
 }
 
@@ -153,7 +156,7 @@ fn predict_json(
     id: Option<&HeaderValue>,
     body: &[u8],
 ) -> Result<Response, Failure> {
-    let (pipeline, schema) = (&served.model.pipeline, &served.model.pipeline.schema);
+    let schema = &served.model.pipeline.schema;
     let max_rows = max_rows(state, schema);
     let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
     if request.problems.total > 0 {
@@ -161,9 +164,9 @@ fn predict_json(
     }
     let decision = Decision::with_threshold(request.threshold, schema)
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
-    let predictions = pipeline.predict(&request.codes, decision);
+    let predictions = predict_rows(&served.model, &request.codes, decision, body);
     let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    observe(state, served, id, &request.codes, &predictions, decision);
+    Observation::new(state, served, id, decision).rows(&request.codes, &predictions);
     warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
 }
@@ -181,65 +184,89 @@ fn max_rows(state: &State, schema: &Schema) -> usize {
     state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1)
 }
 
-/// Counts, compares and writes down what was predicted, as far as the server is asked to. Nothing in here waits.
-pub fn observe(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    codes: &Matrix,
-    predictions: &Predictions,
-    decision: Decision,
-) {
-    served.counts.rows(codes.n_rows());
-    served.profile.observe(codes, predictions);
-    if let Some(shadow) = &served.shadow {
-        shadow.compare(codes, predictions, decision);
-    }
-    let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-    if let Some(journal) = &state.journal {
-        journal.note(served, id, codes, predictions);
-    }
-    if state.recent.is_on() {
-        state.recent.remember(id, &served.name, predictions);
+/// Predicts the rows of a body: those of a small one on this thread alone, which is then done sooner than others
+/// could be woken, and waits for nobody else's rows.
+pub(super) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, body: &[u8]) -> Predictions {
+    if body.len() <= LARGE_BODY_BYTES {
+        model.pipeline.predict_serially(codes, decision)
+    } else {
+        model.pipeline.predict(codes, decision)
     }
 }
 
-fn options(state: &State, format: Format, header: bool) -> Options {
+/// Threads for a table of so many bytes.
+pub(super) fn threads_for(bytes: usize) -> usize {
+    if bytes <= LARGE_BODY_BYTES { 1 } else { rayon::current_num_threads() }
+}
+
+fn options(state: &State, form: Form, header: bool, bytes: usize) -> Options {
     Options {
         keep: Keep::All,
-        format,
+        format: if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput },
         decision: Decision::MostProbable,
         probabilities: false,
         lenient: false,
         on_error: OnError::Stop,
         header,
         max_rows: state.limits.rows,
+        n_threads: threads_for(bytes),
     }
 }
 
-fn predict_csv(
-    state: &State,
-    served: &Served,
-    header: Option<bool>,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let model = &served.model;
-    let header = header.unwrap_or(model.pipeline.schema.header);
-    let options = options(state, Format::LikeInput, header);
-    let reading = csv::Options { header, ..csv::Options::default() };
-    let mut out = Vec::with_capacity(body.len() * 2);
-    let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
-        .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}));
-    count(served, summary.map_err(|error| table_failure(error, &options))?);
-    Ok(respond("text/csv; charset=utf-8", out))
+/// The parts of a table that is answered whole or not at all, so that what is not answered is not counted.
+#[derive(Default)]
+struct Table(Vec<(Matrix, Predictions, Summary)>);
+
+impl Table {
+    fn keep(&mut self, part: Part) {
+        self.0.push((part.codes.clone(), part.predictions.clone(), part.summary));
+    }
+
+    fn show(self, mut observation: Observation) {
+        for (codes, predictions, summary) in self.0 {
+            observation.part(&Part { n_rows: 0, codes: &codes, predictions: &predictions, summary });
+        }
+    }
 }
 
-fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Response, Failure> {
-    let options = options(state, Format::Ndjson, true);
-    let mut out = Vec::with_capacity(body.len() * 2);
-    let summary = rows::predict_ndjson(&served.model, SOURCE, body, &options, &mut out, &|_| {});
-    count(served, summary.map_err(|error| table_failure(error, &options))?);
-    Ok(respond("application/x-ndjson", out))
+/// Predicts a table that has arrived.
+fn predict_table(
+    state: &State,
+    served: &Served,
+    id: Option<&HeaderValue>,
+    form: Form,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let options = options(state, form, has_header(served, form), body.len());
+    let (mut out, mut table) = (Vec::with_capacity(body.len() * 2), Table::default());
+    let input = Box::new(Cursor::new(body));
+    let done = write_table(&served.model, form, input, &options, &mut out, &mut |part| table.keep(part));
+    done.map_err(|error| table_failure(error, &options))?;
+    table.show(Observation::new(state, served, id, options.decision));
+    Ok(respond(content_type(form), out))
+}
+
+fn has_header(served: &Served, form: Form) -> bool {
+    match form {
+        Form::Csv { header } => header.unwrap_or(served.model.pipeline.schema.header),
+        _ => true,
+    }
+}
+
+fn write_table(
+    model: &Model,
+    form: Form,
+    input: Box<dyn Read + Send>,
+    options: &Options,
+    out: impl Write,
+    watch: &mut dyn FnMut(Part),
+) -> anyhow::Result<Summary> {
+    if form == Form::Ndjson {
+        return rows::predict_ndjson(model, SOURCE, input, options, out, watch);
+    }
+    let reading = csv::Options { header: options.header, ..csv::Options::default() };
+    let records = csv::Records::from_reader(input, SOURCE, &reading)?;
+    rows::predict_csv(model, records, options, out, watch)
 }
 
 /// Predicts a table while it arrives: rows in, rows out, in constant memory. For a thread that may wait.
@@ -249,25 +276,17 @@ fn predict_ndjson(state: &State, served: &Served, body: &[u8]) -> Result<Respons
 pub fn predict_stream(
     state: &State,
     served: &Served,
+    id: Option<&HeaderValue>,
     form: Form,
-    input: Box<dyn std::io::Read + Send>,
-    out: impl std::io::Write,
+    input: Box<dyn Read + Send>,
+    out: impl Write,
 ) -> Result<(), Failure> {
-    let model = &served.model;
-    let header = match form {
-        Form::Csv { header } => header.unwrap_or(model.pipeline.schema.header),
-        _ => true,
-    };
-    let format = if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput };
-    let options = Options { max_rows: usize::MAX, ..options(state, format, header) };
-    let summary = if form == Form::Ndjson {
-        rows::predict_ndjson(model, SOURCE, input, &options, out, &|_| {})
-    } else {
-        csv::Records::from_reader(input, SOURCE, &csv::Options { header, ..csv::Options::default() })
-            .and_then(|records| rows::predict_csv(model, records, &options, out, &|_| {}))
-    };
-    count(served, summary.map_err(|error| stream_failure(error, &options, state.limits.body_time))?);
-    Ok(())
+    let options = options(state, form, has_header(served, form), usize::MAX);
+    let options = Options { max_rows: usize::MAX, ..options };
+    let mut observation = Observation::new(state, served, id, options.decision);
+    let mut watch = |part: Part| observation.part(&part);
+    let done = write_table(&served.model, form, input, &options, out, &mut watch);
+    done.map(drop).map_err(|error| stream_failure(error, &options, state.limits.body_time))
 }
 
 /// What a streamed answer is.
@@ -277,14 +296,6 @@ pub fn content_type(form: Form) -> &'static str {
         Form::Csv { .. } => "text/csv; charset=utf-8",
         Form::Ndjson => "application/x-ndjson",
     }
-}
-
-fn count(served: &Served, summary: Summary) {
-    let telemetry = &served.counts;
-    telemetry.rows(summary.n_rows);
-    telemetry.warnings(WarningKind::MissingValue, summary.n_missing);
-    telemetry.warnings(WarningKind::UnseenCategory, summary.n_unseen);
-    telemetry.warnings(WarningKind::OutOfRange, summary.n_out_of_range);
 }
 
 /// What a table that was not predicted is refused for. The output is memory or the client's, so it is never the
@@ -343,7 +354,9 @@ pub fn readyz(state: &State) -> Result<Response, Failure> {
 
 /// `GET /openapi.json`.
 pub fn openapi(state: &State) -> Response {
-    respond("application/json", openapi::document(state).to_string())
+    let keys = state.keys.are_required();
+    let make = |models: &Models| openapi::document(state, models, keys).to_string().into();
+    respond("application/json", state.models().openapi(keys, make))
 }
 
 /// `GET /version`: as text, as MLflow does.

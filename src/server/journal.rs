@@ -29,15 +29,24 @@ impl Journal {
         Self { out, sample, requests: AtomicU64::new(0) }
     }
 
-    /// Writes down rows of codes and what was answered, if this request is one of the sample.
-    pub fn note(&self, served: &Served, id: &str, codes: &Matrix, predictions: &Predictions) {
+    /// Whether the next request is one of the sample.
+    pub fn takes_one(&self) -> bool {
         let n = self.requests.fetch_add(1, Relaxed) as f64;
-        if ((n + 1.0) * self.sample).floor() == (n * self.sample).floor() {
-            return;
-        }
+        ((n + 1.0) * self.sample).floor() != (n * self.sample).floor()
+    }
+
+    /// Writes down rows of codes and what was answered; there are `n_before` rows before them in the request.
+    pub fn note(
+        &self,
+        served: &Served,
+        id: &str,
+        n_before: usize,
+        codes: &Matrix,
+        predictions: &Predictions,
+    ) {
         let schema = &served.model.pipeline.schema;
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        for row in 0..codes.n_rows().min(MAX_ROWS) {
+        for row in 0..codes.n_rows().min(MAX_ROWS.saturating_sub(n_before)) {
             let names = schema.features.iter().map(|feature| feature.name.clone());
             let features: serde_json::Map<_, _> = names.zip(schema.values_of(codes, row)).collect();
             let mut answer = Vec::new();
@@ -45,7 +54,7 @@ impl Journal {
             let mut line = json!({
                 "time": time,
                 "request_id": id,
-                "row": row,
+                "row": n_before + row,
                 "model": served.name,
                 "features": features,
             })

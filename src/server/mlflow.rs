@@ -14,14 +14,14 @@ use serde_json::value::RawValue;
 
 use super::Response;
 use super::error::Failure;
-use super::handlers::{Answered, SOURCE, malformed, respond, table_failure};
+use super::handlers::{Answered, SOURCE, malformed, predict_rows, respond, table_failure, threads_for};
 use crate::data::csv;
 use crate::data::json::{self, Request};
 use crate::data::schema::Schema;
 use crate::model::Model;
 use crate::model::pipeline::Decision;
 use crate::report::answer::AnswerWriter;
-use crate::report::rows::{self, Format, Keep, OnError, Options, Summary};
+use crate::report::rows::{self, Format, Keep, OnError, Options, Part};
 
 const EXACTLY_ONE: &str =
     "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"";
@@ -64,7 +64,7 @@ pub fn score_json(
     }
     let codes = request.codes;
     let decision = Decision::MostProbable;
-    let predictions = model.pipeline.predict(&codes, decision);
+    let predictions = predict_rows(model, &codes, decision, body);
     let mut out = b"{\"predictions\":[".to_vec();
     for row in 0..codes.n_rows() {
         if row > 0 {
@@ -76,7 +76,7 @@ pub fn score_json(
     Ok(Answered { response: respond("application/json", out), codes, predictions, decision })
 }
 
-/// `POST /invocations` with a CSV body; `header` as its content type says.
+/// `POST /invocations` with a CSV body; `header` as its content type says. `watch` is shown the rows.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
@@ -85,7 +85,8 @@ pub fn score_csv(
     header: Option<bool>,
     body: Bytes,
     max_rows: usize,
-) -> Result<(Response, Summary), Failure> {
+    watch: &mut dyn FnMut(Part),
+) -> Result<Response, Failure> {
     let header = header.unwrap_or(model.pipeline.schema.header);
     let options = Options {
         keep: Keep::None,
@@ -96,13 +97,14 @@ pub fn score_csv(
         header,
         max_rows,
         on_error: OnError::Stop,
+        n_threads: threads_for(body.len()),
     };
     let reading = csv::Options { header, ..csv::Options::default() };
     let mut out = Vec::new();
-    let summary = csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
-        .and_then(|records| rows::predict_csv(model, records, &options, &mut out, &|_| {}))
+    csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
+        .and_then(|records| rows::predict_csv(model, records, &options, &mut out, watch))
         .map_err(|error| table_failure(error, &options))?;
-    Ok((respond("application/json", out), summary))
+    Ok(respond("application/json", out))
 }
 
 /// A part of the body, whose JSON is known to be right: where its members are not those expected, at `key`.

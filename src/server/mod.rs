@@ -2,20 +2,23 @@
 //!
 //! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
 //! [`work`] where it is computed, [`sources`] where models come from and [`reload`] how new ones take their
-//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`telemetry`] and
-//! [`profile`] count, [`log`] and [`journal`] write down, both through a [`spool`]; [`feedback`] compares with
-//! the truth. [`socket`] and [`stream`] are the connection, [`body`] what it carries. Nothing in here knows of the command line or of
-//! learning. A fault of one connection ends that connection and no other.
+//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`observation`] takes what
+//! was answered to those who keep something of it: [`telemetry`] and [`profile`] count, [`log`] and [`journal`]
+//! write down, both through a [`spool`]; [`feedback`] compares with the truth. [`socket`] and [`stream`] are the
+//! connection, [`body`] what it carries, [`files`] how many there can be. Nothing in here knows of the command line
+//! or of learning. A fault of one connection ends that connection and no other.
 
 pub mod body;
 pub mod cors;
 pub mod error;
 pub mod feedback;
+pub mod files;
 pub mod handlers;
 pub mod journal;
 pub mod keys;
 pub mod log;
 pub mod mlflow;
+pub mod observation;
 pub mod openapi;
 pub mod profile;
 pub mod rate;
@@ -33,6 +36,7 @@ pub mod trace;
 pub mod v2;
 pub mod work;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
@@ -47,7 +51,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -56,7 +60,7 @@ pub use socket::{Listener, Tls};
 pub use sources::Sources;
 pub use state::State;
 use stream::{Shared, Stream};
-use telemetry::Rejection;
+use telemetry::{Rejection, Telemetry};
 
 /// What every handler answers with.
 pub type Response = hyper::Response<body::Body>;
@@ -112,8 +116,9 @@ impl Default for Limits {
     }
 }
 
-/// Connections over the limit that are told so at one time; any more are closed without a word.
-const MAX_REFUSALS: usize = 64;
+/// Connections over the limit that are kept open for a moment to take their answers; the oldest is closed for the
+/// next.
+const MAX_REFUSALS: usize = 256;
 
 /// For a connection over the limit to take its answer.
 const REFUSAL_TIME: Duration = Duration::from_secs(1);
@@ -153,7 +158,7 @@ pub async fn serve(
     let drain = Arc::new(Notify::new());
     let mut connections = JoinSet::new();
     let mut open = Open::default();
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let mut refusals = VecDeque::new();
     let mut shutdown = pin!(shutdown);
     let mut back_off = ACCEPT_BACK_OFF.0;
     loop {
@@ -168,6 +173,8 @@ pub async fn serve(
             Err(error) if is_of_one_connection(&error) => continue,
             Err(_) => {
                 state.telemetry.rejected(Rejection::Accept);
+                open.give_up_one(&state.telemetry);
+                refusals.drain(..).for_each(|refusal: AbortHandle| refusal.abort());
                 tokio::select! {
                     () = &mut shutdown => break,
                     () = sleep(back_off) => {}
@@ -179,15 +186,16 @@ pub async fn serve(
         back_off = ACCEPT_BACK_OFF.0;
         let admitted = state.telemetry.connect(limits.connections)
             // The one that is given up ends at its next turn, and its place is taken already.
-            || (open.give_up_an_idle_one() && state.telemetry.connect(usize::MAX));
+            || (open.give_up_one(&state.telemetry) && state.telemetry.connect(usize::MAX));
         if !admitted {
             state.telemetry.rejected(Rejection::Connections);
-            if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
-                connections.spawn(async move {
-                    let _ = timeout(REFUSAL_TIME, refuse(socket)).await;
-                    drop(permit);
-                });
+            if refusals.len() >= MAX_REFUSALS {
+                refusals.pop_front().iter().for_each(AbortHandle::abort);
             }
+            let refusal = async {
+                timeout(REFUSAL_TIME, refuse(socket, error::NO_ROOM)).await.map(drop).unwrap_or_default()
+            };
+            refusals.push_back(connections.spawn(refusal));
             continue;
         }
         let connected = Connected(Arc::clone(&state));
@@ -242,8 +250,8 @@ async fn until_drained<S: HttpService<Incoming, ResBody = body::Body, Error = In
     .await
 }
 
-/// A connection that has waited for a request for less than this is not given up for another.
-const LEAST_IDLE: Duration = Duration::from_secs(1);
+/// A connection that its client has kept waiting for less than this is not given up for another.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// The open connections, and some that have ended since.
 #[derive(Default)]
@@ -257,15 +265,17 @@ impl Open {
         self.0.push((shared, connection));
     }
 
-    /// Closes the connection that has waited longest for a request or the rest of a head, if that is long
-    /// enough; so that who opens many and sends nothing keeps nobody out.
-    fn give_up_an_idle_one(&mut self) -> bool {
+    /// Closes the connection that its client has kept waiting longest for a request or the rest of a head, or
+    /// where there is none for more of a body or for taking an answer, if that is long enough: so that who opens
+    /// many and sends nothing, or hardly anything, keeps nobody out.
+    fn give_up_one(&mut self, telemetry: &Telemetry) -> bool {
         self.0.retain(|(_, connection)| !connection.is_finished());
         let now = Instant::now();
-        let idle = self.0.iter().enumerate().filter_map(|(i, (shared, _))| Some((shared.idle_since()?, i)));
-        let Some((_, longest)) = idle.min().filter(|(since, _)| now - *since >= LEAST_IDLE) else {
+        let waiting = self.0.iter().enumerate().filter_map(|(i, (shared, _))| Some((shared.waits()?, i)));
+        let Some((_, longest)) = waiting.filter(|((_, since), _)| now - *since >= LEAST_WAIT).min() else {
             return false;
         };
+        telemetry.rejected(Rejection::GivenUp);
         self.0.swap_remove(longest).1.abort();
         true
     }
@@ -286,9 +296,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Tells a client that there is no room, and reads what it sends so that the answer is not lost.
-async fn refuse(mut socket: Socket) -> io::Result<()> {
-    socket.write_all(error::NO_ROOM).await?;
+/// Tells a client no without reading its request, and then reads what it sends so that the answer is not lost.
+async fn refuse(mut socket: Socket, answer: &[u8]) -> io::Result<()> {
+    socket.write_all(answer).await?;
     socket.shutdown().await?;
     let mut scratch = [0; 4096];
     while socket.read(&mut scratch).await? > 0 {}

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::routes;
-use super::state::{Served, State};
+use super::state::{Models, Served, State};
 use super::tensor::Datatype;
 use super::v2;
 use crate::data::date::{self, Order};
@@ -22,9 +22,8 @@ const MAX_EXAMPLES: usize = 5;
 /// A text that a number may be written as.
 const NUMBER_TEXT: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$";
 
-/// The document of a server: of its models, and of what it asks of clients.
-pub fn document(state: &State) -> Value {
-    let models = &**state.models();
+/// The document of a server: of its models, and of what it asks of clients, keys or none.
+pub fn document(state: &State, models: &Models, keys: bool) -> Value {
     let mut paths = Map::new();
     let mut schemas = common_schemas();
     server_paths(&mut paths);
@@ -44,10 +43,10 @@ pub fn document(state: &State) -> Value {
         part.paths(&format!("/models/{}", escape(&served.name)), &mut paths);
         part.v2_paths(&mut paths);
     }
-    if state.keys.are_required() {
+    if keys {
         paths.insert("/admin/reload".into(), json!({ "post": reload() }));
     }
-    let schemes = guard(&mut paths, state);
+    let schemes = guard(&mut paths, keys, state.rate.is_some());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -71,9 +70,8 @@ pub fn document(state: &State) -> Value {
 
 /// Adds what asking without a key or too often is answered with, where the server minds, to all that is not
 /// open; the ways to show a key.
-fn guard(paths: &mut Map<String, Value>, state: &State) -> Value {
-    let keys = state.keys.are_required();
-    let statuses = [(keys, 401), (state.rate.is_some(), 429)];
+fn guard(paths: &mut Map<String, Value>, keys: bool, rate: bool) -> Value {
+    let statuses = [(keys, 401), (rate, 429)];
     for (path, operations) in paths.iter_mut() {
         if routes::route_of(path).is_open() {
             continue;

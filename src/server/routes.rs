@@ -281,9 +281,10 @@ async fn predict(
         && length.is_none_or(|length| length > state.limits.body_bytes as u64)
     {
         // In a box, as all that is rare: what a small request is answered with is moved about for each.
-        return Box::pin(stream(state, Arc::clone(model), connection, form, request)).await;
+        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
     }
-    let (body, held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    let (body, held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // Only now: a body that never ends keeps nobody out.
     if body.len() <= LARGE_BODY_BYTES {
@@ -304,6 +305,7 @@ async fn predict(
 async fn stream(
     state: &Arc<State>,
     model: Arc<Served>,
+    id: Option<HeaderValue>,
     connection: &Arc<Shared>,
     form: Form,
     request: Request<Incoming>,
@@ -323,7 +325,8 @@ async fn stream(
         work::step_back();
         let input = Box::new(PieceReader::new(receive_in));
         let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
-        let predict = AssertUnwindSafe(|| handlers::predict_stream(&place.0, &model, form, input, out));
+        let predict =
+            AssertUnwindSafe(|| handlers::predict_stream(&place.0, &model, id.as_ref(), form, input, out));
         let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = &result {
             // Where the answer has begun this breaks it off, which is all that can still be said.
@@ -374,7 +377,8 @@ async fn feedback(
     request: Request<Incoming>,
     started: Instant,
 ) -> Result<Response, Failure> {
-    let (body, _held) = body::read(request.into_body(), &state.limits, &state.held, started).await?;
+    let (body, _held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     handlers::feedback(state, &body)
 }

@@ -10,6 +10,12 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+/// Connections that the operating system completes before they are accepted; it may allow fewer (Linux:
+/// `net.core.somaxconn`). The standard library asks for 128, which a burst of clients fills in a few milliseconds,
+/// and whoever comes then tries again only after a second.
+#[cfg(unix)]
+const BACKLOG: i32 = 4096;
+
 /// Where connections come from.
 #[derive(Debug)]
 pub enum Listener {
@@ -22,7 +28,18 @@ pub enum Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
+        // It listens already, and goes on with what it has where it cannot have more.
+        #[cfg(unix)]
+        let _ = rustix::net::listen(&listener, BACKLOG);
         Self::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        let _ = rustix::net::listen(&listener, BACKLOG);
+        Self::Unix(listener)
     }
 }
 
@@ -161,6 +178,13 @@ impl Tls {
         #[cfg(feature = "tls")]
         let socket = match (&self.acceptor, socket) {
             (Some(acceptor), Socket::Tcp(socket)) => {
+                let mut first = [0];
+                socket.peek(&mut first).await?;
+                // A letter begins a request in the clear; TLS begins with a 22 (RFC 8446, section 5.1).
+                if first[0].is_ascii_uppercase() {
+                    super::refuse(Socket::Tcp(socket), super::error::NOT_TLS).await?;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
+                }
                 return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));
             }
             (_, socket) => socket,

@@ -9,7 +9,7 @@ use std::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Release},
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -88,7 +88,11 @@ impl Served {
 
 /// The models of a server, in the order they were given; the first is the default.
 #[derive(Debug)]
-pub struct Models(Vec<Arc<Served>>);
+pub struct Models {
+    served: Vec<Arc<Served>>,
+    /// The body of `GET /openapi.json`, made when it is first asked for: without keys, and with.
+    openapi: [OnceLock<Bytes>; 2],
+}
 
 impl Models {
     /// A set of models.
@@ -102,25 +106,31 @@ impl Models {
                 bail!("two models are called {:?}; --model NAME=FILE gives another name", served.name);
             }
         }
-        Ok(Self(models))
+        Ok(Self { served: models, openapi: Default::default() })
     }
 
     /// The first model.
     pub fn default_model(&self) -> &Arc<Served> {
-        &self.0[0]
+        &self.served[0]
     }
 
     /// The model called `name`; the first where no name is given.
     pub fn find(&self, name: Option<&str>) -> Option<&Arc<Served>> {
         match name {
-            None => self.0.first(),
-            Some(name) => self.0.iter().find(|served| served.name == name),
+            None => self.served.first(),
+            Some(name) => self.served.iter().find(|served| served.name == name),
         }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Served>> {
-        self.0.iter()
+        self.served.iter()
+    }
+
+    /// The body of `GET /openapi.json`, which `make` makes once: it is a millisecond's work, that of a hundred
+    /// predictions.
+    pub fn openapi(&self, keys_are_required: bool, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.openapi[usize::from(keys_are_required)].get_or_init(|| make(self)).clone()
     }
 
     /// The body of `GET /models`.

@@ -32,6 +32,15 @@ const LINGER: Duration = Duration::from_secs(1);
 /// less than `writev` with two, by more than the copy.
 const JOINED_BYTES: usize = 1024;
 
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitsFor {
+    /// A request, or the rest of its head.
+    Head,
+    /// The client to send more of a body, or to take more of an answer.
+    Progress,
+}
+
 /// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
 /// may move between threads.
 #[derive(Debug)]
@@ -41,6 +50,9 @@ pub struct Shared {
     connected: Instant,
     /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
     idle_since: AtomicU64,
+    /// As that, since when more of a body has been waited for, and for the client to take more of an answer.
+    body_since: AtomicU64,
+    write_since: AtomicU64,
     /// Bytes have arrived that belong to no request that was read to its end.
     unread: AtomicBool,
     /// The head read last has Content-Length and Transfer-Encoding.
@@ -56,6 +68,8 @@ impl Shared {
             peer,
             connected: Instant::now(),
             idle_since: AtomicU64::new(0),
+            body_since: AtomicU64::new(Self::BUSY),
+            write_since: AtomicU64::new(Self::BUSY),
             unread: AtomicBool::new(false),
             ambiguous: AtomicBool::new(false),
         }
@@ -64,17 +78,43 @@ impl Shared {
     /// To be called when a head has arrived.
     pub fn request_begins(&self) {
         self.idle_since.store(Self::BUSY, Relaxed);
+        self.body_since.store(Self::BUSY, Relaxed);
     }
 
     /// To be called when the answer to a request is made.
     pub fn request_ends(&self, now: Instant) {
-        let since = now.saturating_duration_since(self.connected).as_nanos() as u64;
-        self.idle_since.store(since, Relaxed);
+        self.idle_since.store(self.nanoseconds(now), Relaxed);
     }
 
     /// Since when the next head has been waited for; `None` while a request is answered.
     pub fn idle_since(&self) -> Option<Instant> {
-        let since = self.idle_since.load(Relaxed);
+        self.instant(&self.idle_since)
+    }
+
+    /// To be called when from now on more of a body is waited for.
+    pub fn body_is_awaited(&self, now: Instant) {
+        self.body_since.store(self.nanoseconds(now), Relaxed);
+    }
+
+    /// To be called when more of a body has come.
+    pub fn body_has_come(&self) {
+        self.body_since.store(Self::BUSY, Relaxed);
+    }
+
+    /// What the client keeps the connection waiting for, and since when; `None` while it is the server's turn.
+    pub fn waits(&self) -> Option<(WaitsFor, Instant)> {
+        let progress = || self.instant(&self.body_since).or_else(|| self.instant(&self.write_since));
+        let head = self.idle_since().filter(|_| self.write_since.load(Relaxed) == Self::BUSY);
+        let head = head.map(|since| (WaitsFor::Head, since));
+        head.or_else(|| progress().map(|since| (WaitsFor::Progress, since)))
+    }
+
+    fn nanoseconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.connected).as_nanos() as u64
+    }
+
+    fn instant(&self, since: &AtomicU64) -> Option<Instant> {
+        let since = since.load(Relaxed);
         (since != Self::BUSY).then(|| self.connected + Duration::from_nanos(since))
     }
 
@@ -187,11 +227,16 @@ impl Stream {
     /// Passes the result of a write on, or fails it where it has been pending for too long.
     fn watched<T>(&mut self, cx: &mut Context, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
-            self.stall = None;
+            if self.stall.take().is_some() {
+                self.shared.write_since.store(Shared::BUSY, Relaxed);
+            }
             return result;
         }
-        let limit = self.stall_limit;
-        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let (limit, shared) = (self.stall_limit, &self.shared);
+        let stall = self.stall.get_or_insert_with(|| {
+            shared.write_since.store(shared.nanoseconds(Instant::now()), Relaxed);
+            Box::pin(sleep(limit))
+        });
         match stall.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {

@@ -125,11 +125,13 @@ pub enum Rejection {
     Rate,
     /// The operating system would not hand over a connection.
     Accept,
+    /// The client kept a connection waiting that another needed.
+    GivenUp,
 }
 
 impl Rejection {
-    const NAMES: [&str; 8] =
-        ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept"];
+    const NAMES: [&str; 9] =
+        ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept", "given_up"];
 }
 
 /// The statuses that [`super::error`] and the handlers give.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::Response;
 use super::error::Failure;
-use super::handlers::Answered;
+use super::handlers::{Answered, predict_rows};
 use super::tensor::{self, Datatype};
 use crate::data::json::Problems;
 use crate::data::matrix::Matrix;
@@ -167,7 +167,7 @@ pub fn infer(
     let decision = Decision::with_threshold(threshold, schema)
         .map_err(|error| Failure::unfit("/parameters/threshold", error.to_string()))?;
     let codes = read(&request.inputs, binary, schema, max_rows)?;
-    let predictions = model.pipeline.predict(&codes, decision);
+    let predictions = predict_rows(model, &codes, decision, body);
     let response = answer(name, request.id.as_deref(), &outputs, schema, &predictions);
     Ok(Answered { response, codes, predictions, decision })
 }

@@ -1,0 +1,80 @@
+//! `mlapi serve` in a process of its own, and a client.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::workdir::Workdir;
+
+/// A server; it is killed when it is dropped.
+pub struct Server {
+    pub child: Child,
+    pub address: String,
+}
+
+impl Server {
+    pub fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
+            .args(["serve", "--port", "0"])
+            .args(args)
+            .envs(environment.iter().copied())
+            .current_dir(dir.path("."))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("mlapi is listening on http://").expect(&line).to_string();
+        Self { child, address }
+    }
+
+    /// The whole answer to one request on a connection of its own.
+    pub fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
+        let mut socket = TcpStream::connect(&self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n"
+        );
+        socket.write_all((head + body).as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until a line is in `GET /metrics`.
+    pub fn wait_for(&self, headers: &str, line: &str) {
+        let started = Instant::now();
+        loop {
+            let metrics = self.send("GET", "/metrics", headers, "");
+            if metrics.contains(line) {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(10), "no {line} in {metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it in order, and gives back what it wrote to standard error.
+    pub fn stop(mut self) -> String {
+        self.signal("TERM");
+        self.child.wait().unwrap();
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
