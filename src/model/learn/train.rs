@@ -131,6 +131,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         ignored: &features.ignored,
         target: &target,
         weights,
+        groups: arrangement.groups(&with_target, raw.n_rows()),
         balance: plan.balance,
         seed: plan.seed,
         header: plan.options.header,
