@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::date::{self, Evidence, Notation};
 use super::number;
 use super::schema::{Cell, NullTokens};
 use super::split::{Split, fold_groups, forward_chain, hold_out_groups, hold_out_latest};
@@ -161,31 +162,40 @@ fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<V
         Cell::Text(text) => number::parse(text, mark).filter(|value| value.is_finite()),
         Cell::Boolean(_) | Cell::Missing => None,
     };
-    let date = |row: &usize| match cells[*row] {
-        Cell::Text(text) => moment(text),
-        _ => None,
+    let mut evidence = Evidence::default();
+    for &row in rows {
+        if let Cell::Text(text) = cells[row] {
+            evidence.look(text, 1);
+        }
+    }
+    // An order of days is not guessed.
+    let order = evidence.order().filter(|_| evidence.is_consistent() && !evidence.is_guess());
+    let notation = Notation { order, numbers: false };
+    let moment = |row: &usize| match cells[*row] {
+        Cell::Text(text) => date::parse(text, notation),
+        Cell::Number(value) => Err(date::not_a_date(&value.to_string())),
+        Cell::Boolean(_) | Cell::Missing => Err(date::not_a_date("")),
     };
     if let Some(numbers) = rows.par_iter().map(number).collect::<Option<Vec<f64>>>() {
         return Ok(numbers);
     }
-    if let Some(moments) = rows.par_iter().map(date).collect::<Option<Vec<f64>>>() {
+    if let Some(moments) = rows.par_iter().map(|row| moment(row).ok()).collect::<Option<Vec<f64>>>() {
         return Ok(moments);
     }
-    let n_dates = rows.iter().filter(|row| date(row).is_some()).count();
-    let are_dates = n_dates > 0;
-    let odd = rows.iter().find(|row| if are_dates { date(row).is_none() } else { number(row).is_none() });
-    let place = odd.map(|&row| raw.place(row)).unwrap_or_default();
-    let text = odd.map(|&row| match cells[row] {
-        Cell::Text(text) => text.to_string(),
-        Cell::Number(value) => value.to_string(),
-        Cell::Boolean(_) | Cell::Missing => String::new(),
-    });
-    let kind =
-        if are_dates { "a date such as 2024-03-01 or 2024-03-01T12:30:00Z" } else { "a number or a date" };
+    let odd = match evidence.dates {
+        0 => rows.iter().find(|row| number(row).is_none()).map(|row| {
+            let text = match cells[*row] {
+                Cell::Text(text) => text,
+                _ => "",
+            };
+            (*row, format!("{text:?} is not a number or a date"))
+        }),
+        _ => rows.iter().find_map(|row| moment(row).err().map(|detail| (*row, detail))),
+    };
+    let (row, detail) = odd.unwrap_or_default();
     bail!(
-        "{place}, column {name:?}: {:?} is not {kind}, so the rows have no order in time; correct it, or name another \
-         column",
-        text.unwrap_or_default()
+        "{}, column {name:?}: {detail}, so the rows have no order in time; correct it, or name another column",
+        raw.place(row)
     )
 }
 
@@ -200,59 +210,6 @@ fn ranks(values: &[f64]) -> Vec<u32> {
         ranks[row] = rank;
     }
     ranks
-}
-
-/// Seconds since 1970 of a date or a moment in ISO 8601: `2024-03-01`, `2024-03-01T12:30`, `2024-03-01 12:30:05.5Z`,
-/// `2024-03-01T12:30:05+02:00`. Without a zone it is read as UTC.
-fn moment(text: &str) -> Option<f64> {
-    let (date, time) = match text.split_once(['T', 't', ' ']) {
-        Some((date, time)) => (date, Some(time)),
-        None => (text, None),
-    };
-    let digits = |text: &str, n: usize| -> Option<i64> {
-        (text.len() == n && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
-    };
-    let mut parts = date.split('-');
-    let (year, month, day) =
-        (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-    if parts.next().is_some() || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days from 1970-01-01 in the proleptic Gregorian calendar, years counted from March.
-    let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = 365 * y + y.div_euclid(4) - y.div_euclid(100) + y.div_euclid(400) + (153 * m + 2) / 5 + day
-        - 1
-        - 719_468;
-    let mut seconds = days as f64 * 86_400.0;
-    let Some(time) = time else {
-        return Some(seconds);
-    };
-    let zone = time.find(['Z', 'z', '+', '-']).unwrap_or(time.len());
-    let (clock, zone) = time.split_at(zone);
-    let of_clock = |text: &str| -> Option<f64> {
-        let mut parts = text.split(':');
-        let (hours, minutes) = (digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
-        let seconds = match parts.next() {
-            Some(seconds) if seconds.starts_with(|c: char| c.is_ascii_digit()) => seconds.parse().ok()?,
-            Some(_) => return None,
-            None => 0.0,
-        };
-        let valid = parts.next().is_none() && hours < 25 && minutes < 60 && (0.0..61.0).contains(&seconds);
-        valid.then_some((hours * 3600 + minutes * 60) as f64 + seconds)
-    };
-    seconds += of_clock(clock.trim_end())?;
-    match zone {
-        "" | "Z" | "z" => Some(seconds),
-        _ => {
-            let (sign, offset) = zone.split_at(1);
-            let offset = match offset.len() {
-                4 => of_clock(&format!("{}:{}", offset.get(..2)?, offset.get(2..)?))?,
-                2 => of_clock(&format!("{offset}:00"))?,
-                _ => of_clock(offset)?,
-            };
-            Some(if sign == "+" { seconds - offset } else { seconds + offset })
-        }
-    }
 }
 
 #[cfg(test)]
@@ -293,20 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_seconds_since_1970() {
-        for (text, seconds) in [
-            ("1970-01-01", Some(0.0)),
-            ("2000-03-01", Some(951_868_800.0)),
-            ("1969-12-31T23:59:59.5", Some(-0.5)),
-            ("2024-02-29T12:00:00-0130", Some(1_709_213_400.0)),
-            ("2024-13-01", None),
-            ("2024-1-1", None),
-            ("2024-01-01T", None),
-            ("2024-01-01T12:00:00+é2", None),
-            ("tomorrow", None),
-        ] {
-            assert_eq!(moment(text), seconds, "{text}");
-        }
+    fn times_are_read_as_columns_of_dates_are() {
+        let dates = ["25/03/2024", "05/04/2024", "2024年3月26日"];
+        assert_eq!(read(&time(), &dates).unwrap(), Arrangement::Times(vec![0, 2, 1]));
+        let message = read(&time(), &["05/03/2024", "04/03/2024", "06/03/2024"]).unwrap_err().to_string();
+        assert!(
+            message.contains("line 2") && message.contains("the day or the month first; write it as"),
+            "{message}"
+        );
     }
 
     #[test]
