@@ -27,7 +27,9 @@ const N_FOLDS: usize = 5;
 /// the order of the names; the slot behind the last for the rest.
 ///
 /// Levels are not pooled for being rare alone: where they mean something, giving those of fewer than two rows one slot
-/// costs 0.02 of R² on 400 rows of 80 levels, of fewer than five 0.2, and learners shrink what few rows say.
+/// costs 0.02 of R² on 400 rows of 80 levels, of fewer than five 0.2, and learners shrink what few rows say. A bound that
+/// grows with the rows is no better: giving levels of less than 0.05 % of 20,000 rows one slot costs a ridge regression
+/// up to 0.01 of R² where levels matter and gains it 0.002 where they hardly do (five folds).
 pub fn level_slots(feature: &Feature) -> Vec<u32> {
     let n = feature.levels.len();
     let mut by_count: Vec<usize> = (0..n).collect();
