@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use mlapi::data::categories::TargetMeans;
+use mlapi::data::categories::{Known, TargetMeans};
 use mlapi::data::target::Truth;
 use mlapi::metrics;
 use serde_json::Value;
@@ -243,7 +243,8 @@ fn means_of_the_target_are_those_of_scikit_learn() {
             Truth::Classes { codes: y.iter().map(|&class| class as u32).collect(), labels }
         };
         let theirs = rows(&case["means"]);
-        let means = TargetMeans::fit(&codes, theirs.len() - 1, &truth);
+        let known = Known { truth: &truth, weights: None, groups: None, seed: 0 };
+        let means = TargetMeans::fit(&codes, theirs.len() - 1, &known);
         for (level, theirs) in theirs.iter().enumerate() {
             let ours = means.of(level as f64);
             assert_eq!(ours.len(), theirs.len());

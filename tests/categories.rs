@@ -6,7 +6,7 @@
 #[path = "support/workdir.rs"]
 mod workdir;
 
-use mlapi::data::categories::TargetMeans;
+use mlapi::data::categories::{Known, TargetMeans};
 use mlapi::data::target::Truth;
 use serde_json::json;
 use workdir::Workdir;
@@ -56,6 +56,7 @@ fn what_the_training_rows_see_of_a_random_target_does_not_predict_it() {
     let codes: Vec<f64> = (0..n).map(|i| (noise(i, 1) * 4000.0).floor()).collect();
     let labels: Vec<u32> = (0..n).map(|i| u32::from(noise(i, 3) < 0.5)).collect();
     let truth = Truth::Classes { codes: labels.clone(), labels: vec!["no".into(), "yes".into()] };
+    let known = Known { truth: &truth, weights: None, groups: None, seed: 42 };
     let correlation = |x: &[f64]| {
         let y: Vec<f64> = labels.iter().map(|&label| f64::from(label)).collect();
         let mean = |values: &[f64]| values.iter().sum::<f64>() / n as f64;
@@ -65,8 +66,8 @@ fn what_the_training_rows_see_of_a_random_target_does_not_predict_it() {
         };
         sum(x, mx, &y, my) / (sum(x, mx, x, mx) * sum(&y, my, &y, my)).sqrt()
     };
-    let honest = correlation(&TargetMeans::cross_fit(&codes, 4000, &truth, 42));
-    let means = TargetMeans::fit(&codes, 4000, &truth);
+    let honest = correlation(&TargetMeans::cross_fit(&codes, 4000, &known));
+    let means = TargetMeans::fit(&codes, 4000, &known);
     let naive: Vec<f64> = codes.iter().map(|&code| means.of(code)[0]).collect();
     // One standard error is 0.011.
     assert!(honest.abs() < 0.05, "{honest}");

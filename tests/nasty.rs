@@ -33,7 +33,7 @@ const FILES: [(&str, Result<&[&str], &str>); 20] = [
     ("no_last_line_end.csv", Ok(&["24 rows, 3 columns"])),
     ("duplicate_names.csv", Err("line 1: columns 1 and 3 are both called \"size\"; rename one of them")),
     ("empty_names.csv", Ok(&["column_2 category", "column_3 target"])),
-    ("header_like_data.csv", Ok(&["23 rows, 3 columns"])),
+    ("header_like_data.csv", Ok(&["24 rows, 3 columns", "column_1 number", "column_3 target"])),
     ("ragged.csv", Err("ragged.csv line 3: 4 fields where the first line has 3; a field that contains")),
     ("delimiter_within_text.csv", Ok(&["24 rows, 3 columns", "size number"])),
     ("single_quotes.csv", Ok(&["24 rows, 3 columns", "comment category 0% 2"])),
@@ -80,13 +80,41 @@ fn what_was_found_in_a_file_is_told_with_the_flag_that_overrides_it() {
         ("utf_16.csv", &["UTF-16LE", "byte order mark"]),
         ("single_quotes.csv", &["single quotes", "--quote overrides"]),
         ("decimal_comma.csv", &["decimal comma", "divided by ';'", "--delimiter overrides"]),
-        ("header_like_data.csv", &["holds only numbers", "--no-header"]),
+        ("header_like_data.csv", &["fits the columns below it", "column_1", "--header takes"]),
     ] {
         train(name).1.complains(words);
     }
     for name in ["mixed_line_ends.csv", "embedded_newlines.csv", "nul_bytes.csv", "objects.ndjson"] {
         train(name).1.silent();
     }
+}
+
+#[test]
+fn bytes_that_are_no_utf8_behind_the_sample_are_named_with_line_and_remedy() {
+    let dir = Workdir::new();
+    let rows: String = (0..60_000).map(|i| format!("{i},word,{}\n", ["a", "b"][i % 2])).collect();
+    let text = [format!("x,c,y\n{rows}").as_bytes(), b"1,Stra\xDFe,a\n"].concat();
+    assert!(text.len() > 512 * 1024);
+    dir.write("late.csv", &text);
+    let words =
+        ["late.csv line 60002", "\"c\"", "not valid UTF-8", "--encoding latin-1", "--encoding gb18030"];
+    dir.run(&["train", "late.csv", "--algorithm", "tree"]).fails(1).complains(&words);
+    let done = dir.run(&["train", "late.csv", "--algorithm", "tree", "--encoding", "latin-1"]).ok();
+    done.says(&["60001 rows"]);
+}
+
+#[test]
+fn a_member_that_comes_late_in_a_file_is_named_with_line_and_remedy() {
+    let dir = Workdir::new();
+    let line = |i: usize| format!("{{\"size\":{i},\"kind\":\"{}\"}}\n", ["a", "b"][i % 2]);
+    let text: String = (0..30_000).map(line).collect();
+    assert!(text.len() > 512 * 1024);
+    let late = "{\"size\":1,\"colour\":\"red\",\"kind\":\"a\"}\n";
+    dir.write("late.ndjson", format!("{text}{late}"));
+    let words = ["late.ndjson line 30001", "\"colour\"", "a first line that has all members"];
+    dir.run(&["train", "late.ndjson", "--target", "kind"]).fails(1).complains(&words);
+    dir.write("told.ndjson", format!("{{\"size\":null,\"colour\":null,\"kind\":\"b\"}}\n{text}{late}"));
+    dir.run(&["train", "told.ndjson", "--target", "kind", "--algorithm", "tree"]).ok().says(&["30002 rows"]);
 }
 
 #[test]

@@ -644,10 +644,11 @@ fn a_file_without_a_header_has_numbered_columns() {
 }
 
 #[test]
-fn a_header_of_numbers_gets_a_warning() {
+fn a_first_line_of_numbers_is_a_row_or_gets_a_warning_as_a_header() {
     let dir = Workdir::new();
     dir.write("t.csv", table("5.1,0", 40, |i| format!("{}.5,{}", i % 7, i % 2)));
-    dir.run(&["train", "t.csv"]).ok().complains(&["holds only numbers", "--no-header"]);
+    dir.run(&["train", "t.csv"]).ok().complains(&["read as a row", "--header takes it for their names"]);
+    dir.run(&["train", "t.csv", "--header"]).ok().complains(&["holds only numbers", "--no-header"]);
     dir.run(&["train", "t.csv", "--no-header"]).ok().silent();
 }
 

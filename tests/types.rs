@@ -132,6 +132,56 @@ fn a_few_cells_that_are_no_number_or_no_date_are_asked_about_and_not_guessed() {
 }
 
 #[test]
+fn whole_numbers_with_leading_zeros_are_numbers_with_a_note_and_codes_where_that_is_said() {
+    let dir = Workdir::new();
+    let zip = |i: usize| format!("{:05}", [1234, 94_110, 501, 60_601][i % 4]);
+    let rows: String =
+        (0..60).map(|i| format!("{},{},{}\n", zip(i), i * i % 17, ["a", "b"][i % 4 / 2])).collect();
+    dir.write("t.csv", format!("zip,size,y\n{rows}"));
+    let found = dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok().says(&["zip     number"]);
+    found.complains(&["\"zip\" are written with leading zeros, such as 01234", "--type \"zip=category\""]);
+    let predict = |row: &str| dir.run(&["predict", "--features", row]).ok();
+    assert_eq!(predict("01234,3").out(), predict("1234,3").out(), "a number, however it is written");
+    let args = ["train", "t.csv", "--algorithm", "tree", "--type", "zip=category"];
+    dir.run(&args).ok().silent().says(&["zip     category"]);
+    predict("01234,3").silent();
+    predict("{\"zip\":\"01234\",\"size\":3}").silent();
+    predict("1234,3").complains(&["did not see"]);
+    // Decimals below one, and zero itself, have no leading zeros.
+    let rows: String = (0..60).map(|i| format!("0.{i},{},{}\n", i % 7 - i % 7, i * i % 17)).collect();
+    dir.write("u.csv", format!("x,z,y\n{rows}"));
+    let silent = dir.run(&["train", "u.csv", "--algorithm", "tree", "--task", "regression"]).ok();
+    assert!(!silent.err().contains("leading zeros"), "{silent}");
+}
+
+#[test]
+fn a_first_line_that_is_a_row_is_one_here_and_wherever_the_file_is_read_again() {
+    let dir = Workdir::new();
+    let iris = workdir::fixture("iris.csv");
+    let (_, rows) = iris.split_once('\n').unwrap();
+    dir.write("rows.csv", rows);
+    let found = dir.run(&["train", "rows.csv", "--algorithm", "tree", "-o", "found.mlapi"]).ok();
+    found.says(&["150 rows, 5 columns", "column_5  target"]).complains(&["read as a row", "--header"]);
+    let told = dir.run(&["train", "rows.csv", "--algorithm", "tree", "--no-header", "-o", "told.mlapi"]).ok();
+    told.silent();
+    let arrays = |name: &str| {
+        let inspected = dir.run(&["inspect", "--model", name, "--format", "json"]).ok().json();
+        (inspected["schema"].clone(), inspected["card"]["evaluation"].clone())
+    };
+    assert_eq!(arrays("found.mlapi"), arrays("told.mlapi"));
+    let evaluated = dir.run(&["eval", "--model", "found.mlapi", "--format", "json"]).ok().json();
+    assert_eq!(evaluated.get("recorded_at_training"), None);
+    dir.run(&["predict", "--model", "found.mlapi", "--input", "rows.csv"]).ok();
+    // A column that is named by a flag can only be named by the file.
+    dir.write("named.csv", format!("5.1,3.5,1.4,0.2,setosa\n{rows}"));
+    let named = dir.run(&["train", "named.csv", "--algorithm", "tree", "--target", "setosa"]).ok();
+    named.says(&["150 rows, 5 columns"]);
+    // The rows of a second file and of a file of held-out rows are rows as well.
+    let several = ["train", "rows.csv", "named.csv", "--test", "rows.csv", "--algorithm", "tree"];
+    dir.run(&several).ok().says(&["301 rows, 5 columns"]);
+}
+
+#[test]
 fn a_first_line_is_the_header_and_one_of_numbers_is_asked_about() {
     let dir = Workdir::new();
     let rows: String = (0..30).map(|i| format!("{},{}\n", i as f64 / 4.0, i * i)).collect();

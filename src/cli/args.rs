@@ -289,7 +289,7 @@ pub struct Dialect {
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
     pub encoding: Option<Encoding>,
 
-    /// The first line names the columns (the default)
+    /// The first line names the columns (the default, unless train finds that it fits the columns below it)
     #[arg(long, overrides_with = "no_header")]
     pub header: bool,
 

@@ -52,9 +52,19 @@ pub fn csv_options(dialect: &Dialect) -> csv::Options {
         delimiter: dialect.delimiter,
         quote: dialect.quote.map(|quote| quote.0),
         header: !dialect.no_header,
+        header_in_doubt: false,
         encoding: dialect.encoding.and_then(|encoding| encoding.0),
         decimal_comma: None,
     }
+}
+
+/// Whether nothing was said of the header: no flag, and no column by a name that can only stand there.
+fn header_in_doubt(args: &Train) -> bool {
+    let split = [&args.group, &args.split_by];
+    let mut named = (args.target.iter().chain(&args.weight).chain(&args.drop))
+        .chain(split.into_iter().flatten())
+        .chain(args.types.iter().map(|(name, _)| name));
+    !args.dialect.header && !args.dialect.no_header && named.all(|name| name.starts_with("column_"))
 }
 
 /// Runs the verb.
@@ -72,9 +82,10 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
         );
         ensure!(!Path::new(&args.output).is_dir(), "cannot write {}: it is a folder", args.output);
     }
+    let options = csv::Options { header_in_doubt: header_in_doubt(args), ..csv_options(&args.dialect) };
     let plan = Plan {
         data: args.data.clone(),
-        options: csv_options(&args.dialect),
+        options,
         nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
         target: args.target.clone(),
         task: args.task.task(),

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::date;
+use super::date::{self, Evidence, Notation};
+use super::number;
 use super::schema::{Cell, NullTokens};
 use super::split::{Split, fold_groups, forward_chain, hold_out_groups, hold_out_latest};
 use super::table::RawTable;
@@ -103,6 +104,17 @@ impl Arrangement {
         }
     }
 
+    /// The group of each row of a table of `n_rows`, of which these are `rows`; those of other rows are of no
+    /// meaning. None where rows have no groups.
+    pub fn groups(&self, rows: &[usize], n_rows: usize) -> Option<Vec<u32>> {
+        let Self::Groups(codes) = self else {
+            return None;
+        };
+        let mut groups = vec![0; n_rows];
+        rows.iter().zip(codes).for_each(|(&row, &code)| groups[row] = code);
+        Some(groups)
+    }
+
     /// Holds out a share of the rows; none where that is impossible.
     pub fn hold_out(&self, truth: &Truth, share: f64, seed: u64) -> Split {
         match self {
@@ -142,55 +154,49 @@ impl Arrangement {
     }
 }
 
-/// The times of `rows`: numbers if every cell is one, else dates, written as all of them together say.
+/// The times of `rows`: numbers if every cell is one, else moments if every cell is a date.
 fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<Vec<f64>> {
-    let number = |row: &usize| match raw.number_cell(cells[*row]) {
+    let mark = if raw.decimal_comma { b',' } else { b'.' };
+    let number = |row: &usize| match cells[*row] {
         Cell::Number(value) => Some(value),
-        Cell::Text(text) => text.parse().ok(),
+        Cell::Text(text) => number::parse(text, mark).filter(|value| value.is_finite()),
         Cell::Boolean(_) | Cell::Missing => None,
     };
-    let number = |row: &usize| number(row).filter(|value| value.is_finite());
-    if let Some(numbers) = rows.par_iter().map(number).collect::<Option<Vec<f64>>>() {
-        return Ok(numbers);
-    }
-    let mut evidence = date::Evidence::default();
-    for row in rows {
-        if let Cell::Text(text) = cells[*row] {
+    let mut evidence = Evidence::default();
+    for &row in rows {
+        if let Cell::Text(text) = cells[row] {
             evidence.look(text, 1);
         }
     }
-    if !evidence.is_consistent() {
-        bail!(
-            "{}, column {name:?}: some dates can be read with the day first alone and others with the month first \
-             alone, so the rows have no order in time; write them alike",
-            raw.source
-        );
+    // An order of days is not guessed.
+    let order = evidence.order().filter(|_| evidence.is_consistent() && !evidence.is_guess());
+    let notation = Notation { order, numbers: false };
+    let moment = |row: &usize| match cells[*row] {
+        Cell::Text(text) => date::parse(text, notation),
+        Cell::Number(value) => Err(date::not_a_date(&value.to_string())),
+        Cell::Boolean(_) | Cell::Missing => Err(date::not_a_date("")),
+    };
+    if let Some(numbers) = rows.par_iter().map(number).collect::<Option<Vec<f64>>>() {
+        return Ok(numbers);
     }
-    let notation = date::Notation { order: evidence.order(), numbers: false };
-    let date = |&row: &usize| match cells[row] {
-        Cell::Text(text) => date::parse(text, notation).map_err(|detail| (row, detail)),
-        Cell::Number(value) => Err((row, date::not_a_date(&value.to_string()))),
-        Cell::Boolean(_) | Cell::Missing => Err((row, date::not_a_date(""))),
-    };
-    let dates: Result<Vec<f64>, (usize, String)> = match evidence.dates {
-        // Neither the one nor the other.
-        0 => {
-            let odd = rows.iter().find(|row| number(row).is_none()).copied().unwrap_or_default();
-            let text = match cells[odd] {
-                Cell::Text(text) => text.to_string(),
-                Cell::Number(value) => value.to_string(),
-                Cell::Boolean(_) | Cell::Missing => String::new(),
+    if let Some(moments) = rows.par_iter().map(|row| moment(row).ok()).collect::<Option<Vec<f64>>>() {
+        return Ok(moments);
+    }
+    let odd = match evidence.dates {
+        0 => rows.iter().find(|row| number(row).is_none()).map(|row| {
+            let text = match cells[*row] {
+                Cell::Text(text) => text,
+                _ => "",
             };
-            Err((odd, format!("{text:?} is not a number or a date")))
-        }
-        _ => rows.iter().map(date).collect(),
+            (*row, format!("{text:?} is not a number or a date"))
+        }),
+        _ => rows.iter().find_map(|row| moment(row).err().map(|detail| (*row, detail))),
     };
-    dates.map_err(|(row, detail)| {
-        anyhow!(
-            "{}, column {name:?}: {detail}, so the rows have no order in time; correct it, or name another column",
-            raw.place(row)
-        )
-    })
+    let (row, detail) = odd.unwrap_or_default();
+    bail!(
+        "{}, column {name:?}: {detail}, so the rows have no order in time; correct it, or name another column",
+        raw.place(row)
+    )
 }
 
 /// The ranks of numbers, equal ones the same, from 0.
@@ -244,14 +250,14 @@ mod tests {
     }
 
     #[test]
-    fn dates_of_people_are_in_order_and_all_of_them_say_whether_the_day_comes_first() {
-        let days = ["05/04/2024", "13/02/2024", "04/05/2024"];
-        assert_eq!(read(&time(), &days).unwrap(), Arrangement::Times(vec![1, 0, 2]));
-        let months = ["05/04/2024", "02/13/2024", "04/05/2024"];
-        assert_eq!(read(&time(), &months).unwrap(), Arrangement::Times(vec![2, 0, 1]));
-        let both = ["05/03/2024", "02/13/2024", "13/02/2024"];
-        let message = read(&time(), &both).unwrap_err().to_string();
-        assert!(message.contains("with the day first alone and others with the month first"), "{message}");
+    fn times_are_read_as_columns_of_dates_are() {
+        let dates = ["25/03/2024", "05/04/2024", "2024年3月26日"];
+        assert_eq!(read(&time(), &dates).unwrap(), Arrangement::Times(vec![0, 2, 1]));
+        let message = read(&time(), &["05/03/2024", "04/03/2024", "06/03/2024"]).unwrap_err().to_string();
+        assert!(
+            message.contains("line 2") && message.contains("the day or the month first; write it as"),
+            "{message}"
+        );
     }
 
     #[test]

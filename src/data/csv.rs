@@ -16,6 +16,7 @@ use super::compression::Compression;
 use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
+use super::header;
 
 pub use super::load::read_table;
 
@@ -29,6 +30,8 @@ pub struct Options {
     pub quote: Option<Option<u8>>,
     /// Whether the first record names the columns; without it they are `column_1`, `column_2`, …
     pub header: bool,
+    /// Whether the first record is a row after all where it fits the columns below it; see [`crate::data::header`].
+    pub header_in_doubt: bool,
     /// The encoding of the text. `None`: see [`crate::data::encoding`].
     pub encoding: Option<&'static Encoding>,
     /// Whether numbers have a decimal comma. `None`: where fields are separated by `;` and the numbers of the
@@ -38,7 +41,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { delimiter: None, quote: None, header: true, encoding: None, decimal_comma: None }
+        Self {
+            delimiter: None,
+            quote: None,
+            header: true,
+            header_in_doubt: false,
+            encoding: None,
+            decimal_comma: None,
+        }
     }
 }
 
@@ -274,9 +284,17 @@ impl Records {
             true => (Dialect::default(), Vec::new()),
             false => sniff(&input.start, &input.path, options),
         };
-        let header = options.header || input.made;
         let mut notes = std::mem::take(&mut input.notes);
         notes.extend(found.into_iter().map(|what| format!("{}: {what}", input.source)));
+        let mut header = options.header || input.made;
+        if header && options.header_in_doubt && !input.made && begins_with_a_row(&input.start, dialect) {
+            header = false;
+            notes.push(format!(
+                "the first line of {} fits the columns below it and was read as a row, so they are called column_1, \
+                 column_2, …; --header takes it for their names",
+                input.source
+            ));
+        }
         let (source, digest, sample) = (input.source.clone(), input.digest.clone(), input.start.clone());
         let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
         let mut blocks = input.blocks(cut, block_bytes);
@@ -435,6 +453,15 @@ impl First {
         Walk { dialect, wants, places: false }.through(block, &mut first);
         first.records
     }
+}
+
+/// Whether the first record is one of the rows.
+fn begins_with_a_row(start: &[u8], dialect: Dialect) -> bool {
+    let records = First::some(&whole_records(start, dialect.quote), dialect, SAMPLE_RECORDS + 1);
+    let mut fields = records.into_iter().map(|(_, fields)| fields);
+    fields
+        .next()
+        .is_some_and(|first| header::is_row(&first, &fields.collect::<Vec<_>>(), dialect.decimal_mark))
 }
 
 /// The dialect of a text that begins with `start`, and what of it is unusual.

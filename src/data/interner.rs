@@ -1,6 +1,6 @@
 //! Gives each distinct text of a column a number, in the order in which they are met.
 
-use super::table::Strings;
+use super::text::Texts;
 
 /// Texts up to this length are told apart by two words and the length; longer ones are compared byte by byte.
 const SHORT: usize = 16;
@@ -70,14 +70,14 @@ struct Slot {
 /// Distinct texts and their numbers.
 #[derive(Debug, Default)]
 pub struct Interner {
-    strings: Strings,
+    strings: Texts,
     /// Open addressing, a power of two.
     slots: Vec<Slot>,
 }
 
 impl Interner {
     /// That in which `texts`, all of them different, have their places as numbers.
-    pub fn of(texts: &Strings) -> Self {
+    pub fn of(texts: &Texts) -> Self {
         let mut interner = Self::default();
         texts.iter().for_each(|text| {
             interner.code(text);
@@ -92,12 +92,12 @@ impl Interner {
     }
 
     /// The texts, each at the place that is its number.
-    pub fn strings(&self) -> &Strings {
+    pub fn strings(&self) -> &Texts {
         &self.strings
     }
 
     /// The texts, each at the place that is its number.
-    pub fn into_strings(self) -> Strings {
+    pub fn into_strings(self) -> Texts {
         self.strings
     }
 
@@ -131,7 +131,7 @@ impl Interner {
             }
             let code = slot.number - 1;
             if slot.key == key
-                && (bytes.len() <= SHORT || self.strings.get(code as usize).as_bytes() == bytes)
+                && (bytes.len() <= SHORT || self.strings.nth(code as usize).as_bytes() == bytes)
             {
                 return Some(code);
             }
@@ -170,7 +170,7 @@ mod tests {
                 let wanted = *known.entry(text).or_insert(next);
                 prop_assert_eq!(interner.code_of_bytes(text.as_bytes()), Some(wanted));
                 prop_assert_eq!(interner.code(text), wanted);
-                prop_assert_eq!(interner.strings().get(wanted as usize), text.as_str());
+                prop_assert_eq!(interner.strings().nth(wanted as usize), text.as_str());
             }
         }
     }

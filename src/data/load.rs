@@ -19,7 +19,8 @@ use super::interner::Interner;
 use super::ndjson::{Members, cell_text, is_ndjson, lines};
 use super::number;
 use super::schema::{Cell, NullTokens};
-use super::table::{Lines, RawColumn, RawTable, ReadFile, Strings};
+use super::table::{Lines, RawColumn, RawTable, ReadFile};
+use super::text::Texts;
 
 /// What is to be known before a table is read.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +122,7 @@ impl Load<'_> {
                 }
                 let sample = self.sample(&opened, &raw)?;
                 wants = self.wants(&raw, &sample);
+                raw.padded = self.padded(&raw, &sample);
                 raw.columns = wants.iter().map(|want| want.column()).collect();
             }
             let digest = self.read(opened, path, number, &wants, &mut raw)?;
@@ -163,11 +165,17 @@ impl Load<'_> {
             let blocks = Box::new(input.blocks(Cut::Lines, self.block_bytes));
             return Ok(Opened::Ndjson { blocks, start, digest });
         }
-        let mut records = Records::new(input, self.options)?;
+        // As the first file has it, and as it was the first time.
+        let options = match first {
+            true => self.options.clone(),
+            false => Options { header: !raw.no_header, header_in_doubt: false, ..self.options.clone() },
+        };
+        let mut records = Records::new(input, &options)?;
         add_notes(raw, records.notes());
         if first {
             raw.names = records.names().to_vec();
             raw.delimiter = records.delimiter();
+            raw.no_header = !records.has_header();
             raw.decimal_comma = records.dialect().decimal_mark == b',';
         } else if raw.decimal_comma && self.options.decimal_comma.is_none() {
             // A file without decimals looks like any other.
@@ -246,6 +254,27 @@ impl Load<'_> {
         raw.names.iter().zip(&sample.columns).map(kind).collect()
     }
 
+    /// Columns of whole numbers some of which begin with zeros, each with the first such cell. Only the sample is
+    /// looked at: the text of numbers is not kept.
+    fn padded(&self, raw: &RawTable, sample: &Chunk) -> Vec<(String, String)> {
+        let is_padded = |text: &str| text.len() > 1 && text.starts_with('0');
+        let first = |(name, column): (&String, &ChunkColumn)| {
+            let ChunkColumn::Levels { levels, .. } = column else {
+                return None;
+            };
+            let cells = || {
+                levels.strings().iter().filter_map(|text| match self.reading.nulls.cell(text) {
+                    Cell::Text(text) => Some(text),
+                    _ => None,
+                })
+            };
+            let whole = cells().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let found = cells().find(|text| whole && is_padded(text))?;
+            Some((name.clone(), found.to_string()))
+        };
+        raw.names.iter().zip(&sample.columns).filter_map(first).collect()
+    }
+
     /// Reads the columns of numbers again that hold text as well.
     fn read_again(&self, origins: &[Origin<'_>], mut wants: Vec<Kind>, raw: &mut RawTable) -> Result<()> {
         let doubtful: Vec<bool> = wants
@@ -265,6 +294,7 @@ impl Load<'_> {
             delimiter: raw.delimiter,
             decimal_comma: raw.decimal_comma,
             ndjson: raw.ndjson,
+            no_header: raw.no_header,
             columns: wants.iter().map(|kind| kind.column()).collect(),
             ..RawTable::default()
         };
@@ -408,8 +438,8 @@ impl Kind {
     fn column(self) -> RawColumn {
         match self {
             Self::Numbers => RawColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
-            Self::Levels => RawColumn::Levels { codes: Vec::new(), levels: Strings::default() },
-            Self::Texts | Self::Nothing => RawColumn::Texts(Strings::default()),
+            Self::Levels => RawColumn::Levels { codes: Vec::new(), levels: Texts::default() },
+            Self::Texts | Self::Nothing => RawColumn::Texts(Texts::default()),
         }
     }
 }
@@ -432,7 +462,7 @@ struct Chunk {
 enum ChunkColumn {
     Numbers { values: Vec<f64>, infinite: Vec<(usize, String)> },
     Levels { codes: Vec<u32>, levels: Interner },
-    Texts(Strings),
+    Texts(Texts),
     Nothing,
 }
 
@@ -445,7 +475,7 @@ impl Chunk {
             let column = |kind: &Kind| match kind {
                 Kind::Numbers => ChunkColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
                 Kind::Levels => ChunkColumn::Levels { codes: Vec::new(), levels: Interner::default() },
-                Kind::Texts => ChunkColumn::Texts(Strings::default()),
+                Kind::Texts => ChunkColumn::Texts(Texts::default()),
                 Kind::Nothing => ChunkColumn::Nothing,
             };
             self.columns = kinds.iter().map(column).collect();
@@ -521,7 +551,9 @@ impl Builder<'_> {
                 }
             }
             ChunkColumn::Levels { codes, levels } => codes.push(levels.code(text.trim())),
-            ChunkColumn::Texts(texts) => texts.push(text),
+            ChunkColumn::Texts(texts) => {
+                texts.push(text);
+            }
             ChunkColumn::Nothing => {}
         }
     }

@@ -1,6 +1,6 @@
 //! A file or a request becomes typed columns, and typed columns become numbers.
 //!
-//! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its header, [`blocks`] cuts the rest at ends of
+//! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its [`header`], [`blocks`] cuts the rest at ends of
 //! records and shares the work out, [`fields`] walks through records from one of their [`ends`] to the next,
 //! `parquet` files become such text, [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of JSON, [`load`] a
 //! whole table; [`interner`] numbers distinct texts, [`digest`] takes a file's SHA-256. [`table`] holds the typed
@@ -26,6 +26,7 @@ pub mod ends;
 pub mod feature;
 pub mod fields;
 pub mod findings;
+pub mod header;
 pub mod interner;
 pub mod json;
 pub mod leakage;

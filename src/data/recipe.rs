@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use self::dates::DateParts;
 pub use self::parts::Parts;
 pub use super::categories::MAX_LEVEL_SLOTS;
-use super::categories::{TargetMeans, level_slots};
+use super::categories::{Known, TargetMeans, level_slots};
 use super::date::PART_NAMES;
 use super::matrix::Matrix;
 use super::schema::{ColumnType, Feature, Schema};
@@ -142,10 +142,10 @@ impl Recipe {
         encoding: Encoding,
         codes: &Matrix,
         form: TextForm,
-        known: Option<(&Truth, u64)>,
+        known: Option<&Known>,
     ) -> (Self, OutOfFold) {
         let recipe = Self::fit_texts(schema, encoding, codes, form);
-        let Some((truth, seed)) = known else {
+        let Some(known) = known else {
             return (recipe, OutOfFold::default());
         };
         let many = |feature: &Feature| feature.levels.len() > MAX_LEVEL_SLOTS;
@@ -156,8 +156,8 @@ impl Recipe {
         let fit = |&feature: &usize| {
             let column: Vec<f64> = codes.rows().map(|row| row[feature]).collect();
             let n_levels = schema.features[feature].levels.len();
-            let mut means = TargetMeans::fit(&column, n_levels, truth);
-            let mut of_rows = TargetMeans::cross_fit(&column, n_levels, truth, seed);
+            let mut means = TargetMeans::fit(&column, n_levels, known);
+            let mut of_rows = TargetMeans::cross_fit(&column, n_levels, known);
             let n = means.n_outputs();
             for output in (0..n).filter(|_| encoding == Encoding::Standardised) {
                 let values = || of_rows.iter().copied().skip(output).step_by(n);

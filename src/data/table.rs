@@ -14,66 +14,17 @@ use super::number;
 use super::schema::{Cell, ColumnType, Notation, NullTokens};
 use super::text::Texts;
 
-/// Texts in one string, and where each ends.
-#[derive(Debug, Clone, Default)]
-pub struct Strings {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Strings {
-    /// Appends a text.
-    pub fn push(&mut self, text: &str) {
-        self.text.push_str(text);
-        self.ends.push(self.text.len());
-    }
-
-    /// Text `i`; panics when there is no such text.
-    pub fn get(&self, i: usize) -> &str {
-        let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[i]]
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// First to last.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.len()).map(|i| self.get(i))
-    }
-
-    /// Appends those of another list.
-    pub fn append(&mut self, other: &Self) {
-        let before = self.text.len();
-        self.text.push_str(&other.text);
-        self.ends.extend(other.ends.iter().map(|end| before + end));
-    }
-
-    /// Forgets the texts and keeps the memory.
-    pub fn clear(&mut self) {
-        self.text.clear();
-        self.ends.clear();
-    }
-}
-
 /// The cells of one column as they were read.
 #[derive(Debug, Clone)]
 pub enum RawColumn {
     /// Each cell's text.
-    Texts(Strings),
+    Texts(Texts),
     /// The distinct texts, and for each cell which it is.
     Levels {
         /// One index into `levels` per row.
         codes: Vec<u32>,
         /// In the order in which they were first met.
-        levels: Strings,
+        levels: Texts,
     },
     /// Numbers; their text is not kept.
     Numbers {
@@ -86,15 +37,17 @@ pub enum RawColumn {
 
 impl Default for RawColumn {
     fn default() -> Self {
-        Self::Texts(Strings::default())
+        Self::Texts(Texts::default())
     }
 }
 
 impl RawColumn {
     /// A column of these texts.
     pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut strings = Strings::default();
-        texts.into_iter().for_each(|text| strings.push(text));
+        let mut strings = Texts::default();
+        texts.into_iter().for_each(|text| {
+            strings.push(text);
+        });
         Self::Texts(strings)
     }
 
@@ -116,8 +69,8 @@ impl RawColumn {
     /// The cell of one row; panics when there is no such row.
     pub fn cell<'a>(&'a self, row: usize, nulls: &NullTokens) -> Cell<'a> {
         match self {
-            Self::Texts(texts) => nulls.cell(texts.get(row)),
-            Self::Levels { codes, levels } => nulls.cell(levels.get(codes[row] as usize)),
+            Self::Texts(texts) => nulls.cell(texts.nth(row)),
+            Self::Levels { codes, levels } => nulls.cell(levels.nth(codes[row] as usize)),
             Self::Numbers { values, .. } if values[row].is_nan() => Cell::Missing,
             Self::Numbers { values, .. } => Cell::Number(values[row]),
         }
@@ -206,6 +159,10 @@ pub struct RawTable {
     pub decimal_comma: bool,
     /// Whether it is one JSON object a line.
     pub ndjson: bool,
+    /// Whether the names do not stand in the files.
+    pub no_header: bool,
+    /// Columns of whole numbers that are written with leading zeros, and one such cell of each.
+    pub padded: Vec<(String, String)>,
     /// Names, in file order.
     pub names: Vec<String>,
     /// One column per name.

@@ -8,7 +8,7 @@
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// The text cells of some rows, one behind the other.
+/// Texts in one string, one behind the other, and where each ends.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Texts {
     text: String,
@@ -30,11 +30,35 @@ impl Texts {
             return "";
         }
         let index = code as usize;
-        let Some(&end) = self.ends.get(index) else {
-            return "";
-        };
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.text[start..end]
+        if index < self.len() { self.nth(index) } else { "" }
+    }
+
+    /// Text `i`; panics when there is no such text.
+    pub fn nth(&self, i: usize) -> &str {
+        let start = i.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[i]]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// First to last.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).map(|i| self.nth(i))
+    }
+
+    /// Appends those of another list.
+    pub fn append(&mut self, other: &Self) {
+        let before = self.text.len();
+        self.text.push_str(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| before + end));
     }
 
     /// Forgets the texts and keeps the memory.

@@ -453,3 +453,37 @@ impl Array {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_recipe_of_dates_is_refused_with_what_is_wrong() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/format-3-dates.mlapi");
+        let Pipeline { schema, recipe, .. } = load(path).unwrap().pipeline;
+        let n = schema.dates().count() * N_PARTS;
+        let damaged = |name: &str, array: Option<Array>| {
+            let mut arrays = recipe_arrays(&recipe);
+            assert!(arrays.remove(name).is_some(), "{name}");
+            arrays.extend(array.map(|array| (name.to_string(), array)));
+            let recipe = take_parts(recipe.encoding(), &schema, &mut arrays)
+                .and_then(|parts| Recipe::from_parts(&schema, recipe.encoding(), &parts));
+            format!("{:#}", recipe.unwrap_err())
+        };
+        let u8s = |n, value| Some(Array::U8(vec![n], vec![value; n]));
+        let f64s = |n, value| Some(Array::F64(vec![n], vec![value; n]));
+        for (name, array, words) in [
+            ("recipe.date_parts", None, "recipe.date_parts"),
+            ("recipe.date_mean", None, "recipe.date_mean"),
+            ("recipe.date_parts", u8s(n - 1, 1), "one mean and scale each"),
+            ("recipe.date_scale", f64s(n + 1, 1.0), "one mean and scale each"),
+            ("recipe.date_parts", u8s(n, 0), "the recipe of a date has no slot"),
+            ("recipe.date_mean", f64s(n, f64::NAN), "not finite"),
+            ("recipe.date_scale", f64s(n, 0.0), "not finite"),
+        ] {
+            let message = damaged(name, array);
+            assert!(message.contains(words), "{name}: {message}");
+        }
+    }
+}

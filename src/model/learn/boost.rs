@@ -22,7 +22,7 @@ use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, u
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
-use crate::data::split::{generator, hold_out_stratified};
+use crate::data::split::generator;
 use crate::model::predictor::{Predictor, sigmoid};
 
 /// Rows that are worked on together; sums are made block by block in order.
@@ -305,14 +305,9 @@ impl GradientBoosting {
         if !stops || rows.len() < 2 {
             return (rows, Vec::new());
         }
-        let (classes, n_classes) = match data.y {
-            Labels::Classes { codes, n_classes } => {
-                (rows.iter().map(|&row| codes[row as usize]).collect(), n_classes)
-            }
-            Labels::Values(_) => (vec![0; rows.len()], 1),
-        };
-        let split = hold_out_stratified(&classes, n_classes, self.validation_fraction, data.seed);
-        let of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
+        let rows: Vec<usize> = rows.into_iter().map(|row| row as usize).collect();
+        let split = data.hold_out(&rows, self.validation_fraction, data.seed);
+        let of = |part: Vec<usize>| part.into_iter().map(|row| row as u32).collect();
         (of(split.train), of(split.test))
     }
 

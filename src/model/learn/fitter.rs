@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::{Dataset, Labels, Spec, Watch, balanced_weights};
+use crate::data::categories::Known;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
 use crate::data::schema::{ColumnType, Ignored, Notation, NullTokens, Schema, Target};
@@ -24,6 +25,8 @@ pub struct Fitter<'a> {
     pub target: &'a Target,
     /// How much each row of the file counts; the same where absent.
     pub weights: Option<Vec<f64>>,
+    /// The group of each row of the file; those of one stay together in every split within a fit.
+    pub groups: Option<Vec<u32>>,
     /// Whether every class counts the same.
     pub balance: bool,
     /// What random choices start from.
@@ -60,8 +63,15 @@ impl Fitter<'_> {
         schema.null_tokens = self.nulls.clone();
         let codes = schema.codes(self.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
-        let known = spec.reads_target_means().then_some((truth, self.seed));
-        let (recipe, out_of_fold) = Recipe::fit_to(&schema, spec.algorithm.encoding, &codes, form, known);
+        let mut weights: Option<Vec<f64>> =
+            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let groups: Option<Vec<u32>> =
+            self.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        let groups = groups.as_deref();
+        let known = Known { truth, weights: weights.as_deref(), groups, seed: self.seed };
+        let known = spec.reads_target_means().then_some(known);
+        let (recipe, out_of_fold) =
+            Recipe::fit_to(&schema, spec.algorithm.encoding, &codes, form, known.as_ref());
         ensure!(
             recipe.n_slots() > 0,
             "the training rows hold no word at all; a model needs at least one column with values"
@@ -70,8 +80,6 @@ impl Fitter<'_> {
         let mut x = recipe.encode_owned(codes);
         // No row is told by its own target.
         out_of_fold.write_into(&mut x);
-        let mut weights: Option<Vec<f64>> =
-            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
             let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
             weights = Some(balanced);
@@ -92,7 +100,8 @@ impl Fitter<'_> {
             }
         }
         let (weights, seed) = (weights.as_deref(), self.seed);
-        let data = Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, seed };
+        let data =
+            Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, groups, seed };
         let fit = spec
             .fit_owned(x, &data, watch)
             .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;

@@ -131,7 +131,9 @@ impl HeldOut {
         let target = known.target;
         let mut reading = reading(plan);
         reading.texts.extend(texts.iter().cloned());
-        let raw = read_tables(std::slice::from_ref(path), &plan.options, &reading)?;
+        let (header, header_in_doubt) = (!known.raw.no_header, false);
+        let options = csv::Options { header, header_in_doubt, ..plan.options.clone() };
+        let raw = read_tables(std::slice::from_ref(path), &options, &reading)?;
         let Some(index) = raw.names.iter().position(|name| *name == target.name) else {
             bail!("{} has no target column {:?}", raw.source, target.name);
         };

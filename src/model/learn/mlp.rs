@@ -17,7 +17,7 @@ use super::backprop::{Goal, Objective};
 use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
-use crate::data::split::{Split, generator, hold_out, hold_out_stratified, shuffle};
+use crate::data::split::{Split, generator, shuffle};
 use crate::model::net::{Activation, Net, n_parameters};
 use crate::model::predictor::{Link, Predictor};
 
@@ -161,7 +161,7 @@ impl Learner for Mlp {
         let rows: Vec<usize> = (0..data.x.n_rows()).filter(|&row| weight(row) > 0.0).collect();
         let mut random = generator(data.seed);
         let split = match self.validation_fraction {
-            Some(share) => kept_aside(data.y, &rows, share, random.next_u64())?,
+            Some(share) => kept_aside(data, &rows, share, random.next_u64())?,
             None => Split { train: rows, test: Vec::new() },
         };
         let (goal, link, n_scores, scaling) = match data.y {
@@ -199,23 +199,17 @@ impl Learner for Mlp {
 const DIVERGED: &str =
     "the weights of the network grew beyond all numbers; a smaller --set learning_rate_init=… keeps them";
 
-/// The rows to fit on and those to stop by; classes keep their shares.
-fn kept_aside(y: Labels, rows: &[usize], share: f64, seed: u64) -> Result<Split> {
-    let split = match y {
-        Labels::Classes { codes, n_classes } => {
-            let codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
-            hold_out_stratified(&codes, n_classes, share, seed)
-        }
-        Labels::Values(_) => hold_out(rows.len(), share, seed),
-    };
+/// The rows to fit on and those to stop by.
+fn kept_aside(data: &Dataset, rows: &[usize], share: f64, seed: u64) -> Result<Split> {
+    let split = data.hold_out(rows, share, seed);
+    let wholes = if data.groups.is_some() { ", whole groups that is," } else { "" };
     ensure!(
         split.test.len() >= 2 && !split.train.is_empty(),
-        "{} rows are too few to keep some aside for early_stopping; --set early_stopping=false, or a larger \
+        "{} rows are too few to keep some aside{wholes} for early_stopping; --set early_stopping=false, or a larger \
          validation_fraction",
         rows.len()
     );
-    let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
-    Ok(Split { train: rows_of(split.train), test: rows_of(split.test) })
+    Ok(split)
 }
 
 /// Weighted mean and standard deviation; 1 for the latter where all values are the same.

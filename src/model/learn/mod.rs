@@ -47,6 +47,7 @@ use super::predictor::Predictor;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::{ColumnType, Task, nearest};
+use crate::data::split::{Split, hold_out_groups, hold_out_stratified};
 use crate::usage::usage;
 
 /// Progress goes out and an interruption comes in.
@@ -101,6 +102,8 @@ pub struct Dataset<'a> {
     pub y: Labels<'a>,
     /// How much each row counts, 1 where absent; finite, not negative, not all 0.
     pub weights: Option<&'a [f64]>,
+    /// The group of each row; those of one stay on one side of every split within a fit. Absent: each is its own.
+    pub groups: Option<&'a [u32]>,
     /// What random choices start from.
     pub seed: u64,
 }
@@ -108,7 +111,7 @@ pub struct Dataset<'a> {
 impl<'a> Dataset<'a> {
     /// Rows of numbers that count the same, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
-        Self { x, levels: &[], types: &[], y, weights: None, seed: 0 }
+        Self { x, levels: &[], types: &[], y, weights: None, groups: None, seed: 0 }
     }
 
     /// Number of rows, as there are labels.
@@ -117,6 +120,24 @@ impl<'a> Dataset<'a> {
             Labels::Classes { codes, .. } => codes.len(),
             Labels::Values(values) => values.len(),
         }
+    }
+
+    /// Parts `rows` in those to fit on and those to stop by, about `share` of them: classes keep their shares, groups
+    /// stay whole. The second part is empty where no group can be spared.
+    fn hold_out(&self, rows: &[usize], share: f64, seed: u64) -> Split {
+        let (classes, n_classes) = match self.y {
+            Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
+            Labels::Values(_) => (vec![0; rows.len()], 1),
+        };
+        let split = match self.groups {
+            Some(groups) => {
+                let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
+                hold_out_groups(&groups, &classes, n_classes, share, seed)
+            }
+            None => hold_out_stratified(&classes, n_classes, share, seed),
+        };
+        let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
+        Split { train: rows_of(split.train), test: rows_of(split.test) }
     }
 
     fn check(&self, encoding: Encoding) -> Result<()> {
@@ -496,6 +517,34 @@ mod tests {
         assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
         let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
         assert_eq!(weights, [0.0, 0.625, 0.625, 1.25]);
+    }
+
+    #[test]
+    fn a_split_within_a_fit_parts_no_group_and_without_groups_is_as_it_ever_was() {
+        let (x, codes): (_, Vec<u32>) = (Matrix::default(), (0..90).map(|i| i % 2).collect());
+        let groups: Vec<u32> = (0..90).map(|i| i * 7 % 30).collect();
+        let rows: Vec<usize> = (0..90).filter(|row| row % 10 != 3).collect();
+        for y in [Labels::Classes { codes: &codes, n_classes: 2 }, Labels::Values(&[0.0; 90])] {
+            let free = Dataset::new(&x, y);
+            let split = Dataset { groups: Some(&groups), ..free }.hold_out(&rows, 0.2, 3);
+            assert!((12..=22).contains(&split.test.len()), "{split:?}");
+            let is_held_out = |row: &usize| split.test.iter().any(|other| groups[*other] == groups[*row]);
+            assert!(!split.train.iter().any(is_held_out));
+            let mut all = [split.train, split.test].concat();
+            all.sort_unstable();
+            assert_eq!(all, rows);
+            let of_class = |class| rows.iter().filter(|&&row| codes[row] == class).count();
+            assert_eq!((of_class(0), of_class(1)), (45, 36));
+            let free = free.hold_out(&rows, 0.2, 3);
+            let wanted = match y {
+                Labels::Classes { .. } => {
+                    let codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
+                    hold_out_stratified(&codes, 2, 0.2, 3)
+                }
+                Labels::Values(_) => crate::data::split::hold_out(rows.len(), 0.2, 3),
+            };
+            assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -684,6 +684,7 @@ mod tests {
             ignored: &[],
             target: &target,
             weights: None,
+            groups: None,
             balance: false,
             seed: 3,
             header: true,

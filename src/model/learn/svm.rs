@@ -21,7 +21,7 @@ use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Settings
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Encoding;
 use crate::data::schema::Task;
-use crate::data::split::{generator, shuffle};
+use crate::data::split::{fold_groups, generator, shuffle};
 use crate::model::kernel::{Kernel, MAX_VALUE, squared_norm};
 use crate::model::predictor::{Linear, Link, Predictor};
 use crate::model::vectors::{MAX_DEGREE, Outcome, Parts, SupportVectors};
@@ -373,17 +373,25 @@ impl Run<'_> {
         if n_folds < 2 {
             return Ok(None);
         }
-        // Dealt out class by class, so that every fold has rows of both.
-        let mut random = generator(self.data.seed.wrapping_add(index));
-        let mut fold_of = Vec::with_capacity(first.len() + second.len());
-        for rows in [first, second] {
-            let start = fold_of.len();
-            let mut order: Vec<usize> = (0..rows.len()).collect();
-            shuffle(&mut order, &mut random);
-            fold_of.resize(start + rows.len(), 0);
-            order.iter().enumerate().for_each(|(i, &at)| fold_of[start + at] = (start + i) % n_folds);
-        }
+        let seed = self.data.seed.wrapping_add(index);
         let rows = [first, second].concat();
+        // A row of a group that cannot be spared is in no fold and has no score.
+        let mut fold_of = vec![n_folds; rows.len()];
+        if let Some(groups) = self.data.groups {
+            let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
+            let classes: Vec<u32> = (0..rows.len()).map(|i| u32::from(i >= first.len())).collect();
+            for (fold, split) in fold_groups(&groups, &classes, 2, n_folds, seed).iter().enumerate() {
+                split.test.iter().for_each(|&i| fold_of[i] = fold);
+            }
+        } else {
+            // Dealt out class by class, so that every fold has rows of both.
+            let mut random = generator(seed);
+            for (start, rows) in [(0, first), (first.len(), second)] {
+                let mut order: Vec<usize> = (0..rows.len()).collect();
+                shuffle(&mut order, &mut random);
+                order.iter().enumerate().for_each(|(i, &at)| fold_of[start + at] = (start + i) % n_folds);
+            }
+        }
         let held_out_scores = |fold: usize| {
             let select = |held_out: bool| -> Vec<usize> {
                 (0..rows.len()).filter(|&i| (fold_of[i] == fold) == held_out).collect()
@@ -399,17 +407,18 @@ impl Run<'_> {
             machine.scores_block(x.values(), &mut scores);
             Ok((test, scores))
         };
-        let of_folds: Result<Vec<_>> =
-            (0..n_folds).into_par_iter().with_max_len(1).map(held_out_scores).collect();
-        let mut scores = vec![0.0; rows.len()];
-        for (test, of_fold) in of_folds? {
-            test.into_iter().zip(of_fold).for_each(|(i, score)| scores[i] = score);
-        }
-        if self.watch.stopped() {
+        let used: Vec<usize> = (0..n_folds).filter(|fold| fold_of.contains(fold)).collect();
+        let of_folds: Result<Vec<_>> = used.into_par_iter().with_max_len(1).map(held_out_scores).collect();
+        let mut scored: Vec<(usize, f64)> =
+            of_folds?.into_iter().flat_map(|(test, of_fold)| test.into_iter().zip(of_fold)).collect();
+        // The order of the rows, whatever fold they were in.
+        scored.sort_unstable_by_key(|&(i, _)| i);
+        let positive: Vec<bool> = scored.iter().map(|&(i, _)| i >= first.len()).collect();
+        if self.watch.stopped() || !positive.contains(&true) || !positive.contains(&false) {
             return Ok(None);
         }
-        let positive: Vec<bool> = (0..rows.len()).map(|i| i >= first.len()).collect();
-        let weights: Vec<f64> = rows.iter().map(|&row| self.cost[row] / self.svm.c).collect();
+        let weights: Vec<f64> = scored.iter().map(|&(i, _)| self.cost[rows[i]] / self.svm.c).collect();
+        let scores: Vec<f64> = scored.into_iter().map(|(_, score)| score).collect();
         let found = platt::calibrate(&scores, &positive, &weights);
         Ok((found[0] < 0.0 && found.iter().all(|v| v.is_finite())).then_some(found))
     }
@@ -649,6 +658,27 @@ mod tests {
         let weighted = fit(&[], &Dataset { weights: Some(&weights), ..Dataset::new(&x, y) });
         let y = Labels::Classes { codes: &codes_left, n_classes: 3 };
         assert_eq!(weighted, fit(&[], &Dataset::new(&left, y)));
+    }
+
+    #[test]
+    fn probabilities_are_calibrated_on_groups_that_were_not_fitted() {
+        // Six copies of each row, and a fifth of the labels wrong: what fits the copies knows them by heart.
+        let rows: Vec<usize> = (0..600).map(|i| i % 100).collect();
+        let seen = noise(200, 2);
+        let truth = |row: usize| u32::from(seen.row(row)[0] > 0.0);
+        let x = select(&seen, &rows);
+        let codes: Vec<u32> = rows.iter().map(|&row| truth(row) ^ u32::from(row % 5 == 0)).collect();
+        let groups: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let fresh: Vec<usize> = (100..200).collect();
+        let loss = |data: &Dataset| {
+            let found = scores(&fit(&[("gamma", "4"), ("C", "10")], data), &select(&seen, &fresh));
+            let of_row =
+                |(p, &row): (&[f64], &usize)| -p[(truth(row) ^ u32::from(row % 5 == 0)) as usize].ln();
+            found.chunks_exact(2).zip(&fresh).map(of_row).sum::<f64>() / 100.0
+        };
+        let (free, grouped) = (loss(&data), loss(&Dataset { groups: Some(&groups), ..data }));
+        assert!(grouped < free - 0.05, "{grouped} {free}");
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct Trained {
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let mut raw = read_tables(&plan.data, &plan.options, &reading(plan))?;
     let mut notes = std::mem::take(&mut raw.notes);
-    if !raw.ndjson && plan.options.header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
+    if !raw.ndjson && !raw.no_header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
         notes.push(format!(
             "the first line of {} holds only numbers and was taken for the header; if it is data, \
              use --no-header",
@@ -131,9 +131,10 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         ignored: &features.ignored,
         target: &target,
         weights,
+        groups: arrangement.groups(&with_target, raw.n_rows()),
         balance: plan.balance,
         seed: plan.seed,
-        header: plan.options.header,
+        header: !raw.no_header,
         delimiter: raw.delimiter,
         decimal_comma: raw.decimal_comma,
         nulls: &plan.nulls,
@@ -408,6 +409,14 @@ impl Features {
                 notes.push(format!(
                     "the dates of {name:?} can all be read with the day or the month first; the month was taken to \
                      be first, as in 12/31/2024; write them as 2024-12-31 if it is not"
+                ));
+            }
+            let padded = raw.padded.iter().find(|(padded, _)| padded == name);
+            if let (ColumnType::Number, None, Some((_, cell))) = (inferred, column_type, padded) {
+                notes.push(format!(
+                    "whole numbers of {name:?} are written with leading zeros, such as {cell}, and were read as \
+                     numbers; if they are codes, as postal codes are, --type {:?} takes them as written",
+                    format!("{name}=category")
                 ));
             }
             match useless(name, &column) {
