@@ -47,6 +47,7 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+pub mod background;
 pub mod cli;
 pub mod data;
 pub mod metrics;

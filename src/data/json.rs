@@ -9,6 +9,7 @@ use std::fmt;
 
 use super::matrix::Matrix;
 use super::schema::{Cell, Schema, nearest};
+use crate::background::{ROWS_AT_A_TIME, give_way};
 
 /// More problems than this are counted, not listed.
 const MAX_LISTED_PROBLEMS: usize = 100;
@@ -262,6 +263,9 @@ impl<'s> Reader<'s> {
     fn push_row<E: Error>(&mut self) -> Result<(), E> {
         if self.codes.n_rows() == self.max_rows {
             return Err(E::custom(TOO_MANY_ROWS));
+        }
+        if self.codes.n_rows() % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1 {
+            give_way();
         }
         self.codes.push_row(NOT_GIVEN);
         Ok(())

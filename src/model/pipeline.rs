@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::predictor::Predictor;
+use crate::background::give_way;
 use crate::data::matrix::Matrix;
 use crate::data::recipe::Recipe;
 use crate::data::schema::{Schema, Task};
@@ -77,6 +78,7 @@ impl Pipeline {
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let score_block = |(block, out): (&[f64], &mut [f64])| {
             self.score_block(block, codes.texts(), &mut Vec::new(), out);
+            give_way();
         };
         if codes.n_rows() <= BLOCK_ROWS {
             score_block((codes.values(), scores.values_mut()));

@@ -3,6 +3,7 @@
 //! The answer is written byte by byte into one buffer; labels and names are quoted once, when the model is
 //! loaded.
 
+use crate::background::{ROWS_AT_A_TIME, give_way};
 use crate::data::schema::{Schema, Warning};
 use crate::model::pipeline::Predictions;
 
@@ -47,6 +48,9 @@ impl AnswerWriter {
             for row in 0..n_rows {
                 if row > 0 {
                     out.push(b',');
+                }
+                if row % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1 {
+                    give_way();
                 }
                 self.element(predictions, row, &mut out);
             }

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::background::{ROWS_AT_A_TIME, give_way};
 use crate::data::matrix::Matrix;
 use crate::data::schema::{ColumnType, Feature, Histogram, Schema, UNSEEN};
 use crate::model::pipeline::Predictions;
@@ -79,12 +80,12 @@ impl Profile {
 
     /// Counts rows of codes (`n_rows × n_features`) and what was predicted for them.
     pub fn observe(&self, codes: &Matrix, predictions: &Predictions) {
-        for (j, column) in self.columns.iter().enumerate() {
-            if codes.n_rows() == 1 {
-                column.add(codes.row(0)[j]);
-            } else {
-                codes.rows().for_each(|row| column.add(row[j]));
+        for start in (0..codes.n_rows()).step_by(ROWS_AT_A_TIME) {
+            let end = codes.n_rows().min(start + ROWS_AT_A_TIME);
+            for (j, column) in self.columns.iter().enumerate() {
+                (start..end).for_each(|row| column.add(codes.row(row)[j]));
             }
+            give_way();
         }
         for &class in &predictions.classes {
             if let Some(count) = self.classes.get(class as usize) {

@@ -32,6 +32,13 @@ const LINGER: Duration = Duration::from_secs(1);
 /// less than `writev` with two, by more than the copy.
 const JOINED_BYTES: usize = 1024;
 
+/// Of a long answer no more than this is handed to the kernel at once, which copies it while nothing else runs on
+/// that core.
+const WRITE_BYTES: usize = 64 * 1024;
+
+/// After so many such pieces the connections that wait for this thread have their turn.
+const PIECES_AT_A_TURN: u32 = 2;
+
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitsFor {
@@ -190,6 +197,8 @@ pub struct Stream {
     stall_limit: Duration,
     stall: Option<Pin<Box<Sleep>>>,
     linger: Option<Pin<Box<Sleep>>>,
+    /// Pieces of a long answer that were written in this turn.
+    pieces: u32,
 }
 
 impl Stream {
@@ -197,7 +206,17 @@ impl Stream {
     /// `stall_limit`.
     pub fn new(socket: Socket, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
         let head = HeadWatch::default();
-        Self { socket, shared, head, head_limit, idle: None, stall_limit, stall: None, linger: None }
+        Self {
+            socket,
+            shared,
+            head,
+            head_limit,
+            idle: None,
+            stall_limit,
+            stall: None,
+            linger: None,
+            pieces: 0,
+        }
     }
 
     /// Waits for more of a head, within its limit.
@@ -222,6 +241,18 @@ impl Stream {
             }
         }
         Poll::Pending
+    }
+
+    /// Writes a piece of a long answer, or lets others have their turn first.
+    fn write_a_piece(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.pieces == PIECES_AT_A_TURN {
+            self.pieces = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.pieces = if result.is_ready() { self.pieces + 1 } else { 0 };
+        self.watched(cx, result)
     }
 
     /// Passes the result of a write on, or fails it where it has been pending for too long.
@@ -273,6 +304,9 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if bytes.len() > WRITE_BYTES {
+            return self.write_a_piece(cx, &bytes[..WRITE_BYTES]);
+        }
         let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watched(cx, result)
     }
@@ -292,6 +326,9 @@ impl AsyncWrite for Stream {
                 rest = tail;
             }
             Pin::new(&mut self.socket).poll_write(cx, &joined[..length])
+        } else if length > WRITE_BYTES {
+            let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
+            return self.write_a_piece(cx, &first[..first.len().min(WRITE_BYTES)]);
         } else {
             Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
         };

@@ -10,6 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::error::Failure;
+use crate::background;
 
 /// A larger body is a large request: from here on it takes longer to answer than to hand over, and would keep
 /// others waiting.
@@ -29,6 +30,7 @@ const NICE: i32 = 10;
 
 /// From now on the calling thread computes in the background.
 pub fn step_back() {
+    background::enter();
     #[cfg(target_os = "linux")]
     // On Linux this is about the thread alone (setpriority(2)); without the right to, it stays as it is.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);

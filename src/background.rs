@@ -1,0 +1,26 @@
+//! Work in the background of a server: it gives way to the threads that answer, at many small places.
+//!
+//! A thread of a lower priority is not enough. Where the kernel lets a thread that computes finish its time slice
+//! before one that wakes up may run, that one waits for milliseconds (Linux: `EEVDF`, with slices of 3 ms and more).
+
+use std::cell::Cell;
+
+thread_local! {
+    static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Rows that are read or written between two places where a thread gives way: some ten microseconds' work, beside
+/// which asking the kernel costs little.
+pub const ROWS_AT_A_TIME: usize = 128;
+
+/// From now on the calling thread gives way.
+pub fn enter() {
+    IS_BACKGROUND.set(true);
+}
+
+/// Lets the threads that wait for this core run first, if the calling thread works in the background.
+pub fn give_way() {
+    if IS_BACKGROUND.get() {
+        std::thread::yield_now();
+    }
+}
