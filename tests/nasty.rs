@@ -104,17 +104,37 @@ fn bytes_that_are_no_utf8_behind_the_sample_are_named_with_line_and_remedy() {
 }
 
 #[test]
-fn a_member_that_comes_late_in_a_file_is_named_with_line_and_remedy() {
+fn members_that_come_late_in_a_file_are_columns_as_those_that_come_early() {
     let dir = Workdir::new();
-    let line = |i: usize| format!("{{\"size\":{i},\"kind\":\"{}\"}}\n", ["a", "b"][i % 2]);
-    let text: String = (0..30_000).map(line).collect();
-    assert!(text.len() > 512 * 1024);
-    let late = "{\"size\":1,\"colour\":\"red\",\"kind\":\"a\"}\n";
-    dir.write("late.ndjson", format!("{text}{late}"));
-    let words = ["late.ndjson line 30001", "\"colour\"", "a first line that has all members"];
-    dir.run(&["train", "late.ndjson", "--target", "kind"]).fails(1).complains(&words);
-    dir.write("told.ndjson", format!("{{\"size\":null,\"colour\":null,\"kind\":\"b\"}}\n{text}{late}"));
-    dir.run(&["train", "told.ndjson", "--target", "kind", "--algorithm", "tree"]).ok().says(&["30002 rows"]);
+    let line = |i: usize| match i % 3000 {
+        2999 if i > 15_000 => {
+            format!("{{\"size\":{i},\"colour\":\"c{}\",\"kind\":\"a\",\"n\":{}}}\n", i / 3000 % 4, i / 2)
+        }
+        _ => format!("{{\"size\":{i},\"kind\":\"{}\"}}\n", ["a", "b"][i % 2]),
+    };
+    let (one, two): (String, String) =
+        ((0..30_000).map(line).collect(), (30_000..60_000).map(line).collect());
+    assert!(one.find("colour").unwrap() > 256 * 1024);
+    dir.write("one.ndjson", &one);
+    dir.write("two.ndjson", two + "{\"new\":true}\n");
+    dir.write("told.ndjson", format!("{{\"size\":null,\"colour\":null,\"kind\":\"b\",\"n\":null}}\n{one}"));
+    let train = |files: &[&str], flags: &[&str]| {
+        let always = ["--target", "kind", "--algorithm", "tree", "--type", "n=number"];
+        dir.run(&[&["train"], files, &always, flags].concat()).ok()
+    };
+    train(&["one.ndjson"], &[]).says(&["colour", "4 distinct texts", "30000 rows, 4 columns"]);
+    let model = dir.bytes("model.mlapi");
+    train(&["one.ndjson"], &["--threads", "1"]);
+    assert_eq!(dir.bytes("model.mlapi"), model);
+    train(&["told.ndjson"], &[]).says(&["colour", "4 distinct texts", "30001 rows, 4 columns"]);
+    train(&["one.ndjson", "two.ndjson"], &[]).says(&["60001 rows, 5 columns", "new"]);
+    dir.write("twice.ndjson", one.replacen("colour", "n", 1));
+    let words = ["twice.ndjson line", "the member \"n\" is given twice"];
+    dir.run(&["train", "twice.ndjson", "--target", "kind"]).fails(1).complains(&words);
+    let many: String = (0..1001).map(|i| format!("{{\"v{i}\":1,\"kind\":\"a\"}}\n")).collect();
+    dir.write("many.ndjson", one + &many);
+    let words = ["many.ndjson has more than 1000 members", "\"v", "where its name should be"];
+    dir.run(&["train", "many.ndjson", "--target", "kind"]).fails(1).complains(&words);
 }
 
 #[test]

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use anyhow::{Context, Result, bail};
 use memchr::{memchr, memchr_iter, memrchr, memrchr2};
 
+use crate::background;
+
 /// Bytes of a block, give or take a record: text and what becomes of it stay in a core's cache.
 pub const BLOCK_BYTES: usize = 512 * 1024;
 
@@ -310,10 +312,14 @@ pub fn in_order<R: Read + Send, O: Default + Send>(
     }
     let desk =
         Mutex::new(Desk { blocks, idle: waiting, at_hand: Vec::new(), n_results, next: 0, ended: false });
+    let in_background = background::is_entered();
     std::thread::scope(|scope| {
         for _ in 0..n_threads {
             let (desk, work, done) = (&desk, &work, done.clone());
             scope.spawn(move || {
+                if in_background {
+                    background::enter();
+                }
                 loop {
                     // A thread that panicked takes the others along when the scope ends.
                     let taken = desk.lock().unwrap_or_else(PoisonError::into_inner).take();

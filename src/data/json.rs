@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::matrix::Matrix;
 use super::schema::{Cell, Schema, nearest};
-use crate::background::{ROWS_AT_A_TIME, give_way};
+use crate::background::give_way_at;
 
 /// More problems than this are counted, not listed.
 const MAX_LISTED_PROBLEMS: usize = 100;
@@ -264,9 +264,7 @@ impl<'s> Reader<'s> {
         if self.codes.n_rows() == self.max_rows {
             return Err(E::custom(TOO_MANY_ROWS));
         }
-        if self.codes.n_rows() % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1 {
-            give_way();
-        }
+        give_way_at(self.codes.n_rows());
         self.codes.push_row(NOT_GIVEN);
         Ok(())
     }

@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
 use super::csv::{self, Input, Options, Records, not_utf8};
 use super::digest::PassingDigest;
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::interner::Interner;
-use super::ndjson::{Members, cell_text, is_ndjson, lines};
+use super::ndjson::{LateColumns, LateMembers, Members, cell_text, is_ndjson, lines};
 use super::number;
 use super::schema::{Cell, NullTokens};
 use super::table::{Lines, RawColumn, RawTable, ReadFile};
@@ -126,6 +126,8 @@ impl Load<'_> {
                 raw.columns = wants.iter().map(|want| want.column()).collect();
             }
             let digest = self.read(opened, path, number, &wants, &mut raw)?;
+            // Members that were met late are levels from then on.
+            wants.resize(raw.columns.len(), Kind::Levels);
             raw.files.push(ReadFile { path: path.clone(), sha256: digest });
             origins.push(origin);
         }
@@ -340,6 +342,7 @@ impl Load<'_> {
             _ => None,
         };
         let mut global: Vec<Option<Interner>> = raw.columns.iter().map(interner).collect();
+        let mut late = LateColumns::default();
         let work = |block: &Block, chunk: &mut Chunk| self.chunk(&form, block, kinds, &shape, chunk);
         in_order(&mut blocks, self.n_threads, work, |chunk| {
             if let Some(failure) = chunk.failure.take() {
@@ -351,13 +354,17 @@ impl Load<'_> {
             for ((column, chunk), levels) in raw.columns.iter_mut().zip(&mut chunk.columns).zip(&mut global) {
                 append(column, chunk, levels, before);
             }
-            Ok(())
+            late.take(&mut chunk.late, before).map_err(|detail| anyhow!("{source} {detail}"))
         })?;
         blocks.drain()?;
         for (column, levels) in raw.columns.iter_mut().zip(global) {
             if let (RawColumn::Levels { levels: strings, .. }, Some(interner)) = (column, levels) {
                 *strings = interner.into_strings();
             }
+        }
+        for (name, column) in late.finish(raw.n_rows()) {
+            raw.names.push(name);
+            raw.columns.push(column);
         }
         Ok(digest.map(|digest| digest.hex()).unwrap_or_default())
     }
@@ -455,6 +462,7 @@ fn is_doubtful(column: &RawColumn) -> bool {
 #[derive(Default)]
 struct Chunk {
     columns: Vec<ChunkColumn>,
+    late: LateMembers,
     lines: Lines,
     failure: Option<anyhow::Error>,
 }
@@ -469,6 +477,7 @@ enum ChunkColumn {
 impl Chunk {
     /// Empties the columns and keeps their memory.
     fn start(&mut self, kinds: &[Kind]) {
+        self.late.clear();
         self.lines = Lines::default();
         self.failure = None;
         if self.columns.len() != kinds.len() {
@@ -580,23 +589,22 @@ impl Builder<'_> {
                     Some(known) if known == name => Some(place),
                     _ => names.get(name.as_ref()).copied(),
                 };
-                let Some(column) = column else {
-                    let message = format!(
-                        "{source} line {line}: the member {name:?} is in none of the first lines; give the \
-                         file a first line that has all members (null where there is no value)"
-                    );
-                    return self.fail(message);
-                };
-                if given[column] > n {
-                    return self.fail(format!("{source} line {line}: the member {name:?} is given twice"));
-                }
-                given[column] = n + 1;
-                // A JSON number has a dot, whatever the file's decimals.
-                match cell_text(value) {
-                    Ok(text) => self.cell(column, &text),
+                let text = match cell_text(value) {
+                    Ok(text) => text,
                     Err(detail) => {
                         return self.fail(format!("{source} line {line}, member {name:?}: {detail}"));
                     }
+                };
+                let is_first = match column {
+                    Some(column) => std::mem::replace(&mut given[column], n + 1) <= n,
+                    None => self.chunk.late.push(name, n, &text),
+                };
+                if !is_first {
+                    return self.fail(format!("{source} line {line}: the member {name:?} is given twice"));
+                }
+                // A JSON number has a dot, whatever the file's decimals.
+                if let Some(column) = column {
+                    self.cell(column, &text);
                 }
             }
             let missing = given.iter().enumerate().filter(|(_, last)| **last <= n);

@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
+
+use super::interner::Interner;
+use super::table::RawColumn;
 
 /// The members of an object in their order, values as they were written.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -39,6 +44,80 @@ pub fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
         Some(b'{' | b'[') => Err("an array or an object is not a value".into()),
         Some(b'n') => Ok("".into()),
         _ => Ok(raw.into()),
+    }
+}
+
+/// Members that no object has at the beginning of a table have their cells listed: row and text.
+#[derive(Debug, Default)]
+pub struct LateMembers(Vec<(String, Vec<(usize, String)>)>);
+
+impl LateMembers {
+    /// Adds a cell; `false` where the row has one of that name.
+    pub fn push(&mut self, name: &str, row: usize, text: &str) -> bool {
+        let place = self.0.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.0.push((name.into(), Vec::new()));
+            self.0.len() - 1
+        });
+        let cells = &mut self.0[place].1;
+        let is_new = cells.last().is_none_or(|(last, _)| *last != row);
+        cells.push((row, text.trim().into()));
+        is_new
+    }
+
+    /// Forgets all of them.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The columns that late members make, in the order in which they are met; rows without one have no value.
+#[derive(Debug, Default)]
+pub struct LateColumns {
+    names: Vec<String>,
+    columns: Vec<(Vec<u32>, Interner)>,
+    by_name: HashMap<String, usize>,
+}
+
+/// More of them are not columns: a name is written where a value should be.
+const MAX_LATE: usize = 1000;
+
+impl LateColumns {
+    /// Takes the members of the rows that follow `before`.
+    ///
+    /// # Errors
+    /// More than a thousand names.
+    pub fn take(&mut self, late: &mut LateMembers, before: usize) -> Result<(), String> {
+        for (name, cells) in late.0.drain(..) {
+            let index = *self.by_name.entry(name).or_insert_with_key(|name| {
+                let mut levels = Interner::default();
+                levels.code("");
+                self.names.push(name.clone());
+                self.columns.push((Vec::new(), levels));
+                self.names.len() - 1
+            });
+            if index >= MAX_LATE {
+                return Err(format!(
+                    "has more than {MAX_LATE} members that none of its first lines has, such as {:?}; is a value \
+                     written where its name should be?",
+                    self.names[index]
+                ));
+            }
+            let (codes, levels) = &mut self.columns[index];
+            for (row, text) in cells {
+                // The first level is that of no value.
+                codes.resize(before + row, 0);
+                codes.push(levels.code(&text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names and columns of `n_rows`.
+    pub fn finish(self, n_rows: usize) -> impl Iterator<Item = (String, RawColumn)> {
+        self.names.into_iter().zip(self.columns).map(move |(name, (mut codes, levels))| {
+            codes.resize(n_rows, 0);
+            (name, RawColumn::Levels { codes, levels: levels.into_strings() })
+        })
     }
 }
 
