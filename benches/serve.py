@@ -13,8 +13,9 @@ p99       The 99th percentile of the latency of one-row requests at 64 connectio
           server's.
 beside    The 99th percentile of one-row requests (8 connections, wrk; and, paced, 200 requests a second on one
           connection) while another client sends bodies of 100,000 rows without pause, against the same without
-          that client. The server has all cores, and shares them with the clients; the last row is what the
-          server's own share of the waiting is.
+          that client. The server has all cores, and shares them with the clients; of a client that comes before
+          all others the wait is the server's. "Of another server": the batches are answered by a process of their
+          own, so that what one row waits for is the machine, whatever the server does.
 memory    Resident memory at the start, and after each fifth of a million requests.
 reload    100 reloads by SIGHUP under load, the file changing between two models that answer differently: every
           answer to a body of 20 rows has to be byte for byte that of the one model or of the other.
@@ -254,8 +255,9 @@ def beside(options, table):
     model = train(options.mlapi, "iris", "logistic", "logistic-regression")
     serve = [options.mlapi, "serve", "--port", "0", "--model", model]
     quiet, loud, quiet_paced, loud_paced, quiet_first, loud_first, batches = [], [], [], [], [], [], 0
-    with Server("mlapi", serve, None, body=run.BODY) as server:
-        server.wait()
+    apart, apart_first = [], []
+    with Server("mlapi", serve, None, body=run.BODY) as server, Server("other", serve, None, body=run.BODY) as other:
+        server.wait(), other.wait()
         for _ in range(options.turns):
             quiet.append(server.report(None, options.seconds, connections=8)["p99"])
             quiet_paced.append(paced(server, options.seconds))
@@ -268,11 +270,17 @@ def beside(options, table):
             if client.process.exitcode != 0 or client.done.value == 0:
                 raise SystemExit(f"serve.py: the batches failed after {client.done.value}")
             batches += client.done.value
+            with Batches(other):
+                time.sleep(0.3)
+                apart.append(paced(server, options.seconds))
+                apart_first.append(paced(server, options.seconds, first=True))
     table.add("beside", "p99 of one row, beside batches", "without batches", micros, loud, quiet, bar=1 / 5)
     table.add("beside", "the same, 200 a second", "without batches", micros, loud_paced, quiet_paced, bar=1 / 5)
+    table.add("beside", "200 a second, beside batches", "of another server", micros, loud_paced, apart)
     if None not in quiet_first:
         what = "the same, a client that waits for no core"
         table.add("beside", what, "without batches", micros, loud_first, quiet_first, bar=1 / 5)
+        table.add("beside", what, "of another server", micros, loud_first, apart_first)
     print(f"{batches} batches of 100,000 rows were answered meanwhile.")
 
 

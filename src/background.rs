@@ -18,9 +18,21 @@ pub fn enter() {
     IS_BACKGROUND.set(true);
 }
 
+/// Whether the calling thread gives way.
+pub fn is_entered() -> bool {
+    IS_BACKGROUND.get()
+}
+
 /// Lets the threads that wait for this core run first, if the calling thread works in the background.
 pub fn give_way() {
     if IS_BACKGROUND.get() {
         std::thread::yield_now();
+    }
+}
+
+/// As [`give_way`], now and then, row after row.
+pub fn give_way_at(row: usize) {
+    if row % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1 {
+        give_way();
     }
 }

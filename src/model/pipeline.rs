@@ -115,6 +115,7 @@ impl Pipeline {
         let mut buffer = Vec::new();
         let blocks = codes.values().chunks(BLOCK_ROWS * self.schema.n_features());
         for (block, out) in blocks.zip(scores.values_mut().chunks_mut(BLOCK_ROWS * width)) {
+            give_way();
             self.score_block(block, codes.texts(), &mut buffer, out);
         }
         self.decide(scores, decision)

@@ -3,7 +3,7 @@
 //! The answer is written byte by byte into one buffer; labels and names are quoted once, when the model is
 //! loaded.
 
-use crate::background::{ROWS_AT_A_TIME, give_way};
+use crate::background::give_way_at;
 use crate::data::schema::{Schema, Warning};
 use crate::model::pipeline::Predictions;
 
@@ -49,9 +49,7 @@ impl AnswerWriter {
                 if row > 0 {
                     out.push(b',');
                 }
-                if row % ROWS_AT_A_TIME == ROWS_AT_A_TIME - 1 {
-                    give_way();
-                }
+                give_way_at(row);
                 self.element(predictions, row, &mut out);
             }
             out.push(b']');

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::value::RawValue;
 
 use super::answer::{AnswerWriter, MAX_LISTED_WARNINGS, number};
+use crate::background::give_way_at;
 use crate::data::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
 use crate::data::csv::{Records, not_utf8, ragged};
 use crate::data::fields::{Dialect, Record, Visitor, Walk, Want};
@@ -223,6 +224,7 @@ impl Batch {
     /// Takes the row that has been read, which stands at `place`.
     fn end_row(&mut self, place: Range<usize>, on_error: OnError) {
         self.n_read += 1;
+        give_way_at(self.n_read);
         let bad = std::mem::take(&mut self.bad);
         if bad {
             self.n_bad += 1;
@@ -515,6 +517,7 @@ impl<'a> Table<'a> {
         let predictions = batch.predict(self.model, self.options);
         let mut out = std::mem::take(&mut batch.out);
         for (i, (place, row)) in batch.rows.iter().enumerate() {
+            give_way_at(i);
             match self.options.format {
                 Format::LikeInput => {
                     let fields = &batch.fields[i * self.n_places()..(i + 1) * self.n_places()];
@@ -741,7 +744,8 @@ pub fn predict_lines(
         }
         let predictions = batch.predict(model, options);
         let mut out = std::mem::take(&mut batch.out);
-        for (place, row) in &batch.rows {
+        for (i, (place, row)) in batch.rows.iter().enumerate() {
+            give_way_at(i);
             match options.format {
                 Format::LikeInput => {
                     extend_line(model, options, lines[place.start].1, &predictions, *row, &added, &mut out);
