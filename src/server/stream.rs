@@ -32,9 +32,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// less than `writev` with two, by more than the copy.
 const JOINED_BYTES: usize = 1024;
 
-/// Of a long answer no more than this is handed to the kernel at once, which copies it while nothing else runs on
-/// that core.
-const WRITE_BYTES: usize = 64 * 1024;
+/// A longer answer is written in pieces: what is handed to the kernel at once is copied while nothing else runs on that
+/// core. That of a thousand rows is not.
+const LONG_BYTES: usize = 256 * 1024;
+
+/// The bytes of such a piece.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// After so many such pieces the connections that wait for this thread have their turn.
 const PIECES_AT_A_TURN: u32 = 2;
@@ -304,8 +307,8 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if bytes.len() > WRITE_BYTES {
-            return self.write_a_piece(cx, &bytes[..WRITE_BYTES]);
+        if bytes.len() > LONG_BYTES {
+            return self.write_a_piece(cx, &bytes[..PIECE_BYTES]);
         }
         let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watched(cx, result)
@@ -326,9 +329,9 @@ impl AsyncWrite for Stream {
                 rest = tail;
             }
             Pin::new(&mut self.socket).poll_write(cx, &joined[..length])
-        } else if length > WRITE_BYTES {
+        } else if length > LONG_BYTES {
             let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
-            return self.write_a_piece(cx, &first[..first.len().min(WRITE_BYTES)]);
+            return self.write_a_piece(cx, &first[..first.len().min(PIECE_BYTES)]);
         } else {
             Pin::new(&mut self.socket).poll_write_vectored(cx, pieces)
         };
