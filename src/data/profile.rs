@@ -255,6 +255,8 @@ impl Profile {
         match self.column_type() {
             ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
             ColumnType::Date => (Task::Classification, "its values are dates, taken as labels".into()),
+            // As labels, Yes and yes are two.
+            ColumnType::Boolean if self.distinct > 2 => (Task::Classification, "its values are text".into()),
             ColumnType::Boolean => {
                 let words = self.booleans.most();
                 let (one, zero) = (words.text(true), words.text(false));
