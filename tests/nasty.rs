@@ -128,6 +128,10 @@ fn members_that_come_late_in_a_file_are_columns_as_those_that_come_early() {
     assert_eq!(dir.bytes("model.mlapi"), model);
     train(&["told.ndjson"], &[]).says(&["colour", "4 distinct texts", "30001 rows, 4 columns"]);
     train(&["one.ndjson", "two.ndjson"], &[]).says(&["60001 rows, 5 columns", "new"]);
+    // What comes late does not become the target.
+    dir.run(&["train", "one.ndjson", "two.ndjson", "--algorithm", "tree"])
+        .ok()
+        .says(&["target     kind (the last"]);
     dir.write("twice.ndjson", one.replacen("colour", "n", 1));
     let words = ["twice.ndjson line", "the member \"n\" is given twice"];
     dir.run(&["train", "twice.ndjson", "--target", "kind"]).fails(1).complains(&words);

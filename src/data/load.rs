@@ -127,7 +127,8 @@ impl Load<'_> {
             }
             let digest = self.read(opened, path, number, &wants, &mut raw)?;
             // Members that were met late are levels from then on.
-            wants.resize(raw.columns.len(), Kind::Levels);
+            let (n_late, last) = (raw.columns.len() - wants.len(), wants.len().saturating_sub(1));
+            wants.splice(last..last, vec![Kind::Levels; n_late]);
             raw.files.push(ReadFile { path: path.clone(), sha256: digest });
             origins.push(origin);
         }
@@ -362,10 +363,11 @@ impl Load<'_> {
                 *strings = interner.into_strings();
             }
         }
-        for (name, column) in late.finish(raw.n_rows()) {
-            raw.names.push(name);
-            raw.columns.push(column);
-        }
+        // The last column, which is the target where none is named, is not to depend on what comes late.
+        let last = raw.names.len().saturating_sub(1);
+        let (names, columns): (Vec<_>, Vec<_>) = late.finish(raw.n_rows()).unzip();
+        raw.names.splice(last..last, names);
+        raw.columns.splice(last..last, columns);
         Ok(digest.map(|digest| digest.hex()).unwrap_or_default())
     }
 

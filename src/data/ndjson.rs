@@ -1,7 +1,6 @@
 //! One JSON object a line, as members that stand as they were written.
 
 use std::borrow::Cow;
-
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
