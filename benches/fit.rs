@@ -15,10 +15,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use mlapi::data::matrix::Matrix;
-use mlapi::data::recipe::Recipe;
-use mlapi::data::schema::{ColumnType, Schema, Target, Task};
-use mlapi::data::table::{Column, Table};
+use mlapi::data::cells::matrix::Matrix;
+use mlapi::data::cells::schema::{ColumnType, Schema, Target, Task};
+use mlapi::data::cells::table::{Column, Table};
+use mlapi::data::prepare::recipe::Recipe;
 use mlapi::model::learn::{Dataset, Labels, Spec, Unwatched, algorithm};
 use mlapi::model::pipeline::Pipeline;
 use mlapi::model::predictor::{Array, Arrays, Predictor};

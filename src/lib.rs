@@ -17,7 +17,7 @@
 //! - [`usage`]: the error for what cannot be meant
 //!
 //! ```
-//! use mlapi::data::{csv, matrix::Matrix, schema::NullTokens};
+//! use mlapi::data::{cells::matrix::Matrix, cells::schema::NullTokens, read::csv};
 //! use mlapi::model::learn::{Unwatched, train::{HoldOut, Plan, train}};
 //! use mlapi::model::pipeline::Decision;
 //!
@@ -52,6 +52,7 @@ pub mod cli;
 pub mod data;
 pub mod metrics;
 pub mod model;
+pub mod predict;
 pub mod report;
 pub mod server;
 pub mod usage;

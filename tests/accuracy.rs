@@ -3,13 +3,11 @@
 //! The reference values in fixtures/accuracy and fixtures/metrics.json name the tool, its version and the
 //! script that made them. Predictions come from the real program: `train --test`, then `predict --input`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::path::Path;
 use std::process::Command;
 
-use mlapi::data::categories::{Known, TargetMeans};
-use mlapi::data::target::Truth;
+use mlapi::data::cells::target::Truth;
+use mlapi::data::prepare::categories::{Known, TargetMeans};
 use mlapi::metrics;
 use serde_json::Value;
 

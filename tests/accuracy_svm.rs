@@ -3,8 +3,6 @@
 //! The reference values in fixtures/accuracy/svm.json name the tool, its version and the script that made them.
 //! Predictions come from the real program, objectives from the arrays of the model file.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::path::Path;
 use std::process::Command;
 

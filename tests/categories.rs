@@ -1,15 +1,10 @@
 //! Categories of more levels than there are slots: they help where they tell something, and tell nothing where they
 //! do not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
-use mlapi::data::categories::{Known, TargetMeans};
-use mlapi::data::target::Truth;
+use crate::support::workdir::Workdir;
+use mlapi::data::cells::target::Truth;
+use mlapi::data::prepare::categories::{Known, TargetMeans};
 use serde_json::json;
-use workdir::Workdir;
 
 /// A number from 0 to 1 that looks like chance (the finaliser of SplitMix64, Steele, Lea and Flood 2014).
 fn noise(i: usize, stream: usize) -> f64 {

@@ -1,18 +1,10 @@
 //! Columns of dates, from the table to every kind of prediction.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support {
-    pub mod http;
-}
-#[path = "support/workdir.rs"]
-mod workdir;
-
+use crate::support::http::Server;
+use crate::support::workdir::Workdir;
 use mlapi::model::file;
 use mlapi::server::Limits;
 use serde_json::{Value, json};
-use support::http::Server;
-use workdir::Workdir;
 
 fn r2(dir: &Workdir, algorithm: &str, more: &[&str]) -> f64 {
     let flags = ["train", "rentals.csv", "--task", "regression", "--format", "json", "-q", "--algorithm"];
@@ -49,7 +41,9 @@ fn a_date_gives_the_same_prediction_on_every_road_and_however_it_is_written() {
         let cells = ["2024-03-05T14:30:00Z", "01/02/2024", "2024年1月15日", "dry"];
         let features = ["starts", "booked", "serviced", "weather"];
         let row = cells.join(",");
-        let of = |done: workdir::Done| done.json()["predictions"][0]["prediction"].as_f64().unwrap();
+        let of = |done: crate::support::workdir::Done| {
+            done.json()["predictions"][0]["prediction"].as_f64().unwrap()
+        };
         let by_features = dir.run(&["predict", "--model", "m.mlapi", "--format", "json", "--features", &row]);
         let wanted = by_features.ok().json()["prediction"].as_f64().unwrap();
         dir.write("in.csv", format!("{}\n{row}\n", features.join(",")));

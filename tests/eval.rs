@@ -1,12 +1,7 @@
 //! `mlapi eval`: the held-out rows again, other files, requirements.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
+use crate::support::workdir::{Workdir, assert_golden, fixture};
 use serde_json::{Value, json};
-use workdir::{Workdir, assert_golden, fixture};
 
 /// Evaluates with `--format json`.
 fn eval(dir: &Workdir, args: &[&str]) -> Value {

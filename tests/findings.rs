@@ -1,14 +1,9 @@
 //! `mlapi train`: mistakes in a table that it finds and names, and the splits that keep rows together or in time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::fmt::Write;
 
+use crate::support::workdir::{Done, Workdir};
 use serde_json::{Value, json};
-use workdir::{Done, Workdir};
 
 /// A number that looks random and is the same on every machine: the finaliser of SplitMix64.
 fn noise(i: usize, stream: usize) -> f64 {

@@ -2,8 +2,6 @@
 //!
 //! `MLAPI_BLESS=1 cargo test --test man` writes man/ anew after the flags have changed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,21 +1,16 @@
 //! The model file: damaged, foreign, newer and hostile ones, and the same bytes for the same training.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mlapi::data::json;
-use mlapi::data::matrix::Matrix;
+use crate::support::workdir::{Workdir, fixture};
+use mlapi::data::cells::matrix::Matrix;
+use mlapi::data::read::json;
 use mlapi::model::{Model, file};
 use safetensors::SafeTensors;
 use serde_json::Value;
-use workdir::{Workdir, fixture};
 
 /// A model with every kind of column: numbers, categories, gaps.
 fn penguins() -> Workdir {

@@ -1,14 +1,9 @@
 //! Files that readers stumble over, those of fixtures/nasty/ and larger ones that are made here, and what is
 //! said of each.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::io::Write;
 
-use workdir::{Done, Workdir};
+use crate::support::workdir::{Done, Workdir};
 
 fn train(name: &str) -> (Workdir, Done) {
     let dir = Workdir::new();

@@ -1,16 +1,10 @@
 //! Parquet files, written by pyarrow and by pandas, beside the same tables as CSV.
 
-#![cfg(feature = "parquet")]
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::path::Path;
 
+use crate::support::workdir::Workdir;
 use safetensors::SafeTensors;
 use serde_json::Value;
-use workdir::Workdir;
 
 const ORDERS: [&str; 2] = ["orders", "orders_pandas"];
 

@@ -1,16 +1,11 @@
 //! `mlapi predict`: one row, files of rows, what does not fit.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::support::workdir::{Workdir, fixture, read_some, records};
 use serde_json::{Value, json};
-use workdir::{Workdir, fixture, read_some, records};
 
 const ROW: &str = "5.1,3.5,1.4,0.2";
 const HEADER: &str = "sepal_length,sepal_width,petal_length,petal_width";

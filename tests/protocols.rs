@@ -2,18 +2,12 @@
 //! says of the same rows, and the OpenAPI document that describes them all.
 
 // Not every test file needs all of what supports them.
-#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support {
-    pub mod http;
-    pub mod model;
-}
-
+use crate::support::http::{Reply, Server};
+use crate::support::model;
 use mlapi::model::Model;
 use mlapi::server::Limits;
 use serde_json::{Value, json};
-use support::http::{Reply, Server};
-use support::model;
 
 const INFER: &str = "/v2/models/model/infer";
 

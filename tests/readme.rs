@@ -2,8 +2,6 @@
 //!
 //! `MLAPI_BLESS=1 cargo test --test readme` writes the output into README.md anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;

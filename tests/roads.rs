@@ -1,19 +1,11 @@
 //! The same value gives the same prediction, whether it comes on the command line, in CSV, in NDJSON, in a JSON
 //! request or in a tensor, and however it is written.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support {
-    pub mod http;
-}
-#[path = "support/workdir.rs"]
-mod workdir;
-
+use crate::support::http::Server;
+use crate::support::workdir::Workdir;
 use mlapi::model::file;
 use mlapi::server::Limits;
 use serde_json::{Value, json};
-use support::http::Server;
-use workdir::Workdir;
 
 /// The columns and a row of them.
 const COLUMNS: [&str; 5] = ["size", "paid", "shop", "day", "note"];
@@ -69,7 +61,7 @@ impl Roads {
             done.get("predictions").map_or(done["prediction"].clone(), |all| all[0]["prediction"].clone())
         };
         let posted = self.server.send("POST", "/predict", "Content-Type: text/csv\r\n", &csv);
-        let posted = workdir::records(&posted.text(), b',');
+        let posted = crate::support::workdir::records(&posted.text(), b',');
         let tensors = COLUMNS
             .iter()
             .zip(cells)

@@ -1,12 +1,7 @@
 //! `mlapi train` without an algorithm, with `--cv` and with `--tune`: what is chosen, recorded and printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
+use crate::support::workdir::Workdir;
 use serde_json::{Value, json};
-use workdir::Workdir;
 
 /// Trains with `--format json`.
 fn train(dir: &Workdir, args: &[&str]) -> Value {
@@ -217,7 +212,7 @@ fn auto_is_not_far_from_the_best_algorithm_on_the_fixtures() {
 
 /// Interrupts a training once it listens and has worked for a while.
 #[cfg(target_os = "linux")]
-fn interrupted(dir: &Workdir, args: &[&str]) -> workdir::Done {
+fn interrupted(dir: &Workdir, args: &[&str]) -> crate::support::workdir::Done {
     use std::process::Command;
     use std::time::Duration;
 
@@ -236,7 +231,7 @@ fn interrupted(dir: &Workdir, args: &[&str]) -> workdir::Done {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let (stdout, stderr) = (output.stdout, output.stderr);
-    workdir::Done { command: format!("{args:?}"), code: output.status.code(), stdout, stderr }
+    crate::support::workdir::Done { command: format!("{args:?}"), code: output.status.code(), stdout, stderr }
 }
 
 #[test]

@@ -1,19 +1,12 @@
 //! The server over real sockets: what it answers, and that no bad request, slow client or broken connection
 //! harms another.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support {
-    pub mod http;
-    pub mod model;
-}
-
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use crate::support::http::{Server, request};
+use crate::support::model;
 use mlapi::server::Limits;
-use support::http::{Server, request};
-use support::model;
 
 const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
 

@@ -1,20 +1,12 @@
 //! What the server says of what it answered: metrics, logs, the shadow, the truth; the same whatever the form.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![cfg(unix)]
-
-#[path = "support/process.rs"]
-mod process;
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use process::Server;
+use crate::support::process::Server;
+use crate::support::workdir::Workdir;
 use serde_json::{Value, json};
-use workdir::Workdir;
 
 const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
 

@@ -2,17 +2,11 @@
 //!
 //! What it answers is in tests/serve.rs.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![cfg(unix)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
-use workdir::Workdir;
+use crate::support::workdir::Workdir;
 
 /// A running server; killed when it is dropped.
 struct Server {

@@ -1,21 +1,13 @@
 //! What changes while the server answers: models, keys, shadows; and what is written down of it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-#![cfg(unix)]
-
-#[path = "support/process.rs"]
-mod process;
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use process::Server;
-use workdir::Workdir;
+use crate::support::process::Server;
+use crate::support::workdir::Workdir;
 
 const KEY: &str = "0123456789abcdef";
 const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;

@@ -1,14 +1,9 @@
 //! Columns of words and sentences, from the table to every kind of prediction.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
-use mlapi::data::json;
+use crate::support::workdir::{Workdir, fixture};
+use mlapi::data::read::json;
 use mlapi::model::file;
 use serde_json::Value;
-use workdir::{Workdir, fixture};
 
 /// Every fifth row of `intents.csv` is held out, as in fixtures/accuracy/make_text.py; no cell holds a line end.
 fn intents() -> Workdir {

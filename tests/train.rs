@@ -1,14 +1,9 @@
 //! `mlapi train`: what it takes, what it says, what it refuses.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::fmt::Write;
 
+use crate::support::workdir::{Workdir, assert_golden, fixture};
 use serde_json::{Value, json};
-use workdir::{Workdir, assert_golden, fixture};
 
 /// Trains with `--format json`.
 fn train(dir: &Workdir, args: &[&str]) -> Value {

@@ -3,22 +3,14 @@
 //!
 //! `MLAPI_BLESS=1 cargo test --test types` writes the golden texts anew.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
-
-mod support {
-    pub mod http;
-}
-#[path = "support/workdir.rs"]
-mod workdir;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::http::Server;
+use crate::support::workdir::{Workdir, assert_golden};
 use mlapi::model::file;
 use mlapi::server::Limits;
 use serde_json::{Value, json};
-use support::http::Server;
-use workdir::{Workdir, assert_golden};
 
 /// The tables of a folder of fixtures, in order of their names.
 fn tables(folder: &str) -> Vec<String> {
@@ -157,7 +149,7 @@ fn whole_numbers_with_leading_zeros_are_numbers_with_a_note_and_codes_where_that
 #[test]
 fn a_first_line_that_is_a_row_is_one_here_and_wherever_the_file_is_read_again() {
     let dir = Workdir::new();
-    let iris = workdir::fixture("iris.csv");
+    let iris = crate::support::workdir::fixture("iris.csv");
     let (_, rows) = iris.split_once('\n').unwrap();
     dir.write("rows.csv", rows);
     let found = dir.run(&["train", "rows.csv", "--algorithm", "tree", "-o", "found.mlapi"]).ok();

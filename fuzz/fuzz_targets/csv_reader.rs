@@ -7,8 +7,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mlapi::data::blocks::{Blocks, Cut};
-use mlapi::data::fields::{Dialect, Record, Visitor, Walk, Want};
+use mlapi::data::read::blocks::{Blocks, Cut};
+use mlapi::data::read::fields::{Dialect, Record, Visitor, Walk, Want};
 
 /// A record: its line, and its fields without their quotes.
 type Found = Vec<(u64, Vec<Vec<u8>>)>;

@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use mlapi::data::json::{Malformed, read_request};
+use mlapi::data::read::json::{Malformed, read_request};
 use mlapi::model::{Model, file, pipeline::Decision};
 
 const MODELS: [&[u8]; 4] = [

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::data::encoding::named;
-use crate::data::schema::{ColumnType, Task};
+use crate::data::cells::schema::{ColumnType, Task};
+use crate::data::read::encoding::named;
 use crate::model::learn::ALGORITHMS;
-use crate::model::learn::tune::spaces;
-use crate::report::rows::OnError;
+use crate::model::learn::choice::tune::spaces;
+use crate::predict::OnError;
 
 /// Turns a CSV file into a prediction API.
 #[derive(Debug, Parser)]

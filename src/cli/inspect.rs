@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::args::{Common, Format, Inspect};
 use super::term::Term;
-use crate::data::date;
-use crate::data::schema::ColumnType;
+use crate::data::cells::date;
+use crate::data::cells::schema::ColumnType;
 use crate::model::file;
 use crate::report::{card, selection, text};
 use crate::usage::usage;

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::FromArgMatches;
 
-use crate::usage::Usage;
+use super::usage::Usage;
 use args::{Args, Verb};
 use term::Term;
 

@@ -8,17 +8,18 @@ use anyhow::{Context, Result, bail};
 use super::args::{Common, Format, Predict};
 use super::term::Term;
 use super::train::csv_options;
-use crate::data::blocks::{BLOCK_BYTES, Cut};
-use crate::data::csv::{self, Input, Records};
-use crate::data::json::{self, Malformed};
-use crate::data::matrix::Matrix;
-use crate::data::ndjson::is_ndjson;
-use crate::data::schema::{Schema, Warning, WarningKind};
-use crate::model::Model;
-use crate::model::file;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Schema, Warning, WarningKind};
+use crate::data::read::blocks::{BLOCK_BYTES, Cut};
+use crate::data::read::csv::{Input, Records};
+use crate::data::read::json::Malformed;
+use crate::data::read::ndjson::is_ndjson;
+use crate::data::read::{csv, json};
 use crate::model::pipeline::Decision;
-use crate::report::answer::AnswerWriter;
-use crate::report::rows::{self, Keep, OnError, Options, Summary};
+use crate::model::{Model, file};
+use crate::predict;
+use crate::predict::answer::AnswerWriter;
+use crate::predict::{Keep, OnError, Options, Summary};
 use crate::report::text;
 use crate::usage::usage;
 
@@ -161,9 +162,9 @@ fn file_of_rows(
             names => Keep::Columns(names.split(',').map(|name| name.trim().to_string()).collect()),
         },
         format: match common.format {
-            Format::Text => rows::Format::LikeInput,
-            Format::Json => rows::Format::Json,
-            Format::Ndjson => rows::Format::Ndjson,
+            Format::Text => predict::Format::LikeInput,
+            Format::Json => predict::Format::Json,
+            Format::Ndjson => predict::Format::Ndjson,
         },
         decision,
         probabilities: args.probabilities,
@@ -174,7 +175,7 @@ fn file_of_rows(
         n_threads: rayon::current_num_threads(),
     };
     let progress = term.progress("predicting");
-    let mut watch = |part: rows::Part| progress.rows(part.n_rows);
+    let mut watch = |part: predict::Part| progress.rows(part.n_rows);
     let mut work = |out: &mut dyn Write| predict(input, args, model, &options, out, &mut watch, term);
     let result = match args.output.as_str() {
         "-" => work(out),
@@ -205,7 +206,7 @@ fn predict(
     model: &Model,
     options: &Options,
     out: &mut dyn Write,
-    watch: &mut dyn FnMut(rows::Part),
+    watch: &mut dyn FnMut(predict::Part),
     term: &Term,
 ) -> Result<Summary> {
     let csv_options = csv::Options { header: options.header, ..csv_options(&args.dialect) };
@@ -214,11 +215,11 @@ fn predict(
         std::mem::take(&mut input.notes).into_iter().for_each(|note| term.note(note));
         let source = input.source.clone();
         let blocks = input.blocks(Cut::Lines, BLOCK_BYTES);
-        return rows::predict_lines(model, &source, blocks, options, out, watch);
+        return predict::predict_lines(model, &source, blocks, options, out, watch);
     }
     let records = Records::new(input, &csv_options)?;
     records.notes().iter().for_each(|note| term.note(note));
-    rows::predict_csv(model, records, options, out, watch)
+    predict::predict_csv(model, records, options, out, watch)
 }
 
 fn counts(summary: &Summary) -> Vec<String> {

@@ -10,14 +10,15 @@ use anyhow::{Context, Result};
 use super::args::{AccessLog, Common, Format, Serve};
 use super::term::Term;
 use crate::report::card;
-use crate::server::cors::Cors;
-use crate::server::feedback::Recent;
-use crate::server::journal::Journal;
-use crate::server::keys::Keys;
-use crate::server::log::{Access, Log};
-use crate::server::rate::{Rate, RateLimit};
-use crate::server::spool::Spool;
-use crate::server::{self, Limits, Listener, Sources, State, Tls};
+use crate::server;
+use crate::server::guard::cors::Cors;
+use crate::server::guard::keys::Keys;
+use crate::server::guard::rate::{Rate, RateLimit};
+use crate::server::observe::feedback::Recent;
+use crate::server::observe::journal::Journal;
+use crate::server::observe::log::{Access, Log};
+use crate::server::observe::spool::Spool;
+use crate::server::{Limits, Listener, Sources, State, Tls};
 use crate::usage::usage;
 
 /// Keys in the environment itself, so that no file is needed.
@@ -40,7 +41,7 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     let models = sources.load()?;
     let example = serde_json::json!({ "data": card::example(&models.default_model().model) }).to_string();
     let mut limits = limits(args, threads);
-    limits.connections = server::files::make_room(args.max_connections);
+    limits.connections = server::wire::files::make_room(args.max_connections);
     if limits.connections < args.max_connections {
         term.warn(format_args!(
             "the limit of open files has room for {} connections, not {}; ulimit -n raises it",
@@ -76,7 +77,7 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         let (listener, address) = bound.listen()?;
         // Before anyone is told the address, so that a stop right after it is orderly.
         let shutdown = server::shutdown_signal()?;
-        tokio::spawn(server::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
+        tokio::spawn(server::models::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
         let scheme = if tls.is_on() { "https" } else { "http" };
         let mut out = std::io::stdout().lock();
         let quoted = example.replace('\'', "'\\''");

@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use super::args::{Common, Dialect, Format, Train};
 use super::term::Term;
-use crate::data::arrangement::SplitBy;
-use crate::data::csv;
-use crate::data::schema::NullTokens;
+use crate::data::cells::schema::NullTokens;
+use crate::data::read::csv;
+use crate::data::split::arrangement::SplitBy;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::learn::train::{HoldOut, Plan, Trained, train};
 use crate::model::selection::{CrossValidation, Standing, Tuning};
-use crate::report::columns::{self, ColumnNote};
-use crate::report::{selection, text};
+use crate::report::columns::ColumnNote;
+use crate::report::{columns, selection, text};
 use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.

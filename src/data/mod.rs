@@ -12,36 +12,8 @@
 //! ones.
 //! Nothing in here knows of models, commands or HTTP.
 
-pub mod arrangement;
-pub mod blocks;
-pub mod boolean;
-pub mod categories;
-pub mod compression;
-pub mod csv;
-pub mod date;
-pub mod digest;
-pub mod duplicates;
-pub mod encoding;
-pub mod ends;
-pub mod feature;
-pub mod fields;
-pub mod findings;
-pub mod header;
-pub mod interner;
-pub mod json;
-pub mod leakage;
-pub mod load;
-pub mod matrix;
-pub mod ndjson;
-pub mod number;
-#[cfg(feature = "parquet")]
-pub mod parquet;
-pub mod profile;
-pub mod recipe;
-pub mod schema;
-pub mod sparse;
+pub mod cells;
+pub mod judge;
+pub mod prepare;
+pub mod read;
 pub mod split;
-pub mod table;
-pub mod target;
-pub mod text;
-pub mod vocabulary;

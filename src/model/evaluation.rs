@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::pipeline::{Decision, Predictions};
-use crate::data::matrix::Matrix;
-use crate::data::schema::{Target, Task};
-use crate::data::target::Truth;
-use crate::metrics::{self, ClassMetrics, Classification, Regression};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Target, Task};
+use crate::data::cells::target::Truth;
+use crate::metrics;
+use crate::metrics::{ClassMetrics, Classification, Regression};
 
 /// What a model that ignores the features says of every row, from the training rows: the shares of the
 /// classes (and the largest as its prediction), or the mean.

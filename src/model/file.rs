@@ -21,13 +21,13 @@ use sha2::{Digest, Sha256};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
-use crate::data::categories::{MAX_LEVEL_SLOTS, TargetMeans};
-use crate::data::date::N_PARTS;
-use crate::data::json;
-use crate::data::matrix::Matrix;
-use crate::data::recipe::{DateParts, Encoding, Parts, Recipe};
-use crate::data::schema::{Notation, Schema};
-use crate::data::vocabulary::Vocabulary;
+use crate::data::cells::date::N_PARTS;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Notation, Schema};
+use crate::data::prepare::categories::{MAX_LEVEL_SLOTS, TargetMeans};
+use crate::data::prepare::recipe::{DateParts, Encoding, Parts, Recipe};
+use crate::data::prepare::vocabulary::Vocabulary;
+use crate::data::read::json;
 
 /// The version this program writes, and the newest it reads.
 pub const FORMAT_VERSION: u64 = 4;

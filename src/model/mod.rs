@@ -6,29 +6,20 @@
 //! chosen, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
 //! it.
 
-pub mod bayes;
 pub mod evaluation;
 pub mod file;
-pub mod kd_tree;
-pub mod kernel;
 pub mod learn;
-pub mod nearest;
-pub mod neighbours;
-pub mod net;
 pub mod pipeline;
 pub mod predictor;
-mod quick_scorer;
 pub mod selection;
-pub mod trees;
-pub mod vectors;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::arrangement::SplitBy;
-use crate::data::csv::Options;
-use crate::data::encoding::named;
-use crate::data::schema::Task;
-use crate::data::table::ReadFile;
+use crate::data::cells::schema::Task;
+use crate::data::cells::table::ReadFile;
+use crate::data::read::csv::Options;
+use crate::data::read::encoding::named;
+use crate::data::split::arrangement::SplitBy;
 use evaluation::{Baseline, Evaluation};
 use pipeline::Pipeline;
 use selection::Selection;

@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use super::predictor::Predictor;
 use crate::background::give_way;
-use crate::data::matrix::Matrix;
-use crate::data::recipe::Recipe;
-use crate::data::schema::{Schema, Task};
-use crate::data::text::Texts;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Schema, Task};
+use crate::data::cells::text::Texts;
+use crate::data::prepare::recipe::Recipe;
 
 /// What columns are, how a row is prepared, and what turns it into scores.
 #[derive(Debug)]

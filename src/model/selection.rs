@@ -1,5 +1,5 @@
 //! How an algorithm and its settings were chosen: scores of cross-validation, the leaderboard, the tuning. Part
-//! of the card; [`crate::model::learn`] makes it.
+//! of the card; [`super::learn`] makes it.
 //!
 //! The main figure is what scikit-learn's `score` gives: accuracy for classes (balanced accuracy where the
 //! classes are to count the same), R² for numbers. More is better.

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::data::date;
-use crate::data::schema::{ColumnType, Feature};
+use crate::data::cells::date;
+use crate::data::cells::schema::{ColumnType, Feature};
 use crate::model::Model;
 
 /// Card, schema, metrics, importances, and a row that works as a request.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::text;
-use crate::data::date;
-use crate::data::profile::{MAX_COUNTED, Profile};
-use crate::data::recipe::{Encoding, MAX_LEVEL_SLOTS};
-use crate::data::schema::{ColumnType, Feature};
+use crate::data::cells::date;
+use crate::data::cells::schema::{ColumnType, Feature};
+use crate::data::judge::profile::{MAX_COUNTED, Profile};
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS};
 use crate::model::pipeline::Pipeline;
 use crate::model::predictor::Predictor;
 

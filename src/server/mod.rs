@@ -1,39 +1,17 @@
 //! The model over HTTP: connections come in here, within limits, and are let go of in order.
 //!
-//! [`routes`] says what may be asked, [`handlers`] answer, [`error`] says no, [`state`] is what they share,
-//! [`work`] where it is computed, [`sources`] where models come from and [`reload`] how new ones take their
-//! place, [`shadow`] the model beside. [`keys`], [`rate`] and [`cors`] say who may ask. [`observation`] takes what
-//! was answered to those who keep something of it: [`telemetry`] and [`profile`] count, [`log`] and [`journal`]
-//! write down, both through a [`spool`]; [`feedback`] compares with the truth. [`socket`] and [`stream`] are the
-//! connection, [`body`] what it carries, [`files`] how many there can be. Nothing in here knows of the command line
+//! [`api`] says what may be asked and answers, [`state`] is what connections share, [`work`] where predictions are
+//! computed, [`models`] where models come from and how new ones take their place, [`guard`] who may ask,
+//! [`observe`] metrics, logs and feedback, [`wire`] the bytes on connections.
+//! Nothing in here knows of the command line
 //! or of learning. A fault of one connection ends that connection and no other.
 
-pub mod body;
-pub mod cors;
-pub mod error;
-pub mod feedback;
-pub mod files;
-pub mod handlers;
-pub mod journal;
-pub mod keys;
-pub mod log;
-pub mod mlflow;
-pub mod observation;
-pub mod openapi;
-pub mod profile;
-pub mod rate;
-pub mod reload;
-pub mod routes;
-pub mod shadow;
-pub mod socket;
-pub mod sources;
-pub mod spool;
+pub mod api;
+pub mod guard;
+pub mod models;
+pub mod observe;
 pub mod state;
-pub mod stream;
-pub mod telemetry;
-pub mod tensor;
-pub mod trace;
-pub mod v2;
+pub mod wire;
 pub mod work;
 
 use std::collections::VecDeque;
@@ -55,15 +33,15 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 
-use socket::Socket;
-pub use socket::{Listener, Tls};
-pub use sources::Sources;
+pub use models::sources::Sources;
+use observe::telemetry::{Rejection, Telemetry};
 pub use state::State;
-use stream::{Shared, Stream};
-use telemetry::{Rejection, Telemetry};
+use wire::socket::Socket;
+pub use wire::socket::{Listener, Tls};
+use wire::stream::{Shared, Stream};
 
 /// What every handler answers with.
-pub type Response = hyper::Response<body::Body>;
+pub type Response = hyper::Response<wire::body::Body>;
 
 /// What is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -193,7 +171,7 @@ pub async fn serve(
                 refusals.pop_front().iter().for_each(AbortHandle::abort);
             }
             let refusal = async {
-                timeout(REFUSAL_TIME, refuse(socket, error::NO_ROOM)).await.map(drop).unwrap_or_default()
+                timeout(REFUSAL_TIME, refuse(socket, api::error::NO_ROOM)).await.map(drop).unwrap_or_default()
             };
             refusals.push_back(connections.spawn(refusal));
             continue;
@@ -210,7 +188,7 @@ pub async fn serve(
             let shared = Arc::clone(&of_connection);
             let io = TokioIo::new(Stream::new(socket, of_connection, limits.header_time, limits.write_stall));
             let service = service_fn(move |request| {
-                routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
+                api::routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
             });
             let connection = pin!(http.serve_connection(io, service));
             let _ = until_drained(connection, &draining, &drain).await;
@@ -228,7 +206,7 @@ pub async fn serve(
 
 /// Serves a connection to its end, which is the end of the request under way once the server drains. The wish
 /// to drain is a flag that is looked at whenever the connection is polled; `drain` only wakes those that wait.
-async fn until_drained<S: HttpService<Incoming, ResBody = body::Body, Error = Infallible>>(
+async fn until_drained<S: HttpService<Incoming, ResBody = wire::body::Body, Error = Infallible>>(
     mut connection: Pin<&mut http1::Connection<TokioIo<Stream>, S>>,
     state: &State,
     drain: &Notify,

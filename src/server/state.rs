@@ -20,22 +20,23 @@ use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::Limits;
-use super::body::Held;
-use super::cors::Cors;
-use super::feedback::Recent;
-use super::journal::Journal;
-use super::keys::Keys;
-use super::log::Log;
-use super::profile::Profile;
-use super::rate::RateLimit;
-use super::shadow::Shadow;
-use super::sources::Sources;
-use super::telemetry::{ModelCounts, Telemetry};
-use super::trace::{self, Ids};
 use super::work::Work;
 use crate::model::Model;
-use crate::report::answer::AnswerWriter;
+use crate::predict::answer::AnswerWriter;
 use crate::report::card;
+use crate::server::guard::cors::Cors;
+use crate::server::guard::keys::Keys;
+use crate::server::guard::rate::RateLimit;
+use crate::server::models::shadow::Shadow;
+use crate::server::models::sources::Sources;
+use crate::server::observe::feedback::Recent;
+use crate::server::observe::journal::Journal;
+use crate::server::observe::log::Log;
+use crate::server::observe::profile::Profile;
+use crate::server::observe::telemetry::{ModelCounts, Telemetry};
+use crate::server::observe::trace;
+use crate::server::observe::trace::Ids;
+use crate::server::wire::body::Held;
 
 /// A model and what is made of it once, so that requests need not.
 #[derive(Debug)]

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::error::Failure;
 use crate::background;
+use crate::server::api::error::Failure;
 
 /// A larger body is a large request: from here on it takes longer to answer than to hand over, and would keep
 /// others waiting.

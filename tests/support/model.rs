@@ -1,13 +1,14 @@
 //! Models of the files under fixtures/, fitted on all their rows.
 
-use mlapi::data::csv;
-use mlapi::data::profile::Profile;
-use mlapi::data::recipe::Recipe;
-use mlapi::data::schema::{NullTokens, Schema, Target, Task};
-use mlapi::data::table::{Column, Table};
-use mlapi::data::target::Truth;
+use mlapi::data::cells::schema::{NullTokens, Schema, Target, Task};
+use mlapi::data::cells::table::{Column, Table};
+use mlapi::data::cells::target::Truth;
+use mlapi::data::judge::profile::Profile;
+use mlapi::data::prepare::recipe::Recipe;
+use mlapi::data::read::csv;
 use mlapi::model::evaluation::{Baseline, Context, Evaluation};
-use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched, linear, logistic};
+use mlapi::model::learn::linear::{least_squares as linear, logistic};
+use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched};
 use mlapi::model::pipeline::{Decision, Pipeline};
 use mlapi::model::predictor::{Linear, Link, Predictor};
 use mlapi::model::selection::Selection;

@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::train::{Plan, reading};
-use crate::data::arrangement::{Arrangement, SplitBy};
-use crate::data::csv;
-use crate::data::load::read_tables;
-use crate::data::schema::{Cell, Target};
-use crate::data::table::RawTable;
-use crate::data::target::Truth;
+use crate::data::cells::schema::{Cell, Target};
+use crate::data::cells::table::RawTable;
+use crate::data::cells::target::Truth;
+use crate::data::read::csv;
+use crate::data::read::load::read_tables;
+use crate::data::split::arrangement::{Arrangement, SplitBy};
 use crate::model::DataSource;
 
 /// Where the rows to evaluate on come from.
@@ -41,7 +41,7 @@ impl HoldOut {
 }
 
 /// The rows to fit and to evaluate on, counted among those with a target.
-pub(super) struct HeldOut {
+pub(crate) struct HeldOut {
     pub train: Vec<usize>,
     pub test: Vec<usize>,
     pub file: Option<TestFile>,
@@ -50,7 +50,7 @@ pub(super) struct HeldOut {
 }
 
 /// The rows of another file that have a target.
-pub(super) struct TestFile {
+pub(crate) struct TestFile {
     pub source: DataSource,
     pub raw: RawTable,
     pub rows: Vec<usize>,
@@ -58,7 +58,7 @@ pub(super) struct TestFile {
 }
 
 /// The rows of the training file that have a target, and what is to be respected when they are split.
-pub(super) struct Known<'a> {
+pub(crate) struct Known<'a> {
     pub raw: &'a RawTable,
     pub target: &'a Target,
     pub rows: &'a [usize],

@@ -1,41 +1,17 @@
 //! Numbers in, fitted predictors out. The only place that names smartcore's solvers.
 //!
-//! A family of learners is one file here: a plain parameter struct per algorithm that implements
-//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. The families of trees share an
-//! engine: `bins` makes columns of bytes, `grow`, `split` and `criterion` grow trees on them, `prune` cuts
-//! those back, `compact` makes them flat. [`Spec`] is a chosen algorithm with checked hyperparameters, [`train`] the road from a file to a model; `fitter` is the part of it that every
-//! fold repeats, [`search`] chooses the algorithm, [`tune`] its settings.
+//! A family of learners is one file or folder here: a plain parameter struct per algorithm that implements
+//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. [`Spec`] is a chosen algorithm with checked hyperparameters, [`train`] the road from a file to a model; [`choice`] chooses the algorithmand its settings.
 
-mod backprop;
-pub mod bayes;
-mod bins;
-pub mod boost;
-mod compact;
-mod coordinate;
-mod criterion;
-mod descent;
-mod fitter;
-pub mod forest;
-mod grow;
+pub mod choice;
 mod held_out;
-pub mod knn;
-pub mod lasso;
-mod lbfgs;
 pub mod linear;
-pub mod logistic;
-mod loss;
-pub mod mlp;
-mod platt;
-mod products;
-mod proximal;
-mod prune;
-pub mod search;
-mod smo;
-mod sparse;
-mod split;
+pub mod naive_bayes;
+pub mod neighbours;
+pub mod network;
 pub mod svm;
 pub mod train;
-pub mod tune;
+pub mod trees;
 
 use std::fmt;
 
@@ -44,10 +20,10 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use super::predictor::Predictor;
-use crate::data::matrix::Matrix;
-use crate::data::recipe::Encoding;
-use crate::data::schema::{ColumnType, Task, nearest};
-use crate::data::split::{Split, hold_out_groups, hold_out_stratified};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, Task, nearest};
+use crate::data::prepare::recipe::Encoding;
+use crate::data::split::folds::{Split, hold_out_groups, hold_out_stratified};
 use crate::usage::usage;
 
 /// Progress goes out and an interruption comes in.
@@ -372,18 +348,18 @@ impl fmt::Debug for Algorithm {
 
 /// Every algorithm, in the order of the manual.
 pub static ALGORITHMS: [&Algorithm; 13] = [
-    &logistic::LOGISTIC_REGRESSION,
-    &linear::LINEAR_REGRESSION,
-    &linear::RIDGE,
-    &lasso::LASSO,
-    &lasso::ELASTIC_NET,
-    &forest::DECISION_TREE,
-    &forest::RANDOM_FOREST,
-    &forest::EXTRA_TREES,
-    &boost::GRADIENT_BOOSTING,
-    &bayes::NAIVE_BAYES,
-    &knn::KNN,
-    &mlp::MLP,
+    &linear::logistic::LOGISTIC_REGRESSION,
+    &linear::least_squares::LINEAR_REGRESSION,
+    &linear::least_squares::RIDGE,
+    &linear::lasso::LASSO,
+    &linear::lasso::ELASTIC_NET,
+    &trees::forest::DECISION_TREE,
+    &trees::forest::RANDOM_FOREST,
+    &trees::forest::EXTRA_TREES,
+    &trees::boosting::GRADIENT_BOOSTING,
+    &naive_bayes::NAIVE_BAYES,
+    &neighbours::KNN,
+    &network::mlp::MLP,
     &svm::SVM,
 ];
 
@@ -541,7 +517,7 @@ mod tests {
                     let codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
                     hold_out_stratified(&codes, 2, 0.2, 3)
                 }
-                Labels::Values(_) => crate::data::split::hold_out(rows.len(), 0.2, 3),
+                Labels::Values(_) => crate::data::split::folds::hold_out(rows.len(), 0.2, 3),
             };
             assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
         }
@@ -572,7 +548,7 @@ mod tests {
     fn unknown_names_and_values_out_of_range_say_what_is_known() {
         let spec = |key: &str, value: &str| {
             let settings = [(key.to_string(), value.to_string())];
-            let spec = Spec::new(&logistic::LOGISTIC_REGRESSION, Task::Classification, &settings);
+            let spec = Spec::new(&linear::logistic::LOGISTIC_REGRESSION, Task::Classification, &settings);
             spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
         };
         assert_eq!(spec("C", "0.5"), Ok(0.5));
@@ -580,6 +556,6 @@ mod tests {
         assert_eq!(spec("C", "-1").unwrap_err(), "--set C=-1: C is a number above 0 (default 1.0)");
         assert!(spec("max_iter", "many").unwrap_err().contains("a whole number not below 1"));
         assert!(algorithm("logistic").unwrap_err().to_string().contains("logistic-regression"));
-        assert!(Spec::new(&linear::RIDGE, Task::Classification, &[]).is_err());
+        assert!(Spec::new(&linear::least_squares::RIDGE, Task::Classification, &[]).is_err());
     }
 }

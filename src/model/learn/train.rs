@@ -9,21 +9,21 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
-use super::fitter::{Fitted, Fitter};
 pub use super::held_out::HoldOut;
 use super::held_out::{HeldOut, Known};
-use super::search::{Contenders, MainFigure, Search};
 use super::{Watch, usage};
-use crate::data::arrangement::{Arrangement, SplitBy};
-use crate::data::csv;
-use crate::data::findings;
-use crate::data::load::{Reading, read_tables};
-use crate::data::matrix::Matrix;
-use crate::data::profile::{Profile, is_text, useless};
-use crate::data::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
-use crate::data::table::{Column, RawTable, Table};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, Ignored, NullTokens, Target, Task, nearest};
+use crate::data::cells::table::{Column, RawTable, Table};
+use crate::data::judge::findings;
+use crate::data::judge::profile::{Profile, is_text, useless};
+use crate::data::read::csv;
+use crate::data::read::load::{Reading, read_tables};
+use crate::data::split::arrangement::{Arrangement, SplitBy};
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
+use crate::model::learn::choice::fitter::{Fitted, Fitter};
+use crate::model::learn::choice::leaderboard::{Contenders, MainFigure, Search};
 use crate::model::pipeline::Decision;
 use crate::model::{Card, DataSource, Model, Written};
 
@@ -257,7 +257,7 @@ impl Watch for Deaf<'_> {
 }
 
 /// What is to be known before the file is read.
-pub(super) fn reading(plan: &Plan) -> Reading {
+pub(crate) fn reading(plan: &Plan) -> Reading {
     let texts = plan.types.iter().filter(|(_, column_type)| *column_type != ColumnType::Number);
     let mut texts: BTreeSet<String> = texts.map(|(name, _)| name.clone()).collect();
     // Labels are text, unless they turn out to be whole numbers.

@@ -1,0 +1,270 @@
+//! The column to predict, and what it holds in some rows.
+
+use std::borrow::Cow;
+
+use anyhow::{Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::schema::{Cell, ColumnType, NullTokens};
+use super::table::RawTable;
+use crate::data::judge::profile::Profile;
+use crate::data::split::folds::{Split, folds, hold_out_stratified};
+
+/// What is predicted: a label or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// One of two or more labels.
+    Classification,
+    /// A number.
+    Regression,
+}
+
+impl Task {
+    /// The name used in messages, flags and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classification => "classification",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+/// The column to predict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// What is predicted.
+    pub task: Task,
+    /// The class labels in sorted order (by value where they are whole numbers, else by their bytes);
+    /// empty for regression.
+    pub labels: Vec<String>,
+    /// Whether the labels are whole numbers, and so are numbers in JSON.
+    pub numeric_labels: bool,
+}
+
+/// What the target column holds in some rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Truth {
+    /// Class indices.
+    Classes {
+        /// One per row: an index into `labels`.
+        codes: Vec<u32>,
+        /// The labels of the target, then those that only these rows hold.
+        labels: Vec<String>,
+    },
+    /// Numbers.
+    Values(Vec<f64>),
+}
+
+impl Truth {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { codes, .. } => codes.len(),
+            Self::Values(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of the rows.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        match self {
+            Self::Classes { codes, labels } => {
+                Self::Classes { codes: rows.iter().map(|&row| codes[row]).collect(), labels: labels.clone() }
+            }
+            Self::Values(values) => Self::Values(rows.iter().map(|&row| values[row]).collect()),
+        }
+    }
+
+    /// What splits keep the shares of: a class for each row and the number of classes, one for numbers.
+    pub fn strata(&self) -> (Cow<'_, [u32]>, usize) {
+        match self {
+            Self::Classes { codes, labels } => (Cow::Borrowed(codes), labels.len()),
+            Self::Values(values) => (Cow::Owned(vec![0; values.len()]), 1),
+        }
+    }
+
+    /// The seeded split of these rows, stratified where they are classes.
+    pub fn hold_out(&self, test_size: f64, seed: u64) -> Split {
+        let (classes, n_classes) = self.strata();
+        hold_out_stratified(&classes, n_classes, test_size, seed)
+    }
+
+    /// The seeded folds of these rows, stratified where they are classes.
+    pub fn folds(&self, k: usize, seed: u64) -> Vec<Split> {
+        let (classes, n_classes) = self.strata();
+        folds(&classes, n_classes, k, seed)
+    }
+
+    /// A seeded sample of about `n` of these rows in ascending order, stratified where they are classes; all
+    /// of them where there are no more.
+    pub fn sample(&self, n: usize, seed: u64) -> Vec<usize> {
+        if n >= self.len() {
+            return (0..self.len()).collect();
+        }
+        self.hold_out(n as f64 / self.len() as f64, seed).test
+    }
+}
+
+impl Target {
+    /// The target that column `index` of a training file makes.
+    ///
+    /// # Errors
+    /// No value at all, one class only, text where numbers are needed.
+    pub fn fit(raw: &RawTable, index: usize, task: Task, nulls: &NullTokens) -> Result<Self> {
+        let name = raw.names[index].clone();
+        let profile = Profile::of(raw, index, nulls);
+        ensure!(profile.present() > 0, "the target column {name:?} has no values");
+        let mut target = Self { name, task, labels: Vec::new(), numeric_labels: false };
+        if task == Task::Regression {
+            return Ok(target);
+        }
+        target.numeric_labels = profile.column_type() == ColumnType::Number && profile.whole;
+        let (_, truth) = target.read(raw, index, nulls)?;
+        let Truth::Classes { labels, .. } = truth else {
+            return Ok(target);
+        };
+        target.labels = labels;
+        if target.numeric_labels {
+            target.labels.sort_by_key(|label| label.parse::<i64>().unwrap_or(0));
+        } else {
+            target.labels.sort_unstable();
+        }
+        if let [only] = target.labels.as_slice() {
+            bail!(
+                "{}: every row of the target column {:?} is {only:?}; a classifier needs two classes or more",
+                raw.source,
+                target.name
+            );
+        }
+        Ok(target)
+    }
+
+    /// The rows of a file in which the target has a value, and the values.
+    ///
+    /// # Errors
+    /// A cell that is not a finite number where numbers are predicted, with its line.
+    pub fn read(&self, raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<(Vec<usize>, Truth)> {
+        let mut rows = Vec::with_capacity(raw.n_rows());
+        let mut labels = self.labels.clone();
+        let known: std::collections::HashMap<&str, u32> =
+            self.labels.iter().map(String::as_str).zip(0..).collect();
+        let mut added = std::collections::HashMap::new();
+        let (mut codes, mut values) = (Vec::new(), Vec::new());
+        for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+            let text = match cell {
+                Cell::Missing => continue,
+                Cell::Text(text) => Cow::Borrowed(text),
+                // A number whose text was not kept is a label only where labels are whole numbers.
+                Cell::Number(value) if self.task == Task::Classification => Cow::Owned(value.to_string()),
+                Cell::Number(_) | Cell::Boolean(_) => Cow::Borrowed(""),
+            };
+            // "Nan" and "+nan" are no null tokens, for they may be labels; among numbers they are no value.
+            let numbers = self.task == Task::Regression || self.numeric_labels;
+            if numbers && text.parse().is_ok_and(f64::is_nan) {
+                continue;
+            }
+            rows.push(row);
+            if self.task == Task::Regression {
+                let value = ColumnType::Number.plain_code(cell, None).map_err(|detail| {
+                    anyhow::anyhow!("{}, target column {:?}: {detail}", raw.place(row), self.name)
+                })?;
+                values.push(value);
+                continue;
+            }
+            let label = self.label_of(&text);
+            let code = known.get(label.as_ref()).copied().unwrap_or_else(|| {
+                *added.entry(label.to_string()).or_insert_with(|| {
+                    labels.push(label.to_string());
+                    labels.len() as u32 - 1
+                })
+            });
+            codes.push(code);
+        }
+        let truth = match self.task {
+            Task::Classification => Truth::Classes { codes, labels },
+            Task::Regression => Truth::Values(values),
+        };
+        Ok((rows, truth))
+    }
+
+    /// The label a cell stands for: the whole number it is, where labels are whole numbers, else its text.
+    pub fn label_of<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match text.parse::<f64>() {
+            // 2^53: above it a double is not one whole number.
+            Ok(value) if self.numeric_labels && value.fract() == 0.0 && value.abs() <= 9.007e15 => {
+                (value as i64).to_string().into()
+            }
+            _ => text.into(),
+        }
+    }
+
+    /// The JSON value of a label.
+    pub fn json_label(&self, label: &str) -> serde_json::Value {
+        match label.parse::<i64>() {
+            Ok(number) if self.numeric_labels => number.into(),
+            _ => label.into(),
+        }
+    }
+
+    /// Checks what cannot be wrong in a target that this program wrote.
+    ///
+    /// # Errors
+    /// The first thing that is inconsistent.
+    pub fn validate(&self) -> Result<()> {
+        let labels = &self.labels;
+        let distinct: std::collections::BTreeSet<&String> = labels.iter().collect();
+        match self.task {
+            Task::Regression if !labels.is_empty() => bail!("a regression target has labels"),
+            Task::Classification if labels.len() < 2 => bail!("fewer than two class labels"),
+            _ if distinct.len() != labels.len() => bail!("two classes have one label"),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::read::csv::{Options, read_table};
+
+    fn raw(cells: &str) -> RawTable {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, format!("y\n{cells}").as_bytes()).unwrap();
+        read_table(file.path().to_str().unwrap(), &Options::default()).unwrap()
+    }
+
+    fn fit(cells: &str, task: Task) -> Result<Target> {
+        Target::fit(&raw(cells), 0, task, &NullTokens::default())
+    }
+
+    #[test]
+    fn whole_numbers_are_numeric_labels_in_order_of_value_and_text_is_kept() {
+        let target = fit("10\n9\n9.0\nNA\n", Task::Classification).unwrap();
+        assert_eq!((target.labels.clone(), target.numeric_labels), (vec!["9".into(), "10".into()], true));
+        assert_eq!(target.json_label("9"), 9);
+        let target = fit("b\nTrue\nb\n", Task::Classification).unwrap();
+        assert_eq!((target.labels.clone(), target.numeric_labels), (vec!["True".into(), "b".into()], false));
+    }
+
+    #[test]
+    fn labels_that_training_did_not_see_are_appended() {
+        let target = fit("a\nb\n", Task::Classification).unwrap();
+        let (rows, truth) = target.read(&raw("b\n?\nc\nc\n"), 0, &NullTokens::default()).unwrap();
+        assert_eq!(rows, [0, 2, 3]);
+        let labels = ["a", "b", "c"].map(String::from).to_vec();
+        assert_eq!(truth, Truth::Classes { codes: vec![1, 2, 2], labels });
+    }
+
+    #[test]
+    fn a_target_of_one_class_or_without_values_is_refused() {
+        assert!(fit("a\na\n", Task::Classification).unwrap_err().to_string().contains("two classes"));
+        assert!(fit("?\n?\n", Task::Classification).unwrap_err().to_string().contains("no values"));
+    }
+}

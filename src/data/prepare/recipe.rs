@@ -1,0 +1,652 @@
+//! The fitted preparation of features: one row of codes becomes the numbers a predictor sees.
+//!
+//! | column | becomes |
+//! |---|---|
+//! | number | gaps filled with the median, then standardised (mean 0, standard deviation 1) |
+//! | boolean | 0 or 1, gaps filled with the more frequent value |
+//! | category | one slot per level (the 256 most frequent), and one for all others |
+//! | category of more than 256 levels | that, and the mean of the target within each level, standardised ([`TargetMeans`]) |
+//! | date | year, month, day, weekday, hour, those that vary, and days since 1970, standardised; month, weekday and hour also as sine and cosine |
+//! | text | a slot per known term: its count times its inverse document frequency, scaled to length 1 |
+//! | any, where the training rows had gaps | and a slot that is 1 where the value was missing |
+//!
+//! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and ways for gaps, and see
+//! [`Encoding::Raw`]: one slot per feature that holds the code itself, for a date the parts as numbers, for a
+//! text the counts of its terms, and for a category of more than 256 levels also the mean of the target.
+//!
+//! The slots of texts come behind all others as sparse columns, or, for learners of dense rows, are a few ordinary
+//! slots: those of the terms that tell most about the target.
+//!
+//! Everything is fitted on the training rows only. [`Recipe::encode_block`] is the only road from codes to
+//! numbers, for training, evaluation and every kind of prediction alike; only the means of the target are others in
+//! the training rows ([`OutOfFold`]).
+
+mod dates;
+mod parts;
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use self::dates::DateParts;
+pub use self::parts::Parts;
+pub use super::categories::MAX_LEVEL_SLOTS;
+use super::categories::{Known, TargetMeans, level_slots};
+use super::vocabulary::Vocabulary;
+use crate::data::cells::date::PART_NAMES;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, Feature, Schema};
+use crate::data::cells::sparse::Sparse;
+use crate::data::cells::target::Truth;
+use crate::data::cells::text::{Terms, Texts};
+
+/// Columns that a thread looks at together: those of a cache line.
+const GATHERED_COLUMNS: usize = 8;
+
+/// Rows that a thread encodes at a time.
+const ENCODED_ROWS: usize = 512;
+
+/// What a row of codes becomes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encoding {
+    /// Numbers of one scale without gaps, for learners that add them up or measure distances.
+    #[default]
+    Standardised,
+    /// The codes as they are: numbers, 0 or 1, level indices, -1 for an unseen level, NaN for a missing value.
+    Raw,
+}
+
+/// What texts become.
+#[derive(Debug, Clone, Copy)]
+pub enum TextForm<'a> {
+    /// Sparse columns, one per known term.
+    Sparse,
+    /// Ordinary slots, one for each of the terms that tell most about this, which the training rows hold.
+    Dense(&'a Truth),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    Number { fill: f64, mean: f64, scale: f64 },
+    Boolean { fill: f64 },
+    Category { slot_of_level: Vec<u32>, other: usize },
+    Code,
+    Date { fill: Option<f64>, parts: DateParts },
+    Text { vocabulary: Vocabulary, first_sparse: Option<u32> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Encoder {
+    step: Step,
+    first_slot: usize,
+    /// The target's means within the levels, and their first slot.
+    target_means: Option<(TargetMeans, usize)>,
+    indicator_slot: Option<usize>,
+}
+
+/// A fitted recipe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    encoding: Encoding,
+    /// Empty where codes are passed on as they are.
+    encoders: Vec<Encoder>,
+    n_dense: usize,
+    n_sparse: usize,
+}
+
+/// What takes the place of some slots of the training rows: means of the target that no row's own target went into.
+#[derive(Debug, Default)]
+pub struct OutOfFold {
+    /// The first slot, how many there are, and `n_rows` times as many numbers.
+    blocks: Vec<(usize, usize, Vec<f64>)>,
+}
+
+impl OutOfFold {
+    /// Writes the slots of the encoded training rows.
+    pub fn write_into(&self, x: &mut Matrix) {
+        for (first, n, values) in &self.blocks {
+            for (i, values) in values.chunks_exact(*n).enumerate() {
+                x.row_mut(i)[*first..first + n].copy_from_slice(values);
+            }
+        }
+    }
+}
+
+/// What the encoding of texts needs on the way; nothing is allocated where there are none.
+#[derive(Default)]
+struct Scratch {
+    terms: Terms,
+    sparse: Sparse,
+}
+
+impl Recipe {
+    /// The recipe that passes codes on as they are.
+    pub fn raw(schema: &Schema) -> Self {
+        let n_dense = schema.n_features();
+        Self { encoding: Encoding::Raw, encoders: Vec::new(), n_dense, n_sparse: 0 }
+    }
+
+    /// Fits on the training rows, with texts as sparse columns.
+    ///
+    /// `codes`: `n_rows × n_features` as [`Schema::codes`] makes them.
+    pub fn fit(schema: &Schema, encoding: Encoding, codes: &Matrix) -> Self {
+        Self::fit_texts(schema, encoding, codes, TextForm::Sparse)
+    }
+
+    /// As [`Recipe::fit`], with texts as `form` says and, if `known` has what the rows are to be told by, means of the
+    /// target for categories of many levels; and what takes the place of these in the training rows.
+    pub fn fit_to(
+        schema: &Schema,
+        encoding: Encoding,
+        codes: &Matrix,
+        form: TextForm,
+        known: Option<&Known>,
+    ) -> (Self, OutOfFold) {
+        let recipe = Self::fit_texts(schema, encoding, codes, form);
+        let Some(known) = known else {
+            return (recipe, OutOfFold::default());
+        };
+        let many = |feature: &Feature| feature.levels.len() > MAX_LEVEL_SLOTS;
+        let features: Vec<usize> = (0..schema.n_features()).filter(|&j| many(&schema.features[j])).collect();
+        if features.is_empty() {
+            return (recipe, OutOfFold::default());
+        }
+        let fit = |&feature: &usize| {
+            let column: Vec<f64> = codes.rows().map(|row| row[feature]).collect();
+            let n_levels = schema.features[feature].levels.len();
+            let mut means = TargetMeans::fit(&column, n_levels, known);
+            let mut of_rows = TargetMeans::cross_fit(&column, n_levels, known);
+            let n = means.n_outputs();
+            for output in (0..n).filter(|_| encoding == Encoding::Standardised) {
+                let values = || of_rows.iter().copied().skip(output).step_by(n);
+                let (mean, scale) = mean_and_scale(column.len(), values);
+                means.map(output, |value| (value - mean) / scale);
+                let of_output = of_rows.iter_mut().skip(output).step_by(n);
+                of_output.for_each(|value| *value = (*value - mean) / scale);
+            }
+            (means, of_rows)
+        };
+        let (target_means, of_rows): (Vec<TargetMeans>, Vec<Vec<f64>>) = features.par_iter().map(fit).unzip();
+        let recipe = Self::assemble(schema, encoding, &Parts { target_means, ..recipe.parts() });
+        let encoded = recipe.encoders.iter().filter_map(|encoder| encoder.target_means.as_ref());
+        let blocks = encoded.zip(of_rows).map(|((means, first), values)| (*first, means.n_outputs(), values));
+        let blocks = blocks.collect();
+        (recipe, OutOfFold { blocks })
+    }
+
+    /// As [`Recipe::fit`], with texts as `form` says.
+    fn fit_texts(schema: &Schema, encoding: Encoding, codes: &Matrix, form: TextForm) -> Self {
+        let telling = match form {
+            TextForm::Sparse => None,
+            TextForm::Dense(truth) => Some(truth),
+        };
+        let weighted = encoding == Encoding::Standardised;
+        let vocabulary = |feature| Vocabulary::fit(codes, feature, weighted, telling);
+        let vocabularies: Vec<Vocabulary> = schema.texts().map(vocabulary).collect();
+        let dense_texts = telling.is_some() && !vocabularies.is_empty();
+        let column = |feature: usize| -> Vec<f64> { codes.rows().map(|row| row[feature]).collect() };
+        if encoding == Encoding::Raw {
+            let dates = schema.dates().map(|feature| DateParts::fit(&column(feature), 0.0, false)).collect();
+            let parts = Parts { vocabularies, dense_texts, dates, ..Parts::default() };
+            return Self::assemble(schema, encoding, &parts);
+        }
+        let fit_one = |feature: &Feature, column: &[f64]| match feature.column_type {
+            ColumnType::Number => {
+                let fill = median(column.iter().copied().filter(|v| !v.is_nan()).collect());
+                let (mean, scale) = mean_and_scale(column.len(), || {
+                    column.iter().map(|&v| if v.is_nan() { fill } else { v })
+                });
+                (fill, mean, scale)
+            }
+            ColumnType::Boolean => {
+                let ones = column.iter().filter(|&&v| v == 1.0).count();
+                let zeros = column.iter().filter(|&&v| v == 0.0).count();
+                (f64::from(u8::from(ones > zeros)), 0.0, 1.0)
+            }
+            ColumnType::Date => (median(column.iter().copied().filter(|v| !v.is_nan()).collect()), 0.0, 1.0),
+            ColumnType::Category | ColumnType::Text => (0.0, 0.0, 1.0),
+        };
+        let fit_group = |(group, features): (usize, &[Feature])| -> Vec<(f64, f64, f64)> {
+            let mut columns = vec![vec![0.0; codes.n_rows()]; features.len()];
+            for (i, row) in codes.rows().enumerate() {
+                let cells = &row[group * GATHERED_COLUMNS..];
+                columns.iter_mut().zip(cells).for_each(|(column, v)| column[i] = *v);
+            }
+            features.iter().zip(&columns).map(|(feature, column)| fit_one(feature, column)).collect()
+        };
+        let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
+        let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
+        let mut parts = Parts { vocabularies, dense_texts, ..Parts::default() };
+        for feature in schema.dates() {
+            parts.dates.push(DateParts::fit(&column(feature), fitted[feature].0, true));
+        }
+        for (feature, (fill, mean, scale)) in schema.features.iter().zip(fitted) {
+            if feature.column_type == ColumnType::Category {
+                parts.level_slot.extend(level_slots(feature));
+            }
+            parts.fill.push(fill);
+            parts.mean.push(mean);
+            parts.scale.push(scale);
+            parts.indicator.push(u8::from(feature.missing > 0));
+        }
+        Self::assemble(schema, encoding, &parts)
+    }
+
+    /// What a row becomes.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn assemble(schema: &Schema, encoding: Encoding, parts: &Parts) -> Self {
+        let raw = encoding == Encoding::Raw;
+        if raw && parts.vocabularies.is_empty() && parts.dates.is_empty() && parts.target_means.is_empty() {
+            return Self::raw(schema);
+        }
+        let mut vocabularies = parts.vocabularies.iter();
+        let mut dates = parts.dates.iter();
+        let mut target_means = parts.target_means.iter();
+        let mut n_sparse = 0;
+        let mut level_slot = parts.level_slot.iter().copied();
+        let mut n_slots = 0;
+        let mut encoders = Vec::with_capacity(schema.n_features());
+        for (j, feature) in schema.features.iter().enumerate() {
+            let first_slot = n_slots;
+            let step = match feature.column_type {
+                ColumnType::Text => {
+                    let vocabulary = vocabularies.next().cloned().unwrap_or_default();
+                    let first_sparse = (!parts.dense_texts).then_some(n_sparse as u32);
+                    let n = if parts.dense_texts { &mut n_slots } else { &mut n_sparse };
+                    *n += vocabulary.len();
+                    Step::Text { vocabulary, first_sparse }
+                }
+                ColumnType::Date => match dates.next() {
+                    Some(parts_of) => {
+                        n_slots += parts_of.n_slots(encoding);
+                        // Where codes are passed on, so are gaps.
+                        let fill = (!raw).then(|| parts.fill[j]);
+                        Step::Date { fill, parts: parts_of.clone() }
+                    }
+                    // Does not occur: there is one for every date.
+                    None => Step::Code,
+                },
+                _ if raw => {
+                    n_slots += 1;
+                    Step::Code
+                }
+                ColumnType::Number => {
+                    n_slots += 1;
+                    Step::Number { fill: parts.fill[j], mean: parts.mean[j], scale: parts.scale[j] }
+                }
+                ColumnType::Boolean => {
+                    n_slots += 1;
+                    Step::Boolean { fill: parts.fill[j] }
+                }
+                ColumnType::Category => {
+                    let other = feature.levels.len().min(MAX_LEVEL_SLOTS);
+                    n_slots += other + 1;
+                    let slots = level_slot.by_ref().take(feature.levels.len());
+                    let slot_of_level = slots.map(|slot| slot.min(other as u32)).collect();
+                    Step::Category { slot_of_level, other }
+                }
+            };
+            let has_means = feature.levels.len() > MAX_LEVEL_SLOTS;
+            let means = has_means.then(|| target_means.next()).flatten();
+            let means = means.map(|means| (means.clone(), n_slots));
+            n_slots += means.as_ref().map_or(0, |(means, _)| means.n_outputs());
+            let indicator_slot = (!raw && parts.indicator[j] != 0).then_some(n_slots);
+            n_slots += usize::from(indicator_slot.is_some());
+            encoders.push(Encoder { step, first_slot, target_means: means, indicator_slot });
+        }
+        Self { encoding, encoders, n_dense: n_slots, n_sparse }
+    }
+
+    /// Whether some levels become means of the target.
+    pub fn has_target_means(&self) -> bool {
+        self.encoders.iter().any(|encoder| encoder.target_means.is_some())
+    }
+
+    /// How many numbers a row becomes.
+    pub fn n_slots(&self) -> usize {
+        self.n_dense + self.n_sparse
+    }
+
+    /// How many of those, the last ones, are sparse columns.
+    pub fn n_sparse(&self) -> usize {
+        self.n_sparse
+    }
+
+    /// Whether a text becomes sparse columns, even where no term of it is known.
+    pub fn has_sparse_texts(&self) -> bool {
+        self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { first_sparse: Some(_), .. }))
+    }
+
+    /// For each slot, the feature it belongs to and what it stands for: `""` for the value itself, a level,
+    /// a part of a date, `"(term)"`, `"(other)"`, `"(target)"` or `"(missing)"`.
+    pub fn slot_names<'a>(&self, schema: &'a Schema) -> Vec<(usize, &'a str)> {
+        if self.encoders.is_empty() {
+            return (0..self.n_dense).map(|j| (j, "")).collect();
+        }
+        let mut names = Vec::with_capacity(self.n_slots());
+        let mut sparse = Vec::new();
+        for (j, encoder) in self.encoders.iter().enumerate() {
+            if let Step::Category { slot_of_level, other } = &encoder.step {
+                let first = names.len();
+                names.resize(first + other + 1, (j, "(other)"));
+                for (level, &slot) in schema.features[j].levels.iter().zip(slot_of_level) {
+                    if (slot as usize) < *other {
+                        names[first + slot as usize] = (j, level.as_str());
+                    }
+                }
+            } else if let Step::Date { parts, .. } = &encoder.step {
+                for (part, cyclic) in parts.kept(self.encoding) {
+                    names.push((j, PART_NAMES[part]));
+                    if cyclic {
+                        names.extend([(j, PART_NAMES[part]); 2]);
+                    }
+                }
+            } else if let Step::Text { vocabulary, first_sparse } = &encoder.step {
+                let slots = if first_sparse.is_some() { &mut sparse } else { &mut names };
+                slots.extend(std::iter::repeat_n((j, "(term)"), vocabulary.len()));
+            } else {
+                names.push((j, ""));
+            }
+            if let Some((means, _)) = &encoder.target_means {
+                names.extend(std::iter::repeat_n((j, "(target)"), means.n_outputs()));
+            }
+            if encoder.indicator_slot.is_some() {
+                names.push((j, "(missing)"));
+            }
+        }
+        names.extend(sparse);
+        names
+    }
+
+    /// Encodes one row of `n_features` codes into `out`, all finite unless codes are passed on; sparse columns
+    /// are added to those of the scratch.
+    fn encode_row(&self, row: &[f64], texts: &Texts, out: &mut [f64], scratch: &mut Scratch) {
+        out.fill(0.0);
+        for (encoder, &code) in self.encoders.iter().zip(row) {
+            let first = encoder.first_slot;
+            let missing = code.is_nan();
+            match &encoder.step {
+                Step::Code => out[first] = code,
+                Step::Number { fill, mean, scale } => {
+                    out[first] = (if missing { *fill } else { code } - mean) / scale;
+                }
+                Step::Boolean { fill } => out[first] = if missing { *fill } else { code },
+                Step::Date { fill, parts } => {
+                    let code = if missing { fill.unwrap_or(code) } else { code };
+                    parts.encode(self.encoding, code, &mut out[first..first + parts.n_slots(self.encoding)]);
+                }
+                Step::Category { .. } if missing => {}
+                Step::Category { slot_of_level, other } => {
+                    // UNSEEN is negative and lies past every level when cast.
+                    let slot = slot_of_level.get(code as i64 as usize).map_or(*other, |&s| s as usize);
+                    out[first + slot] = 1.0;
+                }
+                Step::Text { vocabulary, first_sparse } => {
+                    let Scratch { terms, sparse } = scratch;
+                    let known = vocabulary.of(texts.get(code), terms);
+                    let values = if let Some(first) = first_sparse {
+                        let before = sparse.open_values_mut().len();
+                        known.for_each(|(index, value)| sparse.push(first + index as u32, value));
+                        &mut sparse.open_values_mut()[before..]
+                    } else {
+                        let values = &mut out[first..first + vocabulary.len()];
+                        known.for_each(|(index, value)| values[index] = value);
+                        values
+                    };
+                    if self.encoding == Encoding::Standardised {
+                        scale_to_length_1(values);
+                    }
+                }
+            }
+            if let Some((means, first)) = &encoder.target_means {
+                out[*first..first + means.n_outputs()].copy_from_slice(means.of(code));
+            }
+            if let (true, Some(slot)) = (missing, encoder.indicator_slot) {
+                out[slot] = 1.0;
+            }
+        }
+    }
+
+    /// Encodes a block of rows: `n_rows × n_features` codes, the texts they stand for, to the ordinary slots of
+    /// each row in `buffer`, or the codes themselves where they are passed on, and the sparse columns.
+    pub fn encode_block<'a>(
+        &self,
+        codes: &'a [f64],
+        texts: &Texts,
+        buffer: &'a mut Vec<f64>,
+    ) -> (&'a [f64], Sparse) {
+        if self.encoders.is_empty() {
+            return (codes, Sparse::default());
+        }
+        let n_features = self.encoders.len();
+        buffer.resize(codes.len() / n_features * self.n_dense, 0.0);
+        let sparse = self.encode_rows(codes, texts, buffer);
+        (buffer, sparse)
+    }
+
+    fn encode_rows(&self, codes: &[f64], texts: &Texts, out: &mut [f64]) -> Sparse {
+        let mut scratch = Scratch { sparse: Sparse::new(self.n_sparse), ..Scratch::default() };
+        let has_sparse = self.has_sparse_texts();
+        for (i, row) in codes.chunks_exact(self.encoders.len()).enumerate() {
+            let slots = &mut out[i * self.n_dense..(i + 1) * self.n_dense];
+            self.encode_row(row, texts, slots, &mut scratch);
+            if has_sparse {
+                scratch.sparse.end_row();
+            }
+        }
+        scratch.sparse
+    }
+
+    /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers, some of them sparse; not
+    /// copied where they are passed on.
+    pub fn encode<'a>(&self, codes: &'a Matrix) -> Cow<'a, Matrix> {
+        if self.encoders.is_empty() {
+            return Cow::Borrowed(codes);
+        }
+        let mut out = Matrix::zeros(codes.n_rows(), self.n_dense);
+        let blocks = codes.values().par_chunks(ENCODED_ROWS * codes.n_cols().max(1));
+        let encode = |(block, out): (&[f64], &mut [f64])| self.encode_rows(block, codes.texts(), out);
+        let parts: Vec<Sparse> = if self.n_dense == 0 {
+            blocks.map(|block| encode((block, &mut []))).collect()
+        } else {
+            blocks.zip(out.values_mut().par_chunks_mut(ENCODED_ROWS * self.n_dense)).map(encode).collect()
+        };
+        if self.has_sparse_texts() {
+            let mut sparse = Sparse::new(self.n_sparse);
+            parts.iter().for_each(|part| sparse.append(part));
+            out.set_sparse(sparse);
+        }
+        Cow::Owned(out)
+    }
+
+    /// As [`Recipe::encode`], in the memory of the codes where a row stays as long as it is.
+    pub fn encode_owned(&self, mut codes: Matrix) -> Matrix {
+        if self.encoders.is_empty() {
+            return codes;
+        }
+        let has_texts = self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { .. }));
+        if has_texts || self.n_dense != codes.n_cols() {
+            return self.encode(&codes).into_owned();
+        }
+        let (width, no_texts) = (self.n_dense.max(1), Texts::default());
+        codes.values_mut().par_chunks_mut(ENCODED_ROWS * width).for_each(|block| {
+            let (mut row, mut scratch) = (vec![0.0; width], Scratch::default());
+            for out in block.chunks_exact_mut(width) {
+                row.copy_from_slice(out);
+                self.encode_row(&row, &no_texts, out, &mut scratch);
+            }
+        });
+        codes
+    }
+}
+
+/// Divides by the root of the sum of squares, unless that is 0.
+fn scale_to_length_1(values: &mut [f64]) {
+    let length = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+    if length > 0.0 {
+        values.iter_mut().for_each(|v| *v /= length);
+    }
+}
+
+/// The median; the mean of the two middle values of an even number; 0 of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let middle = values.len() / 2;
+    let is_odd = values.len() % 2 == 1;
+    let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+    if is_odd {
+        return upper;
+    }
+    let lower = below.iter().copied().max_by(f64::total_cmp).unwrap_or(upper);
+    // Halved first: the sum of two large values may overflow.
+    lower / 2.0 + upper / 2.0
+}
+
+/// Mean and population standard deviation in two passes with the rounding of the mean corrected (Chan,
+/// Golub and LeVeque 1983, "Algorithms for computing the sample variance", eq. 1.7). The scale of a column
+/// that is constant up to rounding is 1, by scikit-learn's bound (`_is_constant_feature`).
+fn mean_and_scale<I: Iterator<Item = f64>>(n_rows: usize, column: impl Fn() -> I) -> (f64, f64) {
+    let n = n_rows.max(1) as f64;
+    let mean = column().map(|v| v / n).sum::<f64>();
+    let (mut squares, mut rest) = (0.0, 0.0);
+    for value in column() {
+        squares += (value - mean) * (value - mean);
+        rest += value - mean;
+    }
+    let variance = ((squares - rest * rest / n) / n).max(0.0);
+    let bound = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
+    let scale = variance.sqrt();
+    if variance <= bound || !scale.is_finite() { (mean, 1.0) } else { (mean, scale) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::{Target, Task, UNSEEN};
+    use crate::data::cells::table::{Column, MISSING_LEVEL, Table};
+
+    const GAP: f64 = f64::NAN;
+
+    pub(crate) fn fitted() -> (Schema, Recipe) {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "sold", "color"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number(vec![1.0, 3.0, GAP, 8.0]),
+                Column::Number(vec![1.0, 1.0, 0.0, GAP]),
+                Column::Category {
+                    codes: vec![0, 1, 1, MISSING_LEVEL],
+                    levels: vec!["blue".into(), "red".into()],
+                },
+            ],
+            lines: vec![2, 3, 4, 5].into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let features = [(0, ColumnType::Number), (1, ColumnType::Boolean), (2, ColumnType::Category)];
+        let rows = [0, 1, 2, 3];
+        let schema = Schema::fit(&table, &features, target, vec![], &rows);
+        let recipe = Recipe::fit(&schema, Encoding::default(), &schema.codes(&table, &rows).unwrap());
+        (schema, recipe)
+    }
+
+    fn encode(recipe: &Recipe, row: &[f64], out: &mut [f64]) {
+        let mut buffer = Vec::new();
+        out.copy_from_slice(recipe.encode_block(row, &Texts::default(), &mut buffer).0);
+    }
+
+    #[test]
+    fn gaps_are_filled_and_marked_and_categories_get_slots() {
+        let (schema, recipe) = fitted();
+        let mut out = vec![9.0; recipe.n_slots()];
+        // size and its gap, sold and its gap, blue, red, others, color's gap.
+        assert_eq!(recipe.n_slots(), 8);
+        encode(&recipe, &[3.0, 0.0, 1.0], &mut out);
+        assert_eq!(out[1..], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let standardised_median = out[0];
+        encode(&recipe, &[GAP, GAP, GAP], &mut out);
+        assert_eq!(out, [standardised_median, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        encode(&recipe, &[3.0, 0.0, UNSEEN], &mut out);
+        assert_eq!(out[4..], [0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(recipe.slot_names(&schema)[5..7], [(2, "red"), (2, "(other)")]);
+    }
+
+    #[test]
+    fn raw_codes_are_passed_on_as_they_are() {
+        let (schema, _) = fitted();
+        let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(4, 3));
+        assert_eq!((recipe.encoding(), recipe.n_slots()), (Encoding::Raw, 3));
+        let mut out = [9.0; 3];
+        encode(&recipe, &[3.5, GAP, UNSEEN], &mut out);
+        assert!(out[0] == 3.5 && out[1].is_nan() && out[2] == UNSEEN);
+        assert_eq!(recipe.slot_names(&schema), [(0, ""), (1, ""), (2, "")]);
+    }
+
+    #[test]
+    fn words_are_scaled_to_length_1_behind_all_other_slots_or_become_a_few_of_them() {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["said", "size"].map(String::from).to_vec(),
+            columns: vec![
+                {
+                    let mut texts = Texts::default();
+                    let codes = vec![texts.push("red apple"), texts.push("green"), GAP];
+                    Column::Text { codes, texts }
+                },
+                Column::Number(vec![1.0, 2.0, 3.0]),
+            ],
+            lines: vec![2, 3, 4].into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let features = [(0, ColumnType::Text), (1, ColumnType::Number)];
+        let schema = Schema::fit(&table, &features, target, vec![], &[0, 1, 2]);
+        let codes = schema.codes(&table, &[0, 1, 2]).unwrap();
+        let recipe = Recipe::fit(&schema, Encoding::Standardised, &codes);
+        // The gap's mark and the size; red, apple, red apple, green.
+        assert_eq!((recipe.n_slots(), recipe.n_sparse()), (6, 4));
+        let x = recipe.encode(&codes);
+        assert_eq!((x.row(0)[0], x.row(2)[0], x.n_cols()), (0.0, 1.0, 2));
+        let lengths = [0, 1, 2].map(|i| x.sparse().row(i).1.iter().map(|v| v * v).sum::<f64>());
+        assert!((lengths[0] - 1.0).abs() < 1e-15 && lengths[1..] == [1.0, 0.0], "{lengths:?}");
+        let raw = Recipe::fit(&schema, Encoding::Raw, &codes);
+        let counts = raw.encode(&codes);
+        assert_eq!((counts.row(1), counts.sparse().row(1).1), (&[2.0][..], &[1.0][..]));
+
+        let truth = Truth::Values(vec![1.0, 2.0, 3.0]);
+        let dense = Recipe::fit_texts(&schema, Encoding::Raw, &codes, TextForm::Dense(&truth));
+        assert_eq!((dense.n_slots(), dense.n_sparse()), (5, 0));
+        assert_eq!(dense.encode(&codes).row(0).iter().sum::<f64>(), 4.0, "three terms and the size");
+        for (recipe, encoding) in
+            [(&recipe, Encoding::Standardised), (&raw, Encoding::Raw), (&dense, Encoding::Raw)]
+        {
+            let parts = recipe.parts();
+            assert_eq!(Recipe::from_parts(&schema, encoding, &parts).unwrap(), *recipe);
+            let mut broken = parts.clone();
+            broken.vocabularies[0].terms.reverse();
+            assert!(Recipe::from_parts(&schema, encoding, &broken).is_err());
+            let mut broken = parts;
+            broken.vocabularies.clear();
+            assert!(Recipe::from_parts(&schema, encoding, &broken).is_err());
+        }
+        let mut broken = recipe.parts();
+        broken.vocabularies[0].idf[0] = f64::INFINITY;
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
+    }
+
+    #[test]
+    fn the_variance_of_large_numbers_is_not_lost() {
+        let column = || [1e9 - 0.5, 1e9 + 0.5].into_iter();
+        assert_eq!(mean_and_scale(2, column), (1e9, 0.5));
+        let (mean, scale) = mean_and_scale(100, || std::iter::repeat_n(0.1, 100));
+        assert_eq!(scale, 1.0, "a constant column is not blown up by rounding");
+        assert!((mean - 0.1).abs() < 1e-15);
+    }
+}

@@ -1,0 +1,187 @@
+//! The numbers that a recipe consists of: what the model file keeps of it, checked before a recipe is made of them.
+
+use anyhow::{Result, ensure};
+
+use super::{DateParts, Encoding, MAX_LEVEL_SLOTS, Recipe, Step};
+use crate::data::cells::date;
+use crate::data::cells::date::N_PARTS;
+use crate::data::cells::schema::Schema;
+use crate::data::prepare::categories::TargetMeans;
+use crate::data::prepare::vocabulary::{MAX_TERMS, Vocabulary};
+
+/// The numbers a recipe consists of, one entry per feature, for the model file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parts {
+    /// What a missing number or boolean is replaced by; 0 for a category.
+    pub fill: Vec<f64>,
+    /// What is subtracted from a number; 0 for others.
+    pub mean: Vec<f64>,
+    /// What a number is then divided by; 1 for others.
+    pub scale: Vec<f64>,
+    /// Whether the feature has a slot that is 1 where the value was missing (1) or not (0).
+    pub indicator: Vec<u8>,
+    /// For each level of each category in turn, its slot within the feature; the last slot is for all others.
+    pub level_slot: Vec<u32>,
+    /// For each text feature in turn its known terms.
+    pub vocabularies: Vec<Vocabulary>,
+    /// Whether texts become ordinary slots.
+    pub dense_texts: bool,
+    /// For each date feature in turn what it becomes.
+    pub dates: Vec<DateParts>,
+    /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; none
+    /// where no category has any.
+    pub target_means: Vec<TargetMeans>,
+}
+
+impl Recipe {
+    /// The recipe of a model file.
+    ///
+    /// # Errors
+    /// Parts that do not fit the schema, or numbers that are not finite.
+    pub fn from_parts(schema: &Schema, encoding: Encoding, parts: &Parts) -> Result<Self> {
+        let standardised = encoding == Encoding::Standardised;
+        ensure!(
+            parts.vocabularies.len() == schema.texts().count(),
+            "the recipe does not have one vocabulary per text"
+        );
+        for Vocabulary { terms, idf } in &parts.vocabularies {
+            let n_idf = if standardised { terms.len() } else { 0 };
+            ensure!(
+                terms.len() <= MAX_TERMS && terms.is_sorted_by(|a, b| a < b) && idf.len() == n_idf,
+                "a vocabulary is not made of distinct terms in order with a weight each"
+            );
+            // Not above 1 + ln of more rows than there can be.
+            ensure!(idf.iter().all(|v| (1.0..=64.0).contains(v)), "the weight of a term is out of range");
+        }
+        ensure!(
+            parts.dates.len() == schema.dates().count(),
+            "the recipe does not have the parts of every date"
+        );
+        for date in &parts.dates {
+            ensure!(
+                date.kept[N_PARTS - 1]
+                    && date.mean.iter().chain(&date.scale).all(|v| v.is_finite())
+                    && date.scale.iter().all(|&s| s > 0.0),
+                "the recipe of a date has no slot, or holds numbers that are not finite"
+            );
+        }
+        let many = schema.features.iter().filter(|feature| feature.levels.len() > MAX_LEVEL_SLOTS);
+        let sizes: Vec<usize> = many.map(|feature| feature.levels.len() + 1).collect();
+        let fits = |(means, size): (&TargetMeans, &usize)| {
+            means.n_outputs() > 0
+                && means.values().len() == size * means.n_outputs()
+                && means.values().iter().all(|v| v.is_finite())
+        };
+        ensure!(
+            parts.target_means.is_empty()
+                || (parts.target_means.len() == sizes.len()
+                    && parts.target_means.iter().zip(&sizes).all(fits)),
+            "the recipe does not have a finite mean of the target for every level"
+        );
+        if !standardised {
+            return Ok(Self::assemble(schema, encoding, parts));
+        }
+        let n = schema.n_features();
+        let n_levels: usize = schema.features.iter().map(|f| f.levels.len()).sum();
+        let lengths = [parts.fill.len(), parts.mean.len(), parts.scale.len(), parts.indicator.len()];
+        ensure!(
+            lengths == [n; 4] && parts.level_slot.len() == n_levels,
+            "the recipe does not have one entry per feature"
+        );
+        let numbers = parts.fill.iter().chain(&parts.mean).chain(&parts.scale);
+        ensure!(
+            numbers.clone().all(|v| v.is_finite()) && parts.scale.iter().all(|&s| s > 0.0),
+            "the recipe holds numbers that are not finite or scales that are not positive"
+        );
+        ensure!(
+            schema.dates().all(|feature| date::in_calendar(parts.fill[feature], parts.fill[feature])),
+            "the recipe fills gaps with what is no date"
+        );
+        ensure!(
+            parts.level_slot.iter().all(|&slot| slot as usize <= MAX_LEVEL_SLOTS),
+            "the recipe names a slot that does not exist"
+        );
+        Ok(Self::assemble(schema, encoding, parts))
+    }
+
+    /// The numbers that make this recipe again together with its schema; none where codes are passed on.
+    pub fn parts(&self) -> Parts {
+        let mut parts = Parts::default();
+        for encoder in &self.encoders {
+            if let Step::Text { vocabulary, first_sparse } = &encoder.step {
+                parts.vocabularies.push(vocabulary.clone());
+                parts.dense_texts |= first_sparse.is_none();
+            }
+            if let Step::Date { parts: date, .. } = &encoder.step {
+                parts.dates.push(date.clone());
+            }
+            parts.target_means.extend(encoder.target_means.iter().map(|(means, _)| means.clone()));
+            if self.encoding == Encoding::Raw {
+                continue;
+            }
+            let (fill, mean, scale) = match &encoder.step {
+                Step::Number { fill, mean, scale } => (*fill, *mean, *scale),
+                Step::Boolean { fill } => (*fill, 0.0, 1.0),
+                Step::Date { fill, .. } => (fill.unwrap_or(0.0), 0.0, 1.0),
+                Step::Code | Step::Text { .. } => (0.0, 0.0, 1.0),
+                Step::Category { slot_of_level, .. } => {
+                    parts.level_slot.extend(slot_of_level);
+                    (0.0, 0.0, 1.0)
+                }
+            };
+            parts.fill.push(fill);
+            parts.mean.push(mean);
+            parts.scale.push(scale);
+            parts.indicator.push(u8::from(encoder.indicator_slot.is_some()));
+        }
+        parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::prepare::recipe::tests::fitted;
+
+    #[test]
+    fn means_of_the_target_that_do_not_fit_the_levels_are_refused() {
+        let (mut schema, recipe) = fitted();
+        let n = MAX_LEVEL_SLOTS + 1;
+        schema.features[2].levels = (0..n).map(|i| format!("{i:04}")).collect();
+        schema.features[2].counts = vec![1; n];
+        let level_slot: Vec<u32> = (0..n as u32).collect();
+        let means = |n_outputs, n| vec![TargetMeans::of_values(n_outputs, vec![0.5; n])];
+        let recipe_of = |target_means| {
+            let parts = Parts { level_slot: level_slot.clone(), target_means, ..recipe.parts() };
+            Recipe::from_parts(&schema, Encoding::Standardised, &parts)
+        };
+        let good = recipe_of(means(2, (n + 1) * 2)).unwrap();
+        assert!(good.has_target_means());
+        assert_eq!(Recipe::from_parts(&schema, Encoding::Standardised, &good.parts()).unwrap(), good);
+        for bad in [
+            means(2, n * 2),
+            means(0, 0),
+            [means(1, n + 1), means(1, n + 1)].concat(),
+            vec![TargetMeans::of_values(1, vec![f64::NAN; n + 1])],
+        ] {
+            assert!(recipe_of(bad).is_err());
+        }
+        assert!(!recipe_of(Vec::new()).unwrap().has_target_means(), "as older programs wrote it");
+    }
+
+    #[test]
+    fn parts_make_the_same_recipe_again_and_nonsense_is_refused() {
+        let (schema, recipe) = fitted();
+        let parts = recipe.parts();
+        assert_eq!(Recipe::from_parts(&schema, Encoding::Standardised, &parts).unwrap(), recipe);
+        let mut broken = parts.clone();
+        broken.scale[0] = 0.0;
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
+        let mut broken = parts.clone();
+        broken.fill[0] = f64::INFINITY;
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
+        let mut broken = parts;
+        broken.level_slot.push(0);
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &broken).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Whether the first record of a file names its columns or is a row like those below it.
+//!
+//! It is a row where it has what only a row has, a value of the type of the column below it, and nothing that only a
+//! header explains. Called by [`super::csv`] where nobody has said; what cannot be told is a header.
+
+use std::collections::BTreeSet;
+
+use crate::data::cells::date::Evidence;
+use crate::data::cells::number;
+use crate::data::cells::schema::{Cell, NullTokens};
+
+/// Records below which types say too little.
+const MIN_ROWS: usize = 3;
+
+/// A column of text repeats itself where each of its values stands there at least as often as this on average.
+const REPEATED: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Verdict {
+    /// The first cell is of the type of those below it.
+    Row,
+    /// It is not.
+    Header,
+    /// Nothing is known.
+    Open,
+}
+
+/// Whether `first` is a row of the records `below`, all of as many fields.
+pub fn is_row(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> bool {
+    if below.len() < MIN_ROWS || below.iter().any(|record| record.len() != first.len()) {
+        return false;
+    }
+    let verdicts: Vec<Verdict> = (0..first.len())
+        .map(|i| verdict(&first[i], below.iter().map(|record| &record[i][..]), decimal_mark))
+        .collect();
+    verdicts.contains(&Verdict::Row)
+        && !verdicts.contains(&Verdict::Header)
+        && (counts_up(first).is_none() || below.iter().any(|record| counts_up(record) == counts_up(first)))
+}
+
+fn verdict<'a>(first: &[u8], below: impl Iterator<Item = &'a [u8]>, decimal_mark: u8) -> Verdict {
+    let nulls = NullTokens::default();
+    let text = |cell: &'a [u8]| std::str::from_utf8(cell).map_or(Cell::Missing, |text| nulls.cell(text));
+    let cells: Vec<&str> = below
+        .filter_map(|cell| match text(cell) {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        })
+        .collect();
+    let Some(first) = std::str::from_utf8(first).ok().map(str::trim) else {
+        return Verdict::Open;
+    };
+    let is_number = |text: &str| number::parse(text, decimal_mark).is_some();
+    let is_date = |text: &str| Evidence::default().look(text, 1);
+    let types: [&dyn Fn(&str) -> bool; 2] = [&is_number, &is_date];
+    for fits in types {
+        if !cells.is_empty() && cells.iter().all(|cell| fits(cell)) {
+            return match nulls.cell(first) {
+                Cell::Text(first) if fits(first) => Verdict::Row,
+                // As an index without a name has it, or a row with a gap.
+                _ if first.is_empty() => Verdict::Open,
+                Cell::Missing => Verdict::Row,
+                _ => Verdict::Header,
+            };
+        }
+    }
+    let distinct: BTreeSet<&str> = cells.iter().copied().collect();
+    let repeats = cells.len() >= REPEATED * distinct.len();
+    if repeats && !first.is_empty() && !distinct.contains(first) { Verdict::Header } else { Verdict::Open }
+}
+
+/// How many whole numbers a record has, where those are two at least and go up by one, as numbered columns and years
+/// do.
+fn counts_up(record: &[Vec<u8>]) -> Option<usize> {
+    let whole = |cell: &Vec<u8>| std::str::from_utf8(cell).ok()?.trim().parse::<i64>().ok();
+    let numbers: Vec<i64> = record.iter().filter_map(whole).collect();
+    let up = numbers.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1));
+    (numbers.len() > 1 && up).then_some(numbers.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(lines: &[&str]) -> Vec<Vec<Vec<u8>>> {
+        let fields = |line: &&str| line.split(',').map(|field| field.as_bytes().to_vec()).collect();
+        lines.iter().map(fields).collect()
+    }
+
+    fn is_data(first: &str, below: &[&str]) -> bool {
+        is_row(&records(&[first])[0], &records(below), b'.')
+    }
+
+    #[test]
+    fn a_first_line_that_fits_the_columns_below_it_is_a_row() {
+        let iris = ["4.9,3.0,setosa", "4.7,3.2,setosa", "4.6,3.1,setosa", "5.0,3.6,setosa", "5.4,3.9,setosa"];
+        assert!(is_data("5.1,3.5,setosa", &iris));
+        assert!(is_data("NA,3.5,setosa", &iris), "a gap is data as well");
+        assert!(is_data("2024-03-01,a", &["2024-03-02,b", "2024-03-03,c", "2024-03-04,d"]));
+        assert!(is_data("1,2,3", &["2,3,4", "5,1,1", "9,9,9"]), "rows below count up as well");
+        assert!(is_data("7,x", &["1,y", "3,z", "5,w"]), "a column of free text says nothing");
+    }
+
+    #[test]
+    fn a_first_line_with_a_name_over_numbers_is_a_header() {
+        let rows = ["4.9,3.0,setosa", "4.7,3.2,setosa", "4.6,3.1,setosa"];
+        assert!(!is_data("length,width,species", &rows));
+        assert!(!is_data("5.1,width,setosa", &rows), "one name is enough");
+        assert!(!is_data("day,n", &["2024-03-02,1", "2024-03-03,2", "2024-03-04,3"]));
+    }
+
+    #[test]
+    fn what_only_a_header_explains_makes_a_header() {
+        let rows = ["4.9,a", "4.7,b", "4.6,a", "5.1,b", "2,a", "3,b", "5,a", "6,b", "6,a", "7,b"];
+        assert!(!is_data("5.1,kind", &rows), "a value that the column does not have");
+        assert!(is_data("5.1,b", &rows));
+        let years = ["Spain,1.5,2.5,3.5", "France,2,3,4.5", "Italy,7,8,9.5"];
+        assert!(!is_data("country,2019,2020,2021", &years), "years");
+        assert!(!is_data("0,1,2", &["7,1,2", "5,5,5", "9,3,1"]), "numbered columns");
+        assert!(!is_data(",a,b", &["0,1,2", "1,5,5", "2,3,1"]), "an index without a name");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_a_header() {
+        assert!(!is_data("red,small", &["green,small", "red,large", "blue,small"]), "text alone");
+        assert!(!is_data("1,2.5", &["3,4"]), "one row");
+        assert!(!is_data("", &[]));
+    }
+}

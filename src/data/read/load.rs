@@ -1,0 +1,659 @@
+//! Whole files into a [`RawTable`], block by block on all cores, numbers straight into columns of doubles.
+//!
+//! What a column is follows from all of its cells, and the text of numbers is not kept. So a sample says which
+//! columns are likely numbers; those are read as numbers, the others as text. Where a later cell of a column of
+//! numbers turns out to be text, that column alone is read again. The result does not depend on the sample,
+//! the size of the blocks, or the number of threads.
+
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
+use super::csv;
+use super::csv::{Input, Options, Records, not_utf8};
+use super::digest::PassingDigest;
+use super::fields::{Dialect, Record, Visitor, Walk, Want};
+use super::interner::Interner;
+use super::ndjson::{LateColumns, LateMembers, Members, cell_text, is_ndjson, lines};
+use crate::data::cells::number;
+use crate::data::cells::schema::{Cell, NullTokens};
+use crate::data::cells::table::{Lines, RawColumn, RawTable, ReadFile};
+use crate::data::cells::text::Texts;
+
+/// What is to be known before a table is read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// What means "no value".
+    pub nulls: NullTokens,
+    /// Columns whose text is needed, whatever they hold.
+    pub texts: BTreeSet<String>,
+    /// Whether the last column is one of them.
+    pub last_is_text: bool,
+}
+
+/// A column of which more than this share of the sample is different is kept cell by cell, not as levels.
+const MAX_LEVEL_SHARE: f64 = 0.5;
+
+/// Rows of the sample below which the number of distinct texts says nothing.
+const MIN_ROWS_FOR_SHARE: usize = 200;
+
+/// Reads a file into columns and takes its digest.
+///
+/// # Errors
+/// Those of [`read_tables`].
+pub fn read_table(path: &str, options: &Options) -> Result<RawTable> {
+    read_tables(&[path.to_string()], options, &Reading::default())
+}
+
+/// Reads files of one header into one table, row after row.
+///
+/// # Errors
+/// Those of [`Records::open`]; a record with another number of fields; a cell that is not UTF-8; no rows; files
+/// whose columns differ.
+pub fn read_tables(paths: &[String], options: &Options, reading: &Reading) -> Result<RawTable> {
+    Load { options, reading, block_bytes: BLOCK_BYTES, n_threads: rayon::current_num_threads() }.files(paths)
+}
+
+/// Where the bytes of a table come from, as often as they are needed. Standard input, of which there is only
+/// one, is kept as it passes.
+struct Origin<'a> {
+    path: &'a str,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Keeps what passes.
+struct Keeping<R> {
+    inner: R,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
+impl<R: Read> Read for Keeping<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+impl Origin<'_> {
+    fn open(&self, options: &Options, first: bool) -> Result<Input> {
+        let reader: Box<dyn Read + Send> = match (self.path, first) {
+            ("-", true) => Box::new(Keeping { inner: csv::open("-")?, kept: self.kept.clone() }),
+            ("-", false) => {
+                let bytes = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Box::new(Cursor::new(bytes))
+            }
+            (path, _) => csv::open(path)?,
+        };
+        let mut input = Input::new(reader, self.path, options, true, first)?;
+        input.prompt = false;
+        Ok(input)
+    }
+}
+
+/// An opened file of either form.
+enum Opened {
+    Delimited(Box<Records>),
+    Ndjson { blocks: Box<Blocks<Box<dyn Read + Send>>>, start: Vec<u8>, digest: Option<PassingDigest> },
+}
+
+struct Load<'a> {
+    options: &'a Options,
+    reading: &'a Reading,
+    block_bytes: usize,
+    n_threads: usize,
+}
+
+impl Load<'_> {
+    fn files(&self, paths: &[String]) -> Result<RawTable> {
+        let mut raw = RawTable::default();
+        let mut origins = Vec::new();
+        let mut wants = Vec::new();
+        for (number, path) in paths.iter().enumerate() {
+            let origin = Origin { path, kept: Arc::default() };
+            let first = number == 0;
+            let opened = self.open(&origin, &mut raw, true)?;
+            if first {
+                raw.source = csv::source_name(path);
+                if paths.len() > 1 {
+                    raw.source += &format!(" and {} more", paths.len() - 1);
+                }
+                let sample = self.sample(&opened, &raw)?;
+                wants = self.wants(&raw, &sample);
+                raw.padded = self.padded(&raw, &sample);
+                raw.columns = wants.iter().map(|want| want.column()).collect();
+            }
+            let digest = self.read(opened, path, number, &wants, &mut raw)?;
+            // Members that were met late are levels from then on.
+            let (n_late, last) = (raw.columns.len() - wants.len(), wants.len().saturating_sub(1));
+            wants.splice(last..last, vec![Kind::Levels; n_late]);
+            raw.files.push(ReadFile { path: path.clone(), sha256: digest });
+            origins.push(origin);
+        }
+        ensure!(
+            !raw.lines.is_empty(),
+            "{} has a header and no rows; there is nothing to read",
+            csv::source_name(&paths[0])
+        );
+        self.read_again(&origins, wants, &mut raw)?;
+        Ok(raw)
+    }
+
+    fn open(&self, origin: &Origin<'_>, raw: &mut RawTable, first_time: bool) -> Result<Opened> {
+        let mut input = origin.open(self.options, first_time)?;
+        let source = input.source.clone();
+        let first = raw.names.is_empty();
+        let ndjson = is_ndjson(&input.path, &input.start);
+        ensure!(
+            first || ndjson == raw.ndjson,
+            "{source} is {}, and {} is not; files of one table are written alike",
+            if ndjson { "NDJSON" } else { "delimited text" },
+            raw.source
+        );
+        let add_notes = |raw: &mut RawTable, notes: &[String]| {
+            if first_time {
+                raw.notes.extend_from_slice(notes);
+            }
+        };
+        if ndjson {
+            add_notes(raw, &std::mem::take(&mut input.notes));
+            raw.ndjson = true;
+            raw.delimiter = b',';
+            let (start, digest) = (input.start.clone(), input.digest.clone());
+            if first {
+                raw.names = member_names(&start, &source)?;
+            }
+            let blocks = Box::new(input.blocks(Cut::Lines, self.block_bytes));
+            return Ok(Opened::Ndjson { blocks, start, digest });
+        }
+        // As the first file has it, and as it was the first time.
+        let options = match first {
+            true => self.options.clone(),
+            false => Options { header: !raw.no_header, header_in_doubt: false, ..self.options.clone() },
+        };
+        let mut records = Records::new(input, &options)?;
+        add_notes(raw, records.notes());
+        if first {
+            raw.names = records.names().to_vec();
+            raw.delimiter = records.delimiter();
+            raw.no_header = !records.has_header();
+            raw.decimal_comma = records.dialect().decimal_mark == b',';
+        } else if raw.decimal_comma && self.options.decimal_comma.is_none() {
+            // A file without decimals looks like any other.
+            records.set_decimal_comma();
+        }
+        for (i, (name, wanted)) in records.names().iter().zip(&raw.names).enumerate() {
+            ensure!(
+                name == wanted,
+                "{source}: column {} is {name:?}, and in {} it is {wanted:?}; files of one table have the \
+                 same columns in the same order",
+                i + 1,
+                csv::source_name(raw.files.first().map_or("the first file", |file| &file.path))
+            );
+        }
+        ensure!(
+            records.names().len() == raw.names.len(),
+            "{source} has {} columns, and {} has {}; files of one table have the same columns",
+            records.names().len(),
+            csv::source_name(raw.files.first().map_or("the first file", |file| &file.path)),
+            raw.names.len()
+        );
+        Ok(Opened::Delimited(Box::new(records)))
+    }
+
+    /// The beginning of a file, every column as levels.
+    fn sample(&self, opened: &Opened, raw: &RawTable) -> Result<Chunk> {
+        const BYTES: usize = 64 * 1024;
+        let kinds = vec![Kind::Levels; raw.names.len()];
+        let mut chunk = Chunk::default();
+        match opened {
+            Opened::Delimited(records) => {
+                let (dialect, start) = (records.dialect(), records.sample());
+                let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
+                let start = start[..start.len().min(BYTES)].to_vec();
+                let mut blocks = Blocks::new("", start, std::io::empty(), cut, BYTES, true);
+                let mut block = blocks.next(Vec::new())?.unwrap_or_default();
+                if records.has_header() {
+                    skip_record(&mut block, dialect);
+                }
+                let form = Form::Delimited { walk: self.walk(dialect, &kinds) };
+                self.chunk(&form, &block, &kinds, raw, &mut chunk);
+            }
+            Opened::Ndjson { start, .. } => {
+                let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
+                let bytes = start[..end].to_vec();
+                self.chunk(&Form::Ndjson, &Block { bytes, line: 1 }, &kinds, raw, &mut chunk);
+            }
+        }
+        // What is wrong is found again, and told, when the file is read.
+        chunk.failure = None;
+        Ok(chunk)
+    }
+
+    fn wants(&self, raw: &RawTable, sample: &Chunk) -> Vec<Kind> {
+        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let last = raw.names.last().filter(|_| self.reading.last_is_text);
+        let kind = |(name, column): (&String, &ChunkColumn)| {
+            let ChunkColumn::Levels { codes, levels } = column else {
+                return Kind::Levels;
+            };
+            let is_number = |text| match self.reading.nulls.cell(text) {
+                Cell::Text(text) => number::parse(text, mark).is_some(),
+                _ => true,
+            };
+            let as_text = self.reading.texts.contains(name) || last == Some(name);
+            if !as_text && levels.strings().iter().all(is_number) {
+                return Kind::Numbers;
+            }
+            let (n_levels, n_rows) = (levels.strings().len() as f64, codes.len());
+            if n_rows >= MIN_ROWS_FOR_SHARE && n_levels > MAX_LEVEL_SHARE * n_rows as f64 {
+                Kind::Texts
+            } else {
+                Kind::Levels
+            }
+        };
+        raw.names.iter().zip(&sample.columns).map(kind).collect()
+    }
+
+    /// Columns of whole numbers some of which begin with zeros, each with the first such cell. Only the sample is
+    /// looked at: the text of numbers is not kept.
+    fn padded(&self, raw: &RawTable, sample: &Chunk) -> Vec<(String, String)> {
+        let is_padded = |text: &str| text.len() > 1 && text.starts_with('0');
+        let first = |(name, column): (&String, &ChunkColumn)| {
+            let ChunkColumn::Levels { levels, .. } = column else {
+                return None;
+            };
+            let cells = || {
+                levels.strings().iter().filter_map(|text| match self.reading.nulls.cell(text) {
+                    Cell::Text(text) => Some(text),
+                    _ => None,
+                })
+            };
+            let whole = cells().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let found = cells().find(|text| whole && is_padded(text))?;
+            Some((name.clone(), found.to_string()))
+        };
+        raw.names.iter().zip(&sample.columns).filter_map(first).collect()
+    }
+
+    /// Reads the columns of numbers again that hold text as well.
+    fn read_again(&self, origins: &[Origin<'_>], mut wants: Vec<Kind>, raw: &mut RawTable) -> Result<()> {
+        let doubtful: Vec<bool> = wants
+            .iter()
+            .zip(&raw.columns)
+            .map(|(kind, column)| *kind == Kind::Numbers && is_doubtful(column))
+            .collect();
+        if !doubtful.contains(&true) {
+            return Ok(());
+        }
+        for (kind, doubtful) in wants.iter_mut().zip(&doubtful) {
+            *kind = if *doubtful { Kind::Levels } else { Kind::Nothing };
+        }
+        let mut again = RawTable {
+            source: raw.source.clone(),
+            names: raw.names.clone(),
+            delimiter: raw.delimiter,
+            decimal_comma: raw.decimal_comma,
+            ndjson: raw.ndjson,
+            no_header: raw.no_header,
+            columns: wants.iter().map(|kind| kind.column()).collect(),
+            ..RawTable::default()
+        };
+        for (number, origin) in origins.iter().enumerate() {
+            let opened = self.open(origin, &mut again, false)?;
+            self.read(opened, origin.path, number, &wants, &mut again)?;
+        }
+        ensure!(again.n_rows() == raw.n_rows(), "{} has changed while it was read", raw.source);
+        for (i, column) in again.columns.into_iter().enumerate() {
+            if doubtful[i] {
+                raw.columns[i] = column;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the rows of one file; the digest of its bytes.
+    fn read(
+        &self,
+        opened: Opened,
+        path: &str,
+        file: usize,
+        kinds: &[Kind],
+        raw: &mut RawTable,
+    ) -> Result<String> {
+        let (mut blocks, form, digest) = match opened {
+            Opened::Delimited(records) => {
+                let form = Form::Delimited { walk: self.walk(records.dialect(), kinds) };
+                let digest = records.passing_digest();
+                (records.blocks, form, digest)
+            }
+            Opened::Ndjson { blocks, digest, .. } => (*blocks, Form::Ndjson, digest),
+        };
+        let source = csv::source_name(path);
+        let shape = RawTable {
+            source: source.clone(),
+            names: raw.names.clone(),
+            decimal_comma: raw.decimal_comma,
+            ..RawTable::default()
+        };
+        let interner = |column: &RawColumn| match column {
+            RawColumn::Levels { levels, .. } => Some(Interner::of(levels)),
+            _ => None,
+        };
+        let mut global: Vec<Option<Interner>> = raw.columns.iter().map(interner).collect();
+        let mut late = LateColumns::default();
+        let work = |block: &Block, chunk: &mut Chunk| self.chunk(&form, block, kinds, &shape, chunk);
+        in_order(&mut blocks, self.n_threads, work, |chunk| {
+            if let Some(failure) = chunk.failure.take() {
+                return Err(failure);
+            }
+            let before = raw.lines.len();
+            chunk.lines.set_file(file as u32);
+            raw.lines.append(&chunk.lines);
+            for ((column, chunk), levels) in raw.columns.iter_mut().zip(&mut chunk.columns).zip(&mut global) {
+                append(column, chunk, levels, before);
+            }
+            late.take(&mut chunk.late, before).map_err(|detail| anyhow!("{source} {detail}"))
+        })?;
+        blocks.drain()?;
+        for (column, levels) in raw.columns.iter_mut().zip(global) {
+            if let (RawColumn::Levels { levels: strings, .. }, Some(interner)) = (column, levels) {
+                *strings = interner.into_strings();
+            }
+        }
+        // The last column, which is the target where none is named, is not to depend on what comes late.
+        let last = raw.names.len().saturating_sub(1);
+        let (names, columns): (Vec<_>, Vec<_>) = late.finish(raw.n_rows()).unzip();
+        raw.names.splice(last..last, names);
+        raw.columns.splice(last..last, columns);
+        Ok(digest.map(|digest| digest.hex()).unwrap_or_default())
+    }
+
+    fn walk(&self, dialect: Dialect, kinds: &[Kind]) -> Walk {
+        let want = |kind: &Kind| match kind {
+            Kind::Numbers if !self.reading.nulls.may_be_numbers() => Want::Number,
+            Kind::Nothing => Want::Nothing,
+            _ => Want::Text,
+        };
+        Walk { dialect, wants: kinds.iter().map(want).collect(), places: false }
+    }
+
+    /// Reads one block.
+    fn chunk(&self, form: &Form, block: &Block, kinds: &[Kind], raw: &RawTable, chunk: &mut Chunk) {
+        chunk.start(kinds);
+        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let mut builder = Builder { chunk, nulls: &self.reading.nulls, raw, mark };
+        match form {
+            Form::Delimited { walk } => walk.through(block, &mut builder),
+            Form::Ndjson => builder.json_lines(block, kinds),
+        }
+    }
+}
+
+/// How blocks are read.
+enum Form {
+    Delimited { walk: Walk },
+    Ndjson,
+}
+
+/// Takes the first record off a block.
+fn skip_record(block: &mut Block, dialect: Dialect) {
+    struct Skip(usize);
+    impl Visitor for Skip {
+        fn number(&mut self, _column: usize, _value: f64) {}
+        fn text(&mut self, _column: usize, _text: &[u8], _line: u64) {}
+        fn end(&mut self, record: Record) -> bool {
+            self.0 = record.place.end;
+            false
+        }
+    }
+    let mut skip = Skip(0);
+    Walk { dialect, wants: Vec::new(), places: false }.through(block, &mut skip);
+    block.bytes.drain(..skip.0);
+}
+
+/// The names of the members of the objects that a file begins with, in the order in which they are met.
+fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
+    let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
+    let block = Block { bytes: start[..end].to_vec(), line: 1 };
+    let mut names: Vec<String> = Vec::new();
+    let mut known = BTreeSet::new();
+    for (line, bytes) in lines(&block) {
+        let Members(members) = serde_json::from_slice(bytes).with_context(|| {
+            format!("{source} line {line}: not a JSON object; NDJSON to learn from has one object a line")
+        })?;
+        for (name, _) in members {
+            if known.insert(name.to_string()) {
+                names.push(name.into_owned());
+            }
+        }
+    }
+    ensure!(!names.is_empty(), "{source} has no members to learn from");
+    Ok(names)
+}
+
+/// What a column is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Numbers,
+    Levels,
+    Texts,
+    Nothing,
+}
+
+impl Kind {
+    fn column(self) -> RawColumn {
+        match self {
+            Self::Numbers => RawColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
+            Self::Levels => RawColumn::Levels { codes: Vec::new(), levels: Texts::default() },
+            Self::Texts | Self::Nothing => RawColumn::Texts(Texts::default()),
+        }
+    }
+}
+
+/// A column of numbers in which a text was met is marked by this row in its list of infinite cells.
+const TEXT_MARK: usize = usize::MAX;
+
+fn is_doubtful(column: &RawColumn) -> bool {
+    matches!(column, RawColumn::Numbers { infinite, .. } if infinite.iter().any(|(row, _)| *row == TEXT_MARK))
+}
+
+/// The columns of one block.
+#[derive(Default)]
+struct Chunk {
+    columns: Vec<ChunkColumn>,
+    late: LateMembers,
+    lines: Lines,
+    failure: Option<anyhow::Error>,
+}
+
+enum ChunkColumn {
+    Numbers { values: Vec<f64>, infinite: Vec<(usize, String)> },
+    Levels { codes: Vec<u32>, levels: Interner },
+    Texts(Texts),
+    Nothing,
+}
+
+impl Chunk {
+    /// Empties the columns and keeps their memory.
+    fn start(&mut self, kinds: &[Kind]) {
+        self.late.clear();
+        self.lines = Lines::default();
+        self.failure = None;
+        if self.columns.len() != kinds.len() {
+            let column = |kind: &Kind| match kind {
+                Kind::Numbers => ChunkColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
+                Kind::Levels => ChunkColumn::Levels { codes: Vec::new(), levels: Interner::default() },
+                Kind::Texts => ChunkColumn::Texts(Texts::default()),
+                Kind::Nothing => ChunkColumn::Nothing,
+            };
+            self.columns = kinds.iter().map(column).collect();
+        }
+        for column in &mut self.columns {
+            match column {
+                ChunkColumn::Numbers { values, infinite } => {
+                    values.clear();
+                    infinite.clear();
+                }
+                ChunkColumn::Levels { codes, levels } => {
+                    codes.clear();
+                    levels.clear();
+                }
+                ChunkColumn::Texts(texts) => texts.clear(),
+                ChunkColumn::Nothing => {}
+            }
+        }
+    }
+}
+
+/// At most so many infinite cells of a column are listed.
+const LISTED: usize = 6;
+
+fn append(column: &mut RawColumn, chunk: &mut ChunkColumn, global: &mut Option<Interner>, before: usize) {
+    match (column, chunk) {
+        (RawColumn::Numbers { values, infinite }, ChunkColumn::Numbers { values: more, infinite: odd }) => {
+            values.extend_from_slice(more);
+            for (row, text) in odd.drain(..) {
+                let row = if row == TEXT_MARK { row } else { before + row };
+                if infinite.len() < LISTED || row == TEXT_MARK && !infinite.iter().any(|o| o.0 == row) {
+                    infinite.push((row, text));
+                }
+            }
+        }
+        (RawColumn::Levels { codes, .. }, ChunkColumn::Levels { codes: more, levels }) => {
+            if let Some(global) = global {
+                let code_of: Vec<u32> = levels.strings().iter().map(|text| global.code(text)).collect();
+                codes.extend(more.iter().map(|&code| code_of[code as usize]));
+            }
+        }
+        (RawColumn::Texts(texts), ChunkColumn::Texts(more)) => texts.append(more),
+        _ => {}
+    }
+}
+
+/// Puts what a walk finds into a chunk.
+struct Builder<'a> {
+    chunk: &'a mut Chunk,
+    nulls: &'a NullTokens,
+    raw: &'a RawTable,
+    mark: u8,
+}
+
+impl Builder<'_> {
+    fn cell(&mut self, column: usize, text: &str) {
+        let row = self.chunk.lines.len();
+        match &mut self.chunk.columns[column] {
+            ChunkColumn::Numbers { values, infinite } => {
+                let Cell::Text(text) = self.nulls.cell(text) else {
+                    return values.push(f64::NAN);
+                };
+                let found = number::parse(text, self.mark);
+                values.push(found.unwrap_or(f64::NAN));
+                match found {
+                    None if infinite.iter().all(|odd| odd.0 != TEXT_MARK) => {
+                        infinite.push((TEXT_MARK, String::new()));
+                    }
+                    Some(value) if value.is_infinite() && infinite.len() < LISTED => {
+                        infinite.push((row, text.into()));
+                    }
+                    _ => {}
+                }
+            }
+            ChunkColumn::Levels { codes, levels } => codes.push(levels.code(text.trim())),
+            ChunkColumn::Texts(texts) => {
+                texts.push(text);
+            }
+            ChunkColumn::Nothing => {}
+        }
+    }
+
+    fn fail(&mut self, message: String) {
+        self.chunk.failure.get_or_insert_with(|| anyhow::anyhow!(message));
+    }
+
+    fn json_lines(&mut self, block: &Block, kinds: &[Kind]) {
+        let names: std::collections::HashMap<&str, usize> =
+            self.raw.names.iter().map(String::as_str).zip(0..).collect();
+        let mut given = vec![0; kinds.len()];
+        for (n, (line, bytes)) in lines(block).enumerate() {
+            let source = &self.raw.source;
+            let members: Members = match serde_json::from_slice(bytes) {
+                Ok(members) => members,
+                Err(error) => {
+                    let message = format!("{source} line {line}: not a JSON object: {error}");
+                    return self.fail(message);
+                }
+            };
+            for (place, (name, value)) in members.0.iter().enumerate() {
+                let column = match self.raw.names.get(place) {
+                    Some(known) if known == name => Some(place),
+                    _ => names.get(name.as_ref()).copied(),
+                };
+                let text = match cell_text(value) {
+                    Ok(text) => text,
+                    Err(detail) => {
+                        return self.fail(format!("{source} line {line}, member {name:?}: {detail}"));
+                    }
+                };
+                let is_first = match column {
+                    Some(column) => std::mem::replace(&mut given[column], n + 1) <= n,
+                    None => self.chunk.late.push(name, n, &text),
+                };
+                if !is_first {
+                    return self.fail(format!("{source} line {line}: the member {name:?} is given twice"));
+                }
+                // A JSON number has a dot, whatever the file's decimals.
+                if let Some(column) = column {
+                    self.cell(column, &text);
+                }
+            }
+            let missing = given.iter().enumerate().filter(|(_, last)| **last <= n);
+            missing.for_each(|(column, _)| self.cell(column, ""));
+            self.chunk.lines.push(line, 0);
+        }
+    }
+}
+
+/// Whether a text certainly has no white space around it.
+#[inline]
+fn is_trimmed(text: &[u8]) -> bool {
+    let is_ascii_graphic = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
+    is_ascii_graphic(text.first()) && is_ascii_graphic(text.last())
+}
+
+impl Visitor for Builder<'_> {
+    #[inline]
+    fn number(&mut self, column: usize, value: f64) {
+        if let ChunkColumn::Numbers { values, .. } = &mut self.chunk.columns[column] {
+            values.push(value);
+        }
+    }
+
+    #[inline]
+    fn text(&mut self, column: usize, text: &[u8], line: u64) {
+        if let ChunkColumn::Levels { codes, levels } = &mut self.chunk.columns[column]
+            && is_trimmed(text)
+            && let Some(code) = levels.code_of_bytes(text)
+        {
+            return codes.push(code);
+        }
+        match std::str::from_utf8(text) {
+            Ok(text) => self.cell(column, text),
+            Err(_) => {
+                let place = format!("column {:?}", self.raw.names[column]);
+                self.fail(not_utf8(&self.raw.source, line, &place));
+            }
+        }
+    }
+
+    fn end(&mut self, record: Record) -> bool {
+        if record.n_fields != self.raw.names.len() || record.open {
+            self.fail(csv::ragged(&self.raw.source, &record, self.raw.names.len()));
+        }
+        self.chunk.lines.push(record.line, 0);
+        self.chunk.failure.is_none()
+    }
+}

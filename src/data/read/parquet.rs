@@ -1,0 +1,304 @@
+//! Parquet files as the text of the same table: what a column is, which cells are missing and how a row is predicted
+//! is decided where it is decided for CSV.
+//!
+//! Batch by batch of rows, so memory is bounded by the pages of a row group and not by the file. Behind the cargo
+//! feature `parquet`; [`super::csv::Input`] is the one caller.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use anyhow::{Context, Result, bail};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
+    DecimalType, Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::{DataType, Schema, TimeUnit};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::basic::Compression;
+
+use crate::data::cells::date;
+
+/// Rows that are turned into text together.
+const BATCH_ROWS: usize = 1024;
+
+/// The text of a Parquet file: fields divided by commas, in double quotes where they have to be, with a header.
+pub struct ParquetText {
+    batches: ParquetRecordBatchReader,
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl ParquetText {
+    /// Opens a file and looks at its schema.
+    ///
+    /// # Errors
+    /// A damaged file; a column that is no column of single values, by name; a compression that is not known.
+    pub fn open(path: &str) -> Result<Self> {
+        let damaged = || format!("{path} is not a readable Parquet file");
+        let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
+        let schema = builder.schema().clone();
+        for field in schema.fields() {
+            if let Some(what) = refused(field.data_type()) {
+                bail!(
+                    "{path}, column {:?}: {what} is not a single value; write its parts as columns of their own, or \
+                     the file without it",
+                    field.name()
+                );
+            }
+        }
+        for column in builder.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+            let codec = column.compression();
+            if !matches!(
+                codec,
+                Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) | Compression::GZIP(_)
+            ) {
+                bail!(
+                    "{path}, column {:?}: {codec} compression is not read; write the file with snappy, zstd or gzip",
+                    column.column_path().string()
+                );
+            }
+        }
+        let batches = builder.with_batch_size(BATCH_ROWS).build().with_context(damaged)?;
+        Ok(Self { batches, text: header(&schema), at: 0 })
+    }
+}
+
+impl Read for ParquetText {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.text.len() {
+            let Some(batch) = self.batches.next() else {
+                return Ok(0);
+            };
+            self.text.clear();
+            self.at = 0;
+            write_rows(&batch.map_err(io::Error::other)?, &mut self.text)?;
+        }
+        let n = buffer.len().min(self.text.len() - self.at);
+        buffer[..n].copy_from_slice(&self.text[self.at..self.at + n]);
+        self.at += n;
+        Ok(n)
+    }
+}
+
+/// What a column holds that has no place in a cell.
+fn refused(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::List(_)
+        | DataType::LargeList(_)
+        | DataType::ListView(_)
+        | DataType::LargeListView(_)
+        | DataType::FixedSizeList(..) => Some("a list"),
+        DataType::Struct(_) => Some("a struct"),
+        DataType::Map(..) => Some("a map"),
+        DataType::Union(..) => Some("a union"),
+        DataType::Duration(_) | DataType::Interval(_) => Some("a span of time"),
+        DataType::FixedSizeBinary(_) => Some("a piece of bytes"),
+        DataType::RunEndEncoded(..) => Some("a run"),
+        DataType::Dictionary(_, values) => refused(values),
+        _ => None,
+    }
+}
+
+fn header(schema: &Schema) -> Vec<u8> {
+    let mut text = Vec::new();
+    for (i, field) in schema.fields().iter().enumerate() {
+        if i > 0 {
+            text.push(b',');
+        }
+        match field.name().trim() {
+            "" => text.extend(format!("column_{}", i + 1).bytes()),
+            name => write_text(name.as_bytes(), &mut text),
+        }
+    }
+    text.push(b'\n');
+    text
+}
+
+fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) -> io::Result<()> {
+    let columns = batch.columns().iter().map(|column| cells(column));
+    let columns: Vec<Cells> = columns.collect::<Option<_>>().ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "a column is of a type that is not known")
+    })?;
+    for row in 0..batch.num_rows() {
+        let start = out.len();
+        for (i, cell) in columns.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            cell(row, out);
+        }
+        if columns.len() == 1 && out[start..].trim_ascii().is_empty() {
+            // A blank line is no row.
+            out.truncate(start);
+            out.extend(b"NA");
+        }
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+/// Writes the cell of a row; nothing where it is null.
+type Cells<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
+
+fn cells(array: &dyn Array) -> Option<Cells<'_>> {
+    Some(match array.data_type() {
+        DataType::Null => Box::new(|_, _| {}),
+        DataType::Boolean => {
+            let values = array.as_boolean();
+            of(array, move |row, out| out.extend(if values.value(row) { &b"true"[..] } else { b"false" }))
+        }
+        DataType::Int8 => whole::<Int8Type>(array),
+        DataType::Int16 => whole::<Int16Type>(array),
+        DataType::Int32 => whole::<Int32Type>(array),
+        DataType::Int64 => whole::<Int64Type>(array),
+        DataType::UInt8 => whole::<UInt8Type>(array),
+        DataType::UInt16 => whole::<UInt16Type>(array),
+        DataType::UInt32 => whole::<UInt32Type>(array),
+        DataType::UInt64 => whole::<UInt64Type>(array),
+        DataType::Float16 => {
+            let values = array.as_primitive::<Float16Type>();
+            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row).to_f32())))
+        }
+        // The shortest text that reads as the same number; 0.1 for the single 0.1.
+        DataType::Float32 => {
+            let values = array.as_primitive::<Float32Type>();
+            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row))))
+        }
+        DataType::Float64 => {
+            let values = array.as_primitive::<Float64Type>();
+            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row))))
+        }
+        DataType::Decimal32(..) => decimal::<Decimal32Type>(array),
+        DataType::Decimal64(..) => decimal::<Decimal64Type>(array),
+        DataType::Decimal128(..) => decimal::<Decimal128Type>(array),
+        DataType::Decimal256(..) => decimal::<Decimal256Type>(array),
+        DataType::Date32 => time::<Date32Type>(array, |days| days as f64 * 86_400.0),
+        DataType::Date64 => time::<Date64Type>(array, |n| n as f64 / 1e3),
+        DataType::Timestamp(TimeUnit::Second, _) => time::<TimestampSecondType>(array, |n| n as f64),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            time::<TimestampMillisecondType>(array, |n| n as f64 / 1e3)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            time::<TimestampMicrosecondType>(array, |n| n as f64 / 1e6)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            time::<TimestampNanosecondType>(array, |n| n as f64 / 1e9)
+        }
+        DataType::Time32(TimeUnit::Second) => clock::<Time32SecondType>(array, 1.0),
+        DataType::Time32(_) => clock::<Time32MillisecondType>(array, 1e3),
+        DataType::Time64(TimeUnit::Microsecond) => clock::<Time64MicrosecondType>(array, 1e6),
+        DataType::Time64(_) => clock::<Time64NanosecondType>(array, 1e9),
+        DataType::Utf8 => {
+            let values = array.as_string::<i32>();
+            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+        }
+        DataType::LargeUtf8 => {
+            let values = array.as_string::<i64>();
+            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+        }
+        DataType::Utf8View => {
+            let values = array.as_string_view();
+            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+        }
+        // Texts of writers that do not say so; what is not UTF-8 is refused with its line.
+        DataType::Binary => {
+            let values = array.as_binary::<i32>();
+            of(array, move |row, out| write_text(values.value(row), out))
+        }
+        DataType::LargeBinary => {
+            let values = array.as_binary::<i64>();
+            of(array, move |row, out| write_text(values.value(row), out))
+        }
+        DataType::BinaryView => {
+            let values = array.as_binary_view();
+            of(array, move |row, out| write_text(values.value(row), out))
+        }
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            if dictionary.values().is_empty() {
+                return Some(Box::new(|_, _| {}));
+            }
+            let (keys, value) = (dictionary.normalized_keys(), cells(dictionary.values().as_ref())?);
+            of(array, move |row, out| value(keys[row], out))
+        }
+        _ => return None,
+    })
+}
+
+fn of<'a>(array: &'a dyn Array, write: impl Fn(usize, &mut Vec<u8>) + 'a) -> Cells<'a> {
+    Box::new(move |row, out| {
+        if array.is_valid(row) {
+            write(row, out);
+        }
+    })
+}
+
+fn print(out: &mut Vec<u8>, text: std::fmt::Arguments) {
+    // Memory takes what is written.
+    let _ = out.write_fmt(text);
+}
+
+fn whole<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &dyn Array) -> Cells<'_> {
+    let values = array.as_primitive::<T>();
+    of(array, move |row, out| print(out, format_args!("{}", values.value(row))))
+}
+
+fn decimal<T: DecimalType>(array: &dyn Array) -> Cells<'_> {
+    let values = array.as_primitive::<T>();
+    of(array, move |row, out| out.extend(values.value_as_string(row).bytes()))
+}
+
+/// Days and moments since 1970, in ISO 8601. Those with a zone are kept in UTC, those without are read as UTC.
+fn time<T: ArrowPrimitiveType<Native: AsWhole>>(array: &dyn Array, seconds: fn(i64) -> f64) -> Cells<'_> {
+    let values = array.as_primitive::<T>();
+    of(array, move |row, out| out.extend(date::format(seconds(values.value(row).as_whole())).bytes()))
+}
+
+/// Times of a day.
+fn clock<T: ArrowPrimitiveType<Native: AsWhole>>(array: &dyn Array, per_second: f64) -> Cells<'_> {
+    let values = array.as_primitive::<T>();
+    of(array, move |row, out| {
+        let seconds = values.value(row).as_whole() as f64 / per_second;
+        let (minutes, second) = ((seconds / 60.0).floor() as u64, seconds.floor() as u64 % 60);
+        print(out, format_args!("{:02}:{:02}:{second:02}", minutes / 60, minutes % 60));
+    })
+}
+
+/// The whole numbers that times are kept as.
+trait AsWhole: Copy {
+    fn as_whole(self) -> i64;
+}
+
+impl AsWhole for i32 {
+    fn as_whole(self) -> i64 {
+        self.into()
+    }
+}
+
+impl AsWhole for i64 {
+    fn as_whole(self) -> i64 {
+        self
+    }
+}
+
+/// A field, in quotes where it has to be.
+fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    if !text.iter().any(|byte| b",\"\r\n".contains(byte)) {
+        out.extend_from_slice(text);
+        return;
+    }
+    out.push(b'"');
+    for &byte in text {
+        out.push(byte);
+        if byte == b'"' {
+            out.push(byte);
+        }
+    }
+    out.push(b'"');
+}

@@ -1,0 +1,124 @@
+//! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
+//! training, a fold of cross-validation and a trial of tuning have in common.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, Ignored, Notation, NullTokens, Schema, Target};
+use crate::data::cells::table::{Column, Table};
+use crate::data::cells::target::Truth;
+use crate::data::prepare::categories::Known;
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
+use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
+use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
+use crate::model::pipeline::Pipeline;
+
+/// A training file as it is to be fitted, whatever the rows and the algorithm.
+pub struct Fitter<'a> {
+    /// Its typed columns.
+    pub table: &'a Table,
+    /// The columns that are features, with their types.
+    pub features: &'a [(usize, ColumnType)],
+    /// The columns that are neither feature nor target.
+    pub ignored: &'a [Ignored],
+    /// What is predicted.
+    pub target: &'a Target,
+    /// How much each row of the file counts; the same where absent.
+    pub weights: Option<Vec<f64>>,
+    /// The group of each row of the file; those of one stay together in every split within a fit.
+    pub groups: Option<Vec<u32>>,
+    /// Whether every class counts the same.
+    pub balance: bool,
+    /// What random choices start from.
+    pub seed: u64,
+    /// Whether the file has a header.
+    pub header: bool,
+    /// The byte between two of its fields.
+    pub delimiter: u8,
+    /// Whether its numbers have a decimal comma.
+    pub decimal_comma: bool,
+    /// What means "no value" in it.
+    pub nulls: &'a NullTokens,
+}
+
+/// What came of a fit.
+pub struct Fitted {
+    /// What predicts.
+    pub pipeline: Pipeline,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+impl Fitter<'_> {
+    /// Fits on `rows` of the file; `truth`: of those rows.
+    ///
+    /// # Errors
+    /// Rows that cannot be learned from.
+    pub fn fit(&self, spec: &Spec, rows: &[usize], truth: &Truth, watch: &dyn Watch) -> Result<Fitted> {
+        let target = self.target.clone();
+        let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
+        schema.header = self.header;
+        schema.delimiter = self.delimiter;
+        schema.decimal_comma = self.decimal_comma;
+        schema.null_tokens = self.nulls.clone();
+        let codes = schema.codes(self.table, rows)?;
+        let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
+        let mut weights: Option<Vec<f64>> =
+            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+        let groups: Option<Vec<u32>> =
+            self.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        let groups = groups.as_deref();
+        let known = Known { truth, weights: weights.as_deref(), groups, seed: self.seed };
+        let known = spec.reads_target_means().then_some(known);
+        let (recipe, out_of_fold) =
+            Recipe::fit_to(&schema, spec.algorithm.encoding, &codes, form, known.as_ref());
+        ensure!(
+            recipe.n_slots() > 0,
+            "the training rows hold no word at all; a model needs at least one column with values"
+        );
+        // Freed by learners that read it once, before they need memory of their own.
+        let mut x = recipe.encode_owned(codes);
+        // No row is told by its own target.
+        out_of_fold.write_into(&mut x);
+        if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
+            let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
+            weights = Some(balanced);
+        }
+        let y = match truth {
+            Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
+            Truth::Values(values) => Labels::Values(values),
+        };
+        let (mut levels, mut types) = (Vec::new(), Vec::new());
+        if recipe.encoding() == Encoding::Raw {
+            let n_dense = recipe.n_slots() - recipe.n_sparse();
+            for (feature, part) in recipe.slot_names(&schema).into_iter().take(n_dense) {
+                let feature = &schema.features[feature];
+                // A part of what a column holds, such as the count of a word, is a number.
+                let is_whole = part.is_empty();
+                levels.push(if is_whole { feature.levels.len() } else { 0 });
+                types.push(if is_whole { feature.column_type } else { ColumnType::Number });
+            }
+        }
+        let (weights, seed) = (weights.as_deref(), self.seed);
+        let data =
+            Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, groups, seed };
+        let fit = spec
+            .fit_owned(x, &data, watch)
+            .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
+        let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+        pipeline.validate().context("the fitted model is not usable")?;
+        Ok(Fitted { pipeline, notes: fit.notes })
+    }
+
+    /// About how many numbers a standardised row is: one per column, and one per level of a category.
+    pub fn n_slots(&self) -> usize {
+        let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
+            Column::Number(_) | Column::Written { notation: Notation::Boolean(_), .. } => 1,
+            // Up to six parts, three of them with a sine and a cosine.
+            Column::Written { .. } => 12,
+            Column::Text { .. } => MAX_DENSE_TERMS,
+            Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
+        };
+        self.features.iter().map(slots).sum()
+    }
+}

@@ -1,0 +1,367 @@
+//! Least squares and ridge.
+//!
+//! smartcore's own estimators are not used: its `LinearRegression` (0.7) refuses n ≤ p, its `RidgeRegression`
+//! constant columns, and neither has weights. What is used are its decompositions, of matrices made in
+//! `products`.
+
+use anyhow::{Result, anyhow};
+use rayon::prelude::*;
+
+use super::gram::{SquareMatrix, SymmetricInverse, products};
+use super::sparse::{Limits, SparseLoss};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::Task;
+use crate::data::prepare::recipe::Encoding;
+use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
+use crate::model::predictor::{Linear, Link, Predictor, dot};
+
+/// Fewest rows that are summed up together, and most such blocks. Sums are made block by block and added in
+/// order, so the result does not depend on how many threads share the blocks.
+const BLOCK_ROWS: usize = 2048;
+const MAX_BLOCKS: usize = 64;
+
+pub(crate) const FIT_INTERCEPT: Parameter = Parameter {
+    name: "fit_intercept",
+    default: "true",
+    range: Range::Flag,
+    effect: "whether the model has an intercept",
+};
+
+/// Ordinary least squares.
+pub static LINEAR_REGRESSION: Algorithm = Algorithm {
+    name: "linear-regression",
+    alias: Some("linreg"),
+    tasks: &[Task::Regression],
+    encoding: Encoding::Standardised,
+    summary: "Least squares; where columns depend on each other, the solution of least norm",
+    parameters: &[FIT_INTERCEPT],
+    learner: |settings| Box::new(LeastSquares { alpha: 0.0, fit_intercept: settings.flag("fit_intercept") }),
+};
+
+/// Least squares with an L2 penalty.
+pub static RIDGE: Algorithm = Algorithm {
+    name: "ridge",
+    alias: None,
+    tasks: &[Task::Regression],
+    encoding: Encoding::Standardised,
+    summary: "Least squares with a penalty on large coefficients",
+    parameters: &[
+        Parameter {
+            name: "alpha",
+            default: "1.0",
+            range: Range::From(0.0, f64::INFINITY),
+            effect: "strength of the L2 penalty",
+        },
+        FIT_INTERCEPT,
+    ],
+    learner: |settings| {
+        Box::new(LeastSquares {
+            alpha: settings.number("alpha"),
+            fit_intercept: settings.flag("fit_intercept"),
+        })
+    },
+};
+
+/// Parameters of least squares and, with `alpha` above 0, ridge.
+pub(crate) struct LeastSquares {
+    pub alpha: f64,
+    pub fit_intercept: bool,
+}
+
+/// Steps of iterative refinement with residuals of the rows themselves; they win back the digits that are
+/// lost in forming XᵀX (Björck 1987, "Stability analysis of the method of seminormal equations").
+const REFINEMENTS: usize = 2;
+
+impl Learner for LeastSquares {
+    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let Labels::Values(y) = data.y else {
+            return Err(anyhow!("least squares predicts numbers"));
+        };
+        if data.x.sparse().n_cols() > 0 {
+            return Ok(fit_sparse(data, y, [0.0, self.alpha], self.fit_intercept, watch));
+        }
+        let rows = Centred::new(data, y, self.fit_intercept);
+        let coefficients = if rows.n_cols() > rows.n_rows() {
+            solve_wide(&rows, self.alpha)
+        } else {
+            solve(&rows, self.alpha)
+        }?;
+        Ok(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() })
+    }
+
+    fn reads_sparse(&self) -> bool {
+        true
+    }
+}
+
+/// Steps and precision of the search on sparse columns, where there is no matrix of products to factor.
+const SPARSE_STEPS: usize = 2000;
+const SPARSE_TOL: f64 = 1e-7;
+
+/// Σ weights, the number of rows where all count the same.
+pub(crate) fn weight_sum(data: &Dataset) -> f64 {
+    data.weights.map_or(data.x.n_rows() as f64, |weights| weights.iter().sum())
+}
+
+/// Least squares on sparse columns; `l1` and `l2` are penalties beside half the sum of squares.
+pub(crate) fn fit_sparse(
+    data: &Dataset,
+    y: &[f64],
+    [l1, l2]: [f64; 2],
+    fit_intercept: bool,
+    watch: &dyn Watch,
+) -> Fit {
+    let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
+    let weight_sum = weight_sum(data);
+    // Of the target's own scale, so that the precision does not depend on its unit.
+    let square: f64 = (0..y.len()).map(|row| weight(row) / weight_sum * y[row] * y[row]).sum();
+    let loss = SparseLoss {
+        n_scores: 1,
+        l1: l1 / weight_sum,
+        l2: l2 / weight_sum,
+        fit_intercept,
+        curvature: 1.0,
+        share: &|row| weight(row) / weight_sum,
+        differentiate: |row, scores: &mut [f64]| {
+            scores[0] -= y[row];
+            0.5 * scores[0] * scores[0]
+        },
+    };
+    let tol = SPARSE_TOL * square.sqrt().max(f64::MIN_POSITIVE);
+    let limits = Limits { tol, max_steps: SPARSE_STEPS, name: "loss" };
+    let (predictor, converged) = loss.minimise(data, Link::Identity, &limits, watch);
+    let mut notes = Vec::new();
+    if !converged && !watch.stopped() {
+        notes.push(format!(
+            "the least squares on words did not converge in {SPARSE_STEPS} steps; a larger alpha does"
+        ));
+    }
+    Fit { predictor, notes }
+}
+
+/// The rows of a regression less their weighted means, times the square roots of their weights: what is left
+/// needs neither an intercept, which stays free of any penalty, nor weights.
+pub(crate) struct Centred<'a> {
+    x: &'a Matrix,
+    y: &'a [f64],
+    weights: Option<&'a [f64]>,
+    x_mean: Vec<f64>,
+    y_mean: f64,
+}
+
+impl<'a> Centred<'a> {
+    /// Means of 0 without an intercept.
+    pub fn new(data: &Dataset<'a>, y: &'a [f64], fit_intercept: bool) -> Self {
+        let (x, weights) = (data.x, data.weights);
+        let weight_sum = weight_sum(data);
+        let mut rows = Self { x, y, weights, x_mean: vec![0.0; x.n_cols()], y_mean: 0.0 };
+        if !fit_intercept {
+            return rows;
+        }
+        let block_rows = BLOCK_ROWS.max(y.len().div_ceil(MAX_BLOCKS));
+        let block_means = |block: usize| {
+            let (mut x_mean, mut y_mean) = (vec![0.0; x.n_cols()], 0.0);
+            for row in (block * block_rows..y.len()).take(block_rows) {
+                let share = weights.map_or(1.0, |weights| weights[row]) / weight_sum;
+                x_mean.iter_mut().zip(x.row(row)).for_each(|(mean, v)| *mean += share * v);
+                y_mean += share * y[row];
+            }
+            (x_mean, y_mean)
+        };
+        let n_blocks = y.len().div_ceil(block_rows);
+        let blocks: Vec<_> = (0..n_blocks).into_par_iter().map(block_means).collect();
+        for (x_mean, y_mean) in blocks {
+            rows.x_mean.iter_mut().zip(x_mean).for_each(|(mean, part)| *mean += part);
+            rows.y_mean += y_mean;
+        }
+        rows
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.y.len()
+    }
+
+    /// Number of columns.
+    pub fn n_cols(&self) -> usize {
+        self.x.n_cols()
+    }
+
+    /// Writes row `i` into `out` and returns its target.
+    pub fn row_into(&self, i: usize, out: &mut [f64]) -> f64 {
+        let root = self.weights.map_or(1.0, |weights| weights[i].sqrt());
+        for ((out, v), mean) in out.iter_mut().zip(self.x.row(i)).zip(&self.x_mean) {
+            *out = root * (v - mean);
+        }
+        root * (self.y[i] - self.y_mean)
+    }
+
+    fn collect(&self) -> (Matrix, Vec<f64>) {
+        let mut rows = Matrix::with_capacity(self.n_rows(), self.n_cols());
+        let target = (0..self.n_rows()).map(|i| self.row_into(i, rows.push_row(0.0))).collect();
+        (rows, target)
+    }
+
+    /// All rows column by column, and the target.
+    pub fn columns(&self) -> (Vec<f64>, Vec<f64>) {
+        let (n_rows, n_cols) = (self.n_rows(), self.n_cols());
+        let mut columns = vec![0.0; n_rows * n_cols];
+        let mut row = vec![0.0; n_cols];
+        let mut target = Vec::with_capacity(n_rows);
+        for i in 0..n_rows {
+            target.push(self.row_into(i, &mut row));
+            row.iter().enumerate().for_each(|(j, v)| columns[j * n_rows + i] = *v);
+        }
+        (columns, target)
+    }
+
+    /// The predictor of these coefficients, with the intercept that goes with them.
+    pub fn predictor(&self, coefficients: Vec<f64>) -> Predictor {
+        let intercept = self.y_mean - dot(&coefficients, &self.x_mean);
+        Predictor::Linear(Linear::new(Link::Identity, self.n_cols(), coefficients, vec![intercept]))
+    }
+}
+
+/// The w of least norm that minimises |y − X w|² + α |w|², from XᵀX w = Xᵀy. The rows are centred each time
+/// they are looked at, so that large tables are not copied.
+fn solve(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
+    let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
+    let products = products(n_rows, n_cols, |i, out| {
+        rows.row_into(i, out);
+    });
+    let inverse = SymmetricInverse::new(products, alpha)?;
+    let mut w = vec![0.0; n_cols];
+    let mut row = vec![0.0; n_cols];
+    for _ in 0..=REFINEMENTS {
+        let mut gradient = vec![0.0; n_cols];
+        for i in 0..n_rows {
+            let residual = rows.row_into(i, &mut row) - dot(&row, &w);
+            gradient.iter_mut().zip(&row).for_each(|(g, x)| *g += residual * x);
+        }
+        gradient.iter_mut().zip(&w).for_each(|(g, w)| *g -= alpha * w);
+        let step = inverse.apply(&gradient);
+        w.iter_mut().zip(&step).for_each(|(w, step)| *w += step);
+    }
+    Ok(w)
+}
+
+/// The same with fewer rows than columns: from X Xᵀ a = y and w = Xᵀa.
+fn solve_wide(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
+    let (x, y) = rows.collect();
+    let inverse = SymmetricInverse::new(row_products(&x), alpha)?;
+    let mut w = vec![0.0; x.n_cols()];
+    let mut a = vec![0.0; x.n_rows()];
+    for _ in 0..=REFINEMENTS {
+        let residual = x.rows().zip(&y).map(|(row, y)| y - dot(row, &w));
+        let residual: Vec<f64> = residual.zip(&a).map(|(r, a)| r - alpha * a).collect();
+        let step = inverse.apply(&residual);
+        a.iter_mut().zip(&step).for_each(|(a, step)| *a += step);
+        w = transposed_product(&x, &a);
+    }
+    Ok(w)
+}
+
+/// Xᵀv.
+fn transposed_product(x: &Matrix, v: &[f64]) -> Vec<f64> {
+    let mut out = vec![0.0; x.n_cols()];
+    for (row, v) in x.rows().zip(v) {
+        out.iter_mut().zip(row).for_each(|(out, x)| *out += v * x);
+    }
+    out
+}
+
+/// X Xᵀ.
+fn row_products(x: &Matrix) -> SquareMatrix {
+    let n = x.n_rows();
+    let mut values = vec![0.0; n * n];
+    for i in 0..n {
+        for j in 0..=i {
+            let product = dot(x.row(i), x.row(j));
+            values[i * n + j] = product;
+            values[j * n + i] = product;
+        }
+    }
+    SquareMatrix { size: n, values }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::learn::{Spec, Unwatched};
+
+    fn matrix(rows: &[&[f64]]) -> Matrix {
+        let mut x = Matrix::with_capacity(rows.len(), rows[0].len());
+        rows.iter().for_each(|row| x.push_row(0.0).copy_from_slice(row));
+        x
+    }
+
+    /// Pseudo-random numbers between -1 and 1.
+    fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {
+        let mut state = seed;
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        for v in x.values_mut() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        }
+        x
+    }
+
+    fn fit(algorithm: &'static Algorithm, settings: &[(&str, &str)], data: &Dataset) -> Predictor {
+        let task = algorithm.tasks[0];
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let spec = Spec::new(algorithm, task, &settings).unwrap();
+        let fit = spec.fit(data, &Unwatched).unwrap();
+        assert_eq!(fit.notes, Vec::<String>::new());
+        fit.predictor.validate().unwrap();
+        fit.predictor
+    }
+
+    fn predict(predictor: &Predictor, x: &[f64]) -> f64 {
+        let mut out = vec![0.0; predictor.n_outputs()];
+        predictor.scores_into(x, &mut out);
+        *out.last().unwrap()
+    }
+
+    #[test]
+    fn least_squares_finds_an_exact_line_with_constant_and_duplicate_columns() {
+        let x = matrix(&[&[1.0, 1.0, 5.0], &[2.0, 2.0, 5.0], &[4.0, 4.0, 5.0], &[7.0, 7.0, 5.0]]);
+        let y: Vec<f64> = x.rows().map(|row| 3.0 * row[0] - 2.0).collect();
+        let data = Dataset::new(&x, Labels::Values(&y));
+        let line = fit(&LINEAR_REGRESSION, &[], &data);
+        assert!((predict(&line, &[10.0, 10.0, 5.0]) - 28.0).abs() < 1e-9);
+        // The least norm shares the slope between the copies.
+        assert!((predict(&line, &[10.0, 0.0, 5.0]) - predict(&line, &[0.0, 10.0, 5.0])).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_is_no_row() {
+        let x = noise(9, 3, 1);
+        let y: Vec<f64> = x.rows().map(|row| row[0] - row[1] + row[2] * row[2]).collect();
+        let weights = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
+        let mut repeated = Matrix::with_capacity(9, 3);
+        [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().for_each(|&i| repeated.push_row(0.0).copy_from_slice(x.row(i)));
+        let y_repeated: Vec<f64> = [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().map(|&i: &usize| y[i]).collect();
+        for algorithm in [&LINEAR_REGRESSION, &RIDGE] {
+            let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&y)) };
+            let plain = Dataset::new(&repeated, Labels::Values(&y_repeated));
+            let (weighted, plain) = (fit(algorithm, &[], &weighted), fit(algorithm, &[], &plain));
+            let at = [0.3, -0.2, 0.9];
+            assert!((predict(&weighted, &at) - predict(&plain, &at)).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn ridge_is_the_same_from_rows_and_from_columns() {
+        // 6 × 6 is solved by columns; with a zero column more, by rows.
+        let square = noise(6, 6, 3);
+        let mut wide = Matrix::with_capacity(6, 7);
+        square.rows().for_each(|row| wide.push_row(0.0)[..6].copy_from_slice(row));
+        let y = [1.0, 0.0, -1.0, 2.0, 0.5, 0.25];
+        let [square, wide] = [&square, &wide].map(|x| {
+            let data = Dataset::new(x, Labels::Values(&y));
+            fit(&RIDGE, &[("alpha", "0.1")], &data)
+        });
+        let at = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.0];
+        assert!((predict(&square, &at[..6]) - predict(&wide, &at)).abs() < 1e-9);
+    }
+}

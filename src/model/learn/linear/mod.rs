@@ -1,0 +1,10 @@
+//! Linear models: least squares, logistic regression, lasso and elastic net, and their solvers.
+
+pub(crate) mod coordinate_descent;
+pub(crate) mod gram;
+pub(crate) mod lasso;
+pub(crate) mod lbfgs;
+pub mod least_squares;
+pub mod logistic;
+pub(crate) mod proximal_newton;
+pub(crate) mod sparse;

@@ -1,0 +1,272 @@
+//! k nearest neighbours: the rows are the model.
+//!
+//! smartcore's are not used: its cover tree (0.7) overflows the stack on an infinite number and takes 30
+//! times scikit-learn's time, and neither of its searches says which of equally near rows it takes.
+//!
+//! Fix and Hodges 1951, "Discriminatory analysis"; weights by distance: Dudani 1976, "The distance-weighted
+//! k-nearest-neighbor rule", as 1/distance like scikit-learn.
+
+use anyhow::Result;
+
+use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
+use crate::data::cells::schema::Task;
+use crate::data::prepare::recipe::Encoding;
+use crate::model::predictor::Predictor;
+use crate::model::predictor::nearest::Metric;
+use crate::model::predictor::neighbours::{Known, Neighbours, Parts, Search, Weighting};
+
+/// Columns up to which a k-d tree is tried: with more, its boxes seldom rule out anything.
+const MAX_TREE_COLUMNS: usize = 30;
+
+/// Rows that a tree is tried with.
+const TREE_SAMPLES: usize = 32;
+
+/// The share of the rows that a tree may have to measure. Searching all rows costs a half to a third as much
+/// per row where many are searched for together, and as much where one is.
+const MAX_MEASURED: f64 = 0.25;
+
+/// Voting, or averaging, of the nearest training rows.
+pub static KNN: Algorithm = Algorithm {
+    name: "knn",
+    alias: None,
+    tasks: &[Task::Classification, Task::Regression],
+    encoding: Encoding::Standardised,
+    summary: "The nearest training rows vote, or their values are averaged; ties go to the earlier row",
+    parameters: &[
+        Parameter {
+            name: "n_neighbors",
+            default: "5",
+            range: Range::Whole(1, 1_000_000),
+            effect: "how many neighbours are asked",
+        },
+        Parameter {
+            name: "weights",
+            default: "uniform",
+            range: Range::Choice(&["uniform", "distance"]),
+            effect: "whether neighbours count the same, or by 1/distance",
+        },
+        Parameter {
+            name: "metric",
+            default: "minkowski",
+            range: Range::Choice(&["minkowski", "euclidean", "manhattan"]),
+            effect: "what the distance is; minkowski is euclidean or manhattan, as p says",
+        },
+        Parameter {
+            name: "p",
+            default: "2",
+            range: Range::Whole(1, 2),
+            effect: "power of minkowski: 1 is manhattan, 2 is euclidean",
+        },
+        Parameter {
+            name: "algorithm",
+            default: "auto",
+            range: Range::Choice(&["auto", "brute", "kd_tree"]),
+            effect: "how neighbours are searched, with the same result: among all rows or by a tree; auto \
+                     takes the tree where it spares most rows, as with few columns",
+        },
+    ],
+    learner: |settings| {
+        let manhattan = match settings.word("metric") {
+            "minkowski" => settings.whole("p") == 1,
+            metric => metric == "manhattan",
+        };
+        Box::new(KNearest {
+            n_neighbors: settings.whole("n_neighbors"),
+            weighting: match settings.word("weights") {
+                "distance" => Weighting::Distance,
+                _ => Weighting::Uniform,
+            },
+            metric: if manhattan { Metric::Manhattan } else { Metric::Euclidean },
+            search: match settings.word("algorithm") {
+                "brute" => Some(Search::Brute),
+                "kd_tree" => Some(Search::KdTree),
+                _ => None,
+            },
+        })
+    },
+};
+
+/// Parameters of k nearest neighbours.
+struct KNearest {
+    n_neighbors: usize,
+    weighting: Weighting,
+    metric: Metric,
+    /// `None` chooses what is quicker for these rows.
+    search: Option<Search>,
+}
+
+impl Learner for KNearest {
+    /// Like scikit-learn's, neighbours know no row weights: rows of weight 0 are left out, and a note says
+    /// that the others count the same.
+    fn fit(&self, data: &Dataset, _: &dyn Watch) -> Result<Fit> {
+        let mut notes = Vec::new();
+        let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
+        let rows: Vec<usize> = (0..data.x.n_rows()).filter(|&row| weight(row) > 0.0).collect();
+        if rows.iter().any(|&row| weight(row) != weight(rows[0])) {
+            notes.push(
+                "knn takes no row weights: rows of weight 0 were left out, all others count the same".into(),
+            );
+        }
+        if rows.len() < self.n_neighbors {
+            notes.push(format!(
+                "n_neighbors is {} and there are {} rows to learn from: all of them are asked",
+                self.n_neighbors,
+                rows.len()
+            ));
+        }
+        let n_inputs = data.x.n_cols();
+        let parts = Parts {
+            n_inputs,
+            x: rows.iter().flat_map(|&row| data.x.row(row)).copied().collect(),
+            known: match data.y {
+                Labels::Classes { codes, n_classes } => {
+                    Known::Classes { codes: rows.iter().map(|&row| codes[row]).collect(), n_classes }
+                }
+                Labels::Values(values) => Known::Values(rows.iter().map(|&row| values[row]).collect()),
+            },
+            n_neighbors: self.n_neighbors.min(rows.len()),
+            metric: self.metric,
+            weighting: self.weighting,
+            search: match self.search {
+                Some(search) => search,
+                None if n_inputs <= MAX_TREE_COLUMNS => Search::KdTree,
+                None => Search::Brute,
+            },
+        };
+        let mut neighbours = Neighbours::new(parts);
+        if self.search.is_none() && neighbours.measured_share(TREE_SAMPLES) > MAX_MEASURED {
+            neighbours = neighbours.without_tree();
+        }
+        Ok(Fit { predictor: Predictor::Neighbours(Box::new(neighbours)), notes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::predictor::Arrays;
+
+    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
+        let mut state = 3_u64;
+        let mut x = Matrix::zeros(n_rows, n_cols);
+        for v in x.values_mut() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        }
+        x
+    }
+
+    fn fit(settings: &[(&str, &str)], data: &Dataset) -> Fit {
+        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let task = match data.y {
+            Labels::Classes { .. } => Task::Classification,
+            Labels::Values(_) => Task::Regression,
+        };
+        let fit = Spec::new(&KNN, task, &settings).unwrap().fit(data, &Unwatched).unwrap();
+        fit.predictor.validate().unwrap();
+        fit
+    }
+
+    fn arrays(predictor: &Predictor) -> Arrays {
+        let mut arrays = Arrays::new();
+        predictor.write_arrays(&mut arrays);
+        arrays
+    }
+
+    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
+        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+        predictor.scores_block(x.values(), &mut out);
+        out
+    }
+
+    #[test]
+    fn save_and_load_give_the_same_scores_with_every_setting_and_shape() {
+        // Many rows, one row of many columns, constant columns.
+        let mut constant = noise(50, 3);
+        (0..50).for_each(|row| constant.row_mut(row)[1] = 0.0);
+        for x in [noise(700, 4), noise(20, 60), noise(1, 5), Matrix::zeros(9, 2), constant] {
+            let values: Vec<f64> = (0..x.n_rows()).map(|row| row as f64).collect();
+            let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 3) as u32).collect();
+            let classes = Labels::Classes { codes: &codes, n_classes: 3 };
+            for y in [Labels::Values(&values), classes] {
+                if x.n_rows() == 1 && matches!(y, Labels::Classes { .. }) {
+                    continue;
+                }
+                let mut by_search = Vec::new();
+                for search in ["auto", "brute", "kd_tree"] {
+                    for weights in ["uniform", "distance"] {
+                        let settings = [("algorithm", search), ("weights", weights), ("n_neighbors", "1")];
+                        let fitted = fit(&settings, &Dataset::new(&x, y)).predictor;
+                        let mut written = arrays(&fitted);
+                        let read = Predictor::read_arrays(fitted.form(), &mut written).unwrap();
+                        assert!(written.is_empty() && read == fitted);
+                        let scores_of_fitted = scores(&fitted, &x);
+                        assert_eq!(scores(&read, &x), scores_of_fitted);
+                        by_search.push(scores_of_fitted);
+                    }
+                }
+                // One neighbour counts the same whatever its distance.
+                assert!(by_search.iter().all(|scores| *scores == by_search[0]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_no_weight_is_no_row_and_other_weights_are_said_to_be_ignored() {
+        let x = noise(30, 2);
+        let values: Vec<f64> = (0..30).map(f64::from).collect();
+        let mut without = Matrix::with_capacity(29, 2);
+        (0..30).filter(|row| *row != 7).for_each(|row| without.push_row(0.0).copy_from_slice(x.row(row)));
+        let values_without: Vec<f64> = values.iter().copied().filter(|v| *v != 7.0).collect();
+        let plain = fit(&[], &Dataset::new(&without, Labels::Values(&values_without)));
+        assert_eq!(plain.notes, Vec::<String>::new());
+        for (weight, n_notes) in [(1.0, 0), (2.0, 1)] {
+            let weights: Vec<f64> = (0..30)
+                .map(|row| {
+                    [1.0, weight, 0.0][match row {
+                        7 => 2,
+                        row => row % 2,
+                    }]
+                })
+                .collect();
+            let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&values)) };
+            let weighted = fit(&[], &weighted);
+            assert!(weighted.predictor == plain.predictor);
+            assert_eq!(weighted.notes.len(), n_notes);
+        }
+    }
+
+    #[test]
+    fn more_neighbours_than_rows_are_all_rows_and_a_note() {
+        let x = noise(3, 2);
+        let fit = fit(&[], &Dataset::new(&x, Labels::Values(&[1.0, 2.0, 6.0])));
+        assert_eq!(scores(&fit.predictor, &x), [3.0; 3]);
+        assert!(fit.notes[0].contains("n_neighbors is 5 and there are 3 rows"), "{:?}", fit.notes);
+    }
+
+    #[test]
+    fn auto_takes_the_tree_where_it_helps() {
+        let search = |x: &Matrix| {
+            let values = vec![0.0; x.n_rows()];
+            match &arrays(&fit(&[], &Dataset::new(x, Labels::Values(&values))).predictor)["neighbours.settings"]
+            {
+                crate::model::predictor::Array::U32(_, settings) => settings[3],
+                _ => panic!("settings are whole numbers"),
+            }
+        };
+        assert_eq!([search(&noise(4000, 3)), search(&noise(4000, 20)), search(&noise(10, 3))], [1, 0, 0]);
+    }
+
+    #[test]
+    fn the_power_of_minkowski_is_the_metric() {
+        let x = noise(100, 3);
+        let codes: Vec<u32> = (0..100).map(|row| row % 2).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let of = |settings: &[(&str, &str)]| fit(settings, &data).predictor;
+        assert!(of(&[("p", "1")]) == of(&[("metric", "manhattan")]));
+        assert!(of(&[]) == of(&[("metric", "euclidean"), ("p", "1")]));
+        assert!(of(&[]) != of(&[("p", "1")]));
+    }
+}

@@ -1,0 +1,656 @@
+//! Sequential minimal optimisation: the dual of support vector classification and regression.
+//!
+//! Both are one problem. With β the signed weight of each row in the solution,
+//!
+//! ```text
+//! minimise ½ βᵀKβ − zᵀβ + ε Σ|βᵢ|   where Σβᵢ = 0 and lowerᵢ ≤ βᵢ ≤ upperᵢ
+//! ```
+//!
+//! is classification for labels z = ±1, ε = 0 and βᵢ = zᵢαᵢ between 0 and ±C, and regression for targets z and
+//! βᵢ = αᵢ − αᵢ* between −C and C; neither needs two variables for a row. In every step the two rows that
+//! promise the largest gain change their weights (second-order working sets: Fan, Chen and Lin 2005, "Working
+//! set selection using second order information for training support vector machines"). Rows that seem to be
+//! settled at a bound are set aside (shrinking: Joachims 1999); the rule for that and the stopping rule are
+//! those of Chang and Lin 2011, "LIBSVM: a library for support vector machines", 4.1 and 5.1. All rows come back
+//! once, when the others have converged, and not before as well: that costs a pass over all support vectors.
+//!
+//! Rows of the kernel are kept as `f32` up to a number of bytes, the least recently used go first. What is kept
+//! does not change the result, and neither does the number of threads.
+
+use rayon::prelude::*;
+
+use crate::model::predictor::dot;
+use crate::model::predictor::kernel::{Kernel, LANES, Tiles};
+
+/// What is minimised; one entry of each per row.
+pub struct Problem<'a> {
+    /// How alike two rows are.
+    pub kernel: Kernel,
+    /// The rows, each of the same number of columns.
+    pub rows: Vec<&'a [f64]>,
+    /// Labels ±1, or target values.
+    pub target: Vec<f64>,
+    /// The least weight of each row, not above 0.
+    pub lower: Vec<f64>,
+    /// The largest weight of each row, not below 0.
+    pub upper: Vec<f64>,
+    /// Half the width of the tube in which a residual costs nothing; 0 for labels.
+    pub epsilon: f64,
+}
+
+impl Problem<'_> {
+    /// What to add to the residual of a row of weight `beta` for the pull upwards and for that downwards: ε with
+    /// the sign of its slope, or what rules out that it moves beyond its bound.
+    pub fn sides(&self, row: usize, beta: f64) -> (f64, f64) {
+        let up = match beta {
+            _ if beta >= self.upper[row] => f64::NEG_INFINITY,
+            _ if beta < 0.0 => self.epsilon,
+            _ => -self.epsilon,
+        };
+        let down = match beta {
+            _ if beta <= self.lower[row] => f64::INFINITY,
+            _ if beta > 0.0 => -self.epsilon,
+            _ => self.epsilon,
+        };
+        (up, down)
+    }
+
+    /// Σ βᵢxᵢ, the weights of the columns in a linear kernel; `beta`: one entry per row of `order`.
+    pub fn weights(&self, order: &[usize], beta: &[f64]) -> Vec<f64> {
+        let mut weights = vec![0.0; self.rows.first().map_or(0, |row| row.len())];
+        for (&row, beta) in order.iter().zip(beta).filter(|(_, beta)| **beta != 0.0) {
+            weights.iter_mut().zip(self.rows[row]).for_each(|(w, v)| *w += beta * v);
+        }
+        weights
+    }
+
+    /// The mean residual, less ε, of the rows whose weight is free, if there are any: the intercept.
+    pub fn intercept(&self, beta: &[f64], residual: &[f64]) -> Option<f64> {
+        let (mut sum, mut n_free) = (0.0, 0);
+        for (row, (&b, residual)) in beta.iter().zip(residual).enumerate() {
+            if b != 0.0 && b > self.lower[row] && b < self.upper[row] {
+                sum += residual - self.epsilon * b.signum();
+                n_free += 1;
+            }
+        }
+        (n_free > 0).then(|| sum / f64::from(n_free))
+    }
+}
+
+/// When to stop, and what to use on the way.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest violation of the optimality conditions that is left.
+    pub tol: f64,
+    /// Most steps.
+    pub max_iter: u64,
+    /// Whether settled rows are set aside.
+    pub shrinking: bool,
+    /// Bytes of kernel rows to keep; never less than two rows.
+    pub cache_bytes: usize,
+}
+
+/// The weights, and how good they are.
+#[derive(Debug, Clone)]
+pub struct Solution {
+    /// One weight per row; 0 for rows that do not matter.
+    pub beta: Vec<f64>,
+    /// What is added to Σ βᵢ K(xᵢ, x).
+    pub intercept: f64,
+    /// Steps taken.
+    pub iterations: u64,
+    /// Whether the violation is below `tol`.
+    pub converged: bool,
+}
+
+/// The least curvature along a step, for rows that are copies of each other (libsvm's TAU).
+const MIN_CURVATURE: f64 = 1e-12;
+
+/// Steps between two looks at what can be set aside, at most (libsvm).
+const SHRINK_PERIOD: u64 = 1000;
+
+/// Setting rows aside moves all kept kernel rows; it has to be worth that.
+const MIN_SET_ASIDE: f64 = 0.2;
+
+/// Operations on a kernel row from which on two threads are sooner done than one.
+const PARALLEL_WORK: usize = 1 << 19;
+
+/// Values among which the place of a maximum is looked for again.
+const CHUNK: usize = 512;
+
+/// Steps between two questions whether to stop.
+const WATCH_PERIOD: u64 = 256;
+
+/// Weights to begin with: feasible, their sum 0.
+pub struct Start {
+    /// One weight per row.
+    pub beta: Vec<f64>,
+    /// z − Kβ.
+    pub residual: Vec<f64>,
+}
+
+/// Solves. `watch` is told the violation now and then and says whether to stop with what there is.
+pub fn solve(problem: &Problem, limits: &Limits, watch: &dyn Fn(f64) -> bool) -> Solution {
+    let start = Start { beta: vec![0.0; problem.rows.len()], residual: problem.target.clone() };
+    let period = SHRINK_PERIOD.min(problem.rows.len() as u64);
+    Solver::new(problem, limits, start).run(period, watch)
+}
+
+/// Solves from near the minimum: rows are set aside from the beginning.
+pub fn solve_from(start: Start, problem: &Problem, limits: &Limits, watch: &dyn Fn(f64) -> bool) -> Solution {
+    Solver::new(problem, limits, start).run(0, watch)
+}
+
+/// The most violating values of those that may rise and those that may fall.
+#[derive(Clone, Copy)]
+struct Extremes {
+    /// Where the highest is.
+    rising: usize,
+    highest: f64,
+    lowest: f64,
+}
+
+impl Extremes {
+    fn violation(&self) -> f64 {
+        self.highest - self.lowest
+    }
+}
+
+/// All arrays are by position; the rows that are still in play come first.
+struct Solver<'a> {
+    problem: &'a Problem<'a>,
+    limits: &'a Limits,
+    n_active: usize,
+    /// The row at each position.
+    row_at: Vec<usize>,
+    tiles: Tiles,
+    diagonal: Vec<f64>,
+    beta: Vec<f64>,
+    /// z − Kβ.
+    residual: Vec<f64>,
+    /// What to add to the residual for the pull upwards: ∓ε, or −∞ where the weight cannot rise.
+    up: Vec<f64>,
+    /// And for the pull downwards: ±ε, or +∞ where the weight cannot fall.
+    down: Vec<f64>,
+    cache: RowCache,
+}
+
+impl<'a> Solver<'a> {
+    fn new(problem: &'a Problem<'a>, limits: &'a Limits, start: Start) -> Self {
+        let n = problem.rows.len();
+        let n_cols = problem.rows.first().map_or(0, |row| row.len());
+        let tiles = Tiles::new(n_cols, problem.rows.iter().copied());
+        let diagonal = (0..n).map(|i| problem.kernel.diagonal(tiles.norm(i))).collect();
+        let capacity = (limits.cache_bytes / size_of::<f32>()).max(2 * n);
+        let mut solver = Self {
+            problem,
+            limits,
+            n_active: n,
+            row_at: (0..n).collect(),
+            tiles,
+            diagonal,
+            beta: start.beta,
+            residual: start.residual,
+            up: vec![0.0; n],
+            down: vec![0.0; n],
+            cache: RowCache::new(n, capacity),
+        };
+        (0..n).for_each(|i| solver.set_sides(i));
+        solver
+    }
+
+    fn set_sides(&mut self, i: usize) {
+        (self.up[i], self.down[i]) = self.problem.sides(self.row_at[i], self.beta[i]);
+    }
+
+    fn run(mut self, first_shrink: u64, watch: &dyn Fn(f64) -> bool) -> Solution {
+        let n = self.problem.rows.len();
+        let period = SHRINK_PERIOD.min(n as u64).max(1);
+        let (mut iterations, mut next_shrink) = (0, first_shrink);
+        let mut converged = false;
+        let mut extremes = self.extremes();
+        loop {
+            if iterations >= next_shrink && self.limits.shrinking {
+                next_shrink = iterations + period;
+                if self.set_aside(extremes) {
+                    extremes = self.extremes();
+                }
+            }
+            if extremes.violation() < self.limits.tol {
+                if self.n_active == n {
+                    converged = true;
+                    break;
+                }
+                self.restore();
+                extremes = self.extremes();
+                next_shrink = iterations + 1;
+                continue;
+            }
+            let stop = iterations % WATCH_PERIOD == 0 && watch(extremes.violation());
+            if stop || iterations >= self.limits.max_iter {
+                break;
+            }
+            iterations += 1;
+            let Some(after) = self.step(extremes) else {
+                break;
+            };
+            extremes = after;
+        }
+        if !converged && self.n_active < n {
+            self.restore();
+            extremes = self.extremes();
+        }
+        self.solution(extremes, iterations, converged)
+    }
+
+    /// Moves weight between the row that is pulled up most and the best partner. None if nothing moves.
+    fn step(&mut self, extremes: Extremes) -> Option<Extremes> {
+        let (n, i) = (self.n_active, extremes.rising);
+        self.fetch(i, i);
+        let row_i = &self.cache.rows[i][..n];
+        let (sides, diagonal) = ((&self.residual[..n], &self.down[..n]), &self.diagonal[..n]);
+        let j = partner(sides, diagonal, row_i, extremes.highest, self.diagonal[i])?;
+        self.fetch(j, i);
+        let value = f64::from(self.cache.rows[i][j]);
+        let curvature = (self.diagonal[i] + self.diagonal[j] - 2.0 * value).max(MIN_CURVATURE);
+        let pull = extremes.highest - (self.residual[j] + self.down[j]);
+        // No further than to a bound, or to 0, where the slope of ε|β| turns.
+        let end_i = if self.beta[i] < 0.0 { 0.0 } else { self.problem.upper[self.row_at[i]] };
+        let end_j = if self.beta[j] > 0.0 { 0.0 } else { self.problem.lower[self.row_at[j]] };
+        let (room_i, room_j) = (end_i - self.beta[i], self.beta[j] - end_j);
+        let delta = (pull / curvature).min(room_i).min(room_j);
+        let (before_i, before_j) = (self.beta[i], self.beta[j]);
+        self.beta[i] = if delta >= room_i { end_i } else { before_i + delta };
+        self.beta[j] = if delta >= room_j { end_j } else { before_j - delta };
+        if (self.beta[i], self.beta[j]) == (before_i, before_j) {
+            return None;
+        }
+        self.set_sides(i);
+        self.set_sides(j);
+        let (row_i, row_j) = (&self.cache.rows[i][..n], &self.cache.rows[j][..n]);
+        let residual = &mut self.residual[..n];
+        Some(advance(residual, &self.up[..n], &self.down[..n], row_i, row_j, delta))
+    }
+
+    /// The extremes of the rows in play as they stand.
+    fn extremes(&mut self) -> Extremes {
+        let n = self.n_active;
+        let still = vec![0.0; n];
+        advance(&mut self.residual[..n], &self.up[..n], &self.down[..n], &still, &still, 0.0)
+    }
+
+    /// Sees to it that the kernel row of position `i` is there, as far as rows are in play, and `keep`'s stays.
+    fn fetch(&mut self, i: usize, keep: usize) {
+        let row = self.problem.rows[self.row_at[i]];
+        let (tiles, kernel, norm) = (&self.tiles, self.problem.kernel, self.tiles.norm(i));
+        self.cache.fetch(i, keep, self.n_active, |first, out: &mut [f32]| {
+            let fill = |(tile, out): (usize, &mut [f32])| {
+                let values = tiles.kernel(kernel, row, norm, first / LANES + tile);
+                out.iter_mut().zip(values).for_each(|(out, value)| *out = value as f32);
+            };
+            if out.len() * (row.len() + LANES) < PARALLEL_WORK {
+                out.chunks_mut(LANES).enumerate().for_each(fill);
+            } else {
+                out.par_chunks_mut(LANES).with_min_len(64).enumerate().for_each(fill);
+            }
+        });
+    }
+
+    /// Puts the rows that cannot move, as it seems, behind the others; whether there were enough of them.
+    fn set_aside(&mut self, extremes: Extremes) -> bool {
+        let n = self.n_active;
+        let (kept, settled): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| {
+            self.residual[i] + self.up[i] >= extremes.lowest
+                || self.residual[i] + self.down[i] <= extremes.highest
+        });
+        if (settled.len() as f64) < MIN_SET_ASIDE * n as f64 {
+            return false;
+        }
+        self.cache.keep(&kept, n);
+        let order = [kept.as_slice(), &settled].concat();
+        let numbers = [&mut self.diagonal, &mut self.beta, &mut self.residual, &mut self.up, &mut self.down];
+        for values in numbers {
+            let moved: Vec<f64> = order.iter().map(|&i| values[i]).collect();
+            values[..n].copy_from_slice(&moved);
+        }
+        let moved: Vec<usize> = order.iter().map(|&i| self.row_at[i]).collect();
+        self.row_at[..n].copy_from_slice(&moved);
+        let rows = self.row_at.iter().map(|&row| self.problem.rows[row]);
+        self.tiles = Tiles::new(self.problem.rows[0].len(), rows);
+        self.n_active = kept.len();
+        true
+    }
+
+    /// Brings all rows back into play and works out the residuals of those that were set aside.
+    fn restore(&mut self) {
+        let (first, n) = (self.n_active, self.problem.rows.len());
+        let kernel = self.problem.kernel;
+        self.n_active = n;
+        if kernel == Kernel::Linear {
+            // Of all rows as soon as of one: w = Σ βᵢxᵢ.
+            let weights = self.problem.weights(&self.row_at, &self.beta);
+            for i in first..n {
+                let row = self.row_at[i];
+                self.residual[i] = self.problem.target[row] - dot(self.problem.rows[row], &weights);
+            }
+            return;
+        }
+        let support: Vec<(&[f64], f64, f64)> = (0..n)
+            .filter(|&i| self.beta[i] != 0.0)
+            .map(|i| (self.problem.rows[self.row_at[i]], self.tiles.norm(i), self.beta[i]))
+            .collect();
+        let tile_sums = |tile: usize| {
+            let mut sums = [0.0; LANES];
+            for &(row, norm, beta) in &support {
+                let values = self.tiles.kernel(kernel, row, norm, tile);
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += beta * value);
+            }
+            sums
+        };
+        let first_tile = first / LANES;
+        let sums: Vec<[f64; LANES]> =
+            (first_tile..self.tiles.n_tiles()).into_par_iter().with_min_len(8).map(tile_sums).collect();
+        for i in first..n {
+            let sum = sums[i / LANES - first_tile][i % LANES];
+            self.residual[i] = self.problem.target[self.row_at[i]] - sum;
+        }
+    }
+
+    fn solution(self, extremes: Extremes, iterations: u64, converged: bool) -> Solution {
+        // Back in the order of the rows.
+        let n = self.beta.len();
+        let (mut beta, mut residual) = (vec![0.0; n], vec![0.0; n]);
+        for (i, &row) in self.row_at.iter().enumerate() {
+            (beta[row], residual[row]) = (self.beta[i], self.residual[i]);
+        }
+        let middle = (extremes.highest + extremes.lowest) / 2.0;
+        let middle = if middle.is_finite() { middle } else { 0.0 };
+        let intercept = self.problem.intercept(&beta, &residual).unwrap_or(middle);
+        Solution { beta, intercept, iterations, converged }
+    }
+}
+
+/// Takes `delta` (row_i − row_j) from the residuals and finds the extremes of what comes of it; the first of
+/// equals.
+fn advance(
+    residual: &mut [f64],
+    up: &[f64],
+    down: &[f64],
+    row_i: &[f32],
+    row_j: &[f32],
+    delta: f64,
+) -> Extremes {
+    let (mut highest, mut lowest, mut chunk_of_highest) = (f64::NEG_INFINITY, f64::INFINITY, 0);
+    for (chunk, first) in (0..residual.len()).step_by(CHUNK).enumerate() {
+        let end = (first + CHUNK).min(residual.len());
+        let (residuals, rest) = residual[first..end].as_chunks_mut::<8>();
+        let (up, up_rest) = up[first..end].as_chunks::<8>();
+        let (down, down_rest) = down[first..end].as_chunks::<8>();
+        let (row_i, i_rest) = row_i[first..end].as_chunks::<8>();
+        let (row_j, j_rest) = row_j[first..end].as_chunks::<8>();
+        let (mut high, mut low) = ([f64::NEG_INFINITY; 8], [f64::INFINITY; 8]);
+        let eights = residuals.iter_mut().zip(up).zip(down).zip(row_i).zip(row_j);
+        for ((((residual, up), down), k_i), k_j) in eights {
+            for l in 0..8 {
+                let value = residual[l] - delta * (f64::from(k_i[l]) - f64::from(k_j[l]));
+                residual[l] = value;
+                high[l] = larger(high[l], value + up[l]);
+                low[l] = smaller(low[l], value + down[l]);
+            }
+        }
+        let single = rest.iter_mut().zip(up_rest).zip(down_rest).zip(i_rest).zip(j_rest);
+        for ((((residual, up), down), k_i), k_j) in single {
+            *residual -= delta * (f64::from(*k_i) - f64::from(*k_j));
+            high[0] = larger(high[0], *residual + up);
+            low[0] = smaller(low[0], *residual + down);
+        }
+        let high = high.into_iter().fold(f64::NEG_INFINITY, larger);
+        if high > highest {
+            (highest, chunk_of_highest) = (high, chunk);
+        }
+        lowest = low.into_iter().fold(lowest, smaller);
+    }
+    let first = chunk_of_highest * CHUNK;
+    let pulls = residual[first..].iter().zip(&up[first..]).map(|(residual, up)| residual + up);
+    let rising = first + pulls.take(CHUNK).position(|pull| pull == highest).unwrap_or(0);
+    Extremes { rising, highest, lowest }
+}
+
+/// The position whose fall gains most when `i`, which is pulled up by `highest`, rises; the first of equals.
+/// `sides`: residuals and what to add for the pull downwards.
+fn partner(
+    sides: (&[f64], &[f64]),
+    diagonal: &[f64],
+    row_i: &[f32],
+    highest: f64,
+    diagonal_i: f64,
+) -> Option<usize> {
+    let (residual, down) = sides;
+    let gain = |residual: f64, down: f64, diagonal: f64, k: f32| {
+        let pull = larger(highest - (residual + down), 0.0);
+        let curvature = larger((diagonal_i + diagonal) - 2.0 * f64::from(k), MIN_CURVATURE);
+        pull * pull / curvature
+    };
+    let (mut best, mut best_chunk) = (0.0, None);
+    for first in (0..residual.len()).step_by(CHUNK) {
+        let end = (first + CHUNK).min(residual.len());
+        let (residuals, rest) = residual[first..end].as_chunks::<8>();
+        let (downs, down_rest) = down[first..end].as_chunks::<8>();
+        let (diagonals, diagonal_rest) = diagonal[first..end].as_chunks::<8>();
+        let (row, row_rest) = row_i[first..end].as_chunks::<8>();
+        let mut gains = [0.0; 8];
+        for (((residual, down), diagonal), k) in residuals.iter().zip(downs).zip(diagonals).zip(row) {
+            for l in 0..8 {
+                gains[l] = larger(gains[l], gain(residual[l], down[l], diagonal[l], k[l]));
+            }
+        }
+        for (((residual, down), diagonal), k) in rest.iter().zip(down_rest).zip(diagonal_rest).zip(row_rest) {
+            gains[0] = larger(gains[0], gain(*residual, *down, *diagonal, *k));
+        }
+        let largest = gains.into_iter().fold(0.0, larger);
+        if largest > best {
+            (best, best_chunk) = (largest, Some(first));
+        }
+    }
+    let first = best_chunk?;
+    let end = (first + CHUNK).min(residual.len());
+    (first..end).find(|&j| gain(residual[j], down[j], diagonal[j], row_i[j]) == best)
+}
+
+/// One instruction, as `f64::max` is not.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+/// And as `f64::min` is not.
+#[inline(always)]
+fn smaller(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// Kernel rows by position, each as far as it was asked for.
+struct RowCache {
+    rows: Vec<Vec<f32>>,
+    /// When each was last asked for.
+    used: Vec<u64>,
+    clock: u64,
+    /// Numbers there is room for in all rows together.
+    held: usize,
+    capacity: usize,
+}
+
+impl RowCache {
+    fn new(n_rows: usize, capacity: usize) -> Self {
+        Self { rows: vec![Vec::new(); n_rows], used: vec![0; n_rows], clock: 0, held: 0, capacity }
+    }
+
+    /// `fill(first, out)` works out the values from `first`, the begin of a tile, on.
+    fn fetch(&mut self, i: usize, keep: usize, len: usize, fill: impl FnOnce(usize, &mut [f32])) {
+        self.clock += 1;
+        self.used[i] = self.clock;
+        let there = self.rows[i].len();
+        if there >= len {
+            return;
+        }
+        let mut row = std::mem::take(&mut self.rows[i]);
+        self.held -= row.capacity();
+        if row.capacity() < len {
+            while self.held + len > self.capacity && self.drop_oldest(i, keep) {}
+            row.reserve_exact(len - there);
+        }
+        row.resize(len, 0.0);
+        let first = there / LANES * LANES;
+        fill(first, &mut row[first..]);
+        self.held += row.capacity();
+        self.rows[i] = row;
+    }
+
+    fn drop_oldest(&mut self, i: usize, keep: usize) -> bool {
+        let droppable = |&other: &usize| other != i && other != keep && self.rows[other].capacity() > 0;
+        let oldest = (0..self.rows.len()).filter(droppable).min_by_key(|&other| self.used[other]);
+        if let Some(oldest) = oldest {
+            self.held -= std::mem::take(&mut self.rows[oldest]).capacity();
+        }
+        oldest.is_some()
+    }
+
+    /// The first `n` positions become those `kept`, which are in ascending order.
+    fn keep(&mut self, kept: &[usize], n: usize) {
+        let rows: Vec<Vec<f32>> = kept.iter().map(|&i| std::mem::take(&mut self.rows[i])).collect();
+        self.rows[..n].fill(Vec::new());
+        for (i, (row, &from)) in rows.into_iter().zip(kept).enumerate() {
+            self.rows[i] = row;
+            self.used[i] = self.used[from];
+        }
+        self.rows[..kept.len()].par_iter_mut().with_min_len(64).for_each(|row| {
+            let n_known = kept.partition_point(|&from| from < row.len());
+            kept[..n_known].iter().enumerate().for_each(|(to, &from)| row[to] = row[from]);
+            row.truncate(n_known);
+        });
+        self.held = self.rows.iter().map(Vec::capacity).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::svm::dual_coordinate_descent;
+    use crate::model::predictor::kernel::squared_norm;
+
+    const LIMITS: Limits = Limits { tol: 1e-5, max_iter: 1_000_000, shrinking: true, cache_bytes: 1 << 24 };
+
+    fn rows(n: usize, n_cols: usize) -> Matrix {
+        let mut state = 3_u64;
+        let mut x = Matrix::zeros(n, n_cols);
+        for v in x.values_mut() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
+        }
+        x
+    }
+
+    /// Labels with errors in them, or noisy values.
+    fn problem(x: &Matrix, kernel: Kernel, labels: bool) -> Problem<'_> {
+        let n = x.n_rows();
+        let score = |(i, row): (usize, &[f64])| {
+            row[0] + 0.5 * row[1] + row[0] * row[2] + 0.3 * f64::from(i as u32 * 7 % 11 > 8)
+        };
+        let score: Vec<f64> = x.rows().enumerate().map(score).collect();
+        let target = if labels { score.iter().map(|s| (s + 0.1).signum()).collect() } else { score };
+        let bound = |z: &f64, side: f64| if labels && z * side < 0.0 { 0.0 } else { side * 2.0 };
+        Problem {
+            kernel,
+            rows: (0..n).map(|i| x.row(i)).collect(),
+            lower: target.iter().map(|z| bound(z, -1.0)).collect(),
+            upper: target.iter().map(|z| bound(z, 1.0)).collect(),
+            target,
+            epsilon: if labels { 0.0 } else { 0.05 },
+        }
+    }
+
+    /// The objective, and the largest difference of two pulls that β leaves.
+    fn examine(problem: &Problem, beta: &[f64]) -> (f64, f64) {
+        let tiles = Tiles::new(problem.rows[0].len(), problem.rows.iter().copied());
+        let (mut objective, mut highest, mut lowest) = (0.0, f64::NEG_INFINITY, f64::INFINITY);
+        for (i, row) in problem.rows.iter().enumerate() {
+            let mut sum = 0.0;
+            for tile in 0..tiles.n_tiles() {
+                let values = tiles.kernel(problem.kernel, row, squared_norm(row), tile);
+                sum += beta[tile * LANES..].iter().zip(values).map(|(b, k)| b * k).sum::<f64>();
+            }
+            let residual = problem.target[i] - sum;
+            let (up, down) = problem.sides(i, beta[i]);
+            highest = highest.max(residual + up);
+            lowest = lowest.min(residual + down);
+            objective += beta[i] * (0.5 * sum - problem.target[i]) + problem.epsilon * beta[i].abs();
+        }
+        (objective, highest - lowest)
+    }
+
+    #[test]
+    fn the_solution_is_feasible_and_violates_no_condition_by_more_than_tol() {
+        let x = rows(700, 4);
+        for kernel in
+            [Kernel::Linear, Kernel::Rbf { gamma: 0.7 }, Kernel::Poly { gamma: 0.5, coef0: 1.0, degree: 3 }]
+        {
+            for labels in [true, false] {
+                let problem = problem(&x, kernel, labels);
+                let solution = solve(&problem, &LIMITS, &|_| false);
+                assert!(solution.converged);
+                assert!(solution.beta.iter().sum::<f64>().abs() < 1e-9);
+                for (i, b) in solution.beta.iter().enumerate() {
+                    assert!(*b >= problem.lower[i] && *b <= problem.upper[i]);
+                }
+                // Residuals are kept up with kernel values of 24 bits.
+                assert!(examine(&problem, &solution.beta).1 < 5.0 * LIMITS.tol);
+            }
+        }
+    }
+
+    #[test]
+    fn neither_shrinking_nor_the_size_of_the_cache_matters() {
+        let x = rows(1500, 4);
+        for labels in [true, false] {
+            let problem = problem(&x, Kernel::Rbf { gamma: 0.7 }, labels);
+            let solution = solve(&problem, &LIMITS, &|_| false);
+            let poor = solve(&problem, &Limits { cache_bytes: 0, ..LIMITS }, &|_| false);
+            assert_eq!(solution.beta, poor.beta);
+            let plain = solve(&problem, &Limits { shrinking: false, ..LIMITS }, &|_| false);
+            let [objective, plain] = [&solution, &plain].map(|s| examine(&problem, &s.beta).0);
+            assert!((objective - plain).abs() < 1e-6 * plain.abs());
+        }
+    }
+
+    #[test]
+    fn a_solver_that_is_stopped_leaves_weights_that_are_feasible() {
+        let x = rows(300, 4);
+        let problem = problem(&x, Kernel::Rbf { gamma: 0.7 }, true);
+        for (solution, steps) in [
+            (solve(&problem, &LIMITS, &|_| true), 0),
+            (solve(&problem, &Limits { max_iter: 20, ..LIMITS }, &|_| false), 20),
+        ] {
+            assert!(!solution.converged && solution.iterations == steps);
+            assert!(solution.beta.iter().sum::<f64>().abs() < 1e-12 && solution.intercept.is_finite());
+        }
+    }
+
+    #[test]
+    fn from_where_descent_along_coordinates_ends_the_same_minimum_is_near() {
+        let x = rows(1200, 6);
+        for labels in [true, false] {
+            let problem = problem(&x, Kernel::Linear, labels);
+            let reference = solve(&problem, &LIMITS, &|_| false);
+            let start = dual_coordinate_descent::approach(&problem, 0.01, 1, &|_| false);
+            assert!(start.beta.iter().sum::<f64>().abs() < 1e-9);
+            let near = examine(&problem, &start.beta).0;
+            let solution = solve_from(start, &problem, &LIMITS, &|_| false);
+            assert!(solution.converged && examine(&problem, &solution.beta).1 < 5.0 * LIMITS.tol);
+            let [objective, expected] = [&solution, &reference].map(|s| examine(&problem, &s.beta).0);
+            assert!((objective - expected).abs() < 1e-7 * expected.abs(), "{objective} {expected}");
+            assert!((solution.intercept - reference.intercept).abs() < 1e-3);
+            assert!((near - expected) < 0.01 * expected.abs(), "{near} {expected}");
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Grown trees to the flat arrays of the inference form.
+
+use std::collections::HashMap;
+
+use super::best_split::BinSet;
+use super::bins::{Bins, Kind};
+use super::grow::Tree;
+use crate::model::learn::Dataset;
+use crate::model::predictor::Link;
+use crate::model::predictor::trees::{LEAF, MISSING_LEFT, Parts, SUBSET, Trees};
+
+/// Collects trees.
+pub struct Compact {
+    parts: Parts,
+    rows: Rows,
+}
+
+/// Where leaves of these values are: most leaves of a deep tree are pure and share theirs.
+#[derive(Default)]
+struct Rows(HashMap<Vec<u64>, u32>);
+
+impl Rows {
+    /// The row of `parts.values` that holds these, a new one if none does.
+    fn row(&mut self, parts: &mut Parts, values: &[f64]) -> u32 {
+        *self.0.entry(values.iter().map(|v| v.to_bits()).collect()).or_insert_with(|| {
+            parts.values.extend(values);
+            (parts.values.len() / parts.width) as u32 - 1
+        })
+    }
+}
+
+impl Compact {
+    /// Trees on these columns, whose leaves hold `width` numbers each.
+    pub fn new(data: &Dataset, bins: &Bins, link: Link, width: usize, base: Vec<f64>, divisor: f64) -> Self {
+        let n_columns = bins.columns.len();
+        let mut groups = Vec::new();
+        for column in &bins.columns {
+            if let Kind::Category { groups: of_column } = &column.kind {
+                groups.extend(of_column);
+            }
+        }
+        let levels = (0..n_columns).map(|j| data.levels.get(j).map_or(0, |&n| n as u32)).collect();
+        let parts = Parts {
+            link,
+            roots: Vec::new(),
+            feature: Vec::new(),
+            threshold: Vec::new(),
+            left: Vec::new(),
+            flags: Vec::new(),
+            subsets: Vec::new(),
+            values: Vec::new(),
+            width,
+            levels,
+            groups,
+            base,
+            divisor,
+            importances: vec![0.0; n_columns],
+        };
+        Self { parts, rows: Rows::default() }
+    }
+
+    /// Number of nodes.
+    pub fn n_nodes(&self) -> usize {
+        self.parts.feature.len()
+    }
+
+    /// Makes room for so many nodes in all.
+    pub fn reserve(&mut self, n_nodes: usize) {
+        self.parts.feature.reserve_exact(n_nodes);
+        self.parts.threshold.reserve_exact(n_nodes);
+        self.parts.left.reserve_exact(n_nodes);
+        self.parts.flags.reserve_exact(n_nodes);
+    }
+
+    /// Adds the trees of another collection on the same columns.
+    pub fn append(&mut self, other: Self) {
+        let (parts, other) = (&mut self.parts, other.parts);
+        let first = parts.feature.len() as u32;
+        let rows: Vec<u32> =
+            other.values.chunks_exact(parts.width).map(|values| self.rows.row(parts, values)).collect();
+        parts.roots.extend(other.roots.iter().map(|root| first + root));
+        let child = |(&feature, &left): (&u32, &u32)| {
+            if feature == LEAF { rows[left as usize] } else { first + left }
+        };
+        parts.left.extend(other.feature.iter().zip(&other.left).map(child));
+        parts.feature.extend(other.feature);
+        parts.threshold.extend(other.threshold);
+        parts.flags.extend(other.flags);
+        parts.subsets.extend(other.subsets);
+        parts.importances.iter_mut().zip(other.importances).for_each(|(sum, gain)| *sum += gain);
+    }
+
+    /// Adds a tree. `values`: one row per leaf, in the order of its nodes; its gains count `gain_unit` times.
+    pub fn push(&mut self, tree: &Tree, bins: &Bins, values: &[f64], gain_unit: f64) {
+        let parts = &mut self.parts;
+        let root = parts.feature.len() as u32;
+        parts.roots.push(root);
+        let mut values = values.chunks_exact(parts.width);
+        for node in &tree.nodes {
+            if node.left == 0 {
+                let values = values.next().unwrap_or_default();
+                let row = self.rows.row(parts, values);
+                parts.feature.push(LEAF);
+                parts.threshold.push(0.0);
+                parts.left.push(row);
+                parts.flags.push(0);
+                continue;
+            }
+            parts.importances[node.column as usize] += gain_unit * node.gain.max(0.0);
+            let mut flags = if node.missing_left { MISSING_LEFT } else { 0 };
+            let mut threshold = 0.0;
+            match (&bins.columns[node.column as usize].kind, node.subset) {
+                (Kind::Number { thresholds }, _) => {
+                    // Past the last threshold only gaps go right.
+                    threshold = thresholds.get(usize::from(node.cut)).copied().unwrap_or(f64::MAX);
+                }
+                (Kind::Category { .. }, subset) => {
+                    flags |= SUBSET;
+                    let bits: BinSet = subset.map_or([0; 4], |subset| tree.subsets[subset as usize]);
+                    parts.subsets.extend(bits.iter().flat_map(|&word| [word as u32, (word >> 32) as u32]));
+                }
+            }
+            parts.feature.push(node.column);
+            parts.threshold.push(threshold);
+            parts.left.push(root + node.left);
+            parts.flags.push(flags);
+        }
+    }
+
+    /// The trees, importances as shares of their sum.
+    pub fn finish(mut self) -> Trees {
+        let sum: f64 = self.parts.importances.iter().sum();
+        if sum > 0.0 {
+            self.parts.importances.iter_mut().for_each(|importance| *importance /= sum);
+        }
+        Trees::new(self.parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::data::cells::schema::Task;
+    use crate::data::split::folds::generator;
+    use crate::model::learn::trees::best_split::Limits;
+    use crate::model::learn::trees::criterion::Moments;
+    use crate::model::learn::trees::grow::{Grower, Growth, unit_interval};
+    use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
+    use crate::model::predictor::{Arrays, Predictor};
+
+    /// A number, a category of so many levels with unseen ones, a number that is mostly missing.
+    fn table(n_levels: usize) -> (Matrix, Vec<f64>) {
+        let mut random = generator(n_levels as u64);
+        let n_rows = 3000;
+        let (mut x, mut y) = (Matrix::zeros(n_rows, 3), Vec::new());
+        for i in 0..n_rows {
+            let level = (unit_interval(&mut random) * (n_levels as f64 + 1.0)).floor() - 1.0;
+            let number = unit_interval(&mut random);
+            let sparse = if i % 4 == 0 { number * 3.0 } else { f64::NAN };
+            x.row_mut(i).copy_from_slice(&[if i % 7 == 0 { f64::NAN } else { number }, level, sparse]);
+            y.push((number * 4.0).floor() + f64::from(u8::from(level as i64 % 3 == 1)));
+        }
+        (x, y)
+    }
+
+    #[test]
+    fn rows_end_in_the_leaf_of_the_trainer_with_gaps_and_however_many_levels() {
+        for n_levels in [3, 300, 10_000] {
+            let (x, y) = table(n_levels);
+            let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, Labels::Values(&y)) };
+            let mut bins = Bins::new(&data);
+            bins.group();
+            let limits = Limits {
+                min_samples_leaf: 2,
+                min_mass: 1.0,
+                min_gain: -1.0,
+                l2: 0.0,
+                category_smoothing: 0.0,
+            };
+            for (random_cuts, max_leaf_nodes) in [(false, usize::MAX), (false, 40), (true, usize::MAX)] {
+                let growth = Growth {
+                    max_depth: 20,
+                    max_leaf_nodes,
+                    min_samples_split: 2,
+                    max_features: 3,
+                    random_cuts,
+                    parallel: true,
+                    limits,
+                };
+                let criterion = Moments { mass_bits: 40 };
+                let mut grower = Grower::new(&bins, criterion, growth);
+                grower.items().extend(y.iter().map(|y| criterion.item((y * 1000.0) as i64, 1)));
+                let tree = grower.grow((0..3000).collect(), &bins.usable, 1);
+                let leaves = tree.nodes.iter().filter(|node| node.left == 0).count();
+                assert!(leaves > 20);
+                // Each leaf says where it stands.
+                let at: Vec<f64> = (0..tree.nodes.len()).map(|i| i as f64).collect();
+                let values: Vec<f64> =
+                    at.iter().zip(&tree.nodes).filter(|(_, node)| node.left == 0).map(|(i, _)| *i).collect();
+                let mut compact = Compact::new(&data, &bins, Link::Identity, 1, vec![0.0], 1.0);
+                compact.push(&tree, &bins, &values, 1.0);
+                let trees = compact.finish();
+                trees.validate().unwrap();
+                let mut out = vec![0.0; 3000];
+                trees.scores_block(x.values(), &mut out);
+                for (row, &leaf) in out.iter().enumerate() {
+                    assert_eq!(leaf as usize, tree.leaf_of(&bins, row), "row {row} of {n_levels} levels");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_of_every_family_and_task_give_identical_scores() {
+        for n_levels in [300, 10_000] {
+            let (x, y) = table(n_levels);
+            let three: Vec<u32> = y.iter().map(|&y| (y as u32).min(2)).collect();
+            let two: Vec<u32> = y.iter().map(|&y| u32::from(y > 1.0)).collect();
+            let classes = |codes, n_classes| Labels::Classes { codes, n_classes };
+            for name in ["decision-tree", "random-forest", "extra-trees", "gradient-boosting"] {
+                for labels in [classes(&two, 2), classes(&three, 3), Labels::Values(&y)] {
+                    let task = if matches!(labels, Labels::Values(_)) {
+                        Task::Regression
+                    } else {
+                        Task::Classification
+                    };
+                    let few = [("n_estimators".to_string(), "5".to_string())];
+                    let settings = if name == "decision-tree" { &[][..] } else { &few[..] };
+                    let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, labels) };
+                    let spec = Spec::new(algorithm(name).unwrap(), task, settings).unwrap();
+                    let fitted = spec.fit(&data, &Unwatched).unwrap().predictor;
+                    fitted.validate().unwrap();
+                    let mut arrays = Arrays::new();
+                    fitted.write_arrays(&mut arrays);
+                    let read = Predictor::read_arrays(fitted.form(), &mut arrays).unwrap();
+                    let scores = |predictor: &Predictor| {
+                        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
+                        predictor.scores_block(x.values(), &mut out);
+                        out
+                    };
+                    let found = scores(&fitted);
+                    assert_eq!(found, scores(&read), "{name}");
+                    if let Labels::Values(y) = labels {
+                        let error = |p: &dyn Fn(usize) -> f64| {
+                            (0..y.len()).map(|i| (y[i] - p(i)).powi(2)).sum::<f64>()
+                        };
+                        let mean = y.iter().sum::<f64>() / y.len() as f64;
+                        assert!(error(&|i| found[i]) < 0.8 * error(&|_| mean), "{name} learned");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A feed-forward network of dense layers as an inference form.
+//!
+//! The arrays of the model file:
+//!
+//! | array | holds |
+//! |---|---|
+//! | `net.sizes` | inputs, units of each hidden layer in turn, scores |
+//! | `net.activation` | what hidden units do: 0 identity, 1 logistic, 2 tanh, 3 relu |
+//! | `net.parameters` | of each layer in turn the weights, `inputs × units`, and the biases |
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Array, Arrays, Link, sigmoid, take_f64, take_u32};
+
+/// What a hidden unit makes of its score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// The score itself.
+    Identity,
+    /// 1 / (1 + e⁻ˢ).
+    Logistic,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// The score, or 0 where it is negative.
+    Relu,
+}
+
+impl Activation {
+    /// All, in the order of their numbers in the model file.
+    pub const ALL: [Self; 4] = [Self::Identity, Self::Logistic, Self::Tanh, Self::Relu];
+
+    /// Scores to activations in place.
+    pub fn apply(self, scores: &mut [f64]) {
+        match self {
+            Self::Identity => {}
+            Self::Logistic => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
+            Self::Tanh => scores.iter_mut().for_each(|s| *s = s.tanh()),
+            Self::Relu => scores.iter_mut().for_each(|s| *s = if *s > 0.0 { *s } else { 0.0 }),
+        }
+    }
+
+    /// Multiplies `by` with the slope at the scores that became these activations.
+    pub fn times_slope(self, activations: &[f64], by: &mut [f64]) {
+        let each = by.iter_mut().zip(activations);
+        match self {
+            Self::Identity => {}
+            Self::Logistic => each.for_each(|(by, a)| *by *= a * (1.0 - a)),
+            Self::Tanh => each.for_each(|(by, a)| *by *= 1.0 - a * a),
+            Self::Relu => each.for_each(|(by, a)| *by = if *a > 0.0 { *by } else { 0.0 }),
+        }
+    }
+}
+
+/// Dense layers, each followed by the activation, the last by a [`Link`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Net {
+    link: Link,
+    activation: Activation,
+    sizes: Vec<usize>,
+    parameters: Vec<f64>,
+}
+
+/// Number of parameters of layers of these sizes; `None` where there are too many to count.
+pub fn n_parameters(sizes: &[usize]) -> Option<usize> {
+    sizes
+        .windows(2)
+        .try_fold(0_usize, |sum, pair| sum.checked_add(pair[0].checked_add(1)?.checked_mul(pair[1])?))
+}
+
+impl Net {
+    /// `sizes` and `parameters` as in the module's table.
+    pub fn new(link: Link, activation: Activation, sizes: Vec<usize>, parameters: Vec<f64>) -> Self {
+        Self { link, activation, sizes, parameters }
+    }
+
+    /// Numbers per row that go in.
+    pub fn n_inputs(&self) -> usize {
+        self.sizes.first().copied().unwrap_or(0)
+    }
+
+    /// Numbers per row that come out.
+    pub fn n_outputs(&self) -> usize {
+        match self.link {
+            Link::Sigmoid => 2,
+            _ => self.sizes.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// Scores one prepared row.
+    pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
+        self.scores_block(x, out);
+    }
+
+    /// Scores prepared rows one by one; the layers stay in cache.
+    pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
+        let n_hidden = self.sizes.len() - 2;
+        let widest = self.sizes[1..=n_hidden].iter().copied().max().unwrap_or(0);
+        let mut hidden = vec![0.0; 2 * widest];
+        let (mut from, mut to) = hidden.split_at_mut(widest);
+        for (x, out) in x.chunks_exact(self.n_inputs()).zip(out.chunks_exact_mut(self.n_outputs())) {
+            let mut rest = &self.parameters[..];
+            for (layer, pair) in self.sizes.windows(2).enumerate() {
+                let (weights, after) = rest.split_at(pair[0] * pair[1]);
+                let (biases, after) = after.split_at(pair[1]);
+                let x = if layer == 0 { x } else { &from[..pair[0]] };
+                if layer == n_hidden {
+                    dense(weights, biases, x, &mut out[..pair[1]]);
+                } else {
+                    dense(weights, biases, x, &mut to[..pair[1]]);
+                    self.activation.apply(&mut to[..pair[1]]);
+                    std::mem::swap(&mut from, &mut to);
+                }
+                rest = after;
+            }
+            self.link.apply(out);
+        }
+    }
+
+    /// Checks shapes and numbers.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        ensure!(
+            self.sizes.len() >= 2 && !self.sizes.contains(&0),
+            "a network has layers of {:?} units",
+            self.sizes
+        );
+        ensure!(
+            n_parameters(&self.sizes) == Some(self.parameters.len()),
+            "a network of layers of {:?} units has {} parameters",
+            self.sizes,
+            self.parameters.len()
+        );
+        ensure!(self.parameters.iter().all(|v| v.is_finite()), "a parameter of the network is not finite");
+        let n_scores = self.sizes[self.sizes.len() - 1];
+        let fits = if self.link == Link::Softmax { n_scores >= 2 } else { n_scores == 1 };
+        ensure!(fits, "a network of kind {} has {n_scores} scores", self.form());
+        Ok(())
+    }
+
+    /// The name of the form in the model file.
+    pub fn form(&self) -> &'static str {
+        match self.link {
+            Link::Sigmoid => "net-sigmoid",
+            Link::Softmax => "net-softmax",
+            _ => "net",
+        }
+    }
+
+    /// The link that a name of [`Net::form`] stands for.
+    pub fn link_of_form(form: &str) -> Option<Link> {
+        Some(match form {
+            "net" => Link::Identity,
+            "net-sigmoid" => Link::Sigmoid,
+            "net-softmax" => Link::Softmax,
+            _ => return None,
+        })
+    }
+
+    /// Adds the arrays of the module's table.
+    pub fn write_arrays(&self, arrays: &mut Arrays) {
+        let sizes: Vec<u32> = self.sizes.iter().map(|&size| size as u32).collect();
+        arrays.insert("net.sizes".into(), Array::U32(vec![sizes.len()], sizes));
+        arrays.insert("net.activation".into(), Array::U32(vec![1], vec![self.activation as u32]));
+        let parameters = Array::F64(vec![self.parameters.len()], self.parameters.clone());
+        arrays.insert("net.parameters".into(), parameters);
+    }
+
+    /// Takes the arrays of the module's table; still to be validated.
+    ///
+    /// # Errors
+    /// An array that is missing, or an activation that is not known.
+    pub fn read_arrays(link: Link, arrays: &mut Arrays) -> Result<Self> {
+        let code = take_u32(arrays, "net.activation")?;
+        let activation = code.first().and_then(|&code| Activation::ALL.get(code as usize)).copied();
+        let activation = activation.context("the network has no known activation")?;
+        let sizes = take_u32(arrays, "net.sizes")?.into_iter().map(|size| size as usize).collect();
+        Ok(Self::new(link, activation, sizes, take_f64(arrays, "net.parameters")?))
+    }
+}
+
+/// biases + x · weights, in the order of the inputs.
+fn dense(weights: &[f64], biases: &[f64], x: &[f64], out: &mut [f64]) {
+    const STEP: usize = 4;
+    let n = out.len();
+    out.copy_from_slice(biases);
+    // Several inputs in one pass over the units, which are then loaded and stored less often.
+    let (steps, rest) = x.as_chunks::<STEP>();
+    for (x, w) in steps.iter().zip(weights.chunks_exact(STEP * n)) {
+        let (w0, w) = w.split_at(n);
+        let (w1, w) = w.split_at(n);
+        let (w2, w3) = w.split_at(n);
+        for ((((out, w0), w1), w2), w3) in out.iter_mut().zip(w0).zip(w1).zip(w2).zip(w3) {
+            *out = *out + x[0] * w0 + x[1] * w1 + x[2] * w2 + x[3] * w3;
+        }
+    }
+    for (x, w) in rest.iter().zip(weights[steps.len() * STEP * n..].chunks_exact(n)) {
+        out.iter_mut().zip(w).for_each(|(out, w)| *out += x * w);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_what_the_definition_says() {
+        // Five inputs, so that the passes over several inputs have a rest; relu of 1 + 15 and of 1 - 15.
+        let parameters = vec![
+            1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0, // weights of two units
+            1.0, 1.0, // biases
+            0.5, 7.0, // weights of the output
+            0.25,
+        ];
+        let net = Net::new(Link::Identity, Activation::Relu, vec![5, 2, 1], parameters);
+        net.validate().unwrap();
+        let mut out = [0.0];
+        net.scores_into(&[1.0, 2.0, 3.0, 4.0, 5.0], &mut out);
+        assert_eq!(out, [8.25]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_and_numbers_that_are_not_finite_are_refused() {
+        let net = |link, sizes: &[usize], n| Net::new(link, Activation::Tanh, sizes.to_vec(), vec![0.5; n]);
+        assert!(net(Link::Identity, &[2, 3, 1], 13).validate().is_ok());
+        assert!(net(Link::Identity, &[2, 1], 3).validate().is_ok());
+        for wrong in [
+            net(Link::Identity, &[], 0),
+            net(Link::Identity, &[2], 0),
+            net(Link::Identity, &[2, 0, 1], 1),
+            net(Link::Identity, &[2, 3, 1], 12),
+            net(Link::Identity, &[2, usize::MAX, usize::MAX], 12),
+            net(Link::Identity, &[2, 2], 6),
+            net(Link::Sigmoid, &[2, 2], 6),
+            net(Link::Softmax, &[2, 1], 3),
+            Net::new(Link::Identity, Activation::Tanh, vec![1, 1], vec![f64::NAN, 1.0]),
+        ] {
+            assert!(wrong.validate().is_err(), "{wrong:?}");
+        }
+        let mut arrays = Arrays::new();
+        net(Link::Identity, &[2, 1], 3).write_arrays(&mut arrays);
+        arrays.insert("net.activation".into(), Array::U32(vec![1], vec![4]));
+        assert!(Net::read_arrays(Link::Identity, &mut arrays).is_err());
+    }
+}

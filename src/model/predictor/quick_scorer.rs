@@ -1,0 +1,334 @@
+//! Small trees scored without walking them: every test of a tree is made on a block of rows, and what is left
+//! of a row's set of leaves says where it ends.
+//!
+//! Each test that a row fails takes the leaves of the left subtree off its set; the first leaf that remains
+//! is the row's. No step waits for another and none is a branch, so that rows are compared as many at a time
+//! as the processor can (Lucchese et al. 2015, "QuickScorer: a fast algorithm to rank documents with additive
+//! ensembles of regression trees"; Ye et al. 2018, "RapidScorer"). Worth it up to [`MAX_LEAVES`] leaves; the
+//! walk of [`super::trees`] is for larger trees and for rows that fill no block.
+//!
+//! The loops go by index: iterators and closures over arrays are compiled apart, and not for the processor that
+//! [`fearless_simd::dispatch`] has found.
+
+#![allow(clippy::needless_range_loop, clippy::neg_cmp_op_on_partial_ord)]
+
+use super::trees::{LEAF, MISSING_LEFT, Parts, SUBSET};
+
+/// Rows of a block.
+pub const ROWS: usize = 32;
+
+/// Leaves of a tree: the bits of a set.
+pub const MAX_LEAVES: usize = 64;
+
+/// What an inner node asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Test {
+    /// The largest number that passes; the index of a subset.
+    threshold: f64,
+    /// What a row that fails keeps: all leaves but those of the left subtree.
+    keep: u64,
+    /// Index in [`QuickScorer::features`].
+    feature: u32,
+}
+
+/// Where the tests of a tree end, and its leaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Tree {
+    /// Tests on numbers, then those on subsets; of each first those where missing values go left.
+    ends: [u32; 4],
+    first_leaf: u32,
+}
+
+/// Trees of at most [`MAX_LEAVES`] leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuickScorer {
+    /// The columns that are tested.
+    features: Vec<u32>,
+    trees: Vec<Tree>,
+    tests: Vec<Test>,
+    /// The row of [`Parts::values`] of each leaf, from the left, tree by tree; filled up to a whole set.
+    leaves: Vec<u32>,
+    /// Those rows themselves where a row is one number.
+    values: Vec<f64>,
+}
+
+impl QuickScorer {
+    /// `None` if a tree is too large, or its nodes are not a tree.
+    pub fn new(parts: &Parts) -> Option<Self> {
+        let n_nodes = parts.feature.len();
+        if [parts.threshold.len(), parts.left.len(), parts.flags.len()] != [n_nodes; 3] {
+            return None;
+        }
+        let mut slots = vec![u32::MAX; parts.levels.len()];
+        let mut out = Self {
+            features: Vec::new(),
+            trees: Vec::new(),
+            tests: Vec::new(),
+            leaves: Vec::new(),
+            values: Vec::new(),
+        };
+        let mut n_subsets = 0;
+        for (tree, &root) in parts.roots.iter().enumerate() {
+            let end = parts.roots.get(tree + 1).map_or(n_nodes, |&end| end as usize);
+            let root = root as usize;
+            if root >= end || end > n_nodes || end - root >= 2 * MAX_LEAVES {
+                return None;
+            }
+            let children = |i: usize| (parts.feature[i] != LEAF).then(|| parts.left[i] as usize);
+            let mut n_leaves = [0; 2 * MAX_LEAVES];
+            let mut parents = [0_u8; 2 * MAX_LEAVES];
+            for i in (root..end).rev() {
+                n_leaves[i - root] = 1;
+                if let Some(left) = children(i) {
+                    if left <= i || left + 1 >= end {
+                        return None;
+                    }
+                    n_leaves[i - root] = n_leaves[left - root] + n_leaves[left + 1 - root];
+                    parents[left - root] += 1;
+                    parents[left + 1 - root] += 1;
+                }
+            }
+            let is_tree = parents[1..end - root].iter().all(|&n| n == 1);
+            if !is_tree || n_leaves[0] > MAX_LEAVES {
+                return None;
+            }
+            let mut first = [0; 2 * MAX_LEAVES];
+            let first_leaf = out.leaves.len();
+            out.leaves.resize(first_leaf + n_leaves[0], 0);
+            let mut tests: [Vec<Test>; 4] = Default::default();
+            for i in root..end {
+                let Some(left) = children(i) else {
+                    out.leaves[first_leaf + first[i - root]] = parts.left[i];
+                    continue;
+                };
+                let n_left = n_leaves[left - root];
+                first[left - root] = first[i - root];
+                first[left + 1 - root] = first[i - root] + n_left;
+                let slot = slots.get_mut(parts.feature[i] as usize)?;
+                if *slot == u32::MAX {
+                    *slot = out.features.len() as u32;
+                    out.features.push(parts.feature[i]);
+                }
+                let keep = !(((1 << n_left) - 1) << first[i - root]);
+                let mut test = Test { threshold: parts.threshold[i], keep, feature: *slot };
+                let missing_right = usize::from(parts.flags[i] & MISSING_LEFT == 0);
+                let is_subset = parts.flags[i] & SUBSET != 0;
+                if is_subset {
+                    test.threshold = f64::from(n_subsets);
+                    n_subsets += 1;
+                }
+                tests[2 * usize::from(is_subset) + missing_right].push(test);
+            }
+            let ends = tests.map(|tests| {
+                out.tests.extend(tests);
+                out.tests.len() as u32
+            });
+            out.trees.push(Tree { ends, first_leaf: first_leaf as u32 });
+        }
+        if parts.width == 1 {
+            let value = |&row| parts.values.get(row as usize).copied();
+            out.values = out.leaves.iter().map(value).collect::<Option<_>>()?;
+            out.values.resize(out.leaves.len() + MAX_LEAVES, 0.0);
+        }
+        out.leaves.resize(out.leaves.len() + MAX_LEAVES, 0);
+        Some(out)
+    }
+
+    /// Room for the block that [`QuickScorer::leaves`] reads.
+    pub fn buffer(&self) -> Vec<[f64; ROWS]> {
+        vec![[0.0; ROWS]; self.features.len()]
+    }
+
+    /// Brings [`ROWS`] rows of `x` into columns.
+    #[inline(always)]
+    pub fn fill(&self, x: &[f64], block: &mut [[f64; ROWS]]) {
+        let n_inputs = x.len() / ROWS;
+        for j in 0..block.len().min(self.features.len()) {
+            let feature = self.features[j] as usize;
+            for i in 0..ROWS {
+                block[j][i] = x[i * n_inputs + feature];
+            }
+        }
+    }
+
+    /// What each row of the block ends at, tree by tree. `subset_right` says of a subset, a column, a code and
+    /// whether missing values go right whether the code does.
+    #[inline(always)]
+    pub fn visit(
+        &self,
+        block: &[[f64; ROWS]],
+        subset_right: impl Fn(usize, u32, f64, bool) -> bool,
+        mut visit: impl FnMut(usize, Ending),
+    ) {
+        let mut from = 0;
+        for (tree, Tree { ends, first_leaf }) in self.trees.iter().enumerate() {
+            let [left, right] = [ends[0] as usize, ends[1] as usize];
+            let [subset_left, end] = [ends[2] as usize, ends[3] as usize];
+            let mut sets = [u64::MAX; ROWS];
+            for test in &self.tests[from..left] {
+                let values = &block[test.feature as usize];
+                keep_where(&mut sets, test.keep, values, |v| v > test.threshold);
+            }
+            for test in &self.tests[left..right] {
+                let values = &block[test.feature as usize];
+                // Not at most the threshold: above it, or NaN.
+                keep_where(&mut sets, test.keep, values, |v| !(v <= test.threshold));
+            }
+            for (i, test) in self.tests[right..end].iter().enumerate() {
+                let (feature, subset) = (self.features[test.feature as usize], test.threshold as usize);
+                let missing_right = right + i >= subset_left;
+                let values = &block[test.feature as usize];
+                keep_where(&mut sets, test.keep, values, |v| subset_right(subset, feature, v, missing_right));
+            }
+            from = end;
+            let first = *first_leaf as usize;
+            if let Some(values) =
+                self.values.get(first..).and_then(|values| values.first_chunk::<MAX_LEAVES>())
+            {
+                let mut found = [0.0; ROWS];
+                for i in 0..ROWS {
+                    found[i] = values[first_leaf_of(sets[i])];
+                }
+                visit(tree, Ending::Value(&found));
+            } else if let Some(leaves) = self.leaves[first..].first_chunk::<MAX_LEAVES>() {
+                let mut found = [0; ROWS];
+                for i in 0..ROWS {
+                    found[i] = leaves[first_leaf_of(sets[i])];
+                }
+                visit(tree, Ending::Row(&found));
+            }
+        }
+    }
+}
+
+/// What the rows of a block end at.
+pub enum Ending<'a> {
+    /// One number.
+    Value(&'a [f64; ROWS]),
+    /// A row of [`Parts::values`].
+    Row(&'a [u32; ROWS]),
+}
+
+/// At least one leaf is left in a set.
+#[inline(always)]
+fn first_leaf_of(set: u64) -> usize {
+    set.trailing_zeros() as usize % MAX_LEAVES
+}
+
+#[inline(always)]
+fn keep_where(sets: &mut [u64; ROWS], keep: u64, values: &[f64; ROWS], fails: impl Fn(f64) -> bool) {
+    for i in 0..ROWS {
+        sets[i] &= if fails(values[i]) { keep } else { u64::MAX };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::predictor::Link;
+    use crate::model::predictor::trees::{SUBSET_WORDS, Trees};
+    use proptest::prelude::*;
+    use rand_pcg::Pcg64;
+    use rand_pcg::rand_core::{Rng, SeedableRng};
+
+    /// Trees of random shape that split numbers 0 and 2 and category 1 of 40 levels, and give three scores.
+    fn random_parts(random: &mut Pcg64, max_leaves: u64) -> Parts {
+        let mut parts = Parts {
+            link: Link::Softmax,
+            roots: Vec::new(),
+            feature: Vec::new(),
+            threshold: Vec::new(),
+            left: Vec::new(),
+            flags: Vec::new(),
+            subsets: Vec::new(),
+            values: (0..50).map(f64::from).collect(),
+            width: 1,
+            levels: vec![0, 40, 0],
+            groups: (0..40).collect(),
+            base: vec![0.0; 3],
+            divisor: 1.0,
+            importances: vec![0.0; 3],
+        };
+        for _ in 0..7 {
+            let root = parts.feature.len();
+            parts.roots.push(root as u32);
+            let n_splits = random.next_u64() % max_leaves;
+            let mut inner = vec![None];
+            let mut leaves = vec![0];
+            for _ in 0..n_splits {
+                let leaf = leaves.swap_remove(random.next_u64() as usize % leaves.len());
+                inner[leaf] = Some(inner.len());
+                leaves.extend([inner.len(), inner.len() + 1]);
+                inner.extend([None, None]);
+            }
+            for left in inner {
+                let feature = (random.next_u64() % 3) as u32;
+                let is_subset = left.is_some() && feature == 1;
+                if is_subset {
+                    parts.subsets.extend((0..SUBSET_WORDS).map(|_| random.next_u64() as u32));
+                }
+                parts.feature.push(if left.is_some() { feature } else { LEAF });
+                let threshold = if left.is_some() && !is_subset { random.next_u64() % 9 } else { 0 };
+                parts.threshold.push(threshold as f64);
+                let row = random.next_u64() % 50;
+                parts.left.push(left.map_or(row as u32, |left| (root + left) as u32));
+                parts.flags.push((random.next_u64() % 2) as u8 + if is_subset { SUBSET } else { 0 });
+            }
+        }
+        parts
+    }
+
+    proptest! {
+        #[test]
+        fn rows_end_where_the_walk_ends(seed: u64, n_rows in 1..100_usize, max_leaves in 1..=64_u64) {
+            let mut random = Pcg64::seed_from_u64(seed);
+            let parts = random_parts(&mut random, max_leaves);
+            prop_assert!(QuickScorer::new(&parts).is_some());
+            let trees = Trees::new(parts);
+            trees.validate().unwrap();
+            let mut value = |n: u64| match random.next_u64() % (n + 2) {
+                0 => f64::NAN,
+                v => v as f64 - 2.0,
+            };
+            let x: Vec<f64> = (0..n_rows).flat_map(|_| [value(9), value(41), value(9)]).collect();
+            let mut scores = vec![0.0; n_rows * 3];
+            trees.scores_block(&x, &mut scores);
+            for (x, scores) in x.chunks(3).zip(scores.chunks(3)) {
+                let mut walked = [0.0; 3];
+                trees.scores_into(x, &mut walked);
+                prop_assert_eq!(scores, &walked[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_small_tree_is_left_to_the_walk() {
+        let mut random = Pcg64::seed_from_u64(1);
+        let fits = |feature: &[u32], left: &[u32], random: &mut Pcg64| {
+            let n = feature.len();
+            let parts = Parts {
+                roots: vec![0],
+                feature: feature.to_vec(),
+                threshold: vec![0.0; n],
+                left: left.to_vec(),
+                flags: vec![0; n],
+                subsets: Vec::new(),
+                ..random_parts(random, 1)
+            };
+            QuickScorer::new(&parts).is_some()
+        };
+        assert!(fits(&[0, LEAF, LEAF], &[1, 0, 0], &mut random));
+        assert!(!fits(&[0, LEAF, LEAF], &[0, 0, 0], &mut random), "a cycle");
+        assert!(!fits(&[0, LEAF, LEAF], &[2, 0, 0], &mut random), "a child past the end");
+        assert!(!fits(&[0, LEAF, LEAF], &[1, 0, 50], &mut random), "no such row of values");
+        assert!(!fits(&[0, LEAF, LEAF], &[1, 0], &mut random), "arrays of different lengths");
+        assert!(!fits(&[7, LEAF, LEAF], &[1, 0, 0], &mut random), "no such column");
+        assert!(!fits(&[0, 0, 0, LEAF, LEAF], &[1, 3, 3, 0, 0], &mut random), "two parents");
+        assert!(!fits(&[0, LEAF, LEAF, LEAF, LEAF], &[1, 0, 0, 0, 0], &mut random), "no parent");
+        // A chain of 65 leaves.
+        let feature: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { 0 } else { LEAF }).collect();
+        let left: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { i + 1 } else { 0 }).collect();
+        assert!(!fits(&feature, &left, &mut random), "too many leaves");
+        assert!(fits(&feature[2..], &[&left[..126], &[0]].concat(), &mut random), "just few enough");
+    }
+}

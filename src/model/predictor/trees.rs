@@ -1,0 +1,582 @@
+//! Trees as an inference form: one decision tree, a forest, or boosted trees, in flat arrays.
+//!
+//! The two children of a node lie side by side behind it, so a node needs one index and a walk ends. A row
+//! goes left where its number is at most the threshold, or where its level is in the subset of the split; a
+//! missing value, and a level that training did not see, goes the way the split stored.
+//!
+//! The arrays of the model file:
+//!
+//! | array | per | holds |
+//! |---|---|---|
+//! | `trees.roots` | tree | its first node; it ends where the next begins |
+//! | `trees.feature` | node | the column it splits on; 2³² − 1 for a leaf |
+//! | `trees.threshold` | node | the largest number that goes left; 0 for a leaf and a subset |
+//! | `trees.left` | node | the left child, the right one is the next; for a leaf, its row of `trees.values` |
+//! | `trees.flags` | node | 1: missing goes left; 2: splits on a subset |
+//! | `trees.subsets` | node of flag 2, in turn | 256 bits, one per group of levels: set goes left |
+//! | `trees.values` | row | what the leaves add up: one number, or one per score |
+//! | `trees.levels` | column | its number of levels; 0 for a number |
+//! | `trees.groups` | level of each column in turn | the group of the level |
+//! | `trees.base` | score | what the sum of the trees is added to |
+//! | `trees.divisor` | | what the sum is divided by first: the number of trees of a forest, or 1 |
+//! | `trees.importances` | column | its share of the total gain of all splits |
+//!
+//! Leaves of one number belong to score t mod scores of tree t.
+
+use anyhow::{Context, Result, ensure};
+use fearless_simd::{Level, dispatch};
+
+use super::quick_scorer::{Ending, QuickScorer};
+use super::{Array, Arrays, Link, quick_scorer, take_f64, take_u8, take_u32};
+
+/// Marks a leaf in [`Parts::feature`].
+pub const LEAF: u32 = u32::MAX;
+
+/// A missing value goes left.
+pub const MISSING_LEFT: u8 = 1;
+
+/// The split is on a subset of levels.
+pub const SUBSET: u8 = 2;
+
+/// Words of a subset: 256 groups of levels.
+pub const SUBSET_WORDS: usize = 8;
+
+/// Rows that walk through a tree side by side, or trees that a row walks through, so that one's wait for memory is
+/// another's step.
+const LANES: usize = 8;
+
+/// Rows whose numbers stay in the first-level cache while small trees pass by.
+const BLOCK_BYTES: usize = 16 * 1024;
+
+/// Columns of a model; the packed node keeps two bits for itself.
+const MAX_INPUTS: usize = 1 << 30;
+
+/// The arrays of the module's table, as they are written and read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parts {
+    /// What the scores become.
+    pub link: Link,
+    /// First node of each tree.
+    pub roots: Vec<u32>,
+    /// Column of each node, or [`LEAF`].
+    pub feature: Vec<u32>,
+    /// Largest number that goes left.
+    pub threshold: Vec<f64>,
+    /// Left child, or row of `values`.
+    pub left: Vec<u32>,
+    /// [`MISSING_LEFT`] and [`SUBSET`].
+    pub flags: Vec<u8>,
+    /// [`SUBSET_WORDS`] words per subset node.
+    pub subsets: Vec<u32>,
+    /// `n_values × width` numbers.
+    pub values: Vec<f64>,
+    /// Numbers per leaf.
+    pub width: usize,
+    /// Number of levels of each column.
+    pub levels: Vec<u32>,
+    /// Group of each level.
+    pub groups: Vec<u8>,
+    /// Start of each score.
+    pub base: Vec<f64>,
+    /// What the sum of the trees is divided by.
+    pub divisor: f64,
+    /// Share of the gain of each column.
+    pub importances: Vec<f64>,
+}
+
+/// 16 bytes, so that a step of the walk reads one cache line. A leaf leads to itself: nothing is above a NaN.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Node {
+    /// Or the index of the subset.
+    threshold: f64,
+    /// The column, and the two flags above it.
+    feature: u32,
+    left: u32,
+}
+
+const NODE_MISSING_LEFT: u32 = 1 << 31;
+const NODE_SUBSET: u32 = 1 << 30;
+
+/// Trees that are added up.
+#[derive(Debug, Clone)]
+pub struct Trees {
+    parts: Parts,
+    nodes: Vec<Node>,
+    /// Where the groups of each column begin.
+    first_group: Vec<usize>,
+    /// Absent where a tree is large.
+    quick: Option<QuickScorer>,
+}
+
+impl PartialEq for Trees {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+}
+
+impl Trees {
+    /// Packs the nodes; [`Trees::validate`] says whether the parts fit each other.
+    pub fn new(parts: Parts) -> Self {
+        let mut nodes = Vec::with_capacity(parts.feature.len());
+        let mut n_subsets = 0;
+        let arrays = parts.feature.iter().zip(&parts.threshold).zip(&parts.left).zip(&parts.flags);
+        for (i, (((&feature, &threshold), &left), &flags)) in arrays.enumerate() {
+            if feature == LEAF {
+                nodes.push(Node { threshold: f64::NAN, feature: NODE_MISSING_LEFT, left: i as u32 });
+                continue;
+            }
+            let mut node = Node { threshold, feature, left };
+            if flags & MISSING_LEFT != 0 {
+                node.feature |= NODE_MISSING_LEFT;
+            }
+            if flags & SUBSET != 0 {
+                node.feature |= NODE_SUBSET;
+                node.threshold = f64::from(n_subsets);
+                n_subsets += 1;
+            }
+            nodes.push(node);
+        }
+        let mut first_group = Vec::with_capacity(parts.levels.len());
+        let mut n_groups = 0;
+        for &levels in &parts.levels {
+            first_group.push(n_groups);
+            n_groups += levels as usize;
+        }
+        let quick = QuickScorer::new(&parts);
+        Self { parts, nodes, first_group, quick }
+    }
+
+    /// Numbers per row that go in.
+    pub fn n_inputs(&self) -> usize {
+        self.parts.levels.len()
+    }
+
+    /// Numbers per row that come out.
+    pub fn n_outputs(&self) -> usize {
+        match self.parts.link {
+            Link::Sigmoid | Link::Share => 2,
+            _ => self.parts.base.len(),
+        }
+    }
+
+    /// Each column's share of the total gain of all splits.
+    pub fn importances(&self) -> &[f64] {
+        &self.parts.importances
+    }
+
+    /// Number of trees.
+    pub fn n_trees(&self) -> usize {
+        self.parts.roots.len()
+    }
+
+    /// Scores one row of raw codes, some trees side by side.
+    pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        let groups = self.parts.roots.as_chunks::<LANES>();
+        for (group, roots) in groups.0.iter().enumerate() {
+            let mut at = *roots;
+            let mut moved = 1;
+            while moved != 0 {
+                moved = 0;
+                for at in &mut at {
+                    let next = self.step::<true>(*at, x);
+                    moved |= next ^ *at;
+                    *at = next;
+                }
+            }
+            for (lane, &leaf) in at.iter().enumerate() {
+                self.add_leaf(group * LANES + lane, leaf, out);
+            }
+        }
+        let n_walked = groups.0.len() * LANES;
+        for (i, &root) in groups.1.iter().enumerate() {
+            self.add_leaf(n_walked + i, self.walk(root, x), out);
+        }
+        self.finish(out);
+    }
+
+    /// The leaf that a row ends at.
+    fn walk(&self, root: u32, x: &[f64]) -> u32 {
+        let mut at = root;
+        loop {
+            let next = self.step::<true>(at, x);
+            if next == at {
+                return at;
+            }
+            at = next;
+        }
+    }
+
+    /// Scores rows of raw codes, tree by tree over as many rows as stay in cache.
+    pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
+        let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
+        let n_quick = match &self.quick {
+            Some(quick) => self.score_quickly(quick, x, out),
+            None => 0,
+        };
+        let (x, out) = (&x[n_quick * n_inputs..], &mut out[n_quick * n_outputs..]);
+        let n_together = out.len() / n_outputs / LANES * LANES;
+        let (together, single) = x.split_at(n_together * n_inputs);
+        let (out, single_out) = out.split_at_mut(n_together * n_outputs);
+        let tree_bytes = self.nodes.len() / self.n_trees().max(1) * size_of::<Node>();
+        let row_bytes = n_inputs * size_of::<f64>();
+        // Large trees do not stay in cache themselves and want many rows at a time.
+        let budget = if tree_bytes > BLOCK_BYTES { 16 * BLOCK_BYTES } else { BLOCK_BYTES };
+        let n_rows = (budget / row_bytes / LANES * LANES).max(LANES);
+        for (x, out) in together.chunks(n_rows * n_inputs).zip(out.chunks_mut(n_rows * n_outputs)) {
+            if self.parts.subsets.is_empty() {
+                self.sum_block::<false>(x, out);
+            } else {
+                self.sum_block::<true>(x, out);
+            }
+        }
+        for (x, out) in single.chunks_exact(n_inputs).zip(single_out.chunks_exact_mut(n_outputs)) {
+            self.scores_into(x, out);
+        }
+    }
+
+    /// Scores as many rows as fill blocks, and says how many those are.
+    fn score_quickly(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) -> usize {
+        const ROWS: usize = quick_scorer::ROWS;
+        let n_rows = x.len() / (ROWS * self.n_inputs()) * ROWS;
+        if n_rows > 0 {
+            // With the widest instructions that the processor has.
+            dispatch!(Level::new(), _simd => self.score_blocks(quick, x, out));
+        }
+        n_rows
+    }
+
+    #[inline(always)]
+    fn score_blocks(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) {
+        const ROWS: usize = quick_scorer::ROWS;
+        let (n_inputs, n_outputs, n_scores) = (self.n_inputs(), self.n_outputs(), self.parts.base.len());
+        let mut block = quick.buffer();
+        let mut sums = vec![[0.0; ROWS]; n_scores];
+        for (x, out) in x.chunks_exact(ROWS * n_inputs).zip(out.chunks_exact_mut(ROWS * n_outputs)) {
+            out.fill(0.0);
+            sums.fill([0.0; ROWS]);
+            quick.fill(x, &mut block);
+            let subset_right = |subset, feature, value, missing_right| {
+                self.subset_right(subset, feature, value, missing_right)
+            };
+            quick.visit(&block, subset_right, |tree, ending| match ending {
+                Ending::Value(values) => {
+                    let sums = &mut sums[tree % n_scores];
+                    for i in 0..ROWS {
+                        sums[i] += values[i];
+                    }
+                }
+                Ending::Row(rows) => {
+                    for (&row, out) in rows.iter().zip(out.chunks_exact_mut(n_outputs)) {
+                        self.add_values(tree, row as usize, out);
+                    }
+                }
+            });
+            for (i, out) in out.chunks_exact_mut(n_outputs).enumerate() {
+                if self.parts.width == 1 {
+                    sums.iter().zip(&mut *out).for_each(|(sums, score)| *score = sums[i]);
+                }
+                self.finish(out);
+            }
+        }
+    }
+
+    /// Scores rows, as many as fill the lanes.
+    fn sum_block<const SUBSETS: bool>(&self, x: &[f64], out: &mut [f64]) {
+        let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
+        out.fill(0.0);
+        for (tree, &root) in self.parts.roots.iter().enumerate() {
+            let rows = x.chunks_exact(LANES * n_inputs).zip(out.chunks_exact_mut(LANES * n_outputs));
+            for (x, out) in rows {
+                let mut at = [root; LANES];
+                let mut moved = 1;
+                while moved != 0 {
+                    moved = 0;
+                    for (lane, at) in at.iter_mut().enumerate() {
+                        let row = &x[lane * n_inputs..(lane + 1) * n_inputs];
+                        let next = self.step::<SUBSETS>(*at, row);
+                        moved |= next ^ *at;
+                        *at = next;
+                    }
+                }
+                for (&at, out) in at.iter().zip(out.chunks_exact_mut(n_outputs)) {
+                    self.add_leaf(tree, at, out);
+                }
+            }
+        }
+        out.chunks_exact_mut(n_outputs).for_each(|out| self.finish(out));
+    }
+
+    /// The child a row goes to; the node itself if it is a leaf.
+    #[inline(always)]
+    fn step<const SUBSETS: bool>(&self, at: u32, x: &[f64]) -> u32 {
+        let node = &self.nodes[at as usize];
+        let missing_right = node.feature & NODE_MISSING_LEFT == 0;
+        let feature = node.feature & !(NODE_MISSING_LEFT | NODE_SUBSET);
+        let value = x[feature as usize];
+        if SUBSETS && node.feature & NODE_SUBSET != 0 {
+            return node.left
+                + u32::from(self.subset_right(node.threshold as usize, feature, value, missing_right));
+        }
+        node.left + u32::from((value > node.threshold) | (value.is_nan() & missing_right))
+    }
+
+    fn subset_right(&self, subset: usize, feature: u32, value: f64, missing_right: bool) -> bool {
+        // NaN and the negative code of an unseen level are missing values; so is a level that cannot be.
+        let is_known = value >= 0.0 && value < f64::from(self.parts.levels[feature as usize]);
+        if !is_known {
+            return missing_right;
+        }
+        let group = self.parts.groups[self.first_group[feature as usize] + value as usize];
+        let word = self.parts.subsets[subset * SUBSET_WORDS + usize::from(group / 32)];
+        word >> (group % 32) & 1 == 0
+    }
+
+    #[inline(always)]
+    fn add_leaf(&self, tree: usize, leaf: u32, out: &mut [f64]) {
+        self.add_values(tree, self.parts.left[leaf as usize] as usize, out);
+    }
+
+    /// Adds a row of the values.
+    #[inline(always)]
+    fn add_values(&self, tree: usize, row: usize, out: &mut [f64]) {
+        let (width, n_scores) = (self.parts.width, self.parts.base.len());
+        if width == 1 {
+            let score = if n_scores == 1 { 0 } else { tree % n_scores };
+            out[score] += self.parts.values[row];
+        } else {
+            let values = &self.parts.values[row * width..(row + 1) * width];
+            out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
+        }
+    }
+
+    fn finish(&self, out: &mut [f64]) {
+        for (out, base) in out.iter_mut().zip(&self.parts.base) {
+            *out = base + *out / self.parts.divisor;
+        }
+        self.parts.link.apply(out);
+    }
+
+    /// Checks shapes, numbers, and that every walk stays in its tree and ends.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        let parts = &self.parts;
+        let (n_nodes, n_inputs, n_scores) = (parts.feature.len(), parts.levels.len(), parts.base.len());
+        ensure!(
+            n_inputs > 0 && n_inputs < MAX_INPUTS && n_nodes < u32::MAX as usize,
+            "the trees have {n_inputs} inputs and {n_nodes} nodes"
+        );
+        let lengths = [parts.threshold.len(), parts.left.len(), parts.flags.len()];
+        ensure!(lengths == [n_nodes; 3], "the arrays of the trees differ in length");
+        ensure!(parts.importances.len() == n_inputs, "the trees have no importance for every input");
+        let fits = match parts.link {
+            Link::Identity => n_scores >= 1,
+            Link::Softmax => n_scores >= 2,
+            Link::Sigmoid | Link::Share | Link::Exponential => n_scores == 1,
+        };
+        ensure!(fits, "trees of kind {} have {n_scores} scores", self.form());
+        ensure!(
+            parts.width == 1 || parts.width == n_scores,
+            "leaves of {} numbers do not fit {n_scores} scores",
+            parts.width
+        );
+        let numbers = parts.values.iter().chain(&parts.base).chain(&parts.importances);
+        ensure!(
+            numbers.chain([&parts.divisor]).all(|v| v.is_finite()) && parts.divisor > 0.0,
+            "a number of the trees is not finite"
+        );
+        let n_levels: usize = parts.levels.iter().map(|&n| n as usize).sum();
+        ensure!(parts.groups.len() == n_levels, "the trees have no group for every level");
+        ensure!(parts.roots.first() == Some(&0), "the first tree does not begin at the first node");
+        let n_values = parts.values.len() / parts.width;
+        ensure!(parts.values.len() == n_values * parts.width, "a leaf has too few numbers");
+        let mut n_subsets = 0;
+        for (tree, &root) in parts.roots.iter().enumerate() {
+            let end = parts.roots.get(tree + 1).map_or(n_nodes, |&end| end as usize);
+            ensure!((root as usize) < end && end <= n_nodes, "a tree has no nodes");
+            for i in root as usize..end {
+                let (feature, left, flags) = (parts.feature[i], parts.left[i] as usize, parts.flags[i]);
+                if feature == LEAF {
+                    ensure!(left < n_values, "a leaf names a value that does not exist");
+                    continue;
+                }
+                ensure!((feature as usize) < n_inputs, "a node splits on a column that does not exist");
+                ensure!(left > i && left + 1 < end, "a node has children outside its tree");
+                ensure!(flags <= MISSING_LEFT | SUBSET, "a node has unknown flags");
+                ensure!(parts.threshold[i].is_finite(), "a threshold is not a finite number");
+                n_subsets += usize::from(flags & SUBSET != 0);
+            }
+        }
+        ensure!(
+            parts.subsets.len() == n_subsets * SUBSET_WORDS,
+            "the trees have no subset for every node that needs one"
+        );
+        Ok(())
+    }
+
+    /// The name of the form in the model file.
+    pub fn form(&self) -> &'static str {
+        match self.parts.link {
+            Link::Identity => "trees",
+            Link::Sigmoid => "trees-sigmoid",
+            Link::Softmax => "trees-softmax",
+            Link::Exponential => "trees-exponential",
+            Link::Share => "trees-share",
+        }
+    }
+
+    /// The link that a name of [`Trees::form`] stands for.
+    pub fn link_of_form(form: &str) -> Option<Link> {
+        Some(match form {
+            "trees" => Link::Identity,
+            "trees-sigmoid" => Link::Sigmoid,
+            "trees-softmax" => Link::Softmax,
+            "trees-exponential" => Link::Exponential,
+            "trees-share" => Link::Share,
+            _ => return None,
+        })
+    }
+
+    /// Adds the arrays of the module's table.
+    pub fn write_arrays(&self, arrays: &mut Arrays) {
+        let parts = &self.parts;
+        let mut add = |name: &str, array| arrays.insert(format!("trees.{name}"), array);
+        let u32s = |values: &Vec<u32>| Array::U32(vec![values.len()], values.clone());
+        let u8s = |values: &Vec<u8>| Array::U8(vec![values.len()], values.clone());
+        let f64s = |values: &Vec<f64>| Array::F64(vec![values.len()], values.clone());
+        add("roots", u32s(&parts.roots));
+        add("feature", u32s(&parts.feature));
+        add("threshold", f64s(&parts.threshold));
+        add("left", u32s(&parts.left));
+        add("flags", u8s(&parts.flags));
+        add("subsets", u32s(&parts.subsets));
+        let shape = vec![parts.values.len() / parts.width.max(1), parts.width];
+        add("values", Array::F64(shape, parts.values.clone()));
+        add("levels", u32s(&parts.levels));
+        add("groups", u8s(&parts.groups));
+        add("base", f64s(&parts.base));
+        add("divisor", Array::F64(vec![1], vec![parts.divisor]));
+        add("importances", f64s(&parts.importances));
+    }
+
+    /// Takes the arrays out of a model file; still to be validated.
+    ///
+    /// # Errors
+    /// An array that is missing, of another kind or shape.
+    pub fn read_arrays(link: Link, arrays: &mut Arrays) -> Result<Self> {
+        let width = match arrays.get("trees.values") {
+            Some(Array::F64(shape, _)) if shape.len() == 2 && shape[1] > 0 => shape[1],
+            _ => anyhow::bail!("the array \"trees.values\" is missing or has no two dimensions"),
+        };
+        let divisor = take_f64(arrays, "trees.divisor")?;
+        let parts = Parts {
+            link,
+            roots: take_u32(arrays, "trees.roots")?,
+            feature: take_u32(arrays, "trees.feature")?,
+            threshold: take_f64(arrays, "trees.threshold")?,
+            left: take_u32(arrays, "trees.left")?,
+            flags: take_u8(arrays, "trees.flags")?,
+            subsets: take_u32(arrays, "trees.subsets")?,
+            values: take_f64(arrays, "trees.values")?,
+            width,
+            levels: take_u32(arrays, "trees.levels")?,
+            groups: take_u8(arrays, "trees.groups")?,
+            base: take_f64(arrays, "trees.base")?,
+            divisor: *divisor.first().context("the trees have no divisor")?,
+            importances: take_f64(arrays, "trees.importances")?,
+        };
+        Ok(Self::new(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// x₀ ≤ 1.5 ? 10 : (x₁ in {0, 2} ? 20 : 30), missing numbers right, missing levels left.
+    fn parts() -> Parts {
+        Parts {
+            link: Link::Identity,
+            roots: vec![0],
+            feature: vec![0, LEAF, 1, LEAF, LEAF],
+            threshold: vec![1.5, 0.0, 0.0, 0.0, 0.0],
+            left: vec![1, 0, 3, 1, 2],
+            flags: vec![0, 0, MISSING_LEFT | SUBSET, 0, 0],
+            subsets: vec![0b101, 0, 0, 0, 0, 0, 0, 0],
+            values: vec![10.0, 20.0, 30.0],
+            width: 1,
+            levels: vec![0, 3],
+            groups: vec![0, 1, 2],
+            base: vec![0.5],
+            divisor: 1.0,
+            importances: vec![0.5, 0.5],
+        }
+    }
+
+    const ROWS: [([f64; 2], f64); 7] = [
+        ([1.5, 0.0], 10.5),
+        ([1.6, 0.0], 20.5),
+        ([1.6, 1.0], 30.5),
+        ([f64::NAN, 2.0], 20.5),
+        ([9.0, f64::NAN], 20.5),
+        ([9.0, -1.0], 20.5),
+        ([9.0, 3.0], 20.5),
+    ];
+
+    #[test]
+    fn rows_go_by_threshold_by_subset_and_by_the_stored_way_of_missing_values() {
+        let trees = Trees::new(parts());
+        trees.validate().unwrap();
+        let (mut block, mut expected) = (Vec::new(), Vec::new());
+        for _ in 0..11 {
+            for (x, score) in ROWS {
+                let mut out = [0.0];
+                trees.scores_into(&x, &mut out);
+                assert_eq!(out, [score], "{x:?}");
+                block.extend(x);
+                expected.push(score);
+            }
+        }
+        let mut out = vec![0.0; expected.len()];
+        trees.scores_block(&block, &mut out);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn arrays_make_the_same_trees_again() {
+        let trees = Trees::new(parts());
+        let mut arrays = Arrays::new();
+        trees.write_arrays(&mut arrays);
+        let link = Trees::link_of_form(trees.form()).unwrap();
+        assert_eq!(Trees::read_arrays(link, &mut arrays).unwrap(), trees);
+        assert!(arrays.is_empty());
+    }
+
+    #[test]
+    fn arrays_that_could_lead_a_walk_astray_are_refused() {
+        let broken = |change: fn(&mut Parts)| {
+            let mut parts = parts();
+            change(&mut parts);
+            Trees::new(parts).validate().is_err()
+        };
+        assert!(broken(|p| p.left[2] = 2), "a cycle");
+        assert!(broken(|p| p.left[2] = 4), "a child past the end");
+        assert!(broken(|p| p.left[1] = 3), "no such value");
+        assert!(broken(|p| p.feature[0] = 2), "no such column");
+        assert!(broken(|p| p.threshold[0] = f64::NAN));
+        assert!(broken(|p| p.values[0] = f64::INFINITY));
+        assert!(broken(|p| p.subsets.clear()));
+        assert!(broken(|p| p.groups.clear()));
+        assert!(broken(|p| p.roots = vec![0, 0]));
+        assert!(broken(|p| p.roots = vec![0, 9]));
+        assert!(broken(|p| p.roots.clear()));
+        assert!(broken(|p| p.flags.clear()));
+        assert!(broken(|p| p.flags[0] = 4));
+        assert!(broken(|p| p.divisor = 0.0));
+        assert!(broken(|p| p.width = 3));
+        assert!(broken(|p| p.link = Link::Softmax));
+        assert!(broken(|p| p.importances.clear()));
+    }
+}

@@ -1,0 +1,175 @@
+//! Predictions as the JSON of the public contract, for HTTP and for `predict --format json|ndjson`.
+//!
+//! The answer is written byte by byte into one buffer; labels and names are quoted once, when the model is
+//! loaded.
+
+use crate::background::give_way_at;
+use crate::data::cells::schema::{Schema, Warning};
+use crate::model::pipeline::Predictions;
+
+/// An answer lists at most this many warnings and counts the rest, so that it stays of the size of the rows.
+pub const MAX_LISTED_WARNINGS: usize = 1000;
+
+/// Writes the answers of one model.
+#[derive(Debug)]
+pub struct AnswerWriter {
+    /// Each label as a JSON value.
+    values: Vec<String>,
+    /// Each label as a JSON string.
+    keys: Vec<String>,
+    /// Each feature's name as a JSON string.
+    features: Vec<String>,
+    /// About how long one row's prediction is.
+    element_bytes: usize,
+}
+
+impl AnswerWriter {
+    /// Quotes what a model's answers will need.
+    pub fn new(schema: &Schema) -> Self {
+        let target = &schema.target;
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let keys: Vec<String> = target.labels.iter().map(|label| quoted(label)).collect();
+        // 26 bytes: the longest double, a colon and a comma.
+        let element_bytes = 96 + keys.iter().map(|key| key.len() + 26).sum::<usize>();
+        Self {
+            values: target.labels.iter().map(|label| target.json_label(label).to_string()).collect(),
+            keys,
+            element_bytes,
+            features: schema.features.iter().map(|feature| quoted(&feature.name)).collect(),
+        }
+    }
+
+    /// The whole answer to a request: one object, or a list under `predictions` where `many`.
+    pub fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
+        let n_rows = predictions.scores.n_rows();
+        let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
+        if many {
+            out.extend_from_slice(b"{\"predictions\":[");
+            for row in 0..n_rows {
+                if row > 0 {
+                    out.push(b',');
+                }
+                give_way_at(row);
+                self.element(predictions, row, &mut out);
+            }
+            out.push(b']');
+        } else {
+            self.element(predictions, 0, &mut out);
+            out.pop();
+        }
+        self.warnings(warnings, warnings.len(), &mut out);
+        out.push(b'}');
+        out
+    }
+
+    /// The predicted label or number of one row alone, as JSON.
+    pub fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+        match predictions.classes.get(row) {
+            Some(&class) => out.extend_from_slice(self.values[class as usize].as_bytes()),
+            None => number(predictions.scores.row(row)[0], out),
+        }
+    }
+
+    /// One row's prediction as a JSON object.
+    pub fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+        let scores = predictions.scores.row(row);
+        out.extend_from_slice(b"{\"prediction\":");
+        let Some(&class) = predictions.classes.get(row) else {
+            number(scores[0], out);
+            out.push(b'}');
+            return;
+        };
+        let class = class as usize;
+        out.extend_from_slice(self.values[class].as_bytes());
+        out.extend_from_slice(b",\"probability\":");
+        number(scores[class], out);
+        out.extend_from_slice(b",\"probabilities\":{");
+        for (i, (key, score)) in self.keys.iter().zip(scores).enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(key.as_bytes());
+            out.push(b':');
+            number(*score, out);
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    /// `,"warnings":[…]` if there are any; `total` may exceed the number of those listed.
+    pub fn warnings(&self, warnings: &[Warning], total: usize, out: &mut Vec<u8>) {
+        if total == 0 {
+            return;
+        }
+        out.extend_from_slice(b",\"warnings\":[");
+        for (i, warning) in warnings.iter().take(MAX_LISTED_WARNINGS).enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            let (row, feature, kind) = (warning.row, &self.features[warning.feature], warning.kind.name());
+            out.extend_from_slice(
+                format!("{comma}{{\"row\":{row},\"feature\":{feature},\"kind\":\"{kind}\"}}").as_bytes(),
+            );
+        }
+        out.push(b']');
+        if total > MAX_LISTED_WARNINGS {
+            let omitted = total - MAX_LISTED_WARNINGS;
+            out.extend_from_slice(format!(",\"warnings_omitted\":{omitted}").as_bytes());
+        }
+    }
+}
+
+/// A number in the shortest form that reads back as the same double; `null` where it is not finite.
+pub fn number(value: f64, out: &mut Vec<u8>) {
+    // Writing to a Vec does not fail, and a number is always JSON.
+    let _ = serde_json::to_writer(out, &value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::data::cells::schema::{ColumnType, WarningKind};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+
+    fn schema(labels: &[&str], numeric_labels: bool) -> Schema {
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["a \"b\"".into(), "y".into()],
+            columns: vec![Column::Number(vec![1.0]), Column::Number(vec![1.0])],
+            lines: vec![2].into(),
+        };
+        let labels: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
+        let task = if labels.is_empty() { Task::Regression } else { Task::Classification };
+        let target = Target { name: "y".into(), task, labels, numeric_labels };
+        Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0])
+    }
+
+    fn predictions(rows: &[&[f64]], classes: &[u32]) -> Predictions {
+        let mut scores = Matrix::with_capacity(rows.len(), rows[0].len());
+        rows.iter().for_each(|row| scores.push_row(0.0).copy_from_slice(row));
+        Predictions { scores, classes: classes.to_vec() }
+    }
+
+    fn text(schema: &Schema, predictions: &Predictions, many: bool, warnings: &[Warning]) -> String {
+        String::from_utf8(AnswerWriter::new(schema).answer(predictions, many, warnings)).unwrap()
+    }
+
+    #[test]
+    fn answers_are_those_of_the_contract() {
+        let classes = predictions(&[&[0.25, 0.75]], &[1]);
+        assert_eq!(
+            text(&schema(&["no", "y\"es"], false), &classes, false, &[]),
+            r#"{"prediction":"y\"es","probability":0.75,"probabilities":{"no":0.25,"y\"es":0.75}}"#
+        );
+        assert_eq!(
+            text(&schema(&["3", "12"], true), &classes, true, &[]),
+            r#"{"predictions":[{"prediction":12,"probability":0.75,"probabilities":{"3":0.25,"12":0.75}}]}"#
+        );
+        let warning = Warning { row: 1, feature: 0, kind: WarningKind::OutOfRange };
+        assert_eq!(
+            text(&schema(&[], false), &predictions(&[&[24.3], &[0.1]], &[]), true, &[warning]),
+            r#"{"predictions":[{"prediction":24.3},{"prediction":0.1}],"warnings":[{"row":1,"feature":"a \"b\"","kind":"out_of_range"}]}"#
+        );
+        let one = text(&schema(&[], false), &predictions(&[&[24.3]], &[]), false, &[warning; 1001]);
+        assert!(one.ends_with(r#""kind":"out_of_range"}],"warnings_omitted":1}"#));
+    }
+}

@@ -1,0 +1,380 @@
+//! What can go wrong with a request, and the only place where a failure gets a status code.
+//!
+//! Every answer is a problem document (RFC 9457). It says what is wrong with what was sent and what to send
+//! instead; never a backtrace, a path or a value that the client did not send.
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use hyper::header::{
+    ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use serde::Serialize;
+
+use crate::data::read::json::{Problem, Problems};
+use crate::server::Response;
+
+/// What a client that is turned away for lack of room should wait, in seconds.
+const RETRY_AFTER_SECONDS: &str = "1";
+
+/// Why a request is not answered as it asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// It breaks a rule of HTTP; the text says which.
+    NotHttp(&'static str),
+    /// The body is not JSON; the text says where.
+    NotJson(String),
+    /// The body is not a table; the text says where.
+    NotTable(String),
+    /// The connection broke off, or a chunk has no valid length.
+    BrokenBody,
+    /// There is nothing at this path.
+    NotFound,
+    /// No model has this name.
+    NoSuchModel,
+    /// The path has other methods; these.
+    MethodNotAllowed(&'static str),
+    /// The body did not arrive in time; the limit in seconds.
+    SlowBody(f64),
+    /// The body has more bytes than allowed; the limit.
+    BodyTooLarge(usize),
+    /// The body has more rows than allowed; the limit.
+    TooManyRows(usize),
+    /// The body is compressed.
+    ContentEncoding,
+    /// The rows or options do not fit the model.
+    DoesNotFit(Problems),
+    /// No key was shown, or none that is known.
+    NoKey,
+    /// The key or address has asked too often; seconds until it may again.
+    RateLimited(u64),
+    /// Some models could not be reloaded; which, and why.
+    NotReloaded(Vec<(String, String)>),
+    /// Nothing is known of a request; the text says why.
+    UnknownRequest(&'static str),
+    /// As many requests as allowed are being answered.
+    Overloaded,
+    /// The bodies that have arrived take as much memory as allowed.
+    BodiesOverloaded,
+    /// The server is shutting down.
+    Draining,
+    /// The handler panicked.
+    Panicked,
+}
+
+/// In whose words a failure is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// A problem document (RFC 9457).
+    Problem,
+    /// As the Open Inference Protocol does: `{"error":"…"}`.
+    V2,
+    /// As MLflow does: `{"error_code":"…","message":"…"}`.
+    Mlflow,
+}
+
+impl Dialect {
+    /// The dialect of what answers at a path.
+    pub fn of(path: &str) -> Self {
+        if path == "/v2" || path.starts_with("/v2/") {
+            Self::V2
+        } else if path.ends_with("/invocations") {
+            Self::Mlflow
+        } else {
+            Self::Problem
+        }
+    }
+}
+
+/// A problem document.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    pointer: &'a str,
+    detail: &'a str,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title(), self.detail())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    /// One thing in the body that does not fit.
+    pub fn unfit(pointer: &str, detail: String) -> Self {
+        let problem = Problem { pointer: pointer.into(), detail };
+        Self::DoesNotFit(Problems { listed: vec![problem], total: 1 })
+    }
+
+    /// The status code.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::DoesNotFit(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoKey => StatusCode::UNAUTHORIZED,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotReloaded(_) => StatusCode::CONFLICT,
+            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            Self::NotHttp(_) => "Bad request",
+            Self::NotJson(_) => "The body is not JSON",
+            Self::NotTable(_) => "The body is not a readable table",
+            Self::BrokenBody => "The body broke off",
+            Self::NotFound => "Not found",
+            Self::NoSuchModel => "No such model",
+            Self::MethodNotAllowed(_) => "Method not allowed",
+            Self::SlowBody(_) => "The body did not arrive in time",
+            Self::BodyTooLarge(_) => "The body is too large",
+            Self::TooManyRows(_) => "Too many rows",
+            Self::ContentEncoding => "Unsupported content encoding",
+            Self::DoesNotFit(_) => "The request does not fit the model",
+            Self::NoKey => "A key is needed",
+            Self::RateLimited(_) => "Too many requests",
+            Self::NotReloaded(_) => "Not everything was reloaded",
+            Self::UnknownRequest(_) => "Nothing is known of this request",
+            Self::Overloaded | Self::BodiesOverloaded => "Too many requests at once",
+            Self::Draining => "The server is shutting down",
+            Self::Panicked => "Internal server error",
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NotHttp(text) => (*text).into(),
+            Self::NotJson(text) | Self::NotTable(text) => text.clone(),
+            Self::BrokenBody => "the connection or a chunk of the body ended early; send it again".into(),
+            Self::NotFound => "POST /predict predicts; GET /model describes the model".into(),
+            Self::NoSuchModel => "no model has this name; GET /models lists those that are served".into(),
+            Self::MethodNotAllowed(methods) => format!("this path takes {methods}"),
+            Self::SlowBody(seconds) => format!("the whole body has to arrive within {seconds} seconds"),
+            Self::BodyTooLarge(limit) => {
+                format!("at most {limit} bytes are taken; send fewer rows at a time")
+            }
+            Self::TooManyRows(limit) => format!("at most {limit} rows are taken; send fewer at a time"),
+            Self::ContentEncoding => "send the body uncompressed, without Content-Encoding".into(),
+            Self::DoesNotFit(problems) => {
+                let more = problems.total - problems.listed.len();
+                let things = if problems.total == 1 { "thing does" } else { "things do" };
+                let more =
+                    if more > 0 { format!("; the first are listed, and {more} more") } else { String::new() };
+                format!("{} {things} not fit{more}; GET /model shows what the model takes", problems.total)
+            }
+            Self::NoKey => "send Authorization: Bearer KEY with a key of this server".into(),
+            Self::RateLimited(seconds) => format!("wait {seconds} s, and ask less often"),
+            Self::NotReloaded(_) => "what could not be loaded stays as it was".into(),
+            Self::UnknownRequest(text) => (*text).into(),
+            Self::Overloaded | Self::BodiesOverloaded => {
+                "as many requests as allowed are being answered; try again shortly".into()
+            }
+            Self::Draining => "try another instance, or again shortly".into(),
+            Self::Panicked => String::new(),
+        }
+    }
+
+    /// The header that belongs to the status.
+    fn header(&self) -> Option<(HeaderName, &'static str)> {
+        match self {
+            Self::NoKey => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
+            Self::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
+            Self::Overloaded | Self::Draining => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            // What is left of these requests will not be read, so nothing can follow them.
+            Self::NotHttp(_) | Self::BodyTooLarge(_) | Self::SlowBody(_) | Self::BrokenBody => {
+                Some((CONNECTION, "close"))
+            }
+            _ => None,
+        }
+    }
+
+    /// The whole answer in one of the dialects.
+    pub fn response_in(&self, dialect: Dialect) -> Response {
+        let mut response = self.response();
+        if dialect == Dialect::Problem {
+            return response;
+        }
+        // These protocols have one status for whatever is wrong with a request.
+        if self.status() == StatusCode::UNPROCESSABLE_ENTITY {
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+        }
+        let body = match dialect {
+            Dialect::V2 => serde_json::json!({ "error": self.text() }),
+            _ => serde_json::json!({ "error_code": self.code(), "message": self.text() }),
+        };
+        *response.body_mut() = Bytes::from(body.to_string()).into();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+
+    /// Everything there is to say in one text.
+    fn text(&self) -> String {
+        let mut text = self.title().to_string();
+        let detail = self.detail();
+        if !detail.is_empty() {
+            text += &format!(": {detail}");
+        }
+        if let Self::DoesNotFit(problems) = self {
+            for problem in &problems.listed {
+                let at = if problem.pointer.is_empty() { "" } else { ": " };
+                text += &format!("\n{}{at}{}", problem.pointer, problem.detail);
+            }
+        }
+        text
+    }
+
+    /// The code that MLflow has for the status (its `databricks.proto`).
+    fn code(&self) -> &'static str {
+        match self.status().as_u16() {
+            401 => "UNAUTHENTICATED",
+            403 => "PERMISSION_DENIED",
+            404 => "RESOURCE_DOES_NOT_EXIST",
+            429 => "REQUEST_LIMIT_EXCEEDED",
+            503 => "TEMPORARILY_UNAVAILABLE",
+            500 => "INTERNAL_ERROR",
+            _ => "BAD_REQUEST",
+        }
+    }
+
+    /// The whole answer.
+    pub fn response(&self) -> Response {
+        let errors = match self {
+            Self::DoesNotFit(problems) => problems.listed.as_slice(),
+            _ => &[],
+        };
+        let not_reloaded: &[(String, String)] = match self {
+            Self::NotReloaded(failures) => failures,
+            _ => &[],
+        };
+        let of_models = not_reloaded.iter().map(|(pointer, detail)| Entry { pointer, detail });
+        let document = Document {
+            r#type: "about:blank",
+            title: self.title(),
+            status: self.status().as_u16(),
+            detail: &self.detail(),
+            errors: errors
+                .iter()
+                .map(|p| Entry { pointer: &p.pointer, detail: &p.detail })
+                .chain(of_models)
+                .collect(),
+        };
+        // Strings and a number; there is nothing in it that JSON cannot say.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(body.into());
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = self.header() {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        match self {
+            Self::RateLimited(seconds) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
+            }
+            // What has not arrived of it will not be read.
+            Self::BodiesOverloaded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+/// The answer to a connection there is no room for, written without reading the request.
+pub const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    content-length: 137\r\n\
+    \r\n\
+    {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
+    \"detail\":\"as many clients as allowed are connected; try again shortly\"}";
+
+/// The answer to a request in the clear where TLS is spoken.
+#[cfg(any(feature = "tls", test))]
+pub const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: application/problem+json\r\n\
+    connection: close\r\n\
+    content-length: 110\r\n\
+    \r\n\
+    {\"type\":\"about:blank\",\"title\":\"Bad request\",\"status\":400,\
+    \"detail\":\"this port speaks HTTPS; ask with https://\"}";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn body(failure: &Failure) -> serde_json::Value {
+        let response = failure.response();
+        let body = response.into_body();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let bytes = runtime.block_on(body.collect()).unwrap().to_bytes();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[test]
+    fn a_problem_document_has_the_members_of_rfc_9457_and_all_problems() {
+        let problem = |i: usize| Problem { pointer: format!("/data/{i}"), detail: "is wrong".into() };
+        let problems = Problems { listed: (0..100).map(problem).collect(), total: 103 };
+        let document = body(&Failure::DoesNotFit(problems));
+        assert_eq!(
+            (document["type"].as_str(), document["status"].as_u64()),
+            (Some("about:blank"), Some(422))
+        );
+        assert!(document["title"].is_string());
+        assert!(
+            document["detail"]
+                .as_str()
+                .unwrap()
+                .contains("103 things do not fit; the first are listed, and 3 more")
+        );
+        assert_eq!(document["errors"][99]["pointer"], "/data/99");
+        assert_eq!(document["errors"][0]["detail"], "is wrong");
+    }
+
+    #[test]
+    fn a_panic_is_answered_without_detail() {
+        let document = body(&Failure::Panicked);
+        assert_eq!(
+            document,
+            serde_json::json!({"type":"about:blank","title":"Internal server error","status":500})
+        );
+    }
+
+    #[test]
+    fn answers_that_are_written_as_they_are_have_the_length_that_they_say() {
+        for (answer, status) in [(NO_ROOM, 503), (NOT_TLS, 400)] {
+            let text = std::str::from_utf8(answer).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+            let document: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(document["status"], status);
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")));
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The scoring protocol of MLflow, so that its clients and SageMaker's can ask an mlapi model: four JSON forms
+//! and CSV in, `{"predictions":[…]}` out.
+//!
+//! Bytes in, a response out, for one model. The rows are read by the roads of `POST /predict`; what is added
+//! here is how they are wrapped. Source: "MLflow Models", section "Deploy MLflow models" (mlflow.org).
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use hyper::body::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::answering::{Answered, SOURCE, malformed, predict_rows, respond, table_failure, threads_for};
+use super::error::Failure;
+use crate::data::cells::schema::Schema;
+use crate::data::read::json::Request;
+use crate::data::read::{csv, json};
+use crate::model::Model;
+use crate::model::pipeline::Decision;
+use crate::predict;
+use crate::predict::answer::AnswerWriter;
+use crate::predict::{Format, Keep, OnError, Options, Part};
+use crate::server::Response;
+
+const EXACTLY_ONE: &str =
+    "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"";
+
+/// A body. What else it has (such as `signature_name`) is not looked at, as in MLflow.
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow)]
+    dataframe_split: Option<&'a RawValue>,
+    #[serde(borrow)]
+    dataframe_records: Option<&'a RawValue>,
+    #[serde(borrow)]
+    instances: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inputs: Option<&'a RawValue>,
+    params: Option<Value>,
+}
+
+/// A table as pandas writes it with `orient="split"`.
+#[derive(Deserialize)]
+struct Split<'a> {
+    columns: Option<Vec<Value>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// `POST /invocations` with a JSON body.
+///
+/// # Errors
+/// A body that cannot be read, has too many rows, or does not fit the model.
+pub fn score_json(
+    model: &Model,
+    answers: &AnswerWriter,
+    body: &[u8],
+    max_rows: usize,
+) -> Result<Answered, Failure> {
+    let request = read(body, &model.pipeline.schema, max_rows)?;
+    if request.problems.total > 0 {
+        return Err(Failure::DoesNotFit(request.problems));
+    }
+    let codes = request.codes;
+    let decision = Decision::MostProbable;
+    let predictions = predict_rows(model, &codes, decision, body);
+    let mut out = b"{\"predictions\":[".to_vec();
+    for row in 0..codes.n_rows() {
+        if row > 0 {
+            out.push(b',');
+        }
+        answers.value(&predictions, row, &mut out);
+    }
+    out.extend(b"]}");
+    Ok(Answered { response: respond("application/json", out), codes, predictions, decision })
+}
+
+/// `POST /invocations` with a CSV body; `header` as its content type says. `watch` is shown the rows.
+///
+/// # Errors
+/// A body that cannot be read, has too many rows, or does not fit the model.
+pub fn score_csv(
+    model: &Model,
+    header: Option<bool>,
+    body: Bytes,
+    max_rows: usize,
+    watch: &mut dyn FnMut(Part),
+) -> Result<Response, Failure> {
+    let header = header.unwrap_or(model.pipeline.schema.header);
+    let options = Options {
+        keep: Keep::None,
+        format: Format::Values,
+        decision: Decision::MostProbable,
+        probabilities: false,
+        lenient: false,
+        header,
+        max_rows,
+        on_error: OnError::Stop,
+        n_threads: threads_for(body.len()),
+    };
+    let reading = csv::Options { header, ..csv::Options::default() };
+    let mut out = Vec::new();
+    csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
+        .and_then(|records| predict::predict_csv(model, records, &options, &mut out, watch))
+        .map_err(|error| table_failure(error, &options))?;
+    Ok(respond("application/json", out))
+}
+
+/// A part of the body, whose JSON is known to be right: where its members are not those expected, at `key`.
+fn part<'a, T: Deserialize<'a>>(key: &str, raw: &'a RawValue) -> Result<T, Failure> {
+    serde_json::from_str(raw.get()).map_err(|error| Failure::unfit(key, error.to_string()))
+}
+
+fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
+        _ => Failure::NotJson(error.to_string()),
+    })?;
+    if body.params.is_some_and(|params| !params.is_object()) {
+        return Err(Failure::unfit("/params", "params is an object; this model takes none".into()));
+    }
+    let rows = |key, raw: &RawValue| {
+        json::read_rows(raw.get().as_bytes(), schema, key, None, max_rows).map_err(|e| malformed(e, max_rows))
+    };
+    match (body.dataframe_split, body.dataframe_records, body.instances, body.inputs) {
+        (Some(split), None, None, None) => {
+            let Split { columns, data } = part("/dataframe_split", split)?;
+            // A table without names has numbers for them.
+            let names = columns.filter(|names| !names.iter().all(Value::is_number));
+            let name = |value: Value| match value {
+                Value::String(name) => name,
+                other => other.to_string(),
+            };
+            let names: Option<Vec<String>> = names.map(|names| names.into_iter().map(name).collect());
+            json::read_rows(data.get().as_bytes(), schema, "dataframe_split/data", names.as_deref(), max_rows)
+                .map_err(|error| malformed(error, max_rows))
+        }
+        (None, Some(records), None, None) => rows("dataframe_records", records),
+        (None, None, Some(instances), None) => rows("instances", instances),
+        (None, None, None, Some(inputs)) if inputs.get().starts_with('{') => {
+            columns(inputs, schema, max_rows)
+        }
+        (None, None, None, Some(inputs)) => rows("inputs", inputs),
+        _ => Err(Failure::unfit("", EXACTLY_ONE.into())),
+    }
+}
+
+/// Rows from columns by name, each an array of values or of arrays of one value; or one value each.
+fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
+    let columns: BTreeMap<String, &RawValue> = part("/inputs", inputs)?;
+    let mut values: Vec<Vec<&RawValue>> = Vec::with_capacity(columns.len());
+    for (name, column) in &columns {
+        let pointer = format!("/inputs/{}", name.replace('~', "~0").replace('/', "~1"));
+        let is_list = column.get().starts_with('[');
+        let column: Vec<&RawValue> = if is_list { part(&pointer, column)? } else { vec![column] };
+        let n_rows = values.first().map_or(column.len(), Vec::len);
+        if column.len() != n_rows {
+            let detail = format!("{} values where the first column has {n_rows}", column.len());
+            return Err(Failure::unfit(&pointer, detail));
+        }
+        values.push(column);
+    }
+    let n_rows = values.first().map_or(0, Vec::len);
+    if n_rows > max_rows {
+        return Err(Failure::TooManyRows(max_rows));
+    }
+    // Rows of values, without the names: the text is not longer than the body.
+    let mut text = b"[".to_vec();
+    for row in 0..n_rows {
+        text.extend(if row > 0 { ",[" } else { "[" }.bytes());
+        for (i, column) in values.iter().enumerate() {
+            if i > 0 {
+                text.push(b',');
+            }
+            let value = column[row].get();
+            let inner: Option<Vec<&RawValue>> =
+                value.starts_with('[').then(|| serde_json::from_str(value).ok()).flatten();
+            let value = inner.and_then(|inner| if inner.len() == 1 { Some(inner[0].get()) } else { None });
+            text.extend(value.unwrap_or(column[row].get()).bytes());
+        }
+        text.push(b']');
+    }
+    text.push(b']');
+    let names: Vec<String> = columns.into_keys().collect();
+    let mut request = json::read_rows(&text, schema, "inputs", Some(&names), max_rows)
+        .map_err(|error| malformed(error, max_rows))?;
+    for problem in &mut request.problems.listed {
+        // Row and column change places: the body has columns.
+        if let ["", "inputs", row, column] = problem.pointer.split('/').collect::<Vec<_>>()[..]
+            && let Some(name) = column.parse().ok().and_then(|column: usize| names.get(column))
+        {
+            problem.pointer = format!("/inputs/{}/{row}", name.replace('~', "~0").replace('/', "~1"));
+        }
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::{ColumnType, Ignored, Target, Task};
+    use crate::data::cells::table::{Column, Table};
+
+    /// Features `size` (1 to 5) and `color` (blue, red); `id` is ignored, `price` is the target.
+    fn schema() -> Schema {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "color", "id", "price"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number(vec![1.0, 5.0]),
+                Column::Category { codes: vec![0, 1], levels: vec!["blue".into(), "red".into()] },
+                Column::Number(vec![7.0, 8.0]),
+                Column::Number(vec![10.0, 20.0]),
+            ],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
+        Schema::fit(&table, &[(0, ColumnType::Number), (1, ColumnType::Category)], target, ignored, &[0, 1])
+    }
+
+    fn codes(body: &str) -> Vec<f64> {
+        let request = read(body.as_bytes(), &schema(), 10).unwrap();
+        assert_eq!(request.problems.total, 0, "{body}: {:?}", request.problems);
+        request.codes.values().to_vec()
+    }
+
+    fn problems(body: &str) -> Vec<String> {
+        let listed = match read(body.as_bytes(), &schema(), 10) {
+            Ok(request) => request.problems.listed,
+            Err(Failure::DoesNotFit(problems)) => problems.listed,
+            Err(other) => panic!("{body}: {other:?}"),
+        };
+        listed.into_iter().map(|problem| format!("{} {}", problem.pointer, problem.detail)).collect()
+    }
+
+    #[test]
+    fn every_form_holds_the_same_rows() {
+        for body in [
+            r#"{"dataframe_split":{"columns":["size","color"],"data":[[2,"red"],[3,"blue"]]}}"#,
+            r#"{"dataframe_split":{"index":[0,1],"columns":["color","price","size"],"data":[["red",0,2],["blue",0,3]]}}"#,
+            r#"{"dataframe_split":{"columns":[0,1],"data":[[2,"red"],[3,"blue"]]}}"#,
+            r#"{"dataframe_split":{"data":[[2,"red"],[3,"blue"]]}}"#,
+            r#"{"dataframe_records":[{"size":2,"color":"red"},{"color":"blue","size":3}],"params":{}}"#,
+            r#"{"instances":[{"size":2,"color":"red"},{"color":"blue","size":3}],"signature_name":"x"}"#,
+            r#"{"instances":[[2,"red"],[3,"blue"]]}"#,
+            r#"{"inputs":[[2,"red"],[3,"blue"]]}"#,
+            r#"{"inputs":{"size":[2,3],"color":["red","blue"]}}"#,
+            r#"{"inputs":{"size":[[2],[3]],"color":[["red"],["blue"]]}, "params":null}"#,
+        ] {
+            assert_eq!(codes(body), [2.0, 1.0, 3.0, 0.0], "{body}");
+        }
+        assert_eq!(codes(r#"{"inputs":{"size":2,"color":"red"}}"#), [2.0, 1.0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_with_its_place() {
+        for body in ["{}", r#"{"inputs":[],"instances":[]}"#, r#"{"data":[1]}"#] {
+            assert_eq!(problems(body), [format!(" {EXACTLY_ONE}")]);
+        }
+        assert_eq!(
+            problems(r#"{"inputs":{"size":[2,"big"],"color":["red","blue"]}}"#),
+            [r#"/inputs/size/1 "big" is not a number"#]
+        );
+        assert_eq!(
+            problems(r#"{"dataframe_split":{"columns":["size","color"],"data":[["big","red"],[1]]}}"#),
+            [
+                "/dataframe_split/data/1 1 values where there are 2 columns",
+                r#"/dataframe_split/data/0/0 "big" is not a number"#
+            ]
+        );
+        let twice = problems(r#"{"dataframe_split":{"columns":["size","size"],"data":[[1,2]]}}"#);
+        assert!(twice[0].contains("\"color\" is missing") && twice[1].contains("given twice"), "{twice:?}");
+        for body in [
+            r#"{"inputs":{"size":[1],"color":[]}}"#,
+            r#"{"inputs":{}}"#,
+            r#"{"inputs":3}"#,
+            r#"{"inputs":[]}"#,
+            r#"{"dataframe_split":[]}"#,
+            r#"{"dataframe_records":{"a":1}}"#,
+            r#"{"instances":[[1]],"params":1}"#,
+        ] {
+            assert!(!problems(body).is_empty(), "{body}");
+        }
+        let eleven = format!(r#"{{"inputs":{{"size":[{}1]}}}}"#, "1,".repeat(10));
+        assert!(matches!(read(eleven.as_bytes(), &schema(), 10), Err(Failure::TooManyRows(10))));
+        assert!(matches!(read(b"[1", &schema(), 10), Err(Failure::NotJson(_))));
+    }
+}

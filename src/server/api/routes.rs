@@ -1,0 +1,391 @@
+//! The whole API on one screen, and the road of a request: head, key, body, place, handler, count.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::io::BufWriter;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Version};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answering::{Call, Form};
+use super::error::{Dialect, Failure};
+use super::{answering, v2};
+use crate::server::guard::cors::Cors;
+use crate::server::guard::rate::Caller;
+use crate::server::observe::log::Entry;
+use crate::server::observe::telemetry::{Rejection, Route};
+use crate::server::observe::trace::{REQUEST_ID, TRACEPARENT, traceparent};
+use crate::server::state::{Served, State};
+use crate::server::wire::body;
+use crate::server::wire::body::{Body, PieceReader, PieceWriter, StreamEnds};
+use crate::server::wire::stream::Shared;
+use crate::server::work::LARGE_BODY_BYTES;
+use crate::server::{Response, work};
+
+/// What a streamed answer is sent in, or less.
+const STREAM_WRITE_BYTES: usize = 64 * 1024;
+
+/// Answers a request and counts it.
+///
+/// # Errors
+/// Never; failures are answers.
+pub async fn answer(
+    state: Arc<State>,
+    connection: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let started = Instant::now();
+    connection.request_begins();
+    let address = Address::of(request.uri().path());
+    let (dialect, route_name) = (Dialect::of(request.uri().path()), Route::of(address.path));
+    if request.body().is_end_stream() {
+        connection.request_is_read();
+    }
+    let model = state.find(address.model.as_deref());
+    let id = state.request_id(request.headers());
+    let trace = traceparent(request.headers()).cloned();
+    let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
+    let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
+    let mut key = None;
+    let found = match admit(&state, &connection, route_name, &request, &mut key) {
+        Err(failure) => Err(failure),
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => route(&state, model.as_ref(), id.as_ref(), &connection, request, started).await,
+    };
+    let mut response = found.unwrap_or_else(|failure| {
+        let reason = match failure {
+            Failure::Overloaded => Some(Rejection::InFlight),
+            Failure::BodyTooLarge(_) | Failure::BodiesOverloaded => Some(Rejection::BodyBytes),
+            Failure::TooManyRows(_) => Some(Rejection::Rows),
+            Failure::SlowBody(_) => Some(Rejection::BodyTime),
+            Failure::NoKey => Some(Rejection::Key),
+            Failure::RateLimited(_) => Some(Rejection::Rate),
+            _ => None,
+        };
+        reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
+        failure.response_in(dialect)
+    });
+    let ended = Instant::now();
+    let of_model = model.filter(|_| route_name.is_of_a_model());
+    if let Some((method, path)) = logged {
+        state.log.answered(&Entry {
+            method: method.as_str(),
+            path: &path,
+            status: response.status(),
+            took: ended - started,
+            request_id: id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
+            traceparent: trace.as_ref().and_then(|trace| trace.to_str().ok()),
+            key: key.as_deref(),
+            client: connection.peer,
+            model: of_model.as_ref().map(|served| served.name.as_str()),
+        });
+    }
+    let headers = response.headers_mut();
+    if let Some(id) = id {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(trace) = trace {
+        headers.insert(TRACEPARENT, trace);
+    }
+    if let Some(origin) = origin {
+        Cors::mark(origin, headers);
+    }
+    let counts = of_model.as_ref().map(|served| &*served.counts);
+    state.telemetry.answered(counts, route_name, response.status(), ended - started);
+    if !matches!(response.body(), Body::Stream { .. }) {
+        connection.request_ends(ended);
+    }
+    Ok(response)
+}
+
+/// The route of a path, of the default model or of one that it names.
+pub fn route_of(path: &str) -> Route {
+    Route::of(Address::of(path).path)
+}
+
+/// What a path asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address<'a> {
+    /// The model that is named; none for the default.
+    model: Option<Cow<'a, str>>,
+    /// The path as it is for the default model, or with `NAME` for the name.
+    path: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// `/models/NAME` asks for the model, `/models/NAME/predict` for its predictions; all else is as it is.
+    fn of(path: &'a str) -> Self {
+        let (rest, is_v2) = match (path.strip_prefix("/models/"), path.strip_prefix("/v2/models/")) {
+            (Some(rest), _) => (rest, false),
+            (_, Some(rest)) => (rest, true),
+            _ => return Self { model: None, path },
+        };
+        let (name, action) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = match action {
+            _ if is_v2 => v2::canonical(action),
+            "" => "/model",
+            "/predict" | "/invocations" | "/readyz" => action,
+            _ => "",
+        };
+        Self { model: Some(unescape(name)), path }
+    }
+}
+
+/// A part of a path without its percent signs (RFC 3986, section 2.1); as it is where they are wrong.
+fn unescape(part: &str) -> Cow<'_, str> {
+    let decoded = || {
+        let mut bytes = Vec::with_capacity(part.len());
+        let mut rest = part.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte != b'%' {
+                bytes.push(byte);
+                continue;
+            }
+            let (digits, after) = rest.split_at_checked(2)?;
+            let hex = |digit: u8| char::from(digit).to_digit(16);
+            bytes.push((hex(digits[0])? * 16 + hex(digits[1])?) as u8);
+            rest = after;
+        }
+        String::from_utf8(bytes).ok()
+    };
+    if part.contains('%') { decoded().map_or(part.into(), Cow::from) } else { part.into() }
+}
+
+async fn route(
+    state: &Arc<State>,
+    model: Option<&Arc<Served>>,
+    id: Option<&HeaderValue>,
+    connection: &Arc<Shared>,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let model = model.ok_or(Failure::NoSuchModel)?;
+    match (request.method(), Address::of(request.uri().path()).path) {
+        (&Method::POST, path @ ("/predict" | "/invocations" | v2::INFER)) => {
+            let headers = request.headers();
+            let form = || Form::of(headers.get(CONTENT_TYPE));
+            let call = match path {
+                "/predict" => Call::Predict(form()),
+                "/invocations" => Call::Score(form()),
+                _ => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
+            };
+            predict(state, model, id, connection, request, call, started).await
+        }
+        (&Method::GET | &Method::HEAD, "/model") => Ok(answering::model(model)),
+        (&Method::GET | &Method::HEAD, "/models") => Ok(answering::models(state)),
+        (&Method::GET | &Method::HEAD, "/livez") => Ok(answering::livez()),
+        (&Method::GET | &Method::HEAD, "/readyz") => answering::readyz(state),
+        (&Method::GET | &Method::HEAD, "/metrics") => Ok(answering::metrics(state)),
+        (&Method::POST, "/feedback") => Box::pin(feedback(state, connection, request, started)).await,
+        (&Method::POST, "/admin/reload") if state.keys.are_required() => Box::pin(reload(state)).await,
+        (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(answering::openapi(state)),
+        (&Method::GET | &Method::HEAD, "/ping" | "/health") => answering::readyz(state),
+        (&Method::GET | &Method::HEAD, "/version") => Ok(answering::version()),
+        (&Method::GET | &Method::HEAD, "/v2") => Ok(answering::v2_server()),
+        (&Method::GET | &Method::HEAD, "/v2/health/live") => Ok(answering::v2_live()),
+        (&Method::GET | &Method::HEAD, "/v2/health/ready") => answering::v2_ready(state, None),
+        (&Method::GET | &Method::HEAD, v2::MODEL) => Ok(answering::v2_model(model)),
+        (&Method::GET | &Method::HEAD, v2::MODEL_READY) => answering::v2_ready(state, Some(model)),
+        (_, path) => Err(match Route::of(path) {
+            Route::Other => Failure::NotFound,
+            Route::Reload if !state.keys.are_required() => Failure::NotFound,
+            route if route.takes_a_body() => Failure::MethodNotAllowed("POST"),
+            _ => Failure::MethodNotAllowed("GET, HEAD"),
+        }),
+    }
+}
+
+/// Whether a request may be answered at all: the rules of HTTP, the browser's question before it, the key, the
+/// rate. Some are answered here.
+fn admit(
+    state: &State,
+    connection: &Shared,
+    route: Route,
+    request: &Request<Incoming>,
+    key: &mut Option<String>,
+) -> Result<Option<Response>, Failure> {
+    check_head(connection, request)?;
+    if state.cors.is_on()
+        && let Some(response) = state.cors.preflight(request.method(), request.headers())
+    {
+        return Ok(Some(response));
+    }
+    if route.is_open() {
+        return Ok(None);
+    }
+    let required = state.keys.are_required();
+    let holder = required.then(|| state.keys.holder(request.headers().get(AUTHORIZATION))).flatten();
+    if let Some(rate) = &state.rate {
+        let caller =
+            holder.as_ref().map_or_else(|| Caller::at(connection.peer), |(_, number)| Caller::Key(*number));
+        let wait = rate.take(caller, std::time::Instant::now());
+        wait.map_err(|wait: Duration| Failure::RateLimited(wait.as_secs_f64().ceil().max(1.0) as u64))?;
+    }
+    match holder {
+        Some((name, _)) => *key = Some(name),
+        None if required => return Err(Failure::NoKey),
+        None => {}
+    }
+    Ok(None)
+}
+
+/// What hyper lets pass and RFC 9112 (sections 3.2 and 6.1) does not.
+fn check_head(connection: &Shared, request: &Request<Incoming>) -> Result<(), Failure> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    if request.version() == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
+        return Err(Failure::NotHttp("an HTTP/1.1 request has exactly one Host header"));
+    }
+    if connection.take_ambiguous() {
+        return Err(Failure::NotHttp("a request has either Content-Length or Transfer-Encoding, not both"));
+    }
+    Ok(())
+}
+
+/// One of the places for requests; given back when it is dropped, wherever that is.
+struct Place<S: Deref<Target = State>>(S);
+
+impl<S: Deref<Target = State>> Place<S> {
+    fn take(state: S) -> Result<Self, Failure> {
+        if state.telemetry.enter(state.limits.in_flight) { Ok(Self(state)) } else { Err(Failure::Overloaded) }
+    }
+}
+
+impl<S: Deref<Target = State>> Drop for Place<S> {
+    fn drop(&mut self) {
+        self.0.telemetry.leave();
+    }
+}
+
+async fn predict(
+    state: &Arc<State>,
+    model: &Arc<Served>,
+    id: Option<&HeaderValue>,
+    connection: &Arc<Shared>,
+    request: Request<Incoming>,
+    call: Call,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let headers = request.headers();
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Failure::ContentEncoding);
+    }
+    let length = request.body().size_hint().exact();
+    if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
+        && length.is_none_or(|length| length > state.limits.body_bytes as u64)
+    {
+        // In a box, as all that is rare: what a small request is answered with is moved about for each.
+        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
+    }
+    let (body, held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
+    connection.request_is_read();
+    // Only now: a body that never ends keeps nobody out.
+    if body.len() <= LARGE_BODY_BYTES {
+        let _place = Place::take(&**state)?;
+        // A handler leaves nothing half done behind: it reads the state and adds to counters.
+        let handler = AssertUnwindSafe(|| answering::call(state, model, id, call, body));
+        return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
+    }
+    let place = Place::take(Arc::clone(state))?;
+    let (model, id) = (Arc::clone(model), id.cloned());
+    let job = move || answering::call(&place.0, &model, id.as_ref(), call, body);
+    let answer = Box::pin(state.work.run(job)).await;
+    drop(held);
+    answer?
+}
+
+/// Predicts a table while it arrives: a body without a length, or one that is too long to be kept.
+async fn stream(
+    state: &Arc<State>,
+    model: Arc<Served>,
+    id: Option<HeaderValue>,
+    connection: &Arc<Shared>,
+    form: Form,
+    request: Request<Incoming>,
+) -> Result<Response, Failure> {
+    let place = Place::take(Arc::clone(state))?;
+    if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
+        return Err(Failure::Overloaded);
+    }
+    let permit = StreamPlace(Arc::clone(state));
+    // Two pieces each way: one is worked on while another moves.
+    let (send_in, receive_in) = mpsc::channel(2);
+    let (send_out, mut receive_out) = mpsc::channel(2);
+    tokio::spawn(body::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let work = move || {
+        let _places = (&place, &permit);
+        work::step_back();
+        let input = Box::new(PieceReader::new(receive_in));
+        let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
+        let predict =
+            AssertUnwindSafe(|| answering::predict_stream(&place.0, &model, id.as_ref(), form, input, out));
+        let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
+        if let Err(failure) = &result {
+            // Where the answer has begun this breaks it off, which is all that can still be said.
+            let broken = std::io::Error::other(failure.to_string());
+            let _ = send_out.blocking_send(Err(broken));
+        }
+        let _ = done.send(result);
+    };
+    let started = std::thread::Builder::new().name("stream".into()).spawn(work);
+    started.map_err(|_| Failure::Overloaded)?;
+    let first = receive_out.recv().await;
+    let first = match first {
+        Some(Ok(first)) => first,
+        // Nothing was written: the whole answer is the failure, or empty.
+        _ => match (&mut ended).await {
+            Ok(Err(failure)) => return Err(failure),
+            _ => return Ok(answering::respond(answering::content_type(form), "")),
+        },
+    };
+    let (send, pieces) = mpsc::channel(2);
+    tokio::spawn(async move {
+        let mut next = Some(Ok(first));
+        while let Some(piece) = next {
+            let failed = piece.is_err();
+            if send.send(piece).await.is_err() || failed {
+                return;
+            }
+            next = receive_out.recv().await;
+        }
+    });
+    let mut response = answering::respond(answering::content_type(form), "");
+    *response.body_mut() = Body::Stream { pieces, ends: StreamEnds(Arc::clone(connection)) };
+    Ok(response)
+}
+
+/// A place for a stream; given back when it is dropped.
+struct StreamPlace(Arc<State>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.work.streams.add_permits(1);
+    }
+}
+
+async fn feedback(
+    state: &Arc<State>,
+    connection: &Shared,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let (body, _held) =
+        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
+    connection.request_is_read();
+    answering::feedback(state, &body)
+}
+
+async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
+    let state = Arc::clone(state);
+    // Files are waited for, and golden rows predicted, where that keeps nobody waiting.
+    tokio::task::spawn_blocking(move || answering::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
+}

@@ -1,0 +1,479 @@
+//! The Open Inference Protocol (V2) over REST, so that clients of KServe, Triton and MLServer can ask an mlapi
+//! model: metadata, and inference from tensors in JSON or in the binary extension.
+//!
+//! Bytes in, a response out, for one model. A tensor is one column (`[n]` or `[n,1]`, called as the column is),
+//! or there is one of `[n,k]` with the columns in order. Not here: health, which is the server's; what an
+//! element is (see [`super::tensor`]).
+
+use std::borrow::Cow;
+
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answering::{Answered, predict_rows};
+use super::error::Failure;
+use super::tensor;
+use super::tensor::Datatype;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Cell, ColumnType, Schema, nearest};
+use crate::data::read::json::Problems;
+use crate::model::Model;
+use crate::model::pipeline::{Decision, Predictions};
+use crate::predict::answer::number;
+use crate::server::Response;
+
+/// How many bytes of a body are JSON; what follows are tensors.
+pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// A model file knows no versions; this is the one that clients are told.
+const VERSION: &str = "1";
+
+/// The outputs of a model.
+const PREDICT: &str = "predict";
+const PREDICT_PROBA: &str = "predict_proba";
+
+/// The paths of a model, with `NAME` for its name.
+pub const MODEL: &str = "/v2/models/NAME";
+/// Whether it is ready.
+pub const MODEL_READY: &str = "/v2/models/NAME/ready";
+/// Where tensors are sent.
+pub const INFER: &str = "/v2/models/NAME/infer";
+
+/// Which of these paths it is, from what follows the name: the version may stand between, and is always 1.
+/// Empty where it is none.
+pub fn canonical(after_name: &str) -> &'static str {
+    let action = match after_name.strip_prefix("/versions/") {
+        Some(rest) => rest.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/')),
+        None => Some(after_name),
+    };
+    match action {
+        Some("") => MODEL,
+        Some("/ready") => MODEL_READY,
+        Some("/infer") => INFER,
+        _ => "",
+    }
+}
+
+/// What `GET /v2` says.
+pub fn server_metadata() -> Value {
+    json!({ "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"] })
+}
+
+/// The data type that loses nothing of a column.
+pub fn datatype(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Number => "FP64",
+        ColumnType::Boolean => "BOOL",
+        _ => "BYTES",
+    }
+}
+
+/// What `GET /v2/models/NAME` says: the tensors that the model takes and gives. Any other data type that holds
+/// the same values is taken as well.
+pub fn model_metadata(model: &Model, name: &str) -> Value {
+    let schema = &model.pipeline.schema;
+    let inputs = schema.features.iter().map(
+        |feature| json!({ "name": feature.name, "datatype": datatype(feature.column_type), "shape": [-1] }),
+    );
+    let target = &schema.target;
+    let datatype = Predicted::datatype(schema);
+    let mut outputs = vec![json!({ "name": PREDICT, "datatype": datatype, "shape": [-1] })];
+    if !target.labels.is_empty() {
+        let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
+        outputs.push(json!({
+            "name": PREDICT_PROBA, "datatype": "FP64", "shape": [-1, labels.len()],
+            "parameters": { "labels": labels },
+        }));
+    }
+    json!({
+        "name": name, "versions": [VERSION], "platform": "mlapi",
+        "inputs": inputs.collect::<Vec<_>>(), "outputs": outputs,
+    })
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    id: Option<String>,
+    parameters: Option<RequestParameters>,
+    #[serde(borrow)]
+    inputs: Vec<Input<'a>>,
+    outputs: Option<Vec<Output>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RequestParameters {
+    binary_data_output: Option<bool>,
+    threshold: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Input<'a> {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    parameters: Option<InputParameters>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Default, Deserialize)]
+struct InputParameters {
+    binary_data_size: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Output {
+    name: String,
+    parameters: Option<OutputParameters>,
+}
+
+#[derive(Default, Deserialize)]
+struct OutputParameters {
+    binary_data: Option<bool>,
+}
+
+/// `POST /v2/models/NAME/infer`. `header_length` is the value of [`HEADER_LENGTH`], where there is one.
+///
+/// # Errors
+/// A body that cannot be read, has too many rows, or does not fit the model.
+pub fn infer(
+    model: &Model,
+    name: &str,
+    header_length: Option<&HeaderValue>,
+    body: &[u8],
+    max_rows: usize,
+) -> Result<Answered, Failure> {
+    let schema = &model.pipeline.schema;
+    let (head, binary) = match header_length {
+        None => (body, &[][..]),
+        Some(value) => {
+            let length = value.to_str().ok().and_then(|text| text.trim().parse::<usize>().ok());
+            let parts = length.and_then(|length| body.split_at_checked(length));
+            parts
+                .ok_or(Failure::NotHttp("Inference-Header-Content-Length is not a length within the body"))?
+        }
+    };
+    let request: Request = serde_json::from_slice(head).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
+        _ => Failure::NotJson(error.to_string()),
+    })?;
+    let outputs = requested(&request, schema)?;
+    let threshold = request.parameters.as_ref().and_then(|parameters| parameters.threshold);
+    if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
+        return Err(Failure::unfit("/parameters/threshold", "the threshold is a number from 0 to 1".into()));
+    }
+    let decision = Decision::with_threshold(threshold, schema)
+        .map_err(|error| Failure::unfit("/parameters/threshold", error.to_string()))?;
+    let codes = read(&request.inputs, binary, schema, max_rows)?;
+    let predictions = predict_rows(model, &codes, decision, body);
+    let response = answer(name, request.id.as_deref(), &outputs, schema, &predictions);
+    Ok(Answered { response, codes, predictions, decision })
+}
+
+/// The outputs to send, and whether as bytes.
+fn requested(request: &Request, schema: &Schema) -> Result<Vec<(&'static str, bool)>, Failure> {
+    let there_are: &[&'static str] =
+        if schema.target.labels.is_empty() { &[PREDICT] } else { &[PREDICT, PREDICT_PROBA] };
+    let binary =
+        request.parameters.as_ref().and_then(|parameters| parameters.binary_data_output).unwrap_or(false);
+    let Some(outputs) = request.outputs.as_ref().filter(|outputs| !outputs.is_empty()) else {
+        return Ok(there_are.iter().map(|name| (*name, binary)).collect());
+    };
+    let mut problems = Problems::default();
+    let mut found = Vec::with_capacity(there_are.len());
+    for (i, output) in outputs.iter().enumerate() {
+        match there_are.iter().find(|name| **name == output.name) {
+            Some(name) if found.iter().any(|(known, _)| known == name) => {
+                problems.push(format!("/outputs/{i}/name"), "the output is asked for twice".into());
+            }
+            Some(name) => {
+                let own = output.parameters.as_ref().and_then(|parameters| parameters.binary_data);
+                found.push((*name, own.unwrap_or(binary)));
+            }
+            None => {
+                let detail =
+                    format!("no output of this model has this name; it has {}", there_are.join(", "));
+                problems.push(format!("/outputs/{i}/name"), detail);
+            }
+        }
+    }
+    if problems.total > 0 { Err(Failure::DoesNotFit(problems)) } else { Ok(found) }
+}
+
+/// What is known of an input before its elements are looked at: the feature of each of its columns.
+struct Layout {
+    datatype: Datatype,
+    columns: Vec<Option<usize>>,
+}
+
+/// The codes of the rows that the tensors hold. All shapes are checked before any element is read.
+fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Result<Matrix, Failure> {
+    let mut problems = Problems::default();
+    let n_rows = inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or(0);
+    if inputs.is_empty() {
+        problems
+            .push("/inputs".into(), "there are no tensors; send one for each column, or one of [n,k]".into());
+    } else if n_rows == 0 {
+        problems.push("/inputs/0/shape".into(), "there are no rows".into());
+    } else if n_rows > max_rows {
+        return Err(Failure::TooManyRows(max_rows));
+    }
+    let mut given = vec![false; schema.n_features()];
+    let mut layouts = Vec::with_capacity(inputs.len().min(schema.columns.len()));
+    for (i, input) in inputs.iter().enumerate() {
+        match lay_out(input, inputs.len() == 1, n_rows, schema) {
+            Ok(layout) => {
+                for feature in layout.columns.iter().flatten() {
+                    if std::mem::replace(&mut given[*feature], true) {
+                        problems.push(format!("/inputs/{i}/name"), "the feature is given twice".into());
+                    }
+                }
+                layouts.push(layout);
+            }
+            Err((place, detail)) => problems.push(format!("/inputs/{i}/{place}"), detail),
+        }
+    }
+    if problems.total == 0 {
+        for (feature, _) in schema.features.iter().zip(given).filter(|(_, given)| !given) {
+            problems.push("/inputs".into(), format!("the feature {:?} is missing", feature.name));
+        }
+    }
+    if problems.total > 0 {
+        return Err(Failure::DoesNotFit(problems));
+    }
+    let mut codes = Matrix::with_capacity(n_rows, schema.n_features());
+    (0..n_rows).for_each(|_| {
+        codes.push_row(f64::NAN);
+    });
+    let mut rest = binary;
+    for (i, (input, Layout { datatype, columns })) in inputs.iter().zip(layouts).enumerate() {
+        let mut bad = Problems::default();
+        let mut sink = |element: usize, cell: Result<Cell, String>| {
+            let (row, column) = (element / columns.len(), element % columns.len());
+            let Some(feature) = columns[column] else { return };
+            let cell = cell.map(|cell| match cell {
+                Cell::Text(text) => schema.null_tokens.cell(text),
+                other => other,
+            });
+            match cell.and_then(|cell| schema.features[feature].code(cell, codes.texts_mut())) {
+                Ok(code) => codes.row_mut(row)[feature] = code,
+                Err(detail) => bad.push(format!("/inputs/{i}/data/{element}"), detail),
+            }
+        };
+        let size = input.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
+        let read = match (input.data, size) {
+            (Some(data), None) => tensor::read_json(data.get(), &input.shape, datatype, &mut sink),
+            (None, Some(size)) => match rest.split_at_checked(size) {
+                Some((bytes, after)) => {
+                    rest = after;
+                    tensor::read_bytes(bytes, n_rows * columns.len(), datatype, &mut sink)
+                }
+                None => {
+                    Err(format!("binary_data_size is {size}, and {} bytes are left of the body", rest.len()))
+                }
+            },
+            (Some(_), Some(_)) => Err("there is data both in JSON and as bytes".into()),
+            (None, None) => Err("there is no data, neither in JSON nor with a binary_data_size".into()),
+        };
+        if let Err(detail) = read {
+            bad.push(format!("/inputs/{i}/data"), detail);
+        }
+        problems.extend(bad);
+    }
+    if !rest.is_empty() {
+        problems.push("/inputs".into(), format!("{} bytes follow those of the tensors", rest.len()));
+    }
+    if problems.total > 0 { Err(Failure::DoesNotFit(problems)) } else { Ok(codes) }
+}
+
+/// Which features a tensor holds; or which of its members is wrong, and what about it.
+fn lay_out(
+    input: &Input,
+    only: bool,
+    n_rows: usize,
+    schema: &Schema,
+) -> Result<Layout, (&'static str, String)> {
+    let Some(datatype) = Datatype::named(&input.datatype) else {
+        let known: Vec<&str> = Datatype::names().collect();
+        return Err(("datatype", format!("not a data type; there are {}", known.join(", "))));
+    };
+    let width = match input.shape[..] {
+        [_] => 1,
+        [_, width] => width,
+        _ => return Err(("shape", "a column has the shape [n] or [n,1], a table [n,k]".into())),
+    };
+    if input.shape[0] != n_rows {
+        return Err(("shape", format!("{} rows where the first tensor has {n_rows}", input.shape[0])));
+    }
+    let feature = schema.feature_index(&input.name, 0).filter(|_| width == 1);
+    let columns = if feature.is_some() {
+        vec![feature]
+    } else if only && input.shape.len() == 2 {
+        // A width that is no row of this model is told before it could take memory.
+        schema.positions(width).map_err(|detail| ("shape", detail))?
+    } else if width == 1 && schema.is_unused(&input.name) {
+        vec![None]
+    } else if width == 1 {
+        let names = schema.features.iter().map(|feature| feature.name.as_str());
+        let hint = nearest(&input.name, names).map(|name| format!("; did you mean {name:?}?"));
+        return Err(("name", format!("no feature has this name{}", hint.unwrap_or_default())));
+    } else {
+        return Err(("shape", format!("{width} columns in one of several tensors; send each column as one")));
+    };
+    Ok(Layout { datatype, columns })
+}
+
+/// The elements of an output.
+enum Predicted<'a> {
+    Numbers(Cow<'a, [f64]>),
+    Whole(Vec<i64>),
+    Texts(Vec<&'a str>),
+}
+
+impl<'a> Predicted<'a> {
+    /// Whole labels, where all of them are.
+    fn whole_labels(schema: &Schema) -> Option<Vec<i64>> {
+        let target = &schema.target;
+        let numeric = target.numeric_labels && !target.labels.is_empty();
+        numeric.then(|| target.labels.iter().map(|label| label.parse().ok()).collect())?
+    }
+
+    fn datatype(schema: &Schema) -> &'static str {
+        match Self::whole_labels(schema) {
+            _ if schema.target.labels.is_empty() => "FP64",
+            Some(_) => "INT64",
+            None => "BYTES",
+        }
+    }
+
+    fn of(output: &str, schema: &'a Schema, predictions: &'a Predictions) -> Self {
+        let labels = &schema.target.labels;
+        if output == PREDICT_PROBA || labels.is_empty() {
+            return Self::Numbers(predictions.scores.values().into());
+        }
+        let classes = predictions.classes.iter().map(|&class| class as usize);
+        match Self::whole_labels(schema) {
+            Some(whole) => Self::Whole(classes.map(|class| whole[class]).collect()),
+            None => Self::Texts(classes.map(|class| labels[class].as_str()).collect()),
+        }
+    }
+
+    fn name_of_datatype(&self) -> &'static str {
+        match self {
+            Self::Numbers(_) => "FP64",
+            Self::Whole(_) => "INT64",
+            Self::Texts(_) => "BYTES",
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>) {
+        fn list<T>(values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+            out.push(b'[');
+            for (i, value) in values.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write(value, out);
+            }
+            out.push(b']');
+        }
+        match self {
+            Self::Numbers(values) => list(values, out, |value, out| number(*value, out)),
+            Self::Whole(values) => list(values, out, |value, out| out.extend(value.to_string().bytes())),
+            Self::Texts(texts) => list(texts, out, |text, out| out.extend(quoted(text).bytes())),
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Numbers(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Whole(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            Self::Texts(texts) => {
+                let with_length =
+                    |text: &&str| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+                texts.iter().flat_map(with_length).collect()
+            }
+        }
+    }
+}
+
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+fn answer(
+    name: &str,
+    id: Option<&str>,
+    outputs: &[(&'static str, bool)],
+    schema: &Schema,
+    predictions: &Predictions,
+) -> Response {
+    let mut head = format!("{{\"model_name\":{},\"model_version\":\"{VERSION}\"", quoted(name)).into_bytes();
+    if let Some(id) = id {
+        head.extend(format!(",\"id\":{}", quoted(id)).bytes());
+    }
+    head.extend(b",\"outputs\":[");
+    let mut tail = Vec::new();
+    let n_rows = predictions.scores.n_rows();
+    for (i, &(output, binary)) in outputs.iter().enumerate() {
+        let predicted = Predicted::of(output, schema, predictions);
+        let comma = if i > 0 { "," } else { "" };
+        let width =
+            if output == PREDICT_PROBA { format!(",{}", schema.target.labels.len()) } else { String::new() };
+        let datatype = predicted.name_of_datatype();
+        head.extend(
+            format!(
+                "{comma}{{\"name\":\"{output}\",\"datatype\":\"{datatype}\",\"shape\":[{n_rows}{width}],"
+            )
+            .bytes(),
+        );
+        if binary {
+            let bytes = predicted.to_bytes();
+            head.extend(format!("\"parameters\":{{\"binary_data_size\":{}}}}}", bytes.len()).bytes());
+            tail.extend(bytes);
+        } else {
+            head.extend(b"\"data\":");
+            predicted.write_json(&mut head);
+            head.push(b'}');
+        }
+    }
+    head.extend(b"]}");
+    let length = head.len();
+    head.append(&mut tail);
+    let mut response = Response::new(Bytes::from(head).into());
+    let headers = response.headers_mut();
+    if outputs.iter().any(|(_, binary)| *binary) {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(HEADER_LENGTH, HeaderValue::from(length));
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_may_stand_in_the_path_and_is_always_1() {
+        for (after_name, path) in [
+            ("", MODEL),
+            ("/ready", MODEL_READY),
+            ("/infer", INFER),
+            ("/versions/1", MODEL),
+            ("/versions/1/infer", INFER),
+            ("/versions/1/ready", MODEL_READY),
+            ("/versions/2/infer", ""),
+            ("/versions/11", ""),
+            ("/versions", ""),
+            ("/config", ""),
+            ("/", ""),
+        ] {
+            assert_eq!(canonical(after_name), path, "{after_name}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A second model beside the one that answers: it predicts the same rows later, on a thread of its own, and
+//! what it would have answered otherwise is counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Cell, ColumnType, Schema, Task};
+use crate::data::cells::text::Texts;
+use crate::model::Model;
+use crate::model::pipeline::{Decision, Predictions};
+
+/// Requests that wait for the shadow at most; more are not compared.
+const MAX_QUEUED: usize = 256;
+
+/// Values that wait for the shadow at most (8 MiB).
+const MAX_QUEUED_CELLS: usize = 1024 * 1024;
+
+/// Numbers closer than this share of the answer do not count as a disagreement.
+const TOLERANCE: f64 = 0.01;
+
+/// What is counted of a shadow.
+#[derive(Debug, Default)]
+pub struct ShadowCounts {
+    /// Rows that both predicted.
+    pub rows: AtomicU64,
+    /// Rows for which the classes differ, or the numbers by more than a hundredth.
+    pub disagreements: AtomicU64,
+    /// Rows that there was no time for.
+    pub dropped: AtomicU64,
+    queued_cells: AtomicUsize,
+}
+
+/// The way to a shadow.
+#[derive(Debug)]
+pub struct Shadow {
+    queue: SyncSender<(Matrix, Predictions, Decision)>,
+    /// What is counted.
+    pub counts: Arc<ShadowCounts>,
+}
+
+/// For each feature of the shadow, where it stands among those of the model and what its codes become.
+struct Translation(Vec<(usize, Option<Vec<f64>>)>);
+
+impl Translation {
+    fn new(from: &Schema, to: &Schema) -> Result<Self> {
+        let columns = to.features.iter().enumerate().map(|(i, feature)| {
+            let at = from.feature_index(&feature.name, i);
+            let at = at.with_context(|| format!("the model has no feature {:?}", feature.name))?;
+            let source = &from.features[at];
+            ensure!(
+                source.column_type == feature.column_type,
+                "feature {:?} is a {} to the model and a {} to the shadow",
+                feature.name,
+                source.column_type.name(),
+                feature.column_type.name()
+            );
+            let is_category = feature.column_type == ColumnType::Category;
+            // A category adds no text.
+            let mut none = Texts::default();
+            let code =
+                |level: &String| feature.code(Cell::Text(level), &mut none).map_err(anyhow::Error::msg);
+            let levels = is_category.then(|| source.levels.iter().map(code).collect::<Result<Vec<f64>>>());
+            Ok((at, levels.transpose()?))
+        });
+        Ok(Self(columns.collect::<Result<_>>()?))
+    }
+
+    /// Rows of the model's codes as rows of the shadow's. A category that the model has not seen is not known
+    /// to the shadow either: its text is gone.
+    fn apply(&self, codes: &Matrix) -> Matrix {
+        let mut out = Matrix::with_capacity(codes.n_rows(), self.0.len());
+        out.texts_mut().clone_from(codes.texts());
+        for row in codes.rows() {
+            let translated = out.push_row(0.0);
+            for ((at, levels), cell) in self.0.iter().zip(translated) {
+                let code = row[*at];
+                *cell = match levels {
+                    Some(levels) if code >= 0.0 => levels.get(code as usize).copied().unwrap_or(code),
+                    _ => code,
+                };
+            }
+        }
+        out
+    }
+}
+
+impl Shadow {
+    /// Starts a shadow for a model.
+    ///
+    /// # Errors
+    /// The two do not predict the same thing from the same columns, or no thread can be started.
+    pub fn start(schema: &Schema, shadow: Model, counts: Arc<ShadowCounts>) -> Result<Self> {
+        let target = &shadow.pipeline.schema.target;
+        ensure!(target.task == schema.target.task, "model and shadow do not have the same task");
+        let translation = Translation::new(schema, &shadow.pipeline.schema)?;
+        // The shadow's class as a class of the model; a label that the model does not have agrees with none.
+        let position = |label: &String| schema.target.labels.iter().position(|other| other == label);
+        let classes: Vec<Option<usize>> = target.labels.iter().map(position).collect();
+        let same_labels = target.labels == schema.target.labels;
+        let (queue, batches) = sync_channel::<(Matrix, Predictions, Decision)>(MAX_QUEUED);
+        let (counted, task) = (Arc::clone(&counts), target.task);
+        let compare = move || {
+            crate::server::work::step_back();
+            for (codes, answered, decision) in batches {
+                let decision = if same_labels { decision } else { Decision::MostProbable };
+                let own = shadow.pipeline.predict(&translation.apply(&codes), decision);
+                let differ = (0..codes.n_rows()).filter(|&row| match task {
+                    Task::Classification => {
+                        classes[own.classes[row] as usize] != Some(answered.classes[row] as usize)
+                    }
+                    Task::Regression => {
+                        let (a, b) = (answered.scores.row(row)[0], own.scores.row(row)[0]);
+                        (a - b).abs() > TOLERANCE * a.abs()
+                    }
+                });
+                counted.disagreements.fetch_add(differ.count() as u64, Relaxed);
+                counted.rows.fetch_add(codes.n_rows() as u64, Relaxed);
+                counted.queued_cells.fetch_sub(codes.values().len(), Relaxed);
+            }
+        };
+        thread::Builder::new().name("shadow".into()).spawn(compare).context("cannot start a thread")?;
+        Ok(Self { queue, counts })
+    }
+
+    /// Lets the shadow predict rows of codes that were answered with `predictions`, unless too many wait.
+    pub fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
+        let cells = codes.values().len();
+        let fits = self.counts.queued_cells.fetch_add(cells, Relaxed) + cells <= MAX_QUEUED_CELLS;
+        if !fits || self.queue.try_send((codes.clone(), predictions.clone(), decision)).is_err() {
+            self.counts.queued_cells.fetch_sub(cells, Relaxed);
+            self.counts.dropped.fetch_add(codes.n_rows() as u64, Relaxed);
+        }
+    }
+}

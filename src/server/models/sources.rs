@@ -1,0 +1,179 @@
+//! Where the models of a server come from: files with names, and folders of files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::shadow::Shadow;
+use crate::model::file;
+use crate::server::observe::telemetry::ModelCounts;
+use crate::server::state::{Models, Served};
+
+/// What a model file in a folder ends in.
+const EXTENSION: &str = "mlapi";
+
+/// One `--model`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    /// A file and what its model is called.
+    File { name: String, path: PathBuf },
+    /// Every model file of a folder, called by its stem, in the order of the names.
+    Folder(PathBuf),
+}
+
+/// The `--model`s and `--shadow`s of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    models: Vec<Source>,
+    /// The model that each is beside, and its file.
+    shadows: Vec<(Option<String>, PathBuf)>,
+}
+
+impl Sources {
+    /// What `[NAME=]FILE` and `FOLDER` stand for; a file without a name is called by its stem.
+    ///
+    /// # Errors
+    /// A name that cannot stand in a path.
+    pub fn parse(texts: &[String]) -> Result<Self> {
+        let one = |text: &String| {
+            let (name, path) = split(text);
+            if name.is_none() && Path::new(path).is_dir() {
+                return Ok(Source::Folder(path.into()));
+            }
+            let name = match name {
+                Some(name) => name.to_string(),
+                None => stem(Path::new(path)),
+            };
+            check_name(&name, path)?;
+            Ok(Source::File { name, path: path.into() })
+        };
+        Ok(Self { models: texts.iter().map(one).collect::<Result<_>>()?, shadows: Vec::new() })
+    }
+
+    /// With a shadow beside some of the models, each `[NAME=]FILE`; without a name beside the first.
+    pub fn with_shadows(mut self, texts: &[String]) -> Self {
+        let shadow = |text: &String| {
+            let (name, path) = split(text);
+            (name.map(String::from), path.into())
+        };
+        self.shadows = texts.iter().map(shadow).collect();
+        self
+    }
+
+    /// The files of the shadows.
+    pub fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.shadows.iter().map(|(_, path)| path.clone())
+    }
+
+    /// The files as they are now, with the names of their models.
+    ///
+    /// # Errors
+    /// A folder that cannot be read or holds no model, or a name that cannot stand in a path.
+    pub fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+        let mut files = Vec::new();
+        for source in &self.models {
+            match source {
+                Source::File { name, path } => files.push((name.clone(), path.clone())),
+                Source::Folder(folder) => {
+                    let before = files.len();
+                    let entries = std::fs::read_dir(folder)
+                        .with_context(|| format!("cannot read the folder {}", folder.display()))?;
+                    for entry in entries {
+                        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
+                        if path.extension().is_some_and(|e| e == EXTENSION) && path.is_file() {
+                            let name = stem(&path);
+                            check_name(&name, &path.to_string_lossy())?;
+                            files.push((name, path));
+                        }
+                    }
+                    ensure!(files.len() > before, "{} holds no .{EXTENSION} file", folder.display());
+                    files[before..].sort();
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Loads and checks every model.
+    ///
+    /// # Errors
+    /// The first that cannot be served.
+    pub fn load(&self) -> Result<Models> {
+        let files = self.files()?;
+        for (name, path) in &self.shadows {
+            let known = name.as_ref().is_none_or(|name| files.iter().any(|(model, _)| model == name));
+            ensure!(
+                known,
+                "--shadow {}: no model is called {:?}",
+                path.display(),
+                name.as_deref().unwrap_or("")
+            );
+        }
+        let load =
+            |(name, path): (String, PathBuf)| Ok(Arc::new(self.load_one(&name, &path, Arc::default())?));
+        Models::new(files.into_iter().map(load).collect::<Result<_>>()?)
+    }
+
+    /// Loads and checks one model, and its shadow.
+    ///
+    /// # Errors
+    /// Either cannot be served.
+    pub fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
+        let mut served = Served::new(name, file::load(&path.to_string_lossy())?, counts)?;
+        let first = self.files()?.first().is_some_and(|(first, _)| first == name);
+        let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
+        if let Some((_, path)) = shadow {
+            let model = file::load(&path.to_string_lossy())?;
+            let counts = Arc::clone(&served.counts.shadow);
+            let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
+            served.shadow =
+                Some(shadow.with_context(|| format!("{} cannot be a shadow of {name}", path.display()))?);
+        }
+        Ok(served)
+    }
+}
+
+/// Name and path of `[NAME=]PATH`. A path that itself holds an equals sign is taken as it is.
+fn split(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((name, path)) if !name.contains(['/', '\\']) && !Path::new(text).exists() => (Some(name), path),
+        _ => (None, text),
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A name stands in paths and metrics as it is.
+fn check_name(name: &str, path: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
+        bail!(
+            "{name:?} cannot be the name of a model: up to 64 letters, digits, '.', '_' and '-'; \
+             --model NAME={path} gives another"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_stand_before_the_file() {
+        assert_eq!(split("churn=a.mlapi"), (Some("churn"), "a.mlapi"));
+        assert_eq!(split("a.mlapi"), (None, "a.mlapi"));
+        assert_eq!(split("./a=b.mlapi"), (None, "./a=b.mlapi"));
+        assert!(Sources::parse(&["a b=x.mlapi".into()]).is_err());
+        assert!(Sources::parse(&["a/b c.mlapi".into()]).is_err());
+        let files =
+            Sources::parse(&["churn=a.mlapi".into(), "m/price.mlapi".into()]).unwrap().files().unwrap();
+        assert_eq!(
+            files,
+            [("churn".into(), "a.mlapi".into()), ("price".into(), PathBuf::from("m/price.mlapi"))]
+        );
+    }
+}

@@ -1,0 +1,194 @@
+//! What a connection comes in on: TCP, TLS over it, or a Unix socket.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
+
+/// Connections that the operating system completes before they are accepted; it may allow fewer (Linux:
+/// `net.core.somaxconn`). The standard library asks for 128, which a burst of clients fills in a few milliseconds,
+/// and whoever comes then tries again only after a second.
+#[cfg(unix)]
+const BACKLOG: i32 = 4096;
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address and port.
+    Tcp(TcpListener),
+    /// A path.
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        // It listens already, and goes on with what it has where it cannot have more.
+        #[cfg(unix)]
+        let _ = rustix::net::listen(&listener, BACKLOG);
+        Self::Tcp(listener)
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        let _ = rustix::net::listen(&listener, BACKLOG);
+        Self::Unix(listener)
+    }
+}
+
+impl Listener {
+    /// The next connection, and the address it is from.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    pub async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
+                // An answer goes out at once; it is one write, and there is nothing to wait for.
+                let _ = socket.set_nodelay(true);
+                Ok((Socket::Tcp(socket), Some(address.ip())))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Socket {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a Unix socket.
+    #[cfg(unix)]
+    Unix(UnixStream),
+    /// Over TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+macro_rules! each {
+    ($self:ident, $socket:ident => $result:expr) => {
+        match $self.get_mut() {
+            Socket::Tcp($socket) => $result,
+            #[cfg(unix)]
+            Socket::Unix($socket) => $result,
+            #[cfg(feature = "tls")]
+            Socket::Tls($socket) => $result,
+        }
+    };
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+        each!(self, socket => Pin::new(socket).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, socket => Pin::new(socket).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context,
+        pieces: &[io::IoSlice],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, socket => Pin::new(socket).poll_write_vectored(cx, pieces))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        each!(self, socket => Pin::new(socket).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        each!(self, socket => Pin::new(socket).poll_shutdown(cx))
+    }
+}
+
+/// What makes TLS of TCP; nothing where connections are plain.
+#[derive(Clone, Default)]
+pub struct Tls {
+    #[cfg(feature = "tls")]
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    /// TLS 1.2 and 1.3 with a certificate chain and its key, both PEM files.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or do not belong together.
+    pub fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
+        use anyhow::{Context, ensure};
+        use tokio_rustls::rustls::ServerConfig;
+        use tokio_rustls::rustls::crypto::ring;
+        use tokio_rustls::rustls::pki_types::pem::PemObject;
+        use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+        let unusable = |path: &str| format!("{path} is not a usable PEM file");
+        let chain = CertificateDer::pem_file_iter(certificates)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .with_context(|| unusable(certificates))?;
+        ensure!(!chain.is_empty(), "{certificates} holds no certificate");
+        let private = PrivateKeyDer::from_pem_file(key).with_context(|| unusable(key))?;
+        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)
+            .with_context(|| format!("{key} is not the key of {certificates}"))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { acceptor: Some(std::sync::Arc::new(config).into()) })
+    }
+}
+
+impl Tls {
+    /// Whether connections are encrypted.
+    pub fn is_on(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.acceptor.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+
+    /// Makes TLS of a connection, where that is wanted.
+    ///
+    /// # Errors
+    /// The client cannot agree with the server, or goes away.
+    pub async fn accept(&self, socket: Socket) -> io::Result<Socket> {
+        #[cfg(feature = "tls")]
+        let socket = match (&self.acceptor, socket) {
+            (Some(acceptor), Socket::Tcp(socket)) => {
+                let mut first = [0];
+                socket.peek(&mut first).await?;
+                // A letter begins a request in the clear; TLS begins with a 22 (RFC 8446, section 5.1).
+                if first[0].is_ascii_uppercase() {
+                    crate::server::refuse(Socket::Tcp(socket), crate::server::api::error::NOT_TLS).await?;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
+                }
+                return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));
+            }
+            (_, socket) => socket,
+        };
+        Ok(socket)
+    }
+}

@@ -1,0 +1,7 @@
+//! What the tests share: a folder with the program in it, servers in this process and as a process, raw HTTP.
+
+pub mod http;
+pub mod model;
+#[cfg(unix)]
+pub mod process;
+pub mod workdir;
