@@ -34,9 +34,11 @@ pub use self::parts::Parts;
 pub use super::categories::MAX_LEVEL_SLOTS;
 use super::categories::{Known, TargetMeans, level_slots};
 use super::vocabulary::Vocabulary;
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date::PART_NAMES;
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, Feature, Schema};
+use crate::data::cells::schema::Schema;
 use crate::data::cells::sparse::Sparse;
 use crate::data::cells::target::Truth;
 use crate::data::cells::text::{Terms, Texts};
@@ -529,8 +531,10 @@ fn mean_and_scale<I: Iterator<Item = f64>>(n_rows: usize, column: impl Fn() -> I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{Target, Task, UNSEEN};
-    use crate::data::cells::table::{Column, MISSING_LEVEL, Table};
+    use crate::data::cells::cell::MISSING_LEVEL;
+    use crate::data::cells::cell::{Task, UNSEEN};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
 
     const GAP: f64 = f64::NAN;
 

@@ -19,6 +19,7 @@ use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::{encoding, header};
 
 pub use super::load::read_table;
+pub use crate::data::cells::raw_table::source_name;
 
 /// How a file is written; what is `None` is found in the file.
 #[derive(Debug, Clone)]
@@ -57,11 +58,6 @@ const SAMPLE_BYTES: usize = 256 * 1024;
 
 /// Records that are looked at to find the delimiter.
 const SAMPLE_RECORDS: usize = 100;
-
-/// How messages call an input: its path, or `standard input` for `-`.
-pub fn source_name(path: &str) -> String {
-    if path == "-" { "standard input".into() } else { path.into() }
-}
 
 /// Opens a file, or standard input for `-`.
 ///

@@ -8,8 +8,10 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use std::fmt;
 
 use crate::background::give_way_at;
+use crate::data::cells::cell::Cell;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Cell, Schema, nearest};
+use crate::data::cells::schema::Schema;
+use crate::names::nearest;
 
 /// More problems than this are counted, not listed.
 const MAX_LISTED_PROBLEMS: usize = 100;
@@ -598,8 +600,10 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{ColumnType, Ignored, Target, Task, UNSEEN};
+    use crate::data::cells::cell::{ColumnType, Task, UNSEEN};
+    use crate::data::cells::schema::Ignored;
     use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
 
     /// Features `size` (1 to 5) and `color` (blue, red); `id` is ignored, `price` is the target.
     fn schema() -> Schema {

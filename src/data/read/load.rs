@@ -18,9 +18,9 @@ use super::digest::PassingDigest;
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::interner::Interner;
 use super::ndjson::{LateColumns, LateMembers, Members, cell_text, is_ndjson, lines};
+use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
-use crate::data::cells::schema::{Cell, NullTokens};
-use crate::data::cells::table::{Lines, RawColumn, RawTable, ReadFile};
+use crate::data::cells::raw_table::{Lines, RawColumn, RawTable, ReadFile};
 use crate::data::cells::text::Texts;
 
 /// What is to be known before a table is read.
@@ -234,7 +234,7 @@ impl Load<'_> {
     }
 
     fn wants(&self, raw: &RawTable, sample: &Chunk) -> Vec<Kind> {
-        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let mark = raw.decimal_mark();
         let last = raw.names.last().filter(|_| self.reading.last_is_text);
         let kind = |(name, column): (&String, &ChunkColumn)| {
             let ChunkColumn::Levels { codes, levels } = column else {
@@ -384,7 +384,7 @@ impl Load<'_> {
     /// Reads one block.
     fn chunk(&self, form: &Form, block: &Block, kinds: &[Kind], raw: &RawTable, chunk: &mut Chunk) {
         chunk.start(kinds);
-        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let mark = raw.decimal_mark();
         let mut builder = Builder { chunk, nulls: &self.reading.nulls, raw, mark };
         match form {
             Form::Delimited { walk } => walk.through(block, &mut builder),
