@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 
 use super::RequirementNotMet;
-use super::args::{Common, Eval, Format, Requirement};
+use super::args::{Eval, Format, Requirement};
 use super::term::Term;
 use super::train::csv_options;
 use crate::data::cells::schema::{ColumnType, Task, nearest};
@@ -33,17 +33,14 @@ struct EvalResult<'a> {
 }
 
 /// Runs the verb.
-pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; eval writes text or json"));
-    }
+pub fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     let model = file::load(&args.model)?;
     for requirement in &args.require {
         check_name(requirement, &model.card.evaluation)?;
     }
     let (positive, decision) = decision(args, &model)?;
     let show = |evaluation: &Evaluation, recorded: bool, out: &mut dyn Write| -> Result<()> {
-        match common.format {
+        match args.format {
             Format::Text => {
                 let rows = text::count(evaluation.n_rows, "row", "rows");
                 let which = if recorded { " held out, as recorded at training" } else { "" };
@@ -55,7 +52,7 @@ pub fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> R
                 out.write_all(text::evaluation(evaluation).as_bytes())?;
                 writeln!(out, "\n  {}", text::baseline_words(evaluation))?;
             }
-            _ => {
+            Format::Json => {
                 let result = EvalResult { model: &args.model, evaluation, recorded_at_training: recorded };
                 serde_json::to_writer(&mut *out, &result)?;
                 out.write_all(b"\n")?;

@@ -4,21 +4,17 @@ use std::io::Write;
 
 use anyhow::Result;
 
-use super::args::{Common, Format, Inspect};
+use super::args::{Format, Inspect};
 use super::term::Term;
 use crate::data::cells::date;
 use crate::data::cells::schema::ColumnType;
 use crate::model::file;
 use crate::report::{card, selection, text};
-use crate::usage::usage;
 
 /// Runs the verb.
-pub fn run(args: &Inspect, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; inspect writes text or json"));
-    }
+pub fn run(args: &Inspect, term: &Term, out: &mut impl Write) -> Result<()> {
     let model = file::load(&args.model)?;
-    if common.format == Format::Json {
+    if args.format == Format::Json {
         serde_json::to_writer(&mut *out, &card::describe(&model))?;
         return Ok(out.write_all(b"\n")?);
     }

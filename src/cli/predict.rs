@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::args::{Common, Format, Predict};
+use super::args::{Predict, RowFormat};
 use super::term::Term;
 use super::train::csv_options;
 use crate::data::cells::matrix::Matrix;
@@ -24,7 +24,7 @@ use crate::report::text;
 use crate::usage::usage;
 
 /// Runs the verb.
-pub fn run(args: &Predict, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
+pub fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<()> {
     let model = file::load(&args.model)?;
     let decision = Decision::with_threshold(args.threshold, &model.pipeline.schema)
         .map_err(|e| usage(format!("--threshold: {e}")))?;
@@ -32,8 +32,8 @@ pub fn run(args: &Predict, common: &Common, term: &Term, out: &mut impl Write) -
         return Err(usage("--probabilities needs a model that predicts classes"));
     }
     match (&args.features, &args.input) {
-        (Some(row), _) => one_row(row, args, common, &model, decision, term, out),
-        (None, Some(input)) => file_of_rows(input, args, common, &model, decision, term, out),
+        (Some(row), _) => one_row(row, args, &model, decision, term, out),
+        (None, Some(input)) => file_of_rows(input, args, &model, decision, term, out),
         (None, None) => Err(usage("give --features or --input")),
     }
 }
@@ -41,7 +41,6 @@ pub fn run(args: &Predict, common: &Common, term: &Term, out: &mut impl Write) -
 fn one_row(
     row: &str,
     args: &Predict,
-    common: &Common,
     model: &Model,
     decision: Decision,
     term: &Term,
@@ -52,7 +51,7 @@ fn one_row(
     let predictions = model.pipeline.predict(&codes, decision);
     let warnings: Vec<Warning> = schema.warnings(&codes).collect();
     let mut answer = Vec::new();
-    if common.format == Format::Text {
+    if args.format == RowFormat::Text {
         let scores = predictions.scores.row(0);
         match predictions.classes.first() {
             None => writeln!(answer, "{}", scores[0])?,
@@ -149,7 +148,6 @@ fn describe(schema: &Schema, warning: &Warning, code: f64) -> String {
 fn file_of_rows(
     input: &str,
     args: &Predict,
-    common: &Common,
     model: &Model,
     decision: Decision,
     term: &Term,
@@ -161,10 +159,10 @@ fn file_of_rows(
             "none" => Keep::None,
             names => Keep::Columns(names.split(',').map(|name| name.trim().to_string()).collect()),
         },
-        format: match common.format {
-            Format::Text => predict::Format::LikeInput,
-            Format::Json => predict::Format::Json,
-            Format::Ndjson => predict::Format::Ndjson,
+        format: match args.format {
+            RowFormat::Text => predict::Format::LikeInput,
+            RowFormat::Json => predict::Format::Json,
+            RowFormat::Ndjson => predict::Format::Ndjson,
         },
         decision,
         probabilities: args.probabilities,

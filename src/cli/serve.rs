@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::args::{AccessLog, Common, Format, Serve};
+use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
 use crate::report::card;
 use crate::server;
@@ -29,9 +29,6 @@ const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
 pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
-    if common.format != Format::Text {
-        return Err(usage("--format is for results; serve writes none"));
-    }
     let threads = match common.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),

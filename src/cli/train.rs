@@ -17,7 +17,6 @@ use crate::model::learn::train::{HoldOut, Plan, Trained, train};
 use crate::model::selection::{CrossValidation, Standing, Tuning};
 use crate::report::columns::ColumnNote;
 use crate::report::{columns, selection, text};
-use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.
 const MAX_LISTED_COLUMNS: usize = 24;
@@ -69,9 +68,6 @@ fn header_in_doubt(args: &Train) -> bool {
 
 /// Runs the verb.
 pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; train writes text or json"));
-    }
     let to_stdout = args.output == "-";
     if !to_stdout {
         let folder = Path::new(&args.output).parent().filter(|f| !f.as_os_str().is_empty());
@@ -117,14 +113,14 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
     }
     file::write_atomically(Path::new(&args.output), &bytes)?;
     let card = &trained.model.card;
-    match common.format {
+    match args.format {
         Format::Text => {
             out.write_all(summary(args, &trained).as_bytes())?;
             if !common.quiet {
                 out.write_all(next_steps(args, &trained).as_bytes())?;
             }
         }
-        _ => {
+        Format::Json => {
             let row = |standing| Row { standing, seconds: standing.seconds };
             let result = TrainResult {
                 model: &args.output,
