@@ -34,7 +34,7 @@ pub fn importances(model: &Model) -> Vec<(&str, f64)> {
     let Some(of_slots) = model.pipeline.predictor.importances() else {
         return Vec::new();
     };
-    for ((feature, _), importance) in model.pipeline.recipe.slot_names(schema).iter().zip(of_slots) {
+    for ((feature, _), importance) in model.pipeline.recipe.slots().iter().zip(of_slots) {
         importances[*feature].1 += importance;
     }
     importances.sort_by(|a, b| b.1.total_cmp(&a.1));
