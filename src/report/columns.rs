@@ -79,7 +79,7 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
     };
     let (of_gaps, of_levels) = match pipeline.predictor {
-        Predictor::Bayes(_) => ("gaps skipped", "frequencies"),
+        Predictor::NaiveBayes(_) => ("gaps skipped", "frequencies"),
         _ => ("gaps kept", "sets of levels"),
     };
     let what = match feature.column_type {

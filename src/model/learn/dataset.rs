@@ -3,6 +3,8 @@
 //! Every family imports this file. [`Dataset::weight`] and [`Dataset::y`] read a row whatever form weights and labels have;
 //! [`Dataset::check`] runs once before a fit, so that no learner checks its input again.
 
+use std::ops::Range;
+
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
@@ -68,6 +70,11 @@ impl<'a> Dataset<'a> {
     #[inline]
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// The rows of a weight above 0.
+    pub fn counted_rows(&self) -> Vec<usize> {
+        (0..self.n_rows()).filter(|&row| self.weight(row) > 0.0).collect()
     }
 
     /// The sum of all rows' weights.
@@ -146,6 +153,32 @@ pub struct Fit {
     pub predictor: Predictor,
     /// What the user should know, such as a solver that did not converge.
     pub notes: Vec<String>,
+}
+
+/// Most blocks that rows are summed up in.
+const MAX_BLOCKS: usize = 64;
+
+/// `n_sums` sums over rows, 0 to begin with, to which `add` adds those of a range of rows. Rows are summed block by block, at least
+/// `min_rows` at a time, and the blocks' sums are added in order, so that the result does not depend on how many threads share
+/// the blocks.
+pub(crate) fn sum_by_blocks(
+    n_rows: usize,
+    min_rows: usize,
+    n_sums: usize,
+    add: &(dyn Fn(Range<usize>, &mut [f64]) + Sync),
+) -> Vec<f64> {
+    let block_rows = min_rows.max(n_rows.div_ceil(MAX_BLOCKS));
+    let of_block = |block: usize| {
+        let mut sums = vec![0.0; n_sums];
+        add(block * block_rows..((block + 1) * block_rows).min(n_rows), &mut sums);
+        sums
+    };
+    let blocks: Vec<Vec<f64>> = (0..n_rows.div_ceil(block_rows)).into_par_iter().map(of_block).collect();
+    let mut sums = vec![0.0; n_sums];
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, part)| *sum += part);
+    }
+    sums
 }
 
 /// Row weights times Σ weights / (classes × Σ weights of the class), so that every class that occurs counts the

@@ -11,6 +11,8 @@ pub mod choice;
 pub mod dataset;
 mod held_out;
 pub mod hyperparameter;
+#[cfg(test)]
+mod laws;
 pub mod linear;
 pub mod naive_bayes;
 pub mod neighbours;
