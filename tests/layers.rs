@@ -27,7 +27,7 @@ fn may_use(from: &str, to: &str) -> bool {
         "model" => &["model", "data", "metrics", "background"],
         "learn" => &["learn", "model", "data", "metrics", "names", "random", "usage"],
         "predict" => &["predict", "model", "data", "names", "background"],
-        "report" => &["report", "model", "data"],
+        "report" => &["report", "predict", "model", "data"],
         "server" => &["server", "report", "predict", "model", "data", "names", "background"],
         "cli" => &["cli", "report", "server", "predict", "learn", "model", "data", "names", "usage"],
         _ => &[],

@@ -259,7 +259,7 @@ fn write_table(
     form: Form,
     input: Box<dyn Read + Send>,
     options: &Options,
-    out: impl Write,
+    out: &mut dyn Write,
     watch: &mut dyn FnMut(Part),
 ) -> anyhow::Result<Summary> {
     if form == Form::Ndjson {
@@ -280,13 +280,13 @@ pub fn predict_stream(
     id: Option<&HeaderValue>,
     form: Form,
     input: Box<dyn Read + Send>,
-    out: impl Write,
+    mut out: impl Write,
 ) -> Result<(), Failure> {
     let options = options(state, form, has_header(served, form), usize::MAX);
     let options = Options { max_rows: usize::MAX, ..options };
     let mut observation = Observation::new(state, served, id, options.decision);
     let mut watch = |part: Part| observation.part(&part);
-    let done = write_table(&served.model, form, input, &options, out, &mut watch);
+    let done = write_table(&served.model, form, input, &options, &mut out, &mut watch);
     done.map(drop).map_err(|error| stream_failure(error, &options, state.limits.body_time))
 }
 
