@@ -95,6 +95,15 @@ impl Range {
     }
 }
 
+/// An enum that a hyperparameter names by a word.
+pub trait Word: Copy + 'static {
+    /// The words, for [`Range::Choice`].
+    const WORDS: &'static [&'static str];
+
+    /// The value of each word, in the same order.
+    const ALL: &'static [Self];
+}
+
 /// Checked hyperparameters by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings(pub(super) Map<String, Value>);
@@ -124,6 +133,12 @@ impl Settings {
     /// A word; empty where the setting is a number.
     pub fn word(&self, name: &str) -> &str {
         self.0.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// The value of a word; that of the first of its words if the setting is none of them.
+    pub fn choice<T: Word>(&self, name: &str) -> T {
+        let word = self.word(name);
+        T::ALL[T::WORDS.iter().position(|known| *known == word).unwrap_or(0)]
     }
 
     /// Whether a flag is set.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::nearest::Metric;
@@ -44,13 +44,13 @@ pub static KNN: Algorithm = Algorithm {
         Parameter {
             name: "weights",
             default: "uniform",
-            range: Range::Choice(&["uniform", "distance"]),
+            range: Range::Choice(Weighting::WORDS),
             effect: "whether neighbours count the same, or by 1/distance",
         },
         Parameter {
             name: "metric",
             default: "minkowski",
-            range: Range::Choice(&["minkowski", "euclidean", "manhattan"]),
+            range: Range::Choice(MetricName::WORDS),
             effect: "what the distance is; minkowski is euclidean or manhattan, as p says",
         },
         Parameter {
@@ -62,31 +62,47 @@ pub static KNN: Algorithm = Algorithm {
         Parameter {
             name: "algorithm",
             default: "auto",
-            range: Range::Choice(&["auto", "brute", "kd_tree"]),
+            range: Range::Choice(<Option<Search>>::WORDS),
             effect: "how neighbours are searched, with the same result: among all rows or by a tree; auto \
                      takes the tree where it spares most rows, as with few columns",
         },
     ],
     learner: |settings| {
-        let manhattan = match settings.word("metric") {
-            "minkowski" => settings.whole("p") == 1,
-            metric => metric == "manhattan",
-        };
         Box::new(KNearest {
             n_neighbors: settings.whole("n_neighbors"),
-            weighting: match settings.word("weights") {
-                "distance" => Weighting::Distance,
-                _ => Weighting::Uniform,
+            weighting: settings.choice("weights"),
+            metric: match settings.choice("metric") {
+                MetricName::Minkowski if settings.whole("p") == 1 => Metric::Manhattan,
+                MetricName::Minkowski | MetricName::Euclidean => Metric::Euclidean,
+                MetricName::Manhattan => Metric::Manhattan,
             },
-            metric: if manhattan { Metric::Manhattan } else { Metric::Euclidean },
-            search: match settings.word("algorithm") {
-                "brute" => Some(Search::Brute),
-                "kd_tree" => Some(Search::KdTree),
-                _ => None,
-            },
+            search: settings.choice("algorithm"),
         })
     },
 };
+
+/// The word for a distance.
+#[derive(Clone, Copy)]
+enum MetricName {
+    Minkowski,
+    Euclidean,
+    Manhattan,
+}
+
+impl Word for MetricName {
+    const WORDS: &'static [&'static str] = &["minkowski", "euclidean", "manhattan"];
+    const ALL: &'static [Self] = &[Self::Minkowski, Self::Euclidean, Self::Manhattan];
+}
+
+impl Word for Weighting {
+    const WORDS: &'static [&'static str] = &["uniform", "distance"];
+    const ALL: &'static [Self] = &[Self::Uniform, Self::Distance];
+}
+
+impl Word for Option<Search> {
+    const WORDS: &'static [&'static str] = &["auto", "brute", "kd_tree"];
+    const ALL: &'static [Self] = &[None, Some(Search::Brute), Some(Search::KdTree)];
+}
 
 /// Parameters of k nearest neighbours.
 struct KNearest {

@@ -15,7 +15,7 @@ use super::sparse::{Limits, SparseLoss};
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, balanced_weights};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::linear::Linear;
@@ -35,7 +35,7 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
         Parameter {
             name: "penalty",
             default: "l2",
-            range: Range::Choice(&["l2", "l1", "elasticnet", "none"]),
+            range: Range::Choice(Penalty::WORDS),
             effect: "what keeps coefficients small: squares, absolute values (which sets useless ones to 0), both",
         },
         Parameter {
@@ -72,10 +72,10 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
         },
     ],
     learner: |settings| {
-        let l1_share = match settings.word("penalty") {
-            "none" => None,
-            "l1" => Some(1.0),
-            _ => Some(settings.number("l1_ratio")),
+        let l1_share = match settings.choice("penalty") {
+            Penalty::None => None,
+            Penalty::L1 => Some(1.0),
+            Penalty::L2 | Penalty::ElasticNet => Some(settings.number("l1_ratio")),
         };
         Box::new(LogisticRegression {
             c: settings.number("C"),
@@ -87,6 +87,20 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
         })
     },
 };
+
+/// The word for a penalty.
+#[derive(Clone, Copy)]
+enum Penalty {
+    L2,
+    L1,
+    ElasticNet,
+    None,
+}
+
+impl Word for Penalty {
+    const WORDS: &'static [&'static str] = &["l2", "l1", "elasticnet", "none"];
+    const ALL: &'static [Self] = &[Self::L2, Self::L1, Self::ElasticNet, Self::None];
+}
 
 /// Parameters of logistic regression.
 struct LogisticRegression {

@@ -18,7 +18,7 @@ use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::folds::{Split, generator, shuffle};
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::link::Link;
@@ -41,7 +41,7 @@ pub static MLP: Algorithm = Algorithm {
         Parameter {
             name: "activation",
             default: "relu",
-            range: Range::Choice(&["identity", "logistic", "tanh", "relu"]),
+            range: Range::Choice(Activation::WORDS),
             effect: "what hidden units do with their score",
         },
         Parameter {
@@ -114,12 +114,7 @@ pub static MLP: Algorithm = Algorithm {
     learner: |settings| {
         Box::new(Mlp {
             hidden_layer_sizes: settings.sizes("hidden_layer_sizes"),
-            activation: match settings.word("activation") {
-                "identity" => Activation::Identity,
-                "logistic" => Activation::Logistic,
-                "tanh" => Activation::Tanh,
-                _ => Activation::Relu,
-            },
+            activation: settings.choice("activation"),
             alpha: settings.number("alpha"),
             batch_size: settings.optional_whole("batch_size"),
             max_iter: settings.whole("max_iter"),
@@ -137,6 +132,11 @@ pub static MLP: Algorithm = Algorithm {
         })
     },
 };
+
+impl Word for Activation {
+    const WORDS: &'static [&'static str] = &["identity", "logistic", "tanh", "relu"];
+    const ALL: &'static [Self] = &Self::ALL;
+}
 
 /// At 1 nothing would ever be forgotten, nor begun.
 const MAX_DECAY: f64 = 0.999_999;

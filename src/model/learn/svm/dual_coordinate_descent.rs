@@ -10,7 +10,7 @@
 //! `SVC(kernel="linear")`: Σβᵢ = 0 is approached by the method of multipliers (Bertsekas 1982), with the
 //! intercept for a multiplier, and SMO keeps it exactly.
 
-use super::smo::{Problem, Start};
+use super::problem::{Problem, Start};
 use crate::data::split::folds::{generator, shuffle};
 use crate::model::predictor::linear::dot;
 
