@@ -1,4 +1,5 @@
-//! Classification by support vectors: one problem per pair of classes, and one per fold for calibrated probabilities.
+//! Classification by support vectors: one problem per pair of classes, and one per fold for calibrated
+//! probabilities.
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -63,7 +64,7 @@ impl Run<'_> {
         Ok(Fit { predictor: self.classifier(&members, classes, n_classes, &solved)?, notes })
     }
 
-    /// What the pairs add up to.
+    /// The predictor of all pairs.
     fn classifier(
         &self,
         members: &[Vec<usize>],
@@ -138,8 +139,8 @@ impl Run<'_> {
         Ok(Pair { solution, calibration: calibration.unwrap_or(calibration::UNCALIBRATED), is_calibrated })
     }
 
-    /// A and B of a pair, from the scores that each fold's rows get from the others; None where there are too
-    /// few rows for folds, or the scores speak against the labels and would turn every prediction round.
+    /// A and B of a pair, from the scores that each fold's rows get from the others; None if there are too
+    /// few rows for folds, or the scores contradict the labels and would invert every prediction.
     fn calibration(&self, first: &[usize], second: &[usize], index: u64) -> Result<Option<[f64; 2]>> {
         let n_folds = N_FOLDS.min(first.len()).min(second.len());
         if n_folds < 2 {

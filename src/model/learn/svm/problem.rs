@@ -6,14 +6,14 @@
 //! minimise ½ βᵀKβ − zᵀβ + ε Σ|βᵢ|   subject to Σβᵢ = 0 and lowerᵢ ≤ βᵢ ≤ upperᵢ
 //! ```
 //!
-//! is classification for labels z = ±1, ε = 0 and βᵢ = zᵢαᵢ between 0 and ±C, and regression for targets z and
-//! βᵢ = αᵢ − αᵢ* between −C and C; neither needs two variables for a row.
+//! is classification for labels z = ±1, ε = 0 and βᵢ = zᵢαᵢ between 0 and ±C, and regression for targets z
+//! and βᵢ = αᵢ − αᵢ* between −C and C; neither needs two variables for a row.
 
 use crate::model::predictor::kernel::Kernel;
 
-/// What is minimised; one entry of each per row.
+/// The objective and its bounds; one entry of each per row.
 pub struct Problem<'a> {
-    /// How alike two rows are.
+    /// The similarity of two rows.
     pub kernel: Kernel,
     /// The rows, each of the same number of columns.
     pub rows: Vec<&'a [f64]>,
@@ -28,8 +28,8 @@ pub struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// What to add to the residual of a row of weight `beta` for the pull upwards and for that downwards: ε with
-    /// the sign of its slope, or what rules out that it moves beyond its bound.
+    /// The terms that make a row's residual its pull upwards and its pull downwards at weight `beta`: ε with
+    /// the sign of its slope, or an infinity that rules out a move beyond a bound.
     pub fn sides(&self, row: usize, beta: f64) -> (f64, f64) {
         let up = match beta {
             _ if beta >= self.upper[row] => f64::NEG_INFINITY,
@@ -66,7 +66,7 @@ impl Problem<'_> {
     }
 }
 
-/// When to stop, and what to use on the way.
+/// Limits of a solver.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The largest violation of the optimality conditions that is left.
@@ -79,12 +79,12 @@ pub struct Limits {
     pub cache_bytes: usize,
 }
 
-/// The weights, and how good they are.
+/// The weights of the rows, and whether they are the minimum.
 #[derive(Debug, Clone)]
 pub struct Solution {
     /// One weight per row; 0 for rows that do not matter.
     pub beta: Vec<f64>,
-    /// What is added to Σ βᵢ K(xᵢ, x).
+    /// The constant added to Σ βᵢ K(xᵢ, x).
     pub intercept: f64,
     /// Steps taken.
     pub iterations: u64,
@@ -92,7 +92,7 @@ pub struct Solution {
     pub converged: bool,
 }
 
-/// Weights to begin with: feasible, their sum 0.
+/// Weights to start from: feasible, their sum 0.
 pub struct Start {
     /// One weight per row.
     pub beta: Vec<f64>,

@@ -16,13 +16,13 @@ use crate::model::predictor::linear::Linear;
 use crate::model::predictor::link::Link;
 use crate::model::predictor::support_vectors::{Outcome, Parts, SupportVectors};
 
-/// Steps to stop at where `max_iter` is -1, as in libsvm.
+/// Most steps if `max_iter` is -1, as in libsvm.
 const MAX_STEPS: u64 = 10_000_000;
 
 /// From this many rows on coordinate descent makes a start for a linear kernel.
 pub const DESCENT_ROWS: usize = 2000;
 
-/// One fit: the data, and where it stands.
+/// One fit: the data, and its progress.
 pub struct Run<'a> {
     pub svm: &'a Svm,
     pub data: &'a Dataset<'a>,
@@ -55,7 +55,8 @@ impl Run<'_> {
         Ok(Fit { predictor, notes })
     }
 
-    /// Solves for some rows; `target`: their labels ±1 if `epsilon` is 0 and classes are learned, else their values.
+    /// Solves for some rows; `target`: their labels ±1 if `epsilon` is 0 and classes are learned, else their
+    /// values.
     pub fn solve(&self, rows: &[usize], target: Vec<f64>, epsilon: f64) -> Solution {
         let is_label = epsilon == 0.0 && matches!(self.data.y, Labels::Classes { .. });
         let bound = |(target, &row): (&f64, &usize), side: f64| {

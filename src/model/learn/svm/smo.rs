@@ -1,15 +1,15 @@
 //! Sequential minimal optimisation: the dual of support vector classification and regression.
 //!
-//! In every step the two rows that
-//! promise the largest gain change their weights (second-order working sets: Fan, Chen and Lin 2005, "Working
-//! set selection using second order information for training support vector machines"). Rows that seem to be
-//! settled at a bound are set aside (shrinking: Joachims 1999); the rule for that and the stopping rule are
-//! those of Chang and Lin 2011, "LIBSVM: a library for support vector machines", 4.1 and 5.1. All rows come back
-//! once, when the others have converged, and not before as well: that costs a pass over all support vectors.
+//! In every step the two rows that promise the largest gain change their weights (second-order working sets:
+//! Fan, Chen and Lin 2005, "Working set selection using second order information for training support vector
+//! machines"). Rows that seem to be settled at a bound are set aside (shrinking: Joachims 1999); the rule for
+//! that and the stopping rule are those of Chang and Lin 2011, "LIBSVM: a library for support vector
+//! machines", 4.1 and 5.1. All rows come back once, when the others have converged, and not before as well:
+//! that costs a pass over all support vectors.
 //!
-//! smartcore's `SVC` (0.7) computes each kernel value before it asks its cache for it and allocates two vectors for each: 24 s
-//! on 4,000 rows, for which libsvm needs 0.15 s. Neither what `kernel_cache` holds nor the number of threads changes
-//! the result.
+//! smartcore's `SVC` (0.7) computes each kernel value before it asks its cache for it and allocates two
+//! vectors for each: 24 s on 4,000 rows, for which libsvm needs 0.15 s. Neither what `kernel_cache` holds nor
+//! the number of threads changes the result.
 
 use rayon::prelude::*;
 
@@ -24,10 +24,10 @@ const MIN_CURVATURE: f64 = 1e-12;
 /// Steps between two looks at what can be set aside, at most (libsvm).
 const SHRINK_PERIOD: u64 = 1000;
 
-/// Setting rows aside moves all kept kernel rows; it has to be worth that.
+/// Least share of rows to set aside at a time, because that moves all kept kernel rows.
 const MIN_SET_ASIDE: f64 = 0.2;
 
-/// Operations on a kernel row from which on two threads are sooner done than one.
+/// Operations on a kernel row from which two threads are faster than one.
 const PARALLEL_WORK: usize = 1 << 19;
 
 /// Values among which the place of a maximum is looked for again.
@@ -51,7 +51,7 @@ pub fn solve_from(start: Start, problem: &Problem, limits: &Limits, watch: &dyn 
 /// The most violating values of those that may rise and those that may fall.
 #[derive(Clone, Copy)]
 struct Extremes {
-    /// Where the highest is.
+    /// The position of the highest.
     rising: usize,
     highest: f64,
     lowest: f64,
@@ -75,9 +75,9 @@ struct Solver<'a> {
     beta: Vec<f64>,
     /// z − Kβ.
     residual: Vec<f64>,
-    /// What to add to the residual for the pull upwards: ∓ε, or −∞ where the weight cannot rise.
+    /// The term that makes the residual the pull upwards: ∓ε, or −∞ if the weight cannot rise.
     up: Vec<f64>,
-    /// And for the pull downwards: ±ε, or +∞ where the weight cannot fall.
+    /// The term that makes it the pull downwards: ±ε, or +∞ if the weight cannot fall.
     down: Vec<f64>,
     cache: KernelCache,
 }
@@ -186,7 +186,7 @@ impl<'a> Solver<'a> {
         advance(&mut self.residual[..n], &self.up[..n], &self.down[..n], &still, &still, 0.0)
     }
 
-    /// Sees to it that the kernel row of position `i` is there, as far as rows are in play, and `keep`'s stays.
+    /// Fills the kernel row of position `i` for all rows in play; the row of `keep` stays in the cache.
     fn fetch(&mut self, i: usize, keep: usize) {
         let row = self.problem.rows[self.row_at[i]];
         let (tiles, kernel, norm) = (&self.tiles, self.problem.kernel, self.tiles.norm(i));
@@ -203,7 +203,7 @@ impl<'a> Solver<'a> {
         });
     }
 
-    /// Puts the rows that cannot move, as it seems, behind the others; whether there were enough of them.
+    /// Moves the rows that seem settled behind the others, and tells whether there were enough of them.
     fn set_aside(&mut self, extremes: Extremes) -> bool {
         let n = self.n_active;
         let (kept, settled): (Vec<usize>, Vec<usize>) = (0..n).partition(|&i| {
@@ -228,7 +228,7 @@ impl<'a> Solver<'a> {
         true
     }
 
-    /// Brings all rows back into play and works out the residuals of those that were set aside.
+    /// Brings all rows back into play and computes the residuals of those that were set aside.
     fn restore(&mut self) {
         let (first, n) = (self.n_active, self.problem.rows.len());
         let kernel = self.problem.kernel;
@@ -380,19 +380,14 @@ fn smaller(a: f64, b: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::laws::noise;
     use crate::model::learn::svm::dual_coordinate_descent;
     use crate::model::predictor::kernel::squared_norm;
 
     const LIMITS: Limits = Limits { tol: 1e-5, max_iter: 1_000_000, shrinking: true, cache_bytes: 1 << 24 };
 
     fn rows(n: usize, n_cols: usize) -> Matrix {
-        let mut state = 3_u64;
-        let mut x = Matrix::zeros(n, n_cols);
-        for v in x.values_mut() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
-        }
-        x
+        noise(n, n_cols, 3)
     }
 
     /// Labels with errors in them, or noisy values.
@@ -431,6 +426,45 @@ mod tests {
             objective += beta[i] * (0.5 * sum - problem.target[i]) + problem.epsilon * beta[i].abs();
         }
         (objective, highest - lowest)
+    }
+
+    /// The primal less the dual objective as a share of the primal: 0 at the minimum, and never below.
+    fn duality_gap(problem: &Problem, beta: &[f64], intercept: f64) -> f64 {
+        let tiles = Tiles::new(problem.rows[0].len(), problem.rows.iter().copied());
+        let (mut square, mut losses, mut linear) = (0.0, 0.0, 0.0);
+        for (i, row) in problem.rows.iter().enumerate() {
+            let mut sum = 0.0;
+            for tile in 0..tiles.n_tiles() {
+                let values = tiles.kernel(problem.kernel, row, squared_norm(row), tile);
+                sum += beta[tile * LANES..].iter().zip(values).map(|(b, k)| b * k).sum::<f64>();
+            }
+            let error = problem.target[i] - sum - intercept;
+            let (up, down) = (error - problem.epsilon, error + problem.epsilon);
+            losses += (problem.upper[i] * up).max(problem.lower[i] * down).max(0.0);
+            square += beta[i] * sum;
+            linear += problem.target[i] * beta[i] - problem.epsilon * beta[i].abs();
+        }
+        let (primal, dual) = (0.5 * square + losses, linear - 0.5 * square);
+        (primal - dual) / primal
+    }
+
+    #[test]
+    fn the_objective_falls_with_the_steps_and_the_duality_gap_closes() {
+        let x = rows(300, 4);
+        for kernel in [Kernel::Linear, Kernel::Rbf { gamma: 0.7 }] {
+            for labels in [true, false] {
+                let problem = problem(&x, kernel, labels);
+                let (mut last, mut last_gap) = (0.0, f64::INFINITY);
+                for max_iter in [10, 100, 1000, 1_000_000] {
+                    let solution = solve(&problem, &Limits { max_iter, ..LIMITS }, &|_| false);
+                    let objective = examine(&problem, &solution.beta).0;
+                    assert!(objective <= last, "{max_iter}: {objective} after {last}");
+                    (last, last_gap) = (objective, duality_gap(&problem, &solution.beta, solution.intercept));
+                    assert!(last_gap > -1e-9, "{max_iter}: {last_gap}");
+                }
+                assert!(last_gap < 1e-4, "{last_gap}");
+            }
+        }
     }
 
     #[test]
