@@ -1,7 +1,7 @@
 //! The table of all algorithms, and a chosen one with its hyperparameters.
 //!
-//! The only file that names every family. `--algorithm`, `auto`, the card, the manual and the laws that every learner is tested by
-//! go through [`ALGORITHMS`]: an algorithm that is added there is everywhere.
+//! The only file that names every family. `--algorithm`, `auto`, the card, the manual and the laws that every
+//! learner is tested by go through [`ALGORITHMS`]: an algorithm that is added there is everywhere.
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -33,7 +33,7 @@ pub static ALGORITHMS: [&Algorithm; 13] = [
 /// The algorithm of that name or alias.
 ///
 /// # Errors
-/// There is none; the message lists those there are.
+/// The name is unknown; the message lists the known names.
 pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
     let found = ALGORITHMS.iter().find(|a| a.name == name || a.alias == Some(name));
     found.copied().ok_or_else(|| {
@@ -43,12 +43,13 @@ pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
     })
 }
 
-/// The question that ends a message about an unknown name: `; did you mean NAME?`, or nothing if no candidate is like it.
+/// The question that ends a message about an unknown name: `; did you mean NAME?`, or nothing if no candidate
+/// is like it.
 fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     nearest(name, candidates).map(|name| format!("; did you mean {name}?")).unwrap_or_default()
 }
 
-/// A chosen algorithm with checked hyperparameters: what is fitted, and what the card records.
+/// A chosen algorithm with checked hyperparameters, as it is fitted and recorded in the card.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spec {
     /// The algorithm.
@@ -103,12 +104,12 @@ impl Spec {
         &self.settings.0
     }
 
-    /// Whether texts may be sparse columns; else they are a few ordinary ones.
+    /// Whether texts become sparse columns; otherwise they become a few ordinary columns.
     pub fn reads_sparse(&self) -> bool {
         (self.algorithm.learner)(&self.settings).reads_sparse()
     }
 
-    /// Whether categories of many levels become means of the target as well.
+    /// Whether high-cardinality categories also become means of the target.
     pub fn reads_target_means(&self) -> bool {
         (self.algorithm.learner)(&self.settings).reads_target_means()
     }
@@ -120,11 +121,12 @@ impl Spec {
     pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         data.check(self.algorithm.encoding)?;
         let learner = (self.algorithm.learner)(&self.settings);
-        // On a thread of the pool from the start: work that is shared out from outside waits to be picked up.
+        // On a thread of the pool from the start: work that is handed in from outside waits until a thread
+        // picks it up.
         rayon::scope(|_| learner.fit(data, watch))
     }
 
-    /// As [`Spec::fit`] on rows that nobody needs afterwards; those of `data` are not looked at.
+    /// As [`Spec::fit`] on rows that are not needed afterwards; the rows of `data` are ignored.
     ///
     /// # Errors
     /// As [`Spec::fit`].

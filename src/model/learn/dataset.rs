@@ -1,7 +1,7 @@
 //! The rows that a learner is given, and the fit that it hands back.
 //!
-//! Every family imports this file. [`Dataset::weight`] and [`Dataset::y`] read a row whatever form weights and labels have;
-//! [`Dataset::check`] runs once before a fit, so that no learner checks its input again.
+//! Every family imports this file. [`Dataset::weight`] and [`Dataset::y`] read a row whatever form weights
+//! and labels have; [`Dataset::check`] runs once before a fit, so that no learner checks its input again.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::model::predictor::Predictor;
 /// Values that a thread checks at a time.
 const CHECKED_VALUES: usize = 1 << 14;
 
-/// What is to be learned, row by row.
+/// The labels to learn, one per row.
 #[derive(Debug, Clone, Copy)]
 pub enum Labels<'a> {
     /// Class indices.
@@ -31,34 +31,35 @@ pub enum Labels<'a> {
     Values(&'a [f64]),
 }
 
-/// Prepared rows and what is to be learned from them.
+/// Prepared rows and their labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Dataset<'a> {
-    /// `n_rows × n_slots` numbers, finite where they are standardised; NaN is a missing value where they are
-    /// raw.
+    /// `n_rows × n_slots` numbers, finite if they are standardised; if they are raw, NaN is a missing
+    /// value.
     pub x: &'a Matrix,
-    /// For each column that holds level indices, the number of levels, and 0 for others; empty where no
+    /// For each column that holds level indices, the number of levels, and 0 for others; empty if no
     /// column does.
     pub levels: &'a [usize],
-    /// The type of each column where they hold codes as they are; empty where all are numbers.
+    /// The type of each column if columns hold raw codes; empty if all are numbers.
     pub types: &'a [ColumnType],
     /// One label per row.
     pub y: Labels<'a>,
-    /// How much each row counts, 1 where absent; finite, not negative, not all 0.
+    /// The weight of each row, 1 if absent; finite, not negative, not all 0.
     pub weights: Option<&'a [f64]>,
-    /// The group of each row; those of one stay on one side of every split within a fit. Absent: each is its own.
+    /// The group of each row; rows of a group stay on one side of every split within a fit. If absent, each
+    /// row is its own group.
     pub groups: Option<&'a [u32]>,
-    /// What random choices start from.
+    /// The seed of all random choices.
     pub seed: u64,
 }
 
 impl<'a> Dataset<'a> {
-    /// Rows of numbers that count the same, and seed 0.
+    /// Rows of numbers of equal weight, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
         Self { x, levels: &[], types: &[], y, weights: None, groups: None, seed: 0 }
     }
 
-    /// Number of rows, as there are labels.
+    /// Number of rows, counted by their labels.
     pub fn n_rows(&self) -> usize {
         match self.y {
             Labels::Classes { codes, .. } => codes.len(),
@@ -66,7 +67,7 @@ impl<'a> Dataset<'a> {
         }
     }
 
-    /// How much a row counts.
+    /// The weight of a row.
     #[inline]
     pub fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
@@ -91,8 +92,8 @@ impl<'a> Dataset<'a> {
         }
     }
 
-    /// Parts `rows` in those to fit on and those to stop by, about `share` of them: classes keep their shares, groups
-    /// stay whole. The second part is empty where no group can be spared.
+    /// Splits `rows` into those to fit on and about a `share` of them to stop by: classes keep their shares,
+    /// groups stay whole. The second part is empty if no group can be spared.
     pub(crate) fn hold_out(&self, rows: &[usize], share: f64, seed: u64) -> Split {
         let (classes, n_classes) = match self.y {
             Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
@@ -146,21 +147,21 @@ impl<'a> Dataset<'a> {
     }
 }
 
-/// A fitted predictor and what happened on the way.
+/// A fitted predictor and notes on the fit.
 #[derive(Debug)]
 pub struct Fit {
-    /// What predicts.
+    /// The fitted predictor.
     pub predictor: Predictor,
-    /// What the user should know, such as a solver that did not converge.
+    /// Notes for the user, such as a solver that did not converge.
     pub notes: Vec<String>,
 }
 
 /// Most blocks that rows are summed up in.
 const MAX_BLOCKS: usize = 64;
 
-/// `n_sums` sums over rows, 0 to begin with, to which `add` adds those of a range of rows. Rows are summed block by block, at least
-/// `min_rows` at a time, and the blocks' sums are added in order, so that the result does not depend on how many threads share
-/// the blocks.
+/// `n_sums` sums over rows, 0 to begin with, to which `add` adds those of a range of rows. Rows are summed
+/// block by block, at least `min_rows` at a time, and the blocks' sums are added in order, so that the result
+/// does not depend on how many threads share the blocks.
 pub(crate) fn sum_by_blocks(
     n_rows: usize,
     min_rows: usize,
@@ -181,8 +182,8 @@ pub(crate) fn sum_by_blocks(
     sums
 }
 
-/// Row weights times Σ weights / (classes × Σ weights of the class), so that every class that occurs counts the
-/// same: scikit-learn's `class_weight="balanced"` (1.9).
+/// Row weights times Σ weights / (classes × Σ weights of the class), so that every class that occurs has the
+/// same weight: scikit-learn's `class_weight="balanced"` (1.9).
 pub(crate) fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
     let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
     let mut sums = vec![0.0; n_classes];
@@ -234,5 +235,48 @@ mod tests {
             };
             assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn sums_are_those_of_all_rows_in_the_same_order_on_any_number_of_threads() {
+        let value = |row: usize| (row as f64 * 0.37).sin();
+        let sums = |n_rows, threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                sum_by_blocks(n_rows, 10, 2, &|rows, sums| {
+                    rows.for_each(|row| {
+                        sums[0] += value(row);
+                        sums[1] += 1.0;
+                    });
+                })
+            })
+        };
+        for n_rows in [0, 1, 10, 11, 5000] {
+            let one = sums(n_rows, 1);
+            assert!((one[0] - (0..n_rows).map(value).sum::<f64>()).abs() < 1e-9);
+            assert_eq!((one[1], &one), (n_rows as f64, &sums(n_rows, 3)));
+        }
+    }
+
+    #[test]
+    fn data_that_cannot_be_learned_from_are_refused() {
+        let mut x = Matrix::zeros(3, 1);
+        let values = [1.0, 2.0, 3.0];
+        let message = |data: &Dataset, encoding| data.check(encoding).unwrap_err().to_string();
+        for (weights, is_refused) in [
+            ([0.0, 0.0, 0.0], true),
+            ([1.0, -1.0, 1.0], true),
+            ([1.0, f64::NAN, 1.0], true),
+            ([0.0, 0.0, 2.0], false),
+        ] {
+            let data = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&values)) };
+            assert_eq!(data.check(Encoding::Raw).is_err(), is_refused, "{weights:?}");
+        }
+        let data = Dataset::new(&x, Labels::Values(&values[..2]));
+        assert_eq!(message(&data, Encoding::Raw), "3 rows and 2 labels to learn from");
+        x.row_mut(1)[0] = f64::NAN;
+        let data = Dataset::new(&x, Labels::Values(&values));
+        assert!(data.check(Encoding::Raw).is_ok());
+        assert_eq!(message(&data, Encoding::Standardised), "a prepared value is not finite");
     }
 }

@@ -1,13 +1,13 @@
 //! Hyperparameters: how each is declared, checked and read.
 //!
-//! A family declares its [`Parameter`]s; [`Spec`](super::Spec) parses what `--set` says by their [`Range`]s; the family then
-//! reads the checked [`Settings`] once, into a struct of its own.
+//! A family declares its [`Parameter`]s; [`Spec`](super::Spec) parses what `--set` says by their [`Range`]s;
+//! the family then reads the checked [`Settings`] once, into a struct of its own.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// What a hyperparameter may be.
+/// The values that a hyperparameter may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Range {
     /// A number above the first and not above the second.
@@ -22,7 +22,7 @@ pub enum Range {
     Choice(&'static [&'static str]),
     /// Whole numbers from the first to the second, joined by `-`.
     Sizes(u64, u64),
-    /// What the first of these that can read it makes of it.
+    /// A value of any of these; the first that can read it does.
     AnyOf(&'static [Range]),
 }
 
@@ -50,16 +50,16 @@ impl fmt::Display for Range {
     }
 }
 
-/// A hyperparameter as `--set`, the card and the manual know it.
+/// A hyperparameter as it stands in `--set`, the card and the manual.
 #[derive(Debug, Clone, Copy)]
 pub struct Parameter {
     /// Its name, scikit-learn's.
     pub name: &'static str,
-    /// What it is when not set, written as in `--set`; scikit-learn's unless `effect` says otherwise.
+    /// Its value if it is not set, written as in `--set`; scikit-learn's unless `effect` says otherwise.
     pub default: &'static str,
-    /// What it may be.
+    /// Its permitted values.
     pub range: Range,
-    /// What it does.
+    /// Its effect, in a few words.
     pub effect: &'static str,
 }
 
@@ -95,6 +95,15 @@ impl Range {
     }
 }
 
+/// An enum that a hyperparameter names by a word.
+pub trait Word: Copy + 'static {
+    /// The words, for [`Range::Choice`].
+    const WORDS: &'static [&'static str];
+
+    /// The value of each word, in the same order.
+    const ALL: &'static [Self];
+}
+
 /// Checked hyperparameters by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings(pub(super) Map<String, Value>);
@@ -110,7 +119,7 @@ impl Settings {
         self.0.get(name).and_then(Value::as_u64).unwrap_or(0) as usize
     }
 
-    /// A whole number, or `None` where the setting is a word such as `none`.
+    /// A whole number, or `None` if the setting is a word such as `none`.
     pub fn optional_whole(&self, name: &str) -> Option<usize> {
         self.0.get(name).and_then(Value::as_u64).map(|value| value as usize)
     }
@@ -121,13 +130,67 @@ impl Settings {
         sizes.filter_map(Value::as_u64).map(|size| size as usize).collect()
     }
 
-    /// A word; empty where the setting is a number.
+    /// A word; empty if the setting is a number.
     pub fn word(&self, name: &str) -> &str {
         self.0.get(name).and_then(Value::as_str).unwrap_or("")
+    }
+
+    /// The value of a word; that of the first of its words if the setting is none of them.
+    pub fn choice<T: Word>(&self, name: &str) -> T {
+        let word = self.word(name);
+        T::ALL[T::WORDS.iter().position(|known| *known == word).unwrap_or(0)]
     }
 
     /// Whether a flag is set.
     pub fn flag(&self, name: &str) -> bool {
         self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_takes_its_ends_as_it_says() {
+        let takes = |range: Range, text: &str| range.parse(text).is_some();
+        let above = Range::Above(0.0, 1.0);
+        assert_eq!(
+            ["0", "1e-300", "1", "1.1", "NaN"].map(|t| takes(above, t)),
+            [false, true, true, false, false]
+        );
+        let from = Range::From(0.0, f64::INFINITY);
+        assert_eq!(["-0.1", "0", "1e300", "inf"].map(|t| takes(from, t)), [false, true, true, false]);
+        let either = Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, 5)]);
+        assert_eq!(
+            ["none", "1", "5", "6", "1.0", ""].map(|t| takes(either, t)),
+            [true, true, true, false, false, false]
+        );
+        assert_eq!(either.to_string(), "none, or a whole number from 1 to 5");
+    }
+
+    #[test]
+    fn settings_are_read_as_what_they_are() {
+        let mut values = Map::new();
+        for (name, range, text) in [
+            ("rate", Range::Above(0.0, 1.0), "0.5"),
+            ("depth", Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, 9)]), "none"),
+            ("sizes", Range::Sizes(1, 100), "64-32"),
+            ("warm", Range::Flag, "true"),
+            ("side", Range::Choice(&["left", "right"]), "right"),
+        ] {
+            values.insert(name.into(), range.parse(text).unwrap());
+        }
+        let settings = Settings(values);
+        assert_eq!((settings.number("rate"), settings.flag("warm")), (0.5, true));
+        assert_eq!((settings.optional_whole("depth"), settings.word("depth")), (None, "none"));
+        assert_eq!(settings.sizes("sizes"), [64, 32]);
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        struct Side(bool);
+        impl Word for Side {
+            const WORDS: &'static [&'static str] = &["left", "right"];
+            const ALL: &'static [Self] = &[Side(false), Side(true)];
+        }
+        assert_eq!(settings.choice::<Side>("side"), Side(true));
     }
 }

@@ -1,7 +1,9 @@
-//! The laws that every learner keeps, tested on each algorithm of the table; and the tools that the tests of the families share.
+//! The laws that every learner keeps, tested on each algorithm of the table; and the tools that the tests of
+//! the families share.
 //!
-//! An algorithm is tested here by being added to [`ALGORITHMS`]: by its tasks, its encoding and its hyperparameters' names alone.
-//! Laws that only some learners keep, and those of solvers, are tested in their own files.
+//! An algorithm is tested here by being added to [`ALGORITHMS`]: by its tasks, its encoding and its
+//! hyperparameters' names alone. Laws that only some learners keep, and those of solvers, are tested in their
+//! own files.
 
 use std::fmt;
 
@@ -80,7 +82,7 @@ pub(super) fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
     out
 }
 
-/// What the model file would hold, after reading it made the same predictor.
+/// The arrays of the model file; reading them makes the same predictor.
 pub(super) fn arrays(predictor: &Predictor) -> Arrays {
     let mut arrays = Arrays::new();
     predictor.write_arrays(&mut arrays);
@@ -94,8 +96,8 @@ fn on_threads<T: Send>(threads: usize, fit: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(fit)
 }
 
-/// Columns of every table but those that are wide: six numbers, a category of four levels and a boolean. Standardised
-/// columns are all numbers.
+/// Columns of every table but those that are wide: six numbers, a category of four levels and a boolean.
+/// Standardised columns are all numbers.
 const TYPES: [ColumnType; 8] = {
     let mut types = [ColumnType::Number; 8];
     (types[6], types[7]) = (ColumnType::Category, ColumnType::Boolean);

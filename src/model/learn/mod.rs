@@ -1,10 +1,11 @@
 //! Fitting: prepared rows in, a fitted predictor out.
 //!
-//! A file or folder per family: [`linear`], [`trees`], [`naive_bayes`], [`neighbours`], [`network`] and [`svm`]. A family
-//! declares an [`Algorithm`] (name, hyperparameters, description) and implements [`Learner`] for a struct of its settings. It
-//! knows the rows it is given ([`dataset`]) and how hyperparameters are declared ([`hyperparameter`]), and no other family.
-//! [`algorithm`] lists all of them; a [`Spec`] is one of them with checked settings, which [`train`] fits on a file and
-//! [`choice`] chooses. Nothing outside of this folder names smartcore.
+//! A file or folder per family: [`linear`], [`trees`], [`naive_bayes`], [`neighbours`], [`network`] and
+//! [`svm`]. A family declares an [`Algorithm`] (name, hyperparameters, description) and implements
+//! [`Learner`] for a struct of its settings. It knows the rows it is given ([`dataset`]) and how
+//! hyperparameters are declared ([`hyperparameter`]), and no other family. [`algorithm`] lists all of them; a
+//! [`Spec`] is one of them with checked settings, which [`train`] fits on a file and [`choice`] chooses.
+//! Nothing outside of this folder names smartcore.
 
 pub mod algorithm;
 pub mod choice;
@@ -14,6 +15,7 @@ pub mod hyperparameter;
 #[cfg(test)]
 mod laws;
 pub mod linear;
+pub mod manual;
 pub mod naive_bayes;
 pub mod neighbours;
 pub mod network;
@@ -41,11 +43,17 @@ pub struct Algorithm {
     pub name: &'static str,
     /// A shorter name.
     pub alias: Option<&'static str>,
-    /// What it can predict.
+    /// The tasks it can be fitted for.
     pub tasks: &'static [Task],
     /// One sentence for the manual.
     pub summary: &'static str,
-    /// What it sees of the columns.
+    /// Its idea in a few sentences, for the manual; Markdown.
+    pub idea: &'static str,
+    /// The works that describe it: authors, year and title.
+    pub source: &'static str,
+    /// The part of it that is smartcore's, and why not more.
+    pub smartcore: &'static str,
+    /// The form in which it reads the columns.
     pub encoding: Encoding,
     /// Its hyperparameters.
     pub parameters: &'static [Parameter],
@@ -73,18 +81,18 @@ pub trait Learner: Send + Sync {
     /// The data do not determine a model.
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit>;
 
-    /// Whether it reads sparse columns; else texts become a few ordinary ones.
+    /// Whether it reads sparse columns; otherwise texts become a few ordinary columns.
     fn reads_sparse(&self) -> bool {
         false
     }
 
-    /// Whether categories of many levels become means of the target as well.
+    /// Whether high-cardinality categories also become means of the target.
     fn reads_target_means(&self) -> bool {
         true
     }
 
-    /// As [`Learner::fit`] on rows that nobody needs afterwards, which a learner that reads them once frees before
-    /// it goes on; those of `data` are not looked at.
+    /// As [`Learner::fit`] on rows that are not needed afterwards: a learner that reads them once frees them
+    /// before it needs memory of its own. The rows of `data` are ignored.
     ///
     /// # Errors
     /// As [`Learner::fit`].
@@ -93,16 +101,16 @@ pub trait Learner: Send + Sync {
     }
 }
 
-/// Progress goes out and an interruption comes in.
+/// Receives the progress of a fit and can interrupt it.
 pub trait Watch: Sync {
     /// `done` steps of at most `total`; `state` is a short text such as the loss.
     fn progress(&self, done: u64, total: u64, state: fmt::Arguments);
 
-    /// Whether to stop with the best so far.
+    /// Whether to stop with the best model so far.
     fn stopped(&self) -> bool;
 }
 
-/// Shows nothing and never stops.
+/// Shows no progress and never stops a fit.
 pub struct Unwatched;
 
 impl Watch for Unwatched {

@@ -1,8 +1,10 @@
-//! Naive Bayes: each column is treated by its type, and taken to say nothing of the others.
+//! Naive Bayes: each column has a distribution in each class that fits its type, independent of the other
+//! columns.
 //!
 //! A number is normal within each class (scikit-learn's `GaussianNB`), a category or boolean has smoothed
 //! frequencies (`CategoricalNB`), the words of texts have a smoothed multinomial distribution of their counts
-//! (`MultinomialNB`), and so have numbers that are said to be counts. A missing value counts neither here nor in prediction.
+//! (`MultinomialNB`), as have numbers with `numbers=counts`. A missing value is skipped, in training and in
+//! prediction.
 //!
 //! smartcore's `GaussianNB` (0.7) has no variance smoothing, no weights and no probabilities.
 
@@ -24,6 +26,14 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
     tasks: &[Task::Classification],
     encoding: Encoding::Raw,
     summary: "Each column by its distribution in each class: normal for numbers, frequencies for categories and words",
+    idea: "Each column has a distribution in each class: normal for numbers, smoothed frequencies for \
+           categories, booleans and words. The columns are taken to be independent within a class, so \
+           that their probabilities are multiplied. A missing value is skipped, in training and in \
+           prediction.",
+    source: "Maron 1961, \"Automatic indexing\"; Chan, Golub and LeVeque 1983, \"Algorithms for computing \
+           the sample variance\"",
+    smartcore: "None. Its `GaussianNB` (0.7) has no variance smoothing, weights or probabilities, and its \
+           time grows with the square of the rows.",
     parameters: &[
         Parameter {
             name: "var_smoothing",
@@ -36,7 +46,7 @@ pub static NAIVE_BAYES: Algorithm = Algorithm {
             name: "alpha",
             default: "1.0",
             range: Range::Above(0.0, f64::INFINITY),
-            effect: "what is added to the count of each level of a category and of each word of a text",
+            effect: "added to the count of each level of a category and of each word of a text",
         },
         Parameter {
             name: "numbers",
@@ -71,7 +81,7 @@ impl Learner for NaiveBayes {
         let Labels::Classes { codes, n_classes } = data.y else {
             return Err(anyhow!("naive Bayes predicts classes"));
         };
-        let rows = Rows { data, codes, n_classes, has_gaps: data.x.values().iter().any(|v| v.is_nan()) };
+        let rows = Rows { data, codes, n_classes, has_missing: data.x.values().iter().any(|v| v.is_nan()) };
         let levels: Vec<u32> = (0..data.x.n_cols()).map(|column| n_levels(data, column)).collect();
         let class_weights = rows.class_weights();
         let total: f64 = class_weights.iter().sum();
@@ -96,7 +106,7 @@ impl Learner for NaiveBayes {
         true
     }
 
-    /// It counts the target within each level itself, and would take the mean for news.
+    /// Naive Bayes counts the classes within each level itself; a mean of the target would count them twice.
     fn reads_target_means(&self) -> bool {
         false
     }
@@ -111,8 +121,8 @@ fn n_levels(data: &Dataset, column: usize) -> u32 {
 }
 
 impl NaiveBayes {
-    /// Means and smoothed variances, `n_numbers × n_classes` each. A number that a class never shows has there
-    /// its mean and variance over all classes.
+    /// Means and smoothed variances, `n_numbers × n_classes` each. A number that has no value in a class
+    /// takes its mean and variance over all classes.
     fn numbers(&self, rows: &Rows, class_weights: &[f64], levels: &[u32]) -> Result<(Vec<f64>, Vec<f64>)> {
         let (n_cols, n_classes) = (levels.len(), rows.n_classes);
         let counts = rows.counts(class_weights);
@@ -219,7 +229,7 @@ impl NaiveBayes {
             }
             for counts in counts.chunks_exact_mut(n_classes) {
                 for (count, total) in counts.iter_mut().zip(&totals) {
-                    // Not 0 where alpha is a tiny share of many rows.
+                    // Not 0 if alpha is a tiny share of many rows.
                     *count = ((*count + self.alpha) / total).clamp(f64::MIN_POSITIVE, 1.0);
                 }
             }
@@ -235,7 +245,7 @@ struct Rows<'a> {
     data: &'a Dataset<'a>,
     codes: &'a [u32],
     n_classes: usize,
-    has_gaps: bool,
+    has_missing: bool,
 }
 
 impl Rows<'_> {
@@ -247,17 +257,17 @@ impl Rows<'_> {
         sums
     }
 
-    /// The weight of the values that are there, `n_classes × n_cols`.
+    /// The weight of the values that are not missing, `n_classes × n_cols`.
     fn counts(&self, class_weights: &[f64]) -> Vec<f64> {
         let n_cols = self.data.x.n_cols();
-        if self.has_gaps {
+        if self.has_missing {
             let zero = vec![0.0; self.n_classes * n_cols];
             return self.sums(&zero, |away| if away.is_nan() { 0.0 } else { 1.0 });
         }
         class_weights.iter().flat_map(|&weight| std::iter::repeat_n(weight, n_cols)).collect()
     }
 
-    /// Σ weight · f(x − centre) over the values that are there, `n_classes × n_cols` as `centre`.
+    /// Σ weight · f(x − centre) over the values that are not missing, `n_classes × n_cols` as `centre`.
     fn sums(&self, centre: &[f64], f: impl Fn(f64) -> f64 + Sync) -> Vec<f64> {
         sum_by_blocks(self.data.x.n_rows(), BLOCK_ROWS, centre.len(), &|rows, sums| {
             rows.for_each(|row| self.add_row(row, centre, &f, sums));
@@ -269,7 +279,7 @@ impl Rows<'_> {
         let (x, weight) = (self.data.x.row(row), self.data.weight(row));
         let first = self.codes[row] as usize * x.len();
         let cells = sums[first..first + x.len()].iter_mut().zip(&centre[first..first + x.len()]).zip(x);
-        if self.has_gaps {
+        if self.has_missing {
             cells.for_each(|((sum, centre), x)| {
                 let part = weight * f(x - centre);
                 *sum += if x.is_nan() { 0.0 } else { part };
@@ -287,7 +297,7 @@ mod tests {
     use crate::model::learn::{Spec, Unwatched};
     use crate::model::predictor::Arrays;
 
-    const GAP: f64 = f64::NAN;
+    const MISSING: f64 = f64::NAN;
 
     fn matrix(rows: &[&[f64]]) -> Matrix {
         let mut x = Matrix::with_capacity(rows.len(), rows[0].len());
@@ -313,14 +323,14 @@ mod tests {
         assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= tolerance), "{a:?} and {b:?}");
     }
 
-    /// A number and a category of three levels, with a gap each.
+    /// A number and a category of three levels, each with a missing value.
     fn mixed() -> (Matrix, Vec<u32>) {
         let x = matrix(&[
             &[1.0, 0.0],
             &[1.5, 0.0],
-            &[GAP, 1.0],
+            &[MISSING, 1.0],
             &[3.0, 1.0],
-            &[4.0, GAP],
+            &[4.0, MISSING],
             &[3.5, 1.0],
             &[3.2, 2.0],
         ]);
@@ -338,8 +348,12 @@ mod tests {
         let bayes = fit(&mixed_data(&x, &codes));
         // By hand: level 1 has 1 of 3 rows in the one class and 2 of 3 in the other.
         let (first, second) = (3.0 / 7.0 * 2.0 / 6.0, 4.0 / 7.0 * 3.0 / 6.0);
-        near(&predict(&bayes, &[GAP, 1.0]), &[first / (first + second), second / (first + second)], 1e-15);
-        near(&predict(&bayes, &[GAP, -1.0]), &[3.0 / 7.0, 4.0 / 7.0], 1e-15);
+        near(
+            &predict(&bayes, &[MISSING, 1.0]),
+            &[first / (first + second), second / (first + second)],
+            1e-15,
+        );
+        near(&predict(&bayes, &[MISSING, -1.0]), &[3.0 / 7.0, 4.0 / 7.0], 1e-15);
         // The number alone: means 1.25 and 3.425, variances over the values that are there.
         let density = |x: f64, mean: f64, variance: f64| {
             (-(x - mean) * (x - mean) / (2.0 * variance)).exp() / variance.sqrt()
@@ -347,7 +361,7 @@ mod tests {
         let smoothing = 1e-9 * 1.222222222222222;
         let first = 3.0 / 7.0 * density(2.0, 1.25, 0.0625 + smoothing);
         let second = 4.0 / 7.0 * density(2.0, 3.425, 0.141875 + smoothing);
-        near(&predict(&bayes, &[2.0, GAP]), &[first / (first + second), second / (first + second)], 1e-8);
+        near(&predict(&bayes, &[2.0, MISSING]), &[first / (first + second), second / (first + second)], 1e-8);
     }
 
     #[test]
@@ -369,29 +383,29 @@ mod tests {
         let repeated_codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
         let weighted = fit(&Dataset { weights: Some(&weights), ..mixed_data(&x, &codes) });
         let plain = fit(&mixed_data(&repeated, &repeated_codes));
-        for at in [[2.0, 1.0], [1.4, GAP], [GAP, 2.0]] {
+        for at in [[2.0, 1.0], [1.4, MISSING], [MISSING, 2.0]] {
             near(&predict(&weighted, &at), &predict(&plain, &at), 1e-12);
         }
     }
 
     #[test]
     fn a_class_without_rows_is_never_predicted_and_a_number_it_never_shows_has_the_common_spread() {
-        let x = matrix(&[&[1.0, GAP], &[2.0, GAP], &[5.0, 1.0], &[7.0, 3.0]]);
+        let x = matrix(&[&[1.0, MISSING], &[2.0, MISSING], &[5.0, 1.0], &[7.0, 3.0]]);
         let y = Labels::Classes { codes: &[0, 0, 2, 2], n_classes: 3 };
         let bayes = fit(&Dataset::new(&x, y));
         let out = predict(&bayes, &[1.5, 2.0]);
         assert!(out[1] == 0.0 && out[0] > out[2], "{out:?}");
         // The second number has one distribution for both classes, so it changes nothing.
-        near(&predict(&bayes, &[1.5, 2.0]), &predict(&bayes, &[1.5, GAP]), 1e-12);
+        near(&predict(&bayes, &[1.5, 2.0]), &predict(&bayes, &[1.5, MISSING]), 1e-12);
     }
 
     #[test]
     fn constant_columns_empty_columns_and_more_columns_than_rows_are_data() {
-        let x = matrix(&[&[1.0, 5.0, GAP, 0.1], &[2.0, 5.0, GAP, 0.1]]);
+        let x = matrix(&[&[1.0, 5.0, MISSING, 0.1], &[2.0, 5.0, MISSING, 0.1]]);
         let y = Labels::Classes { codes: &[0, 1], n_classes: 2 };
         let bayes = fit(&Dataset::new(&x, y));
-        near(&predict(&bayes, &[1.0, 5.0, GAP, 0.1]), &[1.0, 0.0], 1e-12);
-        near(&predict(&bayes, &[GAP, 5.0, 3.0, 0.1]), &[0.5, 0.5], 1e-12);
+        near(&predict(&bayes, &[1.0, 5.0, MISSING, 0.1]), &[1.0, 0.0], 1e-12);
+        near(&predict(&bayes, &[MISSING, 5.0, 3.0, 0.1]), &[0.5, 0.5], 1e-12);
         let constant = matrix(&[&[5.0], &[5.0], &[5.0]]);
         let y = Labels::Classes { codes: &[0, 1, 1], n_classes: 2 };
         near(&predict(&fit(&Dataset::new(&constant, y)), &[7.0]), &[1.0 / 3.0, 2.0 / 3.0], 1e-15);
@@ -408,13 +422,13 @@ mod tests {
         let spec = Spec::new(&NAIVE_BAYES, Task::Classification, &settings).unwrap();
         let codes = [0, 0, 1];
         let y = Labels::Classes { codes: &codes, n_classes: 2 };
-        let x = matrix(&[&[2.0, 1.0, 0.0], &[1.0, GAP, 0.0], &[0.0, 3.0, 4.0]]);
+        let x = matrix(&[&[2.0, 1.0, 0.0], &[1.0, MISSING, 0.0], &[0.0, 3.0, 4.0]]);
         let predictor = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap().predictor;
         // Class 0 has 4 counts in all and class 1 has 7, and each number one more of alpha.
         let (first, second) =
             (2.0 / 3.0 * (4.0 / 7.0_f64).powi(2) * (1.0 / 7.0), 1.0 / 3.0 * 0.1_f64.powi(2) * 0.5);
         near(
-            &predict(&predictor, &[2.0, GAP, 1.0]),
+            &predict(&predictor, &[2.0, MISSING, 1.0]),
             &[first / (first + second), second / (first + second)],
             1e-12,
         );

@@ -11,20 +11,20 @@ use anyhow::Result;
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::nearest::Metric;
 use crate::model::predictor::neighbours::{Known, Neighbours, Parts, Search, Weighting};
 
-/// Columns up to which a k-d tree is tried: with more, its boxes seldom rule out anything.
+/// Most columns with which a k-d tree is tried: with more, its boxes seldom rule out any row.
 const MAX_TREE_COLUMNS: usize = 30;
 
-/// Rows that a tree is tried with.
+/// Number of rows that a tree is tried on.
 const TREE_SAMPLES: usize = 32;
 
-/// The share of the rows that a tree may have to measure. Searching all rows costs a half to a third as much
-/// per row where many are searched for together, and as much where one is.
+/// Largest share of the rows that a tree may measure. Searching all rows costs a half to a third as much per
+/// row for a block of queries, and as much for a single one.
 const MAX_MEASURED: f64 = 0.25;
 
 /// Voting, or averaging, of the nearest training rows.
@@ -34,24 +34,32 @@ pub static KNN: Algorithm = Algorithm {
     tasks: &[Task::Classification, Task::Regression],
     encoding: Encoding::Standardised,
     summary: "The nearest training rows vote, or their values are averaged; ties go to the earlier row",
+    idea: "The training rows are the model: a row is predicted by the vote, or the mean, of the \
+           training rows nearest to it. The search is exact, by a k-d tree if there are few columns and \
+           by matrix products otherwise; of rows at equal distance the earlier is nearer.",
+    source: "Fix and Hodges 1951, \"Discriminatory analysis\"; Dudani 1976, \"The distance-weighted \
+           k-nearest-neighbor rule\"; Friedman, Bentley and Finkel 1977, \"An algorithm for finding \
+           best matches in logarithmic expected time\"",
+    smartcore: "None. Its cover tree (0.7) overflows the stack on an infinite number and takes 30 times \
+           scikit-learn's time.",
     parameters: &[
         Parameter {
             name: "n_neighbors",
             default: "5",
             range: Range::Whole(1, 1_000_000),
-            effect: "how many neighbours are asked",
+            effect: "number of neighbours",
         },
         Parameter {
             name: "weights",
             default: "uniform",
-            range: Range::Choice(&["uniform", "distance"]),
+            range: Range::Choice(Weighting::WORDS),
             effect: "whether neighbours count the same, or by 1/distance",
         },
         Parameter {
             name: "metric",
             default: "minkowski",
-            range: Range::Choice(&["minkowski", "euclidean", "manhattan"]),
-            effect: "what the distance is; minkowski is euclidean or manhattan, as p says",
+            range: Range::Choice(MetricName::WORDS),
+            effect: "distance between rows; minkowski is euclidean or manhattan, as p says",
         },
         Parameter {
             name: "p",
@@ -62,31 +70,47 @@ pub static KNN: Algorithm = Algorithm {
         Parameter {
             name: "algorithm",
             default: "auto",
-            range: Range::Choice(&["auto", "brute", "kd_tree"]),
-            effect: "how neighbours are searched, with the same result: among all rows or by a tree; auto \
-                     takes the tree where it spares most rows, as with few columns",
+            range: Range::Choice(<Option<Search>>::WORDS),
+            effect: "search for neighbours, with the same result: among all rows or by a tree; auto takes the tree \
+                     if it spares most rows, as with few columns",
         },
     ],
     learner: |settings| {
-        let manhattan = match settings.word("metric") {
-            "minkowski" => settings.whole("p") == 1,
-            metric => metric == "manhattan",
-        };
         Box::new(KNearest {
             n_neighbors: settings.whole("n_neighbors"),
-            weighting: match settings.word("weights") {
-                "distance" => Weighting::Distance,
-                _ => Weighting::Uniform,
+            weighting: settings.choice("weights"),
+            metric: match settings.choice("metric") {
+                MetricName::Minkowski if settings.whole("p") == 1 => Metric::Manhattan,
+                MetricName::Minkowski | MetricName::Euclidean => Metric::Euclidean,
+                MetricName::Manhattan => Metric::Manhattan,
             },
-            metric: if manhattan { Metric::Manhattan } else { Metric::Euclidean },
-            search: match settings.word("algorithm") {
-                "brute" => Some(Search::Brute),
-                "kd_tree" => Some(Search::KdTree),
-                _ => None,
-            },
+            search: settings.choice("algorithm"),
         })
     },
 };
+
+/// The word for a distance.
+#[derive(Clone, Copy)]
+enum MetricName {
+    Minkowski,
+    Euclidean,
+    Manhattan,
+}
+
+impl Word for MetricName {
+    const WORDS: &'static [&'static str] = &["minkowski", "euclidean", "manhattan"];
+    const ALL: &'static [Self] = &[Self::Minkowski, Self::Euclidean, Self::Manhattan];
+}
+
+impl Word for Weighting {
+    const WORDS: &'static [&'static str] = &["uniform", "distance"];
+    const ALL: &'static [Self] = &[Self::Uniform, Self::Distance];
+}
+
+impl Word for Option<Search> {
+    const WORDS: &'static [&'static str] = &["auto", "brute", "kd_tree"];
+    const ALL: &'static [Self] = &[None, Some(Search::Brute), Some(Search::KdTree)];
+}
 
 /// Parameters of k nearest neighbours.
 struct KNearest {
@@ -98,7 +122,7 @@ struct KNearest {
 }
 
 impl Learner for KNearest {
-    /// Like scikit-learn's, neighbours know no row weights: rows of weight 0 are left out, and a note says
+    /// Like scikit-learn's, neighbours have no row weights: rows of weight 0 are dropped, and a note says
     /// that the others count the same.
     fn fit(&self, data: &Dataset, _: &dyn Watch) -> Result<Fit> {
         let mut notes = Vec::new();

@@ -1,7 +1,7 @@
 //! The arrays that a predictor is written as in the model file.
 //!
-//! Each inference form puts its numbers into [`Arrays`] and takes them out again; `model::file` does the reading and
-//! writing.
+//! Each inference form puts its numbers into [`Arrays`] and takes them out again; `model::file` does the
+//! reading and writing.
 
 use std::collections::BTreeMap;
 
@@ -51,5 +51,21 @@ pub fn take_u8(arrays: &mut Arrays, name: &str) -> Result<Vec<u8>> {
     match arrays.remove(name) {
         Some(Array::U8(_, values)) => Ok(values),
         _ => bail!("the array {name:?} is missing or of another kind"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_is_taken_once_and_only_as_what_it_is() {
+        let mut arrays = Arrays::new();
+        arrays.insert("a".into(), Array::U32(vec![2], vec![1, 2]));
+        arrays.insert("b".into(), Array::F64(vec![1], vec![0.5]));
+        assert_eq!(take_u32(&mut arrays, "a").unwrap(), [1, 2]);
+        let message = take_u32(&mut arrays, "a").unwrap_err().to_string();
+        assert_eq!(message, "the array \"a\" is missing or of another kind");
+        assert!(take_u8(&mut arrays, "b").is_err());
     }
 }

@@ -124,3 +124,52 @@ impl KdTree {
         n_measured
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `n_rows × 3` numbers with ties among them.
+    fn rows(n_rows: u32) -> Vec<f64> {
+        (0..n_rows * 3).map(|i| f64::from(i * 7919 % 211) / 10.0).collect()
+    }
+
+    #[test]
+    fn every_row_is_in_one_leaf_and_within_the_boxes_above_it() {
+        for n_rows in [1, 31, 33, 500] {
+            let x = rows(n_rows);
+            let tree = KdTree::new(&x, 3, Metric::Euclidean);
+            let mut all = tree.rows.clone();
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..n_rows));
+            for level in 0..=tree.depth {
+                for i in 0..1 << level {
+                    let (start, end) = tree.range(level, i);
+                    for &name in &tree.rows[start..end] {
+                        let row = &x[name as usize * 3..][..3];
+                        assert_eq!(tree.least(level, i, row), 0.0, "{n_rows} rows, level {level}");
+                    }
+                    assert!(level < tree.depth || end - start <= PANEL_ROWS);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_finds_the_rows_of_least_distance_and_measures_few_of_them() {
+        let x = rows(3000);
+        for metric in [Metric::Euclidean, Metric::Manhattan] {
+            let tree = KdTree::new(&x, 3, metric);
+            for query in [[0.0, 0.0, 0.0], [10.0, 3.3, 20.0], [-50.0, 100.0, 7.0]] {
+                let mut nearest = Nearest::new(5);
+                let n_measured = tree.search(&query, &mut nearest);
+                let mut all: Vec<(u64, u32)> = (0..3000)
+                    .map(|row| (metric.sum(&query, &x[row * 3..][..3]).to_bits(), row as u32))
+                    .collect();
+                all.sort_unstable();
+                nearest.drain(|found| assert_eq!(found, &all[..5]));
+                assert!(n_measured < 1500, "{n_measured}");
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ pub const LANES: usize = 16;
 /// Powers are cut off here, so that a far-out row has a score that is a number; training refuses such rows.
 pub const MAX_VALUE: f64 = 1e30;
 
-/// How alike two rows are.
+/// The similarity of two rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kernel {
     /// x·y
@@ -27,7 +27,7 @@ pub enum Kernel {
     Poly {
         /// Not negative.
         gamma: f64,
-        /// What is added before the power is taken.
+        /// Added before the power is taken.
         coef0: f64,
         /// The power.
         degree: u32,
@@ -169,7 +169,7 @@ const SHIFT: f64 = 6_755_399_441_055_744.0;
 const LN2_HIGH: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LOW: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 
-/// 1/13!, 1/12!, … 1/0!. On |r| ≤ ln 2 / 2 what is left out of the series is below 4e-18.
+/// 1/13!, 1/12!, … 1/0!. On |r| ≤ ln 2 / 2 the rest of the series is below 4e-18.
 const SERIES: [f64; 14] = [
     1.0 / 6_227_020_800.0,
     1.0 / 479_001_600.0,
@@ -188,8 +188,8 @@ const SERIES: [f64; 14] = [
 ];
 
 /// eˣ of numbers that are not positive, within 4e-16 of itself; below −708, where a double loses digits, that
-/// of −708. Without a branch or a call, so that it is done in vector registers; the C library's is neither that
-/// nor the same everywhere.
+/// of −708. Without a branch or a call, so that it is done in vector registers; the C library's is neither
+/// that nor the same everywhere.
 #[inline(always)]
 fn exp(x: &mut [f64; LANES]) {
     let (mut r, mut power, mut sum) = ([0.0; LANES], [0.0; LANES], [SERIES[0]; LANES]);

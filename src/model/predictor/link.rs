@@ -1,8 +1,9 @@
-//! From scores to predictions: the links, and the exponential, logistic and softmax functions they are made of.
+//! From scores to predictions: the links, and the exponential, logistic and softmax functions they are made
+//! of.
 //!
 //! Learners use the same functions, so that a fit and its predictions agree to the last digit.
 
-/// What a linear score becomes.
+/// The function that turns linear scores into predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// Itself, the predicted value.
@@ -28,14 +29,14 @@ impl Link {
         }
     }
 
-    /// Turns the scores of one row into what is predicted. `out` holds one score, of which a sigmoid makes
+    /// Turns the scores of one row into the prediction. `out` holds one score, of which a sigmoid makes
     /// two probabilities, as of a share, or one per class.
     pub fn apply(self, out: &mut [f64]) {
         match self {
             Self::Identity => {}
             Self::Sigmoid => {
                 let p = sigmoid(out[0]);
-                // Not 1 − p where that would round a tiny probability to 0.
+                // Not 1 − p, which would round a tiny probability to 0.
                 out[0] = sigmoid(-out[0]);
                 out[1] = p;
             }
@@ -64,7 +65,7 @@ pub fn exp(x: f64) -> f64 {
     let rounded = x * std::f64::consts::LOG2_E + ROUND;
     let k = rounded - ROUND;
     let r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    // The Taylor series: |r| ≤ ln 2 / 2, and the first term left out is below 2⁻⁵⁷.
+    // The Taylor series: |r| ≤ ln 2 / 2, and the first omitted term is below 2⁻⁵⁷.
     let mut sum = 1.0 / 6_227_020_800.0;
     for term in [
         479_001_600.0,
@@ -113,8 +114,9 @@ pub fn softmax(scores: &mut [f64]) -> f64 {
     max + sum.ln()
 }
 
-/// The log loss of a score for one of two classes, ln(1 + e⁻ˢ) for the second and ln(1 + eˢ) for the first, without overflow;
-/// and the probability of the second, for learners that need it too, from the same exponential (the C library's).
+/// The log loss of a score for one of two classes, ln(1 + e⁻ˢ) for the second and ln(1 + eˢ) for the first,
+/// without overflow; and the probability of the second, for learners that need it too, from the same
+/// exponential (the C library's).
 #[inline]
 pub(crate) fn logistic_loss(score: f64, is_second: bool) -> (f64, f64) {
     let small = (-score.abs()).exp();

@@ -1,7 +1,7 @@
 //! The inference forms: flat arrays, checked once at load, then without allocation and unable to fail.
 //!
-//! An inference form knows nothing of how it was fitted. A new one is a variant of [`Predictor`], a file in this folder,
-//! and a line in each `match` below.
+//! An inference form knows nothing of how it was fitted. A new one is a variant of [`Predictor`], a file in
+//! this folder, and a line in each `match` below.
 
 pub mod arrays;
 pub mod kd_tree;
@@ -36,7 +36,7 @@ pub enum Predictor {
     Linear(Linear),
     /// A decision tree, a forest, boosted trees.
     Trees(Box<Trees>),
-    /// Naive NaiveBayes.
+    /// Naive Bayes.
     NaiveBayes(Box<NaiveBayes>),
     /// The nearest training rows.
     Neighbours(Box<Neighbours>),
@@ -84,8 +84,9 @@ impl Predictor {
         }
     }
 
-    /// As [`Predictor::scores_into`] of a row whose last inputs are sparse: the columns that are not 0, counted
-    /// behind those of `x`, and their values. Only linear predictors and naive NaiveBayes have such inputs.
+    /// As [`Predictor::scores_into`] of a row whose last inputs are sparse: the columns that are not 0,
+    /// counted behind those of `x`, and their values. Only linear predictors and naive Bayes have such
+    /// inputs.
     pub fn sparse_scores_into(&self, x: &[f64], sparse: (&[u32], &[f64]), out: &mut [f64]) {
         match self {
             Self::Linear(linear) => linear.sparse_scores_into(x, sparse, out),
@@ -96,7 +97,7 @@ impl Predictor {
         }
     }
 
-    /// Scores prepared rows, `x` and `out` row by row; the same numbers as one row at a time, sooner.
+    /// Scores prepared rows, `x` and `out` row by row; the same numbers as one row at a time, faster.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         match self {
             Self::Trees(trees) => trees.scores_block(x, out),
@@ -133,7 +134,7 @@ impl Predictor {
         }
     }
 
-    /// How much each input moves the output, where the form says so: one number per input.
+    /// The importance of each input, if the form has any: one number per input.
     pub fn importances(&self) -> Option<Vec<f64>> {
         match self {
             Self::Linear(linear) => Some(linear.importances()),

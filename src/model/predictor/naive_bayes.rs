@@ -1,9 +1,9 @@
-//! Naive Bayes as an inference form: every column speaks for itself, and what they say is added up.
+//! Naive Bayes as an inference form: the log probabilities of the columns are added up.
 //!
-//! log P(class) + Σ log p(xⱼ | class), made probabilities by softmax. A number has a normal distribution in each
-//! class, a category the frequencies of its levels, the words of texts a multinomial distribution. A missing
-//! value, an unseen level and an unknown word say nothing. Numbers that are counts have one multinomial distribution
-//! instead.
+//! log P(class) + Σ log p(xⱼ | class), made probabilities by softmax. A number has a normal distribution in
+//! each class, a category the frequencies of its levels, the words of texts a multinomial distribution. A
+//! missing value, an unseen level and an unknown word are skipped. Numbers that are counts have one
+//! multinomial distribution instead.
 //!
 //! The arrays of the model file:
 //!
@@ -12,10 +12,10 @@
 //! | `bayes.priors` | classes | the share of each class |
 //! | `bayes.levels` | columns | the number of levels of a category or boolean; 0 for a number |
 //! | `bayes.means` | numbers × classes | the mean of each number in each class |
-//! | `bayes.variances` | numbers × classes | its variance; 0 in every class for a number that says nothing |
+//! | `bayes.variances` | numbers × classes | its variance; 0 in every class for a number that is skipped |
 //! | `bayes.frequencies` | levels × classes | how frequent each level is, the levels of each category in turn |
-//! | `bayes.rates` | numbers × classes | the share of each number in the sum of all; absent where they are no counts |
-//! | `bayes.terms` | terms × classes | how frequent each term of a text is; absent where there are no texts |
+//! | `bayes.rates` | numbers × classes | the share of each number in the sum of all; absent if they are no counts |
+//! | `bayes.terms` | terms × classes | how frequent each term of a text is; absent if there are no texts |
 
 use std::f64::consts::PI;
 
@@ -24,7 +24,7 @@ use anyhow::{Result, ensure};
 use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::link::softmax;
 
-/// No number speaks more against a class than this, so that sums stay finite.
+/// The most that a number counts against a class, so that sums stay finite.
 const MOST_AGAINST: f64 = 1e290;
 
 /// The arrays of the module's table.
@@ -40,13 +40,13 @@ pub struct Parts {
     pub variances: Vec<f64>,
     /// Frequencies, `n_levels × n_classes`.
     pub frequencies: Vec<f64>,
-    /// Frequencies of numbers that are counts, `n_numbers × n_classes`; empty where they are normal.
+    /// Frequencies of numbers that are counts, `n_numbers × n_classes`; empty if they are normal.
     pub rates: Vec<f64>,
     /// Frequencies of the terms of texts, `n_terms × n_classes`.
     pub terms: Vec<f64>,
 }
 
-/// What the values of a column say, as it is added up.
+/// The log probabilities of each column's values, ready to be added up.
 #[derive(Debug, Clone)]
 pub struct NaiveBayes {
     parts: Parts,
@@ -55,9 +55,9 @@ pub struct NaiveBayes {
     mean: Vec<f64>,
     root: Vec<f64>,
     offset: Vec<f64>,
-    /// `n_classes × n_inputs`: a count x adds `slope · x`; empty where numbers are normal.
+    /// `n_classes × n_inputs`: a count x adds `slope · x`; empty if numbers are normal.
     slope: Vec<f64>,
-    /// Each category: its column, its number of levels, and where its levels begin.
+    /// Each category: its column, its number of levels, and the index of its first level.
     categories: Vec<(usize, f64, usize)>,
     log_frequencies: Vec<f64>,
     log_terms: Vec<f64>,
@@ -210,12 +210,13 @@ impl NaiveBayes {
     }
 }
 
-/// What the counts of a row add up to; a missing one is none, and a level of a category, whose slope is 0, as well.
+/// The sum over the counts of a row; a missing one is none, and a level of a category, whose slope is 0, as
+/// well.
 fn log_multinomial(x: &[f64], slope: &[f64]) -> f64 {
     x.iter().zip(slope).map(|(x, slope)| if x.is_nan() { 0.0 } else { slope * x }).sum()
 }
 
-/// What the numbers of a row add up to, in four sums of a fixed order, so that it can use vector registers.
+/// The sum over the numbers of a row, in four sums of a fixed order, so that it can use vector registers.
 fn log_density(x: &[f64], mean: &[f64], root: &[f64], offset: &[f64]) -> f64 {
     let term = |x: f64, mean: f64, root: f64, offset: f64| {
         let away = root * (x - mean);

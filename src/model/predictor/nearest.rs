@@ -1,6 +1,6 @@
 //! The nearest rows so far, and searching all rows for them.
 //!
-//! Two ways: panels of rows in doubles, which the leaves of a k-d tree are as well, and for Euclidean
+//! Two methods: panels of rows in doubles, which the leaves of a k-d tree are as well, and for Euclidean
 //! distances [`Products`], which measure in doubles only what a matrix product in single precision does not
 //! rule out. All ways find the same rows.
 
@@ -9,7 +9,7 @@ use std::collections::BinaryHeap;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// How far two rows are apart.
+/// The distance between two rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
     /// √Σ(a − b)².
@@ -159,7 +159,7 @@ const UNDERFLOW: f64 = 1e-30;
 #[derive(Debug, Clone)]
 pub struct Products {
     n_cols: usize,
-    /// Tiles of at most [`TILE_ROWS`] rows, each `(n_cols + 1) × rows`; empty where the rows are too long.
+    /// Tiles of at most [`TILE_ROWS`] rows, each `(n_cols + 1) × rows`; empty if the rows are too long.
     tiles: Vec<f32>,
     error: f64,
 }
@@ -283,5 +283,52 @@ fn multiply(a: &[f32], b: &[f32], m: usize, k: usize, n: usize, c: &mut [f32]) {
     // The callers cut the slices to these shapes.
     if let (Ok(a), Ok(b), Ok(mut c)) = views {
         general_mat_mul(1.0, &a, &b, 0.0, &mut c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(nearest: &mut Nearest) -> Vec<(f64, u32)> {
+        let mut all = Vec::new();
+        nearest.drain(|found| all.extend(found.iter().map(|&(sum, row)| (f64::from_bits(sum), row))));
+        all
+    }
+
+    #[test]
+    fn the_nearest_are_kept_the_earlier_of_equals_in_whatever_order_rows_come() {
+        let sums = [3.0, 1.0, 2.0, 1.0, 0.0, 2.0, 1.0];
+        for order in [[0, 1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1, 0], [3, 6, 0, 4, 1, 5, 2]] {
+            let mut nearest = Nearest::new(4);
+            assert_eq!(nearest.worst(), f64::INFINITY);
+            order.iter().for_each(|&row| nearest.offer(sums[row], row as u32));
+            assert_eq!(nearest.worst(), 1.0);
+            assert_eq!(found(&mut nearest), [(0.0, 4), (1.0, 1), (1.0, 3), (1.0, 6)]);
+            assert!(found(&mut nearest).is_empty() && nearest.worst() == f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn products_rule_out_no_row_that_is_among_the_nearest_however_close_rows_are() {
+        // Rows that single precision cannot distinguish, far from the origin, and more of them than a tile
+        // holds.
+        let x: Vec<f64> = (0..TILE_ROWS as u32 * 2 + 5)
+            .flat_map(|i| [1e4 + f64::from(i * 37 % 1000) * 1e-6, -1e4 + f64::from(i * 11 % 997) * 1e-6])
+            .collect();
+        let queries = &x[..20];
+        let mut by_products = vec![Nearest::new(3); 10];
+        Products::new(&x, 2).search(&x, queries, &mut by_products);
+        for (query, by_products) in queries.chunks_exact(2).zip(&mut by_products) {
+            let mut by_measuring = Nearest::new(3);
+            search_all(&x, query, &mut by_measuring);
+            assert_eq!(found(by_products), found(&mut by_measuring));
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_the_definition() {
+        let sum = |metric: Metric| metric.distance(metric.sum(&[1.0, -2.0], &[4.0, 2.0]));
+        assert_eq!([Metric::Euclidean, Metric::Manhattan].map(sum), [5.0, 7.0]);
     }
 }

@@ -1,7 +1,7 @@
 //! The k nearest training rows as an inference form: they vote, or their values are averaged.
 //!
-//! Neighbours are exact and do not depend on the way they are searched: they are those of least distance in
-//! doubles, and of equally distant rows those that came first. Two ways of searching:
+//! Neighbours are exact and do not depend on the search: they are the rows of least distance in doubles, and
+//! among equally distant rows the first. Two searches:
 //!
 //! - A [`KdTree`], for few columns.
 //! - All rows: see [`nearest`](super::nearest).
@@ -21,16 +21,16 @@ use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::kd_tree::KdTree;
 use super::nearest::{Metric, Nearest, PANEL_ROWS, Products, TILE_QUERIES, push_panel, scan_panel};
 
-/// How neighbours count.
+/// The weights of the neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weighting {
     /// All the same.
     Uniform,
-    /// By 1/distance; where some are at distance 0, only they, all the same.
+    /// By 1/distance; if some are at distance 0, only those count, all the same.
     Distance,
 }
 
-/// How neighbours are found.
+/// The search for neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Search {
     /// Among all rows.
@@ -39,7 +39,7 @@ pub enum Search {
     KdTree,
 }
 
-/// What is known of each training row.
+/// The labels of the training rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Known {
     /// Class indices.
@@ -62,22 +62,22 @@ impl Known {
     }
 }
 
-/// What the form consists of, as it is written and read.
+/// The contents of the form, as they are written and read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     /// Numbers per row.
     pub n_inputs: usize,
     /// The training rows, `n_rows × n_inputs`.
     pub x: Vec<f64>,
-    /// What is known of each.
+    /// Their labels.
     pub known: Known,
-    /// How many neighbours are asked.
+    /// Number of neighbours, k.
     pub n_neighbors: usize,
-    /// What near is.
+    /// The distance.
     pub metric: Metric,
-    /// How neighbours count.
+    /// The weights of the neighbours.
     pub weighting: Weighting,
-    /// How neighbours are found.
+    /// The search for neighbours.
     pub search: Search,
 }
 
@@ -201,7 +201,7 @@ impl Neighbours {
     fn count(&self, found: &[(u64, u32)], out: &mut [f64]) {
         let weight = |sum: u64| 1.0 / self.parts.metric.distance(f64::from_bits(sum));
         // Where one is infinite, the row itself is among the neighbours. All are 0 only beyond the range of
-        // doubles, where no neighbour is nearer than another.
+        // doubles; then no neighbour is nearer than another.
         let heaviest = found.first().map_or(0.0, |&(sum, _)| weight(sum));
         let weight = |sum: u64| match self.parts.weighting {
             Weighting::Distance if heaviest.is_infinite() => f64::from(u8::from(weight(sum).is_infinite())),
@@ -350,7 +350,7 @@ mod tests {
         all.iter().take(k).map(|(_, row)| *row).collect()
     }
 
-    /// What `count` is given for some queries, by each way of searching.
+    /// The rows that `count` is given for some queries, by each search.
     fn found(x: &[f64], queries: &[f64], n_inputs: usize, metric: Metric, k: usize) -> [Vec<Vec<u32>>; 3] {
         let rows = |nearest: &mut Nearest| {
             let mut rows = Vec::new();

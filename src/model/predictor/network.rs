@@ -5,7 +5,7 @@
 //! | array | holds |
 //! |---|---|
 //! | `net.sizes` | inputs, units of each hidden layer in turn, scores |
-//! | `net.activation` | what hidden units do: 0 identity, 1 logistic, 2 tanh, 3 relu |
+//! | `net.activation` | the activation of hidden units: 0 identity, 1 logistic, 2 tanh, 3 relu |
 //! | `net.parameters` | of each layer in turn the weights, `inputs × units`, and the biases |
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::link::{Link, sigmoid};
 
-/// What a hidden unit makes of its score.
+/// The function that a hidden unit applies to its score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
     /// The score itself.
@@ -22,7 +22,7 @@ pub enum Activation {
     Logistic,
     /// The hyperbolic tangent.
     Tanh,
-    /// The score, or 0 where it is negative.
+    /// The score, or 0 if it is negative.
     Relu,
 }
 
@@ -61,7 +61,7 @@ pub struct Network {
     parameters: Vec<f64>,
 }
 
-/// Number of parameters of layers of these sizes; `None` where there are too many to count.
+/// Number of parameters of layers of these sizes; `None` if there are too many to count.
 pub fn n_parameters(sizes: &[usize]) -> Option<usize> {
     sizes
         .windows(2)

@@ -1,7 +1,8 @@
 //! From pairs of classes to classes: votes, and the coupling of probabilities.
 //!
-//! A classifier of k classes that compares them two by two has a score for each of its k (k − 1) / 2 pairs, in the order
-//! (0, 1), (0, 2), … (1, 2), …; a positive score speaks for the second of the pair. Called by `support_vectors`.
+//! A classifier of k classes that compares them two by two has a score for each of its k (k − 1) / 2 pairs,
+//! in the order (0, 1), (0, 2), … (1, 2), …; a positive score speaks for the second of the pair. Called by
+//! `support_vectors`.
 
 /// A pair's probability is at least this when pairs are coupled, as in libsvm.
 const MIN_PAIR_PROBABILITY: f64 = 1e-7;
@@ -30,9 +31,9 @@ pub(super) fn count_votes(scores: &[f64], votes: &mut [f64]) {
 }
 
 /// The probabilities of the classes that fit those of the pairs best (Wu, Lin and Weng 2004, "Probability
-/// estimates for multi-class classification by pairwise coupling", second method): the p of sum 1 that minimises
-/// Σᵢ Σⱼ (rⱼᵢ pᵢ − rᵢⱼ pⱼ)² with rᵢⱼ the probability of i among i and j, solved directly: with Q its matrix,
-/// (Q + eeᵀ) p ∝ e.
+/// estimates for multi-class classification by pairwise coupling", second method): the p of sum 1 that
+/// minimises Σᵢ Σⱼ (rⱼᵢ pᵢ − rᵢⱼ pⱼ)² with rᵢⱼ the probability of i among i and j, solved directly: with Q
+/// its matrix, (Q + eeᵀ) p ∝ e.
 ///
 /// `probability`: of the second of a pair. `matrix`: k × k numbers to work in.
 pub(super) fn couple(probability: impl Fn(usize) -> f64, matrix: &mut [f64], p: &mut [f64]) {

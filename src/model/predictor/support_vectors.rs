@@ -1,10 +1,10 @@
 //! Support vectors as an inference form: classification and regression by kernels.
 //!
 //! A score is Σ coefficient · kernel(vector, row) + intercept. A regression has one. A classification has one
-//! for each pair of classes, in the order (0, 1), (0, 2), … (1, 2), …; a positive score speaks for the second of
-//! the pair. All pairs share the vectors, so that a kernel value is worked out once; a vector takes part in the
-//! pairs of its own class only, one coefficient for each of the other classes in order. A linear kernel needs
-//! no support vectors: there is one vector per score, its weights.
+//! for each pair of classes, in the order (0, 1), (0, 2), … (1, 2), …; a positive score speaks for the second
+//! of the pair. All pairs share the vectors, so that a kernel value is worked out once; a vector takes part
+//! in the pairs of its own class only, one coefficient for each of the other classes in order. A linear
+//! kernel needs no support vectors: there is one vector per score, its weights.
 //!
 //! The arrays of the model file:
 //!
@@ -32,7 +32,7 @@ const BLOCK_ROWS: usize = 64;
 /// The largest power of a polynomial kernel.
 pub const MAX_DEGREE: u32 = 1000;
 
-/// What the scores become.
+/// The meaning of the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The score is the predicted value.
@@ -46,9 +46,9 @@ pub enum Outcome {
 /// The arrays of the module's table, as they are written and read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
-    /// How alike two rows are.
+    /// The similarity of two rows.
     pub kernel: Kernel,
-    /// What the scores become.
+    /// The meaning of the scores.
     pub outcome: Outcome,
     /// Numbers per row that go in.
     pub n_inputs: usize,

@@ -1,7 +1,7 @@
 //! Coordinate descent on penalised quadratics: one coefficient at a time, exact zeros.
 //!
 //! Friedman, Hastie and Tibshirani (2010), "Regularization paths for generalized linear models via coordinate
-//! descent": soft thresholding (section 2), products of columns instead of residuals where rows are many
+//! descent": soft thresholding (section 2), products of columns instead of residuals if there are many rows
 //! (2.2), passes over the coefficients that are not 0 between passes over all (2.6). Called by `lasso` and by
 //! logistic regression with an L1 penalty.
 
@@ -24,12 +24,12 @@ pub fn prefers_products(n_rows: usize, n_cols: usize) -> bool {
     n_cols <= MAX_PRODUCT_COLUMNS && n_cols <= n_rows
 }
 
-/// A convex quadratic of the coefficients, ½ wᵀH w + linear terms, that knows where it stands.
+/// A convex quadratic of the coefficients, ½ wᵀH w + linear terms, at a current point.
 pub trait Quadratic {
     /// The diagonal of H, one per coefficient.
     fn curvature(&self, j: usize) -> f64;
 
-    /// The derivative by coefficient `j` where it stands.
+    /// The derivative by coefficient `j` at the current point.
     fn slope(&self, j: usize) -> f64;
 
     /// Adds `delta` to coefficient `j`.
@@ -43,7 +43,7 @@ pub struct ByProducts {
 }
 
 impl ByProducts {
-    /// `slopes` are those where it stands.
+    /// `slopes` are the derivatives at the current point.
     pub fn new(products: SquareMatrix, slopes: Vec<f64>) -> Self {
         Self { products, slopes }
     }
@@ -68,17 +68,17 @@ impl Quadratic for ByProducts {
 pub struct ByColumns<'a> {
     /// Column by column.
     columns: &'a [f64],
-    /// One per row; all 1 where absent.
+    /// One per row; all 1 if absent.
     weights: Option<&'a [f64]>,
-    /// The slopes where it began.
+    /// The slopes at the first point.
     slopes: Vec<f64>,
     curvatures: Vec<f64>,
-    /// Weights · X · (how far it went).
+    /// Weights · X · (current point − first point).
     pull: Vec<f64>,
 }
 
 impl<'a> ByColumns<'a> {
-    /// `slopes` are those where it stands.
+    /// `slopes` are the derivatives at the current point.
     pub fn new(columns: &'a [f64], n_rows: usize, weights: Option<&'a [f64]>, slopes: Vec<f64>) -> Self {
         let square = |column: &[f64]| match weights {
             None => dot(column, column),
@@ -122,7 +122,7 @@ pub struct Penalty {
     pub l1: f64,
     /// Strength of the squares.
     pub l2: f64,
-    /// How many coefficients it falls on.
+    /// Number of penalised coefficients.
     pub n_penalised: usize,
 }
 
@@ -138,7 +138,7 @@ impl Penalty {
         self.l1 * sizes + 0.5 * self.l2 * dot(penalised, penalised)
     }
 
-    /// How far the objective is from a minimum along coefficient `j`: its derivative nearest to 0.
+    /// The distance of the objective from a minimum along coefficient `j`: its derivative nearest to 0.
     ///
     /// `slope` is that of the objective without the penalty.
     pub fn violation(&self, j: usize, w: f64, slope: f64) -> f64 {
@@ -211,7 +211,7 @@ mod tests {
         let penalty = Penalty { l1: 0.5, l2: 0.1, n_penalised: 2 };
         let columns: Vec<f64> = (0..3).flat_map(|j| X.iter().map(move |row| row[j])).collect();
         let mut by_columns = ByColumns::new(&columns, 5, Some(&weights), SLOPES.to_vec());
-        let h = products(5, 3, |row, out| {
+        let h = products(5, 3, &|row, out| {
             out.iter_mut().zip(X[row]).for_each(|(out, v)| *out = weights[row].sqrt() * v);
         });
         let mut by_products = ByProducts::new(h, SLOPES.to_vec());

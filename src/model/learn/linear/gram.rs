@@ -1,7 +1,8 @@
 //! Sums of products of columns, and the linear systems they make.
 //!
-//! smartcore's Cholesky and singular value decompositions solve; the products are those of ndarray, for
-//! smartcore's matrix product reads element by element.
+//! smartcore's Cholesky and singular value decompositions solve. The products are ndarray's, because
+//! smartcore's matrix product (0.7) reads element by element: 0.77 s for a ridge on 80,000 × 30, for which
+//! scikit-learn needs 0.020 s.
 
 use anyhow::{Result, anyhow};
 use ndarray::linalg::general_mat_mul;
@@ -22,8 +23,9 @@ const MIN_PIVOT_SHARE: f64 = 1e-8;
 /// scikit-learn 1.9 (`LinearRegression(tol=1e-6)`).
 const RANK_TOLERANCE: f64 = 1e-6;
 
-/// Fewest rows that are summed up apart, and most such parts; of wide rows fewer, for each part has sums of
-/// its own. Parts are added in order, so the result does not depend on how many threads share them.
+/// Fewest rows of a part that is summed up on its own, and most such parts; fewer of wide rows, because each
+/// part has its own sums. Parts are added in order, so the result does not depend on how many threads share
+/// them.
 const PART_ROWS: usize = 2048;
 const MAX_PARTS: usize = 32;
 const MAX_PARTS_WIDE: usize = 4;
@@ -36,7 +38,7 @@ const STRIP_ROWS: usize = 512;
 const BLOCK_COLUMNS: usize = 64;
 
 /// ZᵀZ of `n_rows × n_cols` numbers, of which `fill` writes one row.
-pub fn products(n_rows: usize, n_cols: usize, fill: impl Fn(usize, &mut [f64]) + Sync) -> SquareMatrix {
+pub fn products(n_rows: usize, n_cols: usize, fill: &(dyn Fn(usize, &mut [f64]) + Sync)) -> SquareMatrix {
     let max_parts = if n_cols > WIDE { MAX_PARTS_WIDE } else { MAX_PARTS };
     let part_rows = PART_ROWS.max(n_rows.div_ceil(max_parts));
     let part_products = |part: usize| {
@@ -100,7 +102,7 @@ impl SquareMatrix {
     }
 }
 
-/// (K + αI)⁻¹ of a symmetric positive semidefinite K, or its pseudo-inverse where that is singular.
+/// (K + αI)⁻¹ of a symmetric positive semidefinite K, or its pseudo-inverse if that is singular.
 pub enum SymmetricInverse {
     /// K + αI itself, to be factored by Cholesky.
     Definite(Factor),
@@ -204,7 +206,7 @@ mod tests {
             };
             let found = [1, 2, 8].map(|threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| products(n_rows, n_cols, fill))
+                pool.install(|| products(n_rows, n_cols, &fill))
             });
             for i in 0..n_cols {
                 for j in 0..n_cols {
@@ -215,5 +217,30 @@ mod tests {
             }
             assert!(found.iter().all(|other| other.values == found[0].values));
         }
+    }
+
+    #[test]
+    fn the_inverse_undoes_the_matrix_and_of_a_singular_one_the_solution_is_that_of_least_norm() {
+        let regular = || SquareMatrix { size: 2, values: vec![4.0, 1.0, 1.0, 3.0] };
+        for alpha in [0.0, 2.0] {
+            let x = SymmetricInverse::new(regular(), alpha).unwrap().apply(&[1.0, 2.0]);
+            let back = [(4.0 + alpha) * x[0] + x[1], x[0] + (3.0 + alpha) * x[1]];
+            assert!((back[0] - 1.0).abs() < 1e-14 && (back[1] - 2.0).abs() < 1e-14, "{back:?}");
+        }
+        let singular = || SquareMatrix { size: 2, values: vec![1.0, 1.0, 1.0, 1.0] };
+        let x = SymmetricInverse::new(singular(), 0.0).unwrap().apply(&[3.0, 3.0]);
+        assert!(x.iter().all(|x| (x - 1.5).abs() < 1e-12), "{x:?}");
+        // A penalty makes it regular: (K + αI) x = b.
+        let x = SymmetricInverse::new(singular(), 1.0).unwrap().apply(&[3.0, 0.0]);
+        assert!((x[0] - 2.0).abs() < 1e-12 && (x[1] + 1.0).abs() < 1e-12, "{x:?}");
+        let zero = SquareMatrix { size: 2, values: vec![0.0; 4] };
+        assert_eq!(SymmetricInverse::new(zero, 0.0).unwrap().apply(&[1.0, 1.0]), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_matrix_that_is_cut_keeps_its_first_rows_and_columns() {
+        let mut square = SquareMatrix { size: 3, values: (0..9).map(f64::from).collect() };
+        square.shrink(2);
+        assert_eq!((square.row(0), square.row(1)), (&[0.0, 1.0][..], &[3.0, 4.0][..]));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! smartcore's `Lasso` (0.7) is an interior-point method without exact zeros that refuses n < p, its
 //! `ElasticNet` centres a padded target; here it is coordinate descent. The solver stops by the duality gap,
-//! which bounds how far the objective is from its minimum (Fercoq, Gramfort and Salmon 2015, "Mind the duality
-//! gap", with the L2 part as rows √l2·I added to X).
+//! which bounds how far the objective is from its minimum (Fercoq, Gramfort and Salmon 2015, "Mind the
+//! duality gap", with the L2 part as rows √l2·I added to X).
 
 use anyhow::{Result, anyhow};
 
@@ -46,7 +46,15 @@ pub static LASSO: Algorithm = Algorithm {
     alias: None,
     tasks: &[Task::Regression],
     encoding: Encoding::Standardised,
-    summary: "Least squares with a penalty that leaves useless columns out",
+    summary: "Least squares with a penalty that drops useless columns",
+    idea: "Least squares with a penalty on the absolute values of the coefficients, which sets those of \
+           useless columns to exactly 0. Coordinate descent minimises it, one coefficient at a time, \
+           until the duality gap bounds the error.",
+    source: "Tibshirani 1996, \"Regression shrinkage and selection via the lasso\"; Friedman, Hastie and \
+           Tibshirani 2010, \"Regularization paths for generalized linear models via coordinate \
+           descent\"; Fercoq, Gramfort and Salmon 2015, \"Mind the duality gap\"",
+    smartcore: "None, except with alpha 0, which is least squares. Its estimator (0.7) leaves no exact zeros \
+           and refuses tables with fewer rows than columns.",
     parameters: &[ALPHA, FIT_INTERCEPT, MAX_ITER, TOL],
     learner: |settings| {
         Box::new(ElasticNet {
@@ -66,7 +74,13 @@ pub static ELASTIC_NET: Algorithm = Algorithm {
     alias: None,
     tasks: &[Task::Regression],
     encoding: Encoding::Standardised,
-    summary: "Least squares between lasso and ridge: leaves useless columns out, keeps like ones together",
+    summary: "Between lasso and ridge: drops useless columns, keeps similar ones together",
+    idea: "Least squares with both penalties: absolute values, which drop useless columns, and squares, \
+           which keep similar columns together. `l1_ratio` weighs one against the other.",
+    source: "Zou and Hastie 2005, \"Regularization and variable selection via the elastic net\"; solver \
+           as for lasso",
+    smartcore: "None, except with `l1_ratio` 0, which is ridge. Its estimator (0.7) centres the target after \
+           padding it with zeros: R² 0.632 compared with 0.976.",
     parameters: &[
         ALPHA,
         Parameter {
@@ -130,7 +144,7 @@ impl Learner for ElasticNet {
         let negative = |values: &[f64]| values.iter().map(|v| -v).collect();
         let (coefficients, gap) = if prefers_products(n_rows, n_cols) {
             // The target goes along as one more column.
-            let mut all = products(n_rows, n_cols + 1, |i, out| {
+            let mut all = products(n_rows, n_cols + 1, &|i, out| {
                 let y = rows.row_into(i, &mut out[..n_cols]);
                 out[n_cols] = y;
             });

@@ -1,11 +1,11 @@
 //! L-BFGS with a preconditioner (Nocedal and Wright 2006, "Numerical optimization", algorithms 7.4 and 7.5).
 //!
-//! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart and starts from a multiple of the
-//! identity. The fixed part of the curvature, known before the first step, saves most of the steps where
-//! columns depend on each other.
+//! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart, 2 to 3 times per step (2.07 s on
+//! digits, for which scikit-learn needs 0.016 s), and starts from a multiple of the identity. The fixed part
+//! of the curvature, known before the first step, saves most of the steps if columns depend on each other.
 //!
 //! With a penalty on absolute values it is OWL-QN (Andrew and Gao 2007, "Scalable training of L1-regularized
-//! log-linear models"): a step stays where the signs are those of its start, so that the penalty is linear on the
+//! log-linear models"): a step keeps the signs of its start, so that the penalty is linear on the
 //! way and coefficients end at 0 exactly.
 
 use std::collections::VecDeque;
@@ -21,7 +21,10 @@ const SUFFICIENT: f64 = 1e-4;
 /// Halvings of a step before the search has come as far as doubles go.
 const MAX_HALVINGS: usize = 40;
 
-/// Where a search ended.
+/// The value of a function at a point, and its gradient.
+pub type Visit = (f64, Vec<f64>);
+
+/// The end of a search.
 pub struct Minimum {
     /// The point.
     pub point: Vec<f64>,
@@ -34,7 +37,7 @@ pub struct Minimum {
 pub struct Absolute {
     /// Its strength.
     pub l1: f64,
-    /// How many coordinates it falls on.
+    /// Number of penalised coordinates.
     pub n_penalised: usize,
 }
 
@@ -56,7 +59,7 @@ impl Absolute {
         slopes
     }
 
-    /// Leaves of a direction what goes down by itself.
+    /// Keeps those parts of a direction that descend on their own.
     fn align(&self, direction: &mut [f64], slopes: &[f64]) {
         for (d, slope) in direction[..self.n_penalised].iter_mut().zip(slopes) {
             *d = if *d * slope < 0.0 { *d } else { 0.0 };
@@ -74,13 +77,13 @@ impl Absolute {
 
 /// Minimises a smooth convex function plus `absolute` from `start`.
 ///
-/// `evaluate` gives value and gradient, and nothing to stop where it stands; `precondition` multiplies by an
-/// approximate inverse of the second derivative; a step is an evaluation of a point that is accepted.
+/// `evaluate` gives value and gradient, or `None` to stop at the current point; `precondition` multiplies by
+/// an approximate inverse of the second derivative; a step is an evaluation of a point that is accepted.
 pub fn minimise(
     start: Vec<f64>,
     absolute: Absolute,
-    mut evaluate: impl FnMut(&[f64]) -> Option<(f64, Vec<f64>)>,
-    precondition: impl Fn(&[f64]) -> Vec<f64>,
+    evaluate: &mut dyn FnMut(&[f64]) -> Option<Visit>,
+    precondition: &dyn Fn(&[f64]) -> Vec<f64>,
     tol: f64,
     max_steps: usize,
 ) -> Minimum {
@@ -96,7 +99,7 @@ pub fn minimise(
         if is_flat(&slopes) {
             break;
         }
-        let mut direction = descent(&slopes, &past, &precondition);
+        let mut direction = descent(&slopes, &past, precondition);
         absolute.align(&mut direction, &slopes);
         let mut slope = dot(&direction, &slopes);
         if slope >= 0.0 || !slope.is_finite() {
@@ -162,7 +165,7 @@ struct Pair {
 }
 
 /// The two-loop recursion.
-fn descent(gradient: &[f64], past: &VecDeque<Pair>, precondition: &impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+fn descent(gradient: &[f64], past: &VecDeque<Pair>, precondition: &dyn Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let add = |out: &mut [f64], factor: f64, v: &[f64]| {
         out.iter_mut().zip(v).for_each(|(out, v)| *out += factor * v);
     };
@@ -201,8 +204,8 @@ mod tests {
     fn the_minimum_is_found_with_and_without_a_preconditioner() {
         let scaled = |v: &[f64]| vec![v[0], v[1] / 900.0, v[2] / 0.04];
         for found in [
-            minimise(vec![0.0; 3], Absolute::default(), valley, <[f64]>::to_vec, 1e-7, 200),
-            minimise(vec![0.0; 3], Absolute::default(), valley, scaled, 1e-7, 200),
+            minimise(vec![0.0; 3], Absolute::default(), &mut valley, &<[f64]>::to_vec, 1e-7, 200),
+            minimise(vec![0.0; 3], Absolute::default(), &mut valley, &scaled, 1e-7, 200),
         ] {
             assert!(found.converged);
             for (x, expected) in found.point.iter().zip([0.5, -1.0 / 15.0, 5.0]) {
@@ -215,14 +218,14 @@ mod tests {
     fn a_penalty_on_absolute_values_leaves_exact_zeros_and_nothing_to_gain() {
         let scaled = |v: &[f64]| vec![v[0], v[1] / 900.0, v[2] / 0.04];
         let absolute = Absolute { l1: 0.6, n_penalised: 3 };
-        let found = minimise(vec![1.0, 1.0, -1.0], absolute, valley, scaled, 1e-9, 200);
+        let found = minimise(vec![1.0, 1.0, -1.0], absolute, &mut valley, &scaled, 1e-9, 200);
         assert!(found.converged);
         // sinh(0.5) < 0.6; the others lie where a·sinh(b − a·x) is 0.6.
         let expected = [0.0, (-2.0 + (0.6_f64 / 30.0).asinh()) / 30.0, 0.0];
         assert!(found.point[0] == 0.0 && found.point[2] == 0.0, "{:?}", found.point);
         assert!((found.point[1] - expected[1]).abs() < 1e-9, "{:?}", found.point);
         let spared = Absolute { n_penalised: 2, ..absolute };
-        let found = minimise(vec![0.0; 3], spared, valley, scaled, 1e-9, 200);
+        let found = minimise(vec![0.0; 3], spared, &mut valley, &scaled, 1e-9, 200);
         assert!(found.converged && (found.point[2] - 5.0).abs() < 1e-6, "{:?}", found.point);
     }
 
@@ -232,15 +235,17 @@ mod tests {
         let found = minimise(
             vec![3.0; 3],
             Absolute::default(),
-            |point| {
+            &mut |point| {
                 left -= 1;
                 if left > 0 { valley(point) } else { None }
             },
-            <[f64]>::to_vec,
+            &<[f64]>::to_vec,
             1e-9,
             200,
         );
         assert!(!found.converged && found.point.iter().all(|x| x.is_finite()));
-        assert!(!minimise(vec![3.0; 3], Absolute::default(), valley, <[f64]>::to_vec, 1e-9, 1).converged);
+        assert!(
+            !minimise(vec![3.0; 3], Absolute::default(), &mut valley, &<[f64]>::to_vec, 1e-9, 1).converged
+        );
     }
 }

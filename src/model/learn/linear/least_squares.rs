@@ -28,7 +28,14 @@ pub static LINEAR_REGRESSION: Algorithm = Algorithm {
     alias: Some("linreg"),
     tasks: &[Task::Regression],
     encoding: Encoding::Standardised,
-    summary: "Least squares; where columns depend on each other, the solution of least norm",
+    summary: "Least squares; if columns depend on each other, the solution of least norm",
+    idea: "The predicted value is an intercept plus a coefficient times each column, and the \
+           coefficients minimise the sum of squared errors. If columns depend on each other, the \
+           solution of least norm is taken, as in scikit-learn.",
+    source: "Gauss 1809; Björck 1987, \"Stability analysis of the method of seminormal equations\" \
+           (refinement)",
+    smartcore: "The Cholesky and singular value decompositions that solve the normal equations. Its \
+           estimator (0.7) refuses tables with no more rows than columns and has no weights.",
     parameters: &[FIT_INTERCEPT],
     learner: |settings| Box::new(LeastSquares { alpha: 0.0, fit_intercept: settings.flag("fit_intercept") }),
 };
@@ -40,6 +47,12 @@ pub static RIDGE: Algorithm = Algorithm {
     tasks: &[Task::Regression],
     encoding: Encoding::Standardised,
     summary: "Least squares with a penalty on large coefficients",
+    idea: "Least squares with a penalty on the squares of the coefficients. The penalty shrinks all of \
+           them and shares a coefficient between columns that say the same, which helps if there are \
+           many columns or they depend on each other.",
+    source: "Hoerl and Kennard 1970, \"Ridge regression: biased estimation for nonorthogonal problems\"",
+    smartcore: "The Cholesky and singular value decompositions that solve the normal equations. Its \
+           estimator (0.7) refuses constant columns and has no weights.",
     parameters: &[
         Parameter {
             name: "alpha",
@@ -89,11 +102,11 @@ impl Learner for LeastSquares {
     }
 }
 
-/// Steps and precision of the search on sparse columns, where there is no matrix of products to factor.
+/// Steps and precision of the search on sparse columns, which have no matrix of products to factor.
 const SPARSE_STEPS: usize = 2000;
 const SPARSE_TOL: f64 = 1e-7;
 
-/// Least squares on sparse columns; `l1` and `l2` are penalties beside half the sum of squares.
+/// Least squares on sparse columns; `l1` and `l2` are penalties added to half the sum of squares.
 pub(crate) fn fit_sparse(
     data: &Dataset,
     y: &[f64],
@@ -112,7 +125,7 @@ pub(crate) fn fit_sparse(
         fit_intercept,
         curvature: 1.0,
         share: &share,
-        differentiate: |row, scores: &mut [f64]| {
+        differentiate: &|row, scores: &mut [f64]| {
             scores[0] -= y[row];
             0.5 * scores[0] * scores[0]
         },
@@ -209,7 +222,7 @@ impl<'a> Centred<'a> {
 /// they are looked at, so that large tables are not copied.
 fn solve(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
     let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-    let products = products(n_rows, n_cols, |i, out| {
+    let products = products(n_rows, n_cols, &|i, out| {
         rows.row_into(i, out);
     });
     let inverse = SymmetricInverse::new(products, alpha)?;

@@ -1,6 +1,6 @@
 //! The objective of logistic regression: mean weighted log loss of linear scores, and a penalty.
 //!
-//! What `logistic` minimises by L-BFGS and `proximal_newton` by Newton steps.
+//! `logistic` minimises it by L-BFGS, `proximal_newton` by Newton steps.
 
 use std::ops::Range;
 
@@ -34,8 +34,8 @@ pub(crate) struct LogisticLoss<'a> {
 }
 
 impl<'a> LogisticLoss<'a> {
-    /// The loss of the classes `codes`; `c` is scikit-learn's `C`, and `l1_share` the share of the penalty that falls on
-    /// absolute values, `None` for no penalty.
+    /// The loss of the classes `codes`; `c` is scikit-learn's `C`, and `l1_share` the share of the penalty
+    /// that falls on absolute values, `None` for no penalty.
     pub fn new(
         data: Dataset<'a>,
         (codes, n_classes): (&'a [u32], usize),
@@ -109,7 +109,7 @@ impl<'a> LogisticLoss<'a> {
         self.n_scores * self.data.x.n_cols()
     }
 
-    /// What falls on the coefficients of all scores.
+    /// The penalty on the coefficients of all scores.
     pub fn penalty(&self) -> Penalty {
         Penalty { l1: self.l1, l2: self.l2, n_penalised: self.n_coefficients() }
     }
@@ -126,7 +126,7 @@ impl<'a> LogisticLoss<'a> {
     /// Σ weight · z zᵀ / Σ weights of the rows z with a 1 behind for the intercept.
     pub fn second_moments(&self) -> SquareMatrix {
         let n_inputs = self.data.x.n_cols();
-        let mut moments = products(self.data.x.n_rows(), n_inputs + 1, |row, out| {
+        let mut moments = products(self.data.x.n_rows(), n_inputs + 1, &|row, out| {
             let root = (self.data.weight(row) / self.weight_sum).sqrt();
             out.iter_mut().zip(self.data.x.row(row)).for_each(|(out, v)| *out = root * v);
             out[n_inputs] = if self.fit_intercept { root } else { 0.0 };

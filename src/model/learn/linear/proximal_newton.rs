@@ -1,9 +1,9 @@
 //! Logistic regression with an L1 penalty: Newton steps with exact zeros.
 //!
-//! One score at a time (Friedman, Hastie and Tibshirani 2010, section 4), the loss is replaced by its quadratic
-//! at the point, which with the penalty is minimised by coordinate descent; a search along that step keeps the
-//! objective falling (Lee, Sun and Saunders 2014, "Proximal Newton-type methods for minimizing composite
-//! functions"). It ends when no coefficient's derivative nearest to 0 is larger than `tol`.
+//! One score at a time (Friedman, Hastie and Tibshirani 2010, section 4), the loss is replaced by its
+//! quadratic at the point, which with the penalty is minimised by coordinate descent; a search along that
+//! step keeps the objective falling (Lee, Sun and Saunders 2014, "Proximal Newton-type methods for minimizing
+//! composite functions"). It ends when no coefficient's derivative nearest to 0 is larger than `tol`.
 
 use super::coordinate_descent::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
 use super::gram::products;
@@ -14,7 +14,7 @@ use crate::model::predictor::linear::dot;
 /// Least share of a row's weight in the curvature, so that rows that are certain do not make steps endless.
 const MIN_CURVATURE: f64 = 1e-10;
 
-/// How much closer to the minimum of the quadratic than it began a step is looked for.
+/// The share of the largest violation at which the search for a step ends.
 const STEP_SHARE: f64 = 0.05;
 
 /// Passes for one step.
@@ -51,9 +51,9 @@ struct Descent<'a> {
     point: Vec<f64>,
     /// `n_rows × n_scores`.
     scores: Vec<f64>,
-    /// X column by column with a column of ones, where products of columns are not made.
+    /// X column by column with a column of ones; empty if products of columns are made.
     columns: Vec<f64>,
-    /// What falls on the coefficients of one score.
+    /// The penalty on the coefficients of one score.
     penalty: Penalty,
 }
 
@@ -119,7 +119,7 @@ impl<'a> Descent<'a> {
         let old = w.clone();
         let slopes_before = slopes.clone();
         if self.columns.is_empty() {
-            let h = products(n_rows, n_inputs + 1, |row, out| {
+            let h = products(n_rows, n_inputs + 1, &|row, out| {
                 let root = curvatures[row].sqrt();
                 out.iter_mut().zip(loss.data.x.row(row)).for_each(|(out, v)| *out = root * v);
                 out[n_inputs] = if loss.fit_intercept { root } else { 0.0 };
@@ -162,7 +162,7 @@ impl<'a> Descent<'a> {
     }
 }
 
-/// Goes near the minimum of quadratic and penalty from where the largest violation is `violation`.
+/// Approaches the minimum of quadratic and penalty from a point whose largest violation is `violation`.
 fn step(quadratic: &mut impl Quadratic, penalty: &Penalty, w: &mut [f64], violation: f64) {
     let mut passes = 0;
     while passes < MAX_PASSES {
@@ -171,5 +171,62 @@ fn step(quadratic: &mut impl Quadratic, penalty: &Penalty, w: &mut [f64], violat
         if pull <= STEP_SHARE * violation {
             break;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::Unwatched;
+    use crate::model::learn::dataset::{Dataset, Labels};
+    use crate::model::learn::laws::noise;
+
+    /// Three classes that the first two columns almost decide.
+    fn classes(x: &Matrix) -> Vec<u32> {
+        x.rows().map(|row| if row[0] > 0.4 { 2 } else { u32::from(row[1] > 0.2 * row[2]) }).collect()
+    }
+
+    fn loss<'a>(x: &'a Matrix, codes: &'a [u32], n_classes: usize) -> LogisticLoss<'a> {
+        let data = Dataset::new(x, Labels::Classes { codes, n_classes });
+        LogisticLoss::new(data, (codes, n_classes), 0.3, Some(0.8), true)
+    }
+
+    fn objective(loss: &LogisticLoss, point: &[f64]) -> f64 {
+        loss.mean(point).0 + loss.penalty().value(&point[..loss.n_coefficients()])
+    }
+
+    #[test]
+    fn the_objective_falls_with_every_iteration_until_no_coefficient_can_be_improved() {
+        let x = noise(200, 6, 3);
+        for n_classes in [2, 3] {
+            let codes: Vec<u32> = classes(&x).iter().map(|code| code % n_classes).collect();
+            let loss = loss(&x, &codes, n_classes as usize);
+            let mut last = f64::INFINITY;
+            for max_iter in 0..6 {
+                let value = objective(&loss, &minimise(&loss, 1e-12, max_iter, &Unwatched).0);
+                assert!(value <= last + 1e-15, "{max_iter}: {value} after {last}");
+                last = value;
+            }
+            let (point, converged) = minimise(&loss, 1e-8, 200, &Unwatched);
+            assert!(converged);
+            let (_, gradient) = loss.mean(&point);
+            for (j, (w, slope)) in point.iter().zip(gradient).enumerate() {
+                assert!(loss.penalty().violation(j, *w, slope) < 1.1e-8, "{j}");
+            }
+        }
+    }
+
+    #[test]
+    fn products_and_columns_find_the_same_minimum() {
+        // 20 rows of 19 columns go by products; with 5 useless columns more, by columns.
+        let narrow = noise(20, 19, 4);
+        let mut wide = Matrix::with_capacity(20, 24);
+        narrow.rows().for_each(|row| wide.push_row(0.0)[..19].copy_from_slice(row));
+        let codes: Vec<u32> = classes(&narrow).iter().map(|code| code % 2).collect();
+        let [a, b] = [&narrow, &wide].map(|x| minimise(&loss(x, &codes, 2), 1e-9, 500, &Unwatched).0);
+        assert!(prefers_products(20, 20) && !prefers_products(20, 25));
+        assert!(a[..19].iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
+        assert!(b[19..24] == [0.0; 5] && (a[19] - b[24]).abs() < 1e-6);
     }
 }

@@ -1,8 +1,8 @@
-//! Linear models on sparse columns: what `logistic` and `linear` do with texts.
+//! Linear models on sparse columns, which texts become: called by `logistic`, `least_squares` and `lasso`.
 //!
-//! Scores go by rows and the gradient by columns, so neither is ever summed up from parts and the result does not
-//! depend on how many threads share the work. The minimum is found by L-BFGS with the diagonal of the curvature, with
-//! an L1 penalty too.
+//! Scores go by rows and the gradient by columns, so neither is ever summed up from parts and the result does
+//! not depend on how many threads share the work. The minimum is found by L-BFGS with the diagonal of the
+//! curvature, with an L1 penalty too.
 
 use rayon::prelude::*;
 
@@ -21,34 +21,34 @@ const BLOCK: usize = 128;
 /// A mean loss of linear scores, with a penalty on the coefficients.
 ///
 /// A point is one row of scores' coefficients per input, then the intercepts.
-pub(crate) struct SparseLoss<'a, F> {
+pub(crate) struct SparseLoss<'a> {
     /// Scores per row.
     pub n_scores: usize,
-    /// Strength of the penalty on absolute values beside the mean loss.
+    /// Strength of the penalty on absolute values, added to the mean loss.
     pub l1: f64,
     /// Strength of the penalty on squares.
     pub l2: f64,
     /// Whether there are intercepts.
     pub fit_intercept: bool,
-    /// How much the curvature of a row's loss is at most, for each score.
+    /// Upper bound of the curvature of a row's loss, for each score.
     pub curvature: f64,
     /// The share of a row's loss in the mean.
     pub share: &'a (dyn Fn(usize) -> f64 + Sync),
     /// Replaces the scores of a row by the derivatives of its loss, and returns that.
-    pub differentiate: F,
+    pub differentiate: &'a (dyn Fn(usize, &mut [f64]) -> f64 + Sync),
 }
 
-/// What the search is allowed.
+/// Limits of the search.
 pub(crate) struct Limits {
     /// Largest slope at the end.
     pub tol: f64,
     /// Most steps.
     pub max_steps: usize,
-    /// What progress calls the learner's measure.
+    /// The name of the loss in progress messages.
     pub name: &'static str,
 }
 
-impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
+impl SparseLoss<'_> {
     /// The minimum as a predictor with `link`, and whether it was reached.
     pub fn minimise(
         &self,
@@ -62,7 +62,7 @@ impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
         let (k, n_inputs) = (self.n_scores, rows.n_cols());
         let inverse = self.inverse_curvature(&columns);
         let mut visits = 0;
-        let evaluate = |point: &[f64]| {
+        let mut evaluate = |point: &[f64]| {
             if watch.stopped() {
                 return None;
             }
@@ -80,7 +80,7 @@ impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
         };
         let start = vec![0.0; (n_inputs + 1) * k];
         let absolute = Absolute { l1: self.l1, n_penalised: if self.l1 > 0.0 { n_inputs * k } else { 0 } };
-        let found = minimise(start, absolute, evaluate, precondition, limits.tol, limits.max_steps);
+        let found = minimise(start, absolute, &mut evaluate, &precondition, limits.tol, limits.max_steps);
         let (by_input, intercepts) = found.point.split_at(n_inputs * k);
         let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
         let coefficients = (0..k).flat_map(of_score).collect();
@@ -141,7 +141,7 @@ impl<F: Fn(usize, &mut [f64]) -> f64 + Sync> SparseLoss<'_, F> {
         let mut diagonal: Vec<f64> = (0..columns.n_rows()).map(of_column).collect();
         diagonal.push(self.curvature);
         let mean = diagonal.iter().sum::<f64>() / diagonal.len() as f64;
-        // Not 0 where an input is always 0 and nothing is penalised.
+        // Not 0 if an input is always 0 and nothing is penalised.
         diagonal.iter().map(|d| 1.0 / (d + 1e-6 * mean)).collect()
     }
 }

@@ -12,12 +12,12 @@ use crate::model::predictor::network::Activation;
 /// not depend on how many threads share them.
 const BLOCK_ROWS: usize = 100;
 
-/// Multiplications of a batch below which threads would wait for each other longer than they work.
+/// Multiplications of a batch below which threads would wait longer than they work.
 pub const SHARED_WORK: usize = 200_000;
 
-/// What the network should say.
+/// The target of each row.
 pub enum Goal<'a> {
-    /// Class indices; two where there is one score.
+    /// Class indices; two classes if there is one score.
     Classes(&'a [u32]),
     /// Numbers.
     Values(Vec<f64>),
@@ -38,12 +38,12 @@ pub struct Objective<'a> {
     pub n_parameters: usize,
 }
 
-/// What a block of rows needs, kept from batch to batch.
+/// The working memory of a block of rows, kept from batch to batch.
 #[derive(Default)]
 pub struct Block {
     /// Per layer, inputs first, `n_rows × units`.
     activations: Vec<Vec<f64>>,
-    /// Of one layer and of the one before it.
+    /// The deltas of one layer and of the layer before it.
     deltas: [Vec<f64>; 2],
     gradient: Vec<f64>,
     loss: f64,
@@ -210,7 +210,7 @@ impl Objective<'_> {
     }
 }
 
-/// c = a b + beta c, of `m × k` and `k × n` matrices, row-major, or column-major where the flag is set.
+/// c = a b + beta c, of `m × k` and `k × n` matrices, row-major, or column-major if the flag is set.
 fn product(
     (a, a_turned): (&[f64], bool),
     (b, b_turned): (&[f64], bool),

@@ -1,9 +1,9 @@
 //! Multi-layer perceptrons: dense layers, fitted by Adam on shuffled mini-batches.
 //!
-//! smartcore has none. The gradient is in `backprop`. Objective, initialisation, batches and stopping rules are scikit-learn's
-//! (`MLPClassifier`, `MLPRegressor` with `solver="adam"`), but for one: the target of a regression is
-//! standardised, and the last layer scaled back, because Adam's steps have a size of their own and would
-//! never reach a target of some hundred thousands.
+//! smartcore has none. The gradient is in `backprop`. Objective, initialisation, batches and stopping rules
+//! are scikit-learn's (`MLPClassifier`, `MLPRegressor` with `solver="adam"`), but for one: the target of a
+//! regression is standardised, and the last layer scaled back, because Adam's steps have a size of their own
+//! and would never reach a target of some hundred thousands.
 //!
 //! Rumelhart, Hinton and Williams 1986, "Learning representations by back-propagating errors"; Glorot and
 //! Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", section 4.2.1;
@@ -18,7 +18,7 @@ use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::folds::{Split, generator, shuffle};
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::link::Link;
@@ -31,6 +31,14 @@ pub static MLP: Algorithm = Algorithm {
     tasks: &[Task::Classification, Task::Regression],
     encoding: Encoding::Standardised,
     summary: "A neural network of dense layers, fitted by Adam on mini-batches",
+    idea: "Layers of units, each of which applies an activation to a weighted sum of the units before \
+           it; the last layer gives scores. The weights follow the gradient of the loss by Adam, on \
+           mini-batches of shuffled rows.",
+    source: "Rumelhart, Hinton and Williams 1986, \"Learning representations by back-propagating \
+           errors\"; Glorot and Bengio 2010, \"Understanding the difficulty of training deep \
+           feedforward neural networks\"; Kingma and Ba 2015, \"Adam: a method for stochastic \
+           optimization\"",
+    smartcore: "None. It has no networks.",
     parameters: &[
         Parameter {
             name: "hidden_layer_sizes",
@@ -41,8 +49,8 @@ pub static MLP: Algorithm = Algorithm {
         Parameter {
             name: "activation",
             default: "relu",
-            range: Range::Choice(&["identity", "logistic", "tanh", "relu"]),
-            effect: "what hidden units do with their score",
+            range: Range::Choice(Activation::WORDS),
+            effect: "activation of the hidden units",
         },
         Parameter {
             name: "alpha",
@@ -54,7 +62,7 @@ pub static MLP: Algorithm = Algorithm {
             name: "batch_size",
             default: "auto",
             range: Range::AnyOf(&[Range::Choice(&["auto"]), Range::Whole(1, u64::MAX)]),
-            effect: "rows per step; auto is 200, or all where there are fewer",
+            effect: "rows per step; auto is 200, or all rows if there are fewer",
         },
         Parameter {
             name: "learning_rate_init",
@@ -108,18 +116,13 @@ pub static MLP: Algorithm = Algorithm {
             name: "epsilon",
             default: "1e-8",
             range: Range::Above(0.0, f64::INFINITY),
-            effect: "what keeps Adam from dividing by 0",
+            effect: "keeps Adam from dividing by 0",
         },
     ],
     learner: |settings| {
         Box::new(Mlp {
             hidden_layer_sizes: settings.sizes("hidden_layer_sizes"),
-            activation: match settings.word("activation") {
-                "identity" => Activation::Identity,
-                "logistic" => Activation::Logistic,
-                "tanh" => Activation::Tanh,
-                _ => Activation::Relu,
-            },
+            activation: settings.choice("activation"),
             alpha: settings.number("alpha"),
             batch_size: settings.optional_whole("batch_size"),
             max_iter: settings.whole("max_iter"),
@@ -137,6 +140,11 @@ pub static MLP: Algorithm = Algorithm {
         })
     },
 };
+
+impl Word for Activation {
+    const WORDS: &'static [&'static str] = &["identity", "logistic", "tanh", "relu"];
+    const ALL: &'static [Self] = &Self::ALL;
+}
 
 /// At 1 nothing would ever be forgotten, nor begun.
 const MAX_DECAY: f64 = 0.999_999;
@@ -186,7 +194,7 @@ impl Learner for Mlp {
             n_parameters: n_parameters(&sizes).context("the network is too large")?,
         };
         let (mut parameters, notes) = self.minimise(&objective, link, split, &mut random, watch)?;
-        // What predicts the standardised target predicts the target with its last layer scaled.
+        // A network of the standardised target becomes one of the target when its last layer is scaled.
         let n_last = (sizes[sizes.len() - 2] + 1) * n_scores;
         let first = parameters.len() - n_last;
         parameters[first..].iter_mut().for_each(|p| *p *= scaling.1);
@@ -213,7 +221,7 @@ fn kept_aside(data: &Dataset, rows: &[usize], share: f64, seed: u64) -> Result<S
     Ok(split)
 }
 
-/// Weighted mean and standard deviation; 1 for the latter where all values are the same.
+/// Weighted mean and standard deviation of the target; 1 for the latter if all values are the same.
 fn mean_and_scale(data: &Dataset, rows: &[usize]) -> (f64, f64) {
     let total: f64 = rows.iter().map(|&row| data.weight(row)).sum();
     let share = |row: usize| data.weight(row) / total;
@@ -255,7 +263,7 @@ impl Mlp {
                 state.step(&self.adam, &mut parameters, &gradient);
             }
             ensure!(loss.is_finite(), "{DIVERGED}");
-            // What should fall: the loss, or the validation score with its sign changed.
+            // The value that should fall: the loss, or the validation score with its sign changed.
             let value = if split.test.is_empty() {
                 watch.progress(pass as u64, self.max_iter as u64, format_args!("loss {loss:.6}"));
                 loss
@@ -299,7 +307,7 @@ pub fn start(activation: Activation, sizes: &[usize], random: &mut Pcg64) -> Vec
     parameters
 }
 
-/// The best parameters where some were remembered, else the last.
+/// The best parameters if any were remembered, else the last.
 fn either(best: Vec<f64>, last: Vec<f64>) -> Vec<f64> {
     if best.is_empty() { last } else { best }
 }
@@ -422,7 +430,7 @@ mod tests {
             let y = Labels::Classes { codes: &codes_without, n_classes: 2 };
             assert!(weighted == fit(settings, &Dataset::new(&without, y)));
         }
-        // And weights move the fit: where one class counts a hundred times, it wins everywhere.
+        // And weights move the fit: if one class counts a hundred times, it wins everywhere.
         let heavy: Vec<f64> = codes.iter().map(|&code| if code == 1 { 100.0 } else { 1.0 }).collect();
         let y = Labels::Classes { codes: &codes, n_classes: 2 };
         let predictor = fit(&[("max_iter", "60")], &Dataset { weights: Some(&heavy), ..Dataset::new(&x, y) });
@@ -471,7 +479,7 @@ mod tests {
     #[test]
     fn early_stopping_keeps_the_best_weights_on_the_rows_kept_aside() {
         let x = noise(200, 2, 5);
-        // Little to learn, and steps large enough to learn the rest by heart.
+        // Little to learn, and steps large enough to overfit the rest.
         let values: Vec<f64> =
             noise(200, 3, 5).rows().zip(x.rows()).map(|(r, x)| r[2] + 0.5 * x[0]).collect();
         let data = Dataset::new(&x, Labels::Values(&values));

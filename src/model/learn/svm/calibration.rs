@@ -3,7 +3,7 @@
 //! Newton's method with backtracking by Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs for
 //! support vector machines", algorithm 1, with row weights.
 
-/// What an interrupted or contradicted calibration leaves: the score is the log-odds.
+/// A and B without calibration: the score is the log-odds.
 pub const UNCALIBRATED: [f64; 2] = [-1.0, 0.0];
 
 /// The gradient, per unit of weight, at which A and B are found.
@@ -20,7 +20,7 @@ const MIN_STEP: f64 = 1e-10;
 
 /// A and B for scores of rows that belong to the class (`positive`) or not.
 ///
-/// Targets are not 1 and 0, but (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), which keeps A finite where the scores
+/// Targets are not 1 and 0, but (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), which keeps A finite if the scores
 /// separate the classes; N is the sum of weights.
 pub fn calibrate(scores: &[f64], positive: &[bool], weights: &[f64]) -> [f64; 2] {
     let rows = || scores.iter().zip(positive).zip(weights);

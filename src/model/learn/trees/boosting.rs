@@ -49,6 +49,13 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
     tasks: &[Task::Classification, Task::Regression],
     encoding: Encoding::Raw,
     summary: "Many small trees, each correcting those before it; often the most accurate on tables",
+    idea: "Small trees are added one after the other, each fitted to the derivatives of the loss that \
+           the trees before it leave. Columns are binned once, so that a split is found in a histogram. \
+           With early stopping some rows are kept aside and decide how many trees there are.",
+    source: "Friedman 2001, \"Greedy function approximation: a gradient boosting machine\"; Chen and \
+           Guestrin 2016, \"XGBoost\"; Ke et al. 2017, \"LightGBM\"",
+    smartcore: "None. Its boosting (0.7) is for regression only, without early stopping, and sorts each \
+           column again at each node: 14 times as long as scikit-learn's on 16,000 rows.",
     parameters: &[
         Parameter {
             name: "loss",

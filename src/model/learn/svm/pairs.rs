@@ -1,0 +1,203 @@
+//! Classification by support vectors: one problem per pair of classes, and one per fold for calibrated
+//! probabilities.
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::calibration;
+use super::problem::Solution;
+use super::run::Run;
+use crate::data::cells::matrix::Matrix;
+use crate::data::split::folds::{fold_groups, generator, shuffle};
+use crate::model::learn::dataset::Fit;
+use crate::model::predictor::Predictor;
+use crate::model::predictor::kernel::Kernel;
+use crate::model::predictor::linear::Linear;
+use crate::model::predictor::link::Link;
+use crate::model::predictor::support_vectors::{Outcome, Parts, SupportVectors};
+
+/// Folds whose held-out scores are calibrated, as in libsvm and scikit-learn.
+const N_FOLDS: usize = 5;
+
+/// The solution for a pair of classes.
+struct Pair {
+    /// Weights of the rows of the first class, then of the second.
+    solution: Solution,
+    calibration: [f64; 2],
+    is_calibrated: bool,
+}
+
+impl Run<'_> {
+    /// Fits classes: a problem for each pair of those that occur.
+    ///
+    /// # Errors
+    /// The predictor cannot be made.
+    pub fn classification(&mut self, rows: &[usize], codes: &[u32], n_classes: usize) -> Result<Fit> {
+        let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
+        rows.iter().for_each(|&row| members[codes[row] as usize].push(row));
+        let classes: Vec<u32> = (0..n_classes as u32).filter(|&c| !members[c as usize].is_empty()).collect();
+        members.retain(|rows| !rows.is_empty());
+        let k = classes.len();
+        if self.svm.balanced {
+            for rows_of_class in &members {
+                let factor = rows.len() as f64 / (k * rows_of_class.len()) as f64;
+                rows_of_class.iter().for_each(|&row| self.cost[row] *= factor);
+            }
+        }
+        let pairs: Vec<(usize, usize)> = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b))).collect();
+        let per_pair = if self.svm.probability { 1 + N_FOLDS } else { 1 };
+        self.n_problems = (pairs.len() * per_pair) as u64;
+        let at_once = rayon::current_num_threads().min(pairs.len() * per_pair);
+        self.cache_bytes = self.svm.cache_bytes / at_once.max(1);
+        let solve = |(i, &(a, b)): (usize, &(usize, usize))| self.pair(&members[a], &members[b], i as u64);
+        let solved: Result<Vec<Pair>> = pairs.par_iter().enumerate().with_max_len(1).map(solve).collect();
+        let solved = solved?;
+
+        let mut notes = self.not_converged(solved.iter().map(|pair| &pair.solution));
+        let n_uncalibrated = solved.iter().filter(|pair| !pair.is_calibrated).count();
+        if self.svm.probability && n_uncalibrated > 0 {
+            notes.push(format!(
+                "svm: {n_uncalibrated} of {} pairs of classes have too few rows for calibrated probabilities",
+                pairs.len()
+            ));
+        }
+        Ok(Fit { predictor: self.classifier(&members, classes, n_classes, &solved)?, notes })
+    }
+
+    /// The predictor of all pairs.
+    fn classifier(
+        &self,
+        members: &[Vec<usize>],
+        classes: Vec<u32>,
+        n_classes: usize,
+        pairs: &[Pair],
+    ) -> Result<Predictor> {
+        let (n_inputs, k) = (self.data.x.n_cols(), members.len());
+        let mut parts = Parts {
+            kernel: self.kernel,
+            outcome: if self.svm.probability { Outcome::Coupled } else { Outcome::Votes },
+            n_inputs,
+            n_outputs: n_classes,
+            vectors: Vec::new(),
+            coefficients: Vec::new(),
+            counts: Vec::new(),
+            intercepts: pairs.iter().map(|pair| pair.solution.intercept).collect(),
+            calibration: Vec::new(),
+            classes,
+        };
+        if self.svm.probability {
+            parts.calibration = pairs.iter().flat_map(|pair| pair.calibration).collect();
+        }
+        let places = (0..k).flat_map(|a| (a + 1..k).map(move |b| (a, b)));
+        if self.kernel == Kernel::Linear {
+            for ((a, b), pair) in places.zip(pairs) {
+                let rows = [members[a].as_slice(), &members[b]].concat();
+                parts.vectors.extend(self.weights(&rows, &pair.solution.beta));
+            }
+            if n_classes == 2 {
+                let [a, b] =
+                    if self.svm.probability { pairs[0].calibration } else { calibration::UNCALIBRATED };
+                let coefficients = parts.vectors.iter().map(|w| -a * w).collect();
+                let intercepts = vec![-a * parts.intercepts[0] - b];
+                return Ok(Predictor::Linear(Linear::new(Link::Sigmoid, n_inputs, coefficients, intercepts)));
+            }
+            return Ok(Predictor::SupportVectors(Box::new(SupportVectors::new(parts)?)));
+        }
+        let pair_of: Vec<(usize, usize)> = places.collect();
+        for (place, rows) in members.iter().enumerate() {
+            let mut count = 0;
+            for (i, &row) in rows.iter().enumerate() {
+                let first = parts.coefficients.len();
+                for (&(a, b), pair) in pair_of.iter().zip(pairs) {
+                    if a == place {
+                        parts.coefficients.push(pair.solution.beta[i]);
+                    } else if b == place {
+                        parts.coefficients.push(pair.solution.beta[members[a].len() + i]);
+                    }
+                }
+                if parts.coefficients[first..].iter().all(|&beta| beta == 0.0) {
+                    parts.coefficients.truncate(first);
+                } else {
+                    parts.vectors.extend(self.data.x.row(row));
+                    count += 1;
+                }
+            }
+            parts.counts.push(count);
+        }
+        Ok(Predictor::SupportVectors(Box::new(SupportVectors::new(parts)?)))
+    }
+
+    /// Solves for a pair of classes; in the problem the rows of the second are positive.
+    fn pair(&self, first: &[usize], second: &[usize], index: u64) -> Result<Pair> {
+        let rows = [first, second].concat();
+        let (solution, calibration) = rayon::join(
+            || self.solve(&rows, signs(first.len(), rows.len()), 0.0),
+            || if self.svm.probability { self.calibration(first, second, index) } else { Ok(None) },
+        );
+        let calibration = calibration?;
+        let is_calibrated = calibration.is_some();
+        Ok(Pair { solution, calibration: calibration.unwrap_or(calibration::UNCALIBRATED), is_calibrated })
+    }
+
+    /// A and B of a pair, from the scores that each fold's rows get from the others; None if there are too
+    /// few rows for folds, or the scores contradict the labels and would invert every prediction.
+    fn calibration(&self, first: &[usize], second: &[usize], index: u64) -> Result<Option<[f64; 2]>> {
+        let n_folds = N_FOLDS.min(first.len()).min(second.len());
+        if n_folds < 2 {
+            return Ok(None);
+        }
+        let seed = self.data.seed.wrapping_add(index);
+        let rows = [first, second].concat();
+        // A row of a group that cannot be spared is in no fold and has no score.
+        let mut fold_of = vec![n_folds; rows.len()];
+        if let Some(groups) = self.data.groups {
+            let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
+            let classes: Vec<u32> = (0..rows.len()).map(|i| u32::from(i >= first.len())).collect();
+            for (fold, split) in fold_groups(&groups, &classes, 2, n_folds, seed).iter().enumerate() {
+                split.test.iter().for_each(|&i| fold_of[i] = fold);
+            }
+        } else {
+            // Dealt out class by class, so that every fold has rows of both.
+            let mut random = generator(seed);
+            for (start, rows) in [(0, first), (first.len(), second)] {
+                let mut order: Vec<usize> = (0..rows.len()).collect();
+                shuffle(&mut order, &mut random);
+                order.iter().enumerate().for_each(|(i, &at)| fold_of[start + at] = (start + i) % n_folds);
+            }
+        }
+        let held_out_scores = |fold: usize| {
+            let select = |held_out: bool| -> Vec<usize> {
+                (0..rows.len()).filter(|&i| (fold_of[i] == fold) == held_out).collect()
+            };
+            let [train, test] = [select(false), select(true)];
+            let n_first = train.iter().filter(|&&i| i < first.len()).count();
+            let train_rows: Vec<usize> = train.iter().map(|&i| rows[i]).collect();
+            let solution = self.solve(&train_rows, signs(n_first, train.len()), 0.0);
+            let machine = self.machine(&train_rows, &solution)?;
+            let mut x = Matrix::with_capacity(test.len(), self.data.x.n_cols());
+            test.iter().for_each(|&i| x.push_row(0.0).copy_from_slice(self.data.x.row(rows[i])));
+            let mut scores = vec![0.0; test.len()];
+            machine.scores_block(x.values(), &mut scores);
+            Ok((test, scores))
+        };
+        let used: Vec<usize> = (0..n_folds).filter(|fold| fold_of.contains(fold)).collect();
+        let of_folds: Result<Vec<_>> = used.into_par_iter().with_max_len(1).map(held_out_scores).collect();
+        let mut scored: Vec<(usize, f64)> =
+            of_folds?.into_iter().flat_map(|(test, of_fold)| test.into_iter().zip(of_fold)).collect();
+        // The order of the rows, whatever fold they were in.
+        scored.sort_unstable_by_key(|&(i, _)| i);
+        let positive: Vec<bool> = scored.iter().map(|&(i, _)| i >= first.len()).collect();
+        if self.watch.stopped() || !positive.contains(&true) || !positive.contains(&false) {
+            return Ok(None);
+        }
+        let weights: Vec<f64> = scored.iter().map(|&(i, _)| self.cost[rows[i]] / self.svm.c).collect();
+        let scores: Vec<f64> = scored.into_iter().map(|(_, score)| score).collect();
+        let found = calibration::calibrate(&scores, &positive, &weights);
+        Ok((found[0] < 0.0 && found.iter().all(|v| v.is_finite())).then_some(found))
+    }
+}
+
+/// −1 for the first `n_first` of `n` rows, 1 for the others.
+fn signs(n_first: usize, n: usize) -> Vec<f64> {
+    (0..n).map(|i| if i < n_first { -1.0 } else { 1.0 }).collect()
+}
