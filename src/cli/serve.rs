@@ -1,4 +1,4 @@
-//! `mlapi serve`: load the models, listen, say where, answer until told to stop.
+//! `mlapi serve`: loads the models, listens, prints the address, answers until a signal ends it.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -22,10 +22,10 @@ use crate::server::observe::spool::Spool;
 use crate::server::{Limits, Listener, Setup, State, Tls};
 use crate::usage::usage;
 
-/// Keys in the environment itself, so that no file is needed.
+/// The environment variable that holds keys, so that no file is needed.
 const KEYS_VARIABLE: &str = "MLAPI_API_KEYS";
 
-/// Earlier files of predictions that are kept.
+/// Rotated prediction logs that are kept.
 const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
@@ -86,7 +86,7 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     let bound = bind(args)?;
     server::runtime(threads)?.block_on(async {
         let (listener, address) = bound.listen()?;
-        // Before anyone is told the address, so that a stop right after it is orderly.
+        // Before the address is printed, so that a stop right after it is orderly.
         let shutdown = server::shutdown_signal()?;
         tokio::spawn(server::models::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
         let scheme = if tls.is_on() { "https" } else { "http" };
@@ -161,7 +161,7 @@ fn tls(args: &Serve) -> Result<Tls> {
     }
 }
 
-/// A socket that listens, before there is a runtime.
+/// A listening socket, before there is a runtime.
 enum Bound {
     Tcp(TcpListener),
     #[cfg(unix)]
@@ -172,7 +172,7 @@ enum Bound {
 fn bind_unix(path: &std::path::Path) -> Result<Bound> {
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::{UnixListener, UnixStream};
-    // What a server that was killed left behind is taken over; a socket that answers, or a file, is not.
+    // The socket of a server that was killed is replaced; one that answers, or a file, is not.
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err() {
         std::fs::remove_file(path).with_context(|| format!("cannot remove the old {}", path.display()))?;

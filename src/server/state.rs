@@ -159,3 +159,25 @@ impl State {
         self.draining.store(true, Release);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::models::served::tests::penguins;
+    use crate::server::observe::trace::REQUEST_ID;
+
+    #[test]
+    fn a_request_gets_an_id_only_if_something_will_refer_to_it() {
+        let setup = || Setup::new(penguins(), Limits::DEFAULT).unwrap();
+        let (plain, own) =
+            (HeaderMap::new(), HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("r1"))]));
+        let state = State::new(setup()).unwrap();
+        assert_eq!(
+            (state.request_id(&plain), state.request_id(&own).unwrap()),
+            (None, "r1".parse().unwrap())
+        );
+        let state = State::new(Setup { recent: Recent::new(1), ..setup() }).unwrap();
+        assert!(state.request_id(&plain).is_some());
+        assert_eq!(state.request_id(&own).unwrap(), "r1");
+    }
+}

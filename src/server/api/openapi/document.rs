@@ -170,3 +170,50 @@ fn failures() -> Value {
 fn content(media_type: &str, schema: Value) -> Value {
     json!({ "description": "OK", "content": { media_type: { "schema": schema } } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::file;
+    use crate::server::models::served::Served;
+    use crate::server::models::served::tests::penguins;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_endpoint_is_an_operation_of_each_model_and_every_reference_leads_somewhere() {
+        let rentals = file::load("fixtures/models/format-3-dates.mlapi").unwrap();
+        let served = |name: &str, model| Arc::new(Served::new(name, model, Arc::default()).unwrap());
+        let models = Models::new(vec![served("birds", penguins()), served("bikes", rentals)]).unwrap();
+        for (keys, rate) in [(false, false), (true, true)] {
+            let document = document(&models, keys, rate);
+            let text = document.to_string();
+            for reference in text.split("\"$ref\":\"#").skip(1) {
+                let pointer = reference.split('"').next().unwrap();
+                assert!(document.pointer(pointer).is_some(), "nothing at {pointer}");
+            }
+            let mut ids = std::collections::BTreeSet::new();
+            for endpoint in &ENDPOINTS {
+                for path in endpoint.documented_paths() {
+                    for name in ["birds", "bikes"] {
+                        let operation =
+                            &document["paths"][path.replace(NAME, name)][endpoint.verb.name().to_lowercase()];
+                        let exists = keys || !endpoint.only_with_keys;
+                        assert_eq!(operation.is_object(), exists, "{path}");
+                        assert_eq!(operation["responses"]["200"].is_object(), exists, "{path}");
+                        assert_eq!(
+                            operation["responses"]["429"].is_object(),
+                            rate && !endpoint.open,
+                            "{path}"
+                        );
+                        ids.insert(operation["operationId"].to_string());
+                    }
+                }
+            }
+            // Each model has its own below its name, and the first those of the paths without one.
+            let count = |path: &str| if path.contains(NAME) { 2 } else { 1 };
+            let known = ENDPOINTS.iter().filter(|endpoint| keys || !endpoint.only_with_keys);
+            let expected: usize = known.flat_map(Endpoint::documented_paths).map(count).sum();
+            assert_eq!(ids.len() - usize::from(!keys), expected);
+        }
+    }
+}
