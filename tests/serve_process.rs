@@ -1,6 +1,6 @@
 //! `mlapi serve` as a process: its flags, its environment, its first line, its signals.
 //!
-//! What it answers is in tests/serve.rs.
+//! Its responses are in tests/serve.rs.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,8 +1,8 @@
 //! The model over HTTP: accepts connections within limits, and shuts down in order.
 //!
-//! [`api`] holds the endpoints and their handlers, [`state`] the data that connections share, [`work`] the threads
-//! for large requests, [`models`] loading and reloading, [`guard`] keys and limits per client, [`observe`] metrics,
-//! logs and feedback, [`wire`] sockets and bodies. Nothing in here knows of the command line or of learning. A
+//! `api` holds the endpoints and their handlers, `state` the data that connections share, `work` the threads
+//! for large requests, `models` loading and reloading, `guard` keys and limits per client, `observe` metrics,
+//! logs and feedback, `wire` sockets and bodies. Nothing in here knows of the command line or of learning. A
 //! fault of one connection ends that connection and no other.
 
 pub(crate) mod api;
@@ -37,6 +37,7 @@ pub use limits::Limits;
 use observe::telemetry::{Rejection, Telemetry};
 pub use state::{Setup, State};
 use wire::refusal::{MAX_REFUSALS, NO_ROOM, REFUSAL_TIME, refuse};
+use wire::socket::Socket;
 pub(crate) use wire::socket::{Listener, Tls};
 use wire::stream::{Shared, Stream};
 
@@ -114,24 +115,15 @@ pub(crate) async fn serve(
             refusals.push_back(connections.spawn(refusal));
             continue;
         }
-        let connected = Connected(Arc::clone(&state));
         let shared = Arc::new(Shared::new(peer));
-        let (of_connection, tls, http) = (Arc::clone(&shared), tls.clone(), http.clone());
-        let (draining, drain) = (Arc::clone(&state), Arc::clone(&drain));
-        let connection = connections.spawn(async move {
-            // An error here is the client's: it disconnected, sent no HTTP, or was too slow.
-            let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
-                return;
-            };
-            let shared = Arc::clone(&of_connection);
-            let io = TokioIo::new(Stream::new(socket, of_connection, limits.header_time, limits.write_stall));
-            let service = service_fn(move |request| {
-                api::router::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
-            });
-            let connection = pin!(http.serve_connection(io, service));
-            let _ = until_drained(connection, &draining, &drain).await;
-        });
-        open.add(shared, connection);
+        let connection = Connection {
+            counted: Connected(Arc::clone(&state)),
+            shared: Arc::clone(&shared),
+            tls: tls.clone(),
+            http: http.clone(),
+            drain: Arc::clone(&drain),
+        };
+        open.add(shared, connections.spawn(connection.serve(socket)));
     }
     state.drain();
     drop(listener);
@@ -140,6 +132,34 @@ pub(crate) async fn serve(
     // Unfinished requests are cut off: the tasks end with their set.
     let _ = timeout(limits.drain_time, drained).await;
     Ok(())
+}
+
+/// An accepted connection before it is served.
+struct Connection {
+    counted: Connected,
+    shared: Arc<Shared>,
+    tls: Tls,
+    http: http1::Builder,
+    drain: Arc<Notify>,
+}
+
+impl Connection {
+    /// Serves requests until the client disconnects, the connection is idle for too long, or the server drains.
+    async fn serve(self, socket: Socket) {
+        let Self { counted, shared, tls, http, drain } = self;
+        let state = Arc::clone(&counted.0);
+        let limits = state.limits;
+        // An error here is the client's: it disconnected, sent no HTTP, or was too slow.
+        let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
+            return;
+        };
+        let stream = Stream::new(socket, Arc::clone(&shared), limits.header_time, limits.write_stall);
+        let service = service_fn(move |request| {
+            api::router::answer(Arc::clone(&counted.0), Arc::clone(&shared), request)
+        });
+        let connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let _ = until_drained(connection, &state, &drain).await;
+    }
 }
 
 /// Serves a connection to its end, which is the end of the request under way once the server drains. Draining is a

@@ -1,4 +1,4 @@
-//! What all connections share: the models, the limits, the guards, the counters.
+//! The state that all connections share: models, limits, guards, counters, logs.
 
 use std::sync::atomic::{
     AtomicBool,
@@ -39,7 +39,7 @@ pub struct Setup {
     pub(crate) keys: Keys,
     /// The request rate per key or address; `None` for no limit.
     pub(crate) rate: Option<RateLimit>,
-    /// The origins that browsers may ask from.
+    /// The origins of pages that browsers let read responses.
     pub(crate) cors: Cors,
     pub(crate) log: Log,
     /// The prediction log.
@@ -74,7 +74,7 @@ impl Setup {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub struct State {
     models: ArcSwap<Models>,

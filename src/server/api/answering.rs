@@ -1,4 +1,4 @@
-//! From a parsed request to a response: what the handlers of all protocols share.
+//! From a parsed request to a response: the part that the handlers of all protocols share.
 //!
 //! Rows and options come from [`super::native`], [`super::v2`] and [`super::mlflow`], which read the request body;
 //! failures are described in [`super::error`].

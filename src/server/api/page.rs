@@ -59,7 +59,7 @@ mod tests {
                 Tag::V2 => "Open Inference Protocol",
                 Tag::Mlflow => "MLflow",
             };
-            let head = "| request | answer | failures | |\n|---|---|---|---|\n";
+            let head = "| request | answer | failures | key |\n|---|---|---|---|\n";
             let _ = write!(endpoints, "### {title}\n\n{}\n\n{head}", tag.description());
             for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.tag == tag) {
                 let own: Vec<Status> =
@@ -69,7 +69,7 @@ mod tests {
                     .documented_paths()
                     .map(|path| format!("`{} {path}`", endpoint.verb.name()))
                     .collect();
-                let mark = if endpoint.open { "open" } else { "" };
+                let mark = if endpoint.open { "not needed" } else { "" };
                 let (paths, own) = (paths.join("<br>"), codes(&own));
                 let _ = writeln!(endpoints, "| {paths} | {} | {own} | {mark} |", summary(endpoint));
             }

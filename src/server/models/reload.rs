@@ -46,7 +46,7 @@ pub(crate) fn reload(state: &State) -> Vec<Outcome> {
         counts.reloaded(loaded.is_ok());
         match loaded {
             Ok(served) => {
-                state.log.event(&format!("model {name}: loaded again from {}", path.display()));
+                state.log.event(&format!("model {name}: reloaded from {}", path.display()));
                 counts.set_reload_failure(None);
                 models.push(Arc::new(served.after(old)));
                 outcomes.push(Outcome { model: Some(name), failure: None });

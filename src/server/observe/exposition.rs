@@ -1,5 +1,5 @@
-//! The text of `GET /metrics`: what [`super::telemetry`] and [`super::profile`] count, for Prometheus (exposition
-//! format 0.0.4). Not here: counting.
+//! The text of `GET /metrics` for Prometheus (exposition format 0.0.4): the counters of [`super::telemetry`] and
+//! [`super::profile`]. Not here: counting.
 
 use std::fmt::{Display, Write};
 use std::sync::PoisonError;

@@ -1,4 +1,4 @@
-//! What the server counts; [`super::exposition`] writes it as text.
+//! The counters of the server and its models; [`super::exposition`] writes them as text.
 //!
 //! Atomics only: a request adds to a handful of numbers and never blocks. Not here: logs.
 

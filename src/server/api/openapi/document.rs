@@ -126,7 +126,7 @@ fn success(operation: Operation, name: &str) -> Value {
 
 fn complete_feedback(operation: &mut Value) {
     operation["description"] =
-        "404 where nothing is remembered of the request: `serve --feedback N` remembers the last N.".into();
+        "404 if nothing is remembered of the request: `serve --feedback N` remembers the last N.".into();
     let label = json!({ "type": ["string", "number", "boolean"] });
     let with = |key: &str, labels: Value| {
         let id = json!({ "type": "string", "description": "The X-Request-Id of the answer." });
@@ -153,7 +153,7 @@ fn failures() -> Value {
     for (schema, media_type) in [Dialect::Problem, Dialect::V2, Dialect::Mlflow].map(error_format) {
         for status in Status::ALL.iter().filter(|status| status.code() >= 400) {
             let mut response = json!({ "description": status.meaning() });
-            // Too long a head is refused before anybody looks at what it asks for.
+            // A head that is too long is rejected before its path is read, without a body.
             if *status != Status::HeadTooLarge {
                 response["content"] = json!({ media_type: { "schema": reference(schema) } });
             }
