@@ -1,4 +1,4 @@
-//! What all connections share: the models, the limits, the guards, the counters.
+//! The state that all connections share: models, limits, guards, counters, logs.
 
 use std::sync::atomic::{
     AtomicBool,
@@ -39,7 +39,7 @@ pub struct Setup {
     pub(crate) keys: Keys,
     /// The request rate per key or address; `None` for no limit.
     pub(crate) rate: Option<RateLimit>,
-    /// The origins that browsers may ask from.
+    /// The origins of pages that browsers let read responses.
     pub(crate) cors: Cors,
     pub(crate) log: Log,
     /// The prediction log.
@@ -74,7 +74,7 @@ impl Setup {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub struct State {
     models: ArcSwap<Models>,
@@ -157,5 +157,27 @@ impl State {
     /// Begins the shutdown: `GET /readyz` answers 503 from now on.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::models::served::tests::penguins;
+    use crate::server::observe::trace::REQUEST_ID;
+
+    #[test]
+    fn a_request_gets_an_id_only_if_something_will_refer_to_it() {
+        let setup = || Setup::new(penguins(), Limits::DEFAULT).unwrap();
+        let (plain, own) =
+            (HeaderMap::new(), HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("r1"))]));
+        let state = State::new(setup()).unwrap();
+        assert_eq!(
+            (state.request_id(&plain), state.request_id(&own).unwrap()),
+            (None, "r1".parse().unwrap())
+        );
+        let state = State::new(Setup { recent: Recent::new(1), ..setup() }).unwrap();
+        assert!(state.request_id(&plain).is_some());
+        assert_eq!(state.request_id(&own).unwrap(), "r1");
     }
 }

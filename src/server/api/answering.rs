@@ -1,4 +1,4 @@
-//! From a parsed request to a response: what the handlers of all protocols share.
+//! From a parsed request to a response: the part that the handlers of all protocols share.
 //!
 //! Rows and options come from [`super::native`], [`super::v2`] and [`super::mlflow`], which read the request body;
 //! failures are described in [`super::error`].
@@ -15,28 +15,28 @@ use crate::predict::{BadRows, Options, TooManyRows};
 use crate::server::wire::body::Response;
 use crate::server::work::LARGE_BODY_BYTES;
 
-/// What messages call the body.
+/// The name of the request body in messages.
 pub(crate) const SOURCE: &str = "the body";
 
-/// No more problems of a table are listed; as many as of a JSON body.
+/// Problems of a table that are listed at most; as many as of a JSON body.
 const MAX_LISTED_PROBLEMS: usize = 100;
 
-/// How a body is written.
+/// The format of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// One of the JSON forms; whatever is not one of the others.
+    /// JSON: any content type that is not one of the others.
     Json,
-    /// Delimited text; whether the first line names the columns, where the content type says so.
+    /// Delimited text, and whether its first line names the columns, if the content type says so.
     Csv {
         /// The parameter `header` of RFC 4180.
         header: Option<bool>,
     },
-    /// One JSON row a line.
+    /// One JSON row per line.
     Ndjson,
 }
 
 impl Form {
-    /// The form that a content type announces.
+    /// The format that a content type announces.
     pub(crate) fn of(content_type: Option<&HeaderValue>) -> Self {
         let Some(Ok(text)) = content_type.map(HeaderValue::to_str) else {
             return Self::Json;
@@ -59,27 +59,27 @@ impl Form {
     }
 }
 
-/// An answer and what it was made from, for those who count.
+/// A response with the rows and predictions it was made from, for the counters and logs.
 #[derive(Debug)]
 pub(crate) struct Answered {
-    /// What the client gets.
+    /// The response to the client.
     pub(crate) response: Response,
     /// `n_rows × n_features` codes.
     pub(crate) codes: Matrix,
-    /// What was predicted of them.
+    /// The predictions, one per row.
     pub(crate) predictions: Predictions,
-    /// How it was decided.
+    /// The decision rule of these predictions.
     pub(crate) decision: Decision,
 }
 
-/// An answer of 200.
+/// A response with status 200.
 pub(crate) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(body.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// What a streamed answer is.
+/// The content type of a response with predictions.
 pub(crate) fn content_type(form: Form) -> &'static str {
     match form {
         Form::Json => "application/json",
@@ -88,7 +88,7 @@ pub(crate) fn content_type(form: Form) -> &'static str {
     }
 }
 
-/// What JSON that holds no rows is refused for.
+/// The failure for JSON that holds no rows.
 pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     match error {
         Malformed::NotJson(text) => Failure::NotJson(text),
@@ -96,8 +96,8 @@ pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     }
 }
 
-/// Predicts the rows of a body: those of a small one on this thread alone, which is then done sooner than others
-/// could be woken, and waits for nobody else's rows.
+/// Predicts the rows of a request body: a small one on this thread alone, which takes less time than waking others
+/// and never waits for another request's rows.
 pub(crate) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, body: &[u8]) -> Predictions {
     if body.len() <= LARGE_BODY_BYTES {
         model.pipeline.predict_serially(codes, decision)
@@ -106,13 +106,13 @@ pub(crate) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, bo
     }
 }
 
-/// Threads for a table of so many bytes.
+/// The number of threads for a table of so many bytes.
 pub(crate) fn threads_for(bytes: usize) -> usize {
     if bytes <= LARGE_BODY_BYTES { 1 } else { rayon::current_num_threads() }
 }
 
-/// What a table that was not predicted is refused for. The output is memory or the client's, so it is never the
-/// server's disk that failed.
+/// The failure for a table that was not predicted. The output is memory or the client's connection, so it is never
+/// the server's disk that failed.
 pub(crate) fn table_failure(error: anyhow::Error, options: &Options) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);

@@ -120,19 +120,19 @@ macro_rules! statuses {
 statuses! {
     Ok = 200, "OK";
     NoContent = 204, "The answer to a preflight request of a browser.";
-    BadRequest = 400, "The request is not HTTP, or its body cannot be read.";
-    Unauthorized = 401, "A key is needed.";
-    NotFound = 404, "There is no such model, or nothing is known of the request.";
-    MethodNotAllowed = 405, "The path has other methods; Allow says which.";
-    Timeout = 408, "The body did not arrive in time.";
-    Conflict = 409, "Not everything could be loaded; what could not stays as it was.";
-    TooLarge = 413, "More bytes or rows than are taken.";
-    UnsupportedMedia = 415, "The body is compressed.";
-    Unprocessable = 422, "The body does not fit the model; every problem is listed with its place.";
-    TooManyRequests = 429, "Too many requests of this client; Retry-After says when to try again.";
-    HeadTooLarge = 431, "More bytes of headers than are taken.";
+    BadRequest = 400, "The request breaks a rule of HTTP, or its body cannot be read.";
+    Unauthorized = 401, "The request needs an API key.";
+    NotFound = 404, "No endpoint or model has this path, or the request id of a feedback is unknown.";
+    MethodNotAllowed = 405, "The path takes other methods; Allow lists them.";
+    Timeout = 408, "The request body did not arrive in time.";
+    Conflict = 409, "Some models or the keys could not be loaded and stay as they were.";
+    TooLarge = 413, "The request body has more bytes or rows than the limit.";
+    UnsupportedMedia = 415, "The request body is compressed.";
+    Unprocessable = 422, "The request body does not fit the model; every problem is listed with its place.";
+    TooManyRequests = 429, "The client is above its rate limit; Retry-After says when to try again.";
+    HeadTooLarge = 431, "The request head has more bytes than the limit.";
     Internal = 500, "A defect of the server.";
-    Unavailable = 503, "Too many requests at once, or the server is shutting down; Retry-After says when to try again.";
+    Unavailable = 503, "The server is at a limit or shutting down; Retry-After says when to try again.";
 }
 
 impl Status {
@@ -191,7 +191,7 @@ pub(crate) struct Endpoint {
     pub(crate) of_a_model: bool,
     /// The value of `route` in the metrics; several endpoints may share one.
     pub(crate) label: &'static str,
-    /// Its own failures, besides [`Status::EVERYWHERE`], those of keys and rate limits, and 404 for a model that
+    /// Its own failures: without [`Status::EVERYWHERE`], those of keys and rate limits, and 404 for a model that
     /// does not exist.
     pub(crate) failures: &'static [Status],
     /// One line; `{model}` and `{target}` stand for the names of a model and of its target.
@@ -226,7 +226,7 @@ const GET: Endpoint = Endpoint {
     tag: Tag::Operate,
 };
 
-/// A GET that everybody may ask.
+/// A GET that needs no key.
 const PROBE: Endpoint = Endpoint { open: true, ..GET };
 
 /// A GET of the Open Inference Protocol about one model.
@@ -406,7 +406,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
         id: "openapi",
         path: "/openapi.json",
         label: "/openapi.json",
-        summary: "This document",
+        summary: "All endpoints as an OpenAPI 3.1 document",
         tag: Tag::Describe,
         ..GET
     },
@@ -422,7 +422,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
             Status::Unprocessable,
             Status::Unavailable,
         ],
-        summary: "True labels of an answer",
+        summary: "Report the true labels of earlier predictions",
         ..POST
     },
     Endpoint {
@@ -619,7 +619,6 @@ mod tests {
             "/v2/models/a/",
             "/models/a/metrics",
             "/models/a/",
-            "/models/",
             "/predict/",
             "/",
             "",
@@ -628,6 +627,7 @@ mod tests {
             assert_eq!(Route::of(none).label, N_LABELS - 1);
         }
         assert_eq!(Route::of("/v2/nothing").dialect, Dialect::V2);
+        assert_eq!(Route::of("/models/").model.as_deref(), Some(""), "an empty name, which no model has");
     }
 
     #[test]

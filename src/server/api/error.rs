@@ -1,7 +1,7 @@
-//! What can go wrong with a request, and the only place where a failure gets a status code.
+//! The failures of requests, and the only place where a failure gets a status code.
 //!
-//! Every answer is a problem document (RFC 9457). It says what is wrong with what was sent and what to send
-//! instead; never a backtrace, a path or a value that the client did not send.
+//! A failure is answered in the error format of its endpoint, mlapi's own as a problem document (RFC 9457). It says
+//! what is wrong and what to send instead; never a backtrace, a path or a value that the client did not send.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -14,47 +14,47 @@ use super::endpoints::{Dialect, Status};
 use crate::data::read::json::{Problem, Problems};
 use crate::server::wire::body::Response;
 
-/// What a client that is turned away for lack of room should wait, in seconds.
+/// Seconds that a client should wait if the server is at a limit.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Why a request is not answered as it asked.
+/// The reason why a request fails.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It breaks a rule of HTTP; the text says which.
+    /// The request breaks a rule of HTTP; the text says which.
     NotHttp(&'static str),
-    /// The body is not JSON; the text says where.
+    /// The request body is not JSON; the text says where.
     NotJson(String),
-    /// The body is not a table; the text says where.
+    /// The request body is not a table; the text says where.
     NotTable(String),
     /// The connection broke off, or a chunk has no valid length.
     BrokenBody,
-    /// There is nothing at this path.
+    /// No endpoint has this path.
     NotFound,
     /// No model has this name.
     NoSuchModel,
-    /// The path has other methods; these.
+    /// The path takes other methods, which are given.
     MethodNotAllowed(&'static str),
-    /// The body did not arrive in time; the limit in seconds.
+    /// The request body did not arrive within this limit, in seconds.
     SlowBody(f64),
-    /// The body has more bytes than allowed; the limit.
+    /// The request body has more bytes than this limit.
     BodyTooLarge(usize),
-    /// The body has more rows than allowed; the limit.
+    /// The request body has more rows than this limit.
     TooManyRows(usize),
-    /// The body is compressed.
+    /// The request body is compressed.
     ContentEncoding,
     /// The rows or options do not fit the model.
     DoesNotFit(Problems),
-    /// No key was shown, or none that is known.
+    /// The request has no API key, or an unknown one.
     NoKey,
-    /// The key or address has asked too often; seconds until it may again.
+    /// The key or address is above the rate limit; the number of seconds to wait.
     RateLimited(u64),
-    /// Some models could not be reloaded; which, and why.
+    /// Some models could not be reloaded: the place and the reason of each.
     NotReloaded(Vec<(String, String)>),
-    /// Nothing is known of a request; the text says why.
+    /// The request id of a feedback is unknown; the text says why.
     UnknownRequest(&'static str),
-    /// As many requests as allowed are being answered.
+    /// The server is at its limit of requests in flight.
     Overloaded,
-    /// The bodies that have arrived take as much memory as allowed.
+    /// The server is at its limit of memory for request bodies.
     BodiesOverloaded,
     /// The server is shutting down.
     Draining,
@@ -89,13 +89,13 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    /// One thing in the body that does not fit.
+    /// One value or option in the request body that does not fit.
     pub(crate) fn unfit(pointer: &str, detail: String) -> Self {
         let problem = Problem { pointer: pointer.into(), detail };
         Self::DoesNotFit(Problems { listed: vec![problem], total: 1 })
     }
 
-    /// The status. [`Status`] lists all there are, with the meaning that documents give them.
+    /// The status; [`Status`] lists all of them with their meanings.
     pub(crate) fn status(&self) -> Status {
         match self {
             Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => Status::BadRequest,
@@ -170,14 +170,14 @@ impl Failure {
         }
     }
 
-    /// The header that belongs to the status.
+    /// The header that goes with the status.
     fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self {
             Self::NoKey => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
             Self::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
             Self::Overloaded | Self::Draining => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
-            // What is left of these requests will not be read, so nothing can follow them.
+            // The rest of these requests is not read, so no request can follow on the connection.
             Self::NotHttp(_) | Self::BodyTooLarge(_) | Self::SlowBody(_) | Self::BrokenBody => {
                 Some((CONNECTION, "close"))
             }
@@ -185,13 +185,13 @@ impl Failure {
         }
     }
 
-    /// The whole answer in one of the dialects.
+    /// The response in one of the error formats.
     pub(crate) fn response_in(&self, dialect: Dialect) -> Response {
         let mut response = self.response();
         if dialect == Dialect::Problem {
             return response;
         }
-        // These protocols have one status for whatever is wrong with a request.
+        // These protocols answer 400 for anything that is wrong with a request.
         if self.status() == Status::Unprocessable {
             *response.status_mut() = StatusCode::BAD_REQUEST;
         }
@@ -204,7 +204,7 @@ impl Failure {
         response
     }
 
-    /// Everything there is to say in one text.
+    /// Title, detail and all problems in one text.
     fn text(&self) -> String {
         let mut text = self.title().to_string();
         let detail = self.detail();
@@ -233,7 +233,7 @@ impl Failure {
         }
     }
 
-    /// The whole answer.
+    /// The response as a problem document.
     pub(crate) fn response(&self) -> Response {
         let errors = match self {
             Self::DoesNotFit(problems) => problems.listed.as_slice(),
@@ -255,10 +255,10 @@ impl Failure {
                 .chain(of_models)
                 .collect(),
         };
-        // Strings and a number; there is nothing in it that JSON cannot say.
+        // Strings and a number always serialize.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(body.into());
-        // The codes of the table are statuses.
+        // Every code of the table is a valid status.
         *response.status_mut() = StatusCode::from_u16(self.status().code()).unwrap_or_default();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -269,7 +269,7 @@ impl Failure {
             Self::RateLimited(seconds) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            // What has not arrived of it will not be read.
+            // The rest of the request body is not read.
             Self::BodiesOverloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));

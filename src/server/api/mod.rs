@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod mlflow;
 pub(crate) mod native;
 pub(crate) mod openapi;
+pub(crate) mod page;
 pub(crate) mod router;
 pub(crate) mod tensor;
 pub(crate) mod v2;

@@ -27,7 +27,7 @@ use crate::server::observe::telemetry::Feedback;
 use crate::server::state::State;
 use crate::server::wire::body::Response;
 
-/// What a body is sent for, with what its head says of it.
+/// A request with a body to predict, and the part of its head that says how to read it.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
     /// `POST /predict`.
@@ -38,7 +38,7 @@ pub(crate) enum Call {
     Infer(Option<HeaderValue>),
 }
 
-/// Answers a body in the protocol it was sent in.
+/// Answers a request body in the protocol it was sent in.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
@@ -109,7 +109,8 @@ fn predict_json(
     Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
 }
 
-/// Rows that a body may have; a row may be as short as `{}`, whatever its width.
+/// The row limit of a request body: a JSON row may be as short as `{}` whatever its width, so the limit on cells
+/// counts too.
 fn max_rows(state: &State, schema: &Schema) -> usize {
     state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1)
 }
@@ -128,7 +129,8 @@ fn options(state: &State, form: Form, header: bool, bytes: usize) -> Options {
     }
 }
 
-/// The parts of a table that is answered whole or not at all, so that what is not answered is not counted.
+/// The parts of a table that is answered whole or not at all. They are kept until the end so that rows without an
+/// answer are not counted.
 #[derive(Default)]
 struct Table(Vec<(Matrix, Predictions, Summary)>);
 
@@ -144,7 +146,7 @@ impl Table {
     }
 }
 
-/// Predicts a table that has arrived.
+/// Predicts a table that has arrived completely.
 fn predict_table(
     state: &State,
     served: &Served,
@@ -184,10 +186,10 @@ fn write_table(
     predict::predict_csv(model, records, options, out, watch)
 }
 
-/// Predicts a table while it arrives: rows in, rows out, in constant memory. For a thread that may wait.
+/// Predicts a table while it arrives: rows in, rows out, in constant memory. Blocks.
 ///
 /// # Errors
-/// As [`predict`], before anything was written; afterwards `out` has been left as it is.
+/// As [`predict`]. If rows were written before the failure, `out` ends after them.
 pub(crate) fn predict_stream(
     state: &State,
     served: &Served,
@@ -204,9 +206,9 @@ pub(crate) fn predict_stream(
     done.map(drop).map_err(|error| stream_failure(error, &options, state.limits.body_time))
 }
 
-/// As [`table_failure`], for a body that is read while it arrives.
+/// As [`table_failure`], for a request body that is read while it arrives.
 fn stream_failure(error: anyhow::Error, options: &Options, body_time: Duration) -> Failure {
-    // The client's own fault in sending, which the reader of the rows has wrapped.
+    // The client sent too slowly or broke off; the reader of the rows has wrapped that error.
     let sending = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
     match sending.map(std::io::Error::kind).next() {
         Some(std::io::ErrorKind::TimedOut) => Failure::SlowBody(body_time.as_secs_f64()),
@@ -248,7 +250,7 @@ pub(crate) fn openapi(state: &State) -> Response {
     respond("application/json", state.models().openapi(keys, make))
 }
 
-/// `GET /version`: as text, as MLflow does.
+/// `GET /version`: plain text, as MLflow answers it.
 pub(crate) fn version() -> Response {
     respond("text/plain; charset=utf-8", Bytes::from_static(env!("CARGO_PKG_VERSION").as_bytes()))
 }
@@ -261,7 +263,7 @@ pub(crate) fn metrics(state: &State) -> Response {
 /// `POST /feedback`: the true labels of an answer, by its request id.
 ///
 /// # Errors
-/// Not JSON, an id that nothing is known of, or labels that do not fit.
+/// Not JSON, an unknown request id, or labels that do not fit.
 pub(crate) fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> {
     if !state.recent.is_on() {
         return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
@@ -308,7 +310,7 @@ fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -
                 feedback.correct += u64::from(number == *predicted);
             }
             Task::Classification => {
-                // A label that the model does not know is true all the same, and was not predicted.
+                // A label that the model does not know may be the truth; it counts as not predicted.
                 let known = target.labels.get(*predicted as usize);
                 let is_same =
                     |known: &String| *label == target.json_label(known) || label.as_str() == Some(known);
@@ -322,10 +324,10 @@ fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -
     Ok(feedback)
 }
 
-/// `POST /admin/reload`: loads the models and the keys again. For a thread that may wait.
+/// `POST /admin/reload`: loads the models and the keys again. Blocks.
 ///
 /// # Errors
-/// Something could not be loaded and stays as it was.
+/// A model or the keys could not be loaded and stay as they were.
 pub(crate) fn reload(state: &State) -> Result<Response, Failure> {
     let outcomes = reload::reload(state);
     let failures: Vec<(String, String)> = outcomes
@@ -339,4 +341,52 @@ pub(crate) fn reload(state: &State) -> Result<Response, Failure> {
     }
     let models: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.model).collect();
     Ok(respond("application/json", serde_json::json!({ "reloaded": models }).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::limits::Limits;
+    use crate::server::models::served::tests::{ROW, penguins};
+    use crate::server::observe::feedback::Recent;
+    use crate::server::state::Setup;
+
+    fn state(limits: Limits) -> State {
+        let setup = Setup::new(penguins(), limits).unwrap();
+        State::new(Setup { recent: Recent::new(9), ..setup }).unwrap()
+    }
+
+    fn predicted(state: &State, body: String) -> Result<Response, Failure> {
+        let id = HeaderValue::from_static("r1");
+        predict(state, &state.find(None).unwrap(), Some(&id), Form::Json, body.into())
+    }
+
+    #[test]
+    fn the_limit_on_cells_bounds_the_rows_of_a_wide_model() {
+        let state = state(Limits { cells: 14, ..Limits::DEFAULT });
+        assert!(predicted(&state, format!("{{\"data\":[{ROW},{ROW}]}}")).is_ok());
+        let three = predicted(&state, format!("{{\"data\":[{ROW},{ROW},{ROW}]}}"));
+        assert!(matches!(three, Err(Failure::TooManyRows(2))));
+    }
+
+    #[test]
+    fn labels_are_compared_once_and_ones_that_do_not_fit_may_come_again() {
+        let state = state(Limits::DEFAULT);
+        predicted(&state, format!("{{\"data\":{ROW}}}")).unwrap();
+        let told = |text: &str| feedback(&state, text.as_bytes());
+        assert!(matches!(told(r#"{"request_id":"r1"}"#), Err(Failure::DoesNotFit(_))));
+        assert!(matches!(told(r#"{"request_id":"r1","labels":["a","b"]}"#), Err(Failure::DoesNotFit(_))));
+        assert!(matches!(told(r#"{"request_id":"r1","label":{}}"#), Err(Failure::DoesNotFit(_))));
+        assert!(told(r#"{"request_id":"r1","label":"Emperor"}"#).is_ok());
+        assert!(matches!(told(r#"{"request_id":"r1","label":"Gentoo"}"#), Err(Failure::UnknownRequest(_))));
+        assert!(matches!(told("{"), Err(Failure::NotJson(_))));
+    }
+
+    #[test]
+    fn a_server_that_shuts_down_is_alive_but_not_ready() {
+        let state = state(Limits::DEFAULT);
+        assert!(readyz(&state).is_ok());
+        state.drain();
+        assert!(matches!(readyz(&state), Err(Failure::Draining)));
+    }
 }

@@ -32,13 +32,13 @@ use crate::server::wire::stream::Shared;
 use crate::server::work;
 use crate::server::work::LARGE_BODY_BYTES;
 
-/// What a streamed answer is sent in, or less.
+/// The largest piece of a streamed response.
 const STREAM_WRITE_BYTES: usize = 64 * 1024;
 
 /// Answers a request and counts it.
 ///
 /// # Errors
-/// Never; failures are answers.
+/// Never; failures are responses.
 pub(crate) async fn answer(
     state: Arc<State>,
     connection: Arc<Shared>,
@@ -48,7 +48,7 @@ pub(crate) async fn answer(
     connection.request_begins();
     let Route { endpoint, model, dialect, label } = Route::of(request.uri().path());
     let model = state.find(model.as_deref());
-    // An endpoint that does not exist without keys is asked for as any other path that is none.
+    // Without keys, an endpoint that needs them answers as any unknown path does.
     let exists = |endpoint: &&Endpoint| !endpoint.only_with_keys || state.keys.are_required();
     let endpoint = endpoint.filter(exists);
     if request.body().is_end_stream() {
@@ -163,13 +163,12 @@ async fn dispatch(
     predict(state, model, id, connection, request, call, started).await
 }
 
-/// Whether a request may be answered at all: the rules of HTTP, the browser's question before it, the key, the
-/// rate. Some are answered here.
-fn admit(
+/// Admits a request or not: the rules of HTTP, CORS preflight, API key, rate limit. A preflight is answered here.
+fn admit<B>(
     state: &State,
     connection: &Shared,
     is_open: bool,
-    request: &Request<Incoming>,
+    request: &Request<B>,
     key: &mut Option<String>,
 ) -> Result<Option<Response>, Failure> {
     check_head(connection, request)?;
@@ -197,8 +196,8 @@ fn admit(
     Ok(None)
 }
 
-/// What hyper lets pass and RFC 9112 (sections 3.2 and 6.1) does not.
-fn check_head(connection: &Shared, request: &Request<Incoming>) -> Result<(), Failure> {
+/// Checks the rules of RFC 9112 (sections 3.2 and 6.1) that hyper does not.
+fn check_head<B>(connection: &Shared, request: &Request<B>) -> Result<(), Failure> {
     let mut hosts = request.headers().get_all(HOST).iter();
     if request.version() == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
         return Err(Failure::NotHttp("an HTTP/1.1 request has exactly one Host header"));
@@ -209,16 +208,16 @@ fn check_head(connection: &Shared, request: &Request<Incoming>) -> Result<(), Fa
     Ok(())
 }
 
-/// One of the places for requests; given back when it is dropped, wherever that is.
-struct Place<S: Deref<Target = State>>(S);
+/// A permit for one request in flight, given back when it is dropped.
+struct Permit<S: Deref<Target = State>>(S);
 
-impl<S: Deref<Target = State>> Place<S> {
+impl<S: Deref<Target = State>> Permit<S> {
     fn take(state: S) -> Result<Self, Failure> {
         if state.telemetry.enter(state.limits.in_flight) { Ok(Self(state)) } else { Err(Failure::Overloaded) }
     }
 }
 
-impl<S: Deref<Target = State>> Drop for Place<S> {
+impl<S: Deref<Target = State>> Drop for Permit<S> {
     fn drop(&mut self) {
         self.0.telemetry.leave();
     }
@@ -241,28 +240,29 @@ async fn predict(
     if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
         && length.is_none_or(|length| length > state.limits.body_bytes as u64)
     {
-        // In a box, as all that is rare: what a small request is answered with is moved about for each.
+        // Rare cases are boxed: otherwise their large futures would be moved for every small request too.
         return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
     }
     let (body, held) =
         read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
-    // Only now: a body that never ends keeps nobody out.
+    // The permit is taken only now, so that a request body that never ends cannot hold one.
     if body.len() <= LARGE_BODY_BYTES {
-        let _place = Place::take(&**state)?;
-        // A handler leaves nothing half done behind: it reads the state and adds to counters.
+        let _permit = Permit::take(&**state)?;
+        // A handler only reads the state and adds to counters, so a panic leaves nothing half done.
         let handler = AssertUnwindSafe(|| native::call(state, model, id, call, body));
         return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
     }
-    let place = Place::take(Arc::clone(state))?;
+    let permit = Permit::take(Arc::clone(state))?;
     let (model, id) = (Arc::clone(model), id.cloned());
-    let job = move || native::call(&place.0, &model, id.as_ref(), call, body);
+    let job = move || native::call(&permit.0, &model, id.as_ref(), call, body);
     let answer = Box::pin(state.work.run(job)).await;
     drop(held);
     answer?
 }
 
-/// Predicts a table while it arrives: a body without a length, or one that is too long to be kept.
+/// Predicts a table while it arrives: a request body without a length, or one that is too long to be held in
+/// memory.
 async fn stream(
     state: &Arc<State>,
     model: Arc<Served>,
@@ -271,26 +271,26 @@ async fn stream(
     form: Form,
     request: Request<Incoming>,
 ) -> Result<Response, Failure> {
-    let place = Place::take(Arc::clone(state))?;
+    let in_flight = Permit::take(Arc::clone(state))?;
     if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
         return Err(Failure::Overloaded);
     }
-    let permit = StreamPlace(Arc::clone(state));
-    // Two pieces each way: one is worked on while another moves.
+    let stream = StreamPermit(Arc::clone(state));
+    // Two pieces each way: one is processed while another is transferred.
     let (send_in, receive_in) = mpsc::channel(2);
     let (send_out, mut receive_out) = mpsc::channel(2);
     tokio::spawn(read::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let work = move || {
-        let _places = (&place, &permit);
+        let _permits = (&in_flight, &stream);
         work::step_back();
         let input = Box::new(PieceReader::new(receive_in));
         let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
         let predict =
-            AssertUnwindSafe(|| native::predict_stream(&place.0, &model, id.as_ref(), form, input, out));
+            AssertUnwindSafe(|| native::predict_stream(&in_flight.0, &model, id.as_ref(), form, input, out));
         let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = &result {
-            // Where the answer has begun this breaks it off, which is all that can still be said.
+            // A response that has begun can only be cut off now.
             let broken = std::io::Error::other(failure.to_string());
             let _ = send_out.blocking_send(Err(broken));
         }
@@ -301,7 +301,7 @@ async fn stream(
     let first = receive_out.recv().await;
     let first = match first {
         Some(Ok(first)) => first,
-        // Nothing was written: the whole answer is the failure, or empty.
+        // Nothing was written: the whole response is the failure, or empty.
         _ => match (&mut ended).await {
             Ok(Err(failure)) => return Err(failure),
             _ => return Ok(answering::respond(answering::content_type(form), "")),
@@ -323,10 +323,10 @@ async fn stream(
     Ok(response)
 }
 
-/// A place for a stream; given back when it is dropped.
-struct StreamPlace(Arc<State>);
+/// A permit for one stream, given back when it is dropped.
+struct StreamPermit(Arc<State>);
 
-impl Drop for StreamPlace {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.work.streams.add_permits(1);
     }
@@ -346,6 +346,65 @@ async fn feedback(
 
 async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
     let state = Arc::clone(state);
-    // Files are waited for, and golden rows predicted, where that keeps nobody waiting.
+    // Reading files and predicting golden rows would block the connections of this thread.
     tokio::task::spawn_blocking(move || native::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::guard::keys::Keys;
+    use crate::server::guard::rate::{Rate, RateLimit};
+    use crate::server::limits::Limits;
+    use crate::server::models::served::tests::penguins;
+    use crate::server::state::Setup;
+
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
+        let with = |builder: hyper::http::request::Builder, (name, value): &(&str, &str)| {
+            builder.header(*name, *value)
+        };
+        headers.iter().fold(Request::post("/predict"), with).body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_has_exactly_one_host() {
+        let connection = Shared::new(None);
+        assert!(check_head(&connection, &request(&[("host", "a")])).is_ok());
+        for bad in [&[][..], &[("host", "a"), ("host", "b")]] {
+            assert!(matches!(check_head(&connection, &request(bad)), Err(Failure::NotHttp(_))));
+        }
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert!(check_head(&connection, &old).is_ok());
+    }
+
+    #[test]
+    fn an_open_endpoint_minds_neither_keys_nor_rates_and_others_mind_both() {
+        let setup = Setup::new(penguins(), Limits::DEFAULT).unwrap();
+        let rate = Some(RateLimit::new(Rate { per_second: 0.001, burst: 2.0 }));
+        let keys = Keys::load(None, Some("shop:0123456789abcdef")).unwrap();
+        let state = State::new(Setup { keys, rate, ..setup }).unwrap();
+        let connection = Shared::new(None);
+        let admitted = |open: bool, headers: &[(&str, &str)]| {
+            let mut key = None;
+            admit(&state, &connection, open, &request(headers), &mut key).map(|_| key)
+        };
+        let (plain, with_key) =
+            ([("host", "a")], [("host", "a"), ("authorization", "Bearer 0123456789abcdef")]);
+        (0..9).for_each(|_| assert!(admitted(true, &plain).is_ok()));
+        assert!(matches!(admitted(false, &plain), Err(Failure::NoKey)));
+        assert_eq!(admitted(false, &with_key).unwrap().as_deref(), Some("shop"));
+        admitted(false, &with_key).unwrap();
+        assert!(matches!(admitted(false, &with_key), Err(Failure::RateLimited(_))));
+    }
+
+    #[test]
+    fn a_permit_is_given_back_when_it_is_dropped() {
+        let setup = Setup::new(penguins(), Limits { in_flight: 1, ..Limits::DEFAULT }).unwrap();
+        let state = State::new(setup).unwrap();
+        let permit = Permit::take(&state).unwrap();
+        assert!(matches!(Permit::take(&state), Err(Failure::Overloaded)));
+        drop(permit);
+        assert!(Permit::take(&state).is_ok());
+    }
 }

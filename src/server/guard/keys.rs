@@ -1,7 +1,7 @@
-//! Who may ask: bearer keys, several at a time so that they can be changed without a gap.
+//! API keys (bearer tokens), several at a time so that they can be rotated without downtime.
 //!
-//! Of a key only its SHA-256 is kept, and a token is compared with all of them in the same time whichever fits.
-//! Rate limits are in [`super::rate`].
+//! Only the SHA-256 of a key is kept, and a token is compared with all of them in constant time. Rate limits are in
+//! [`super::rate`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use sha2::{Digest, Sha256};
 /// A shorter key can be guessed: 16 characters of 64 kinds are 96 bits.
 const MIN_KEY_BYTES: usize = 16;
 
-/// More than this is no file of keys.
+/// The largest file of keys.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    /// What the log calls it.
+    /// The key's name in the log.
     name: String,
     sha256: [u8; 32],
 }
 
-/// The keys of a server; without any, everybody may ask.
+/// The keys of a server; without any, no key is needed.
 #[derive(Debug, Default)]
 pub(crate) struct Keys {
     file: Option<PathBuf>,
-    /// As they were given in the environment.
+    /// The keys of the environment variable.
     given: Vec<Key>,
     current: ArcSwap<Vec<Key>>,
 }
@@ -46,7 +46,7 @@ impl Keys {
         Ok(keys)
     }
 
-    /// Reads the file again; until that has worked the keys stay as they are.
+    /// Reads the file again; if that fails the keys stay as they are.
     ///
     /// # Errors
     /// As [`Keys::load`].
@@ -68,12 +68,12 @@ impl Keys {
         self.file.as_deref()
     }
 
-    /// Whether a key has to be shown.
+    /// Whether requests need a key.
     pub(crate) fn are_required(&self) -> bool {
         !self.current.load().is_empty()
     }
 
-    /// The name of the key that an `Authorization` header shows, and its number for rate limits.
+    /// The name of the key in an `Authorization` header, and its number for rate limits.
     pub(crate) fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
         let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -93,7 +93,7 @@ impl Keys {
     }
 }
 
-/// Whether two digests are equal, in a time that does not depend on where they differ.
+/// Whether two digests are equal, in constant time.
 fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     let difference = a.iter().zip(b).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
     difference == 0

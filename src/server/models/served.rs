@@ -19,24 +19,24 @@ use crate::report::card;
 use crate::server::observe::profile::Profile;
 use crate::server::observe::telemetry::ModelCounts;
 
-/// A model and what is made of it once, so that requests need not.
+/// A model with everything that is prepared once instead of for every request.
 #[derive(Debug)]
 pub(crate) struct Served {
-    /// What it is called in paths and metrics.
+    /// The model's name in paths and metrics.
     pub(crate) name: String,
-    /// What predicts.
+    /// The model.
     pub(crate) model: Model,
-    /// Writes its answers.
+    /// The writer of its predictions.
     pub(crate) answers: AnswerWriter,
     /// The body of `GET /model`.
     pub(crate) description: Bytes,
-    /// When it was loaded.
+    /// The time it was loaded.
     pub(crate) loaded: SystemTime,
-    /// What is counted of it; outlives a reload.
+    /// Its counters, which outlive a reload.
     pub(crate) counts: Arc<ModelCounts>,
-    /// What is counted of its columns and classes; outlives a reload where these are the same.
+    /// The counters of its features and classes, which outlive a reload if these stay the same.
     pub(crate) profile: Arc<Profile>,
-    /// The model beside it, if there is one.
+    /// Its shadow model, if there is one.
     pub(crate) shadow: Option<Shadow>,
 }
 
@@ -53,8 +53,7 @@ impl Served {
         Ok(Self { name, model, answers, description, loaded, counts, profile, shadow: None })
     }
 
-    /// This model in the place of `old`: what was counted of the old one's columns and classes is kept where
-    /// these are the same.
+    /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.
     pub(crate) fn after(mut self, old: Option<&Arc<Self>>) -> Self {
         if let Some(old) = old
             && self.profile.is_like(&old.profile)
@@ -64,7 +63,7 @@ impl Served {
         self
     }
 
-    /// What `GET /models` says of it.
+    /// The entry of `GET /models`.
     fn summary(&self) -> Value {
         let (card, target) = (&self.model.card, &self.model.pipeline.schema.target);
         json!({
@@ -83,7 +82,7 @@ impl Served {
 #[derive(Debug)]
 pub(crate) struct Models {
     served: Vec<Arc<Served>>,
-    /// The body of `GET /openapi.json`, made when it is first asked for: without keys, and with.
+    /// The body of `GET /openapi.json`, made at the first request: without keys, and with.
     openapi: [OnceLock<Bytes>; 2],
 }
 
@@ -107,7 +106,7 @@ impl Models {
         &self.served[0]
     }
 
-    /// The model called `name`; the first where no name is given.
+    /// The model called `name`; the first if no name is given.
     pub(crate) fn find(&self, name: Option<&str>) -> Option<&Arc<Served>> {
         match name {
             None => self.served.first(),
@@ -120,8 +119,8 @@ impl Models {
         self.served.iter()
     }
 
-    /// The body of `GET /openapi.json`, which `make` makes once: it is a millisecond's work, that of a hundred
-    /// predictions.
+    /// The body of `GET /openapi.json`, which `make` makes once: that takes a millisecond, as a hundred predictions
+    /// do.
     pub(crate) fn openapi(&self, keys_are_required: bool, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
         self.openapi[usize::from(keys_are_required)].get_or_init(|| make(self)).clone()
     }
@@ -133,7 +132,7 @@ impl Models {
     }
 }
 
-/// The body of `GET /model`: as `mlapi inspect` shows it, but of paths only the last part.
+/// The body of `GET /model`: as `mlapi inspect` shows it, but only the last part of paths.
 fn describe(model: &Model) -> Result<Vec<u8>> {
     let mut description = card::describe(model);
     for source in ["data", "test"] {
@@ -143,4 +142,55 @@ fn describe(model: &Model) -> Result<Vec<u8>> {
         }
     }
     Ok(serde_json::to_vec(&description)?)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::file;
+
+    /// Three species of penguins from `island`, four measurements, `sex` and `year`.
+    pub(crate) fn penguins() -> Model {
+        file::load("fixtures/models/format-1-linear.mlapi").unwrap()
+    }
+
+    /// A row of [`penguins`] as JSON, in column order.
+    pub(crate) const ROW: &str = r#"["Biscoe",43.9,17.2,201,4200,"male",2009]"#;
+
+    fn served(name: &str, model: Model) -> Arc<Served> {
+        Arc::new(Served::new(name, model, Arc::default()).unwrap())
+    }
+
+    #[test]
+    fn models_have_different_names_and_the_first_is_the_default() {
+        assert!(Models::new(vec![]).is_err());
+        let twice = Models::new(vec![served("a", penguins()), served("a", penguins())]);
+        assert!(twice.unwrap_err().to_string().contains("two models are called \"a\""));
+        let models = Models::new(vec![served("a", penguins()), served("b", penguins())]).unwrap();
+        assert_eq!(models.find(None).unwrap().name, "a");
+        assert_eq!(models.find(Some("b")).unwrap().name, "b");
+        assert!(models.find(Some("c")).is_none());
+        let list: Value = serde_json::from_slice(&models.list()).unwrap();
+        assert_eq!((&list["default"], &list["models"][1]["name"]), (&json!("a"), &json!("b")));
+    }
+
+    #[test]
+    fn the_description_names_no_folder() {
+        let mut model = penguins();
+        model.card.data.path = "/home/ann/secret/penguins.csv".into();
+        let served = served("a", model);
+        let text = std::str::from_utf8(&served.description).unwrap();
+        assert!(text.contains("\"penguins.csv\"") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn counters_outlive_a_reload_unless_the_features_change() {
+        let old = served("a", penguins());
+        let same = Served::new("a", penguins(), Arc::default()).unwrap().after(Some(&old));
+        assert!(Arc::ptr_eq(&same.profile, &old.profile));
+        let mut other = penguins();
+        other.pipeline.schema.features[1].max += 1.0;
+        let other = Served::new("a", other, Arc::default()).unwrap().after(Some(&old));
+        assert!(!Arc::ptr_eq(&other.profile, &old.profile));
+    }
 }

@@ -1,5 +1,5 @@
-//! The text of `GET /metrics`: what [`super::telemetry`] and [`super::profile`] count, for Prometheus (exposition
-//! format 0.0.4). Not here: counting.
+//! The text of `GET /metrics` for Prometheus (exposition format 0.0.4): the counters of [`super::telemetry`] and
+//! [`super::profile`]. Not here: counting.
 
 use std::fmt::{Display, Write};
 use std::sync::PoisonError;
@@ -20,7 +20,7 @@ pub(crate) fn text(state: &State) -> String {
     let mut out = Exposition(String::with_capacity(16 * 1024));
     let named: Vec<(String, &Served)> =
         models.iter().map(|served| (format!("model=\"{}\"", escape(&served.name)), &**served)).collect();
-    // Every route that was asked for, of the server and of its models, with the labels that say whose it is.
+    // Every route with requests, of the server and of its models, with its labels.
     let mut routes: Vec<(String, &PerRoute)> = Vec::new();
     for (i, name) in labels() {
         let of_models = named
@@ -98,7 +98,7 @@ pub(crate) fn text(state: &State) -> String {
     out.0
 }
 
-/// What is said of each model beyond its requests.
+/// The metrics of each model beyond its requests.
 fn of_models(out: &mut Exposition, named: &[(String, &Served)]) {
     out.family("mlapi_batch_rows", "histogram", "Predicted rows of a request.");
     for (model, served) in named {
@@ -144,7 +144,7 @@ fn of_models(out: &mut Exposition, named: &[(String, &Served)]) {
     out.family("mlapi_feature_warnings_total", "counter", "Unusual values of each feature.");
     for (labels, feature) in &features {
         for (kind, count) in feature.counts {
-            // A feature without unusual values is not worth three lines.
+            // A feature without unusual values would be three lines of zeros.
             if count > 0 {
                 out.sample("mlapi_feature_warnings_total", &format!("{labels},kind=\"{kind}\""), count);
             }
@@ -214,12 +214,12 @@ impl Exposition {
     }
 }
 
-/// A label value as the format wants it.
+/// A label value, escaped as the format requires.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Resident memory, where the operating system says so (`VmRSS` needs no page size, `statm` would).
+/// Resident memory, if the operating system reports it (`VmRSS` needs no page size, `statm` would).
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -238,5 +238,30 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         assert_eq!(escape("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn every_sample_belongs_to_a_family_that_was_declared_before_it() {
+        use crate::server::limits::Limits;
+        use crate::server::models::served::tests::penguins;
+        use crate::server::state::Setup;
+        let state = State::new(Setup::new(penguins(), Limits::DEFAULT).unwrap()).unwrap();
+        let model = state.find(None).unwrap();
+        state.telemetry.answered(Some(&model.counts), 0, hyper::StatusCode::OK, std::time::Duration::ZERO);
+        state.telemetry.answered(None, 3, hyper::StatusCode::OK, std::time::Duration::ZERO);
+        let text = text(&state);
+        assert!(text.contains("mlapi_requests_total{model=\"model\",route=\"/predict\",status=\"200\"} 1\n"));
+        assert!(text.contains("mlapi_requests_total{route=\"/livez\",status=\"200\"} 1\n"));
+        let mut families = std::collections::BTreeSet::new();
+        for line in text.lines() {
+            if let Some(family) = line.strip_prefix("# TYPE ") {
+                assert!(families.insert(family.split(' ').next().unwrap()), "{family} twice");
+            } else if !line.starts_with('#') {
+                let name = line.split(['{', ' ']).next().unwrap();
+                let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+                let known = families.contains(name) || base.is_some_and(|base| families.contains(base));
+                assert!(known, "{line}");
+            }
+        }
     }
 }

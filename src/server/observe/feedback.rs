@@ -1,4 +1,4 @@
-//! What turned out to be true: the last predictions by request id, to be compared with labels that come later.
+//! Feedback: the last predictions by request id, to be compared with true labels that come later.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Rows of one request that are remembered; more come from batches, whose truth is compared elsewhere.
+/// A request with more rows is not remembered; it is a batch, whose truth is compared elsewhere.
 pub(crate) const MAX_ROWS: usize = 1000;
 
 /// `POST /feedback`.
@@ -15,15 +15,15 @@ pub(crate) const MAX_ROWS: usize = 1000;
 pub(crate) struct Label {
     /// The `X-Request-Id` of the answer.
     pub(crate) request_id: String,
-    /// What one row should have been.
+    /// The true label of one row.
     #[serde(default)]
     pub(crate) label: Option<Value>,
-    /// What many rows should have been.
+    /// The true label of each row.
     #[serde(default)]
     pub(crate) labels: Option<Vec<Value>>,
 }
 
-/// What was answered to a request.
+/// The predictions of one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Given {
     /// The model that answered.
@@ -32,7 +32,7 @@ pub(crate) struct Given {
     pub(crate) predictions: Vec<f64>,
 }
 
-/// The last answers, so many at most.
+/// The last predictions, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Recent {
     limit: usize,
@@ -43,7 +43,7 @@ pub(crate) struct Recent {
 struct Kept {
     /// With the number that `order` has for it.
     given: HashMap<String, (u64, Given)>,
-    /// Oldest first; what was taken or came again stays in here until it is the oldest.
+    /// Oldest first; an entry that was taken or replaced stays until it is the oldest.
     order: VecDeque<(u64, String)>,
     next: u64,
 }
@@ -74,8 +74,8 @@ impl Recent {
         self.limit > 0
     }
 
-    /// Remembers what was answered, the class of each row or its value. An id that comes again stands for its last
-    /// request.
+    /// Remembers the predictions of a request: the class of each row, or its value. An id that comes again stands
+    /// for its last request.
     pub(crate) fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
         if self.limit == 0 || predictions.len() > MAX_ROWS {
             return;
@@ -85,13 +85,13 @@ impl Recent {
         kept.put(id, given, self.limit);
     }
 
-    /// What was answered to a request, once: a label is not counted twice.
+    /// Takes the predictions of a request out, so that its labels are not counted twice.
     pub(crate) fn take(&self, id: &str) -> Option<Given> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.given.remove(id).map(|(_, given)| given)
     }
 
-    /// Puts an answer back whose labels could not be used.
+    /// Puts predictions back whose labels could not be used.
     pub(crate) fn put_back(&self, id: &str, given: Given) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.put(id, given, self.limit);

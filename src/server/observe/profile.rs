@@ -1,5 +1,5 @@
-//! What comes in and goes out of a model, counted: predictions of each class, unusual values of each feature,
-//! and how far each feature has drifted from the training rows.
+//! Counters of a model's inputs and outputs: predictions of each class, unusual values of each feature, and the
+//! drift of each feature from the training rows.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,14 +8,14 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{ColumnType, Feature, Histogram, Schema, UNSEEN};
 use crate::model::pipeline::Predictions;
 
-/// The bins of one feature, and what fell into them.
+/// The bins of one feature with their counts.
 #[derive(Debug)]
 struct Column {
     name: String,
     column_type: ColumnType,
     min: f64,
     max: f64,
-    /// The upper bounds of all bins of numbers but the last; empty where the model file has none.
+    /// The upper bounds of all bins of numbers but the last; empty if the model file has no histogram.
     edges: Vec<f64>,
     /// The share of the training rows in each bin; the last is for missing values, the one before it of a
     /// category for unseen levels.
@@ -41,18 +41,18 @@ pub(crate) struct FeatureCounts<'a> {
     pub(crate) name: &'a str,
     /// `missing_value`, `unseen_category`, `out_of_range`, as warnings call them.
     pub(crate) counts: [(&'static str, u64); 3],
-    /// The population stability index; `None` where the model file has no distribution to compare with or
-    /// too few rows have come.
+    /// The population stability index; `None` if the model file has no distribution to compare with, or too few
+    /// rows have come.
     pub(crate) psi: Option<f64>,
 }
 
-/// Fewer rows than this say nothing about a distribution of ten bins.
+/// With fewer rows the index of ten bins is noise.
 const MIN_ROWS_FOR_PSI: u64 = 100;
 
-/// A bin that is empty on one side counts as this share, or the index would be infinite.
+/// The share of an empty bin; 0 would make the index infinite.
 const LEAST_SHARE: f64 = 1e-4;
 
-/// Levels of a category that have a bin of their own; the others share one.
+/// Levels of a category with a bin of their own; the others share one.
 const MAX_LEVEL_BINS: usize = 64;
 
 impl Profile {
@@ -67,7 +67,7 @@ impl Profile {
         }
     }
 
-    /// Whether the counts of both are about the same things.
+    /// Whether both count the same features, bins and classes.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&Column, &Column)| {
             (&a.name, a.column_type, &a.edges, &a.expected, a.min, a.max)
@@ -78,7 +78,7 @@ impl Profile {
             && self.columns.iter().zip(&other.columns).all(same)
     }
 
-    /// Counts rows of codes (`n_rows × n_features`) and what was predicted for them.
+    /// Counts rows of codes (`n_rows × n_features`) and their predictions.
     pub(crate) fn observe(&self, codes: &Matrix, predictions: &Predictions) {
         for start in (0..codes.n_rows()).step_by(ROWS_AT_A_TIME) {
             let end = codes.n_rows().min(start + ROWS_AT_A_TIME);
@@ -119,7 +119,7 @@ impl Column {
         let mut counts: Vec<f64> = Vec::new();
         match feature.column_type {
             ColumnType::Category => {
-                // In the order of the levels, so that a code is a bin; what lies beyond shares the last.
+                // In the order of the levels, so that a code is a bin; the levels beyond share the last.
                 counts = feature.counts.iter().take(MAX_LEVEL_BINS).map(|&n| n as f64).collect();
                 let rest: u64 = feature.counts.iter().skip(MAX_LEVEL_BINS).sum();
                 counts.push(rest as f64);

@@ -1,6 +1,6 @@
-//! What the server counts; [`super::exposition`] writes it as text.
+//! The counters of the server and its models; [`super::exposition`] writes them as text.
 //!
-//! Atomics only: a request adds to a handful of numbers and waits for nobody. Not here: logs.
+//! Atomics only: a request adds to a handful of numbers and never blocks. Not here: logs.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::data::cells::schema::WarningKind;
 use crate::server::api::endpoints::{N_LABELS, Status};
 use crate::server::models::shadow::ShadowCounts;
 
-/// Why a connection or request was turned away.
+/// The reason why a connection or request was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejection {
     /// Too many connections.
@@ -27,11 +27,11 @@ pub(crate) enum Rejection {
     BodyTime,
     /// No key, or none that is known.
     Key,
-    /// Asked too often.
+    /// Above the rate limit.
     Rate,
-    /// The operating system would not hand over a connection.
+    /// The operating system refused to accept a connection.
     Accept,
-    /// The client kept a connection waiting that another needed.
+    /// An idle connection was closed because another needed its slot.
     GivenUp,
 }
 
@@ -40,8 +40,8 @@ impl Rejection {
         ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept", "given_up"];
 }
 
-/// Upper bounds in nanoseconds and as they are written: one row takes tens of microseconds, and nothing
-/// that is longer than ten seconds needs to be told apart.
+/// Upper bounds of request durations, in nanoseconds and as they are written: one row takes tens of microseconds,
+/// and durations above ten seconds need not be distinguished.
 pub(super) const BUCKETS: [(u64, &str); 17] = [
     (50_000, "0.00005"),
     (100_000, "0.0001"),
@@ -65,11 +65,11 @@ pub(super) const BUCKETS: [(u64, &str); 17] = [
 pub(super) const KINDS: [WarningKind; 3] =
     [WarningKind::MissingValue, WarningKind::UnseenCategory, WarningKind::OutOfRange];
 
-/// The numbers of one route.
+/// The counters of one route.
 #[derive(Debug, Default)]
 pub(super) struct PerRoute {
     pub(super) statuses: [AtomicU64; Status::ALL.len()],
-    /// One more than there are bounds: the last is for everything above.
+    /// One more than there are bounds: the last counts everything above.
     pub(super) buckets: [AtomicU64; BUCKETS.len() + 1],
     pub(super) nanoseconds: AtomicU64,
 }
@@ -86,7 +86,7 @@ impl PerRoute {
     }
 }
 
-/// What is counted of one model.
+/// The counters of one model.
 #[derive(Debug, Default)]
 pub(crate) struct ModelCounts {
     pub(super) routes: [PerRoute; N_LABELS],
@@ -94,25 +94,25 @@ pub(crate) struct ModelCounts {
     pub(super) rows: AtomicU64,
     pub(super) batches: [AtomicU64; BATCHES.len() + 1],
     pub(super) reloads: [AtomicU64; 2],
-    /// Why the last reload failed, if it did.
+    /// The reason why the last reload failed, if it did.
     pub(super) reload_failure: Mutex<Option<String>>,
     pub(super) feedback: Mutex<Feedback>,
-    /// What is counted of the model beside it.
+    /// The counters of its shadow model.
     pub(crate) shadow: Arc<ShadowCounts>,
 }
 
-/// How predictions compare with the labels that came later.
+/// Sums that compare predictions with true labels that came later.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Feedback {
     /// Rows with a label.
     pub(crate) rows: u64,
-    /// Those that were predicted as the label says; of classes.
+    /// Rows that were predicted as the label says.
     pub(crate) correct: u64,
-    /// Sum of the sizes of the errors; of numbers.
+    /// Sum of the absolute errors of numbers.
     pub(crate) absolute_error: f64,
 }
 
-/// Upper bounds of the batch sizes that are told apart.
+/// Upper bounds of the histogram of batch sizes.
 pub(super) const BATCHES: [usize; 6] = [1, 10, 100, 1000, 10_000, 100_000];
 
 impl ModelCounts {
@@ -128,7 +128,7 @@ impl ModelCounts {
         self.reloads[usize::from(!ok)].fetch_add(1, Relaxed);
     }
 
-    /// Keeps why the last reload failed; `None` where it worked.
+    /// Sets the reason why the last reload failed; `None` if it worked.
     pub(crate) fn set_reload_failure(&self, failure: Option<String>) {
         *self.reload_failure.lock().unwrap_or_else(PoisonError::into_inner) = failure;
     }
@@ -149,7 +149,7 @@ impl ModelCounts {
     }
 }
 
-/// Everything that is counted of the server.
+/// The counters of the server.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     pub(super) routes: [PerRoute; N_LABELS],
@@ -177,7 +177,7 @@ impl Telemetry {
         }
     }
 
-    /// Counts an answer, of a model where it is one's.
+    /// Counts a response, for a model if one answered; `label` is the slot of its route.
     pub(crate) fn answered(
         &self,
         of: Option<&ModelCounts>,
@@ -188,12 +188,12 @@ impl Telemetry {
         of.map_or(&self.routes, |counts| &counts.routes)[label].answered(status, took);
     }
 
-    /// Counts something that was turned away.
+    /// Counts a rejection.
     pub(crate) fn rejected(&self, reason: Rejection) {
         self.rejected[reason as usize].fetch_add(1, Relaxed);
     }
 
-    /// Takes one of `limit` places for requests; to be given back with [`Telemetry::leave`].
+    /// Takes one of `limit` permits for requests in flight; to be given back with [`Telemetry::leave`].
     pub(crate) fn enter(&self, limit: usize) -> bool {
         let entered = self.in_flight.fetch_add(1, Relaxed) < limit;
         if !entered {
@@ -202,12 +202,12 @@ impl Telemetry {
         entered
     }
 
-    /// Gives a place for a request back.
+    /// Gives the permit of a request back.
     pub(crate) fn leave(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }
 
-    /// Takes one of `limit` places for connections; to be given back with [`Telemetry::disconnect`].
+    /// Takes one of `limit` connection slots; to be given back with [`Telemetry::disconnect`].
     pub(crate) fn connect(&self, limit: usize) -> bool {
         let connected = self.connections.fetch_add(1, Relaxed) < limit;
         if !connected {
@@ -216,7 +216,7 @@ impl Telemetry {
         connected
     }
 
-    /// Gives a place for a connection back.
+    /// Gives a connection slot back.
     pub(crate) fn disconnect(&self) {
         self.connections.fetch_sub(1, Relaxed);
     }

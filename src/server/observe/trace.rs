@@ -1,4 +1,4 @@
-//! What ties a request to what others know of it: its id, and the trace it is part of.
+//! Request ids and W3C trace context.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -47,19 +47,19 @@ impl Ids {
 /// number generators", section 5.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One to one, so two requests of a process never get the same id.
+/// A bijection, so two requests of a process never get the same id.
 fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// The id that a request brought, if it is one.
+/// The id that a request brings, if it is valid.
 pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(REQUEST_ID).filter(|id| is_id(id.as_bytes()))
 }
 
-/// Whether a client's id can be taken as it is into headers and logs.
+/// Whether a client's id is safe to write into headers and logs.
 fn is_id(id: &[u8]) -> bool {
     let fits = |b: &u8| b.is_ascii_alphanumeric() || b"._-:".contains(b);
     !id.is_empty() && id.len() <= MAX_ID_BYTES && id.iter().all(fits)

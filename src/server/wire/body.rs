@@ -17,18 +17,18 @@ pub(crate) type Response = hyper::Response<Body>;
 /// The body of a response.
 #[derive(Debug)]
 pub(crate) enum Body {
-    /// All of it; nothing once it is sent.
+    /// The whole body; `None` once it is sent.
     Whole(Option<Bytes>),
-    /// What comes out of a channel; an error breaks the answer off.
+    /// The pieces of a channel; an error cuts the response off.
     Stream {
-        /// Where the pieces come from.
+        /// The source of the pieces.
         pieces: mpsc::Receiver<io::Result<Bytes>>,
-        /// Dropped, and so told, when the response ends.
+        /// Dropped when the response ends, which it reports to the connection.
         _ends: StreamEnds,
     },
 }
 
-/// Says that the answer to a request is made, when it is dropped.
+/// Reports to the connection, when it is dropped, that the response is complete.
 #[derive(Debug)]
 pub(crate) struct StreamEnds(pub(crate) Arc<Shared>);
 
@@ -68,14 +68,14 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// The pieces of a body as something to read from, on a thread that may wait.
+/// A reader of the pieces of a request body. Blocks.
 pub(crate) struct PieceReader {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
 }
 
 impl PieceReader {
-    /// Reads what comes out of a channel.
+    /// Reads the pieces of a channel.
     pub(crate) fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
         Self { pieces, current: Bytes::new() }
     }
@@ -95,7 +95,7 @@ impl io::Read for PieceReader {
     }
 }
 
-/// The pieces of an answer, on a thread that may wait.
+/// A writer of the pieces of a response. Blocks.
 pub(crate) struct PieceWriter(pub(crate) mpsc::Sender<io::Result<Bytes>>);
 
 impl io::Write for PieceWriter {
@@ -107,5 +107,31 @@ impl io::Write for PieceWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::body::Body as _;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_whole_body_knows_its_length_and_an_empty_one_has_ended() {
+        assert_eq!(Body::from("four").size_hint().exact(), Some(4));
+        assert!(Body::from("").is_end_stream() && !Body::from("four").is_end_stream());
+    }
+
+    #[test]
+    fn pieces_are_read_in_order_and_an_error_is_passed_on() {
+        let (send, receive) = mpsc::channel(3);
+        let mut writer = PieceWriter(send.clone());
+        writer.write_all(b"one ").unwrap();
+        writer.write_all(b"two").unwrap();
+        send.blocking_send(Err(io::ErrorKind::TimedOut.into())).unwrap();
+        let mut text = String::new();
+        let error = PieceReader::new(receive).read_to_string(&mut text).unwrap_err();
+        assert_eq!((text.as_str(), error.kind()), ("one two", io::ErrorKind::TimedOut));
+        assert!(writer.write_all(b"three").is_err(), "nobody reads any more");
     }
 }

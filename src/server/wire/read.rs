@@ -16,12 +16,11 @@ use super::stream::Shared;
 use crate::server::api::error::Failure;
 use crate::server::limits::Limits;
 
-/// The bytes of bodies that are held in memory for requests which have not been answered, so that many that
-/// never end take a bounded amount.
+/// The total bytes of request bodies held in memory, so that many that never end take a bounded amount.
 #[derive(Debug, Default)]
 pub(crate) struct Held(AtomicUsize);
 
-/// Some of those bytes; given back when it is dropped.
+/// The bytes of one request body, given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Hold<'a> {
     held: &'a Held,
@@ -53,14 +52,14 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// A body of up to this many bytes is taken though others fill the memory for bodies; so that they keep nobody
-/// out who asks for a few rows. The limit on connections bounds what they take together.
+/// A request body of up to this many bytes is read even if others fill the memory for bodies, so that requests for
+/// a few rows always get through. The limit on connections bounds their total.
 const ALWAYS_HELD_BYTES: usize = 16 * 1024;
 
-/// Reads a body within the limits on its size and time.
+/// Reads a request body within the limits on its size and time.
 ///
 /// # Errors
-/// It is too large, too slow, breaks off, or there is no room.
+/// The request body is too large, too slow or breaks off, or the memory for request bodies is full.
 pub(crate) async fn body<'a>(
     mut body: Incoming,
     limits: &Limits,
@@ -73,7 +72,7 @@ pub(crate) async fn body<'a>(
     if declared.lower() > limits.body_bytes as u64 {
         return Err(Failure::BodyTooLarge(limits.body_bytes));
     }
-    // A small body mostly arrives with its head: then nothing is waited for, and its bytes are used where they are.
+    // A small request body mostly arrives with its head: then there is no wait and no copy.
     let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
     let first = match first {
         Poll::Ready(None) => return Ok((Bytes::new(), hold)),
@@ -90,7 +89,7 @@ pub(crate) async fn body<'a>(
         if whole.len() + piece.len() > limits.body_bytes {
             return Err(Failure::BodyTooLarge(limits.body_bytes));
         }
-        // Declared or not, never more memory than has arrived (give or take a doubling).
+        // Whatever length is declared, memory grows only with the bytes that have arrived (at most twice).
         whole.extend_from_slice(&piece);
         if whole.len() > ALWAYS_HELD_BYTES {
             hold.add(whole.len() - hold.bytes, limits.held_bytes)?;
@@ -107,10 +106,10 @@ pub(crate) async fn body<'a>(
     Ok((whole.into(), hold))
 }
 
-/// For each piece of this size a streamed body has the time that a whole body has otherwise.
+/// A streamed request body has the body time limit for each piece of this size.
 const STREAM_PIECE_BYTES: usize = 64 * 1024;
 
-/// Passes a body on as it arrives.
+/// Passes a request body on as it arrives.
 pub(crate) async fn pump(
     mut body: Incoming,
     limits: Limits,
@@ -137,7 +136,7 @@ pub(crate) async fn pump(
         };
         bytes += piece.as_ref().map_or(0, Bytes::len);
         let failed = piece.is_err();
-        // Waiting for the model is not the client's time.
+        // The client's time does not run while the model is busy.
         if pieces.send(piece).await.is_err() || failed {
             return;
         }
@@ -145,5 +144,23 @@ pub(crate) async fn pump(
             bytes = 0;
             deadline = Instant::now() + limits.body_time;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_held_up_to_a_limit_and_given_back() {
+        let held = Held::default();
+        let mut one = held.none();
+        one.add(60, 100).unwrap();
+        let mut other = held.none();
+        assert!(matches!(other.add(50, 100), Err(Failure::BodiesOverloaded)));
+        drop(other);
+        one.add(40, 100).unwrap();
+        drop(one);
+        held.none().add(100, 100).unwrap();
     }
 }

@@ -126,7 +126,7 @@ fn success(operation: Operation, name: &str) -> Value {
 
 fn complete_feedback(operation: &mut Value) {
     operation["description"] =
-        "404 where nothing is remembered of the request: `serve --feedback N` remembers the last N.".into();
+        "404 if nothing is remembered of the request: `serve --feedback N` remembers the last N.".into();
     let label = json!({ "type": ["string", "number", "boolean"] });
     let with = |key: &str, labels: Value| {
         let id = json!({ "type": "string", "description": "The X-Request-Id of the answer." });
@@ -153,7 +153,7 @@ fn failures() -> Value {
     for (schema, media_type) in [Dialect::Problem, Dialect::V2, Dialect::Mlflow].map(error_format) {
         for status in Status::ALL.iter().filter(|status| status.code() >= 400) {
             let mut response = json!({ "description": status.meaning() });
-            // Too long a head is refused before anybody looks at what it asks for.
+            // A head that is too long is rejected before its path is read, without a body.
             if *status != Status::HeadTooLarge {
                 response["content"] = json!({ media_type: { "schema": reference(schema) } });
             }
@@ -169,4 +169,51 @@ fn failures() -> Value {
 
 fn content(media_type: &str, schema: Value) -> Value {
     json!({ "description": "OK", "content": { media_type: { "schema": schema } } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::file;
+    use crate::server::models::served::Served;
+    use crate::server::models::served::tests::penguins;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_endpoint_is_an_operation_of_each_model_and_every_reference_leads_somewhere() {
+        let rentals = file::load("fixtures/models/format-3-dates.mlapi").unwrap();
+        let served = |name: &str, model| Arc::new(Served::new(name, model, Arc::default()).unwrap());
+        let models = Models::new(vec![served("birds", penguins()), served("bikes", rentals)]).unwrap();
+        for (keys, rate) in [(false, false), (true, true)] {
+            let document = document(&models, keys, rate);
+            let text = document.to_string();
+            for reference in text.split("\"$ref\":\"#").skip(1) {
+                let pointer = reference.split('"').next().unwrap();
+                assert!(document.pointer(pointer).is_some(), "nothing at {pointer}");
+            }
+            let mut ids = std::collections::BTreeSet::new();
+            for endpoint in &ENDPOINTS {
+                for path in endpoint.documented_paths() {
+                    for name in ["birds", "bikes"] {
+                        let operation =
+                            &document["paths"][path.replace(NAME, name)][endpoint.verb.name().to_lowercase()];
+                        let exists = keys || !endpoint.only_with_keys;
+                        assert_eq!(operation.is_object(), exists, "{path}");
+                        assert_eq!(operation["responses"]["200"].is_object(), exists, "{path}");
+                        assert_eq!(
+                            operation["responses"]["429"].is_object(),
+                            rate && !endpoint.open,
+                            "{path}"
+                        );
+                        ids.insert(operation["operationId"].to_string());
+                    }
+                }
+            }
+            // Each model has its own below its name, and the first those of the paths without one.
+            let count = |path: &str| if path.contains(NAME) { 2 } else { 1 };
+            let known = ENDPOINTS.iter().filter(|endpoint| keys || !endpoint.only_with_keys);
+            let expected: usize = known.flat_map(Endpoint::documented_paths).map(count).sum();
+            assert_eq!(ids.len() - usize::from(!keys), expected);
+        }
+    }
 }

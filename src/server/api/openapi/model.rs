@@ -18,23 +18,23 @@ use crate::server::api::endpoints::{Endpoint, Operation};
 use crate::server::api::v2;
 use crate::server::models::served::Served;
 
-/// No more levels of a category are shown as examples.
+/// Levels of a category that are shown as examples.
 const MAX_EXAMPLES: usize = 5;
 
-/// A text that a number may be written as.
+/// The pattern of a number in a string.
 const NUMBER_TEXT: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$";
 
-/// What one model adds.
+/// One model with the example that the document shows.
 pub(super) struct ModelPart<'a> {
     pub(super) served: &'a Served,
     pub(super) schema: &'a Schema,
-    /// Stands before the names of its schemas and operations.
+    /// The prefix of its schema names; empty for the first model.
     prefix: String,
     /// A row in column order that the model predicts.
     row: Vec<Value>,
-    /// What it predicts of it.
+    /// The answer to that row.
     answer: Value,
-    /// The label or number alone.
+    /// The predicted label or number alone.
     prediction: Value,
 }
 
@@ -76,7 +76,7 @@ impl<'a> ModelPart<'a> {
         let mut properties: Map<String, Value> =
             features.iter().map(|feature| (feature.name.clone(), self.value(feature))).collect();
         let required: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
-        // Columns of the training file that the model does not look at may stay in a row.
+        // A row may hold columns of the training file that the model ignores.
         for name in self.schema.columns.iter().filter(|name| self.schema.is_unused(name)) {
             properties.entry(name.clone()).or_insert(json!({ "description": "Not looked at." }));
         }
@@ -128,7 +128,7 @@ impl<'a> ModelPart<'a> {
         })
     }
 
-    /// What a row holds for a feature.
+    /// The schema of a feature's values.
     fn value(&self, feature: &Feature) -> Value {
         let missing = reference("Missing");
         let mut schema = match feature.column_type {
@@ -217,7 +217,7 @@ impl<'a> ModelPart<'a> {
         })
     }
 
-    /// The label or number, and what `/predict` says of one row.
+    /// The schemas of a label or number, and of one row's prediction.
     fn prediction(&self) -> (Value, Value) {
         let target = &self.schema.target;
         if target.labels.is_empty() {
@@ -294,8 +294,7 @@ impl<'a> ModelPart<'a> {
         format!("{}\n{}\n", names.join(","), cells.join(","))
     }
 
-    /// The operation of an endpoint that this model answers, at one of its paths: what it adds to what all
-    /// operations have.
+    /// Completes the operation of an endpoint that predicts: request body, response and examples of this model.
     pub(super) fn complete(&self, endpoint: &Endpoint, operation: &mut Value) {
         match endpoint.operation {
             Operation::Predict => self.complete_predict(operation),

@@ -1,4 +1,4 @@
-//! The schemas of the OpenAPI document that all models share, and the words to write schemas in.
+//! The schemas of the OpenAPI document that all models share, and functions to write schemas with.
 
 use serde_json::{Map, Value, json};
 
