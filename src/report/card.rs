@@ -12,7 +12,7 @@ use crate::model::{DataSource, Model};
 const MAX_LISTED_LEVELS: usize = 5;
 
 /// Card, schema, metrics, importances, and a row that works as a request.
-pub fn describe(model: &Model) -> Value {
+pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
         importances(model).into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
@@ -33,7 +33,7 @@ pub fn describe(model: &Model) -> Value {
 
 /// Importance of each feature, largest first: the sum over its slots of the mean absolute coefficient (per standard
 /// deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm that has none.
-pub fn importances(model: &Model) -> Vec<(&str, f64)> {
+pub(crate) fn importances(model: &Model) -> Vec<(&str, f64)> {
     let schema = &model.pipeline.schema;
     let mut importances: Vec<(&str, f64)> = schema.features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
     let Some(of_slots) = model.pipeline.predictor.importances() else {
@@ -48,7 +48,7 @@ pub fn importances(model: &Model) -> Vec<(&str, f64)> {
 
 /// A row in column order that this model predicts without a warning: the mean of a number to three digits, the most
 /// frequent level of a category.
-pub fn example(model: &Model) -> Vec<Value> {
+pub(crate) fn example(model: &Model) -> Vec<Value> {
     let value = |feature: &Feature| match feature.column_type {
         ColumnType::Number => {
             let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
@@ -71,7 +71,7 @@ pub fn example(model: &Model) -> Vec<Value> {
 }
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
-pub fn text(model: &Model) -> String {
+pub(crate) fn text(model: &Model) -> String {
     let mut out = facts(model);
     out += &format!("\n{}", features(model));
     for ignored in &model.pipeline.schema.ignored {
@@ -83,7 +83,7 @@ pub fn text(model: &Model) -> String {
     out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
 }
 
-/// A table of what the model was trained for, on and with.
+/// A table of the target, the algorithm and its settings, and the files.
 fn facts(model: &Model) -> String {
     let (card, target) = (&model.card, &model.pipeline.schema.target);
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();

@@ -3,7 +3,7 @@
 use super::text::{count, figure, table};
 use crate::model::selection::{CrossValidation, Selection, Spread};
 
-/// What of the other figures a first look needs.
+/// The other figures that a first look needs.
 const BRIEF: [&str; 8] =
     ["accuracy", "balanced_accuracy", "f1.macro", "log_loss", "roc_auc", "r2", "rmse", "mae"];
 
@@ -15,7 +15,7 @@ fn spread(spread: Spread) -> String {
     }
 }
 
-/// How something was compared: `by 5-fold cross-validation on 120 training rows`.
+/// The way of a comparison: `by 5-fold cross-validation on 120 training rows`.
 fn how(scores: &CrossValidation) -> String {
     match scores.scores.len() {
         1 => format!("on one split of {} training rows", scores.n_rows),
@@ -23,8 +23,8 @@ fn how(scores: &CrossValidation) -> String {
     }
 }
 
-/// Everything there is to tell, each part with an empty line before it.
-pub fn selection(selection: &Selection, with_seconds: bool) -> String {
+/// Leaderboard, tuning and cross-validation, as far as there are any, each with an empty line before it.
+pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
     let mut out = String::new();
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
@@ -75,7 +75,7 @@ pub fn selection(selection: &Selection, with_seconds: bool) -> String {
 }
 
 /// The flags that make the tuned settings again.
-pub fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
+pub(crate) fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
     let tuning = selection.tuning.as_ref()?;
     let pairs = tuning.set.iter().map(|pair| format!(" --set {pair}"));
     Some(format!("--algorithm {algorithm}{}", pairs.collect::<String>()))
