@@ -84,7 +84,7 @@ pub(crate) fn set_flags(algorithm: &str, selection: &Selection) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::selection::Standing;
+    use crate::model::selection::{Standing, Tuning};
 
     #[test]
     fn the_leaderboard_names_the_chosen_the_failed_and_the_rule() {
@@ -124,5 +124,23 @@ mod tests {
         let text = selection(&found, false);
         assert!(text.contains("on one split of 90 training rows"), "{text}");
         assert!(!text.contains('±') && !text.contains("seconds"), "{text}");
+    }
+
+    #[test]
+    fn the_flags_name_every_tuned_setting_and_there_are_none_without_tuning() {
+        assert_eq!(set_flags("ridge", &Selection::default()), None);
+        let scores = CrossValidation {
+            metric: "r2".into(),
+            scores: vec![Some(0.5)],
+            spread: Spread::of(&[Some(0.5)]),
+            standard_error: None,
+            n_rows: 9,
+            metrics: Default::default(),
+        };
+        let set = vec!["max_depth=3".to_string(), "min_samples_leaf=7".into()];
+        let tuning = Tuning { rounds: vec![], trial: 4, before: scores.clone(), after: scores, set };
+        let found = Selection { tuning: Some(tuning), ..Selection::default() };
+        let flags = set_flags("decision-tree", &found).unwrap();
+        assert_eq!(flags, "--algorithm decision-tree --set max_depth=3 --set min_samples_leaf=7");
     }
 }
