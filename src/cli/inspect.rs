@@ -1,4 +1,4 @@
-//! `mlapi inspect`: what a model file holds.
+//! `mlapi inspect`: shows the contents of a model file.
 
 use std::io::Write;
 

@@ -9,7 +9,7 @@ use crate::data::cells::schema::{Schema, Warning};
 use crate::model::pipeline::Predictions;
 
 /// An answer lists at most this many warnings and counts the rest, so that it stays of the size of the rows.
-pub const MAX_LISTED_WARNINGS: usize = 1000;
+pub(crate) const MAX_LISTED_WARNINGS: usize = 1000;
 
 /// The beginning of an answer to many rows.
 pub(super) const DOCUMENT_START: &[u8] = b"{\"predictions\":[";
@@ -29,7 +29,7 @@ pub struct AnswerWriter {
 
 impl AnswerWriter {
     /// Quotes the labels and names of a model.
-    pub fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(schema: &Schema) -> Self {
         let target = &schema.target;
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let keys: Vec<String> = target.labels.iter().map(|label| quoted(label)).collect();
@@ -44,7 +44,7 @@ impl AnswerWriter {
     }
 
     /// The whole answer to a request: one object, or a list under `predictions` if `many`.
-    pub fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
+    pub(crate) fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
         let n_rows = predictions.scores.n_rows();
         let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
@@ -59,20 +59,15 @@ impl AnswerWriter {
     }
 
     /// The predicted labels or numbers alone: `{"predictions":[…]}`, the answer of the MLflow protocol.
-    pub fn values(&self, predictions: &Predictions) -> Vec<u8> {
+    pub(crate) fn values(&self, predictions: &Predictions) -> Vec<u8> {
         let mut out = Vec::new();
         list(predictions.scores.n_rows(), &mut out, |row, out| self.value(predictions, row, out));
         out.push(b'}');
         out
     }
 
-    /// The label of a class as a JSON string, a number's digits included.
-    pub fn label_text(&self, class: u32) -> &str {
-        &self.keys[class as usize]
-    }
-
     /// The predicted label or number of one row alone, as JSON.
-    pub fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
         match predictions.classes.get(row) {
             Some(&class) => out.extend_from_slice(self.values[class as usize].as_bytes()),
             None => number(predictions.scores.row(row)[0], out),
@@ -80,7 +75,7 @@ impl AnswerWriter {
     }
 
     /// One row's prediction as a JSON object.
-    pub fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
         let scores = predictions.scores.row(row);
         out.extend_from_slice(b"{\"prediction\":");
         let Some(&class) = predictions.classes.get(row) else {
@@ -105,7 +100,7 @@ impl AnswerWriter {
     }
 
     /// `,"warnings":[…]` if there are any; `total` may exceed the number of those listed.
-    pub fn warnings(&self, warnings: &[Warning], total: usize, out: &mut Vec<u8>) {
+    pub(crate) fn warnings(&self, warnings: &[Warning], total: usize, out: &mut Vec<u8>) {
         if total == 0 {
             return;
         }
@@ -139,7 +134,7 @@ fn list(n_rows: usize, out: &mut Vec<u8>, write: impl Fn(usize, &mut Vec<u8>)) {
 }
 
 /// A number in the shortest form that reads back as the same double; `null` if it is not finite.
-pub fn number(value: f64, out: &mut Vec<u8>) {
+pub(crate) fn number(value: f64, out: &mut Vec<u8>) {
     // Writing to a Vec does not fail, and a number is always JSON.
     let _ = serde_json::to_writer(out, &value);
 }
@@ -196,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_the_same_json_in_every_answer_and_its_text_is_a_string() {
+    fn a_label_is_the_same_json_in_every_answer() {
         let predictions = predictions(&[&[0.25, 0.75], &[0.5, 0.5]], &[1, 0]);
         for (labels, numeric, values) in
             [(["3", "12"], true, "[12,3]"), (["3", "x\"y"], false, r#"["x\"y","3"]"#)]
@@ -209,7 +204,6 @@ mod tests {
             for row in 0..2 {
                 assert_eq!(answer["predictions"][row]["prediction"], alone["predictions"][row]);
             }
-            assert_eq!(writer.label_text(0), "\"3\"");
         }
     }
 

@@ -7,8 +7,7 @@ use crate::background::give_way_at;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Warning, WarningKind};
 use crate::data::read::json::Problem;
-use crate::model::Model;
-use crate::model::pipeline::{Decision, Predictions};
+use crate::model::pipeline::{Decision, Pipeline, Predictions};
 
 use super::answer::MAX_LISTED_WARNINGS;
 use super::{BadRows, OnError, Summary};
@@ -122,9 +121,9 @@ impl Batch {
     }
 
     /// Predicts the rows that fit, and counts the unusual values in them.
-    pub(super) fn predict(&mut self, model: &Model, decision: Decision) {
-        self.predictions = model.pipeline.predict_serially(&self.codes, decision);
-        for warning in model.pipeline.schema.warnings(&self.codes) {
+    pub(super) fn predict(&mut self, pipeline: &Pipeline, decision: Decision) {
+        self.predictions = pipeline.predict_serially(&self.codes, decision);
+        for warning in pipeline.schema.warnings(&self.codes) {
             match warning.kind {
                 WarningKind::MissingValue => self.summary.n_missing += 1,
                 WarningKind::UnseenCategory => self.summary.n_unseen += 1,

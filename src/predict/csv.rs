@@ -33,7 +33,7 @@ pub(crate) fn predict_csv(
     if model.pipeline.schema.decimal_comma && records.delimiter() != b',' {
         records.set_decimal_comma();
     }
-    let job = Job::new(model, options, &source);
+    let job = Job::new(&model.pipeline, options, &source);
     let table = Table::new(&job, &records)?;
     let mut output = Output::new(&job, out, watch);
     if options.format == Format::LikeInput && options.header {
@@ -63,7 +63,7 @@ impl<'a> Table<'a> {
     /// # Errors
     /// Columns that do not fit the model; a column to keep that is not there.
     fn new(job: &'a Job, records: &Records) -> Result<Self> {
-        let (options, schema) = (job.options, &job.model.pipeline.schema);
+        let (options, schema) = (job.options, &job.pipeline.schema);
         let (names, dialect) = (records.names().to_vec(), records.dialect());
         let map = if options.header {
             schema.map_columns(&names, options.lenient)
@@ -90,7 +90,7 @@ impl<'a> Table<'a> {
             write_field(label.as_bytes(), dialect, &mut field);
             field
         };
-        let labels = job.model.labels().iter().map(label).collect();
+        let labels = job.pipeline.labels().iter().map(label).collect();
         Ok(Self { job, schema, names, map, kept, walk: Walk { dialect, wants, places }, labels })
     }
 

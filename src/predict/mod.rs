@@ -4,7 +4,7 @@
 //! into a [`batch`], predicts and formats it; [`output`] writes the results in the order of the input. [`csv`] and
 //! [`ndjson`] know one form of rows each, [`row`] the one row of `--features`, [`answer`] the JSON of the contract.
 
-pub mod answer;
+pub(crate) mod answer;
 mod batch;
 mod csv;
 mod ndjson;

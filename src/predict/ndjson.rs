@@ -45,12 +45,12 @@ pub(super) fn predict_blocks(
     out: &mut dyn Write,
     watch: &mut dyn FnMut(Part),
 ) -> Result<Summary> {
-    let job = Job::new(model, options, source);
+    let job = Job::new(&model.pipeline, options, source);
     Output::new(&job, out, watch).write(&mut blocks, &|block, batch| predict(&job, block, batch))
 }
 
 fn predict(job: &Job, block: &Block, batch: &mut Batch) {
-    batch.start(job.model.pipeline.schema.n_features());
+    batch.start(job.pipeline.schema.n_features());
     let lines: Vec<(u64, &[u8])> = lines(block).collect();
     for (i, (number, line)) in lines.iter().enumerate() {
         let fits = read_line(job, *number, line, batch);
@@ -64,7 +64,7 @@ fn predict(job: &Job, block: &Block, batch: &mut Batch) {
 /// Reads one line as the last row of the codes; whether it fits.
 fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
     let n_rows = batch.codes.n_rows();
-    let schema = &job.model.pipeline.schema;
+    let schema = &job.pipeline.schema;
     let problems = match json::read_row(line, schema, job.options.lenient, &mut batch.codes) {
         Ok(problems) => problems.listed,
         Err(malformed) => {

@@ -10,12 +10,11 @@ use super::{Format, Options, Part, Summary, TooManyRows};
 use crate::background::give_way_at;
 use crate::data::cells::schema::Warning;
 use crate::data::read::blocks::{Block, Blocks, in_order};
-use crate::model::Model;
-use crate::model::pipeline::Predictions;
+use crate::model::pipeline::{Pipeline, Predictions};
 
 /// How the rows of one input are answered; the same for all threads.
 pub(super) struct Job<'a> {
-    pub model: &'a Model,
+    pub pipeline: &'a Pipeline,
     pub options: &'a Options,
     /// The name of the input in messages.
     pub source: &'a str,
@@ -25,8 +24,8 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    pub(super) fn new(model: &'a Model, options: &'a Options, source: &'a str) -> Self {
-        let labels = model.labels();
+    pub(super) fn new(pipeline: &'a Pipeline, options: &'a Options, source: &'a str) -> Self {
+        let labels = pipeline.labels();
         let mut added = vec!["prediction".to_string()];
         if !labels.is_empty() {
             added.push("probability".into());
@@ -34,7 +33,7 @@ impl<'a> Job<'a> {
         if options.probabilities {
             added.extend(labels.iter().map(|label| format!("probability_{label}")));
         }
-        Self { model, options, source, added, answers: AnswerWriter::new(&model.pipeline.schema) }
+        Self { pipeline, options, source, added, answers: AnswerWriter::new(&pipeline.schema) }
     }
 
     /// The numbers of the added columns after the prediction itself.
@@ -52,7 +51,7 @@ impl<'a> Job<'a> {
     /// Predicts a batch that has been read, and writes its rows into its text; `like_input` writes one row (by its
     /// index in `Batch::rows`) in the form of the input.
     pub(super) fn answer(&self, batch: &mut Batch, like_input: impl Fn(&Batch, usize, &mut Vec<u8>)) {
-        batch.predict(self.model, self.options.decision);
+        batch.predict(self.pipeline, self.options.decision);
         let mut out = std::mem::take(&mut batch.out);
         for (i, row) in batch.rows.iter().enumerate() {
             give_way_at(i);
@@ -168,5 +167,127 @@ impl<'a> Output<'a> {
         }
         self.flush()?;
         Ok(self.summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::data::cells::schema::{ColumnType, Schema};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+    use crate::data::prepare::recipe::{Encoding, Recipe};
+    use crate::data::read::blocks::Cut;
+    use crate::model::pipeline::Decision;
+    use crate::model::predictor::{Linear, Link, Predictor};
+    use crate::predict::{BadRows, Keep, OnError};
+
+    /// Predicts x from x; training saw 0 to 5.
+    fn identity() -> Pipeline {
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["x".into(), "y".into()],
+            columns: vec![Column::Number(vec![0.0, 5.0]), Column::Number(vec![0.0, 5.0])],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let schema = Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0, 1]);
+        let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(2, 1));
+        let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![1.0], vec![0.0]));
+        Pipeline { schema, recipe, predictor }
+    }
+
+    /// The output for one number a line, read in blocks of about so many bytes.
+    fn written(rows: &str, block_bytes: usize, options: &Options) -> (String, Result<Summary>) {
+        let pipeline = identity();
+        let job = Job::new(&pipeline, options, "t.csv");
+        let reader: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(rows.to_string()));
+        let mut blocks = Blocks::new("t.csv", Vec::new(), reader, Cut::Lines, block_bytes, false);
+        let work = |block: &Block, batch: &mut Batch| {
+            batch.start(1);
+            for line in std::str::from_utf8(&block.bytes).unwrap().lines() {
+                let value = line.parse();
+                match value {
+                    Ok(value) => batch.codes.push_row(value).fill(value),
+                    Err(_) if options.on_error == OnError::Stop => {
+                        batch.add_problem("/x".into(), "no number".into(), line.into());
+                    }
+                    Err(_) => {}
+                }
+                batch.admit(0..0, value.is_ok(), options.on_error);
+            }
+            job.answer(batch, |batch, row, out| {
+                let prediction = batch.rows[row].prediction.map(|row| batch.predictions.scores.row(row)[0]);
+                out.extend(format!("{prediction:?}\n").bytes());
+            });
+        };
+        let mut out = Vec::new();
+        let result = Output::new(&job, &mut out, &mut |_| {}).write(&mut blocks, &work);
+        (String::from_utf8(out).unwrap(), result)
+    }
+
+    fn options(format: Format, on_error: OnError) -> Options {
+        Options {
+            keep: Keep::None,
+            format,
+            decision: Decision::MostProbable,
+            probabilities: false,
+            lenient: false,
+            on_error,
+            header: true,
+            max_rows: usize::MAX,
+            n_threads: 2,
+        }
+    }
+
+    #[test]
+    fn the_output_is_the_same_whatever_the_size_of_the_blocks() {
+        let rows = "1\n7\nbad\n2\n3.5\n9\n";
+        for (format, expected) in [
+            (Format::LikeInput, "Some(1.0)\nSome(7.0)\nNone\nSome(2.0)\nSome(3.5)\nSome(9.0)\n"),
+            (Format::Values, "{\"predictions\":[1.0,7.0,null,2.0,3.5,9.0]}\n"),
+            (
+                Format::Json,
+                "{\"predictions\":[{\"prediction\":1.0},{\"prediction\":7.0},{\"prediction\":null},\
+                 {\"prediction\":2.0},{\"prediction\":3.5},{\"prediction\":9.0}],\
+                 \"warnings\":[{\"row\":1,\"feature\":\"x\",\"kind\":\"out_of_range\"},\
+                 {\"row\":5,\"feature\":\"x\",\"kind\":\"out_of_range\"}]}\n",
+            ),
+        ] {
+            for block_bytes in [1, 4, 5, 1000] {
+                let (out, summary) = written(rows, block_bytes, &options(format, OnError::Null));
+                assert_eq!(out, expected, "{block_bytes}");
+                let summary = summary.unwrap();
+                assert_eq!((summary.n_rows, summary.n_bad, summary.n_out_of_range), (6, 1, 2));
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_without_rows_is_a_document() {
+        assert_eq!(written("", 9, &options(Format::Values, OnError::Skip)).0, "{\"predictions\":[]}\n");
+        let (out, summary) = written("bad\n", 9, &options(Format::Json, OnError::Skip));
+        assert_eq!((out.as_str(), summary.unwrap().n_bad), ("{\"predictions\":[]}\n", 1));
+    }
+
+    #[test]
+    fn the_rows_before_one_that_does_not_fit_are_written_and_it_is_named_by_its_row() {
+        for block_bytes in [1, 4, 1000] {
+            let (out, result) =
+                written("1\n2\nbad\n3\n", block_bytes, &options(Format::Ndjson, OnError::Stop));
+            assert_eq!(out, "{\"prediction\":1.0}\n{\"prediction\":2.0}\n");
+            let bad = result.unwrap_err().downcast::<BadRows>().unwrap();
+            assert_eq!((bad.problems[0].pointer.as_str(), bad.messages.len()), ("/2/x", 1));
+        }
+    }
+
+    #[test]
+    fn more_rows_than_allowed_are_not_written() {
+        let three = Options { max_rows: 3, ..options(Format::LikeInput, OnError::Stop) };
+        assert!(written("1\n2\n3\n", 1, &three).1.is_ok());
+        let (out, result) = written("1\n2\n3\n4\n", 1, &three);
+        assert!(result.unwrap_err().is::<TooManyRows>() && out.lines().count() <= 3);
     }
 }

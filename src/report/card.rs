@@ -12,7 +12,7 @@ use crate::model::{DataSource, Model};
 const MAX_LISTED_LEVELS: usize = 5;
 
 /// Card, schema, metrics, importances, and a row that works as a request.
-pub fn describe(model: &Model) -> Value {
+pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
         importances(model).into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
@@ -33,7 +33,7 @@ pub fn describe(model: &Model) -> Value {
 
 /// Importance of each feature, largest first: the sum over its slots of the mean absolute coefficient (per standard
 /// deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm that has none.
-pub fn importances(model: &Model) -> Vec<(&str, f64)> {
+pub(crate) fn importances(model: &Model) -> Vec<(&str, f64)> {
     let schema = &model.pipeline.schema;
     let mut importances: Vec<(&str, f64)> = schema.features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
     let Some(of_slots) = model.pipeline.predictor.importances() else {
@@ -46,10 +46,14 @@ pub fn importances(model: &Model) -> Vec<(&str, f64)> {
     importances
 }
 
-/// A row in column order that this model predicts without a warning: the mean of a number to three digits, the most
-/// frequent level of a category.
-pub fn example(model: &Model) -> Vec<Value> {
-    let value = |feature: &Feature| match feature.column_type {
+/// A row in column order that this model predicts without a warning.
+pub(crate) fn example(model: &Model) -> Vec<Value> {
+    model.pipeline.schema.features.iter().map(usual).collect()
+}
+
+/// A value as the training rows have it: the mean of a number to three digits, the most frequent level of a category.
+fn usual(feature: &Feature) -> Value {
+    match feature.column_type {
         ColumnType::Number => {
             let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
             let value = rounded.clamp(feature.min, feature.max);
@@ -66,12 +70,11 @@ pub fn example(model: &Model) -> Vec<Value> {
             let most = (0..feature.levels.len()).max_by_key(|&i| (feature.counts[i], std::cmp::Reverse(i)));
             most.map(|i| feature.levels[i].clone()).into()
         }
-    };
-    model.pipeline.schema.features.iter().map(value).collect()
+    }
 }
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
-pub fn text(model: &Model) -> String {
+pub(crate) fn text(model: &Model) -> String {
     let mut out = facts(model);
     out += &format!("\n{}", features(model));
     for ignored in &model.pipeline.schema.ignored {
@@ -83,7 +86,7 @@ pub fn text(model: &Model) -> String {
     out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
 }
 
-/// A table of what the model was trained for, on and with.
+/// A table of the target, the algorithm and its settings, and the files.
 fn facts(model: &Model) -> String {
     let (card, target) = (&model.card, &model.pipeline.schema.target);
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
@@ -140,5 +143,45 @@ fn values(feature: &Feature) -> String {
             let more = if n > MAX_LISTED_LEVELS { ", …" } else { "" };
             format!("{n} levels: {}{more}", shown.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::Schema;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+
+    fn feature(column: Column, column_type: ColumnType, n_rows: usize) -> Feature {
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["x".into()],
+            columns: vec![column],
+            lines: (2..n_rows as u64 + 2).collect::<Vec<_>>().into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let rows: Vec<usize> = (0..n_rows).collect();
+        Schema::fit(&table, &[(0, column_type)], target, vec![], &rows).features.remove(0)
+    }
+
+    #[test]
+    fn a_usual_number_is_short_and_within_the_range_of_the_training_rows() {
+        let usual = |values: &[f64]| {
+            usual(&feature(Column::Number(values.to_vec()), ColumnType::Number, values.len()))
+        };
+        assert_eq!(usual(&[1.0, 2.0, 4.0]), serde_json::json!(2.33));
+        assert_eq!(usual(&[2.0, 4.0]), serde_json::json!(3), "a whole number has no decimals");
+        assert_eq!(usual(&[1.2345, 1.2345]), serde_json::json!(1.2345), "1.23 is below all of them");
+    }
+
+    #[test]
+    fn a_usual_level_is_the_most_frequent_and_only_the_first_levels_are_listed() {
+        let levels: Vec<String> = ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec();
+        let column = Column::Category { codes: vec![0, 2, 1, 2, 3, 1, 4, 5], levels };
+        let feature = feature(column, ColumnType::Category, 8);
+        assert_eq!(usual(&feature), "b", "the first of equals");
+        assert_eq!(values(&feature), "6 levels: a, b, c, d, e, …");
     }
 }

@@ -1,4 +1,4 @@
-//! What became of each column of a training file: one row of a table for people, one object for programs.
+//! How training used each column of its file: one row of a table for people, one object for programs.
 
 use std::collections::HashMap;
 
@@ -12,29 +12,29 @@ use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
 use crate::model::pipeline::Pipeline;
 use crate::model::predictor::Predictor;
 
-/// What became of one column.
+/// How training used one column.
 #[derive(Debug, Clone, Serialize)]
-pub struct ColumnNote {
+pub(crate) struct ColumnNote {
     /// Its name.
-    pub name: String,
-    /// Its type, `target`, or `-` where it is not used.
+    pub(crate) name: String,
+    /// Its type, `target`, or `-` if it is not used.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Rows without a value.
-    pub missing: usize,
-    /// Distinct values; absent where there are more than are counted.
-    pub distinct: Option<usize>,
-    /// What the learner sees of it.
-    pub becomes: String,
-    /// Why it has this type, or is not used.
-    pub why: String,
+    pub(crate) missing: usize,
+    /// Distinct values; absent if there are more than are counted.
+    pub(crate) distinct: Option<usize>,
+    /// The form in which the learner sees it.
+    pub(crate) becomes: String,
+    /// The reason for this type, or for not using it.
+    pub(crate) why: String,
     /// Whether its numbers may be names.
     #[serde(skip)]
     may_be_codes: bool,
 }
 
-/// What became of each column, in the order of the file. `given`: the types that were not inferred.
-pub fn describe(
+/// How training used each column, in the order of the file. `given`: the types that were not inferred.
+pub(crate) fn describe(
     pipeline: &Pipeline,
     profiles: &[Profile],
     given: &[(String, ColumnType)],
@@ -127,10 +127,10 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
 }
 
 /// The table, each row indented; columns beyond `max` are counted.
-pub fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String {
+pub(crate) fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String {
     let percent = |n: usize| match n as f64 * 100.0 / n_rows.max(1) as f64 {
         0.0 => "0%".to_string(),
-        // Never 0 where there are gaps, never all where there are values.
+        // Never 0% with missing values, never 100% with values.
         share if share < 0.1 => "<0.1%".to_string(),
         share if share < 10.0 => format!("{share:.1}%"),
         share if share > 99.0 && n < n_rows => ">99%".to_string(),

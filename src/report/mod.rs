@@ -2,8 +2,8 @@
 //!
 //! Nothing is computed here and nothing is predicted; [`super::model`] and [`super::predict`] made the numbers.
 
-pub mod card;
-pub mod columns;
-pub mod prediction;
-pub mod selection;
-pub mod text;
+pub(crate) mod card;
+pub(crate) mod columns;
+pub(crate) mod prediction;
+pub(crate) mod selection;
+pub(crate) mod text;

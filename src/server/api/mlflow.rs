@@ -66,15 +66,8 @@ pub(crate) fn score_json(
     let codes = request.codes;
     let decision = Decision::MostProbable;
     let predictions = predict_rows(model, &codes, decision, body);
-    let mut out = b"{\"predictions\":[".to_vec();
-    for row in 0..codes.n_rows() {
-        if row > 0 {
-            out.push(b',');
-        }
-        answers.value(&predictions, row, &mut out);
-    }
-    out.extend(b"]}");
-    Ok(Answered { response: respond("application/json", out), codes, predictions, decision })
+    let response = respond("application/json", answers.values(&predictions));
+    Ok(Answered { response, codes, predictions, decision })
 }
 
 /// `POST /invocations` with a CSV body; `header` is what its content type says. `watch` sees the predicted rows.

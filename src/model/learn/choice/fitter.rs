@@ -1,5 +1,5 @@
-//! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
-//! training, a fold of cross-validation and a trial of tuning have in common.
+//! Schema, recipe and predictor fitted on some rows of the training file and nothing but those rows: the fit of a
+//! training, of a fold of cross-validation and of a trial of tuning.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -41,7 +41,7 @@ pub struct Fitter<'a> {
     pub nulls: &'a NullTokens,
 }
 
-/// What came of a fit.
+/// The result of a fit.
 pub struct Fitted {
     /// What predicts.
     pub pipeline: Pipeline,
