@@ -1,4 +1,4 @@
-//! The console blocks of README.md and docs/ show what the program prints, and their links lead somewhere.
+//! The console blocks of README.md and docs/ show what the program prints, and links between pages lead somewhere.
 //!
 //! A line `$ COMMAND` of a ```` ```console ```` block is run, in a folder with `fixtures/` that all blocks of a page
 //! share, and what follows it is compared with what it prints. A line `…` stands for any lines. `mlapi serve` runs
@@ -251,6 +251,35 @@ fn the_console_blocks_show_what_the_program_prints() {
             fs::write(&path, blessed + &page[kept..]).unwrap();
         }
     }
+}
+
+/// The anchor that a heading has on the page of a repository.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_between_the_pages_lead_to_files_and_headings_that_exist() {
+    let others =
+        ["CHANGELOG.md", "CONTRIBUTING.md", "deploy/README.md", "benches/README.md", "fixtures/README.md"];
+    let mut broken = Vec::new();
+    for path in pages().into_iter().chain(others.map(|name| root().join(name))) {
+        let page = fs::read_to_string(&path).unwrap();
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let text = fs::read_to_string(&target).unwrap_or_default();
+            let has_heading = || text.lines().any(|line| line.starts_with('#') && anchor(line) == heading);
+            if !target.exists() || !(heading.is_empty() || has_heading()) {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
 }
 
 #[test]
