@@ -18,7 +18,7 @@ fn pages() -> BTreeMap<String, String> {
         // Without a date, so that the page changes only when the flags do.
         clap_mangen::Man::new(command).date("").render(&mut page).unwrap();
         let page = String::from_utf8(page).unwrap().replace(".SH EXTRA", ".SH NOTES");
-        pages.insert(format!("{name}.1"), page);
+        pages.insert(format!("{name}.1"), with_lists(&page));
     };
     for verb in root.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         let name = format!("mlapi-{}", verb.get_name());
@@ -26,6 +26,22 @@ fn pages() -> BTreeMap<String, String> {
     }
     add("mlapi".into(), root);
     pages
+}
+
+/// Keeps the indented lines of notes, such as examples and endpoints, as they are: filled, their columns are lost. Long
+/// ones are filled like paragraphs.
+fn with_lists(page: &str) -> String {
+    const LONGEST: usize = 110;
+    let (mut out, mut is_list) = (String::with_capacity(page.len()), false);
+    for line in page.lines() {
+        if (line.starts_with(' ') && line.chars().count() <= LONGEST) != is_list {
+            is_list = !is_list;
+            out += if is_list { ".nf\n" } else { ".fi\n" };
+        }
+        out += line;
+        out.push('\n');
+    }
+    if is_list { out + ".fi\n" } else { out }
 }
 
 #[test]
