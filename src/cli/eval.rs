@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::RequirementNotMet;
 use super::args::{Eval, Format, Requirement};
 use super::term::Term;
-use super::train::csv_options;
 use crate::data::cells::schema::{ColumnType, Task, nearest};
 use crate::data::cells::table::RawTable;
 use crate::data::read::load::{Reading, read_tables};
@@ -71,8 +70,7 @@ pub fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     }
     let (raw, rows) = match &args.data {
         Some(path) => {
-            let header = (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header;
-            let options = csv::Options { header, ..csv_options(&args.dialect) };
+            let options = args.dialect.options_like(&model);
             (read_tables(std::slice::from_ref(path), &options, &reading(&model))?, None)
         }
         None => match held_out(args, &model) {
@@ -151,7 +149,7 @@ fn held_out(args: &Eval, model: &Model) -> Result<(RawTable, Option<f64>)> {
         delimiter: Some(schema.delimiter).filter(|_| card.test.is_none()),
         header: schema.header,
         decimal_comma: schema.decimal_comma.then_some(true),
-        ..csv_options(&args.dialect)
+        ..args.dialect.options()
     };
     card.written.complete(&mut options);
     let path = |source: &&DataSource| Ok(find(source, &args.model)?.to_string_lossy().into_owned());

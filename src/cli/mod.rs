@@ -4,6 +4,7 @@
 //! stdout is data, stderr is talk.
 
 pub mod args;
+mod dialect;
 mod eval;
 mod healthcheck;
 mod inspect;

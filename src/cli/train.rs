@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, Dialect, Format, Train};
+use super::args::{Common, Format, Train};
 use super::term::Term;
 use crate::data::cells::schema::NullTokens;
 use crate::data::read::csv;
@@ -45,18 +45,6 @@ struct Row<'a> {
     seconds: f64,
 }
 
-/// How a file is written, with the header unless refused.
-pub fn csv_options(dialect: &Dialect) -> csv::Options {
-    csv::Options {
-        delimiter: dialect.delimiter,
-        quote: dialect.quote.map(|quote| quote.0),
-        header: !dialect.no_header,
-        header_in_doubt: false,
-        encoding: dialect.encoding.and_then(|encoding| encoding.0),
-        decimal_comma: None,
-    }
-}
-
 /// Whether nothing was said of the header: no flag, and no column by a name that can only stand there.
 fn header_in_doubt(args: &Train) -> bool {
     let split = [&args.group, &args.split_by];
@@ -78,7 +66,7 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
         );
         ensure!(!Path::new(&args.output).is_dir(), "cannot write {}: it is a folder", args.output);
     }
-    let options = csv::Options { header_in_doubt: header_in_doubt(args), ..csv_options(&args.dialect) };
+    let options = csv::Options { header_in_doubt: header_in_doubt(args), ..args.dialect.options() };
     let plan = Plan {
         data: args.data.clone(),
         options,
