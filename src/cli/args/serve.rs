@@ -92,66 +92,66 @@ pub struct Serve {
     pub feedback: usize,
 
     /// Open connections; above it the server answers 503
-    #[arg(long, value_name = "N", default_value_t = Limits::default().connections,
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.connections,
           env = "MLAPI_MAX_CONNECTIONS",
           value_parser = parse_count)]
     pub max_connections: usize,
 
     /// Predictions in progress; above it the server answers 503
-    #[arg(long, value_name = "N", default_value_t = Limits::default().in_flight, env = "MLAPI_MAX_IN_FLIGHT",
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.in_flight, env = "MLAPI_MAX_IN_FLIGHT",
           value_parser = parse_count)]
     pub max_in_flight: usize,
 
     /// Bytes of a request body; above it the server streams CSV and NDJSON and answers 413 to others
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().body_bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::DEFAULT.body_bytes,
           env = "MLAPI_MAX_BODY_BYTES",
           value_parser = parse_count)]
     pub max_body_bytes: usize,
 
     /// Total bytes of request bodies held in memory; above it the server answers 503
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().held_bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::DEFAULT.held_bytes,
           env = "MLAPI_MAX_HELD_BYTES",
           value_parser = parse_count)]
     pub max_held_bytes: usize,
 
     /// Bytes of the request headers; above it the server answers 431
-    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().header_bytes,
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::DEFAULT.header_bytes,
           env = "MLAPI_MAX_HEADER_BYTES",
           value_parser = parse_header_bytes)]
     pub max_header_bytes: usize,
 
     /// Rows of a request that is not streamed; above it the server answers 413
-    #[arg(long, value_name = "N", default_value_t = Limits::default().rows, env = "MLAPI_MAX_ROWS",
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.rows, env = "MLAPI_MAX_ROWS",
           value_parser = parse_count)]
     pub max_rows: usize,
 
     /// Rows times features of a JSON request; above it the server answers 413
-    #[arg(long, value_name = "N", default_value_t = Limits::default().cells, env = "MLAPI_MAX_CELLS",
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.cells, env = "MLAPI_MAX_CELLS",
           value_parser = parse_count)]
     pub max_cells: usize,
 
     /// CSV and NDJSON bodies streamed at the same time; above it the server answers 503
-    #[arg(long, value_name = "N", default_value_t = Limits::default().streams, env = "MLAPI_MAX_STREAMS",
+    #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.streams, env = "MLAPI_MAX_STREAMS",
           value_parser = parse_count)]
     pub max_streams: usize,
 
     /// Time limit for the request headers, and for an idle connection
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().header_time.as_secs(),
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::DEFAULT.header_time.as_secs(),
           env = "MLAPI_HEADER_SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
     pub header_seconds: u64,
 
     /// Time limit for a request body, or for each 64 KiB of a streamed one; then the server answers 408
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().body_time.as_secs(),
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::DEFAULT.body_time.as_secs(),
           env = "MLAPI_BODY_SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
     pub body_seconds: u64,
 
     /// Time limit for a client that reads nothing of its response; then the server closes the connection
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().write_stall.as_secs(),
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::DEFAULT.write_stall.as_secs(),
           env = "MLAPI_WRITE_SECONDS", value_parser = value_parser!(u64).range(1..=86_400))]
     pub write_seconds: u64,
 
     /// Time limit for requests in progress to finish after SIGTERM or SIGINT
-    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().drain_time.as_secs(),
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::DEFAULT.drain_time.as_secs(),
           env = "MLAPI_DRAIN_SECONDS", value_parser = value_parser!(u64).range(0..=86_400))]
     pub drain_seconds: u64,
 }
