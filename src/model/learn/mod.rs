@@ -1,7 +1,7 @@
 //! Numbers in, fitted predictors out. The only place that names smartcore's solvers.
 //!
 //! A family of learners is one file or folder here: a plain parameter struct per algorithm that implements
-//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. [`Spec`] is a chosen algorithm with checked hyperparameters, [`train`] the road from a file to a model; [`choice`] chooses the algorithmand its settings.
+//! [`Learner`], and an [`Algorithm`] entry that names its hyperparameters. [`Spec`] is a chosen algorithm with checked hyperparameters, [`plan`] and [`train`] lead from files to a model; [`choice`] chooses the algorithm and its settings.
 
 pub mod choice;
 mod held_out;
@@ -9,6 +9,7 @@ pub mod linear;
 pub mod naive_bayes;
 pub mod neighbours;
 pub mod network;
+pub mod plan;
 pub mod svm;
 pub mod train;
 pub mod trees;
