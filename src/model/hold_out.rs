@@ -1,7 +1,7 @@
 //! The rows that a model is evaluated on, and how they are found again: at training, by `eval`, by the library.
 //!
-//! Training and replay read files by the same rules ([`reading`], [`beside`]) and split them by the same step
-//! ([`HoldOut::split`]), so both find the same rows.
+//! Training and replay read files by the same rules (`reading`, `beside`) and split them by the same step
+//! (`HoldOut::split`), so both find the same rows.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! Rows of Rust values, predicted: the door of the library for single rows.
 //!
-//! A row goes the way of a JSON request: serde writes it, [`json`] reads it into codes, the pipeline predicts. So a
+//! A row is read as a JSON request is: serde writes it, [`json`] reads it into codes, the pipeline predicts. So a
 //! struct, a map, an HTTP body and a line of NDJSON with the same values have the same prediction.
 
 use std::fmt;
