@@ -15,6 +15,7 @@ use clap::{
 use crate::data::cells::schema::{ColumnType, Task};
 use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::tune::spaces;
+use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
 pub use serve::{AccessLog, Serve};
@@ -361,7 +362,7 @@ pub struct Eval {
     pub positive: Option<String>,
 
     /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'f1.macro > 0.8'; repeatable
-    #[arg(long, value_name = "EXPR", value_parser = parse_requirement)]
+    #[arg(long, value_name = "EXPR")]
     pub require: Vec<Requirement>,
 
     /// Dialect of DATA.
@@ -481,27 +482,6 @@ impl TaskChoice {
             Self::Regression => Some(Task::Regression),
         }
     }
-}
-
-/// A comparison of a figure with a number.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Requirement {
-    /// As it was typed.
-    pub text: String,
-    /// Dotted name of the figure.
-    pub figure: String,
-    /// `>=`, `>`, `<=`, `<` or `==`.
-    pub comparison: &'static str,
-    /// What it is compared with.
-    pub bound: f64,
-}
-
-fn parse_requirement(text: &str) -> Result<Requirement, String> {
-    let found = [">=", "<=", "==", ">", "<"].into_iter().find_map(|c| Some((c, text.split_once(c)?)));
-    let (comparison, (figure, bound)) =
-        found.ok_or("a requirement is FIGURE>=NUMBER, or with >, <=, < or ==")?;
-    let bound = bound.trim().parse().map_err(|_| format!("{:?} is not a number", bound.trim()))?;
-    Ok(Requirement { text: text.into(), figure: figure.trim().into(), comparison, bound })
 }
 
 #[cfg(test)]

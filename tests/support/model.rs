@@ -98,5 +98,5 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         baseline,
         notes: vec![],
     };
-    Model { card, pipeline }
+    Model { card, pipeline, golden: codes.clone() }
 }

@@ -127,7 +127,9 @@ impl Target {
             self.labels.iter().map(String::as_str).zip(0..).collect();
         let mut added = std::collections::HashMap::new();
         let (mut codes, mut values) = (Vec::new(), Vec::new());
+        let numbers = self.task == Task::Regression || self.numeric_labels;
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+            let cell = if numbers { raw.number_cell(cell) } else { cell };
             let text = match cell {
                 Cell::Missing => continue,
                 Cell::Text(text) => Cow::Borrowed(text),
@@ -136,7 +138,6 @@ impl Target {
                 Cell::Number(_) | Cell::Boolean(_) => Cow::Borrowed(""),
             };
             // "Nan" and "+nan" are no null tokens, for they may be labels; among numbers they are no value.
-            let numbers = self.task == Task::Regression || self.numeric_labels;
             if numbers && text.parse().is_ok_and(f64::is_nan) {
                 continue;
             }

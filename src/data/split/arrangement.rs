@@ -106,15 +106,12 @@ impl Arrangement {
         }
     }
 
-    /// The group of each row of a table of `n_rows`, of which these are `rows`; those of other rows are of no
-    /// meaning. None where rows have no groups.
-    pub fn groups(&self, rows: &[usize], n_rows: usize) -> Option<Vec<u32>> {
-        let Self::Groups(codes) = self else {
-            return None;
-        };
-        let mut groups = vec![0; n_rows];
-        rows.iter().zip(codes).for_each(|(&row, &code)| groups[row] = code);
-        Some(groups)
+    /// The group of each row; none if rows have no groups.
+    pub fn groups(&self) -> Option<&[u32]> {
+        match self {
+            Self::Groups(codes) => Some(codes),
+            Self::Free | Self::Times(_) => None,
+        }
     }
 
     /// Holds out a share of the rows; none where that is impossible.

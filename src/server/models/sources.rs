@@ -120,11 +120,11 @@ impl Sources {
     /// # Errors
     /// Either cannot be served.
     pub(crate) fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
-        let mut served = Served::new(name, file::load(&path.to_string_lossy())?, counts)?;
+        let mut served = Served::new(name, file::load(path)?, counts)?;
         let first = self.files()?.first().is_some_and(|(first, _)| first == name);
         let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
         if let Some((_, path)) = shadow {
-            let model = file::load(&path.to_string_lossy())?;
+            let model = file::load(path)?;
             let counts = Arc::clone(&served.counts.shadow);
             let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
             served.shadow =

@@ -23,10 +23,10 @@ pub struct Fitter<'a> {
     pub ignored: &'a [Ignored],
     /// What is predicted.
     pub target: &'a Target,
-    /// How much each row of the file counts; the same where absent.
-    pub weights: Option<Vec<f64>>,
-    /// The group of each row of the file; those of one stay together in every split within a fit.
-    pub groups: Option<Vec<u32>>,
+    /// How much each row counts; the same where absent.
+    pub weights: Option<&'a [f64]>,
+    /// The group of each row; those of one stay together in every split within a fit.
+    pub groups: Option<&'a [u32]>,
     /// Whether every class counts the same.
     pub balance: bool,
     /// What random choices start from.
@@ -50,7 +50,7 @@ pub struct Fitted {
 }
 
 impl Fitter<'_> {
-    /// Fits on `rows` of the file; `truth`: of those rows.
+    /// Fits on `rows` of the table; `truth`: of those rows.
     ///
     /// # Errors
     /// Rows that cannot be learned from.
