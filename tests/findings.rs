@@ -65,7 +65,7 @@ fn a_column_with_the_cells_of_another_is_left_out_and_both_are_named() {
         format!("{:.6},{:.6},{:.6},{}", noise(i, 0), noise(i, 1), noise(i, 0), label(i))
     });
     let (dir, done) = trained(&text, &[]);
-    done.complains(&["column \"again\" has the same cells as \"a\" and was left out"])
+    done.complains(&["column \"again\" has the same cells as \"a\" and was dropped"])
         .says(&["the same cells as \"a\""]);
     let card = card(&dir);
     assert!(card["notes"][0].as_str().unwrap().contains("\"again\""), "{card}");

@@ -85,7 +85,7 @@ fn words_such_as_yes_and_no_in_any_case_are_a_boolean() {
 fn words_of_two_pairs_or_one_word_beside_gaps_are_categories() {
     assert_x(&["yes", "no", "y"], "category", "3 distinct texts");
     assert_x(&["yes", "no", "maybe"], "category", "3 distinct texts");
-    assert_x(&["yes", "", "yes"], "category", "one text and gaps");
+    assert_x(&["yes", "", "yes"], "category", "one text and missing values");
     assert_x(&["true", "false", "1"], "category", "numbers and texts");
 }
 

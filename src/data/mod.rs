@@ -1,20 +1,32 @@
-//! A file or a request becomes typed columns, and typed columns become numbers.
+//! A file or a request becomes typed columns, and those become the numbers that a predictor sees.
 //!
-//! [`csv`] opens a file ([`compression`], [`encoding`]) and reads its [`header`], [`blocks`] cuts the rest at ends of
-//! records and shares the work out, [`fields`] walks through records from one of their [`ends`] to the next,
-//! `parquet` files become such text, [`number`] reads numbers, [`date`] dates, [`boolean`] words such as yes and no, [`ndjson`] lines of JSON, [`load`] a
-//! whole table; [`interner`] numbers distinct texts, [`digest`] takes a file's SHA-256. [`table`] holds the typed
-//! columns of a training file, [`schema`] with its [`feature`]s says what each column is and turns every cell of
-//! every later row into one `f64` code, [`json`] does the same for JSON, [`text`] finds the terms of a text,
-//! [`recipe`] turns a row of codes into the numbers a predictor sees, [`categories`] of many levels into means of the
-//! target. [`target`] is the column to predict, [`profile`] guesses types, [`split`] chooses the held-out rows, by
-//! [`arrangement`] where rows belong together. [`findings`] names mistakes: [`duplicates`], [`leakage`] and smaller
-//! ones. `training_set` is the rows of a training file that have a target, as typed columns.
+//! Five rooms; each imports only rooms above it in this table:
+//!
+//! | room | task | imports |
+//! |---|---|---|
+//! | [`cells`] | the ground: cells, column types, columns as read and typed, the schema of a model | – |
+//! | [`read`] | CSV, NDJSON, Parquet and the JSON of requests become raw columns or rows of codes | `cells` |
+//! | `split` | held-out rows and folds: stratified, by group, in order of time | `cells` |
+//! | [`judge`] | the type of each column and the task are guessed, mistakes in a table are found | `cells`, `split` |
+//! | [`prepare`] | rows of codes become rows of numbers | `cells`, `split` |
+//!
+//! The path of one value, the same for training, evaluation, files and HTTP requests:
+//!
+//! ```text
+//! text or JSON ─ NullTokens::cell ─▶ Cell ─ Feature::code ─▶ f64 code ─ Recipe::encode_block ─▶ slots
+//! ```
+//!
+//! Whole training files take a shorter way to the same codes: [`read::load`] fills a [`RawTable`](cells::raw_table::RawTable)
+//! on all cores, [`Column::parse`](cells::table::Column::parse) types it, [`Schema::codes`](cells::schema::Schema::codes)
+//! gathers the rows.
+//!
+//! `training_set`, above the rooms, is the rows of a training file that have a target, as typed columns.
+//!
 //! Nothing in here knows of models, commands or HTTP.
 
 pub mod cells;
 pub mod judge;
 pub mod prepare;
 pub mod read;
-pub mod split;
+pub(crate) mod split;
 pub(crate) mod training_set;

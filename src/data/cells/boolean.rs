@@ -1,7 +1,7 @@
 //! Booleans as people write them: a pair of words, such as `yes` and `no`, in any letter case.
 //!
-//! Which pair a column writes is joined over its cells in any order ([`Evidence`]) and kept beside its type, so that
-//! a later row is read as the training rows were.
+//! The pair of a column is found by joining its cells in any order ([`Evidence`]) and kept with its type, so that a later
+//! row is read as the training rows were.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ const PAIRS: [(Words, [&str; 2]); 5] = [
     (Words::OnOff, ["on", "off"]),
 ];
 
-/// The longest of the words.
+/// The length of the longest word.
 const MAX_BYTES: usize = 5;
 
 impl Words {
@@ -65,7 +65,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Looks at a text that occurs `n` times; whether it is one of the words.
+    /// Adds a text that occurs `n` times; returns whether it is one of the words.
     pub fn look(&mut self, text: &str, n: usize) -> bool {
         if text.len() > MAX_BYTES {
             return false;
@@ -79,9 +79,8 @@ impl Evidence {
         false
     }
 
-    /// The pair that `n` cells, all there are, are written in: every one is of it, and both words occur. One word
-    /// beside gaps is no pair: what it is opposed to is not known, but for `true` and `false`, which mean nothing
-    /// else.
+    /// The pair that all `n` cells are written in, if both words occur. One word and missing values are no pair, since
+    /// its opposite is not known; only `true` and `false` can mean nothing else.
     pub fn pair(&self, n: usize) -> Option<Words> {
         let pairs = PAIRS.iter().zip(&self.counts);
         pairs.map(|((words, _), [ones, zeros])| (*words, *ones, *zeros)).find_map(|(words, ones, zeros)| {

@@ -1,4 +1,4 @@
-//! One column that a model looks at: its type, what the training rows held, and the code of each of its cells.
+//! One column that a model uses: its type, a summary of its training rows, and the code of each of its cells.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use super::notation::Notation;
 use super::table::Column;
 use super::text::Texts;
 
-/// A column the model looks at, with what the training rows held.
+/// A column that the model uses, with a summary of the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Feature {
     /// The column's name.
     pub name: String,
-    /// What its cells are.
+    /// The type of its cells.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
     /// Training rows without a value.
     pub missing: u64,
-    /// How its cells are written, where the type leaves that open.
+    /// How its cells are written, if the type leaves that open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notation: Option<Notation>,
-    /// Smallest value, of a date in seconds since 1970; 0 for a category, a text, or where every value is missing.
+    /// Smallest value, of a date in seconds since 1970; 0 for a category, a text, or if every value is missing.
     pub min: f64,
     /// Largest value.
     pub max: f64,
-    /// Mean of the values that are there.
+    /// Mean of the values that are not missing.
     pub mean: f64,
     /// The distinct values of a category, sorted by their bytes; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,8 +33,8 @@ pub struct Feature {
     /// How many training rows hold each of `levels`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<u64>,
-    /// How the training rows are spread over a number's or boolean's range, to tell a drift by; absent from
-    /// older model files.
+    /// The distribution of a number or boolean in the training rows, to detect drift; absent from older model
+    /// files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<Histogram>,
 }
@@ -52,7 +52,7 @@ pub struct Histogram {
 const HISTOGRAM_SAMPLE: usize = 10_000;
 
 impl Histogram {
-    /// The spread of the values that are there; `None` where there are none.
+    /// The distribution of the values that are not missing; `None` if all are.
     fn fit(column_type: ColumnType, values: &[f64], rows: &[usize]) -> Option<Self> {
         let mut edges = vec![0.5];
         if column_type == ColumnType::Number {
@@ -178,5 +178,75 @@ impl Feature {
             (feature.min, feature.max) = (0.0, 0.0);
         }
         feature
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fit(column_type: ColumnType, column: &Column, rows: &[usize]) -> Feature {
+        Feature::fit("x", column_type, column, rows)
+    }
+
+    #[test]
+    fn a_summary_is_of_the_training_rows_alone_and_counts_missing_values() {
+        let column = Column::Number(vec![1.0, f64::NAN, 3.0, 100.0]);
+        let feature = fit(ColumnType::Number, &column, &[0, 1, 2]);
+        assert_eq!((feature.min, feature.max, feature.mean, feature.missing), (1.0, 3.0, 2.0, 1));
+        let nothing = fit(ColumnType::Number, &column, &[1]);
+        assert_eq!((nothing.min, nothing.max, nothing.mean, nothing.histogram), (0.0, 0.0, 0.0, None));
+    }
+
+    #[test]
+    fn levels_are_those_that_a_training_row_holds() {
+        let column = Column::Category {
+            codes: vec![0, 2, MISSING_LEVEL, 2, 1],
+            levels: ["a", "b", "c"].map(String::from).to_vec(),
+        };
+        let feature = fit(ColumnType::Category, &column, &[0, 1, 2, 3]);
+        assert_eq!(
+            (feature.levels.join(" "), feature.counts, feature.missing),
+            ("a c".into(), vec![1, 2], 1)
+        );
+    }
+
+    #[test]
+    fn a_histogram_has_about_equal_bins_and_counts_every_value() {
+        let values: Vec<f64> = (0..1000).map(f64::from).chain([f64::NAN]).collect();
+        let rows: Vec<usize> = (0..values.len()).collect();
+        let feature = fit(ColumnType::Number, &Column::Number(values), &rows);
+        let histogram = feature.histogram.unwrap();
+        assert_eq!((histogram.edges.len(), histogram.counts.iter().sum::<u64>()), (9, 1000));
+        assert!(histogram.counts.iter().all(|n| (98..=102).contains(n)), "{:?}", histogram.counts);
+        let constant = fit(ColumnType::Number, &Column::Number(vec![2.0; 50]), &(0..50).collect::<Vec<_>>());
+        assert_eq!(constant.histogram.unwrap().counts, [50, 0], "equal edges are one");
+        assert_eq!(Histogram::bin(&[1.0, 2.0], 1.0), 0, "a bound belongs to the bin below it");
+    }
+
+    #[test]
+    fn a_text_is_kept_and_its_code_leads_back_to_it() {
+        let column = Column::Text { codes: vec![f64::NAN], texts: Texts::default() };
+        let feature = fit(ColumnType::Text, &column, &[0]);
+        let mut texts = Texts::default();
+        let mut written = |cell| {
+            let code = feature.code(cell, &mut texts).unwrap();
+            texts.get(code).to_string()
+        };
+        let cells = [Cell::Text("a b"), Cell::Number(1.5), Cell::Boolean(true), Cell::Missing];
+        assert_eq!(cells.map(&mut written), ["a b", "1.5", "true", ""]);
+    }
+
+    #[test]
+    fn a_boolean_is_written_as_its_column_writes_it() {
+        let words = Notation::Boolean(Words::YesNo);
+        let column = Column::Written { values: vec![1.0, 0.0], notation: words };
+        let feature = fit(ColumnType::Boolean, &column, &[0, 1]);
+        assert_eq!((feature.boolean(true), feature.boolean(false)), ("yes".into(), "no".into()));
+        let mut texts = Texts::default();
+        assert_eq!(feature.code(Cell::Text("NO"), &mut texts), Ok(0.0));
+        assert!(feature.code(Cell::Text("on"), &mut texts).unwrap_err().contains("is not yes or no"));
+        let plain = fit(ColumnType::Boolean, &Column::Number(vec![1.0]), &[0]);
+        assert_eq!(plain.boolean(true), true);
     }
 }

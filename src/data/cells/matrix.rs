@@ -1,10 +1,10 @@
-//! A dense row-major matrix of `f64`: rows of codes before the recipe, rows of numbers after it; beside them
-//! what is no single number: the texts that codes stand for, and further columns that are mostly 0.
+//! A dense row-major matrix of `f64`: rows of codes before the recipe, rows of numbers after it. With it the texts that
+//! codes stand for, and further columns that are mostly 0.
 
 use super::sparse::Sparse;
 use super::text::Texts;
 
-/// `n_rows × n_cols` numbers in one row-major buffer. Without text columns there is nothing beside them.
+/// `n_rows × n_cols` numbers in one row-major buffer. Without text columns it holds nothing else.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matrix {
     n_cols: usize,
@@ -67,13 +67,13 @@ impl Matrix {
         self.row_mut(self.n_rows - 1)
     }
 
-    /// Forgets all but the first `n_rows` rows.
+    /// Removes all but the first `n_rows` rows.
     pub fn truncate(&mut self, n_rows: usize) {
         self.n_rows = self.n_rows.min(n_rows);
         self.values.truncate(self.n_rows * self.n_cols);
     }
 
-    /// Forgets the rows and keeps the memory.
+    /// Removes the rows and keeps the memory.
     pub fn clear(&mut self) {
         self.values.clear();
         self.texts.clear();
@@ -90,13 +90,42 @@ impl Matrix {
         &mut self.texts
     }
 
-    /// Further columns, as many rows of them as there are; none where there is no column of that kind.
+    /// Further columns, of as many rows; empty if there is no column of that kind.
     pub fn sparse(&self) -> &Sparse {
         &self.sparse
     }
 
-    /// Puts further columns beside those there are.
+    /// Adds columns that are mostly 0.
     pub fn set_sparse(&mut self, sparse: Sparse) {
         self.sparse = sparse;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_appended_cut_off_and_removed_and_never_run_into_each_other() {
+        let mut matrix = Matrix::with_capacity(2, 2);
+        matrix.push_row(0.0).copy_from_slice(&[1.0, 2.0]);
+        matrix.push_row(f64::NAN)[0] = 3.0;
+        matrix.row_mut(0)[1] = 5.0;
+        assert_eq!((matrix.row(0), matrix.row(1)[0], matrix.n_rows()), (&[1.0, 5.0][..], 3.0, 2));
+        assert!(matrix.row(1)[1].is_nan(), "a new row holds the value it was made of");
+        matrix.truncate(7);
+        assert_eq!(matrix.rows().len(), 2);
+        matrix.truncate(1);
+        assert_eq!(matrix.values(), [1.0, 5.0]);
+        matrix.texts_mut().push("a");
+        matrix.clear();
+        assert_eq!((matrix.n_rows(), matrix.values().len(), matrix.texts().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_matrix_without_columns_has_rows_all_the_same() {
+        let mut matrix = Matrix::zeros(3, 0);
+        matrix.push_row(0.0);
+        assert_eq!(matrix.rows().map(<[f64]>::len).collect::<Vec<_>>(), [0; 4]);
     }
 }

@@ -1,15 +1,19 @@
-//! What a cell is, and what a column is: numbers, booleans, dates, categories and texts, and the schema that names them.
+//! The ground of data: cells, the types of columns, columns as they were read and typed, and the schema.
+//!
+//! Imports no other room. From the bottom: [`cell`] and the readers of single values (`number`, `boolean`, `date`,
+//! `text`), `notation`, [`raw_table`], [`table`], `feature`, [`target`], [`schema`]. [`matrix`] lies here too, because the
+//! schema fills its rows.
 
-pub mod boolean;
+pub(crate) mod boolean;
 pub mod cell;
-pub mod date;
-pub mod feature;
+pub(crate) mod date;
+pub(crate) mod feature;
 pub mod matrix;
-pub mod notation;
-pub mod number;
+pub(crate) mod notation;
+pub(crate) mod number;
 pub mod raw_table;
 pub mod schema;
-pub mod sparse;
+pub(crate) mod sparse;
 pub mod table;
 pub mod target;
-pub mod text;
+pub(crate) mod text;

@@ -6,7 +6,7 @@ use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
 use super::date;
 
-/// How the cells of a column are written, where its type leaves that open.
+/// How the cells of a column are written, if its type leaves that open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Notation {
@@ -20,7 +20,7 @@ impl ColumnType {
     /// The code of a cell in a column without levels; NaN for a missing one.
     ///
     /// # Errors
-    /// The cell is not of this type; the text says what it is instead.
+    /// The cell is not of this type; the text names its value.
     pub fn plain_code(self, cell: Cell, notation: Option<Notation>) -> Result<f64, String> {
         if self == Self::Date {
             let notation = match notation {

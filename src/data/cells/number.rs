@@ -1,4 +1,4 @@
-//! From decimal text to a double, exactly as `str::parse` does it, sooner where the text is short.
+//! From decimal text to a double, exactly as `str::parse` does it, faster if the text is short.
 
 /// Up to this many decimals a power of ten is exact in a double (Clinger 1990, "How to read floating point
 /// numbers accurately"): one correctly rounded division then gives the nearest double.
@@ -13,10 +13,10 @@ const MAX_EXACT: u64 = 9_007_199_254_740_992;
 /// 10^n for the digits of one word.
 const WHOLE_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// The number that stands in `bytes[start..end]`; `None` where that is none, or one that needs the slow road: an
-/// exponent, a plus sign, more digits than a double holds.
+/// The number in `bytes[start..end]`; `None` if there is none, or if it needs the slow path: an exponent, a plus sign,
+/// more digits than a double holds.
 #[inline(always)]
-pub fn within(bytes: &[u8], start: usize, end: usize, decimal_mark: u8) -> Option<f64> {
+pub(crate) fn within(bytes: &[u8], start: usize, end: usize, decimal_mark: u8) -> Option<f64> {
     let negative = bytes.get(start) == Some(&b'-');
     let from = start + usize::from(negative);
     let n = end.wrapping_sub(from);
@@ -97,7 +97,7 @@ fn at_length(text: &[u8], negative: bool, decimal_mark: u8) -> Option<f64> {
     Some(with_sign(mantissa as f64 / POWERS[scale], negative))
 }
 
-/// The digits from `at` on, put after those of `mantissa`; where they end.
+/// The digits from `at` on, appended to those of `mantissa`, and the end of them.
 #[inline]
 fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
     while let Some(word) = word(bytes, at) {
@@ -119,7 +119,7 @@ fn digits(bytes: &[u8], mut at: usize, mut mantissa: u64) -> (u64, usize) {
 }
 
 /// The number that `text` is; with another decimal mark than the dot, the dot is none.
-pub fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
+pub(crate) fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
     match within(text.as_bytes(), 0, text.len(), decimal_mark) {
         Some(value) => Some(value),
         _ if decimal_mark == b'.' => text.parse().ok(),
@@ -129,7 +129,7 @@ pub fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
 }
 
 /// Whether a number is whole and small enough (2^53) to be distinguished from its neighbours.
-pub fn is_whole(value: f64) -> bool {
+pub(crate) fn is_whole(value: f64) -> bool {
     value.fract() == 0.0 && value.abs() <= MAX_EXACT as f64
 }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_numbers_take_the_fast_road_and_nothing_else_does() {
+    fn plain_numbers_take_the_fast_path_and_nothing_else_does() {
         let found = |text: &str, mark| within(text.as_bytes(), 0, text.len(), mark);
         assert_eq!(found("12.5", b'.'), Some(12.5));
         assert_eq!(found("12,5", b','), Some(12.5));

@@ -16,12 +16,12 @@ pub enum RawColumn {
     Levels {
         /// One index into `levels` per row.
         codes: Vec<u32>,
-        /// In the order in which they were first met.
+        /// In the order of their first rows.
         levels: Texts,
     },
     /// Numbers; their text is not kept.
     Numbers {
-        /// One per row; NaN where the cell was missing.
+        /// One per row; NaN if the cell was missing.
         values: Vec<f64>,
         /// Row and text of cells that are no finite numbers, such as `inf`: the first few.
         infinite: Vec<(usize, String)>,
@@ -159,7 +159,7 @@ pub struct ReadFile {
 /// A file, or several of one header, as columns that are read and not yet typed.
 #[derive(Debug, Clone, Default)]
 pub struct RawTable {
-    /// What messages call it.
+    /// Its name in messages.
     pub source: String,
     /// The files, in the order of their rows.
     pub files: Vec<ReadFile>,
@@ -169,7 +169,7 @@ pub struct RawTable {
     pub decimal_comma: bool,
     /// Whether it is one JSON object a line.
     pub ndjson: bool,
-    /// Whether the names do not stand in the files.
+    /// Whether the files have no header.
     pub no_header: bool,
     /// Columns of whole numbers that are written with leading zeros, and one such cell of each.
     pub padded: Vec<(String, String)>,
@@ -179,7 +179,7 @@ pub struct RawTable {
     pub columns: Vec<RawColumn>,
     /// The line on which each row starts; the first line of a file is 1.
     pub lines: Lines,
-    /// What was found in the files and the user should know.
+    /// Observations about the files that the user should know.
     pub notes: Vec<String>,
 }
 

@@ -1,10 +1,10 @@
-//! What each column is, and the one place where a cell becomes a number.
+//! The columns of a model, and the one place where a cell becomes a number.
 //!
 //! Every cell, whether it comes from CSV, NDJSON, the command line or an HTTP body, becomes a [`Cell`], and
-//! [`Feature::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of
-//! the level for a category, seconds since 1970 (UTC) for a date, [`UNSEEN`] for a category that training did not see, the place of a text among the
-//! texts beside the codes, NaN for a missing value.
-//! A row of codes is what [`crate::data::prepare::recipe::Recipe`] encodes.
+//! [`Feature::code`] turns that into one `f64` *code*: the number itself, 0 or 1 for a boolean, the index of the level
+//! for a category, [`UNSEEN`] for a category that training did not see, seconds since 1970 (UTC) for a date, the index
+//! of a text among the texts of its [`Matrix`], NaN for a missing value.
+//! [`Recipe`](crate::data::prepare::recipe::Recipe) encodes rows of codes.
 
 use std::collections::HashMap;
 
@@ -32,14 +32,14 @@ pub struct Ignored {
     pub reason: String,
 }
 
-/// The columns of the training file: the target, the features in use, the ones left out.
+/// The columns of the training file: the target, the features in use, the ignored ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Schema {
     /// The column to predict.
     pub target: Target,
-    /// The columns the model looks at, in file order.
+    /// The columns the model uses, in file order.
     pub features: Vec<Feature>,
-    /// The columns left out.
+    /// The columns that are not used.
     pub ignored: Vec<Ignored>,
     /// Every column's name, in file order.
     pub columns: Vec<String>,
@@ -50,7 +50,7 @@ pub struct Schema {
     /// Whether the numbers of the training file have a decimal comma.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub decimal_comma: bool,
-    /// What means "no value".
+    /// The tokens that mean "no value".
     pub null_tokens: NullTokens,
     #[serde(skip)]
     index: HashMap<String, usize>,
@@ -63,7 +63,7 @@ pub struct Warning {
     pub row: usize,
     /// Index of the feature.
     pub feature: usize,
-    /// What is unusual.
+    /// The kind.
     pub kind: WarningKind,
 }
 
@@ -90,7 +90,7 @@ impl WarningKind {
 }
 
 impl Schema {
-    /// Fits what the training rows say about each feature: levels, range, mean, gaps.
+    /// Summarises each feature over the training rows: levels, range, mean, missing values.
     ///
     /// `features` are columns of `table` with their types; only `rows` are looked at.
     pub fn fit(
@@ -124,7 +124,7 @@ impl Schema {
         self
     }
 
-    /// Checks what cannot be wrong in a schema that this program wrote.
+    /// Checks for errors that a schema written by this program cannot have.
     ///
     /// # Errors
     /// The first thing that is inconsistent.
@@ -180,18 +180,18 @@ impl Schema {
         }
     }
 
-    /// Whether `name` is a column of the training file that a row may carry and the model does not look at.
+    /// Whether `name` is a column of the training file that a row may carry and the model does not use.
     pub fn is_unused(&self, name: &str) -> bool {
         name == self.target.name || self.ignored.iter().any(|ignored| ignored.name == name)
     }
 
-    /// What is wrong with a name that is not a column, with the nearest one that is.
+    /// The message for a name that is no feature, with the nearest name that is.
     pub fn unknown_name(&self, name: &str) -> String {
         let hint = did_you_mean(name, self.features.iter().map(|f| f.name.as_str()));
         format!("{} is not a feature of this model{hint}", quote(name))
     }
 
-    /// For each place of a row without names, the feature it holds (`None`: a column that is not used).
+    /// For each value of a row without names, its feature (`None`: a column that is not used).
     ///
     /// A row may hold the features in use, or every column of the training file with or without the target,
     /// always in file order.
@@ -282,7 +282,7 @@ impl Schema {
         Ok(codes)
     }
 
-    /// The rows of codes of some rows of a file of text columns, matched by name (by position where the
+    /// The rows of codes of some rows of a file of text columns, matched by name (by position if the
     /// training file had no header): `rows.len() × n_features`.
     ///
     /// # Errors
@@ -333,7 +333,7 @@ impl Schema {
         self.features.iter().zip(codes.row(i)).map(value).collect()
     }
 
-    /// What is unusual in rows of codes, row by row.
+    /// The unusual values in rows of codes, row by row.
     pub fn warnings<'a>(&'a self, codes: &'a Matrix) -> impl Iterator<Item = Warning> + 'a {
         codes.rows().enumerate().flat_map(move |(row, values)| {
             let cells = self.features.iter().zip(values).enumerate();

@@ -1,4 +1,4 @@
-//! Rows of numbers of which most are 0: which are not, and what they are.
+//! Rows of numbers that are mostly 0: the columns that are not, and their values.
 
 /// Rows in compressed form: of each row the columns that are not 0, ascending, and their values.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,7 +79,7 @@ impl Sparse {
                 *at += 1;
             }
         }
-        // Each entry has moved to where its column ends.
+        // Each entry has moved to the end of its column.
         ends.truncate(self.n_cols);
         Self { n_cols: self.n_rows(), ends, columns, values }
     }

@@ -15,16 +15,16 @@ use super::{boolean, date};
 /// A typed column, one entry per row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Column {
-    /// Finite numbers; NaN where the cell was missing. Booleans that are written `true` and `false` are 0 and 1.
+    /// Finite numbers; NaN if the cell was missing. Booleans that are written `true` and `false` are 0 and 1.
     Number(Vec<f64>),
     /// Numbers that are written in another way: dates as seconds since 1970, other words for booleans as 0 and 1.
     Written {
-        /// One per row; NaN where the cell was missing.
+        /// One per row; NaN if the cell was missing.
         values: Vec<f64>,
         /// How they are written.
         notation: Notation,
     },
-    /// Indices into `levels`, which are sorted by their bytes; [`MISSING_LEVEL`] where the cell was missing.
+    /// Indices into `levels`, which are sorted by their bytes; [`MISSING_LEVEL`] if the cell was missing.
     Category {
         /// One index per row.
         codes: Vec<u32>,
@@ -33,7 +33,7 @@ pub enum Column {
     },
     /// Words and sentences.
     Text {
-        /// For each row the code of its text; NaN where the cell was missing.
+        /// For each row the code of its text; NaN if the cell was missing.
         codes: Vec<f64>,
         /// The texts.
         texts: Texts,
@@ -213,7 +213,7 @@ fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
     Notation::Date(date::Notation { order: evidence.order(), numbers })
 }
 
-/// The words that the booleans of a column are written in, whatever else it holds; none where they are `true` and
+/// The words that the booleans of a column are written in, whatever else it holds; none if they are `true` and
 /// `false`.
 fn boolean_notation(column: &RawColumn, nulls: &NullTokens) -> Option<Notation> {
     let mut evidence = boolean::Evidence::default();
@@ -226,7 +226,7 @@ fn boolean_notation(column: &RawColumn, nulls: &NullTokens) -> Option<Notation> 
     (words != boolean::Words::TrueFalse).then_some(Notation::Boolean(words))
 }
 
-/// The code of a level, which is a new one if it was not met before.
+/// The code of a level; a new one if it is new.
 fn level<'a>(cell: Cell<'a>, seen: &mut HashMap<&'a str, u32>, found: &mut Vec<&'a str>) -> u32 {
     let Cell::Text(text) = cell else {
         return MISSING_LEVEL;
@@ -240,7 +240,7 @@ fn level<'a>(cell: Cell<'a>, seen: &mut HashMap<&'a str, u32>, found: &mut Vec<&
 /// A file as typed columns.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// What messages call the file.
+    /// The name of the file in messages.
     pub source: String,
     /// Names, in file order.
     pub names: Vec<String>,

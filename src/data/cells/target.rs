@@ -1,4 +1,4 @@
-//! The column to predict, and what it holds in some rows.
+//! The column to predict, and its values in some rows.
 
 use std::borrow::Cow;
 
@@ -15,16 +15,16 @@ use super::raw_table::RawTable;
 pub struct Target {
     /// Its name.
     pub name: String,
-    /// What is predicted.
+    /// Whether labels or numbers are predicted.
     pub task: Task,
-    /// The class labels in sorted order (by value where they are whole numbers, else by their bytes);
+    /// The class labels in sorted order (by value if they are whole numbers, else by their bytes);
     /// empty for regression.
     pub labels: Vec<String>,
     /// Whether the labels are whole numbers, and so are numbers in JSON.
     pub numeric_labels: bool,
 }
 
-/// What the target column holds in some rows.
+/// The values of the target column in some rows.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Truth {
     /// Class indices.
@@ -62,7 +62,7 @@ impl Truth {
         }
     }
 
-    /// What splits keep the shares of: a class for each row and the number of classes, one for numbers.
+    /// The strata of a split: a class for each row and the number of classes; numbers are one class.
     pub fn strata(&self) -> (Cow<'_, [u32]>, usize) {
         match self {
             Self::Classes { codes, labels } => (Cow::Borrowed(codes), labels.len()),
@@ -75,7 +75,7 @@ impl Target {
     /// The target that column `index` of a training file makes.
     ///
     /// # Errors
-    /// No value at all, one class only, text where numbers are needed.
+    /// No value at all, one class only, text if numbers are needed.
     pub fn fit(raw: &RawTable, index: usize, task: Task, nulls: &NullTokens) -> Result<Self> {
         let name = raw.names[index].clone();
         let (mut present, mut whole) = (false, true);
@@ -119,7 +119,7 @@ impl Target {
     /// The rows of a file in which the target has a value, and the values.
     ///
     /// # Errors
-    /// A cell that is not a finite number where numbers are predicted, with its line.
+    /// A cell that is not a finite number if numbers are predicted, with its line.
     pub fn read(&self, raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<(Vec<usize>, Truth)> {
         let mut rows = Vec::with_capacity(raw.n_rows());
         let mut labels = self.labels.clone();
@@ -133,7 +133,7 @@ impl Target {
             let text = match cell {
                 Cell::Missing => continue,
                 Cell::Text(text) => Cow::Borrowed(text),
-                // A number whose text was not kept is a label only where labels are whole numbers.
+                // A number whose text was not kept is a label only if labels are whole numbers.
                 Cell::Number(value) if self.task == Task::Classification => Cow::Owned(value.to_string()),
                 Cell::Number(_) | Cell::Boolean(_) => Cow::Borrowed(""),
             };
@@ -165,7 +165,7 @@ impl Target {
         Ok((rows, truth))
     }
 
-    /// The label a cell stands for: the whole number it is, where labels are whole numbers, else its text.
+    /// The label of a cell: a whole number if labels are whole numbers, else its text.
     pub fn label_of<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match text.parse::<f64>() {
             // 2^53: above it a double is not one whole number.
@@ -184,7 +184,7 @@ impl Target {
         }
     }
 
-    /// Checks what cannot be wrong in a target that this program wrote.
+    /// Checks for errors that a target written by this program cannot have.
     ///
     /// # Errors
     /// The first thing that is inconsistent.

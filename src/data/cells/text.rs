@@ -8,7 +8,7 @@
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
-/// Texts in one string, one behind the other, and where each ends.
+/// Texts in one string, one after the other, and the end of each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Texts {
     text: String,
@@ -23,7 +23,7 @@ impl Texts {
         (self.ends.len() - 1) as f64
     }
 
-    /// The text of a code; empty where there is none, as for a missing value.
+    /// The text of a code; empty if there is none, as for a missing value.
     pub fn get(&self, code: f64) -> &str {
         // NaN is none, and -1, which becomes 0 when cast, does not occur.
         if code.is_nan() {
@@ -61,7 +61,7 @@ impl Texts {
         self.ends.extend(other.ends.iter().map(|end| before + end));
     }
 
-    /// Forgets the texts and keeps the memory.
+    /// Removes all texts and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();
         self.ends.clear();
@@ -79,7 +79,7 @@ fn is_cjk(c: char) -> bool {
 
 /// About how many words a text has: runs between spaces that hold a letter, and one for every two characters of a
 /// script without spaces.
-pub fn count_words(text: &str) -> f64 {
+pub(crate) fn count_words(text: &str) -> f64 {
     let word = |part: &str| {
         let cjk = part.chars().filter(|&c| is_cjk(c)).count();
         let spaced = part.chars().any(|c| c.is_alphabetic() && !is_cjk(c));
@@ -109,7 +109,7 @@ impl Hash {
     }
 }
 
-/// What stands before the next character.
+/// The run that the character before belongs to.
 #[derive(Clone, Copy, PartialEq)]
 enum Run {
     Between,
@@ -198,7 +198,7 @@ mod tests {
     fn words_give_uni_and_bigrams_whatever_stands_between_them() {
         assert_eq!(terms("where is it").len(), 5);
         assert_eq!(terms("Where, is IT?!"), terms("where is it"));
-        assert_ne!(terms("is it where"), terms("where is it"), "the order is told by bigrams");
+        assert_ne!(terms("is it where"), terms("where is it"), "bigrams keep the order");
         let repeated = terms("no no");
         assert_eq!(repeated.iter().map(|(_, count)| *count).sum::<f64>(), 3.0);
         assert!(repeated.iter().any(|(_, count)| *count == 2.0));

@@ -16,7 +16,7 @@ use crate::data::cells::text::Texts;
 /// Rows that a thread hashes at a time.
 const BLOCK_ROWS: usize = 4096;
 
-/// Adds a value to a hash: a product of 128 bits folded to 64.
+/// Adds a value to a hash, by a product of 128 bits folded to 64.
 fn mix(hash: u64, value: u64) -> u64 {
     // Odd constants from the digits of pi.
     let product = u128::from(hash ^ value ^ 0x243f_6a88_85a3_08d3) * 0x1319_8a2e_0370_7345;
@@ -29,7 +29,7 @@ fn hash_text(text: &str) -> u64 {
     })
 }
 
-/// What a missing cell adds.
+/// The value that a missing cell adds.
 const MISSING: u64 = 0x4d_69_73_73_69_6e_67;
 
 fn hash_number(value: f64) -> u64 {
@@ -71,7 +71,7 @@ impl<'a> Hashed<'a> {
 }
 
 /// A hash of each of `rows`: its cells in `columns`, in their order, and its target. `truth`: of those rows.
-pub fn row_hashes(columns: &[&Column], rows: &[usize], truth: &Truth) -> Vec<u64> {
+pub(crate) fn row_hashes(columns: &[&Column], rows: &[usize], truth: &Truth) -> Vec<u64> {
     let columns: Vec<Hashed> = columns.par_iter().map(|column| Hashed::of(column)).collect();
     let mut hashes: Vec<u64> = match truth {
         Truth::Classes { codes, labels } => {
@@ -88,7 +88,7 @@ pub fn row_hashes(columns: &[&Column], rows: &[usize], truth: &Truth) -> Vec<u64
 
 /// Rows that are copies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Copies {
+pub(crate) struct Copies {
     /// How many there are.
     pub n: usize,
     /// The first of them, and the first row that it is a copy of.
@@ -102,7 +102,7 @@ fn sorted(hashes: &[u64]) -> Vec<(u64, usize)> {
 }
 
 /// Rows that are copies of a row before them.
-pub fn repeated(hashes: &[u64]) -> Copies {
+pub(crate) fn repeated(hashes: &[u64]) -> Copies {
     let sorted = sorted(hashes);
     let mut copies = Copies::default();
     for equal in sorted.chunk_by(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
@@ -114,7 +114,7 @@ pub fn repeated(hashes: &[u64]) -> Copies {
 }
 
 /// Rows of `others` that are copies of one in `hashes`.
-pub fn seen(hashes: &[u64], others: &[u64]) -> Copies {
+pub(crate) fn seen(hashes: &[u64], others: &[u64]) -> Copies {
     let sorted = sorted(hashes);
     let mut copies = Copies::default();
     for (row, hash) in others.iter().enumerate() {
@@ -129,7 +129,7 @@ pub fn seen(hashes: &[u64], others: &[u64]) -> Copies {
 
 /// Columns that have the type and all cells of a column before them, and the first such column, as indices into
 /// the table.
-pub fn duplicate_columns(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<(usize, usize)> {
+pub(crate) fn duplicate_columns(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<(usize, usize)> {
     let n = table.n_rows();
     let hash = |&(index, column_type): &(usize, ColumnType)| {
         let column = Hashed::of(&table.columns[index]);

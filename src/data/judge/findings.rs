@@ -1,7 +1,7 @@
-//! Mistakes in a training table that ruin models, named before anything is fitted: what, where, and what to do.
+//! Mistakes in a training table that ruin models, named before anything is fitted: the fact, its place, the remedy.
 //!
-//! Every look takes time in proportion to the cells of the table, on all cores. Copies and leaks have rooms of
-//! their own, [`super::duplicates`] and [`super::leakage`].
+//! Each check takes time in proportion to the cells of the table, on all cores. Copies and leaks are found by
+//! [`super::duplicates`] and [`super::leakage`].
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,9 @@ use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 
-pub use super::duplicates::duplicate_columns;
+pub(crate) use super::duplicates::duplicate_columns;
 
-/// Things that a note lists; the others are counted.
+/// A note lists this many items; the others are counted.
 const MAX_LISTED: usize = 5;
 
 /// A class with less than this part of an equal share of the rows is rare: below 5 % of two classes.
@@ -26,15 +26,14 @@ const RARE: f64 = 0.1;
 /// From this share of the rows on copies are noted; fewer are counted only.
 const NOTED_COPIES: f64 = 0.01;
 
-/// Where the columns could make fewer different rows than this times the rows of the table, copies are to be
-/// expected.
+/// If the columns could make fewer different rows than this times the rows of the table, copies are to be expected.
 const POSSIBLE_ROWS: f64 = 100.0;
 
 /// Rows in which the values of a column are counted for that.
 const COUNTED_ROWS: usize = 1000;
 
 /// Joins the first few items; none of none.
-pub fn list(items: &[String]) -> Option<String> {
+pub(crate) fn list(items: &[String]) -> Option<String> {
     let more = items.len().saturating_sub(MAX_LISTED);
     let mut text = items.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
     if more > 0 {
@@ -43,23 +42,22 @@ pub fn list(items: &[String]) -> Option<String> {
     (!items.is_empty()).then_some(text)
 }
 
-/// A share as a percentage, with a decimal where it is small.
+/// A share as a percentage, with a decimal if it is small.
 fn percent(n: usize, of: usize) -> String {
     let percent = n as f64 * 100.0 / of.max(1) as f64;
     if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-/// What to say of a column that was left out because it is a copy of another.
-pub fn duplicate_column(name: &str, original: &str, column_type: ColumnType) -> String {
+/// The note on a column that was dropped because it is a copy of another.
+pub(crate) fn duplicate_column(name: &str, original: &str, column_type: ColumnType) -> String {
     let type_name = column_type.name();
     format!(
-        "column {name:?} has the same cells as {original:?} and was left out; --type \"{name}={type_name}\" uses it all \
-         the same"
+        "column {name:?} has the same cells as {original:?} and was dropped; --type \"{name}={type_name}\" keeps it"
     )
 }
 
-/// What to say of columns with more gaps than values.
-pub fn mostly_missing(table: &Table, columns: &[(usize, ColumnType)]) -> Option<String> {
+/// The note on columns with more missing values than others.
+pub(crate) fn mostly_missing(table: &Table, columns: &[(usize, ColumnType)]) -> Option<String> {
     let n = table.n_rows();
     let missing = |&(index, _): &(usize, ColumnType)| {
         let column = &table.columns[index];
@@ -69,11 +67,11 @@ pub fn mostly_missing(table: &Table, columns: &[(usize, ColumnType)]) -> Option<
     let found: Vec<String> = columns.par_iter().filter_map(missing).collect();
     let names = list(&found)?;
     Some(format!(
-        "more than half of the cells are missing in {names}; if a gap there says nothing, --drop COL leaves a column out"
+        "more than half of the cells are missing in {names}; if a missing value there says nothing, --drop COL drops a column"
     ))
 }
 
-/// The places of texts that differ only by case or spaces, those of each together.
+/// The indices of texts that differ only by case or spaces, those of each text together.
 fn alike(texts: &[String]) -> Vec<Vec<usize>> {
     let mut alike: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, text) in texts.iter().enumerate() {
@@ -83,8 +81,8 @@ fn alike(texts: &[String]) -> Vec<Vec<usize>> {
     alike.into_values().filter(|places| places.len() > 1).collect()
 }
 
-/// What to say of levels of a category that are different and may not be meant to be, one note per column.
-pub fn lookalike_levels(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<String> {
+/// The notes on levels of a category that differ perhaps by mistake, one per column.
+pub(crate) fn lookalike_levels(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<String> {
     let look = |&(index, _): &(usize, ColumnType)| {
         let Column::Category { levels, .. } = &table.columns[index] else {
             return None;
@@ -109,9 +107,14 @@ pub fn lookalike_levels(table: &Table, columns: &[(usize, ColumnType)]) -> Vec<S
     notes
 }
 
-/// What to say of labels that are different classes and may not be meant to be. `rows`: those with a target;
+/// The notes on labels that are different classes, perhaps by mistake. `rows`: those with a target;
 /// `truth`: of them.
-pub fn lookalike_labels(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) -> Vec<String> {
+pub(crate) fn lookalike_labels(
+    raw: &RawTable,
+    target: &Target,
+    rows: &[usize],
+    truth: &Truth,
+) -> Vec<String> {
     let Truth::Classes { codes, labels } = truth else {
         return Vec::new();
     };
@@ -167,14 +170,14 @@ fn places(raw: &RawTable, rows: &[usize], n: usize) -> String {
 }
 
 /// A training table, typed, and how it is split.
-pub struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     /// As it was read, for lines.
     pub raw: &'a RawTable,
     /// Its typed columns.
     pub table: &'a Table,
     /// The columns that are features.
     pub features: &'a [(usize, ColumnType)],
-    /// What is predicted.
+    /// The column to predict.
     pub target: &'a Target,
     /// For each row of the table its row in the file.
     pub with_target: &'a [usize],
@@ -186,8 +189,8 @@ pub struct Rows<'a> {
     pub test: &'a [usize],
 }
 
-/// The held-out rows where they are another file.
-pub struct OtherFile<'a> {
+/// The held-out rows if they are another file.
+pub(crate) struct OtherFile<'a> {
     /// As it was read.
     pub raw: &'a RawTable,
     /// The rows that have a target.
@@ -196,10 +199,10 @@ pub struct OtherFile<'a> {
     pub truth: &'a Truth,
 }
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Default)]
-pub struct Findings {
-    /// What the user should know.
+pub(crate) struct Findings {
+    /// Notes for the user.
     pub notes: Vec<String>,
     /// Rows that are copies of a row before them.
     pub n_repeated: usize,
@@ -210,7 +213,13 @@ pub struct Findings {
 impl Rows<'_> {
     /// Looks for copies among the rows and between those fitted and those held out, for columns that predict the
     /// target alone, and, unless the classes count the same, for rare classes.
-    pub fn look(&self, other: Option<&OtherFile>, balance: bool, nulls: &NullTokens, seed: u64) -> Findings {
+    pub(crate) fn look(
+        &self,
+        other: Option<&OtherFile>,
+        balance: bool,
+        nulls: &NullTokens,
+        seed: u64,
+    ) -> Findings {
         let mut findings = Findings::default();
         self.copies(other, nulls, &mut findings);
         let truth = self.truth.select(self.train);
@@ -308,7 +317,7 @@ impl Rows<'_> {
         let target = &self.target.name;
         let how_well = match self.target.task {
             Task::Classification => format!(
-                "{:.1} % of rows right, where the most frequent class makes {:.1} %",
+                "{:.1} % of rows right, the most frequent class makes {:.1} %",
                 leak.accuracy * 100.0,
                 leak.guess * 100.0
             ),
@@ -321,7 +330,7 @@ impl Rows<'_> {
     }
 }
 
-/// What to say of classes with few of the training rows.
+/// The note on classes with few of the training rows.
 fn rare_classes(truth: &Truth) -> Option<String> {
     let Truth::Classes { codes, labels } = truth else {
         return None;

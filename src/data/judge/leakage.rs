@@ -1,5 +1,5 @@
-//! Columns that predict the target alone. Most often they were written after it, or are it in other words, and are
-//! not known when a prediction is asked for.
+//! Columns that predict the target alone. Most often they were recorded after the target, or are the target in other
+//! words, and are not known when a prediction is made.
 //!
 //! The score of a column is cross-fitted on a sample of the training rows: half of them predict the others by the
 //! rows with the nearest value of the column, then the other way round. Of classes it is the share of the errors
@@ -15,14 +15,14 @@ use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
 use crate::random::{generator, shuffle};
 
-/// A column is named from this share on. The best of the petal columns of iris reaches 0.94, and of breast cancer
+/// A column with at least this share is named. The best of the petal columns of iris reaches 0.94, and of breast cancer
 /// the best column 0.8.
 const MIN_SHARE: f64 = 0.98;
 
 /// Rows of the sample at most.
 const MAX_ROWS: usize = 10_000;
 
-/// With fewer rows a share says nothing.
+/// With fewer rows a share means nothing.
 const MIN_ROWS: usize = 50;
 
 /// With fewer errors of a guess there is nothing to remove.
@@ -30,7 +30,7 @@ const MIN_ERRORS: f64 = 5.0;
 
 /// How well one column predicts the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Leak {
+pub(crate) struct Leak {
     /// Which of the columns.
     pub column: usize,
     /// The share of the error of a guess that it removes.
@@ -42,7 +42,7 @@ pub struct Leak {
 }
 
 /// The columns that predict the target alone, in their order. `rows`: the training rows; `truth`: of those.
-pub fn leaks(columns: &[&Column], rows: &[usize], truth: &Truth, seed: u64) -> Vec<Leak> {
+pub(crate) fn leaks(columns: &[&Column], rows: &[usize], truth: &Truth, seed: u64) -> Vec<Leak> {
     let mut sample = truth.sample(MAX_ROWS, seed);
     if sample.len() < MIN_ROWS {
         return Vec::new();
@@ -57,7 +57,7 @@ pub fn leaks(columns: &[&Column], rows: &[usize], truth: &Truth, seed: u64) -> V
     columns.par_iter().enumerate().filter_map(leak).collect()
 }
 
-/// What is to be predicted in the sample.
+/// The target of the sample.
 enum Answers {
     Classes { codes: Vec<u32>, n_classes: usize, most: u32, guess: f64 },
     Ranks { ranks: Vec<f64>, mean: f64, squares: f64 },
@@ -83,7 +83,7 @@ impl Answers {
         }
     }
 
-    /// What a group of rows says: the most frequent class or the mean rank.
+    /// The prediction of a group of rows: the most frequent class or the mean rank.
     fn of_rows(&self, rows: impl Iterator<Item = usize>, counts: &mut [u32]) -> Option<f64> {
         match self {
             Self::Classes { codes, .. } => {
@@ -108,7 +108,7 @@ impl Answers {
         }
     }
 
-    /// The score of a column; `rows`: those of the sample, in random order. None where there is nothing to gain.
+    /// The score of a column; `rows`: those of the sample, in random order. None if there is nothing to gain.
     fn score(&self, column: &Column, rows: &[usize]) -> Option<Leak> {
         let (keys, ordered) = keys(column, rows);
         let mut order: Vec<usize> = (0..rows.len()).collect();
@@ -145,8 +145,7 @@ impl Answers {
     }
 }
 
-/// What each run is predicted to be: its own answer, else that of the nearest run that has one, if near means
-/// anything.
+/// The prediction for each run: its own answer, else that of the nearest run that has one, if the keys are ordered.
 fn nearest(runs: &[&[usize]], answers: &[Option<f64>], keys: &[f64], ordered: bool) -> Vec<Option<f64>> {
     let mut near = answers.to_vec();
     if !ordered {
@@ -179,7 +178,7 @@ fn nearest(runs: &[&[usize]], answers: &[Option<f64>], keys: &[f64], ordered: bo
     near
 }
 
-/// A number for each row that is the same where the cell is, and whether its order means anything.
+/// A number for each row, equal for equal cells, and whether the order of the numbers means anything.
 fn keys(column: &Column, rows: &[usize]) -> (Vec<f64>, bool) {
     match column {
         Column::Number(values) | Column::Written { values, .. } => {
@@ -247,7 +246,7 @@ mod tests {
         };
         let columns = [Column::Number(other), word, Column::Number(x.clone())];
         assert_eq!(of(&columns, &truth), [1, 2]);
-        // Given only where the answer is yes: what is missing tells as much.
+        // Given only if the answer is yes: a missing value says as much.
         let date = x.iter().map(|&x| if x > 0.3 { x } else { f64::NAN }).collect();
         assert_eq!(of(&[Column::Number(date)], &truth), [0]);
     }

@@ -1,6 +1,9 @@
-//! What is odd about a table: guessed types, identifiers, copies, leakage, and smaller findings.
+//! Judgements about a training table: the type of each column, the task, and mistakes that ruin models.
+//!
+//! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`.
+//! Imports `cells` and `split` (a sample of rows).
 
-pub mod duplicates;
-pub mod findings;
-pub mod leakage;
+pub(crate) mod duplicates;
+pub(crate) mod findings;
+pub(crate) mod leakage;
 pub mod profile;

@@ -1,5 +1,5 @@
-//! What a column of a training file looks like, and what follows: its type, whether it is worth using, and
-//! which task its values make as a target.
+//! The profile of a column of a training file, and what follows from it: its type, whether it is useful, and the task
+//! that it makes as a target.
 //!
 //! Types form a lattice: nothing < number, boolean, date < category < text. A column is the join of its cells, so the
 //! order of the rows does not matter.
@@ -38,7 +38,7 @@ pub struct Profile {
     pub dates: date::Evidence,
     /// Whether all numbers are whole.
     pub whole: bool,
-    /// The smallest number; infinite where there is none.
+    /// The smallest number; infinite if there is none.
     pub min: f64,
     /// The largest.
     pub max: f64,
@@ -46,14 +46,13 @@ pub struct Profile {
     pub distinct_numbers: usize,
     /// Distinct values of any kind; counted up to one more than [`MAX_COUNTED`].
     pub distinct: usize,
-    /// Place (file and line) and text of the first few cells that are not numbers.
+    /// File and line, and text, of the first few cells that are not numbers.
     pub first_texts: Vec<(String, String)>,
 }
 
-/// Counts distinct values by their hashes, up to one more than [`MAX_COUNTED`]: one look into a table that stays
-/// in the cache for each.
+/// Counts distinct values by their hashes, up to one more than [`MAX_COUNTED`]; the table stays in the cache.
 struct Distinct {
-    /// Hashes, 0 where there is none; a power of two of them, at most half of which are taken.
+    /// Hashes, 0 in free slots; a power of two, of which at most half are taken.
     slots: Vec<u64>,
     n: usize,
     last: u64,
@@ -104,7 +103,7 @@ impl Distinct {
 }
 
 impl Profile {
-    /// Looks at every cell of column `index`.
+    /// Joins every cell of column `index`.
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
         let mut profile = Self { whole: true, min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() };
         let n_values = match &raw.columns[index] {
@@ -115,7 +114,7 @@ impl Profile {
         let mark = raw.decimal_mark();
         match &raw.columns[index] {
             RawColumn::Numbers { values, .. } => {
-                (profile.missing, profile.min, profile.max) = gaps_and_range(values);
+                (profile.missing, profile.min, profile.max) = missing_and_range(values);
                 profile.numbers = values.len() - profile.missing;
                 let present = || values.iter().copied().filter(|value| !value.is_nan());
                 profile.whole = present().all(is_whole);
@@ -138,7 +137,7 @@ impl Profile {
         profile
     }
 
-    /// Looks at a cell that occurs `n` times.
+    /// Joins a cell that occurs `n` times.
     fn look(&mut self, cell: Cell, mark: u8, n: usize, numbers: &mut Distinct, texts: &mut Distinct) {
         let Cell::Text(text) = cell else {
             self.missing += n;
@@ -196,8 +195,8 @@ impl Profile {
         }
     }
 
-    /// Whether its numbers may be names: three or more whole ones, as few as the classes of a target, that come
-    /// again. Of two, names and amounts are the same to every learner.
+    /// Whether its numbers may be names: three or more whole numbers, as few as the classes of a target, that repeat.
+    /// Two names and two amounts are the same to every learner.
     pub fn may_be_codes(&self) -> bool {
         let n = self.distinct_numbers;
         self.texts == 0
@@ -206,7 +205,7 @@ impl Profile {
             && n * 2 <= self.present()
     }
 
-    /// Why a column that looks like this is of the type that it was taken for.
+    /// The reason why such a column is taken for this type.
     pub fn reason(&self, column_type: ColumnType) -> String {
         let n = self.distinct;
         match column_type {
@@ -228,14 +227,14 @@ impl Profile {
             },
             ColumnType::Text => "sentences".into(),
             ColumnType::Category if self.numbers > 0 => "numbers and texts".into(),
-            ColumnType::Category if n == 1 => "one text and gaps".into(),
+            ColumnType::Category if n == 1 => "one text and missing values".into(),
             ColumnType::Category if n > MAX_COUNTED => "texts".into(),
             ColumnType::Category => format!("{n} distinct texts"),
         }
     }
 
-    /// Whether this is a column of numbers with a few cells that are not: more likely mistakes than
-    /// categories, so training asks instead of guessing.
+    /// Whether this is a column of numbers with a few other cells. Those are more likely mistakes than categories, so
+    /// training asks instead of guessing.
     pub fn is_mostly_numbers(&self) -> bool {
         self.column_type() == ColumnType::Category
             && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
@@ -301,12 +300,12 @@ pub fn is_text(column: &Column) -> bool {
     words >= MIN_WORDS * f64::from(present)
 }
 
-/// How many values are NaN, and the smallest and largest of the others; infinite where there is none.
-fn gaps_and_range(values: &[f64]) -> (usize, f64, f64) {
+/// The number of NaN values, and the smallest and largest of the others; infinite if there is none.
+fn missing_and_range(values: &[f64]) -> (usize, f64, f64) {
     const LANES: usize = 8;
-    let (mut gaps, mut min, mut max) = ([0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    let (mut missing, mut min, mut max) = ([0; LANES], [f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
     let mut look = |lane: usize, value: f64| {
-        gaps[lane] += usize::from(value.is_nan());
+        missing[lane] += usize::from(value.is_nan());
         // Nothing is below or above a NaN.
         min[lane] = if value < min[lane] { value } else { min[lane] };
         max[lane] = if value > max[lane] { value } else { max[lane] };
@@ -317,7 +316,7 @@ fn gaps_and_range(values: &[f64]) -> (usize, f64, f64) {
     }
     rest.iter().for_each(|&value| look(0, value));
     (
-        gaps.iter().sum(),
+        missing.iter().sum(),
         min.into_iter().fold(f64::INFINITY, f64::min),
         max.into_iter().fold(f64::NEG_INFINITY, f64::max),
     )

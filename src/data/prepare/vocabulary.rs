@@ -7,30 +7,30 @@ use crate::data::cells::target::Truth;
 use crate::data::cells::text::Terms;
 
 /// A vocabulary holds at most this many terms, those of the most training rows.
-pub const MAX_TERMS: usize = 65_536;
+pub(crate) const MAX_TERMS: usize = 65_536;
 
-/// For learners of dense rows a text becomes the counts of at most this many terms, those that tell most about
+/// For learners of dense rows a text becomes the counts of at most this many terms, those that say most about
 /// the target.
-pub const MAX_DENSE_TERMS: usize = 256;
+pub(crate) const MAX_DENSE_TERMS: usize = 256;
 
 /// Rows whose terms are counted together, and the rows of that which a thread takes at a time.
 const COUNTED_ROWS: usize = 65_536;
 const BLOCK_ROWS: usize = 512;
 
-/// The known terms and how much each counts.
+/// The known terms and their weights.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Vocabulary {
     /// Their hashes, ascending.
     pub terms: Vec<u32>,
-    /// What the count of each is multiplied with before a row is scaled to length 1; empty where counts are passed
-    /// on as they are.
+    /// The factor of the count of each before a row is scaled to length 1; empty if counts are passed on as they
+    /// are.
     pub idf: Vec<f64>,
 }
 
 impl Vocabulary {
     /// The terms of column `feature` of rows of codes. With `weighted`, their inverse document frequencies,
     /// ln((1 + rows) / (1 + rows with the term)) + 1, as in scikit-learn's `TfidfVectorizer` (1.9, `smooth_idf`).
-    /// With `telling`, only those that tell most about what is to be predicted in these rows.
+    /// With `telling`, only those that say most about this target of the rows.
     pub fn fit(codes: &Matrix, feature: usize, weighted: bool, telling: Option<&Truth>) -> Self {
         let mut counted = count_documents(codes, feature);
         if counted.len() > MAX_TERMS {
@@ -64,7 +64,7 @@ impl Vocabulary {
         self.terms.is_empty()
     }
 
-    /// The known terms of a text, ascending by index, and what each counts before scaling.
+    /// The known terms of a text, ascending by index, and the weight of each before scaling.
     pub fn of<'a>(&'a self, text: &str, terms: &'a mut Terms) -> impl Iterator<Item = (usize, f64)> + 'a {
         terms.of(text).filter_map(|(term, count)| {
             let index = self.terms.binary_search(&term).ok()?;
@@ -102,7 +102,7 @@ fn count_documents(codes: &Matrix, feature: usize) -> Vec<(u32, u32)> {
     counted
 }
 
-/// How much the presence of each term tells about the target: χ² of classes, the squares between the rows with
+/// How much the presence of each term says about the target: χ² of classes, the squares between the rows with
 /// and without it of numbers, which order terms as the F statistic does.
 fn scores(codes: &Matrix, feature: usize, counted: &[(u32, u32)], truth: &Truth) -> Vec<f64> {
     let width = match truth {

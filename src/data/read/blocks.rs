@@ -2,7 +2,7 @@
 //! results in order.
 //!
 //! [`Blocks`] reads; [`in_order`] lets each thread take the next block, work on it, and hands the results to
-//! one consumer as if a single thread had done it all. Nothing here knows what a record means.
+//! one consumer as if a single thread had done it all. Nothing here knows the meaning of a record.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,17 +14,17 @@ use memchr::{memchr, memchr_iter, memrchr, memrchr2};
 
 use crate::background;
 
-/// Bytes of a block, give or take a record: text and what becomes of it stay in a core's cache.
+/// Bytes of a block, give or take a record: the text and its columns stay in a core's cache.
 pub const BLOCK_BYTES: usize = 512 * 1024;
 
 /// A longer record is not a record but an unclosed quote (or an attack), and is refused before memory is
 /// spent on it.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
 
-/// What a pipe holds; as much as is asked of an input that may come slowly.
+/// The capacity of a pipe; one read of an input that may come slowly asks for as much.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// Where records end.
+/// The ends of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// At every line end.
@@ -54,7 +54,7 @@ pub fn count_lines(bytes: &[u8]) -> u64 {
     (feeds + lone) as u64
 }
 
-/// How far a block has been looked at.
+/// The progress of the search for record ends in a block.
 #[derive(Debug, Default)]
 struct Scan {
     at: usize,
@@ -139,8 +139,8 @@ pub struct Blocks<R> {
 }
 
 impl<R: Read> Blocks<R> {
-    /// Reads from `reader`, after the bytes `start`. `source` is what messages call it. A `prompt` reader does
-    /// not wait for a whole block where records have arrived.
+    /// Reads from `reader`, after the bytes `start`. `source` is its name in messages. A `prompt` reader does
+    /// not wait for a whole block if records have arrived.
     pub fn new(source: &str, start: Vec<u8>, reader: R, cut: Cut, size: usize, prompt: bool) -> Self {
         let source = source.to_string();
         Self {
@@ -184,7 +184,7 @@ impl<R: Read> Blocks<R> {
             }
         }
         if self.ended {
-            // What is left is the last record, whole or not.
+            // The rest is the last record, whole or not.
             scan.cut = bytes.len();
         }
         self.rest.extend_from_slice(&bytes[scan.cut..]);
@@ -236,7 +236,7 @@ impl<R: Read> Blocks<R> {
         Ok(())
     }
 
-    /// Reads and forgets what is left, so that whoever looks at the bytes has seen all of them.
+    /// Reads the rest and drops it, so that a digest of the bytes has seen all of them.
     ///
     /// # Errors
     /// An input that cannot be read.
@@ -247,7 +247,7 @@ impl<R: Read> Blocks<R> {
     }
 }
 
-/// What the threads share: whose turn it is to read, and the results that can be filled again.
+/// The state that the threads share: the reader, and the results that can be filled again.
 struct Desk<'b, R, O> {
     blocks: &'b mut Blocks<R>,
     idle: mpsc::Receiver<(Vec<u8>, O)>,
@@ -263,7 +263,7 @@ impl<R: Read, O> Desk<'_, R, O> {
         if self.ended {
             return None;
         }
-        // Nothing is to be under way while the input lets us wait: neither answers nor an error.
+        // While a slow input makes us wait, no answer and no error may be pending.
         let wanted = if self.blocks.is_slow() { self.n_results } else { 1 };
         while self.at_hand.len() < wanted {
             self.at_hand.push(self.idle.recv().ok()?);

@@ -51,7 +51,7 @@ impl Form {
     }
 }
 
-/// What a column is read as.
+/// The form in which a column is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Numbers,
@@ -155,7 +155,7 @@ pub(super) fn append(
     }
 }
 
-/// Puts what a walk finds into a chunk.
+/// Adds the fields that a walk finds to a chunk.
 struct Builder<'a> {
     chunk: &'a mut Chunk,
     nulls: &'a NullTokens,

@@ -1,6 +1,6 @@
-//! gzip and zstd, known by their first bytes, read as what is in them.
+//! Decompression of gzip and zstd, which are known by their first bytes.
 //!
-//! A small file can unpack to any size. What is made of it bounds the memory: prediction streams, and a record
+//! A small file can unpack to any size. Its readers bound the memory: prediction streams, and a record
 //! has a longest length (see [`super::blocks::MAX_RECORD_BYTES`]); zstd windows are bounded by ruzstd at
 //! 100 MB.
 
@@ -12,9 +12,9 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// A kind of compression.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
+pub(super) enum Compression {
     /// RFC 1952; several members one after the other are one file.
     Gzip,
     /// RFC 8878; several frames one after the other are one file.
@@ -22,8 +22,8 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What a file that begins with `start` is compressed with.
-    pub fn of(start: &[u8]) -> Option<Self> {
+    /// The compression of a file that begins with `start`.
+    pub(super) fn of(start: &[u8]) -> Option<Self> {
         match start {
             [0x1F, 0x8B, ..] => Some(Self::Gzip),
             [0x28, 0xB5, 0x2F, 0xFD, ..] => Some(Self::Zstd),
@@ -32,15 +32,15 @@ impl Compression {
     }
 
     /// The name in messages.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
         }
     }
 
-    /// Reads what is compressed in `reader`.
-    pub fn expand(self, reader: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
+    /// Reads the decompressed bytes of `reader`.
+    pub(super) fn expand(self, reader: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         let reader = BufReader::with_capacity(BUFFER_BYTES, reader);
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(reader)),

@@ -2,7 +2,7 @@
 //!
 //! After the header comes a stream of [`Blocks`], walked through by [`super::fields::Walk`]: by [`super::load`] for a
 //! whole table, by `predict` for predictions. Not here: the meaning of a cell (see
-//! [`crate::data::cells::feature`]).
+//! [`crate::data::cells::schema`]).
 
 use std::io::Read;
 
@@ -37,7 +37,7 @@ impl Records {
         Self::new(Input::open(path, options)?, options)
     }
 
-    /// Reads delimited text from anywhere, compressed text excepted; `source` is what messages call it.
+    /// Reads delimited text from anywhere, compressed text excepted; `source` is its name in messages.
     ///
     /// # Errors
     /// As [`Records::open`].
@@ -106,12 +106,12 @@ impl Records {
         &self.names
     }
 
-    /// Whether the names stand in the file.
+    /// Whether the file has a header.
     pub fn has_header(&self) -> bool {
         self.header
     }
 
-    /// What messages call this input.
+    /// The name of this input in messages.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -131,7 +131,7 @@ impl Records {
         self.dialect.decimal_mark = b',';
     }
 
-    /// What was found and the user should know.
+    /// Observations that the user should know.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -172,7 +172,7 @@ fn header_names(fields: &[Vec<u8>], source: &str, line: u64) -> Result<Vec<Strin
     Ok(names)
 }
 
-/// What to say of bytes that are not UTF-8.
+/// The message for bytes that are not UTF-8.
 pub fn not_utf8(source: &str, line: u64, place: &str) -> String {
     format!(
         "{source} line {line}, {place}: not valid UTF-8; save the file as UTF-8, or name its encoding \
@@ -180,7 +180,7 @@ pub fn not_utf8(source: &str, line: u64, place: &str) -> String {
     )
 }
 
-/// What to say of a record with a wrong number of fields.
+/// The message for a record with a wrong number of fields.
 pub fn ragged(source: &str, record: &Record, n_columns: usize) -> String {
     let Record { line, last_line, n_fields, open, .. } = record;
     if *open {
@@ -192,4 +192,46 @@ pub fn ragged(source: &str, record: &Record, n_columns: usize) -> String {
         "a field that contains the delimiter needs quotes".into()
     };
     format!("{source} line {line}: {n_fields} fields where the first line has {n_columns}; {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(text: &str, options: &Options) -> Result<Records> {
+        Records::from_reader(Box::new(std::io::Cursor::new(text.as_bytes().to_vec())), "t.csv", options)
+    }
+
+    fn rest(mut records: Records) -> (u64, String) {
+        let block = records.blocks.next(Vec::new()).unwrap().unwrap();
+        (block.line, String::from_utf8(block.bytes).unwrap())
+    }
+
+    #[test]
+    fn the_header_is_taken_off_and_the_rows_know_their_line() {
+        let found = records("\n a ,\"b\n\",\r\n1,2,3\n", &Options::default()).unwrap();
+        assert_eq!(found.names(), ["a", "b", "column_3"]);
+        assert_eq!(rest(found), (4, "1,2,3\n".into()));
+        let options = Options { header: false, ..Options::default() };
+        let found = records("1,2\n3,4\n", &options).unwrap();
+        assert_eq!((found.names(), found.has_header()), (&["column_1".into(), "column_2".into()][..], false));
+        assert_eq!(rest(found), (1, "1,2\n3,4\n".into()));
+    }
+
+    #[test]
+    fn two_columns_of_one_name_and_a_quote_without_end_are_refused() {
+        let refused = |text| records(text, &Options::default()).err().unwrap().to_string();
+        assert!(refused("a,b, a\n1,2,3\n").contains("columns 1 and 3 are both called \"a\""));
+        assert!(
+            refused("a,\"b\n1,2\n").contains("line 1: a quote is opened in this record and never closed")
+        );
+    }
+
+    #[test]
+    fn a_first_line_in_doubt_is_a_row_if_it_fits_the_rows_below_it() {
+        let options = Options { header_in_doubt: true, ..Options::default() };
+        let found = records("1,x\n2,y\n3,z\n4,w\n", &options).unwrap();
+        assert!(!found.has_header() && found.notes()[0].contains("--header"));
+        assert!(records("n,x\n2,y\n3,z\n4,w\n", &options).unwrap().has_header());
+    }
 }

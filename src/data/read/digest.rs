@@ -1,4 +1,4 @@
-//! SHA-256 of files, taken while their bytes pass; of large ones on a thread of its own, beside the reading.
+//! SHA-256 of files, taken while their bytes pass; for large files on a thread of its own.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// What has passed before a thread is worth its start.
+/// Bytes after which a thread is worth its start.
 const THREAD_FROM: usize = 1024 * 1024;
 
 /// Pieces that may wait for the thread.
@@ -77,7 +77,7 @@ impl Hasher {
 pub struct PassingDigest(Arc<Mutex<Hasher>>);
 
 impl PassingDigest {
-    /// SHA-256 of what has passed, in hexadecimal.
+    /// SHA-256 of the bytes that have passed, in hexadecimal.
     pub fn hex(&self) -> String {
         let mut hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = std::mem::take(&mut *hasher).finish();
@@ -87,14 +87,14 @@ impl PassingDigest {
 }
 
 /// A reader whose bytes are taken into a digest.
-pub struct Digesting<R> {
+pub(crate) struct Digesting<R> {
     inner: R,
     digest: PassingDigest,
 }
 
 impl<R> Digesting<R> {
-    /// Takes what is read from `inner` into `digest`.
-    pub fn new(inner: R, digest: PassingDigest) -> Self {
+    /// Adds the bytes read from `inner` to `digest`.
+    pub(crate) fn new(inner: R, digest: PassingDigest) -> Self {
         Self { inner, digest }
     }
 }
@@ -108,7 +108,7 @@ impl<R: Read> Read for Digesting<R> {
 }
 
 /// Bytes as lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -116,7 +116,7 @@ pub fn hex(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn file_digest(path: &str) -> Result<String> {
+pub(crate) fn file_digest(path: &str) -> Result<String> {
     let failed = || format!("cannot read {path}");
     let mut file = File::open(path).with_context(failed)?;
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 1 << 20]);

@@ -1,8 +1,8 @@
 //! From the bytes of a file to UTF-8: byte order marks, UTF-16, GB18030, Windows-1252 and whatever else the
 //! WHATWG Encoding Standard names.
 //!
-//! The rule, where no encoding is named: a byte order mark decides; text that is valid UTF-8 is UTF-8; a zero
-//! byte in every other place is UTF-16. What is left is GB18030 where the bytes above 127 come in pairs that are
+//! The rule if no encoding is named: a byte order mark decides; text that is valid UTF-8 is UTF-8; zero at every other
+//! byte is UTF-16. Other text is GB18030 if the bytes above 127 come in pairs that are
 //! punctuation or first-level characters of GB 2312 (Chinese text has little else; in Western text they stand
 //! alone, and small letters with accents are no first bytes of such pairs), else Windows-1252, the superset of
 //! Latin-1 that Excel writes.
@@ -15,7 +15,7 @@ use encoding_rs::{Decoder, DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UT
 ///
 /// # Errors
 /// Not a name of an encoding.
-pub fn named(name: &str) -> Result<&'static Encoding, String> {
+pub(crate) fn named(name: &str) -> Result<&'static Encoding, String> {
     // The standard has no hyphen there; Python and many people do.
     let label = name.to_lowercase().replace("latin-", "latin").replace('_', "-");
     Encoding::for_label(label.as_bytes()).ok_or_else(|| {
@@ -23,9 +23,9 @@ pub fn named(name: &str) -> Result<&'static Encoding, String> {
     })
 }
 
-/// What a text is taken for.
+/// The detected encoding of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Guess {
+pub(crate) struct Guess {
     /// Its encoding.
     pub encoding: &'static Encoding,
     /// Why, unless it is UTF-8.
@@ -33,7 +33,7 @@ pub struct Guess {
 }
 
 /// The encoding of a text that begins with `start`.
-pub fn detect(start: &[u8]) -> Guess {
+pub(crate) fn detect(start: &[u8]) -> Guess {
     let guess = |encoding, reason| Guess { encoding, reason };
     if let Some((encoding, _)) = Encoding::for_bom(start) {
         return guess(encoding, "its byte order mark says so");
@@ -78,7 +78,7 @@ pub fn detect(start: &[u8]) -> Guess {
 }
 
 /// Reads text in another encoding as UTF-8.
-pub struct Transcoder<R> {
+pub(crate) struct Transcoder<R> {
     reader: R,
     decoder: Decoder,
     input: Vec<u8>,
@@ -92,7 +92,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 impl<R: Read> Transcoder<R> {
     /// Reads `reader`, which holds text in `encoding`; a byte order mark is taken off.
-    pub fn new(reader: R, encoding: &'static Encoding) -> Self {
+    pub(crate) fn new(reader: R, encoding: &'static Encoding) -> Self {
         Self {
             reader,
             decoder: encoding.new_decoder_with_bom_removal(),

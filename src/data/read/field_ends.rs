@@ -1,20 +1,20 @@
-//! Where the fields of a block may end: the places of delimiters and line ends, found 64 bytes at a time ahead of
-//! whoever walks through the fields, so that looking for an end does not wait for what stood before it (Langdale
-//! and Lemire 2019, "Parsing gigabytes of JSON per second", section 3.1).
+//! The positions of delimiters and line ends in a block, at which fields may end. They are found 64 bytes at a time ahead
+//! of the walk through the fields, so that the search for an end does not depend on the bytes before it (Langdale and
+//! Lemire 2019, "Parsing gigabytes of JSON per second", section 3.1).
 
 use fearless_simd::{Level, Simd, SimdBase, SimdMask, dispatch, u8x64};
 
 /// Bytes that are compared together.
 const GROUP: usize = 64;
 
-/// Bytes that are looked at ahead.
+/// Bytes that are searched ahead of the walk.
 const WINDOW: usize = 32 * GROUP;
 
-/// Places whose number is not looked at before they are written.
+/// Positions that are written whatever the number of those found.
 const UNCOUNTED: usize = 8;
 
-/// The places, in order, within quotes too.
-pub struct Ends<'b> {
+/// The positions, in order, within quotes too.
+pub(super) struct Ends<'b> {
     bytes: &'b [u8],
     delimiter: u8,
     /// Those of a window, counted from the start of the block.
@@ -22,21 +22,21 @@ pub struct Ends<'b> {
     n_places: usize,
     next: usize,
     level: Level,
-    /// Where the window ends.
+    /// The end of the window.
     seen: usize,
 }
 
 impl<'b> Ends<'b> {
     /// Looks for `delimiter`, `\n` and `\r`.
-    pub fn new(bytes: &'b [u8], delimiter: u8) -> Self {
+    pub(super) fn new(bytes: &'b [u8], delimiter: u8) -> Self {
         let places = Box::new([0; WINDOW + GROUP]);
         Self { bytes, delimiter, places, n_places: 0, next: 0, level: Level::new(), seen: 0 }
     }
 
-    /// The first place from `at` on, or the end of the block; goes on from there. `at` is behind all places given
-    /// before.
+    /// The first position from `at` on, or the end of the block; continues from there. `at` is after all positions
+    /// given before.
     #[inline(always)]
-    pub fn next(&mut self, at: usize) -> usize {
+    pub(super) fn next(&mut self, at: usize) -> usize {
         loop {
             if self.next >= self.n_places {
                 if self.seen == self.bytes.len() {

@@ -1,8 +1,8 @@
 //! Records and their fields: delimited text walked through field by field, numbers read on the way.
 //!
-//! What is a field is what the `csv` crate says: a quote opens at the start of a field and nowhere else, a
+//! Fields are those of the `csv` crate: a quote opens at the start of a field and nowhere else, a
 //! doubled one within quotes is one quote, text after the closing quote belongs to the field; `\n`, `\r\n` and
-//! `\r` end a record, and blank lines are passed over.
+//! `\r` end a record, and blank lines are skipped.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ impl Default for Dialect {
     }
 }
 
-/// What is to be made of a column.
+/// The form in which a column is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
     /// Numbers; cells that are none, or no plain ones, come as text.
@@ -43,7 +43,7 @@ pub enum Want {
 /// A record that has been walked through.
 #[derive(Debug, Clone)]
 pub struct Record {
-    /// Where it stands in the block, without its line end.
+    /// Its position in the block, without its line end.
     pub place: Range<usize>,
     /// The line it starts on.
     pub line: u64,
@@ -51,17 +51,17 @@ pub struct Record {
     pub last_line: u64,
     /// How many fields it has.
     pub n_fields: usize,
-    /// Its last field has a quote that is never closed.
+    /// Whether its last field has a quote that is never closed.
     pub open: bool,
 }
 
-/// Takes what a walk finds.
+/// Receives the records and fields of a walk.
 pub trait Visitor {
     /// A cell of a column of numbers that is a plain finite number.
     fn number(&mut self, column: usize, value: f64);
     /// Any other cell that is wanted, without its quotes.
     fn text(&mut self, column: usize, text: &[u8], line: u64);
-    /// Where a field stands in the block, with its quotes; only where [`Walk::places`] is set.
+    /// The position of a field in the block, with its quotes; only if [`Walk::places`] is set.
     fn place(&mut self, _place: Range<usize>) {}
     /// The end of a record; `false` ends the walk.
     fn end(&mut self, record: Record) -> bool;
@@ -72,9 +72,9 @@ pub trait Visitor {
 pub struct Walk {
     /// How the text is written.
     pub dialect: Dialect,
-    /// What to make of each column.
+    /// The form of each column.
     pub wants: Vec<Want>,
-    /// Whether the places of fields are wanted.
+    /// Whether the positions of fields are wanted.
     pub places: bool,
 }
 
@@ -252,7 +252,7 @@ mod tests {
         found.records
     }
 
-    /// What the csv crate makes of it, blank records left out.
+    /// The records of the csv crate, blank ones skipped.
     fn by_the_csv_crate(text: &[u8], dialect: Dialect) -> Vec<Vec<Vec<u8>>> {
         let mut builder = csv::ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(dialect.delimiter);

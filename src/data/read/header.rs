@@ -1,7 +1,7 @@
 //! Whether the first record of a file names its columns or is a row like those below it.
 //!
-//! It is a row where it has what only a row has, a value of the type of the column below it, and nothing that only a
-//! header explains. Called by [`super::csv`] where nobody has said; what cannot be told is a header.
+//! It is a row if one of its values has the type of the column below it and nothing in it looks like a name. Called by
+//! [`super::sniff`] if the user has not said; a line that could be both is a header.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::data::cells::number;
 /// Records below which types say too little.
 const MIN_ROWS: usize = 3;
 
-/// A column of text repeats itself where each of its values stands there at least as often as this on average.
+/// A column of text repeats itself if each of its values occurs at least as often as this on average.
 const REPEATED: usize = 5;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,12 +21,12 @@ enum Verdict {
     Row,
     /// It is not.
     Header,
-    /// Nothing is known.
+    /// Either is possible.
     Open,
 }
 
 /// Whether `first` is a row of the records `below`, all of as many fields.
-pub fn is_row(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> bool {
+pub(super) fn is_row(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> bool {
     if below.len() < MIN_ROWS || below.iter().any(|record| record.len() != first.len()) {
         return false;
     }
@@ -57,7 +57,7 @@ fn verdict<'a>(first: &[u8], below: impl Iterator<Item = &'a [u8]>, decimal_mark
         if !cells.is_empty() && cells.iter().all(|cell| fits(cell)) {
             return match nulls.cell(first) {
                 Cell::Text(first) if fits(first) => Verdict::Row,
-                // As an index without a name has it, or a row with a gap.
+                // The header of an index without a name, or a missing value.
                 _ if first.is_empty() => Verdict::Open,
                 Cell::Missing => Verdict::Row,
                 _ => Verdict::Header,
@@ -69,8 +69,8 @@ fn verdict<'a>(first: &[u8], below: impl Iterator<Item = &'a [u8]>, decimal_mark
     if repeats && !first.is_empty() && !distinct.contains(first) { Verdict::Header } else { Verdict::Open }
 }
 
-/// How many whole numbers a record has, where those are two at least and go up by one, as numbered columns and years
-/// do.
+/// The number of whole numbers in a record, if there are two or more and they go up by one, as numbered columns and
+/// years do.
 fn counts_up(record: &[Vec<u8>]) -> Option<usize> {
     let whole = |cell: &Vec<u8>| std::str::from_utf8(cell).ok()?.trim().parse::<i64>().ok();
     let numbers: Vec<i64> = record.iter().filter_map(whole).collect();
@@ -95,7 +95,7 @@ mod tests {
     fn a_first_line_that_fits_the_columns_below_it_is_a_row() {
         let iris = ["4.9,3.0,setosa", "4.7,3.2,setosa", "4.6,3.1,setosa", "5.0,3.6,setosa", "5.4,3.9,setosa"];
         assert!(is_data("5.1,3.5,setosa", &iris));
-        assert!(is_data("NA,3.5,setosa", &iris), "a gap is data as well");
+        assert!(is_data("NA,3.5,setosa", &iris), "a missing value is data as well");
         assert!(is_data("2024-03-01,a", &["2024-03-02,b", "2024-03-03,c", "2024-03-04,d"]));
         assert!(is_data("1,2,3", &["2,3,4", "5,1,1", "9,9,9"]), "rows below count up as well");
         assert!(is_data("7,x", &["1,y", "3,z", "5,w"]), "a column of free text says nothing");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_a_header() {
+    fn a_first_line_that_could_be_both_is_a_header() {
         assert!(!is_data("red,small", &["green,small", "red,large", "blue,small"]), "text alone");
         assert!(!is_data("1,2.5", &["3,4"]), "one row");
         assert!(!is_data("", &[]));

@@ -1,8 +1,8 @@
-//! Gives each distinct text of a column a number, in the order in which they are met.
+//! Gives each distinct text of a column a number, in the order of their first rows.
 
 use crate::data::cells::text::Texts;
 
-/// Texts up to this length are told apart by two words and the length; longer ones are compared byte by byte.
+/// Texts up to this length are distinguished by two words and the length; longer ones are compared byte by byte.
 const SHORT: usize = 16;
 
 /// A text's length, and two words that tell it from all others of that length if it is short. Those of a long one
@@ -69,15 +69,15 @@ struct Slot {
 
 /// Distinct texts and their numbers.
 #[derive(Debug, Default)]
-pub struct Interner {
+pub(super) struct Interner {
     strings: Texts,
     /// Open addressing, a power of two.
     slots: Vec<Slot>,
 }
 
 impl Interner {
-    /// That in which `texts`, all of them different, have their places as numbers.
-    pub fn of(texts: &Texts) -> Self {
+    /// The interner in which `texts`, all of them different, have their indices as numbers.
+    pub(super) fn of(texts: &Texts) -> Self {
         let mut interner = Self::default();
         texts.iter().for_each(|text| {
             interner.code(text);
@@ -85,31 +85,31 @@ impl Interner {
         interner
     }
 
-    /// Forgets the texts and keeps the memory.
-    pub fn clear(&mut self) {
+    /// Removes the texts and keeps the memory.
+    pub(super) fn clear(&mut self) {
         self.strings.clear();
         self.slots.fill(Slot::default());
     }
 
-    /// The texts, each at the place that is its number.
-    pub fn strings(&self) -> &Texts {
+    /// The texts, in the order of their numbers.
+    pub(super) fn strings(&self) -> &Texts {
         &self.strings
     }
 
-    /// The texts, each at the place that is its number.
-    pub fn into_strings(self) -> Texts {
+    /// The texts, in the order of their numbers.
+    pub(super) fn into_strings(self) -> Texts {
         self.strings
     }
 
-    /// The number of `text`; a new one where it has none yet.
-    pub fn code(&mut self, text: &str) -> u32 {
+    /// The number of `text`; a new one if it has none yet.
+    pub(super) fn code(&mut self, text: &str) -> u32 {
         self.code_by(text.as_bytes(), || Some(text)).unwrap_or(0)
     }
 
-    /// The number of `text`; `None` where it is not UTF-8.
+    /// The number of `text`; `None` if it is not UTF-8.
     #[inline]
-    pub fn code_of_bytes(&mut self, text: &[u8]) -> Option<u32> {
-        // What is known is UTF-8.
+    pub(super) fn code_of_bytes(&mut self, text: &[u8]) -> Option<u32> {
+        // A known text is UTF-8.
         self.code_by(text, || std::str::from_utf8(text).ok())
     }
 

@@ -1,8 +1,8 @@
 //! Whole files into a [`RawTable`], block by block on all cores, numbers straight into columns of doubles.
 //!
-//! What a column is follows from all of its cells, and the text of numbers is not kept. So a sample says which
-//! columns are likely numbers; those are read as numbers, the others as text. Where a later cell of a column of
-//! numbers turns out to be text, that column alone is read again. The result does not depend on the sample,
+//! The type of a column follows from all of its cells, and the text of numbers is not kept. So a sample says which
+//! columns are likely numbers; those are read as numbers, the others as text. If a later cell of a column of numbers
+//! turns out to be text, that column alone is read again. The result does not depend on the sample,
 //! the size of the blocks, or the number of threads.
 
 use std::collections::BTreeSet;
@@ -23,12 +23,12 @@ use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
 use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile};
 
-/// What is to be known before a table is read.
+/// How a table is to be read.
 #[derive(Debug, Clone, Default)]
 pub struct Reading {
-    /// What means "no value".
+    /// The tokens that mean "no value".
     pub nulls: NullTokens,
-    /// Columns whose text is needed, whatever they hold.
+    /// Columns whose text is needed, whatever their cells.
     pub texts: BTreeSet<String>,
     /// Whether the last column is one of them.
     pub last_is_text: bool,
@@ -57,14 +57,14 @@ pub fn read_tables(paths: &[String], options: &Options, reading: &Reading) -> Re
     Load { options, reading, block_bytes: BLOCK_BYTES, n_threads: rayon::current_num_threads() }.files(paths)
 }
 
-/// Where the bytes of a table come from, as often as they are needed. Standard input, of which there is only
-/// one, is kept as it passes.
+/// The source of a table's bytes, opened as often as they are needed. Standard input can be read only once and is kept
+/// as it passes.
 struct Origin<'a> {
     path: &'a str,
     kept: Arc<Mutex<Vec<u8>>>,
 }
 
-/// Keeps what passes.
+/// A reader that keeps a copy of the bytes that pass.
 struct Keeping<R> {
     inner: R,
     kept: Arc<Mutex<Vec<u8>>>,
@@ -228,7 +228,7 @@ impl Load<'_> {
                 Form::Ndjson.read(&Block { bytes, line: 1 }, &kinds, raw, nulls, &mut chunk);
             }
         }
-        // What is wrong is found again, and told, when the file is read.
+        // An error is found and reported again when the file is read.
         chunk.failure = None;
         Ok(chunk)
     }
@@ -365,7 +365,7 @@ impl Load<'_> {
                 *strings = interner.into_strings();
             }
         }
-        // The last column, which is the target where none is named, is not to depend on what comes late.
+        // The last column, which is the target if none is named, must not depend on late members.
         let last = raw.names.len().saturating_sub(1);
         let (names, columns): (Vec<_>, Vec<_>) = late.finish(raw.n_rows()).unzip();
         raw.names.splice(last..last, names);
@@ -408,4 +408,101 @@ fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
     }
     ensure!(!names.is_empty(), "{source} has no members to learn from");
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        file
+    }
+
+    fn load(texts: &[&str], reading: &Reading, block_bytes: usize, n_threads: usize) -> Result<RawTable> {
+        let files: Vec<_> = texts.iter().map(|text| file(text)).collect();
+        let paths: Vec<String> = files.iter().map(|file| file.path().to_str().unwrap().to_string()).collect();
+        Load { options: &Options::default(), reading, block_bytes, n_threads }.files(&paths)
+    }
+
+    /// Every cell of a table, by row, as text.
+    fn cells(raw: &RawTable) -> Vec<String> {
+        let nulls = NullTokens::default();
+        let row = |row: usize| {
+            let cell = |column: &RawColumn| match column.cell(row, &nulls) {
+                Cell::Missing => "-".to_string(),
+                Cell::Text(text) => format!("{text:?}"),
+                Cell::Number(value) => value.to_string(),
+                Cell::Boolean(value) => value.to_string(),
+            };
+            raw.columns.iter().map(cell).collect::<Vec<_>>().join(" ")
+        };
+        (0..raw.n_rows()).map(row).collect()
+    }
+
+    #[test]
+    fn a_table_is_the_same_whatever_the_blocks_and_the_threads() {
+        let mut text = String::from("n,level,odd,text\n");
+        for i in 0..4000 {
+            let odd = if i == 3990 { "many".into() } else { format!("0{i}") };
+            text += &format!("{}.5,l{},{odd},\"text {i},\n{i}\"\n", i * 3, i % 4);
+        }
+        let whole = load(&[&text], &Reading::default(), BLOCK_BYTES, 1).unwrap();
+        assert!(matches!(whole.columns[0], RawColumn::Numbers { .. }));
+        assert!(
+            matches!(whole.columns[2], RawColumn::Levels { .. }),
+            "a text behind the sample makes a column of texts"
+        );
+        assert_eq!(cells(&whole)[3990], "11970.5 \"l2\" \"many\" \"text 3990,\\n3990\"");
+        for (block_bytes, n_threads) in [(1000, 1), (5000, 2), (3333, 5)] {
+            let blocks = load(&[&text], &Reading::default(), block_bytes, n_threads).unwrap();
+            assert_eq!(cells(&blocks), cells(&whole));
+            assert_eq!((&blocks.lines, &blocks.files[0].sha256), (&whole.lines, &whole.files[0].sha256));
+        }
+    }
+
+    #[test]
+    fn files_of_one_header_are_one_table_and_rows_keep_their_files() {
+        let raw = load(&["a,b\n1,x\n", "a,b\n\n2,y\n"], &Reading::default(), BLOCK_BYTES, 2).unwrap();
+        assert_eq!(cells(&raw), ["1 \"x\"", "2 \"y\""]);
+        assert_eq!((raw.lines.get(0), raw.lines.get(1)), ((2, 0), (3, 1)));
+        let refused =
+            |texts: &[&str]| load(texts, &Reading::default(), BLOCK_BYTES, 1).unwrap_err().to_string();
+        assert!(refused(&["a,b\n1,2\n", "a,c\n1,2\n"]).contains("column 2 is \"c\""));
+        assert!(refused(&["a,b\n1,2\n", "a\n1\n"]).contains("has 1 columns"));
+        assert!(refused(&["a,b\n1,2\n", "{\"a\":1}\n"]).contains("written alike"));
+        assert!(refused(&["a,b\n"]).contains("no rows"));
+        assert!(refused(&["a,b\n1,2\n3\n"]).contains("line 3: 1 fields"));
+    }
+
+    #[test]
+    fn a_column_whose_text_is_needed_keeps_it_and_padded_numbers_are_named() {
+        let text = "zip,n\n01234,1\n20095,2\n";
+        let raw = load(&[text], &Reading::default(), BLOCK_BYTES, 1).unwrap();
+        assert_eq!((cells(&raw)[0].as_str(), raw.padded), ("1234 1", vec![("zip".into(), "01234".into())]));
+        let texts = BTreeSet::from(["zip".to_string()]);
+        let reading = Reading { texts, last_is_text: true, ..Reading::default() };
+        let raw = load(&[text], &reading, BLOCK_BYTES, 1).unwrap();
+        assert_eq!(cells(&raw)[0], "\"01234\" \"1\"");
+    }
+
+    #[test]
+    fn objects_are_rows_and_a_late_member_is_a_column_before_the_last() {
+        let mut text = "{\"a\":1,\"y\":\"u\"}\n".repeat(30_000);
+        text += "{\"y\":\"v\",\"late\":2}\n";
+        let raw = load(&[&text], &Reading::default(), 4096, 2).unwrap();
+        assert_eq!(raw.names, ["a", "late", "y"]);
+        let rows = cells(&raw);
+        assert_eq!((rows[0].as_str(), rows[30_000].as_str()), ("1 - \"u\"", "- \"2\" \"v\""));
+        let twice = load(&["{\"a\":1,\"a\":2}\n"], &Reading::default(), 100, 1).unwrap_err().to_string();
+        assert!(twice.contains("line 1: the member \"a\" is given twice"), "{twice}");
+    }
+
+    #[test]
+    fn infinite_cells_of_a_column_of_numbers_are_listed() {
+        let raw = load(&["a,b\n1,2\ninf,3\n"], &Reading::default(), BLOCK_BYTES, 1).unwrap();
+        let RawColumn::Numbers { infinite, .. } = &raw.columns[0] else { panic!("not a column of numbers") };
+        assert_eq!(infinite, &[(1, "inf".to_string())]);
+    }
 }

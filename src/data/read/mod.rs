@@ -1,19 +1,25 @@
-//! Bytes become raw columns: CSV, NDJSON, Parquet, and the JSON rows of requests.
+//! Bytes become raw columns of a table, or rows of codes for JSON. Imports `cells` alone.
+//!
+//! `source` opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`),
+//! [`blocks`] cuts the rest at ends of records and shares the work among threads, [`fields`] walks through the records
+//! from one field end to the next (`field_ends`). `ndjson` reads lines of JSON, `parquet` turns such files into text.
+//! [`load`] makes a whole table of all this, block by block (`chunk`, `interner`). [`json`] reads the rows of a request
+//! or of a line straight into codes.
 
 pub mod blocks;
-pub mod chunk;
-pub mod compression;
+mod chunk;
+mod compression;
 pub mod csv;
-pub mod digest;
-pub mod encoding;
-pub mod field_ends;
+pub(crate) mod digest;
+pub(crate) mod encoding;
+mod field_ends;
 pub mod fields;
-pub mod header;
-pub mod interner;
+mod header;
+mod interner;
 pub mod json;
 pub mod load;
-pub mod ndjson;
+pub(crate) mod ndjson;
 #[cfg(feature = "parquet")]
-pub mod parquet;
-pub mod sniff;
-pub mod source;
+mod parquet;
+mod sniff;
+pub(crate) mod source;

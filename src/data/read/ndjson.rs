@@ -1,4 +1,4 @@
-//! One JSON object a line, as members that stand as they were written.
+//! NDJSON, one JSON object a line, as members whose values stay as they were written.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use super::interner::Interner;
 use crate::data::cells::raw_table::RawColumn;
 
 /// The members of an object in their order, values as they were written.
-pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
     fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
@@ -36,7 +36,7 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
 ///
 /// # Errors
 /// An array or an object.
-pub fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
+pub(crate) fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
     let raw = value.get();
     match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|e| e.to_string()),
@@ -46,13 +46,13 @@ pub fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
     }
 }
 
-/// Members that no object has at the beginning of a table have their cells listed: row and text.
+/// The cells of members that no object at the beginning of a table has: row and text.
 #[derive(Debug, Default)]
-pub struct LateMembers(Vec<(String, Vec<(usize, String)>)>);
+pub(crate) struct LateMembers(Vec<(String, Vec<(usize, String)>)>);
 
 impl LateMembers {
-    /// Adds a cell; `false` where the row has one of that name.
-    pub fn push(&mut self, name: &str, row: usize, text: &str) -> bool {
+    /// Adds a cell; `false` if the row has one of that name already.
+    pub(crate) fn push(&mut self, name: &str, row: usize, text: &str) -> bool {
         let place = self.0.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             self.0.push((name.into(), Vec::new()));
             self.0.len() - 1
@@ -63,21 +63,21 @@ impl LateMembers {
         is_new
     }
 
-    /// Forgets all of them.
-    pub fn clear(&mut self) {
+    /// Removes all of them.
+    pub(crate) fn clear(&mut self) {
         self.0.clear();
     }
 }
 
-/// The columns that late members make, in the order in which they are met; rows without one have no value.
+/// The columns that late members make, in the order of their first rows; rows without one have no value.
 #[derive(Debug, Default)]
-pub struct LateColumns {
+pub(crate) struct LateColumns {
     names: Vec<String>,
     columns: Vec<(Vec<u32>, Interner)>,
     by_name: HashMap<String, usize>,
 }
 
-/// More of them are not columns: a name is written where a value should be.
+/// More names than this are not columns: values are written as names.
 const MAX_LATE: usize = 1000;
 
 impl LateColumns {
@@ -85,7 +85,7 @@ impl LateColumns {
     ///
     /// # Errors
     /// More than a thousand names.
-    pub fn take(&mut self, late: &mut LateMembers, before: usize) -> Result<(), String> {
+    pub(crate) fn take(&mut self, late: &mut LateMembers, before: usize) -> Result<(), String> {
         for (name, cells) in late.0.drain(..) {
             let index = *self.by_name.entry(name).or_insert_with_key(|name| {
                 let mut levels = Interner::default();
@@ -112,7 +112,7 @@ impl LateColumns {
     }
 
     /// Names and columns of `n_rows`.
-    pub fn finish(self, n_rows: usize) -> impl Iterator<Item = (String, RawColumn)> {
+    pub(crate) fn finish(self, n_rows: usize) -> impl Iterator<Item = (String, RawColumn)> {
         self.names.into_iter().zip(self.columns).map(move |(name, (mut codes, levels))| {
             codes.resize(n_rows, 0);
             (name, RawColumn::Levels { codes, levels: levels.into_strings() })
@@ -121,7 +121,7 @@ impl LateColumns {
 }
 
 /// Whether a file is NDJSON: by its name, or because its first line is a JSON object (`{`) or an array.
-pub fn is_ndjson(path: &str, start: &[u8]) -> bool {
+pub(crate) fn is_ndjson(path: &str, start: &[u8]) -> bool {
     let name = path.strip_suffix(".gz").or(path.strip_suffix(".zst")).unwrap_or(path);
     let first_line = start.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
     [".ndjson", ".jsonl", ".json"].iter().any(|end| name.ends_with(end))
@@ -129,8 +129,81 @@ pub fn is_ndjson(path: &str, start: &[u8]) -> bool {
         || serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(first_line).is_ok()
 }
 
-/// The lines of a block with their numbers, blank ones left out.
-pub fn lines(block: &super::blocks::Block) -> impl Iterator<Item = (u64, &[u8])> {
+/// The lines of a block with their numbers, blank ones skipped.
+pub(crate) fn lines(block: &super::blocks::Block) -> impl Iterator<Item = (u64, &[u8])> {
     let lines = block.bytes.split(|&byte| byte == b'\n');
     lines.zip(block.line..).map(|(line, n)| (n, line)).filter(|(_, line)| !line.trim_ascii().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::blocks::Block;
+    use super::*;
+    use crate::data::cells::cell::{Cell, NullTokens};
+
+    #[test]
+    fn values_become_the_text_of_a_cell_and_what_holds_several_is_refused() {
+        let text = |json: &str| {
+            let value: Box<RawValue> = serde_json::from_str(json).unwrap();
+            cell_text(&value).map(Cow::into_owned)
+        };
+        for (json, expected) in
+            [("1.50", "1.50"), ("1e3", "1e3"), ("true", "true"), ("null", ""), (r#""a\u0062\"""#, "ab\"")]
+        {
+            assert_eq!(text(json), Ok(expected.into()), "{json}");
+        }
+        assert!(text("[1]").is_err() && text("{}").is_err());
+    }
+
+    #[test]
+    fn a_file_is_ndjson_by_its_name_or_by_its_first_line() {
+        for (path, start, expected) in [
+            ("a.csv", "x,y\n1,2\n", false),
+            ("a.csv", "{\"x\":1}\n", true),
+            ("-", " [1,2]\n", true),
+            ("-", "[a],b\n", false),
+            ("a.ndjson", "x\n", true),
+            ("a.jsonl.gz", "", true),
+        ] {
+            assert_eq!(is_ndjson(path, start.as_bytes()), expected, "{path} {start}");
+        }
+    }
+
+    #[test]
+    fn blank_lines_are_skipped_and_counted() {
+        let block = Block { bytes: b"{}\n\n \r\n{}".to_vec(), line: 5 };
+        assert_eq!(lines(&block).map(|(line, _)| line).collect::<Vec<_>>(), [5, 8]);
+    }
+
+    #[test]
+    fn late_members_make_columns_that_are_missing_in_all_other_rows() {
+        let mut columns = LateColumns::default();
+        let mut late = LateMembers::default();
+        assert!(late.push("b", 1, " x "));
+        assert!(!late.push("b", 1, "y"), "given twice in one row");
+        late.clear();
+        late.push("b", 1, " x ");
+        columns.take(&mut late, 2).unwrap();
+        late.push("a", 0, "1");
+        late.push("b", 0, "x");
+        columns.take(&mut late, 4).unwrap();
+        let nulls = NullTokens::default();
+        let found: Vec<(String, RawColumn)> = columns.finish(6).collect();
+        let missing = |n| vec![Cell::Missing; n];
+        assert_eq!((&*found[0].0, &*found[1].0), ("b", "a"), "in the order of their first rows");
+        let x = Cell::Text("x");
+        let wanted = [missing(3), vec![x, x], missing(1)].concat();
+        assert_eq!(found[0].1.cells(&nulls).collect::<Vec<_>>(), wanted);
+        assert_eq!(found[1].1.cells(&nulls).nth(4), Some(Cell::Text("1")));
+    }
+
+    #[test]
+    fn more_than_a_thousand_late_names_are_an_error() {
+        let mut late = LateMembers::default();
+        (0..=MAX_LATE).for_each(|i| {
+            late.push(&i.to_string(), 0, "1");
+        });
+        let message = LateColumns::default().take(&mut late, 0).unwrap_err();
+        assert!(message.contains("more than 1000 members") && message.contains("\"1000\""), "{message}");
+    }
 }

@@ -1,8 +1,7 @@
-//! Parquet files as the text of the same table: what a column is, which cells are missing and how a row is predicted
-//! is decided where it is decided for CSV.
+//! Parquet files as the text of the same table, so that types, missing values and predictions are decided as for CSV.
 //!
 //! Batch by batch of rows, so memory is bounded by the pages of a row group and not by the file. Behind the cargo
-//! feature `parquet`; [`super::csv::Input`] is the one caller.
+//! feature `parquet`; [`super::source::Input`] is the one caller.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -23,10 +22,10 @@ use parquet::basic::Compression;
 
 use crate::data::cells::date;
 
-/// Rows that are turned into text together.
+/// Rows that become text together.
 const BATCH_ROWS: usize = 1024;
 
-/// The text of a Parquet file: fields divided by commas, in double quotes where they have to be, with a header.
+/// The text of a Parquet file: fields divided by commas, in double quotes if needed, with a header.
 pub struct ParquetText {
     batches: ParquetRecordBatchReader,
     text: Vec<u8>,
@@ -86,7 +85,7 @@ impl Read for ParquetText {
     }
 }
 
-/// What a column holds that has no place in a cell.
+/// The kind of value that does not fit into a cell.
 fn refused(data_type: &DataType) -> Option<&'static str> {
     match data_type {
         DataType::List(_)
@@ -143,7 +142,7 @@ fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the cell of a row; nothing where it is null.
+/// Writes the cell of a row; nothing if it is null.
 type Cells<'a> = Box<dyn Fn(usize, &mut Vec<u8>) + 'a>;
 
 fn cells(array: &dyn Array) -> Option<Cells<'_>> {
@@ -206,7 +205,7 @@ fn cells(array: &dyn Array) -> Option<Cells<'_>> {
             let values = array.as_string_view();
             of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
         }
-        // Texts of writers that do not say so; what is not UTF-8 is refused with its line.
+        // Texts of writers that do not declare them; bytes that are not UTF-8 are refused with their line.
         DataType::Binary => {
             let values = array.as_binary::<i32>();
             of(array, move |row, out| write_text(values.value(row), out))
@@ -240,7 +239,7 @@ fn of<'a>(array: &'a dyn Array, write: impl Fn(usize, &mut Vec<u8>) + 'a) -> Cel
 }
 
 fn print(out: &mut Vec<u8>, text: std::fmt::Arguments) {
-    // Memory takes what is written.
+    // Writing to memory does not fail.
     let _ = out.write_fmt(text);
 }
 
@@ -287,7 +286,7 @@ impl AsWhole for i64 {
     }
 }
 
-/// A field, in quotes where it has to be.
+/// A field, in quotes if needed.
 fn write_text(text: &[u8], out: &mut Vec<u8>) {
     if !text.iter().any(|byte| b",\"\r\n".contains(byte)) {
         out.extend_from_slice(text);

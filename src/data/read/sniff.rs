@@ -10,7 +10,7 @@ use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::header;
 use super::source::Options;
 
-/// Records that are looked at to find the delimiter.
+/// Records in which the delimiter is looked for.
 const SAMPLE_RECORDS: usize = 100;
 
 /// Collects the fields of some records.
@@ -57,7 +57,7 @@ pub(super) fn begins_with_a_row(start: &[u8], dialect: Dialect) -> bool {
         .is_some_and(|first| header::is_row(&first, &fields.collect::<Vec<_>>(), dialect.decimal_mark))
 }
 
-/// The dialect of a text that begins with `start`, and what of it is unusual.
+/// The dialect of a text that begins with `start`, and notes on what is unusual.
 pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Vec<String>) {
     let mut notes = Vec::new();
     let quote = options.quote.unwrap_or_else(|| {
@@ -94,7 +94,7 @@ pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Ve
     (dialect, notes)
 }
 
-/// `'` where fields begin and end with it and none begins with `"`.
+/// `'` if fields begin and end with it and none begins with `"`.
 fn sniff_quote(start: &[u8]) -> u8 {
     let edge = |byte: Option<&u8>| byte.is_none_or(|b| b",\t;|\r\n".contains(b));
     let (mut double, mut opened, mut closed) = (false, 0_usize, 0_usize);
@@ -109,9 +109,9 @@ fn sniff_quote(start: &[u8]) -> u8 {
     if !double && opened > 0 && closed.abs_diff(opened) <= 1 { b'\'' } else { b'"' }
 }
 
-/// The candidate that divides the first records into the same number of fields, the most of them where several
-/// do; else the most frequent one of the first record. A comma between two digits does not count where another
-/// candidate divides alike: it is a decimal comma.
+/// The candidate that divides the first records into the same number of fields, the most of them if several
+/// do; else the most frequent one of the first record. A comma between two digits does not count if another candidate
+/// divides alike: it is a decimal comma.
 fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
     const CANDIDATES: [u8; 4] = [b',', b'\t', b';', b'|'];
     let block = whole_records(start, quote);
@@ -151,7 +151,7 @@ fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
     blocks.next(Vec::new()).ok().flatten().unwrap_or_default()
 }
 
-/// Whether fields are separated by `;` and cells have commas where numbers have decimals, and none a dot.
+/// Whether fields are separated by `;` and cells have commas before decimals, and none a dot.
 fn has_decimal_commas(start: &[u8], dialect: Dialect) -> bool {
     if dialect.delimiter != b';' {
         return false;
@@ -171,4 +171,54 @@ fn has_decimal_commas(start: &[u8], dialect: Dialect) -> bool {
         }
     }
     commas > 0 && dots == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> (char, Option<char>, char) {
+        let (dialect, _) = sniff(text.as_bytes(), "t.csv", &Options::default());
+        (dialect.delimiter.into(), dialect.quote.map(char::from), dialect.decimal_mark.into())
+    }
+
+    #[test]
+    fn the_delimiter_is_the_one_that_divides_all_records_alike() {
+        for (text, delimiter) in [
+            ("a,b\n1,2\n", ','),
+            ("a;b\n1;2\n", ';'),
+            ("a\tb,c\n1\t2\n", '\t'),
+            ("a|b|c\n1|2|3,4\n", '|'),
+            ("a;b\n1,5;2,5\n", ';'),
+            ("a,b\n\"1;2;3\",4\n", ','),
+            ("alone\n1\n", ','),
+        ] {
+            assert_eq!(found(text).0, delimiter, "{text:?}");
+        }
+        let (dialect, _) = sniff(b"a b\n", "t.tsv.gz", &Options::default());
+        assert_eq!(dialect.delimiter, b'\t', "by its name");
+    }
+
+    #[test]
+    fn single_quotes_are_quotes_only_if_no_field_begins_with_a_double_one() {
+        assert_eq!(found("a,b\n'x,y','z'\n").1, Some('\''));
+        assert_eq!(found("a,b\n'x',\"z\"\n").1, Some('"'));
+        assert_eq!(found("a,b\nit's,the dog's\n").1, Some('"'));
+    }
+
+    #[test]
+    fn a_decimal_comma_is_found_between_semicolons_unless_a_number_has_a_dot() {
+        assert_eq!(found("a;b\n1,5;x\n2;y\n").2, ',');
+        assert_eq!(found("a;b\n1,5;2.5\n").2, '.');
+        assert_eq!(found("a\tb\n1,5\tx\n").2, '.');
+        let options = Options { decimal_comma: Some(true), ..Options::default() };
+        assert_eq!(sniff(b"a,b\n1,2\n", "t.csv", &options).0.decimal_mark, b'.', "a comma cannot be both");
+    }
+
+    #[test]
+    fn every_guess_that_differs_from_plain_csv_is_noted() {
+        let notes = |text: &str| sniff(text.as_bytes(), "t.csv", &Options::default()).1.len();
+        assert_eq!(notes("a,b\n1,2\n"), 0);
+        assert_eq!(notes("a;b\n'1,5';'2'\n"), 3);
+    }
 }

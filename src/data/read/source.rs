@@ -14,21 +14,21 @@ use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
 pub use crate::data::cells::raw_table::source_name;
 
-/// How a file is written; what is `None` is found in the file.
+/// How a file is written; a `None` is detected from the file.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The byte between two fields. `None`: the one of `,` tab `;` `|` that divides the first lines alike.
     pub delimiter: Option<u8>,
-    /// The byte around a field; `Some(None)`: none. `None`: `"`, or `'` where fields begin and end with it and
+    /// The byte around a field; `Some(None)`: none. `None`: `"`, or `'` if fields begin and end with it and
     /// none with `"`.
     pub quote: Option<Option<u8>>,
     /// Whether the first record names the columns; without it they are `column_1`, `column_2`, …
     pub header: bool,
-    /// Whether the first record is a row after all where it fits the columns below it; see [`super::sniff`].
+    /// Whether the first record is a row after all if it fits the columns below it.
     pub header_in_doubt: bool,
-    /// The encoding of the text. `None`: see [`super::encoding`].
+    /// The encoding of the text. `None`: detected.
     pub encoding: Option<&'static Encoding>,
-    /// Whether numbers have a decimal comma. `None`: where fields are separated by `;` and the numbers of the
+    /// Whether numbers have a decimal comma. `None`: if fields are separated by `;` and the numbers of the
     /// sample have commas and no dots.
     pub decimal_comma: Option<bool>,
 }
@@ -46,7 +46,7 @@ impl Default for Options {
     }
 }
 
-/// What is looked at to find encoding, delimiter, quote and types.
+/// The beginning of a text in which encoding, delimiter, quote and types are looked for.
 const SAMPLE_BYTES: usize = 256 * 1024;
 
 /// Opens a file, or standard input for `-`.
@@ -64,21 +64,21 @@ pub fn open(path: &str) -> Result<Box<dyn Read + Send>> {
 
 /// An input as UTF-8 text, of which the beginning has been read.
 pub struct Input {
-    /// What messages call it.
+    /// Its name in messages.
     pub source: String,
     /// Its path; `-` for standard input.
     pub path: String,
     /// The beginning of the text.
     pub start: Vec<u8>,
-    /// What follows.
+    /// The rest of the text.
     pub rest: Box<dyn Read + Send>,
-    /// Whether the input may come slowly and what has come is to be answered.
+    /// Whether the input may come slowly, so that each record is to be answered as it comes.
     pub prompt: bool,
-    /// What was found and the user should know.
+    /// Observations that the user should know.
     pub notes: Vec<String>,
-    /// Of the bytes of the file as they are.
+    /// The digest of the bytes of the file as they are.
     pub digest: Option<PassingDigest>,
-    /// The text was made here, of a Parquet file: how it is written is known.
+    /// Whether the text was made here, of a Parquet file, so that its dialect is known.
     pub(super) made: bool,
 }
 
@@ -91,7 +91,7 @@ impl Input {
         Self::new(open(path)?, path, options, true, false)
     }
 
-    /// Reads from anywhere; `path` tells what messages call it.
+    /// Reads from anywhere; `path` is its name in messages.
     ///
     /// # Errors
     /// As [`Input::open`]; compressed data unless `expand`.
@@ -182,7 +182,7 @@ fn sample(reader: &mut impl Read, prompt: bool) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// A Parquet file as text. What `reader` has left of the file is read for its digest alone.
+/// A Parquet file as text. The rest of `reader` is read for the digest alone.
 #[cfg(feature = "parquet")]
 fn text_of_parquet(
     mut reader: Box<dyn Read + Send>,
@@ -204,7 +204,7 @@ fn text_of_parquet(reader: Box<dyn Read + Send>, _: &str, _: bool) -> Result<Box
     Ok(reader)
 }
 
-/// What is known not to be text, by its first bytes.
+/// Refuses formats that are not text, by their first bytes.
 fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
     let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text; {remedy}");
     match start {
@@ -223,5 +223,57 @@ fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
             Some(compression) => wrong(&format!("{} data", compression.name()), "unpack it first"),
             None => Ok(()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::Digest;
+
+    fn input(bytes: &[u8]) -> Result<Input> {
+        Input::new(Box::new(Cursor::new(bytes.to_vec())), "t.csv", &Options::default(), true, true)
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        let mut input = input(bytes).unwrap();
+        let mut text = input.start;
+        input.rest.read_to_end(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_text_is_the_same_in_every_encoding_and_without_its_byte_order_mark() {
+        let plain = "name,n\nZoë,1\n";
+        assert_eq!(text(plain.as_bytes()), plain);
+        assert_eq!(text(&[b"\xEF\xBB\xBF", plain.as_bytes()].concat()), plain);
+        assert_eq!(text(b"name,n\nZo\xEB,1\n"), plain);
+        let utf_16: Vec<u8> = "\u{feff}name,n\nZoë,1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert_eq!(text(&utf_16), plain);
+        assert_eq!(input(&utf_16).unwrap().notes.len(), 1, "and says so");
+    }
+
+    #[test]
+    fn the_digest_is_of_the_bytes_of_the_file_and_not_of_its_text() {
+        let bytes = b"name,n\nZo\xEB,1\n";
+        let mut input = input(bytes).unwrap();
+        io::copy(&mut input.rest, &mut io::sink()).unwrap();
+        let sha256 = sha2::Sha256::digest(bytes);
+        assert_eq!(input.digest.unwrap().hex(), super::super::digest::hex(sha256.as_slice()));
+    }
+
+    #[test]
+    fn formats_that_are_not_text_are_refused_by_name() {
+        for (bytes, words) in [
+            (&b""[..], "is empty"),
+            (b"PK\x03\x04rest", "a zip or Excel file"),
+            (b"\xD0\xCF\x11\xE0rest", "an old Excel file"),
+        ] {
+            let message = input(bytes).err().unwrap().to_string();
+            assert!(message.contains(words), "{message}");
+        }
+        let gzip = b"\x1F\x8B\x08\x00rest".to_vec();
+        let refused = Input::new(Box::new(Cursor::new(gzip)), "body", &Options::default(), false, false);
+        assert!(refused.err().unwrap().to_string().contains("gzip data, not text; unpack it first"));
     }
 }

@@ -1,4 +1,4 @@
-//! Which rows belong together, and which come before others: what a split must respect beside chance.
+//! Rows that belong together or come before others, as a split has to respect.
 //!
 //! Read from a column of the table, at training and again by the evaluation, which has to find the same rows.
 
@@ -17,7 +17,7 @@ use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::cells::{date, number};
 
-/// The column that splits go by.
+/// The column that decides how rows are split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SplitBy {
@@ -36,9 +36,9 @@ impl SplitBy {
     }
 }
 
-/// What is known of some rows.
+/// The arrangement of some rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrangement {
+pub(crate) enum Arrangement {
     /// Any row may be on any side.
     Free,
     /// The group of each row.
@@ -53,7 +53,12 @@ impl Arrangement {
     /// # Errors
     /// No such column; a row without a value; a column all of whose values are the same; times that are neither all
     /// numbers nor all dates, with the line.
-    pub fn read(by: Option<&SplitBy>, raw: &RawTable, rows: &[usize], nulls: &NullTokens) -> Result<Self> {
+    pub(crate) fn read(
+        by: Option<&SplitBy>,
+        raw: &RawTable,
+        rows: &[usize],
+        nulls: &NullTokens,
+    ) -> Result<Self> {
         let Some(by) = by else {
             return Ok(Self::Free);
         };
@@ -67,7 +72,7 @@ impl Arrangement {
             let what = if matches!(by, SplitBy::Group(_)) { "group" } else { "time" };
             bail!(
                 "{}, column {name:?}: the {what} of the row is missing, so no side of the split can be chosen for \
-                 it; fill it in or leave the row out",
+                 it; fill it in or remove the row",
                 raw.place(row)
             );
         }
@@ -89,7 +94,7 @@ impl Arrangement {
         };
         if codes.iter().all(|code| codes.first() == Some(code)) {
             bail!(
-                "{}, column {name:?}: all rows have the same value, so it cannot part them; name another column",
+                "{}, column {name:?}: all rows have the same value, so it cannot split them; name another column",
                 raw.source
             );
         }
@@ -97,7 +102,7 @@ impl Arrangement {
     }
 
     /// That of some of the rows.
-    pub fn select(&self, rows: &[usize]) -> Self {
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let of = |codes: &[u32]| rows.iter().map(|&row| codes[row]).collect();
         match self {
             Self::Free => Self::Free,
@@ -107,15 +112,15 @@ impl Arrangement {
     }
 
     /// The group of each row; none if rows have no groups.
-    pub fn groups(&self) -> Option<&[u32]> {
+    pub(crate) fn groups(&self) -> Option<&[u32]> {
         match self {
             Self::Groups(codes) => Some(codes),
             Self::Free | Self::Times(_) => None,
         }
     }
 
-    /// Holds out a share of the rows; none where that is impossible.
-    pub fn hold_out(&self, truth: &Truth, share: f64, seed: u64) -> Split {
+    /// Holds out a share of the rows; no row if that is impossible.
+    pub(crate) fn hold_out(&self, truth: &Truth, share: f64, seed: u64) -> Split {
         match self {
             Self::Free => truth.hold_out(share, seed),
             Self::Groups(groups) => {
@@ -126,9 +131,9 @@ impl Arrangement {
         }
     }
 
-    /// The splits of a cross-validation: `k` folds, in time by forward chaining. Some are empty where that many are
+    /// The splits of a cross-validation: `k` folds, in time by forward chaining. Some are empty if that many are
     /// not possible.
-    pub fn folds(&self, truth: &Truth, k: usize, seed: u64) -> Vec<Split> {
+    pub(crate) fn folds(&self, truth: &Truth, k: usize, seed: u64) -> Vec<Split> {
         match self {
             Self::Free => truth.folds(k, seed),
             Self::Groups(groups) => {
@@ -140,7 +145,7 @@ impl Arrangement {
     }
 
     /// How many groups or times there are; of free rows each is its own.
-    pub fn n_units(&self, n_rows: usize) -> usize {
+    pub(crate) fn n_units(&self, n_rows: usize) -> usize {
         match self {
             Self::Free => n_rows,
             Self::Groups(codes) | Self::Times(codes) => {

@@ -34,12 +34,12 @@ impl GroupSizes {
 /// Holds out whole groups, about `test_size` of the rows of each class: in shuffled order, a group is taken if that
 /// brings the held-out rows nearer to the share of every class (sum over classes of squared distances, each
 /// divided by the rows of the class). If none does, the group that takes them the least away. A group with all the
-/// rows that are left of a class stays in training; the held-out part is empty where that is so of every group.
+/// remaining rows of a class stays in training; the held-out part is empty if that is true of every group.
 ///
 /// As scikit-learn's `GroupShuffleSplit`, but the share is one of rows, not of groups.
 ///
 /// `groups`, `classes`: one index per row, those of classes below `n_classes`.
-pub fn hold_out_groups(
+pub(crate) fn hold_out_groups(
     groups: &[u32],
     classes: &[u32],
     n_classes: usize,
@@ -77,14 +77,20 @@ pub fn hold_out_groups(
 
 /// `k` splits such that each group is held out as a whole in one of them: the groups, shuffled and then the
 /// largest first, go each to the fold that has the smallest shares of its classes so far, among equal ones to that
-/// with the fewest rows. A group goes to no fold where it would leave a class without a row to fit on; if there is
+/// with the fewest rows. A group goes to no fold in which it would leave a class without a row to fit on; if there is
 /// no other fold it is held out in none.
 ///
 /// The order of scikit-learn's `GroupKFold`, and the aim of its `StratifiedGroupKFold`.
 ///
-/// `groups`, `classes`: one index per row, those of classes below `n_classes`. A fold is empty where there are
+/// `groups`, `classes`: one index per row, those of classes below `n_classes`. A fold is empty if there are
 /// fewer groups than `k`.
-pub fn fold_groups(groups: &[u32], classes: &[u32], n_classes: usize, k: usize, seed: u64) -> Vec<Split> {
+pub(crate) fn fold_groups(
+    groups: &[u32],
+    classes: &[u32],
+    n_classes: usize,
+    k: usize,
+    seed: u64,
+) -> Vec<Split> {
     let sizes = GroupSizes::of(groups, classes, n_classes);
     let size = |group: usize| sizes.groups[group].iter().map(|(_, n)| n).sum::<f64>();
     let mut order: Vec<usize> = (0..sizes.groups.len()).collect();

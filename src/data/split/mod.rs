@@ -4,17 +4,19 @@
 //! among the three kinds of splits: [`stratified`] by chance, [`groups`], [`timeline`]. Called by training and by the
 //! evaluation, which has to find the same rows again.
 
-pub mod arrangement;
-pub mod groups;
-pub mod stratified;
-pub mod timeline;
+pub(crate) mod arrangement;
+pub(crate) mod groups;
+pub(crate) mod stratified;
+pub(crate) mod timeline;
 
 /// The choice of rows under its old path.
-pub mod folds {
-    pub use super::Split;
-    pub use super::groups::{fold_groups, hold_out_groups};
-    pub use super::stratified::{hold_out, hold_out_stratified};
-    pub use crate::random::{generator, shuffle};
+pub(crate) mod folds {
+    pub(crate) use super::Split;
+    pub(crate) use super::groups::{fold_groups, hold_out_groups};
+    #[cfg(test)]
+    pub(crate) use super::stratified::hold_out;
+    pub(crate) use super::stratified::hold_out_stratified;
+    pub(crate) use crate::random::{generator, shuffle};
 }
 
 /// Row indices in ascending order, every row in exactly one of the two.

@@ -1,4 +1,4 @@
-//! Splits of rows that have nothing to do with each other: seeded, the classes keep their shares.
+//! Splits of independent rows: seeded, with the shares of the classes kept.
 
 use super::Split;
 use crate::data::cells::target::Truth;
@@ -28,7 +28,8 @@ impl Truth {
 }
 
 /// Holds out `⌈test_size × n⌉` of `n_rows` rows, at least one and not all of them.
-pub fn hold_out(n_rows: usize, test_size: f64, seed: u64) -> Split {
+#[cfg(test)]
+pub(crate) fn hold_out(n_rows: usize, test_size: f64, seed: u64) -> Split {
     hold_out_stratified(&vec![0; n_rows], 1, test_size, seed)
 }
 
@@ -36,7 +37,7 @@ pub fn hold_out(n_rows: usize, test_size: f64, seed: u64) -> Split {
 /// down, and the classes with the largest remainders one row more. No class gives all its rows.
 ///
 /// `classes`: one class index below `n_classes` per row.
-pub fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: f64, seed: u64) -> Split {
+pub(crate) fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: f64, seed: u64) -> Split {
     let n = classes.len();
     let n_test = ((test_size * n as f64).ceil() as usize).clamp(1, n.saturating_sub(1).max(1));
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
@@ -75,8 +76,8 @@ pub fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: f64, se
 /// one class after the other are dealt out in turn. Sizes differ by one row at most, those of a class as well.
 /// A row that is the only one of its class is held out in none, so no class is ever absent from a fit.
 ///
-/// `classes`: one class index below `n_classes` per row. A fold is empty where there are fewer rows than `k`.
-pub fn folds(classes: &[u32], n_classes: usize, k: usize, seed: u64) -> Vec<Split> {
+/// `classes`: one class index below `n_classes` per row. A fold is empty if there are fewer rows than `k`.
+pub(crate) fn folds(classes: &[u32], n_classes: usize, k: usize, seed: u64) -> Vec<Split> {
     let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
     for (row, &class) in classes.iter().enumerate() {
         members[class as usize].push(row);

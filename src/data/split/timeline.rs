@@ -1,8 +1,8 @@
-//! Splits in order of time: fitted on the past, evaluated on what came after it.
+//! Splits in order of time: fitted on earlier rows, evaluated on later ones.
 
 use super::Split;
 
-/// Rows in order of time, and where a cut between them may be.
+/// Rows in order of time, and the cuts between them that separate no two rows of one time.
 struct Timeline<'a> {
     times: &'a [u32],
     order: Vec<usize>,
@@ -15,8 +15,7 @@ impl<'a> Timeline<'a> {
         Self { times, order }
     }
 
-    /// The cut nearest before `at` that parts no two rows of one time; the first after it where that would leave
-    /// nothing before the cut.
+    /// The last cut at or before `at`; the first after it if no row would come before that.
     fn cut(&self, at: usize) -> usize {
         let Some(&row) = self.order.get(at) else {
             return self.order.len();
@@ -37,24 +36,24 @@ impl<'a> Timeline<'a> {
 }
 
 /// Holds out the latest `⌈test_size × n⌉` rows, and with them all rows of the time at which that part begins, unless
-/// no row came before. Nothing is held out where all rows are of one time.
+/// no row came before. Nothing is held out if all rows are of one time.
 ///
 /// `times`: per row a number that grows with time.
-pub fn hold_out_latest(times: &[u32], test_size: f64) -> Split {
+pub(crate) fn hold_out_latest(times: &[u32], test_size: f64) -> Split {
     let (n, line) = (times.len(), Timeline::of(times));
     let n_test = ((test_size * n as f64).ceil() as usize).clamp(1, n.saturating_sub(1).max(1));
     let cut = line.cut(n.saturating_sub(n_test));
     Split { train: line.rows(0, cut), test: line.rows(cut, n) }
 }
 
-/// `k` splits by forward chaining: the rows in order of time make `k + 1` parts, the first of which takes what is
-/// left over; part after part is held out, and all rows before it are fitted on. Rows of one time are in one part,
-/// the later one. A part is empty where there are too few times.
+/// `k` splits by forward chaining: the rows in order of time make `k + 1` parts, the first of which takes the
+/// remainder; part after part is held out, and all rows before it are fitted on. Rows of one time are in one part,
+/// the later one. A part is empty if there are too few times.
 ///
 /// As scikit-learn's `TimeSeriesSplit`, which knows no ties.
 ///
 /// `times`: per row a number that grows with time.
-pub fn forward_chain(times: &[u32], k: usize) -> Vec<Split> {
+pub(crate) fn forward_chain(times: &[u32], k: usize) -> Vec<Split> {
     let (n, line) = (times.len(), Timeline::of(times));
     let size = n / (k + 1);
     let cut = |fold: usize| if fold == k { n } else { line.cut(n - (k - fold) * size) };

@@ -1,18 +1,18 @@
-//! What a date becomes: the parts of it that vary, and for learners of one scale the cycles as angles.
+//! The slots of a date: the parts of it that vary, and for learners of one scale the cycles as angles.
 
 use super::Encoding;
 use super::scaling::mean_and_scale;
 use crate::data::cells::date;
 use crate::data::cells::date::{CYCLES, N_PARTS};
 
-/// What a date becomes, one entry per part in the order of [`date::PART_NAMES`].
+/// The slots of a date, one entry per part in the order of `date::PART_NAMES`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DateParts {
     /// Whether the part has a slot.
     pub kept: [bool; N_PARTS],
-    /// What is subtracted from it; 0 where codes are passed on.
+    /// The number that is subtracted from it; 0 if codes are passed on.
     pub mean: [f64; N_PARTS],
-    /// What it is then divided by; 1 where codes are passed on.
+    /// The number that it is then divided by; 1 if codes are passed on.
     pub scale: [f64; N_PARTS],
 }
 
@@ -40,7 +40,7 @@ impl DateParts {
         parts
     }
 
-    /// The kept parts, and whether each begins anew.
+    /// The kept parts, and whether each is cyclic.
     pub(crate) fn kept(&self, encoding: Encoding) -> impl Iterator<Item = (usize, bool)> + '_ {
         let cyclic = move |part: usize| encoding == Encoding::Standardised && CYCLES[part] > 0.0;
         (0..N_PARTS).filter(|&part| self.kept[part]).map(move |part| (part, cyclic(part)))

@@ -16,7 +16,7 @@ pub enum Slot {
     Level(usize),
     /// Whether it is a level without a slot of its own.
     OtherLevel,
-    /// A part of a date, an index into [`PART_NAMES`](crate::data::cells::date::PART_NAMES), or the sine or cosine of it.
+    /// A part of a date, an index into `date::PART_NAMES`, or the sine or cosine of it.
     DatePart(usize),
     /// The weight of a term of a text.
     Term,
@@ -45,7 +45,7 @@ pub(super) struct Encoder {
     pub(super) indicator_slot: Option<usize>,
 }
 
-/// What the encoding of texts needs on the way; nothing is allocated where there are none.
+/// Memory for the encoding of texts; nothing is allocated if there are none.
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) terms: Terms,

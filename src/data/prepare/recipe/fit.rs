@@ -13,10 +13,10 @@ use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::{Known, MAX_LEVEL_SLOTS, TargetMeans, level_slots};
 use crate::data::prepare::vocabulary::Vocabulary;
 
-/// Columns that a thread looks at together: those of a cache line.
+/// Columns that a thread gathers together: those of a cache line.
 const GATHERED_COLUMNS: usize = 8;
 
-/// What texts become.
+/// The form of texts.
 #[derive(Debug, Clone, Copy)]
 pub enum TextForm<'a> {
     /// Sparse columns, one per known term.
@@ -25,7 +25,7 @@ pub enum TextForm<'a> {
     Dense(&'a Truth),
 }
 
-/// What takes the place of some slots of the training rows: means of the target that no row's own target went into.
+/// Replacements for some slots of the training rows: means of the target that exclude the row's own target.
 #[derive(Debug, Default)]
 pub struct OutOfFold {
     /// The first slot, how many there are, and `n_rows` times as many numbers.
@@ -51,8 +51,8 @@ impl Recipe {
         Self::fit_texts(schema, encoding, codes, TextForm::Sparse)
     }
 
-    /// As [`Recipe::fit`], with texts as `form` says and, if `known` has what the rows are to be told by, means of the
-    /// target for categories of many levels; and what takes the place of these in the training rows.
+    /// As [`Recipe::fit`], with texts in `form` and, if the target is `known`, means of the target for categories of many
+    /// levels; and the replacements of those means in the training rows.
     pub fn fit_to(
         schema: &Schema,
         encoding: Encoding,
@@ -92,7 +92,7 @@ impl Recipe {
         (recipe, OutOfFold { blocks })
     }
 
-    /// As [`Recipe::fit`], with texts as `form` says.
+    /// As [`Recipe::fit`], with texts in `form`.
     fn fit_texts(schema: &Schema, encoding: Encoding, codes: &Matrix, form: TextForm) -> Self {
         let telling = match form {
             TextForm::Sparse => None,

@@ -2,23 +2,23 @@
 //!
 //! | column | becomes |
 //! |---|---|
-//! | number | gaps filled with the median, then standardised (mean 0, standard deviation 1) |
-//! | boolean | 0 or 1, gaps filled with the more frequent value |
+//! | number | missing values filled with the median, then standardised (mean 0, standard deviation 1) |
+//! | boolean | 0 or 1, missing values filled with the more frequent value |
 //! | category | one slot per level (the 256 most frequent), and one for all others |
-//! | category of more than 256 levels | that, and the mean of the target within each level, standardised ([`TargetMeans`]) |
+//! | category of more than 256 levels | that, and the mean of the target within each level, standardised ([`TargetMeans`](super::categories::TargetMeans)) |
 //! | date | year, month, day, weekday, hour, those that vary, and days since 1970, standardised; month, weekday and hour also as sine and cosine |
 //! | text | a slot per known term: its count times its inverse document frequency, scaled to length 1 |
-//! | any, where the training rows had gaps | and a slot that is 1 where the value was missing |
+//! | any, if a training row has no value | and a slot that is 1 if the value is missing |
 //!
-//! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and ways for gaps, and see
+//! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and default directions, and see
 //! [`Encoding::Raw`]: one slot per feature that holds the code itself, for a date the parts as numbers, for a
 //! text the counts of its terms, and for a category of more than 256 levels also the mean of the target.
 //!
-//! The slots of texts come behind all others as sparse columns, or, for learners of dense rows, are a few ordinary
-//! slots: those of the terms that tell most about the target.
+//! The slots of texts come after all others as sparse columns, or, for learners of dense rows, are a few ordinary
+//! slots: those of the terms that say most about the target.
 //!
-//! Everything is fitted on the training rows only. [`Recipe::encode_block`] is the only road from codes to
-//! numbers, for training, evaluation and every kind of prediction alike; only the means of the target are others in
+//! Everything is fitted on the training rows only. [`Recipe::encode_block`] is the only path from codes to
+//! numbers, for training, evaluation and every kind of prediction alike; only the means of the target differ in
 //! the training rows ([`OutOfFold`]).
 
 mod dates;
@@ -47,11 +47,11 @@ use crate::data::cells::text::Texts;
 /// Rows that a thread encodes at a time.
 const ENCODED_ROWS: usize = 512;
 
-/// What a row of codes becomes.
+/// The form of an encoded row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
-    /// Numbers of one scale without gaps, for learners that add them up or measure distances.
+    /// Numbers of one scale without missing values, for learners that add them up or measure distances.
     #[default]
     Standardised,
     /// The codes as they are: numbers, 0 or 1, level indices, -1 for an unseen level, NaN for a missing value.
@@ -62,7 +62,7 @@ pub enum Encoding {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     encoding: Encoding,
-    /// Empty where codes are passed on as they are.
+    /// Empty if codes are passed on as they are.
     encoders: Vec<Encoder>,
     n_dense: usize,
     n_sparse: usize,
@@ -75,7 +75,7 @@ impl Recipe {
         Self { encoding: Encoding::Raw, encoders: Vec::new(), n_dense, n_sparse: 0 }
     }
 
-    /// What a row becomes.
+    /// The form of an encoded row.
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
@@ -105,7 +105,7 @@ impl Recipe {
                 ColumnType::Date => match dates.next() {
                     Some(parts_of) => {
                         n_slots += parts_of.n_slots(encoding);
-                        // Where codes are passed on, so are gaps.
+                        // If codes are passed on, so are missing values.
                         let fill = (!raw).then(|| parts.fill[j]);
                         Step::Date { fill, parts: parts_of.clone() }
                     }
@@ -158,7 +158,7 @@ impl Recipe {
         self.n_sparse
     }
 
-    /// Whether a text becomes sparse columns, even where no term of it is known.
+    /// Whether a text becomes sparse columns, even if no term of it is known.
     pub fn has_sparse_texts(&self) -> bool {
         self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { first_sparse: Some(_), .. }))
     }
@@ -186,7 +186,7 @@ impl Recipe {
     }
 
     /// Encodes a block of rows: `n_rows × n_features` codes, the texts they stand for, to the ordinary slots of
-    /// each row in `buffer`, or the codes themselves where they are passed on, and the sparse columns.
+    /// each row in `buffer`, or the codes themselves if they are passed on, and the sparse columns.
     pub fn encode_block<'a>(
         &self,
         codes: &'a [f64],
@@ -216,7 +216,7 @@ impl Recipe {
     }
 
     /// Encodes many rows: `n_rows × n_features` codes to `n_rows × n_slots` numbers, some of them sparse; not
-    /// copied where they are passed on.
+    /// copied if they are passed on.
     pub fn encode<'a>(&self, codes: &'a Matrix) -> Cow<'a, Matrix> {
         if self.encoders.is_empty() {
             return Cow::Borrowed(codes);
@@ -237,7 +237,7 @@ impl Recipe {
         Cow::Owned(out)
     }
 
-    /// As [`Recipe::encode`], in the memory of the codes where a row stays as long as it is.
+    /// As [`Recipe::encode`], in the memory of the codes if the length of a row stays the same.
     pub fn encode_owned(&self, mut codes: Matrix) -> Matrix {
         if self.encoders.is_empty() {
             return codes;
@@ -267,15 +267,15 @@ mod tests {
     use crate::data::cells::target::Target;
     use crate::data::cells::target::Truth;
 
-    const GAP: f64 = f64::NAN;
+    const MISSING: f64 = f64::NAN;
 
     pub(crate) fn fitted() -> (Schema, Recipe) {
         let table = Table {
             source: "t.csv".into(),
             names: ["size", "sold", "color"].map(String::from).to_vec(),
             columns: vec![
-                Column::Number(vec![1.0, 3.0, GAP, 8.0]),
-                Column::Number(vec![1.0, 1.0, 0.0, GAP]),
+                Column::Number(vec![1.0, 3.0, MISSING, 8.0]),
+                Column::Number(vec![1.0, 1.0, 0.0, MISSING]),
                 Column::Category {
                     codes: vec![0, 1, 1, MISSING_LEVEL],
                     levels: vec!["blue".into(), "red".into()],
@@ -298,15 +298,15 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_filled_and_marked_and_categories_get_slots() {
+    fn missing_values_are_filled_and_marked_and_categories_get_slots() {
         let (_, recipe) = fitted();
         let mut out = vec![9.0; recipe.n_slots()];
-        // size and its gap, sold and its gap, blue, red, others, color's gap.
+        // size and whether it is missing, sold likewise, blue, red, others, whether color is missing.
         assert_eq!(recipe.n_slots(), 8);
         encode(&recipe, &[3.0, 0.0, 1.0], &mut out);
         assert_eq!(out[1..], [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         let standardised_median = out[0];
-        encode(&recipe, &[GAP, GAP, GAP], &mut out);
+        encode(&recipe, &[MISSING, MISSING, MISSING], &mut out);
         assert_eq!(out, [standardised_median, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
         encode(&recipe, &[3.0, 0.0, UNSEEN], &mut out);
         assert_eq!(out[4..], [0.0, 0.0, 1.0, 0.0]);
@@ -319,20 +319,20 @@ mod tests {
         let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(4, 3));
         assert_eq!((recipe.encoding(), recipe.n_slots()), (Encoding::Raw, 3));
         let mut out = [9.0; 3];
-        encode(&recipe, &[3.5, GAP, UNSEEN], &mut out);
+        encode(&recipe, &[3.5, MISSING, UNSEEN], &mut out);
         assert!(out[0] == 3.5 && out[1].is_nan() && out[2] == UNSEEN);
         assert_eq!(recipe.slots(), [0, 1, 2].map(|feature| (feature, Slot::Value)));
     }
 
     #[test]
-    fn words_are_scaled_to_length_1_behind_all_other_slots_or_become_a_few_of_them() {
+    fn words_are_scaled_to_length_1_after_all_other_slots_or_become_a_few_of_them() {
         let table = Table {
             source: "t.csv".into(),
             names: ["said", "size"].map(String::from).to_vec(),
             columns: vec![
                 {
                     let mut texts = Texts::default();
-                    let codes = vec![texts.push("red apple"), texts.push("green"), GAP];
+                    let codes = vec![texts.push("red apple"), texts.push("green"), MISSING];
                     Column::Text { codes, texts }
                 },
                 Column::Number(vec![1.0, 2.0, 3.0]),
@@ -345,7 +345,7 @@ mod tests {
         let schema = Schema::fit(&table, &features, target, vec![], &[0, 1, 2]);
         let codes = schema.codes(&table, &[0, 1, 2]).unwrap();
         let recipe = Recipe::fit(&schema, Encoding::Standardised, &codes);
-        // The gap's mark and the size; red, apple, red apple, green.
+        // Whether the text is missing and the size; red, apple, red apple, green.
         assert_eq!((recipe.n_slots(), recipe.n_sparse()), (6, 4));
         let x = recipe.encode(&codes);
         assert_eq!((x.row(0)[0], x.row(2)[0], x.n_cols()), (0.0, 1.0, 2));

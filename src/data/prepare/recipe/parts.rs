@@ -1,4 +1,4 @@
-//! The numbers that a recipe consists of: what the model file keeps of it, checked before a recipe is made of them.
+//! The numbers of a recipe as the model file holds them, checked before a recipe is made of them.
 
 use anyhow::{Result, ensure};
 
@@ -14,13 +14,13 @@ use crate::data::prepare::vocabulary::{MAX_TERMS, Vocabulary};
 /// The numbers a recipe consists of, one entry per feature, for the model file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
-    /// What a missing number or boolean is replaced by; 0 for a category.
+    /// The replacement of a missing number or boolean; 0 for a category.
     pub fill: Vec<f64>,
-    /// What is subtracted from a number; 0 for others.
+    /// The number that is subtracted from a number; 0 for others.
     pub mean: Vec<f64>,
-    /// What a number is then divided by; 1 for others.
+    /// The number that it is then divided by; 1 for others.
     pub scale: Vec<f64>,
-    /// Whether the feature has a slot that is 1 where the value was missing (1) or not (0).
+    /// Whether the feature has a slot that is 1 if the value is missing (1) or not (0).
     pub indicator: Vec<u8>,
     /// For each level of each category in turn, its slot within the feature; the last slot is for all others.
     pub level_slot: Vec<u32>,
@@ -28,10 +28,10 @@ pub struct Parts {
     pub vocabularies: Vec<Vocabulary>,
     /// Whether texts become ordinary slots.
     pub dense_texts: bool,
-    /// For each date feature in turn what it becomes.
+    /// The parts of each date feature in turn.
     pub dates: Vec<DateParts>,
-    /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; none
-    /// where no category has any.
+    /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; empty
+    /// if no category has any.
     pub target_means: Vec<TargetMeans>,
 }
 
@@ -97,7 +97,7 @@ impl Recipe {
         );
         ensure!(
             schema.dates().all(|feature| date::in_calendar(parts.fill[feature], parts.fill[feature])),
-            "the recipe fills gaps with what is no date"
+            "the recipe fills missing values with a number that is no date"
         );
         ensure!(
             parts.level_slot.iter().all(|&slot| slot as usize <= MAX_LEVEL_SLOTS),
@@ -106,7 +106,7 @@ impl Recipe {
         Ok(Self::assemble(schema, encoding, parts))
     }
 
-    /// The numbers that make this recipe again together with its schema; none where codes are passed on.
+    /// The numbers that make this recipe again together with its schema; empty if codes are passed on.
     pub fn parts(&self) -> Parts {
         let mut parts = Parts::default();
         for encoder in &self.encoders {

@@ -1,7 +1,7 @@
 //! JSON rows become rows of codes, straight from the bytes: no tree of values in between.
 //!
 //! One row is an array in column order or an object by name; a request body wraps one or many rows under
-//! `data` or `features`, with options beside them. Used by the server, by NDJSON input and by
+//! `data` or `features`, together with options. Used by the server, by NDJSON input and by
 //! `predict --features '{…}'`.
 
 mod problems;
@@ -24,14 +24,14 @@ pub struct Request {
     pub many: bool,
     /// The option `threshold`.
     pub threshold: Option<f64>,
-    /// What does not fit the schema.
+    /// The values that do not fit the schema.
     pub problems: Problems,
 }
 
 /// Why a body could not be read at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Malformed {
-    /// Not JSON; the text says where.
+    /// Not JSON; the text names the position.
     NotJson(String),
     /// More rows than allowed.
     TooManyRows,
@@ -84,8 +84,8 @@ pub fn read_row(
     Ok(problems)
 }
 
-/// Reads rows that stand at `key` of a body in another form than [`read_request`]'s: an array of rows, or one
-/// row. With `columns`, rows without names hold these.
+/// Reads the value at `key` of a body that [`read_request`] does not know: an array of rows, or one row. With `columns`,
+/// rows without names hold these.
 ///
 /// # Errors
 /// A text that is not JSON, or one with more than `max_rows` rows.

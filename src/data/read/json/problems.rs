@@ -5,12 +5,12 @@ use std::fmt;
 /// More problems than this are counted, not listed.
 const MAX_LISTED_PROBLEMS: usize = 100;
 
-/// A place in a body and what is wrong there.
+/// A value that does not fit, and its place in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// JSON pointer (RFC 6901) to the place.
     pub pointer: String,
-    /// The fact and, where there is one, the remedy.
+    /// The fact and, if there is one, the remedy.
     pub detail: String,
 }
 
@@ -24,7 +24,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Counts a problem, and lists it where it is one of the first.
+    /// Counts a problem, and lists it if it is one of the first.
     pub fn push(&mut self, pointer: String, detail: String) {
         self.total += 1;
         if self.listed.len() < MAX_LISTED_PROBLEMS {
@@ -32,7 +32,7 @@ impl Problems {
         }
     }
 
-    /// Adds those of `others` behind these.
+    /// Appends those of `others`.
     pub fn extend(&mut self, others: Self) {
         self.total += others.total;
         self.listed.extend(others.listed);
@@ -40,7 +40,7 @@ impl Problems {
     }
 }
 
-/// Where a row stands in the text.
+/// The place of a row in the text.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) key: &'static str,

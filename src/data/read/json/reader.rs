@@ -1,4 +1,4 @@
-//! The values of JSON rows on their way to codes: what one text has given so far, and what was wrong with it.
+//! The state of reading one JSON text: the codes of its rows so far, and the problems.
 
 use std::fmt;
 
@@ -29,12 +29,13 @@ pub(super) enum Staged {
     Missing,
     Number(f64),
     Boolean(bool),
-    /// Where the text ends in `Reader::texts`; it starts where the one before it ends.
+    /// The end of the text in `Reader::texts`; it starts at the end of the one before it.
     Text(usize),
     /// An array or an object.
     Nested,
 }
 
+/// The codes, options and problems of one text.
 pub(super) struct Reader<'s> {
     pub(super) schema: &'s Schema,
     pub(super) max_rows: usize,
@@ -50,7 +51,7 @@ pub(super) struct Reader<'s> {
     pub(super) named: bool,
     pub(super) threshold: Option<f64>,
     pub(super) lenient: bool,
-    /// What `lenient` does not forgive.
+    /// Problems that `lenient` does not forgive.
     pub(super) serious: Problems,
     pub(super) forgivable: Problems,
 }

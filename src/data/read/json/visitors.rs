@@ -38,7 +38,7 @@ const MEMBERS: [(&str, Member); 5] = [
     ("explain", Member::Option(BodyOption::Explain)),
 ];
 
-/// The whole body: rows under one of two keys, options beside them.
+/// The whole body: rows under one of two keys, and options.
 pub(super) struct Body<'r, 's> {
     pub(super) reader: &'r mut Reader<'s>,
 }
