@@ -481,7 +481,7 @@ fn algorithms_go_by_name_and_by_alias() {
         assert_eq!(train(&dir, &[data, "--algorithm", name])["algorithm"], full);
     }
     misused(&["--algorithm", "logistic"], &["there is no algorithm \"logistic\"", "logistic-regression"]);
-    misused(&["--algorithm", "rigde"], &["did you mean ridge?"]);
+    misused(&["--algorithm", "rigde"], &["did you mean \"ridge\"?"]);
     misused(&["--algorithm", "ridge"], &["ridge cannot do classification", "logistic-regression"]);
 }
 
@@ -502,7 +502,7 @@ fn unknown_settings_and_values_out_of_range_are_wrong_usage() {
     misused(
         &["--algorithm", "logreg", "--set", "c=1"],
         &[
-            "no hyperparameter \"c\"; did you mean C?",
+            "no hyperparameter \"c\"; did you mean \"C\"?",
             "C, l1_ratio, class_weight, fit_intercept, max_iter, tol",
         ],
     );

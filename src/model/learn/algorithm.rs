@@ -43,10 +43,10 @@ pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
     })
 }
 
-/// The question that ends a message about an unknown name: `; did you mean NAME?`, or nothing if no candidate
+/// The question that ends a message about an unknown name: `; did you mean "NAME"?`, or nothing if no candidate
 /// is like it.
 fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    nearest(name, candidates).map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+    nearest(name, candidates).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 
 /// A chosen algorithm with checked hyperparameters, as it is fitted and recorded in the card.
@@ -170,7 +170,7 @@ mod tests {
             spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
         };
         assert_eq!(spec("C", "0.5"), Ok(0.5));
-        assert!(spec("c", "1").unwrap_err().contains("did you mean C?"));
+        assert!(spec("c", "1").unwrap_err().contains("did you mean \"C\"?"));
         assert_eq!(spec("C", "-1").unwrap_err(), "--set C=-1: C is a number above 0 (default 1.0)");
         assert!(spec("max_iter", "many").unwrap_err().contains("a whole number not below 1"));
         assert!(algorithm("logistic").unwrap_err().to_string().contains("logistic-regression"));

@@ -16,11 +16,11 @@ pub mod hyperparameter;
 mod laws;
 pub mod linear;
 pub mod manual;
-pub mod naive_bayes;
-pub mod neighbours;
-pub mod network;
+pub(crate) mod naive_bayes;
+pub(crate) mod neighbours;
+pub(crate) mod network;
 pub mod plan;
-pub mod svm;
+pub(crate) mod svm;
 pub mod train;
 pub mod trees;
 

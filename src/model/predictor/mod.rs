@@ -3,23 +3,24 @@
 //! An inference form knows nothing of how it was fitted. A new one is a variant of [`Predictor`], a file in
 //! this folder, and a line in each `match` below.
 
-pub mod arrays;
-pub mod kd_tree;
-pub mod kernel;
-pub mod linear;
-pub mod link;
-pub mod naive_bayes;
-pub mod nearest;
-pub mod neighbours;
-pub mod network;
+pub(crate) mod arrays;
+mod kd_tree;
+pub(crate) mod kernel;
+pub(crate) mod linear;
+pub(crate) mod link;
+pub(crate) mod naive_bayes;
+pub(crate) mod nearest;
+pub(crate) mod neighbours;
+pub(crate) mod network;
 mod pairwise;
 mod quick_scorer;
-pub mod support_vectors;
-pub mod trees;
+pub(crate) mod support_vectors;
+pub(crate) mod trees;
 
 use anyhow::{Result, bail};
 
-pub use arrays::{Array, Arrays, take_f64, take_u8, take_u32};
+pub use arrays::{Array, Arrays};
+pub(crate) use arrays::{take_f64, take_u8, take_u32};
 pub use linear::Linear;
 pub use link::Link;
 pub(crate) use link::{exp, sigmoid, softmax};

@@ -2,7 +2,7 @@
 
 pub(crate) mod coordinate_descent;
 pub(crate) mod gram;
-pub mod lasso;
+pub(crate) mod lasso;
 pub(crate) mod lbfgs;
 pub mod least_squares;
 pub mod logistic;
