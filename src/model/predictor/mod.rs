@@ -11,6 +11,7 @@ pub mod neighbours;
 pub mod network;
 mod quick_scorer;
 pub mod support_vectors;
+pub mod tree_arrays;
 pub mod trees;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,8 @@ use super::bins::{Bins, Kind};
 use super::grow::Tree;
 use crate::model::learn::Dataset;
 use crate::model::predictor::Link;
-use crate::model::predictor::trees::{LEAF, MISSING_LEFT, Parts, SUBSET, Trees};
+use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
+use crate::model::predictor::trees::Trees;
 
 /// Collects trees.
 pub struct Compact {
