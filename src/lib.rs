@@ -41,6 +41,7 @@ mod error;
 pub mod metrics;
 pub mod model;
 pub(crate) mod names;
+mod parallel;
 pub mod predict;
 pub(crate) mod random;
 pub mod report;

@@ -15,6 +15,7 @@ pub(crate) mod network;
 mod pairwise;
 mod quick_scorer;
 pub(crate) mod support_vectors;
+pub(crate) mod tree_arrays;
 pub(crate) mod trees;
 
 use anyhow::{Result, bail};

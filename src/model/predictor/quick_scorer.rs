@@ -1,5 +1,5 @@
-//! Small trees scored without walking them: every test of a tree is made on a block of rows, and what is left
-//! of a row's set of leaves says where it ends.
+//! Small trees scored without walking them: every test of a tree is made on a block of rows, and the first leaf
+//! that is left in a row's set is where it ends.
 //!
 //! Each test that a row fails takes the leaves of the left subtree off its set; the first leaf that remains
 //! is the row's. No step waits for another and none is a branch, so that rows are compared as many at a time
@@ -12,7 +12,7 @@
 
 #![allow(clippy::needless_range_loop, clippy::neg_cmp_op_on_partial_ord)]
 
-use super::trees::{LEAF, MISSING_LEFT, Parts, SUBSET};
+use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
 
 /// Rows of a block.
 pub const ROWS: usize = 32;
@@ -20,12 +20,12 @@ pub const ROWS: usize = 32;
 /// Leaves of a tree: the bits of a set.
 pub const MAX_LEAVES: usize = 64;
 
-/// What an inner node asks.
+/// The test of an inner node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Test {
     /// The largest number that passes; the index of a subset.
     threshold: f64,
-    /// What a row that fails keeps: all leaves but those of the left subtree.
+    /// The leaves that a row keeps if it fails: all but those of the left subtree.
     keep: u64,
     /// Index in [`QuickScorer::features`].
     feature: u32,
@@ -48,7 +48,7 @@ pub struct QuickScorer {
     tests: Vec<Test>,
     /// The row of [`Parts::values`] of each leaf, from the left, tree by tree; filled up to a whole set.
     leaves: Vec<u32>,
-    /// Those rows themselves where a row is one number.
+    /// Those rows themselves, if a row is one number.
     values: Vec<f64>,
 }
 
@@ -151,8 +151,8 @@ impl QuickScorer {
         }
     }
 
-    /// What each row of the block ends at, tree by tree. `subset_right` says of a subset, a column, a code and
-    /// whether missing values go right whether the code does.
+    /// Calls `visit` with the endings of the rows of the block, tree by tree. `subset_right`: whether a code goes
+    /// right, by subset, column, code, and whether missing values go right.
     #[inline(always)]
     pub fn visit(
         &self,
@@ -201,7 +201,7 @@ impl QuickScorer {
     }
 }
 
-/// What the rows of a block end at.
+/// The leaves that the rows of a block end at.
 pub enum Ending<'a> {
     /// One number.
     Value(&'a [f64; ROWS]),
@@ -226,7 +226,8 @@ fn keep_where(sets: &mut [u64; ROWS], keep: u64, values: &[f64; ROWS], fails: im
 mod tests {
     use super::*;
     use crate::model::predictor::Link;
-    use crate::model::predictor::trees::{SUBSET_WORDS, Trees};
+    use crate::model::predictor::tree_arrays::SUBSET_WORDS;
+    use crate::model::predictor::trees::Trees;
     use proptest::prelude::*;
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::{Rng, SeedableRng};

@@ -1,88 +1,22 @@
 //! Trees as an inference form: one decision tree, a forest, or boosted trees, in flat arrays.
 //!
 //! The two children of a node lie side by side behind it, so a node needs one index and a walk ends. A row
-//! goes left where its number is at most the threshold, or where its level is in the subset of the split; a
-//! missing value, and a level that training did not see, goes the way the split stored.
-//!
-//! The arrays of the model file:
-//!
-//! | array | per | holds |
-//! |---|---|---|
-//! | `trees.roots` | tree | its first node; it ends where the next begins |
-//! | `trees.feature` | node | the column it splits on; 2³² − 1 for a leaf |
-//! | `trees.threshold` | node | the largest number that goes left; 0 for a leaf and a subset |
-//! | `trees.left` | node | the left child, the right one is the next; for a leaf, its row of `trees.values` |
-//! | `trees.flags` | node | 1: missing goes left; 2: splits on a subset |
-//! | `trees.subsets` | node of flag 2, in turn | 256 bits, one per group of levels: set goes left |
-//! | `trees.values` | row | what the leaves add up: one number, or one per score |
-//! | `trees.levels` | column | its number of levels; 0 for a number |
-//! | `trees.groups` | level of each column in turn | the group of the level |
-//! | `trees.base` | score | what the sum of the trees is added to |
-//! | `trees.divisor` | | what the sum is divided by first: the number of trees of a forest, or 1 |
-//! | `trees.importances` | column | its share of the total gain of all splits |
-//!
-//! Leaves of one number belong to score t mod scores of tree t.
+//! goes left if its number is at most the threshold, or if its level is in the subset of the split; a missing
+//! value, and a level that training did not see, goes to the side that the split stored.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use fearless_simd::{Level, dispatch};
 
 use super::quick_scorer::{Ending, QuickScorer};
-use super::{Array, Arrays, Link, quick_scorer, take_f64, take_u8, take_u32};
+use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
+use super::{Arrays, Link, quick_scorer};
 
-/// Marks a leaf in [`Parts::feature`].
-pub const LEAF: u32 = u32::MAX;
-
-/// A missing value goes left.
-pub const MISSING_LEFT: u8 = 1;
-
-/// The split is on a subset of levels.
-pub const SUBSET: u8 = 2;
-
-/// Words of a subset: 256 groups of levels.
-pub const SUBSET_WORDS: usize = 8;
-
-/// Rows that walk through a tree side by side, or trees that a row walks through, so that one's wait for memory is
-/// another's step.
+/// Rows that walk through a tree together, or trees that a row walks through together: while one waits for memory,
+/// another steps.
 const LANES: usize = 8;
 
 /// Rows whose numbers stay in the first-level cache while small trees pass by.
 const BLOCK_BYTES: usize = 16 * 1024;
-
-/// Columns of a model; the packed node keeps two bits for itself.
-const MAX_INPUTS: usize = 1 << 30;
-
-/// The arrays of the module's table, as they are written and read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Parts {
-    /// What the scores become.
-    pub link: Link,
-    /// First node of each tree.
-    pub roots: Vec<u32>,
-    /// Column of each node, or [`LEAF`].
-    pub feature: Vec<u32>,
-    /// Largest number that goes left.
-    pub threshold: Vec<f64>,
-    /// Left child, or row of `values`.
-    pub left: Vec<u32>,
-    /// [`MISSING_LEFT`] and [`SUBSET`].
-    pub flags: Vec<u8>,
-    /// [`SUBSET_WORDS`] words per subset node.
-    pub subsets: Vec<u32>,
-    /// `n_values × width` numbers.
-    pub values: Vec<f64>,
-    /// Numbers per leaf.
-    pub width: usize,
-    /// Number of levels of each column.
-    pub levels: Vec<u32>,
-    /// Group of each level.
-    pub groups: Vec<u8>,
-    /// Start of each score.
-    pub base: Vec<f64>,
-    /// What the sum of the trees is divided by.
-    pub divisor: f64,
-    /// Share of the gain of each column.
-    pub importances: Vec<f64>,
-}
 
 /// 16 bytes, so that a step of the walk reads one cache line. A leaf leads to itself: nothing is above a NaN.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,7 +38,7 @@ pub struct Trees {
     nodes: Vec<Node>,
     /// Where the groups of each column begin.
     first_group: Vec<usize>,
-    /// Absent where a tree is large.
+    /// `None` if a tree is large.
     quick: Option<QuickScorer>,
 }
 
@@ -115,7 +49,7 @@ impl PartialEq for Trees {
 }
 
 impl Trees {
-    /// Packs the nodes; [`Trees::validate`] says whether the parts fit each other.
+    /// Packs the nodes; [`Trees::validate`] checks whether the parts fit each other.
     pub fn new(parts: Parts) -> Self {
         let mut nodes = Vec::with_capacity(parts.feature.len());
         let mut n_subsets = 0;
@@ -169,7 +103,7 @@ impl Trees {
         self.parts.roots.len()
     }
 
-    /// Scores one row of raw codes, some trees side by side.
+    /// Scores one row of raw codes, [`LANES`] trees together.
     pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
         out.fill(0.0);
         let groups = self.parts.roots.as_chunks::<LANES>();
@@ -235,7 +169,7 @@ impl Trees {
         }
     }
 
-    /// Scores as many rows as fill blocks, and says how many those are.
+    /// Scores as many rows as fill blocks; returns how many those are.
     fn score_quickly(&self, quick: &QuickScorer, x: &[f64], out: &mut [f64]) -> usize {
         const ROWS: usize = quick_scorer::ROWS;
         let n_rows = x.len() / (ROWS * self.n_inputs()) * ROWS;
@@ -362,103 +296,22 @@ impl Trees {
     /// # Errors
     /// The first thing that is wrong.
     pub fn validate(&self) -> Result<()> {
-        let parts = &self.parts;
-        let (n_nodes, n_inputs, n_scores) = (parts.feature.len(), parts.levels.len(), parts.base.len());
-        ensure!(
-            n_inputs > 0 && n_inputs < MAX_INPUTS && n_nodes < u32::MAX as usize,
-            "the trees have {n_inputs} inputs and {n_nodes} nodes"
-        );
-        let lengths = [parts.threshold.len(), parts.left.len(), parts.flags.len()];
-        ensure!(lengths == [n_nodes; 3], "the arrays of the trees differ in length");
-        ensure!(parts.importances.len() == n_inputs, "the trees have no importance for every input");
-        let fits = match parts.link {
-            Link::Identity => n_scores >= 1,
-            Link::Softmax => n_scores >= 2,
-            Link::Sigmoid | Link::Share | Link::Exponential => n_scores == 1,
-        };
-        ensure!(fits, "trees of kind {} have {n_scores} scores", self.form());
-        ensure!(
-            parts.width == 1 || parts.width == n_scores,
-            "leaves of {} numbers do not fit {n_scores} scores",
-            parts.width
-        );
-        let numbers = parts.values.iter().chain(&parts.base).chain(&parts.importances);
-        ensure!(
-            numbers.chain([&parts.divisor]).all(|v| v.is_finite()) && parts.divisor > 0.0,
-            "a number of the trees is not finite"
-        );
-        let n_levels: usize = parts.levels.iter().map(|&n| n as usize).sum();
-        ensure!(parts.groups.len() == n_levels, "the trees have no group for every level");
-        ensure!(parts.roots.first() == Some(&0), "the first tree does not begin at the first node");
-        let n_values = parts.values.len() / parts.width;
-        ensure!(parts.values.len() == n_values * parts.width, "a leaf has too few numbers");
-        let mut n_subsets = 0;
-        for (tree, &root) in parts.roots.iter().enumerate() {
-            let end = parts.roots.get(tree + 1).map_or(n_nodes, |&end| end as usize);
-            ensure!((root as usize) < end && end <= n_nodes, "a tree has no nodes");
-            for i in root as usize..end {
-                let (feature, left, flags) = (parts.feature[i], parts.left[i] as usize, parts.flags[i]);
-                if feature == LEAF {
-                    ensure!(left < n_values, "a leaf names a value that does not exist");
-                    continue;
-                }
-                ensure!((feature as usize) < n_inputs, "a node splits on a column that does not exist");
-                ensure!(left > i && left + 1 < end, "a node has children outside its tree");
-                ensure!(flags <= MISSING_LEFT | SUBSET, "a node has unknown flags");
-                ensure!(parts.threshold[i].is_finite(), "a threshold is not a finite number");
-                n_subsets += usize::from(flags & SUBSET != 0);
-            }
-        }
-        ensure!(
-            parts.subsets.len() == n_subsets * SUBSET_WORDS,
-            "the trees have no subset for every node that needs one"
-        );
-        Ok(())
+        self.parts.validate()
     }
 
     /// The name of the form in the model file.
     pub fn form(&self) -> &'static str {
-        match self.parts.link {
-            Link::Identity => "trees",
-            Link::Sigmoid => "trees-sigmoid",
-            Link::Softmax => "trees-softmax",
-            Link::Exponential => "trees-exponential",
-            Link::Share => "trees-share",
-        }
+        self.parts.form()
     }
 
     /// The link that a name of [`Trees::form`] stands for.
     pub fn link_of_form(form: &str) -> Option<Link> {
-        Some(match form {
-            "trees" => Link::Identity,
-            "trees-sigmoid" => Link::Sigmoid,
-            "trees-softmax" => Link::Softmax,
-            "trees-exponential" => Link::Exponential,
-            "trees-share" => Link::Share,
-            _ => return None,
-        })
+        Parts::link_of_form(form)
     }
 
-    /// Adds the arrays of the module's table.
+    /// Adds the arrays of the model file.
     pub fn write_arrays(&self, arrays: &mut Arrays) {
-        let parts = &self.parts;
-        let mut add = |name: &str, array| arrays.insert(format!("trees.{name}"), array);
-        let u32s = |values: &Vec<u32>| Array::U32(vec![values.len()], values.clone());
-        let u8s = |values: &Vec<u8>| Array::U8(vec![values.len()], values.clone());
-        let f64s = |values: &Vec<f64>| Array::F64(vec![values.len()], values.clone());
-        add("roots", u32s(&parts.roots));
-        add("feature", u32s(&parts.feature));
-        add("threshold", f64s(&parts.threshold));
-        add("left", u32s(&parts.left));
-        add("flags", u8s(&parts.flags));
-        add("subsets", u32s(&parts.subsets));
-        let shape = vec![parts.values.len() / parts.width.max(1), parts.width];
-        add("values", Array::F64(shape, parts.values.clone()));
-        add("levels", u32s(&parts.levels));
-        add("groups", u8s(&parts.groups));
-        add("base", f64s(&parts.base));
-        add("divisor", Array::F64(vec![1], vec![parts.divisor]));
-        add("importances", f64s(&parts.importances));
+        self.parts.write_arrays(arrays);
     }
 
     /// Takes the arrays out of a model file; still to be validated.
@@ -466,28 +319,7 @@ impl Trees {
     /// # Errors
     /// An array that is missing, of another kind or shape.
     pub fn read_arrays(link: Link, arrays: &mut Arrays) -> Result<Self> {
-        let width = match arrays.get("trees.values") {
-            Some(Array::F64(shape, _)) if shape.len() == 2 && shape[1] > 0 => shape[1],
-            _ => anyhow::bail!("the array \"trees.values\" is missing or has no two dimensions"),
-        };
-        let divisor = take_f64(arrays, "trees.divisor")?;
-        let parts = Parts {
-            link,
-            roots: take_u32(arrays, "trees.roots")?,
-            feature: take_u32(arrays, "trees.feature")?,
-            threshold: take_f64(arrays, "trees.threshold")?,
-            left: take_u32(arrays, "trees.left")?,
-            flags: take_u8(arrays, "trees.flags")?,
-            subsets: take_u32(arrays, "trees.subsets")?,
-            values: take_f64(arrays, "trees.values")?,
-            width,
-            levels: take_u32(arrays, "trees.levels")?,
-            groups: take_u8(arrays, "trees.groups")?,
-            base: take_f64(arrays, "trees.base")?,
-            divisor: *divisor.first().context("the trees have no divisor")?,
-            importances: take_f64(arrays, "trees.importances")?,
-        };
-        Ok(Self::new(parts))
+        Parts::read_arrays(link, arrays).map(Self::new)
     }
 }
 
