@@ -17,6 +17,7 @@ use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::tune::spaces;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
+use crate::server;
 
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
@@ -58,10 +59,7 @@ pub fn command() -> clap::Command {
         ("train", train_help()),
         ("eval", prose(include_str!("help/eval.txt"))),
         ("predict", prose(include_str!("help/predict.txt"))),
-        (
-            "serve",
-            prose(concat!(include_str!("help/serve_endpoints.txt"), "\n", include_str!("help/serve.txt"))),
-        ),
+        ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("help/serve.txt")))),
         ("healthcheck", prose(include_str!("help/healthcheck.txt"))),
     ];
     let mut command = Args::command()
