@@ -93,7 +93,7 @@ fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<usize> {
             Array::U8(_, values) => values.len(),
         })
         .sum();
-    if !matches!(pipeline.predictor, Predictor::Kernel(_)) {
+    if !matches!(pipeline.predictor, Predictor::SupportVectors(_)) {
         return Ok(n_bytes);
     }
     for (name, array) in arrays {

@@ -40,7 +40,9 @@ pub mod data;
 mod error;
 pub mod metrics;
 pub mod model;
+pub mod names;
 pub mod predict;
+pub mod random;
 pub mod report;
 pub mod server;
 

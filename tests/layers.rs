@@ -22,14 +22,14 @@ fn room(path: &str) -> &str {
 
 fn may_use(from: &str, to: &str) -> bool {
     let allowed: &[&str] = match from {
-        "data" => &["data", "background"],
+        "data" => &["data", "names", "random", "background"],
         "metrics" => &["metrics"],
-        "model" => &["model", "data", "metrics", "error", "background"],
-        "learn" => &["learn", "model", "data", "metrics", "error", "usage"],
-        "predict" => &["predict", "model", "data", "background"],
-        "report" => &["report", "model", "data"],
-        "server" => &["server", "report", "predict", "model", "data", "background"],
-        "cli" => &["cli", "report", "server", "predict", "learn", "model", "data", "error", "usage"],
+        "model" => &["model", "data", "metrics", "names", "error", "background"],
+        "learn" => &["learn", "model", "data", "metrics", "names", "random", "error", "usage"],
+        "predict" => &["predict", "model", "data", "names", "background"],
+        "report" => &["report", "predict", "model", "data"],
+        "server" => &["server", "report", "predict", "model", "data", "names", "background"],
+        "cli" => &["cli", "report", "server", "predict", "learn", "model", "data", "names", "error", "usage"],
         _ => &[],
     };
     allowed.contains(&to)

@@ -6,11 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::args::{Common, Eval, Format};
+use super::args::{Eval, Format};
 use super::term::Term;
-use super::train::csv_options;
-use crate::data::read::csv;
-use crate::error::usage;
 use crate::model::Model;
 use crate::model::evaluation::{Evaluation, Positive, evaluate};
 use crate::model::hold_out::TestRows;
@@ -28,10 +25,7 @@ struct EvalResult<'a> {
 }
 
 /// Runs the verb.
-pub(super) fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; eval writes text or json"));
-    }
+pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     let model = Model::open(&args.model)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
@@ -41,14 +35,12 @@ pub(super) fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Writ
             "the model was fitted again on all rows after its evaluation, so its held-out rows are no longer \
              unseen; these are the figures recorded before that",
         );
-        show(recorded, true, args, common, out)?;
+        show(recorded, true, args, out)?;
         return Ok(check(&args.require, recorded)?);
     }
     let rows = match &args.data {
         Some(path) => {
-            let header = (model.pipeline.schema.header || args.dialect.header) && !args.dialect.no_header;
-            let options = csv::Options { header, ..csv_options(&args.dialect) };
-            let rows = TestRows::of_file(&model, path, &options)?;
+            let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
             let n = rows.n_without_target;
             if n > 0 {
                 term.warn(format_args!("{n} rows without a target value were left out"));
@@ -57,10 +49,10 @@ pub(super) fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Writ
         }
         None => {
             let folder = Path::new(&args.model).parent().unwrap_or(Path::new(""));
-            match TestRows::replay(&model, folder, &csv_options(&args.dialect)) {
+            match TestRows::replay(&model, folder, &args.dialect.options()) {
                 Ok(rows) => rows,
                 Err(error) => {
-                    show(recorded, true, args, common, out)?;
+                    show(recorded, true, args, out)?;
                     out.flush()?;
                     return Err(error);
                 }
@@ -68,18 +60,12 @@ pub(super) fn run(args: &Eval, common: &Common, term: &Term, out: &mut impl Writ
         }
     };
     let evaluation = evaluate(&model, &rows, positive)?;
-    show(&evaluation, false, args, common, out)?;
+    show(&evaluation, false, args, out)?;
     Ok(check(&args.require, &evaluation)?)
 }
 
-fn show(
-    evaluation: &Evaluation,
-    recorded: bool,
-    args: &Eval,
-    common: &Common,
-    out: &mut impl Write,
-) -> Result<()> {
-    if common.format == Format::Json {
+fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Write) -> Result<()> {
+    if args.format == Format::Json {
         let result = EvalResult { model: &args.model, evaluation, recorded_at_training: recorded };
         serde_json::to_writer(&mut *out, &result)?;
         return Ok(out.write_all(b"\n")?);

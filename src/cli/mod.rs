@@ -4,6 +4,7 @@
 //! stdout is data, stderr is talk.
 
 pub mod args;
+mod dialect;
 mod eval;
 mod healthcheck;
 mod inspect;
@@ -16,7 +17,6 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::FromArgMatches;
 
 use crate::error::Error;
 use crate::model::requirement::NotMet;
@@ -26,9 +26,7 @@ use term::Term;
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
 /// requirement of `eval` not met.
 pub fn main() -> ExitCode {
-    let parsed =
-        args::command().try_get_matches().and_then(|mut found| Args::from_arg_matches_mut(&mut found));
-    let args = match parsed {
+    let args = match Args::parse_line(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -60,17 +58,17 @@ fn run(args: &Args, term: &Term) -> Result<()> {
         }
         Verb::Eval(eval) => {
             use_threads(common.threads)?;
-            eval::run(eval, common, term, &mut out)?;
+            eval::run(eval, term, &mut out)?;
         }
         Verb::Predict(predict) => {
             use_threads(common.threads)?;
-            predict::run(predict, common, term, &mut out)?;
+            predict::run(predict, term, &mut out)?;
         }
         Verb::Serve(serve) => {
             drop(out);
             return serve::run(serve, common, term);
         }
-        Verb::Inspect(inspect) => inspect::run(inspect, common, term, &mut out)?,
+        Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::args::{AccessLog, Common, Format, Serve};
+use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
 use crate::report::card;
 use crate::server;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::{Rate, RateLimit};
+use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
 use crate::server::observe::journal::Journal;
 use crate::server::observe::log::{Access, Log};
 use crate::server::observe::spool::Spool;
-use crate::server::{Limits, Listener, Sources, State, Tls};
+use crate::server::{Limits, Listener, Setup, State, Tls};
 use crate::usage::usage;
 
 /// Keys in the environment itself, so that no file is needed.
@@ -29,9 +30,6 @@ const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
 pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
-    if common.format != Format::Text {
-        return Err(usage("--format is for results; serve writes none"));
-    }
     let threads = match common.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -48,27 +46,37 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
             limits.connections, args.max_connections
         ));
     }
-    let mut state = State::with_models(models, limits)?;
-    state.sources = sources;
     let keys = std::env::var(KEYS_VARIABLE).ok();
-    if args.api_keys_file.is_some() || keys.is_some() {
-        state.keys = Keys::load(args.api_keys_file.as_deref(), keys.as_deref())?;
-    }
-    state.rate = args.rate_limit.map(|per_second| {
+    let keys = match (&args.api_keys_file, &keys) {
+        (None, None) => Keys::default(),
+        (file, keys) => Keys::load(file.as_deref(), keys.as_deref())?,
+    };
+    let rate = args.rate_limit.map(|per_second| {
         let burst = args.rate_burst.map_or(per_second.ceil(), |n| n as f64).max(1.0);
         RateLimit::new(Rate { per_second, burst })
     });
-    state.cors = Cors::new(&args.cors_origin).map_err(usage)?;
-    state.log = Log::new(match args.access_log {
+    let access = match args.access_log {
         AccessLog::Json => Access::Json,
         AccessLog::Text => Access::Text,
         AccessLog::Off => Access::Off,
+    };
+    let journal = match &args.log_predictions {
+        None => None,
+        Some(path) => {
+            let spool = Spool::to_file(path, args.log_bytes as u64, KEPT_LOGS)?;
+            Some(Journal::new(spool, args.log_sample))
+        }
+    };
+    let state = State::new(Setup {
+        sources,
+        keys,
+        rate,
+        cors: Cors::new(&args.cors_origin).map_err(usage)?,
+        log: Log::new(access, Spool::to_stderr()?),
+        journal,
+        recent: Recent::new(args.feedback),
+        ..Setup::with_models(models, limits)
     })?;
-    if let Some(path) = &args.log_predictions {
-        let spool = Spool::to_file(path, args.log_bytes as u64, KEPT_LOGS)?;
-        state.journal = Some(Journal::new(spool, args.log_sample));
-    }
-    state.recent = Recent::new(args.feedback);
     let has_keys = state.keys.are_required();
     let tls = tls(args)?;
     let state = Arc::new(state);

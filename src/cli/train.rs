@@ -6,12 +6,11 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, Dialect, Format, Train};
+use super::args::{Common, Format, Train};
 use super::term::Term;
 use crate::data::cells::schema::NullTokens;
 use crate::data::read::csv;
 use crate::data::split::arrangement::SplitBy;
-use crate::error::usage;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
@@ -54,18 +53,6 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The notation of a file, with a header unless `--no-header` is given.
-pub(super) fn csv_options(dialect: &Dialect) -> csv::Options {
-    csv::Options {
-        delimiter: dialect.delimiter,
-        quote: dialect.quote.map(|quote| quote.0),
-        header: !dialect.no_header,
-        header_in_doubt: false,
-        encoding: dialect.encoding.and_then(|encoding| encoding.0),
-        decimal_comma: None,
-    }
-}
-
 /// Whether the user says nothing of the header: no flag, and no name of a column that only a header can give.
 fn header_in_doubt(args: &Train) -> bool {
     let split = [&args.group, &args.split_by];
@@ -77,9 +64,6 @@ fn header_in_doubt(args: &Train) -> bool {
 
 /// Runs the verb.
 pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; train writes text or json"));
-    }
     let to_stdout = args.output == "-";
     if !to_stdout {
         check_output(Path::new(&args.output))?;
@@ -98,7 +82,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
         return Ok(out.write_all(&bytes)?);
     }
     file::write_atomically(Path::new(&args.output), &bytes)?;
-    if common.format == Format::Json {
+    if args.format == Format::Json {
         return write_json(args, &trained, out);
     }
     out.write_all(summary(args, &trained).as_bytes())?;
@@ -127,7 +111,7 @@ fn plan(args: &Train) -> Plan {
     };
     Plan {
         data: args.data.clone(),
-        options: csv::Options { header_in_doubt: header_in_doubt(args), ..csv_options(&args.dialect) },
+        options: csv::Options { header_in_doubt: header_in_doubt(args), ..args.dialect.options() },
         nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
         target: args.target.clone(),
         task: args.task.task(),

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use rayon::prelude::*;
 
+use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::{ColumnType, Ignored, NullTokens, Target, Task};
-use super::cells::table::{Column, Lines, RawTable, Table};
+use super::cells::table::{Column, Table};
 use super::cells::target::Truth;
 use super::judge::findings;
 use super::judge::profile::{Profile, is_text, useless};
@@ -272,7 +273,7 @@ fn keep<T: Copy>(values: &mut Vec<T>, rows: &[usize]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells::table::RawColumn;
+    use super::super::cells::raw_table::RawColumn;
     use super::*;
 
     fn raw(columns: &[(&str, &[&str])]) -> RawTable {

@@ -64,7 +64,7 @@ impl Pipeline {
             "the predictor maps {inputs} numbers to {outputs}, the schema {} to {wanted}",
             self.recipe.n_slots()
         );
-        let reads_sparse = matches!(self.predictor, Predictor::Linear(_) | Predictor::Bayes(_));
+        let reads_sparse = matches!(self.predictor, Predictor::Linear(_) | Predictor::NaiveBayes(_));
         ensure!(
             reads_sparse || !self.recipe.has_sparse_texts(),
             "the predictor cannot read the sparse columns that the recipe makes"

@@ -1,4 +1,5 @@
-//! Predictions as the JSON of the public contract, for HTTP and for `predict --format json|ndjson`.
+//! Predictions as the JSON of the public contract, for HTTP and for `predict --format json|ndjson`. The label of a
+//! row is written as JSON here and nowhere else.
 //!
 //! The answer is written byte by byte into one buffer; labels and names are quoted once, when the model is
 //! loaded.
@@ -10,6 +11,9 @@ use crate::model::pipeline::Predictions;
 /// An answer lists at most this many warnings and counts the rest, so that it stays of the size of the rows.
 pub const MAX_LISTED_WARNINGS: usize = 1000;
 
+/// The beginning of an answer to many rows.
+pub(super) const DOCUMENT_START: &[u8] = b"{\"predictions\":[";
+
 /// Writes the answers of one model.
 #[derive(Debug)]
 pub struct AnswerWriter {
@@ -19,12 +23,12 @@ pub struct AnswerWriter {
     keys: Vec<String>,
     /// Each feature's name as a JSON string.
     features: Vec<String>,
-    /// About how long one row's prediction is.
+    /// About the length of one row's prediction.
     element_bytes: usize,
 }
 
 impl AnswerWriter {
-    /// Quotes what a model's answers will need.
+    /// Quotes the labels and names of a model.
     pub fn new(schema: &Schema) -> Self {
         let target = &schema.target;
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
@@ -39,20 +43,12 @@ impl AnswerWriter {
         }
     }
 
-    /// The whole answer to a request: one object, or a list under `predictions` where `many`.
+    /// The whole answer to a request: one object, or a list under `predictions` if `many`.
     pub fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
         let n_rows = predictions.scores.n_rows();
         let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
-            out.extend_from_slice(b"{\"predictions\":[");
-            for row in 0..n_rows {
-                if row > 0 {
-                    out.push(b',');
-                }
-                give_way_at(row);
-                self.element(predictions, row, &mut out);
-            }
-            out.push(b']');
+            list(n_rows, &mut out, |row, out| self.element(predictions, row, out));
         } else {
             self.element(predictions, 0, &mut out);
             out.pop();
@@ -60,6 +56,19 @@ impl AnswerWriter {
         self.warnings(warnings, warnings.len(), &mut out);
         out.push(b'}');
         out
+    }
+
+    /// The predicted labels or numbers alone: `{"predictions":[…]}`, the answer of the MLflow protocol.
+    pub fn values(&self, predictions: &Predictions) -> Vec<u8> {
+        let mut out = Vec::new();
+        list(predictions.scores.n_rows(), &mut out, |row, out| self.value(predictions, row, out));
+        out.push(b'}');
+        out
+    }
+
+    /// The label of a class as a JSON string, a number's digits included.
+    pub fn label_text(&self, class: u32) -> &str {
+        &self.keys[class as usize]
     }
 
     /// The predicted label or number of one row alone, as JSON.
@@ -116,7 +125,20 @@ impl AnswerWriter {
     }
 }
 
-/// A number in the shortest form that reads back as the same double; `null` where it is not finite.
+/// Writes the beginning of an answer and its rows, each by `write`.
+fn list(n_rows: usize, out: &mut Vec<u8>, write: impl Fn(usize, &mut Vec<u8>)) {
+    out.extend_from_slice(DOCUMENT_START);
+    for row in 0..n_rows {
+        if row > 0 {
+            out.push(b',');
+        }
+        give_way_at(row);
+        write(row, out);
+    }
+    out.push(b']');
+}
+
+/// A number in the shortest form that reads back as the same double; `null` if it is not finite.
 pub fn number(value: f64, out: &mut Vec<u8>) {
     // Writing to a Vec does not fail, and a number is always JSON.
     let _ = serde_json::to_writer(out, &value);
@@ -171,5 +193,36 @@ mod tests {
         );
         let one = text(&schema(&[], false), &predictions(&[&[24.3]], &[]), false, &[warning; 1001]);
         assert!(one.ends_with(r#""kind":"out_of_range"}],"warnings_omitted":1}"#));
+    }
+
+    #[test]
+    fn a_label_is_the_same_json_in_every_answer_and_its_text_is_a_string() {
+        let predictions = predictions(&[&[0.25, 0.75], &[0.5, 0.5]], &[1, 0]);
+        for (labels, numeric, values) in
+            [(["3", "12"], true, "[12,3]"), (["3", "x\"y"], false, r#"["x\"y","3"]"#)]
+        {
+            let writer = AnswerWriter::new(&schema(&labels, numeric));
+            assert_eq!(writer.values(&predictions), format!("{{\"predictions\":{values}}}").into_bytes());
+            let answer: serde_json::Value =
+                serde_json::from_slice(&writer.answer(&predictions, true, &[])).unwrap();
+            let alone: serde_json::Value = serde_json::from_slice(&writer.values(&predictions)).unwrap();
+            for row in 0..2 {
+                assert_eq!(answer["predictions"][row]["prediction"], alone["predictions"][row]);
+            }
+            assert_eq!(writer.label_text(0), "\"3\"");
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_so_that_it_reads_back_and_never_as_what_json_lacks() {
+        let written = |value: f64| {
+            let mut out = Vec::new();
+            number(value, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for value in [0.1, -0.0, 1e300, f64::MIN_POSITIVE, 1.0 / 3.0] {
+            assert_eq!(written(value).parse::<f64>().unwrap().to_bits(), value.to_bits());
+        }
+        assert_eq!([f64::NAN, f64::INFINITY].map(written), ["null", "null"]);
     }
 }

@@ -1,10 +1,15 @@
-//! What a model is, as one JSON value: for `mlapi inspect --format json` and `GET /model`.
+//! A model's card, schema and importances: as JSON for `mlapi inspect --format json` and `GET /model`, as text for
+//! `mlapi inspect`.
 
 use serde_json::{Value, json};
 
+use super::{selection, text};
 use crate::data::cells::date;
 use crate::data::cells::schema::{ColumnType, Feature};
-use crate::model::Model;
+use crate::model::{DataSource, Model};
+
+/// Levels of a category that are listed.
+const MAX_LISTED_LEVELS: usize = 5;
 
 /// Card, schema, metrics, importances, and a row that works as a request.
 pub fn describe(model: &Model) -> Value {
@@ -26,23 +31,23 @@ pub fn describe(model: &Model) -> Value {
     })
 }
 
-/// How much each feature moves the prediction, largest first: the sum over its slots of the mean size of
-/// their coefficients, for numbers that are standardised per standard deviation.
+/// Importance of each feature, largest first: the sum over its slots of the mean absolute coefficient (per standard
+/// deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm that has none.
 pub fn importances(model: &Model) -> Vec<(&str, f64)> {
     let schema = &model.pipeline.schema;
     let mut importances: Vec<(&str, f64)> = schema.features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
     let Some(of_slots) = model.pipeline.predictor.importances() else {
         return Vec::new();
     };
-    for ((feature, _), importance) in model.pipeline.recipe.slot_names(schema).iter().zip(of_slots) {
+    for ((feature, _), importance) in model.pipeline.recipe.slots().iter().zip(of_slots) {
         importances[*feature].1 += importance;
     }
     importances.sort_by(|a, b| b.1.total_cmp(&a.1));
     importances
 }
 
-/// A row in column order that this model predicts without a warning, from what the columns hold: the mean of
-/// a number to three digits, the most frequent level of a category.
+/// A row in column order that this model predicts without a warning: the mean of a number to three digits, the most
+/// frequent level of a category.
 pub fn example(model: &Model) -> Vec<Value> {
     let value = |feature: &Feature| match feature.column_type {
         ColumnType::Number => {
@@ -63,4 +68,77 @@ pub fn example(model: &Model) -> Vec<Value> {
         }
     };
     model.pipeline.schema.features.iter().map(value).collect()
+}
+
+/// The whole model for people: facts, features, selection, and the evaluation at training.
+pub fn text(model: &Model) -> String {
+    let mut out = facts(model);
+    out += &format!("\n{}", features(model));
+    for ignored in &model.pipeline.schema.ignored {
+        out += &format!("  {} is not used: {}\n", ignored.name, ignored.reason);
+    }
+    let (selected, evaluation) = (&model.card.selection, &model.card.evaluation);
+    let rows = text::count(evaluation.n_rows, "held-out row", "held-out rows");
+    out += &selection::selection(selected, false);
+    out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
+}
+
+/// A table of what the model was trained for, on and with.
+fn facts(model: &Model) -> String {
+    let (card, target) = (&model.card, &model.pipeline.schema.target);
+    let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
+    let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+    let settings: Vec<String> =
+        card.hyperparameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut facts = vec![("target", format!("{}, {}", target.name, target.task.name()))];
+    if !target.labels.is_empty() {
+        facts.push(("classes", target.labels.join(", ")));
+    }
+    facts.push(("algorithm", card.algorithm.clone()));
+    facts.push(("settings", settings.join(" ")));
+    facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
+    facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
+    facts.push(("seed", card.seed.to_string()));
+    if let Some(test) = &card.test {
+        facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));
+    }
+    if card.refit {
+        facts.push(("fitted again", "on all rows after the evaluation".into()));
+    }
+    let rows: Vec<Vec<String>> =
+        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    text::table(&rows, 2, false)
+}
+
+/// A table of the features: type, importance, missing values, and the values of the training rows.
+fn features(model: &Model) -> String {
+    let importances = importances(model);
+    let mut rows = vec![["feature", "type", "importance", "gaps", "values"].map(String::from).to_vec()];
+    for feature in &model.pipeline.schema.features {
+        let importance = importances.iter().find(|(name, _)| *name == feature.name);
+        rows.push(vec![
+            feature.name.clone(),
+            feature.column_type.name().into(),
+            importance.map_or(String::new(), |(_, value)| text::figure(Some(*value))),
+            feature.missing.to_string(),
+            values(feature),
+        ]);
+    }
+    text::table(&rows, 2, false)
+}
+
+/// The values of a feature in the training rows.
+fn values(feature: &Feature) -> String {
+    match feature.column_type {
+        ColumnType::Number => format!("{} to {}", feature.min, feature.max),
+        ColumnType::Boolean => format!("{}, {}", feature.words().text(false), feature.words().text(true)),
+        ColumnType::Text => "texts".into(),
+        ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
+        ColumnType::Category => {
+            let n = feature.levels.len();
+            let shown = &feature.levels[..n.min(MAX_LISTED_LEVELS)];
+            let more = if n > MAX_LISTED_LEVELS { ", …" } else { "" };
+            format!("{n} levels: {}{more}", shown.join(", "))
+        }
+    }
 }

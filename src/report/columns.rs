@@ -8,7 +8,7 @@ use super::text;
 use crate::data::cells::date;
 use crate::data::cells::schema::{ColumnType, Feature};
 use crate::data::judge::profile::{MAX_COUNTED, Profile};
-use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS};
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
 use crate::model::pipeline::Pipeline;
 use crate::model::predictor::Predictor;
 
@@ -75,11 +75,11 @@ pub fn describe(
 fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> String {
     let raw = pipeline.recipe.encoding() == Encoding::Raw;
     let parts = || {
-        let slots = pipeline.recipe.slot_names(&pipeline.schema).into_iter();
+        let slots = pipeline.recipe.slots().into_iter();
         slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
     };
     let (of_gaps, of_levels) = match pipeline.predictor {
-        Predictor::Bayes(_) => ("gaps skipped", "frequencies"),
+        Predictor::NaiveBayes(_) => ("gaps skipped", "frequencies"),
         _ => ("gaps kept", "sets of levels"),
     };
     let what = match feature.column_type {
@@ -87,7 +87,11 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         ColumnType::Number => "standardised".to_string(),
         ColumnType::Boolean => "0 or 1".to_string(),
         ColumnType::Date => {
-            let mut parts: Vec<&str> = parts().filter(|part| date::PART_NAMES.contains(part)).collect();
+            let name = |part| match part {
+                Slot::DatePart(part) => date::PART_NAMES.get(part).copied(),
+                _ => None,
+            };
+            let mut parts: Vec<&str> = parts().filter_map(name).collect();
             parts.dedup();
             match parts.as_slice() {
                 [first, .., last] if parts.len() > 3 => format!("{} parts, {first} to {last}", parts.len()),
@@ -96,7 +100,7 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         }
         ColumnType::Category => {
             let (many, has_means) =
-                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == "(target)"));
+                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == Slot::TargetMean));
             let levels = match (raw, many) {
                 (true, _) => of_levels.to_string(),
                 (false, true) => format!("one-hot of {MAX_LEVEL_SLOTS}"),
@@ -105,7 +109,7 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
             if has_means { levels + ", target means" } else { levels }
         }
         ColumnType::Text => {
-            let n = parts().filter(|part| *part == "(term)").count();
+            let n = parts().filter(|part| *part == Slot::Term).count();
             match (raw, pipeline.recipe.has_sparse_texts()) {
                 (false, true) => format!("TF-IDF of {n} terms"),
                 (false, false) => format!("TF-IDF of {n} chosen terms"),

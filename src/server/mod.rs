@@ -6,13 +6,14 @@
 //! Nothing in here knows of the command line
 //! or of learning. A fault of one connection ends that connection and no other.
 
-pub mod api;
-pub mod guard;
-pub mod models;
+pub(crate) mod api;
+pub(crate) mod guard;
+pub(crate) mod limits;
+pub(crate) mod models;
 pub mod observe;
-pub mod state;
-pub mod wire;
-pub mod work;
+pub(crate) mod state;
+pub(crate) mod wire;
+pub(crate) mod work;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -27,79 +28,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 
-pub use models::sources::Sources;
+pub use limits::Limits;
 use observe::telemetry::{Rejection, Telemetry};
-pub use state::State;
-use wire::socket::Socket;
-pub use wire::socket::{Listener, Tls};
+pub use state::{Setup, State};
+use wire::refusal::{MAX_REFUSALS, NO_ROOM, REFUSAL_TIME, refuse};
+pub(crate) use wire::socket::{Listener, Tls};
 use wire::stream::{Shared, Stream};
-
-/// What every handler answers with.
-pub type Response = hyper::Response<wire::body::Body>;
-
-/// What is allowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
-    /// Open connections.
-    pub connections: usize,
-    /// Predictions being read or made at once.
-    pub in_flight: usize,
-    /// Bytes of a body.
-    pub body_bytes: usize,
-    /// Bytes of a request's head.
-    pub header_bytes: usize,
-    /// Bytes of the bodies that wait for their ends or their turns.
-    pub held_bytes: usize,
-    /// Rows of a request that is read before it is answered.
-    pub rows: usize,
-    /// Rows times features of such a request.
-    pub cells: usize,
-    /// Bodies that are answered while they arrive.
-    pub streams: usize,
-    /// Threads for large requests; 0 for as many as there are cores.
-    pub batch_threads: usize,
-    /// For a whole head to arrive, and for a connection to be idle.
-    pub header_time: Duration,
-    /// For a whole body to arrive.
-    pub body_time: Duration,
-    /// For a write to make progress.
-    pub write_stall: Duration,
-    /// For the requests under way to be answered at shutdown.
-    pub drain_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            in_flight: 256,
-            body_bytes: 32 * 1024 * 1024,
-            header_bytes: 16 * 1024,
-            held_bytes: 256 * 1024 * 1024,
-            rows: 100_000,
-            cells: 8_000_000,
-            streams: 16,
-            batch_threads: 0,
-            header_time: Duration::from_secs(30),
-            body_time: Duration::from_secs(30),
-            write_stall: Duration::from_secs(30),
-            drain_time: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Connections over the limit that are kept open for a moment to take their answers; the oldest is closed for the
-/// next.
-const MAX_REFUSALS: usize = 256;
-
-/// For a connection over the limit to take its answer.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// How long to wait after the first of a row of failed accepts (no file descriptors, no memory), and at most.
 const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
@@ -110,18 +49,18 @@ const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duratio
 /// # Errors
 /// Limits that allow nothing.
 pub async fn run(
-    listener: impl Into<Listener>,
+    listener: tokio::net::TcpListener,
     state: Arc<State>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     serve(listener.into(), Tls::default(), state, shutdown).await
 }
 
-/// As [`run`], over TLS where `tls` says so.
+/// As [`run`], on any listener, over TLS if `tls` is on.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn serve(
+pub(crate) async fn serve(
     listener: Listener,
     tls: Tls,
     state: Arc<State>,
@@ -170,9 +109,8 @@ pub async fn serve(
             if refusals.len() >= MAX_REFUSALS {
                 refusals.pop_front().iter().for_each(AbortHandle::abort);
             }
-            let refusal = async {
-                timeout(REFUSAL_TIME, refuse(socket, api::error::NO_ROOM)).await.map(drop).unwrap_or_default()
-            };
+            let refusal =
+                async { timeout(REFUSAL_TIME, refuse(socket, NO_ROOM)).await.map(drop).unwrap_or_default() };
             refusals.push_back(connections.spawn(refusal));
             continue;
         }
@@ -188,7 +126,7 @@ pub async fn serve(
             let shared = Arc::clone(&of_connection);
             let io = TokioIo::new(Stream::new(socket, of_connection, limits.header_time, limits.write_stall));
             let service = service_fn(move |request| {
-                api::routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
+                api::router::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
             });
             let connection = pin!(http.serve_connection(io, service));
             let _ = until_drained(connection, &draining, &drain).await;
@@ -274,15 +212,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Tells a client no without reading its request, and then reads what it sends so that the answer is not lost.
-async fn refuse(mut socket: Socket, answer: &[u8]) -> io::Result<()> {
-    socket.write_all(answer).await?;
-    socket.shutdown().await?;
-    let mut scratch = [0; 4096];
-    while socket.read(&mut scratch).await? > 0 {}
-    Ok(())
-}
-
 /// The runtime to serve on: one thread for everything, or as many workers as `threads`; and as many again for
 /// large requests, which compute rather than wait.
 ///
@@ -303,7 +232,7 @@ pub fn runtime(threads: usize) -> Result<Runtime> {
 /// # Errors
 /// The operating system does not let signals be caught.
 #[cfg(unix)]
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     const FAILED: &str = "cannot catch signals";
     let mut terminate = signal(SignalKind::terminate()).context(FAILED)?;
@@ -328,7 +257,7 @@ pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
 /// # Errors
 /// Never on this system.
 #[cfg(not(unix))]
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {

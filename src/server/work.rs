@@ -14,7 +14,7 @@ use crate::server::api::error::Failure;
 
 /// A larger body is a large request: from here on it takes longer to answer than to hand over, and would keep
 /// others waiting.
-pub const LARGE_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const LARGE_BODY_BYTES: usize = 64 * 1024;
 
 /// For each thread of the pool, large requests that are computed at once: one can be read or written while
 /// another is predicted.
@@ -29,7 +29,7 @@ const WAITING_PER_PLACE: usize = 8;
 const NICE: i32 = 10;
 
 /// From now on the calling thread computes in the background.
-pub fn step_back() {
+pub(crate) fn step_back() {
     background::enter();
     #[cfg(target_os = "linux")]
     // On Linux this is about the thread alone (setpriority(2)); without the right to, it stays as it is.
@@ -38,13 +38,13 @@ pub fn step_back() {
 
 /// The pool for large requests, and the places for streams.
 #[derive(Debug)]
-pub struct Work {
+pub(crate) struct Work {
     pool: ThreadPool,
     places: Semaphore,
     n_places: usize,
     waiting: AtomicUsize,
     /// One for each body that is predicted while it arrives; each has a thread.
-    pub streams: Semaphore,
+    pub(crate) streams: Semaphore,
 }
 
 impl Work {
@@ -52,7 +52,7 @@ impl Work {
     ///
     /// # Errors
     /// The threads cannot be started.
-    pub fn new(threads: usize, streams: usize) -> Result<Self> {
+    pub(crate) fn new(threads: usize, streams: usize) -> Result<Self> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("batch-{i}"))
@@ -68,7 +68,7 @@ impl Work {
     ///
     /// # Errors
     /// Too many wait already, or it panicked.
-    pub async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {

@@ -9,8 +9,10 @@ use rayon::prelude::*;
 
 use super::duplicates::{Copies, repeated, row_hashes, seen};
 use super::leakage::{Leak, leaks};
-use crate::data::cells::schema::{ColumnType, NullTokens, Target, Task};
-use crate::data::cells::table::{Column, RawTable, Table};
+use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::table::{Column, Table};
+use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 
 pub use super::duplicates::duplicate_columns;
@@ -347,7 +349,7 @@ fn rare_classes(truth: &Truth) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::table::RawColumn;
+    use crate::data::cells::raw_table::RawColumn;
 
     #[test]
     fn lists_name_a_few_and_count_the_others() {

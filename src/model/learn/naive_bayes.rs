@@ -9,11 +9,13 @@
 use anyhow::{Result, anyhow, ensure};
 use rayon::prelude::*;
 
-use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::cells::schema::{ColumnType, Task};
 use crate::data::prepare::recipe::Encoding;
+use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
+use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
-use crate::model::predictor::naive_bayes::{Bayes, Parts};
+use crate::model::predictor::naive_bayes::{self as inference, Parts};
 
 /// Naive Bayes of numbers and categories.
 pub static NAIVE_BAYES: Algorithm = Algorithm {
@@ -61,10 +63,8 @@ struct NaiveBayes {
     counts: bool,
 }
 
-/// Fewest rows that are summed up together, and most such blocks. Sums are made block by block and added in
-/// order, so the result does not depend on how many threads share the blocks.
+/// Fewest rows that are summed up together.
 const BLOCK_ROWS: usize = 2048;
-const MAX_BLOCKS: usize = 64;
 
 impl Learner for NaiveBayes {
     fn fit(&self, data: &Dataset, _: &dyn Watch) -> Result<Fit> {
@@ -86,7 +86,10 @@ impl Learner for NaiveBayes {
             terms: self.terms(&rows),
             levels,
         };
-        Ok(Fit { predictor: Predictor::Bayes(Box::new(Bayes::new(parts)?)), notes: Vec::new() })
+        Ok(Fit {
+            predictor: Predictor::NaiveBayes(Box::new(inference::NaiveBayes::new(parts)?)),
+            notes: Vec::new(),
+        })
     }
 
     fn reads_sparse(&self) -> bool {
@@ -182,7 +185,7 @@ impl NaiveBayes {
         let mut counts = vec![0.0; sparse.n_cols() * n_classes];
         let mut totals = vec![self.alpha * sparse.n_cols() as f64; n_classes];
         for i in 0..sparse.n_rows() {
-            let (class, weight) = (rows.codes[i] as usize, rows.weight(i));
+            let (class, weight) = (rows.codes[i] as usize, rows.data.weight(i));
             let (terms, values) = sparse.row(i);
             for (&term, value) in terms.iter().zip(values) {
                 counts[term as usize * n_classes + class] += weight * value;
@@ -207,7 +210,7 @@ impl NaiveBayes {
             for (row, &class) in rows.codes.iter().enumerate() {
                 let code = rows.data.x.row(row)[column];
                 if code >= 0.0 && code < n_levels as f64 {
-                    counts[code as usize * n_classes + class as usize] += rows.weight(row);
+                    counts[code as usize * n_classes + class as usize] += rows.data.weight(row);
                 }
             }
             let mut totals = vec![self.alpha * n_levels as f64; n_classes];
@@ -236,14 +239,10 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn weight(&self, row: usize) -> f64 {
-        self.data.weights.map_or(1.0, |weights| weights[row])
-    }
-
     fn class_weights(&self) -> Vec<f64> {
         let mut sums = vec![0.0; self.n_classes];
         for (row, &class) in self.codes.iter().enumerate() {
-            sums[class as usize] += self.weight(row);
+            sums[class as usize] += self.data.weight(row);
         }
         sums
     }
@@ -260,27 +259,14 @@ impl Rows<'_> {
 
     /// Σ weight · f(x − centre) over the values that are there, `n_classes × n_cols` as `centre`.
     fn sums(&self, centre: &[f64], f: impl Fn(f64) -> f64 + Sync) -> Vec<f64> {
-        let n_rows = self.data.x.n_rows();
-        let block_rows = BLOCK_ROWS.max(n_rows.div_ceil(MAX_BLOCKS));
-        let block_sums = |block: usize| {
-            let mut sums = vec![0.0; centre.len()];
-            for row in (block * block_rows..n_rows).take(block_rows) {
-                self.add_row(row, centre, &f, &mut sums);
-            }
-            sums
-        };
-        let blocks: Vec<Vec<f64>> =
-            (0..n_rows.div_ceil(block_rows)).into_par_iter().map(block_sums).collect();
-        let mut sums = vec![0.0; centre.len()];
-        for block in blocks {
-            sums.iter_mut().zip(block).for_each(|(sum, part)| *sum += part);
-        }
-        sums
+        sum_by_blocks(self.data.x.n_rows(), BLOCK_ROWS, centre.len(), &|rows, sums| {
+            rows.for_each(|row| self.add_row(row, centre, &f, sums));
+        })
     }
 
     #[inline(always)]
     fn add_row(&self, row: usize, centre: &[f64], f: &impl Fn(f64) -> f64, sums: &mut [f64]) {
-        let (x, weight) = (self.data.x.row(row), self.weight(row));
+        let (x, weight) = (self.data.x.row(row), self.data.weight(row));
         let first = self.codes[row] as usize * x.len();
         let cells = sums[first..first + x.len()].iter_mut().zip(&centre[first..first + x.len()]).zip(x);
         if self.has_gaps {
@@ -414,40 +400,6 @@ mod tests {
         let spec = Spec::new(&NAIVE_BAYES, Task::Classification, &[]).unwrap();
         let error = spec.fit(&Dataset::new(&huge, y), &Unwatched).unwrap_err().to_string();
         assert!(error.contains("feature 1 are too large"), "{error}");
-    }
-
-    #[test]
-    fn one_row_is_refused_as_one_class() {
-        let x = matrix(&[&[1.0]]);
-        let spec = Spec::new(&NAIVE_BAYES, Task::Classification, &[]).unwrap();
-        let data = Dataset::new(&x, Labels::Classes { codes: &[0], n_classes: 2 });
-        assert!(spec.fit(&data, &Unwatched).unwrap_err().to_string().contains("1 class"));
-    }
-
-    #[test]
-    fn the_same_bytes_on_any_number_of_threads_and_after_saving() {
-        let mut x = Matrix::zeros(9000, 3);
-        let mut state = 1_u64;
-        for v in x.values_mut() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *v = (state >> 11) as f64 / (1_u64 << 52) as f64;
-        }
-        x.row_mut(4)[1] = GAP;
-        let codes: Vec<u32> = x.rows().map(|row| u32::from(row[0] > 1.0)).collect();
-        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
-        let arrays = [1, 2, 8].map(|threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut arrays = Arrays::new();
-            pool.install(|| fit(&data)).write_arrays(&mut arrays);
-            arrays
-        });
-        assert!(arrays[0] == arrays[1] && arrays[0] == arrays[2]);
-        let predictor = fit(&data);
-        let again = Predictor::read_arrays(predictor.form(), &mut arrays[0].clone()).unwrap();
-        x.rows().take(20).for_each(|row| assert_eq!(predict(&again, row), predict(&predictor, row)));
-        let mut block = vec![0.0; 40];
-        again.scores_block(&x.values()[..60], &mut block);
-        assert_eq!(block[38..], predict(&predictor, x.row(19)));
     }
 
     #[test]

@@ -8,9 +8,11 @@
 
 use anyhow::Result;
 
-use super::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
+use crate::model::learn::dataset::{Dataset, Fit, Labels};
+use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::nearest::Metric;
 use crate::model::predictor::neighbours::{Known, Neighbours, Parts, Search, Weighting};
@@ -100,9 +102,8 @@ impl Learner for KNearest {
     /// that the others count the same.
     fn fit(&self, data: &Dataset, _: &dyn Watch) -> Result<Fit> {
         let mut notes = Vec::new();
-        let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
-        let rows: Vec<usize> = (0..data.x.n_rows()).filter(|&row| weight(row) > 0.0).collect();
-        if rows.iter().any(|&row| weight(row) != weight(rows[0])) {
+        let rows = data.counted_rows();
+        if rows.iter().any(|&row| data.weight(row) != data.weight(rows[0])) {
             notes.push(
                 "knn takes no row weights: rows of weight 0 were left out, all others count the same".into(),
             );
@@ -145,80 +146,18 @@ impl Learner for KNearest {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::model::learn::{Spec, Unwatched};
-    use crate::model::predictor::Arrays;
-
-    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
-        let mut state = 3_u64;
-        let mut x = Matrix::zeros(n_rows, n_cols);
-        for v in x.values_mut() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
-        }
-        x
-    }
+    use crate::model::learn::laws::{self, arrays, noise, scores, select};
+    use crate::model::predictor::arrays::Array;
 
     fn fit(settings: &[(&str, &str)], data: &Dataset) -> Fit {
-        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let task = match data.y {
-            Labels::Classes { .. } => Task::Classification,
-            Labels::Values(_) => Task::Regression,
-        };
-        let fit = Spec::new(&KNN, task, &settings).unwrap().fit(data, &Unwatched).unwrap();
-        fit.predictor.validate().unwrap();
-        fit
-    }
-
-    fn arrays(predictor: &Predictor) -> Arrays {
-        let mut arrays = Arrays::new();
-        predictor.write_arrays(&mut arrays);
-        arrays
-    }
-
-    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
-        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
-        predictor.scores_block(x.values(), &mut out);
-        out
-    }
-
-    #[test]
-    fn save_and_load_give_the_same_scores_with_every_setting_and_shape() {
-        // Many rows, one row of many columns, constant columns.
-        let mut constant = noise(50, 3);
-        (0..50).for_each(|row| constant.row_mut(row)[1] = 0.0);
-        for x in [noise(700, 4), noise(20, 60), noise(1, 5), Matrix::zeros(9, 2), constant] {
-            let values: Vec<f64> = (0..x.n_rows()).map(|row| row as f64).collect();
-            let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 3) as u32).collect();
-            let classes = Labels::Classes { codes: &codes, n_classes: 3 };
-            for y in [Labels::Values(&values), classes] {
-                if x.n_rows() == 1 && matches!(y, Labels::Classes { .. }) {
-                    continue;
-                }
-                let mut by_search = Vec::new();
-                for search in ["auto", "brute", "kd_tree"] {
-                    for weights in ["uniform", "distance"] {
-                        let settings = [("algorithm", search), ("weights", weights), ("n_neighbors", "1")];
-                        let fitted = fit(&settings, &Dataset::new(&x, y)).predictor;
-                        let mut written = arrays(&fitted);
-                        let read = Predictor::read_arrays(fitted.form(), &mut written).unwrap();
-                        assert!(written.is_empty() && read == fitted);
-                        let scores_of_fitted = scores(&fitted, &x);
-                        assert_eq!(scores(&read, &x), scores_of_fitted);
-                        by_search.push(scores_of_fitted);
-                    }
-                }
-                // One neighbour counts the same whatever its distance.
-                assert!(by_search.iter().all(|scores| *scores == by_search[0]));
-            }
-        }
+        laws::fit(&KNN, settings, data).unwrap()
     }
 
     #[test]
     fn a_row_of_no_weight_is_no_row_and_other_weights_are_said_to_be_ignored() {
-        let x = noise(30, 2);
+        let x = noise(30, 2, 3);
         let values: Vec<f64> = (0..30).map(f64::from).collect();
-        let mut without = Matrix::with_capacity(29, 2);
-        (0..30).filter(|row| *row != 7).for_each(|row| without.push_row(0.0).copy_from_slice(x.row(row)));
+        let without = select(&x, &(0..30).filter(|row| *row != 7).collect::<Vec<_>>());
         let values_without: Vec<f64> = values.iter().copied().filter(|v| *v != 7.0).collect();
         let plain = fit(&[], &Dataset::new(&without, Labels::Values(&values_without)));
         assert_eq!(plain.notes, Vec::<String>::new());
@@ -240,7 +179,7 @@ mod tests {
 
     #[test]
     fn more_neighbours_than_rows_are_all_rows_and_a_note() {
-        let x = noise(3, 2);
+        let x = noise(3, 2, 3);
         let fit = fit(&[], &Dataset::new(&x, Labels::Values(&[1.0, 2.0, 6.0])));
         assert_eq!(scores(&fit.predictor, &x), [3.0; 3]);
         assert!(fit.notes[0].contains("n_neighbors is 5 and there are 3 rows"), "{:?}", fit.notes);
@@ -252,16 +191,19 @@ mod tests {
             let values = vec![0.0; x.n_rows()];
             match &arrays(&fit(&[], &Dataset::new(x, Labels::Values(&values))).predictor)["neighbours.settings"]
             {
-                crate::model::predictor::Array::U32(_, settings) => settings[3],
+                Array::U32(_, settings) => settings[3],
                 _ => panic!("settings are whole numbers"),
             }
         };
-        assert_eq!([search(&noise(4000, 3)), search(&noise(4000, 20)), search(&noise(10, 3))], [1, 0, 0]);
+        assert_eq!(
+            [search(&noise(4000, 3, 3)), search(&noise(4000, 20, 3)), search(&noise(10, 3, 3))],
+            [1, 0, 0]
+        );
     }
 
     #[test]
     fn the_power_of_minkowski_is_the_metric() {
-        let x = noise(100, 3);
+        let x = noise(100, 3, 3);
         let codes: Vec<u32> = (0..100).map(|row| row % 2).collect();
         let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
         let of = |settings: &[(&str, &str)]| fit(settings, &data).predictor;

@@ -21,7 +21,8 @@ use std::f64::consts::PI;
 
 use anyhow::{Result, ensure};
 
-use super::{Array, Arrays, softmax, take_f64, take_u32};
+use super::arrays::{Array, Arrays, take_f64, take_u32};
+use super::link::softmax;
 
 /// No number speaks more against a class than this, so that sums stay finite.
 const MOST_AGAINST: f64 = 1e290;
@@ -47,7 +48,7 @@ pub struct Parts {
 
 /// What the values of a column say, as it is added up.
 #[derive(Debug, Clone)]
-pub struct Bayes {
+pub struct NaiveBayes {
     parts: Parts,
     log_priors: Vec<f64>,
     /// `n_classes × n_inputs` each: a number x adds `offset − (root · (x − mean))²`; all 0 for a category.
@@ -62,13 +63,13 @@ pub struct Bayes {
     log_terms: Vec<f64>,
 }
 
-impl PartialEq for Bayes {
+impl PartialEq for NaiveBayes {
     fn eq(&self, other: &Self) -> bool {
         self.parts == other.parts
     }
 }
 
-impl Bayes {
+impl NaiveBayes {
     /// Takes the logarithms.
     ///
     /// # Errors
@@ -124,7 +125,7 @@ impl Bayes {
         softmax(out);
     }
 
-    /// As [`Bayes::scores_into`] of a row with counts of terms.
+    /// As [`NaiveBayes::scores_into`] of a row with counts of terms.
     pub fn sparse_scores_into(&self, x: &[f64], (terms, counts): (&[u32], &[f64]), out: &mut [f64]) {
         self.add_up(x, out);
         for (&term, count) in terms.iter().zip(counts) {
@@ -294,7 +295,7 @@ mod tests {
         }
     }
 
-    fn probabilities(bayes: &Bayes, x: &[f64]) -> Vec<f64> {
+    fn probabilities(bayes: &NaiveBayes, x: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; bayes.n_outputs()];
         bayes.scores_into(x, &mut out);
         out
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn probabilities_follow_from_densities_and_frequencies() {
-        let bayes = Bayes::new(parts()).unwrap();
+        let bayes = NaiveBayes::new(parts()).unwrap();
         let density = |x: f64, mean: f64, variance: f64| {
             (-(x - mean) * (x - mean) / (2.0 * variance)).exp() / (2.0 * PI * variance).sqrt()
         };
@@ -315,7 +316,7 @@ mod tests {
 
     #[test]
     fn missing_values_and_unseen_levels_say_nothing() {
-        let bayes = Bayes::new(parts()).unwrap();
+        let bayes = NaiveBayes::new(parts()).unwrap();
         for category in [f64::NAN, -1.0, 2.0] {
             let found = probabilities(&bayes, &[f64::NAN, category, f64::NAN]);
             assert!((found[0] - 0.25).abs() < 1e-15 && (found[1] - 0.75).abs() < 1e-15);
@@ -324,7 +325,7 @@ mod tests {
 
     #[test]
     fn the_farthest_numbers_still_give_probabilities() {
-        let bayes = Bayes::new(parts()).unwrap();
+        let bayes = NaiveBayes::new(parts()).unwrap();
         for x in [f64::MAX, f64::MIN, 1e200, f64::MIN_POSITIVE] {
             let found = probabilities(&bayes, &[x, 0.0, x]);
             assert!((found[0] + found[1] - 1.0).abs() < 1e-12, "{x}: {found:?}");
@@ -333,10 +334,10 @@ mod tests {
 
     #[test]
     fn arrays_make_the_same_predictor_again() {
-        let bayes = Bayes::new(parts()).unwrap();
+        let bayes = NaiveBayes::new(parts()).unwrap();
         let mut arrays = Arrays::new();
         bayes.write_arrays(&mut arrays);
-        let again = Bayes::read_arrays(&mut arrays).unwrap();
+        let again = NaiveBayes::read_arrays(&mut arrays).unwrap();
         assert!(arrays.is_empty() && again.validate().is_ok());
         let x = [0.5, 1.0, 3.0];
         assert_eq!(probabilities(&again, &x), probabilities(&bayes, &x));
@@ -359,7 +360,7 @@ mod tests {
         for (i, damage) in broken.iter().enumerate() {
             let mut parts = parts();
             damage(&mut parts);
-            assert!(Bayes::new(parts).is_err(), "{i}");
+            assert!(NaiveBayes::new(parts).is_err(), "{i}");
         }
     }
 }

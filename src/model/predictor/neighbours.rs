@@ -17,9 +17,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::kd_tree::KdTree;
 use super::nearest::{Metric, Nearest, PANEL_ROWS, Products, TILE_QUERIES, push_panel, scan_panel};
-use super::{Array, Arrays, take_f64, take_u32};
 
 /// How neighbours count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Array, Arrays, Link, sigmoid, take_f64, take_u32};
+use super::arrays::{Array, Arrays, take_f64, take_u32};
+use super::link::{Link, sigmoid};
 
 /// What a hidden unit makes of its score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Activation {
 
 /// Dense layers, each followed by the activation, the last by a [`Link`].
 #[derive(Debug, Clone, PartialEq)]
-pub struct Net {
+pub struct Network {
     link: Link,
     activation: Activation,
     sizes: Vec<usize>,
@@ -67,7 +68,7 @@ pub fn n_parameters(sizes: &[usize]) -> Option<usize> {
         .try_fold(0_usize, |sum, pair| sum.checked_add(pair[0].checked_add(1)?.checked_mul(pair[1])?))
 }
 
-impl Net {
+impl Network {
     /// `sizes` and `parameters` as in the module's table.
     pub fn new(link: Link, activation: Activation, sizes: Vec<usize>, parameters: Vec<f64>) -> Self {
         Self { link, activation, sizes, parameters }
@@ -148,7 +149,7 @@ impl Net {
         }
     }
 
-    /// The link that a name of [`Net::form`] stands for.
+    /// The link that a name of [`Network::form`] stands for.
     pub fn link_of_form(form: &str) -> Option<Link> {
         Some(match form {
             "net" => Link::Identity,
@@ -213,7 +214,7 @@ mod tests {
             0.5, 7.0, // weights of the output
             0.25,
         ];
-        let net = Net::new(Link::Identity, Activation::Relu, vec![5, 2, 1], parameters);
+        let net = Network::new(Link::Identity, Activation::Relu, vec![5, 2, 1], parameters);
         net.validate().unwrap();
         let mut out = [0.0];
         net.scores_into(&[1.0, 2.0, 3.0, 4.0, 5.0], &mut out);
@@ -222,7 +223,8 @@ mod tests {
 
     #[test]
     fn shapes_that_do_not_fit_and_numbers_that_are_not_finite_are_refused() {
-        let net = |link, sizes: &[usize], n| Net::new(link, Activation::Tanh, sizes.to_vec(), vec![0.5; n]);
+        let net =
+            |link, sizes: &[usize], n| Network::new(link, Activation::Tanh, sizes.to_vec(), vec![0.5; n]);
         assert!(net(Link::Identity, &[2, 3, 1], 13).validate().is_ok());
         assert!(net(Link::Identity, &[2, 1], 3).validate().is_ok());
         for wrong in [
@@ -234,13 +236,13 @@ mod tests {
             net(Link::Identity, &[2, 2], 6),
             net(Link::Sigmoid, &[2, 2], 6),
             net(Link::Softmax, &[2, 1], 3),
-            Net::new(Link::Identity, Activation::Tanh, vec![1, 1], vec![f64::NAN, 1.0]),
+            Network::new(Link::Identity, Activation::Tanh, vec![1, 1], vec![f64::NAN, 1.0]),
         ] {
             assert!(wrong.validate().is_err(), "{wrong:?}");
         }
         let mut arrays = Arrays::new();
         net(Link::Identity, &[2, 1], 3).write_arrays(&mut arrays);
         arrays.insert("net.activation".into(), Array::U32(vec![1], vec![4]));
-        assert!(Net::read_arrays(Link::Identity, &mut arrays).is_err());
+        assert!(Network::read_arrays(Link::Identity, &mut arrays).is_err());
     }
 }

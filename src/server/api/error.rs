@@ -10,15 +10,16 @@ use hyper::header::{
 };
 use serde::Serialize;
 
+use super::endpoints::{Dialect, Status};
 use crate::data::read::json::{Problem, Problems};
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
 /// What a client that is turned away for lack of room should wait, in seconds.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// Why a request is not answered as it asked.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// It breaks a rule of HTTP; the text says which.
     NotHttp(&'static str),
     /// The body is not JSON; the text says where.
@@ -61,30 +62,6 @@ pub enum Failure {
     Panicked,
 }
 
-/// In whose words a failure is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// A problem document (RFC 9457).
-    Problem,
-    /// As the Open Inference Protocol does: `{"error":"…"}`.
-    V2,
-    /// As MLflow does: `{"error_code":"…","message":"…"}`.
-    Mlflow,
-}
-
-impl Dialect {
-    /// The dialect of what answers at a path.
-    pub fn of(path: &str) -> Self {
-        if path == "/v2" || path.starts_with("/v2/") {
-            Self::V2
-        } else if path.ends_with("/invocations") {
-            Self::Mlflow
-        } else {
-            Self::Problem
-        }
-    }
-}
-
 /// A problem document.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -113,28 +90,26 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     /// One thing in the body that does not fit.
-    pub fn unfit(pointer: &str, detail: String) -> Self {
+    pub(crate) fn unfit(pointer: &str, detail: String) -> Self {
         let problem = Problem { pointer: pointer.into(), detail };
         Self::DoesNotFit(Problems { listed: vec![problem], total: 1 })
     }
 
-    /// The status code.
-    pub fn status(&self) -> StatusCode {
+    /// The status. [`Status`] lists all there are, with the meaning that documents give them.
+    pub(crate) fn status(&self) -> Status {
         match self {
-            Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::DoesNotFit(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoKey => StatusCode::UNAUTHORIZED,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReloaded(_) => StatusCode::CONFLICT,
-            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => Status::BadRequest,
+            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => Status::NotFound,
+            Self::MethodNotAllowed(_) => Status::MethodNotAllowed,
+            Self::SlowBody(_) => Status::Timeout,
+            Self::BodyTooLarge(_) | Self::TooManyRows(_) => Status::TooLarge,
+            Self::ContentEncoding => Status::UnsupportedMedia,
+            Self::DoesNotFit(_) => Status::Unprocessable,
+            Self::Panicked => Status::Internal,
+            Self::NoKey => Status::Unauthorized,
+            Self::RateLimited(_) => Status::TooManyRequests,
+            Self::NotReloaded(_) => Status::Conflict,
+            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => Status::Unavailable,
         }
     }
 
@@ -211,13 +186,13 @@ impl Failure {
     }
 
     /// The whole answer in one of the dialects.
-    pub fn response_in(&self, dialect: Dialect) -> Response {
+    pub(crate) fn response_in(&self, dialect: Dialect) -> Response {
         let mut response = self.response();
         if dialect == Dialect::Problem {
             return response;
         }
         // These protocols have one status for whatever is wrong with a request.
-        if self.status() == StatusCode::UNPROCESSABLE_ENTITY {
+        if self.status() == Status::Unprocessable {
             *response.status_mut() = StatusCode::BAD_REQUEST;
         }
         let body = match dialect {
@@ -247,7 +222,7 @@ impl Failure {
 
     /// The code that MLflow has for the status (its `databricks.proto`).
     fn code(&self) -> &'static str {
-        match self.status().as_u16() {
+        match self.status().code() {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 => "RESOURCE_DOES_NOT_EXIST",
@@ -259,7 +234,7 @@ impl Failure {
     }
 
     /// The whole answer.
-    pub fn response(&self) -> Response {
+    pub(crate) fn response(&self) -> Response {
         let errors = match self {
             Self::DoesNotFit(problems) => problems.listed.as_slice(),
             _ => &[],
@@ -272,7 +247,7 @@ impl Failure {
         let document = Document {
             r#type: "about:blank",
             title: self.title(),
-            status: self.status().as_u16(),
+            status: self.status().code(),
             detail: &self.detail(),
             errors: errors
                 .iter()
@@ -283,7 +258,8 @@ impl Failure {
         // Strings and a number; there is nothing in it that JSON cannot say.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(body.into());
-        *response.status_mut() = self.status();
+        // The codes of the table are statuses.
+        *response.status_mut() = StatusCode::from_u16(self.status().code()).unwrap_or_default();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.header() {
@@ -303,26 +279,6 @@ impl Failure {
         response
     }
 }
-
-/// The answer to a connection there is no room for, written without reading the request.
-pub const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\n\
-    retry-after: 1\r\n\
-    connection: close\r\n\
-    content-length: 137\r\n\
-    \r\n\
-    {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
-    \"detail\":\"as many clients as allowed are connected; try again shortly\"}";
-
-/// The answer to a request in the clear where TLS is spoken.
-#[cfg(any(feature = "tls", test))]
-pub const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    content-type: application/problem+json\r\n\
-    connection: close\r\n\
-    content-length: 110\r\n\
-    \r\n\
-    {\"type\":\"about:blank\",\"title\":\"Bad request\",\"status\":400,\
-    \"detail\":\"this port speaks HTTPS; ask with https://\"}";
 
 #[cfg(test)]
 mod tests {
@@ -364,17 +320,5 @@ mod tests {
             document,
             serde_json::json!({"type":"about:blank","title":"Internal server error","status":500})
         );
-    }
-
-    #[test]
-    fn answers_that_are_written_as_they_are_have_the_length_that_they_say() {
-        for (answer, status) in [(NO_ROOM, 503), (NOT_TLS, 400)] {
-            let text = std::str::from_utf8(answer).unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
-            let document: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(document["status"], status);
-            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")));
-        }
     }
 }

@@ -22,7 +22,7 @@ use crate::model::pipeline::Decision;
 use crate::predict;
 use crate::predict::answer::AnswerWriter;
 use crate::predict::{Format, Keep, OnError, Options, Part};
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
 const EXACTLY_ONE: &str =
     "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"";
@@ -53,7 +53,7 @@ struct Split<'a> {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn score_json(
+pub(crate) fn score_json(
     model: &Model,
     answers: &AnswerWriter,
     body: &[u8],
@@ -81,7 +81,7 @@ pub fn score_json(
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn score_csv(
+pub(crate) fn score_csv(
     model: &Model,
     header: Option<bool>,
     body: Bytes,

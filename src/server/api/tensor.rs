@@ -12,7 +12,7 @@ use crate::data::cells::schema::Cell;
 
 /// What the elements of a tensor are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Datatype {
+pub(crate) enum Datatype {
     /// True or false.
     Bool,
     /// A whole number with a sign, of so many bytes.
@@ -46,17 +46,17 @@ const DATATYPES: [(&str, Datatype); 14] = [
 
 impl Datatype {
     /// The data type of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         DATATYPES.iter().find(|(known, _)| *known == name).map(|(_, datatype)| *datatype)
     }
 
     /// All names.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         DATATYPES.iter().map(|(name, _)| *name)
     }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         DATATYPES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
@@ -121,13 +121,13 @@ fn half(bits: u16) -> f64 {
 }
 
 /// What takes the elements: the index in row-major order, and the cell or what is wrong with it.
-pub type Sink<'a> = dyn FnMut(usize, Result<Cell, String>) + 'a;
+pub(crate) type Sink<'a> = dyn FnMut(usize, Result<Cell, String>) + 'a;
 
 /// Reads elements from the bytes of the binary extension.
 ///
 /// # Errors
 /// There are more or fewer bytes than `n` elements take.
-pub fn read_bytes(bytes: &[u8], n: usize, datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
+pub(crate) fn read_bytes(bytes: &[u8], n: usize, datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
     let Some(width) = datatype.width() else {
         return read_texts(bytes, n, sink);
     };
@@ -160,7 +160,12 @@ fn read_texts(mut bytes: &[u8], n: usize, sink: &mut Sink) -> Result<(), String>
 ///
 /// # Errors
 /// The array has another shape.
-pub fn read_json(json: &str, shape: &[usize], datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
+pub(crate) fn read_json(
+    json: &str,
+    shape: &[usize],
+    datatype: Datatype,
+    sink: &mut Sink,
+) -> Result<(), String> {
     let n = shape.iter().product();
     let mut walk = Walk { shape, n, datatype, next: 0, leaf_depth: None, wrong: None, sink };
     let parsed =

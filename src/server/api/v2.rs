@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answering::{Answered, predict_rows};
+use super::answering::{Answered, predict_rows, respond};
 use super::error::Failure;
 use super::tensor;
 use super::tensor::Datatype;
@@ -23,10 +23,10 @@ use crate::data::read::json::Problems;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::answer::number;
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
 /// How many bytes of a body are JSON; what follows are tensors.
-pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+pub(crate) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 /// A model file knows no versions; this is the one that clients are told.
 const VERSION: &str = "1";
@@ -35,35 +35,31 @@ const VERSION: &str = "1";
 const PREDICT: &str = "predict";
 const PREDICT_PROBA: &str = "predict_proba";
 
-/// The paths of a model, with `NAME` for its name.
-pub const MODEL: &str = "/v2/models/NAME";
-/// Whether it is ready.
-pub const MODEL_READY: &str = "/v2/models/NAME/ready";
-/// Where tensors are sent.
-pub const INFER: &str = "/v2/models/NAME/infer";
-
-/// Which of these paths it is, from what follows the name: the version may stand between, and is always 1.
-/// Empty where it is none.
-pub fn canonical(after_name: &str) -> &'static str {
-    let action = match after_name.strip_prefix("/versions/") {
-        Some(rest) => rest.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/')),
-        None => Some(after_name),
-    };
-    match action {
-        Some("") => MODEL,
-        Some("/ready") => MODEL_READY,
-        Some("/infer") => INFER,
-        _ => "",
-    }
+/// `GET /v2`.
+pub(crate) fn server() -> Response {
+    let metadata = json!({
+        "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"],
+    });
+    respond("application/json", metadata.to_string())
 }
 
-/// What `GET /v2` says.
-pub fn server_metadata() -> Value {
-    json!({ "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"] })
+/// `GET /v2/health/live`.
+pub(crate) fn live() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"live\":true}"))
+}
+
+/// `GET /v2/health/ready` of a server that is ready.
+pub(crate) fn ready() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"ready\":true}"))
+}
+
+/// `GET /v2/models/NAME/ready` of a server that is ready.
+pub(crate) fn model_ready(name: &str) -> Response {
+    respond("application/json", json!({ "name": name, "ready": true }).to_string())
 }
 
 /// The data type that loses nothing of a column.
-pub fn datatype(column_type: ColumnType) -> &'static str {
+pub(crate) fn datatype(column_type: ColumnType) -> &'static str {
     match column_type {
         ColumnType::Number => "FP64",
         ColumnType::Boolean => "BOOL",
@@ -71,9 +67,9 @@ pub fn datatype(column_type: ColumnType) -> &'static str {
     }
 }
 
-/// What `GET /v2/models/NAME` says: the tensors that the model takes and gives. Any other data type that holds
-/// the same values is taken as well.
-pub fn model_metadata(model: &Model, name: &str) -> Value {
+/// `GET /v2/models/NAME`: the tensors that the model takes and gives. Any other data type that holds the same
+/// values is accepted as well.
+pub(crate) fn model(model: &Model, name: &str) -> Response {
     let schema = &model.pipeline.schema;
     let inputs = schema.features.iter().map(
         |feature| json!({ "name": feature.name, "datatype": datatype(feature.column_type), "shape": [-1] }),
@@ -88,10 +84,11 @@ pub fn model_metadata(model: &Model, name: &str) -> Value {
             "parameters": { "labels": labels },
         }));
     }
-    json!({
+    let metadata = json!({
         "name": name, "versions": [VERSION], "platform": "mlapi",
         "inputs": inputs.collect::<Vec<_>>(), "outputs": outputs,
-    })
+    });
+    respond("application/json", metadata.to_string())
 }
 
 #[derive(Deserialize)]
@@ -139,7 +136,7 @@ struct OutputParameters {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn infer(
+pub(crate) fn infer(
     model: &Model,
     name: &str,
     header_length: Option<&HeaderValue>,
@@ -452,28 +449,4 @@ fn answer(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_may_stand_in_the_path_and_is_always_1() {
-        for (after_name, path) in [
-            ("", MODEL),
-            ("/ready", MODEL_READY),
-            ("/infer", INFER),
-            ("/versions/1", MODEL),
-            ("/versions/1/infer", INFER),
-            ("/versions/1/ready", MODEL_READY),
-            ("/versions/2/infer", ""),
-            ("/versions/11", ""),
-            ("/versions", ""),
-            ("/config", ""),
-            ("/", ""),
-        ] {
-            assert_eq!(canonical(after_name), path, "{after_name}");
-        }
-    }
 }

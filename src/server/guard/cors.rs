@@ -8,12 +8,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, StatusCode};
 
-use crate::server::Response;
 use crate::server::wire::body::Body;
+use crate::server::wire::body::Response;
 
 /// The origins that are allowed.
 #[derive(Debug, Default)]
-pub struct Cors {
+pub(crate) struct Cors {
     origins: Vec<HeaderValue>,
     any: bool,
 }
@@ -23,7 +23,7 @@ impl Cors {
     ///
     /// # Errors
     /// What is not an origin.
-    pub fn new(origins: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(origins: &[String]) -> Result<Self, String> {
         let mut cors = Self::default();
         for origin in origins {
             if origin == "*" {
@@ -45,18 +45,18 @@ impl Cors {
     }
 
     /// Whether any origin is allowed.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.any || !self.origins.is_empty()
     }
 
     /// The origin of a request, where it is allowed.
-    pub fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    pub(crate) fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         (self.any || self.origins.contains(origin)).then_some(origin)
     }
 
     /// The answer to a browser that asks before it asks; `None` for other requests.
-    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
+    pub(crate) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
         if method != Method::OPTIONS || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
@@ -72,7 +72,7 @@ impl Cors {
     }
 
     /// Tells the browser that this page may read the answer.
-    pub fn mark(origin: HeaderValue, answer: &mut HeaderMap) {
+    pub(crate) fn mark(origin: HeaderValue, answer: &mut HeaderMap) {
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         answer.append(VARY, HeaderValue::from_static("origin"));
         answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, retry-after"));

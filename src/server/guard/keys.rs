@@ -27,7 +27,7 @@ struct Key {
 
 /// The keys of a server; without any, everybody may ask.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     file: Option<PathBuf>,
     /// As they were given in the environment.
     given: Vec<Key>,
@@ -39,7 +39,7 @@ impl Keys {
     ///
     /// # Errors
     /// A file that cannot be read or holds no key, or a key that is too short.
-    pub fn load(file: Option<&Path>, given: Option<&str>) -> Result<Self> {
+    pub(crate) fn load(file: Option<&Path>, given: Option<&str>) -> Result<Self> {
         let given = given.map_or(Ok(Vec::new()), |text| parse(text.split(','), "MLAPI_API_KEYS"))?;
         let keys = Self { file: file.map(Path::to_path_buf), given, current: ArcSwap::default() };
         keys.reload()?;
@@ -50,7 +50,7 @@ impl Keys {
     ///
     /// # Errors
     /// As [`Keys::load`].
-    pub fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self) -> Result<()> {
         let mut keys = self.given.clone();
         if let Some(path) = &self.file {
             let source = path.display().to_string();
@@ -64,17 +64,17 @@ impl Keys {
     }
 
     /// The file they are read from.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
     /// Whether a key has to be shown.
-    pub fn are_required(&self) -> bool {
+    pub(crate) fn are_required(&self) -> bool {
         !self.current.load().is_empty()
     }
 
     /// The name of the key that an `Authorization` header shows, and its number for rate limits.
-    pub fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
+    pub(crate) fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
         let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;

@@ -10,7 +10,7 @@ const MAX_BUCKETS: usize = 65_536;
 
 /// Who is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// The holder of a key.
     Key(u64),
     /// An IPv4 address, or an IPv6 network of 64 bits: what one subscriber has.
@@ -21,7 +21,7 @@ pub enum Caller {
 
 impl Caller {
     /// The caller without a key.
-    pub fn at(address: Option<IpAddr>) -> Self {
+    pub(crate) fn at(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
             None => Self::Others,
             Some(IpAddr::V4(address)) => Self::Address(u64::from(address.to_bits())),
@@ -33,11 +33,11 @@ impl Caller {
 
 /// What is allowed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Requests a second in the long run.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// Requests at once after a pause.
-    pub burst: f64,
+    pub(crate) burst: f64,
 }
 
 #[derive(Debug)]
@@ -48,14 +48,14 @@ struct Bucket {
 
 /// The buckets of everybody.
 #[derive(Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     rate: Rate,
     buckets: Mutex<HashMap<Caller, Bucket>>,
 }
 
 impl RateLimit {
     /// Nobody has asked yet.
-    pub fn new(rate: Rate) -> Self {
+    pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, buckets: Mutex::default() }
     }
 
@@ -63,7 +63,7 @@ impl RateLimit {
     ///
     /// # Errors
     /// There is none; how long until there is.
-    pub fn take(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
         let Rate { per_second, burst } = self.rate;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let refilled = |bucket: &Bucket| {

@@ -10,19 +10,20 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use crate::server::state::{Models, Served, State};
+use crate::server::models::served::Models;
+use crate::server::state::State;
 
 /// What became of one model, or of the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The model's name; `None` for what concerns none alone.
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
     /// Why it could not be reloaded, without paths; `None` where it was.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// Loads every model and the keys again. To be called where waiting for files keeps nobody waiting.
-pub fn reload(state: &State) -> Vec<Outcome> {
+pub(crate) fn reload(state: &State) -> Vec<Outcome> {
     let _one_at_a_time = state.reloading();
     let mut outcomes = Vec::new();
     if let Err(error) = state.keys.reload() {
@@ -100,7 +101,7 @@ fn stamps(state: &State) -> Vec<(PathBuf, Stamp)> {
 ///
 /// # Errors
 /// The operating system does not let the signal be caught.
-pub fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl Future<Output = ()>> {
+pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut hangup = {
         use tokio::signal::unix::{SignalKind, signal};
@@ -137,17 +138,4 @@ pub fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl F
             (last, loaded) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
         }
     })
-}
-
-impl Served {
-    /// This model in the place of `old`: what was counted of the old one's columns and classes is kept where
-    /// these are the same.
-    fn after(mut self, old: Option<&Arc<Served>>) -> Self {
-        if let Some(old) = old
-            && self.profile.is_like(&old.profile)
-        {
-            self.profile = Arc::clone(&old.profile);
-        }
-        self
-    }
 }

@@ -25,22 +25,22 @@ const TOLERANCE: f64 = 0.01;
 
 /// What is counted of a shadow.
 #[derive(Debug, Default)]
-pub struct ShadowCounts {
+pub(crate) struct ShadowCounts {
     /// Rows that both predicted.
-    pub rows: AtomicU64,
+    pub(crate) rows: AtomicU64,
     /// Rows for which the classes differ, or the numbers by more than a hundredth.
-    pub disagreements: AtomicU64,
+    pub(crate) disagreements: AtomicU64,
     /// Rows that there was no time for.
-    pub dropped: AtomicU64,
+    pub(crate) dropped: AtomicU64,
     queued_cells: AtomicUsize,
 }
 
 /// The way to a shadow.
 #[derive(Debug)]
-pub struct Shadow {
+pub(crate) struct Shadow {
     queue: SyncSender<(Matrix, Predictions, Decision)>,
     /// What is counted.
-    pub counts: Arc<ShadowCounts>,
+    pub(crate) counts: Arc<ShadowCounts>,
 }
 
 /// For each feature of the shadow, where it stands among those of the model and what its codes become.
@@ -94,7 +94,7 @@ impl Shadow {
     ///
     /// # Errors
     /// The two do not predict the same thing from the same columns, or no thread can be started.
-    pub fn start(schema: &Schema, shadow: Model, counts: Arc<ShadowCounts>) -> Result<Self> {
+    pub(crate) fn start(schema: &Schema, shadow: Model, counts: Arc<ShadowCounts>) -> Result<Self> {
         let target = &shadow.pipeline.schema.target;
         ensure!(target.task == schema.target.task, "model and shadow do not have the same task");
         let translation = Translation::new(schema, &shadow.pipeline.schema)?;
@@ -128,7 +128,7 @@ impl Shadow {
     }
 
     /// Lets the shadow predict rows of codes that were answered with `predictions`, unless too many wait.
-    pub fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
+    pub(crate) fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
         let cells = codes.values().len();
         let fits = self.counts.queued_cells.fetch_add(cells, Relaxed) + cells <= MAX_QUEUED_CELLS;
         if !fits || self.queue.try_send((codes.clone(), predictions.clone(), decision)).is_err() {

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::shadow::Shadow;
 use crate::model::file;
+use crate::server::models::served::{Models, Served};
 use crate::server::observe::telemetry::ModelCounts;
-use crate::server::state::{Models, Served};
 
 /// What a model file in a folder ends in.
 const EXTENSION: &str = "mlapi";
@@ -24,7 +24,7 @@ enum Source {
 
 /// The `--model`s and `--shadow`s of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sources {
+pub(crate) struct Sources {
     models: Vec<Source>,
     /// The model that each is beside, and its file.
     shadows: Vec<(Option<String>, PathBuf)>,
@@ -35,7 +35,7 @@ impl Sources {
     ///
     /// # Errors
     /// A name that cannot stand in a path.
-    pub fn parse(texts: &[String]) -> Result<Self> {
+    pub(crate) fn parse(texts: &[String]) -> Result<Self> {
         let one = |text: &String| {
             let (name, path) = split(text);
             if name.is_none() && Path::new(path).is_dir() {
@@ -52,7 +52,7 @@ impl Sources {
     }
 
     /// With a shadow beside some of the models, each `[NAME=]FILE`; without a name beside the first.
-    pub fn with_shadows(mut self, texts: &[String]) -> Self {
+    pub(crate) fn with_shadows(mut self, texts: &[String]) -> Self {
         let shadow = |text: &String| {
             let (name, path) = split(text);
             (name.map(String::from), path.into())
@@ -62,7 +62,7 @@ impl Sources {
     }
 
     /// The files of the shadows.
-    pub fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
+    pub(crate) fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
         self.shadows.iter().map(|(_, path)| path.clone())
     }
 
@@ -70,7 +70,7 @@ impl Sources {
     ///
     /// # Errors
     /// A folder that cannot be read or holds no model, or a name that cannot stand in a path.
-    pub fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+    pub(crate) fn files(&self) -> Result<Vec<(String, PathBuf)>> {
         let mut files = Vec::new();
         for source in &self.models {
             match source {
@@ -99,7 +99,7 @@ impl Sources {
     ///
     /// # Errors
     /// The first that cannot be served.
-    pub fn load(&self) -> Result<Models> {
+    pub(crate) fn load(&self) -> Result<Models> {
         let files = self.files()?;
         for (name, path) in &self.shadows {
             let known = name.as_ref().is_none_or(|name| files.iter().any(|(model, _)| model == name));
@@ -119,7 +119,7 @@ impl Sources {
     ///
     /// # Errors
     /// Either cannot be served.
-    pub fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
+    pub(crate) fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
         let mut served = Served::new(name, file::load(path)?, counts)?;
         let first = self.files()?.first().is_some_and(|(first, _)| first == name);
         let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));

@@ -7,34 +7,34 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Rows of one request that are remembered; more come from batches, whose truth is compared elsewhere.
-pub const MAX_ROWS: usize = 1000;
+pub(crate) const MAX_ROWS: usize = 1000;
 
 /// `POST /feedback`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Label {
+pub(crate) struct Label {
     /// The `X-Request-Id` of the answer.
-    pub request_id: String,
+    pub(crate) request_id: String,
     /// What one row should have been.
     #[serde(default)]
-    pub label: Option<Value>,
+    pub(crate) label: Option<Value>,
     /// What many rows should have been.
     #[serde(default)]
-    pub labels: Option<Vec<Value>>,
+    pub(crate) labels: Option<Vec<Value>>,
 }
 
 /// What was answered to a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Given {
+pub(crate) struct Given {
     /// The model that answered.
-    pub model: String,
+    pub(crate) model: String,
     /// The class of each row, or the value.
-    pub predictions: Vec<f64>,
+    pub(crate) predictions: Vec<f64>,
 }
 
 /// The last answers, so many at most.
 #[derive(Debug)]
-pub struct Recent {
+pub(crate) struct Recent {
     limit: usize,
     kept: Mutex<Kept>,
 }
@@ -65,18 +65,18 @@ impl Kept {
 
 impl Recent {
     /// Remembers up to `limit` requests; none for 0.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, kept: Mutex::default() }
     }
 
     /// Whether anything is remembered.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.limit > 0
     }
 
     /// Remembers what was answered, the class of each row or its value. An id that comes again stands for its last
     /// request.
-    pub fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
+    pub(crate) fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
         if self.limit == 0 || predictions.len() > MAX_ROWS {
             return;
         }
@@ -86,13 +86,13 @@ impl Recent {
     }
 
     /// What was answered to a request, once: a label is not counted twice.
-    pub fn take(&self, id: &str) -> Option<Given> {
+    pub(crate) fn take(&self, id: &str) -> Option<Given> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.given.remove(id).map(|(_, given)| given)
     }
 
     /// Puts an answer back whose labels could not be used.
-    pub fn put_back(&self, id: &str, given: Given) {
+    pub(crate) fn put_back(&self, id: &str, given: Given) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.put(id, given, self.limit);
     }

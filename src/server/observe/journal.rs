@@ -9,14 +9,14 @@ use serde_json::json;
 use super::spool::Spool;
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::Predictions;
-use crate::server::state::Served;
+use crate::server::models::served::Served;
 
 /// Rows of one request that are written down; more come from batches, which whoever sent them has.
 const MAX_ROWS: usize = 100;
 
 /// Where predictions are written down.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     out: Spool,
     /// The share of requests, from 0 to 1.
     sample: f64,
@@ -25,18 +25,18 @@ pub struct Journal {
 
 impl Journal {
     /// Writes down a share of the requests, spread evenly.
-    pub fn new(out: Spool, sample: f64) -> Self {
+    pub(crate) fn new(out: Spool, sample: f64) -> Self {
         Self { out, sample, requests: AtomicU64::new(0) }
     }
 
     /// Whether the next request is one of the sample.
-    pub fn takes_one(&self) -> bool {
+    pub(crate) fn takes_one(&self) -> bool {
         let n = self.requests.fetch_add(1, Relaxed) as f64;
         ((n + 1.0) * self.sample).floor() != (n * self.sample).floor()
     }
 
     /// Writes down rows of codes and what was answered; there are `n_before` rows before them in the request.
-    pub fn note(
+    pub(crate) fn note(
         &self,
         served: &Served,
         id: &str,
@@ -69,12 +69,12 @@ impl Journal {
     }
 
     /// Waits until what was noted is written, but not for long.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.out.finish();
     }
 
     /// Lines that were dropped because the disk was too slow or full.
-    pub fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.out.dropped()
     }
 }

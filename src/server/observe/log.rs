@@ -3,7 +3,6 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
 use hyper::StatusCode;
 use serde_json::json;
 
@@ -55,12 +54,9 @@ pub struct Entry<'a> {
 const MAX_PATH_BYTES: usize = 256;
 
 impl Log {
-    /// A log on standard error.
-    ///
-    /// # Errors
-    /// No thread can be started.
-    pub fn new(access: Access) -> Result<Self> {
-        Ok(Self { access, out: Some(Spool::to_stderr()?) })
+    /// A log whose lines go to `out`.
+    pub fn new(access: Access, out: Spool) -> Self {
+        Self { access, out: Some(out) }
     }
 
     /// Whether answers are logged.

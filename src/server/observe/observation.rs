@@ -9,11 +9,12 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::WarningKind;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::{Part, Summary};
-use crate::server::state::{Served, State};
+use crate::server::models::served::Served;
+use crate::server::state::State;
 
 /// The rows of a request that have been answered so far. Nothing in here waits.
 #[derive(Debug)]
-pub struct Observation<'a> {
+pub(crate) struct Observation<'a> {
     state: &'a State,
     served: &'a Served,
     id: &'a str,
@@ -27,7 +28,7 @@ pub struct Observation<'a> {
 
 impl<'a> Observation<'a> {
     /// Nothing seen yet of a request with this id.
-    pub fn new(
+    pub(crate) fn new(
         state: &'a State,
         served: &'a Served,
         id: Option<&'a HeaderValue>,
@@ -45,7 +46,7 @@ impl<'a> Observation<'a> {
     }
 
     /// Takes the next rows.
-    pub fn rows(&mut self, codes: &Matrix, predictions: &Predictions) {
+    pub(crate) fn rows(&mut self, codes: &Matrix, predictions: &Predictions) {
         self.served.profile.observe(codes, predictions);
         if let Some(shadow) = &self.served.shadow {
             shadow.compare(codes, predictions, self.decision);
@@ -66,7 +67,7 @@ impl<'a> Observation<'a> {
     }
 
     /// Takes the next rows of a table, whose unusual values have been counted.
-    pub fn part(&mut self, part: &Part) {
+    pub(crate) fn part(&mut self, part: &Part) {
         self.rows(part.codes, part.predictions);
         self.warnings(&part.summary);
     }

@@ -28,7 +28,7 @@ struct Column {
 
 /// Counts of one model's features and classes.
 #[derive(Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     columns: Vec<Column>,
     labels: Vec<String>,
     classes: Vec<AtomicU64>,
@@ -36,14 +36,14 @@ pub struct Profile {
 
 /// The unusual values of one feature, and its drift.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FeatureCounts<'a> {
+pub(crate) struct FeatureCounts<'a> {
     /// The feature's name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// `missing_value`, `unseen_category`, `out_of_range`, as warnings call them.
-    pub counts: [(&'static str, u64); 3],
+    pub(crate) counts: [(&'static str, u64); 3],
     /// The population stability index; `None` where the model file has no distribution to compare with or
     /// too few rows have come.
-    pub psi: Option<f64>,
+    pub(crate) psi: Option<f64>,
 }
 
 /// Fewer rows than this say nothing about a distribution of ten bins.
@@ -57,7 +57,7 @@ const MAX_LEVEL_BINS: usize = 64;
 
 impl Profile {
     /// Nothing counted yet.
-    pub fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(schema: &Schema) -> Self {
         let zeros = |n: usize| (0..n).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
         let labels = schema.target.labels.clone();
         Self {
@@ -68,7 +68,7 @@ impl Profile {
     }
 
     /// Whether the counts of both are about the same things.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&Column, &Column)| {
             (&a.name, a.column_type, &a.edges, &a.expected, a.min, a.max)
                 == (&b.name, b.column_type, &b.edges, &b.expected, b.min, b.max)
@@ -79,7 +79,7 @@ impl Profile {
     }
 
     /// Counts rows of codes (`n_rows × n_features`) and what was predicted for them.
-    pub fn observe(&self, codes: &Matrix, predictions: &Predictions) {
+    pub(crate) fn observe(&self, codes: &Matrix, predictions: &Predictions) {
         for start in (0..codes.n_rows()).step_by(ROWS_AT_A_TIME) {
             let end = codes.n_rows().min(start + ROWS_AT_A_TIME);
             for (j, column) in self.columns.iter().enumerate() {
@@ -95,12 +95,12 @@ impl Profile {
     }
 
     /// The predictions of each class so far.
-    pub fn classes(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn classes(&self) -> impl Iterator<Item = (&str, u64)> {
         self.labels.iter().map(String::as_str).zip(self.classes.iter().map(|count| count.load(Relaxed)))
     }
 
     /// The counts of each feature so far.
-    pub fn features(&self) -> impl Iterator<Item = FeatureCounts<'_>> {
+    pub(crate) fn features(&self) -> impl Iterator<Item = FeatureCounts<'_>> {
         self.columns.iter().map(|column| FeatureCounts {
             name: &column.name,
             counts: [

@@ -1,7 +1,7 @@
 //! How many connections the limit of open files has room for. Many systems start a process with room for 1024
 //! files, of which it may take more without asking anybody.
 
-use crate::server::MAX_REFUSALS;
+use super::refusal::MAX_REFUSALS;
 
 /// Files that are no connections: models and keys being read, logs, what the runtime waits on.
 const OTHER_FILES: usize = 64;
@@ -20,7 +20,7 @@ fn room(files: usize) -> usize {
 
 /// Raises this process's limit of open files, as far as it may, to what `connections` need. Gives back how many
 /// there will be room for, which may be fewer.
-pub fn make_room(connections: usize) -> usize {
+pub(crate) fn make_room(connections: usize) -> usize {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

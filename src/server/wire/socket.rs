@@ -10,6 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(feature = "tls")]
+use super::refusal;
+
 /// Connections that the operating system completes before they are accepted; it may allow fewer (Linux:
 /// `net.core.somaxconn`). The standard library asks for 128, which a burst of clients fills in a few milliseconds,
 /// and whoever comes then tries again only after a second.
@@ -18,7 +21,7 @@ const BACKLOG: i32 = 4096;
 
 /// Where connections come from.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// An address and port.
     Tcp(TcpListener),
     /// A path.
@@ -48,7 +51,7 @@ impl Listener {
     ///
     /// # Errors
     /// As the operating system says.
-    pub async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
@@ -64,7 +67,7 @@ impl Listener {
 
 /// A connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a Unix socket.
@@ -121,7 +124,7 @@ impl AsyncWrite for Socket {
 
 /// What makes TLS of TCP; nothing where connections are plain.
 #[derive(Clone, Default)]
-pub struct Tls {
+pub(crate) struct Tls {
     #[cfg(feature = "tls")]
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -138,7 +141,7 @@ impl Tls {
     ///
     /// # Errors
     /// Files that cannot be read, or do not belong together.
-    pub fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
+    pub(crate) fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
         use anyhow::{Context, ensure};
         use tokio_rustls::rustls::ServerConfig;
         use tokio_rustls::rustls::crypto::ring;
@@ -163,7 +166,7 @@ impl Tls {
 
 impl Tls {
     /// Whether connections are encrypted.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.acceptor.is_some();
         #[cfg(not(feature = "tls"))]
@@ -174,7 +177,7 @@ impl Tls {
     ///
     /// # Errors
     /// The client cannot agree with the server, or goes away.
-    pub async fn accept(&self, socket: Socket) -> io::Result<Socket> {
+    pub(crate) async fn accept(&self, socket: Socket) -> io::Result<Socket> {
         #[cfg(feature = "tls")]
         let socket = match (&self.acceptor, socket) {
             (Some(acceptor), Socket::Tcp(socket)) => {
@@ -182,7 +185,7 @@ impl Tls {
                 socket.peek(&mut first).await?;
                 // A letter begins a request in the clear; TLS begins with a 22 (RFC 8446, section 5.1).
                 if first[0].is_ascii_uppercase() {
-                    crate::server::refuse(Socket::Tcp(socket), crate::server::api::error::NOT_TLS).await?;
+                    refusal::refuse(socket, refusal::NOT_TLS).await?;
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
                 }
                 return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));

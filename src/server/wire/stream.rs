@@ -44,7 +44,7 @@ const PIECES_AT_A_TURN: u32 = 2;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WaitsFor {
+pub(crate) enum WaitsFor {
     /// A request, or the rest of its head.
     Head,
     /// The client to send more of a body, or to take more of an answer.
@@ -54,9 +54,9 @@ pub enum WaitsFor {
 /// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
 /// may move between threads.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Where the client is; unknown on a Unix socket.
-    pub peer: Option<IpAddr>,
+    pub(crate) peer: Option<IpAddr>,
     connected: Instant,
     /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
     idle_since: AtomicU64,
@@ -73,7 +73,7 @@ impl Shared {
     const BUSY: u64 = u64::MAX;
 
     /// A new connection from `peer`.
-    pub fn new(peer: Option<IpAddr>) -> Self {
+    pub(crate) fn new(peer: Option<IpAddr>) -> Self {
         Self {
             peer,
             connected: Instant::now(),
@@ -86,33 +86,33 @@ impl Shared {
     }
 
     /// To be called when a head has arrived.
-    pub fn request_begins(&self) {
+    pub(crate) fn request_begins(&self) {
         self.idle_since.store(Self::BUSY, Relaxed);
         self.body_since.store(Self::BUSY, Relaxed);
     }
 
     /// To be called when the answer to a request is made.
-    pub fn request_ends(&self, now: Instant) {
+    pub(crate) fn request_ends(&self, now: Instant) {
         self.idle_since.store(self.nanoseconds(now), Relaxed);
     }
 
     /// Since when the next head has been waited for; `None` while a request is answered.
-    pub fn idle_since(&self) -> Option<Instant> {
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.instant(&self.idle_since)
     }
 
     /// To be called when from now on more of a body is waited for.
-    pub fn body_is_awaited(&self, now: Instant) {
+    pub(crate) fn body_is_awaited(&self, now: Instant) {
         self.body_since.store(self.nanoseconds(now), Relaxed);
     }
 
     /// To be called when more of a body has come.
-    pub fn body_has_come(&self) {
+    pub(crate) fn body_has_come(&self) {
         self.body_since.store(Self::BUSY, Relaxed);
     }
 
     /// What the client keeps the connection waiting for, and since when; `None` while it is the server's turn.
-    pub fn waits(&self) -> Option<(WaitsFor, Instant)> {
+    pub(crate) fn waits(&self) -> Option<(WaitsFor, Instant)> {
         let progress = || self.instant(&self.body_since).or_else(|| self.instant(&self.write_since));
         let head = self.idle_since().filter(|_| self.write_since.load(Relaxed) == Self::BUSY);
         let head = head.map(|since| (WaitsFor::Head, since));
@@ -129,13 +129,13 @@ impl Shared {
     }
 
     /// To be called when the body of a request has been read to its end.
-    pub fn request_is_read(&self) {
+    pub(crate) fn request_is_read(&self) {
         self.unread.store(false, Relaxed);
     }
 
     /// Whether the length of the current request is given in two ways. Only a head that did not come in one
     /// piece with the request before it is looked at; hyper closes after such a request in any case.
-    pub fn take_ambiguous(&self) -> bool {
+    pub(crate) fn take_ambiguous(&self) -> bool {
         self.ambiguous.load(Relaxed) && self.ambiguous.swap(false, Relaxed)
     }
 }
@@ -191,7 +191,7 @@ fn is_named<const N: usize>(line: &[u8], name: &[u8; N]) -> bool {
 
 /// A client's socket.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     socket: Socket,
     shared: Arc<Shared>,
     head: HeadWatch,
@@ -207,7 +207,12 @@ pub struct Stream {
 impl Stream {
     /// Wraps a socket; a head has to arrive within `head_limit`, and a write may not be pending longer than
     /// `stall_limit`.
-    pub fn new(socket: Socket, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        shared: Arc<Shared>,
+        head_limit: Duration,
+        stall_limit: Duration,
+    ) -> Self {
         let head = HeadWatch::default();
         Self {
             socket,

@@ -8,7 +8,7 @@ use crate::data::cells::schema::{ColumnType, Ignored, Notation, NullTokens, Sche
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::Known;
-use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::model::pipeline::Pipeline;
@@ -91,10 +91,10 @@ impl Fitter<'_> {
         let (mut levels, mut types) = (Vec::new(), Vec::new());
         if recipe.encoding() == Encoding::Raw {
             let n_dense = recipe.n_slots() - recipe.n_sparse();
-            for (feature, part) in recipe.slot_names(&schema).into_iter().take(n_dense) {
+            for (feature, part) in recipe.slots().into_iter().take(n_dense) {
                 let feature = &schema.features[feature];
                 // A part of what a column holds, such as the count of a word, is a number.
-                let is_whole = part.is_empty();
+                let is_whole = part == Slot::Value;
                 levels.push(if is_whole { feature.levels.len() } else { 0 });
                 types.push(if is_whole { feature.column_type } else { ColumnType::Number });
             }

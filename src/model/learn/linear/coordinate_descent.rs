@@ -5,7 +5,7 @@
 //! (2.2), passes over the coefficients that are not 0 between passes over all (2.6). Called by `lasso` and by
 //! logistic regression with an L1 penalty.
 
-use crate::model::predictor::dot;
+use crate::model::predictor::linear::dot;
 
 use super::gram::SquareMatrix;
 

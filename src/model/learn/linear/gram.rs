@@ -12,7 +12,7 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 use smartcore::linalg::traits::cholesky::CholeskyDecomposable;
 use smartcore::linalg::traits::svd::SVDDecomposable;
 
-use crate::model::predictor::dot;
+use crate::model::predictor::linear::dot;
 
 /// Pivots of the Cholesky factor below this share of their column mean that columns depend on each other,
 /// and the singular values decide instead.

@@ -7,13 +7,16 @@
 
 use anyhow::{Result, anyhow};
 
+use super::FIT_INTERCEPT;
 use super::coordinate_descent::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
 use super::gram::products;
-use super::least_squares::{Centred, FIT_INTERCEPT, LeastSquares, fit_sparse, weight_sum};
+use super::least_squares::{Centred, LeastSquares, fit_sparse};
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
-use crate::model::predictor::dot;
+use crate::model::learn::dataset::{Dataset, Fit, Labels};
+use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::{Algorithm, Learner, Watch};
+use crate::model::predictor::linear::dot;
 
 const ALPHA: Parameter = Parameter {
     name: "alpha",
@@ -112,7 +115,7 @@ impl Learner for ElasticNet {
         let Labels::Values(y) = data.y else {
             return Err(anyhow!("{} predicts numbers", self.name));
         };
-        let strength = self.alpha * weight_sum(data);
+        let strength = self.alpha * data.weight_sum();
         let (l1, l2) = (strength * self.l1_ratio, strength * (1.0 - self.l1_ratio));
         if data.x.sparse().n_cols() > 0 {
             return Ok(fit_sparse(data, y, [l1, l2], self.fit_intercept, watch));
@@ -199,43 +202,17 @@ impl Problem {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::model::learn::{Spec, Unwatched};
-    use crate::model::predictor::{Arrays, Predictor, take_f64};
-
-    /// Pseudo-random numbers between -1 and 1.
-    fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {
-        let mut state = seed;
-        let mut x = Matrix::zeros(n_rows, n_cols);
-        for v in x.values_mut() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
-        }
-        x
-    }
+    use crate::model::learn::laws::{self, arrays, noise, predictor, select};
+    use crate::model::learn::linear::least_squares::LINEAR_REGRESSION;
+    use crate::model::predictor::arrays::take_f64;
 
     fn target(x: &Matrix) -> Vec<f64> {
         x.rows().map(|row| 3.0 * row[0] - 2.0 * row[1] + 0.1 * row[2] * row[2] + 5.0).collect()
     }
 
-    fn fit_notes(
-        algorithm: &'static Algorithm,
-        settings: &[(&str, &str)],
-        data: &Dataset,
-    ) -> (Predictor, Vec<String>) {
-        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let spec = Spec::new(algorithm, Task::Regression, &settings).unwrap();
-        let fit = spec.fit(data, &Unwatched).unwrap();
-        fit.predictor.validate().unwrap();
-        (fit.predictor, fit.notes)
-    }
-
     /// Coefficients, then the intercept.
     fn fit(algorithm: &'static Algorithm, settings: &[(&str, &str)], data: &Dataset) -> Vec<f64> {
-        let (predictor, notes) = fit_notes(algorithm, settings, data);
-        assert_eq!(notes, Vec::<String>::new());
-        let mut arrays = Arrays::new();
-        predictor.write_arrays(&mut arrays);
-        assert_eq!(Predictor::read_arrays(predictor.form(), &mut arrays.clone()).unwrap(), predictor);
+        let mut arrays = arrays(&predictor(algorithm, settings, data));
         ["linear.coefficients", "linear.intercepts"]
             .iter()
             .flat_map(|name| take_f64(&mut arrays, name).unwrap())
@@ -259,11 +236,8 @@ mod tests {
         let at = fit(&LASSO, &[("alpha", "100")], &data);
         assert!(at[..6] == [0.0; 6] && (at[6] - y.iter().sum::<f64>() / 200.0).abs() < 1e-12);
         // None of it: least squares.
-        let line =
-            Spec::new(&crate::model::learn::linear::least_squares::LINEAR_REGRESSION, Task::Regression, &[])
-                .unwrap();
-        let line = line.fit(&data, &Unwatched).unwrap().predictor;
-        assert_eq!(fit_notes(&LASSO, &[("alpha", "0")], &data).0, line);
+        let line = predictor(&LINEAR_REGRESSION, &[], &data);
+        assert_eq!(predictor(&LASSO, &[("alpha", "0")], &data), line);
         near(&fit(&LASSO, &[("alpha", "1e-9")], &data), &fit(&LASSO, &[("alpha", "0")], &data), 1e-6);
     }
 
@@ -285,13 +259,12 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_is_no_row() {
+    fn a_weight_of_two_is_a_row_twice() {
         let x = noise(12, 4, 1);
         let y = target(&x);
         let weights: Vec<f64> = (0..12).map(|i| [2.0, 1.0, 0.0][i % 3]).collect();
         let rows: Vec<usize> = (0..12).flat_map(|i| vec![i; weights[i] as usize]).collect();
-        let mut repeated = Matrix::with_capacity(rows.len(), 4);
-        rows.iter().for_each(|&i| repeated.push_row(0.0).copy_from_slice(x.row(i)));
+        let repeated = select(&x, &rows);
         let repeated_y: Vec<f64> = rows.iter().map(|&i| y[i]).collect();
         for algorithm in ALGORITHMS {
             let settings = [("alpha", "0.01"), ("tol", "1e-14")];
@@ -302,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_columns_a_constant_target_one_row_and_more_columns_than_rows_are_data() {
+    fn constant_columns_and_a_constant_target_have_coefficients_of_0() {
         let mut x = noise(10, 40, 2);
         (0..10).for_each(|i| x.row_mut(i)[3] = 7.0);
         let y = target(&x);
@@ -322,21 +295,8 @@ mod tests {
         let x = noise(50, 5, 6);
         let y = target(&x);
         let data = Dataset::new(&x, Labels::Values(&y));
-        let (_, notes) = fit_notes(&LASSO, &[("alpha", "0.001"), ("max_iter", "1")], &data);
+        let short = [("alpha", "0.001"), ("max_iter", "1")];
+        let notes = laws::fit(&LASSO, &short, &data).unwrap().notes;
         assert!(notes[0].starts_with("lasso did not converge in 1 passes: the duality gap is"), "{notes:?}");
-    }
-
-    #[test]
-    fn the_same_bytes_on_any_number_of_threads() {
-        let x = noise(9000, 5, 8);
-        let y = target(&x);
-        let data = Dataset::new(&x, Labels::Values(&y));
-        for algorithm in ALGORITHMS {
-            let fits = [1, 2, 8].map(|threads| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                pool.install(|| fit(algorithm, &[("alpha", "0.1")], &data))
-            });
-            assert!(fits[0] == fits[1] && fits[0] == fits[2]);
-        }
     }
 }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::predictor::dot;
+use crate::model::predictor::linear::dot;
 
 /// Steps that are remembered.
 const MEMORY: usize = 10;

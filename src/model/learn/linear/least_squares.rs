@@ -2,30 +2,25 @@
 //!
 //! smartcore's own estimators are not used: its `LinearRegression` (0.7) refuses n ≤ p, its `RidgeRegression`
 //! constant columns, and neither has weights. What is used are its decompositions, of matrices made in
-//! `products`.
+//! `gram`.
 
 use anyhow::{Result, anyhow};
-use rayon::prelude::*;
 
+use super::FIT_INTERCEPT;
 use super::gram::{SquareMatrix, SymmetricInverse, products};
 use super::sparse::{Limits, SparseLoss};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
-use crate::model::predictor::{Linear, Link, Predictor, dot};
+use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
+use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::{Algorithm, Learner, Watch};
+use crate::model::predictor::Predictor;
+use crate::model::predictor::linear::{Linear, dot};
+use crate::model::predictor::link::Link;
 
-/// Fewest rows that are summed up together, and most such blocks. Sums are made block by block and added in
-/// order, so the result does not depend on how many threads share the blocks.
+/// Fewest rows that are summed up together.
 const BLOCK_ROWS: usize = 2048;
-const MAX_BLOCKS: usize = 64;
-
-pub(crate) const FIT_INTERCEPT: Parameter = Parameter {
-    name: "fit_intercept",
-    default: "true",
-    range: Range::Flag,
-    effect: "whether the model has an intercept",
-};
 
 /// Ordinary least squares.
 pub static LINEAR_REGRESSION: Algorithm = Algorithm {
@@ -98,11 +93,6 @@ impl Learner for LeastSquares {
 const SPARSE_STEPS: usize = 2000;
 const SPARSE_TOL: f64 = 1e-7;
 
-/// Σ weights, the number of rows where all count the same.
-pub(crate) fn weight_sum(data: &Dataset) -> f64 {
-    data.weights.map_or(data.x.n_rows() as f64, |weights| weights.iter().sum())
-}
-
 /// Least squares on sparse columns; `l1` and `l2` are penalties beside half the sum of squares.
 pub(crate) fn fit_sparse(
     data: &Dataset,
@@ -111,17 +101,17 @@ pub(crate) fn fit_sparse(
     fit_intercept: bool,
     watch: &dyn Watch,
 ) -> Fit {
-    let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
-    let weight_sum = weight_sum(data);
+    let weight_sum = data.weight_sum();
+    let share = |row: usize| data.weight(row) / weight_sum;
     // Of the target's own scale, so that the precision does not depend on its unit.
-    let square: f64 = (0..y.len()).map(|row| weight(row) / weight_sum * y[row] * y[row]).sum();
+    let square: f64 = (0..y.len()).map(|row| share(row) * y[row] * y[row]).sum();
     let loss = SparseLoss {
         n_scores: 1,
         l1: l1 / weight_sum,
         l2: l2 / weight_sum,
         fit_intercept,
         curvature: 1.0,
-        share: &|row| weight(row) / weight_sum,
+        share: &share,
         differentiate: |row, scores: &mut [f64]| {
             scores[0] -= y[row];
             0.5 * scores[0] * scores[0]
@@ -152,28 +142,21 @@ pub(crate) struct Centred<'a> {
 impl<'a> Centred<'a> {
     /// Means of 0 without an intercept.
     pub fn new(data: &Dataset<'a>, y: &'a [f64], fit_intercept: bool) -> Self {
-        let (x, weights) = (data.x, data.weights);
-        let weight_sum = weight_sum(data);
-        let mut rows = Self { x, y, weights, x_mean: vec![0.0; x.n_cols()], y_mean: 0.0 };
+        let (x, n_cols) = (data.x, data.x.n_cols());
+        let mut rows = Self { x, y, weights: data.weights, x_mean: vec![0.0; n_cols], y_mean: 0.0 };
         if !fit_intercept {
             return rows;
         }
-        let block_rows = BLOCK_ROWS.max(y.len().div_ceil(MAX_BLOCKS));
-        let block_means = |block: usize| {
-            let (mut x_mean, mut y_mean) = (vec![0.0; x.n_cols()], 0.0);
-            for row in (block * block_rows..y.len()).take(block_rows) {
-                let share = weights.map_or(1.0, |weights| weights[row]) / weight_sum;
-                x_mean.iter_mut().zip(x.row(row)).for_each(|(mean, v)| *mean += share * v);
-                y_mean += share * y[row];
+        let weight_sum = data.weight_sum();
+        // The mean of the target is summed up behind those of the columns.
+        rows.x_mean = sum_by_blocks(y.len(), BLOCK_ROWS, n_cols + 1, &|block, means| {
+            for row in block {
+                let share = data.weight(row) / weight_sum;
+                means.iter_mut().zip(x.row(row)).for_each(|(mean, v)| *mean += share * v);
+                means[n_cols] += share * y[row];
             }
-            (x_mean, y_mean)
-        };
-        let n_blocks = y.len().div_ceil(block_rows);
-        let blocks: Vec<_> = (0..n_blocks).into_par_iter().map(block_means).collect();
-        for (x_mean, y_mean) in blocks {
-            rows.x_mean.iter_mut().zip(x_mean).for_each(|(mean, part)| *mean += part);
-            rows.y_mean += y_mean;
-        }
+        });
+        rows.y_mean = rows.x_mean.pop().unwrap_or_default();
         rows
     }
 
@@ -287,33 +270,12 @@ fn row_products(x: &Matrix) -> SquareMatrix {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::learn::{Spec, Unwatched};
+    use crate::model::learn::laws::{noise, predictor as fit, select};
 
     fn matrix(rows: &[&[f64]]) -> Matrix {
         let mut x = Matrix::with_capacity(rows.len(), rows[0].len());
         rows.iter().for_each(|row| x.push_row(0.0).copy_from_slice(row));
         x
-    }
-
-    /// Pseudo-random numbers between -1 and 1.
-    fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {
-        let mut state = seed;
-        let mut x = Matrix::zeros(n_rows, n_cols);
-        for v in x.values_mut() {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *v = (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0;
-        }
-        x
-    }
-
-    fn fit(algorithm: &'static Algorithm, settings: &[(&str, &str)], data: &Dataset) -> Predictor {
-        let task = algorithm.tasks[0];
-        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let spec = Spec::new(algorithm, task, &settings).unwrap();
-        let fit = spec.fit(data, &Unwatched).unwrap();
-        assert_eq!(fit.notes, Vec::<String>::new());
-        fit.predictor.validate().unwrap();
-        fit.predictor
     }
 
     fn predict(predictor: &Predictor, x: &[f64]) -> f64 {
@@ -334,13 +296,12 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_of_two_is_a_row_twice_and_a_weight_of_zero_is_no_row() {
+    fn a_weight_of_two_is_a_row_twice() {
         let x = noise(9, 3, 1);
         let y: Vec<f64> = x.rows().map(|row| row[0] - row[1] + row[2] * row[2]).collect();
         let weights = [2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0];
-        let mut repeated = Matrix::with_capacity(9, 3);
-        [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().for_each(|&i| repeated.push_row(0.0).copy_from_slice(x.row(i)));
-        let y_repeated: Vec<f64> = [0, 0, 1, 2, 3, 4, 5, 6, 7].iter().map(|&i: &usize| y[i]).collect();
+        let rows = [0, 0, 1, 2, 3, 4, 5, 6, 7];
+        let (repeated, y_repeated) = (select(&x, &rows), rows.map(|i| y[i]));
         for algorithm in [&LINEAR_REGRESSION, &RIDGE] {
             let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&y)) };
             let plain = Dataset::new(&repeated, Labels::Values(&y_repeated));

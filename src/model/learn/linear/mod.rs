@@ -2,9 +2,19 @@
 
 pub(crate) mod coordinate_descent;
 pub(crate) mod gram;
-pub(crate) mod lasso;
+pub mod lasso;
 pub(crate) mod lbfgs;
 pub mod least_squares;
 pub mod logistic;
+pub(crate) mod logistic_loss;
 pub(crate) mod proximal_newton;
 pub(crate) mod sparse;
+
+use crate::model::learn::hyperparameter::{Parameter, Range};
+
+const FIT_INTERCEPT: Parameter = Parameter {
+    name: "fit_intercept",
+    default: "true",
+    range: Range::Flag,
+    effect: "whether the model has an intercept",
+};

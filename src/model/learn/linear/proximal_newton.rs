@@ -7,9 +7,9 @@
 
 use super::coordinate_descent::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
 use super::gram::products;
-use super::logistic::LogisticLoss;
+use super::logistic_loss::LogisticLoss;
 use crate::model::learn::Watch;
-use crate::model::predictor::dot;
+use crate::model::predictor::linear::dot;
 
 /// Least share of a row's weight in the curvature, so that rows that are certain do not make steps endless.
 const MIN_CURVATURE: f64 = 1e-10;
@@ -59,11 +59,11 @@ struct Descent<'a> {
 
 impl<'a> Descent<'a> {
     fn new(loss: &'a LogisticLoss<'a>) -> Self {
-        let (n_rows, n_inputs) = (loss.x.n_rows(), loss.x.n_cols());
+        let (n_rows, n_inputs) = (loss.data.x.n_rows(), loss.data.x.n_cols());
         let mut columns = Vec::new();
         if !prefers_products(n_rows, n_inputs + 1) {
             columns = vec![0.0; n_rows * (n_inputs + 1)];
-            for (i, row) in loss.x.rows().enumerate() {
+            for (i, row) in loss.data.x.rows().enumerate() {
                 row.iter().enumerate().for_each(|(j, v)| columns[j * n_rows + i] = *v);
             }
             columns[n_rows * n_inputs..].fill(f64::from(u8::from(loss.fit_intercept)));
@@ -88,13 +88,13 @@ impl<'a> Descent<'a> {
     /// Takes a step with score `k` unless its violation is at most `tol`; returns that before the step.
     fn improve(&mut self, k: usize, tol: f64) -> f64 {
         let loss = self.loss;
-        let (n_rows, n_inputs, n_scores) = (loss.x.n_rows(), loss.x.n_cols(), loss.n_scores);
+        let (n_rows, n_inputs, n_scores) = (loss.data.x.n_rows(), loss.data.x.n_cols(), loss.n_scores);
         let (mut pulls, mut curvatures) = (Vec::with_capacity(n_rows), Vec::with_capacity(n_rows));
         let mut scores = vec![0.0; n_scores];
         let mut value = 0.0;
         for (row, of_row) in self.scores.chunks_exact(n_scores).enumerate() {
             scores.copy_from_slice(of_row);
-            let share = loss.weight(row) / loss.weight_sum;
+            let share = loss.data.weight(row) / loss.weight_sum;
             value += share * loss.differentiate(row, &mut scores);
             // Of p − 1 or p, p (1 − p) is the same.
             let size = scores[k].abs();
@@ -102,7 +102,7 @@ impl<'a> Descent<'a> {
             curvatures.push(share * (size * (1.0 - size)).max(MIN_CURVATURE));
         }
         let mut slopes = vec![0.0; n_inputs + 1];
-        for (row, pull) in loss.x.rows().zip(&pulls) {
+        for (row, pull) in loss.data.x.rows().zip(&pulls) {
             slopes.iter_mut().zip(row).for_each(|(slope, v)| *slope += pull * v);
         }
         if loss.fit_intercept {
@@ -121,7 +121,7 @@ impl<'a> Descent<'a> {
         if self.columns.is_empty() {
             let h = products(n_rows, n_inputs + 1, |row, out| {
                 let root = curvatures[row].sqrt();
-                out.iter_mut().zip(loss.x.row(row)).for_each(|(out, v)| *out = root * v);
+                out.iter_mut().zip(loss.data.x.row(row)).for_each(|(out, v)| *out = root * v);
                 out[n_inputs] = if loss.fit_intercept { root } else { 0.0 };
             });
             step(&mut ByProducts::new(h, slopes), &self.penalty, &mut w, violation);
@@ -131,7 +131,7 @@ impl<'a> Descent<'a> {
         }
         let direction: Vec<f64> = w.iter().zip(&old).map(|(new, old)| new - old).collect();
         let moves: Vec<f64> =
-            loss.x.rows().map(|row| dot(&direction[..n_inputs], row) + direction[n_inputs]).collect();
+            loss.data.x.rows().map(|row| dot(&direction[..n_inputs], row) + direction[n_inputs]).collect();
         let penalty_before = self.penalty.value(&old);
         let promised = dot(&direction, &slopes_before) + self.penalty.value(&w) - penalty_before;
         let before = value + penalty_before;
@@ -141,7 +141,7 @@ impl<'a> Descent<'a> {
             for (row, of_row) in self.scores.chunks_exact(n_scores).enumerate() {
                 scores.copy_from_slice(of_row);
                 scores[k] += length * moves[row];
-                after += loss.weight(row) / loss.weight_sum * loss.differentiate(row, &mut scores);
+                after += loss.data.weight(row) / loss.weight_sum * loss.differentiate(row, &mut scores);
             }
             after += self.penalty.value(&w);
             let rounding = 8.0 * f64::EPSILON * before.abs();

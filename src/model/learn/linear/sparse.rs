@@ -9,8 +9,11 @@ use rayon::prelude::*;
 use super::lbfgs::{Absolute, minimise};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::sparse::Sparse;
-use crate::model::learn::{Dataset, Watch};
-use crate::model::predictor::{Linear, Link, Predictor};
+use crate::model::learn::Watch;
+use crate::model::learn::dataset::Dataset;
+use crate::model::predictor::Predictor;
+use crate::model::predictor::linear::Linear;
+use crate::model::predictor::link::Link;
 
 /// Rows, and columns, that a thread takes at a time.
 const BLOCK: usize = 128;

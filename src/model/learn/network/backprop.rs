@@ -4,9 +4,9 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use rayon::prelude::*;
 
-use crate::data::cells::matrix::Matrix;
+use crate::model::learn::dataset::Dataset;
+use crate::model::predictor::link::{Link, logistic_loss, sigmoid, softmax};
 use crate::model::predictor::network::Activation;
-use crate::model::predictor::{Link, sigmoid, softmax};
 
 /// Rows of a batch whose gradients are added up together. Blocks are added in order, so that the result does
 /// not depend on how many threads share them.
@@ -26,12 +26,10 @@ pub enum Goal<'a> {
 /// (Σ weight × loss + α |weights of the network|² / 2) / Σ weight over the rows of a batch. The loss is the
 /// log loss, or half the squared error.
 pub struct Objective<'a> {
-    /// All rows; those of a batch are named by their indices.
-    pub x: &'a Matrix,
-    /// What the network should say, per row.
+    /// All rows and their weights; those of a batch are named by their indices.
+    pub data: Dataset<'a>,
+    /// The goal of each row; of a regression its standardised target.
     pub goal: Goal<'a>,
-    /// 1 where absent.
-    pub weights: Option<&'a [f64]>,
     /// That of hidden units.
     pub activation: Activation,
     /// Inputs, units of each hidden layer, scores.
@@ -52,16 +50,12 @@ pub struct Block {
 }
 
 impl Objective<'_> {
-    fn weight(&self, row: usize) -> f64 {
-        self.weights.map_or(1.0, |weights| weights[row])
-    }
-
     /// Fills the block's activations; the last are the scores.
     fn forward(&self, parameters: &[f64], rows: &[usize], block: &mut Block) {
         let n_layers = self.sizes.len() - 1;
         block.activations.resize(n_layers + 1, Vec::new());
         block.activations[0].clear();
-        rows.iter().for_each(|&row| block.activations[0].extend_from_slice(self.x.row(row)));
+        rows.iter().for_each(|&row| block.activations[0].extend_from_slice(self.data.x.row(row)));
         let mut rest = parameters;
         for (layer, pair) in self.sizes.windows(2).enumerate() {
             let (weights, after) = rest.split_at(pair[0] * pair[1]);
@@ -88,7 +82,7 @@ impl Objective<'_> {
         delta.clone_from(&block.activations[n_layers]);
         block.loss = 0.0;
         for (&row, delta) in rows.iter().zip(delta.chunks_exact_mut(n_scores)) {
-            let weight = self.weight(row);
+            let weight = self.data.weight(row);
             block.loss += weight * self.residuals(row, delta);
             delta.iter_mut().for_each(|d| *d *= weight);
         }
@@ -124,10 +118,8 @@ impl Objective<'_> {
             }
             Goal::Classes(codes) if scores.len() == 1 => {
                 let score = scores[0];
-                // ln(1 + e^-m) for the margin m, without overflow.
-                let margin = if codes[row] == 1 { score } else { -score };
                 scores[0] = sigmoid(score) - f64::from(codes[row]);
-                (-margin.abs()).exp().ln_1p() + (-margin).max(0.0)
+                logistic_loss(score, codes[row] == 1).0
             }
             Goal::Classes(codes) => {
                 let class = codes[row] as usize;
@@ -159,7 +151,7 @@ impl Objective<'_> {
         } else {
             rows.chunks(BLOCK_ROWS).zip(blocks.iter_mut()).for_each(add_up);
         }
-        let total: f64 = rows.iter().map(|&row| self.weight(row)).sum();
+        let total: f64 = rows.iter().map(|&row| self.data.weight(row)).sum();
         let mut loss = 0.0;
         gradient.fill(0.0);
         for block in blocks {
@@ -188,7 +180,7 @@ impl Objective<'_> {
             self.forward(parameters, rows, &mut block);
             let scores = block.activations[self.sizes.len() - 1].chunks_exact(n_scores);
             for (&row, scores) in rows.iter().zip(scores) {
-                let weight = self.weight(row);
+                let weight = self.data.weight(row);
                 total += weight;
                 match &self.goal {
                     Goal::Classes(codes) => {
@@ -241,23 +233,15 @@ fn product(
 mod tests {
     use super::*;
     use crate::data::split::folds::generator;
+    use crate::model::learn::dataset::Labels;
+    use crate::model::learn::laws::noise;
     use crate::model::learn::network::mlp::start;
-    use crate::model::predictor::network::{Net, n_parameters};
-    use rand_pcg::rand_core::Rng;
-
-    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
-        let mut random = generator(5);
-        let mut x = Matrix::zeros(n_rows, n_cols);
-        x.values_mut()
-            .iter_mut()
-            .for_each(|v| *v = (random.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0);
-        x
-    }
+    use crate::model::predictor::network::{Network, n_parameters};
 
     #[test]
     fn the_gradient_is_that_of_the_loss() {
         // More than a block of rows.
-        let x = noise(BLOCK_ROWS + 30, 3);
+        let x = noise(BLOCK_ROWS + 30, 3, 5);
         let rows: Vec<usize> = (0..x.n_rows()).collect();
         let weights: Vec<f64> = (0..x.n_rows()).map(|row| [1.0, 0.25, 3.0][row % 3]).collect();
         let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 2) as u32).collect();
@@ -274,9 +258,9 @@ mod tests {
                         Goal::Classes(codes) => Goal::Classes(codes),
                         Goal::Values(values) => Goal::Values(values.clone()),
                     };
-                    let weights = Some(&weights[..]);
-                    let objective =
-                        Objective { x: &x, goal, weights, activation, sizes: &sizes, n_parameters };
+                    let data =
+                        Dataset { weights: Some(&weights), ..Dataset::new(&x, Labels::Values(&values)) };
+                    let objective = Objective { data, goal, activation, sizes: &sizes, n_parameters };
                     let parameters = start(activation, &sizes, &mut generator(1));
                     let mut blocks = Vec::new();
                     let mut gradient = vec![f64::NAN; n_parameters];
@@ -304,15 +288,15 @@ mod tests {
 
     #[test]
     fn a_weight_of_two_is_a_row_twice_in_the_gradient() {
-        let x = noise(4, 2);
+        let x = noise(4, 2, 5);
         let goal = || Goal::Classes(&[0, 1, 1, 0]);
         let sizes = [2, 3, 1];
         let n = n_parameters(&sizes).unwrap();
         let parameters = start(Activation::Tanh, &sizes, &mut generator(1));
         let of = |weights: Option<&[f64]>, rows: &[usize]| {
             let activation = Activation::Tanh;
-            let objective =
-                Objective { x: &x, goal: goal(), weights, activation, sizes: &sizes, n_parameters: n };
+            let data = Dataset { weights, ..Dataset::new(&x, Labels::Values(&[0.0; 4])) };
+            let objective = Objective { data, goal: goal(), activation, sizes: &sizes, n_parameters: n };
             let mut gradient = vec![0.0; n];
             let loss = objective.evaluate(&parameters, rows, 0.3, &mut gradient, &mut Vec::new());
             gradient.push(loss);
@@ -325,19 +309,20 @@ mod tests {
 
     #[test]
     fn what_predicts_computes_what_was_fitted() {
-        let x = noise(40, 5);
+        let x = noise(40, 5, 5);
         let codes: Vec<u32> = (0..40).map(|row| row % 3).collect();
         for activation in Activation::ALL {
             let sizes = [5, 7, 6, 3];
             let n_parameters = n_parameters(&sizes).unwrap();
             let goal = Goal::Classes(&codes);
-            let objective = Objective { x: &x, goal, weights: None, activation, sizes: &sizes, n_parameters };
+            let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 });
+            let objective = Objective { data, goal, activation, sizes: &sizes, n_parameters };
             let parameters = start(activation, &sizes, &mut generator(2));
             let mut block = Block::default();
             let rows: Vec<usize> = (0..40).collect();
             objective.forward(&parameters, &rows, &mut block);
             block.activations[3].chunks_exact_mut(3).for_each(|scores| Link::Softmax.apply(scores));
-            let net = Net::new(Link::Softmax, activation, sizes.to_vec(), parameters);
+            let net = Network::new(Link::Softmax, activation, sizes.to_vec(), parameters);
             let mut scores = vec![0.0; 40 * 3];
             net.scores_block(x.values(), &mut scores);
             for (own, trained) in scores.iter().zip(&block.activations[3]) {

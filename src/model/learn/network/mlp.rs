@@ -17,9 +17,12 @@ use super::backprop::{Goal, Objective};
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::folds::{Split, generator, shuffle};
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch};
-use crate::model::predictor::network::{Activation, Net, n_parameters};
-use crate::model::predictor::{Link, Predictor};
+use crate::model::learn::dataset::{Dataset, Fit, Labels};
+use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::{Algorithm, Learner, Watch};
+use crate::model::predictor::Predictor;
+use crate::model::predictor::link::Link;
+use crate::model::predictor::network::{Activation, Network, n_parameters};
 
 /// Networks of dense layers.
 pub static MLP: Algorithm = Algorithm {
@@ -157,8 +160,7 @@ impl Learner for Mlp {
     /// A row of weight 0 is no row. An interruption keeps the weights of the moment, or with
     /// `early_stopping` the best so far.
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
-        let weight = |row: usize| data.weights.map_or(1.0, |weights| weights[row]);
-        let rows: Vec<usize> = (0..data.x.n_rows()).filter(|&row| weight(row) > 0.0).collect();
+        let rows = data.counted_rows();
         let mut random = generator(data.seed);
         let split = match self.validation_fraction {
             Some(share) => kept_aside(data, &rows, share, random.next_u64())?,
@@ -170,16 +172,15 @@ impl Learner for Mlp {
                 (Goal::Classes(codes), Link::Softmax, n_classes, (0.0, 1.0))
             }
             Labels::Values(values) => {
-                let (mean, scale) = mean_and_scale(values, &split.train, weight);
+                let (mean, scale) = mean_and_scale(data, &split.train);
                 let standardised = values.iter().map(|v| (v - mean) / scale).collect();
                 (Goal::Values(standardised), Link::Identity, 1, (mean, scale))
             }
         };
         let sizes = [&[data.x.n_cols()], &self.hidden_layer_sizes[..], &[n_scores]].concat();
         let objective = Objective {
-            x: data.x,
+            data: *data,
             goal,
-            weights: data.weights,
             activation: self.activation,
             sizes: &sizes,
             n_parameters: n_parameters(&sizes).context("the network is too large")?,
@@ -191,8 +192,8 @@ impl Learner for Mlp {
         parameters[first..].iter_mut().for_each(|p| *p *= scaling.1);
         parameters[first + n_last - n_scores..].iter_mut().for_each(|bias| *bias += scaling.0);
         ensure!(parameters.iter().all(|p| p.is_finite()), "{DIVERGED}");
-        let net = Net::new(link, self.activation, sizes, parameters);
-        Ok(Fit { predictor: Predictor::Net(Box::new(net)), notes })
+        let net = Network::new(link, self.activation, sizes, parameters);
+        Ok(Fit { predictor: Predictor::Network(Box::new(net)), notes })
     }
 }
 
@@ -213,10 +214,11 @@ fn kept_aside(data: &Dataset, rows: &[usize], share: f64, seed: u64) -> Result<S
 }
 
 /// Weighted mean and standard deviation; 1 for the latter where all values are the same.
-fn mean_and_scale(values: &[f64], rows: &[usize], weight: impl Fn(usize) -> f64) -> (f64, f64) {
-    let total: f64 = rows.iter().map(|&row| weight(row)).sum();
-    let mean = rows.iter().map(|&row| weight(row) / total * values[row]).sum::<f64>();
-    let variance = rows.iter().map(|&row| weight(row) / total * (values[row] - mean).powi(2)).sum::<f64>();
+fn mean_and_scale(data: &Dataset, rows: &[usize]) -> (f64, f64) {
+    let total: f64 = rows.iter().map(|&row| data.weight(row)).sum();
+    let share = |row: usize| data.weight(row) / total;
+    let mean = rows.iter().map(|&row| share(row) * data.y(row)).sum::<f64>();
+    let variance = rows.iter().map(|&row| share(row) * (data.y(row) - mean).powi(2)).sum::<f64>();
     // Rounding leaves a constant a spread of about 1e-16 of itself.
     let scale = variance.sqrt();
     (mean, if scale.is_finite() && scale > 1e-12 * mean.abs() { scale } else { 1.0 })
@@ -341,46 +343,16 @@ impl AdamState {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::laws::{self, noise, scores, select};
     use crate::model::learn::network::backprop::SHARED_WORK;
     use crate::model::learn::{Spec, Unwatched};
-    use crate::model::predictor::Arrays;
-
-    const ACTIVATIONS: [&str; 4] = ["identity", "logistic", "tanh", "relu"];
-
-    fn noise(n_rows: usize, n_cols: usize) -> Matrix {
-        let mut random = generator(5);
-        let mut x = Matrix::zeros(n_rows, n_cols);
-        x.values_mut()
-            .iter_mut()
-            .for_each(|v| *v = (random.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0);
-        x
-    }
 
     fn try_fit(settings: &[(&str, &str)], data: &Dataset) -> Result<Fit> {
-        let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let task = match data.y {
-            Labels::Classes { .. } => Task::Classification,
-            Labels::Values(_) => Task::Regression,
-        };
-        Spec::new(&MLP, task, &settings)?.fit(data, &Unwatched)
+        laws::fit(&MLP, settings, data)
     }
 
     fn fit(settings: &[(&str, &str)], data: &Dataset) -> Predictor {
-        let predictor = try_fit(settings, data).unwrap().predictor;
-        predictor.validate().unwrap();
-        predictor
-    }
-
-    fn scores(predictor: &Predictor, x: &Matrix) -> Vec<f64> {
-        let mut out = vec![0.0; x.n_rows() * predictor.n_outputs()];
-        predictor.scores_block(x.values(), &mut out);
-        out
-    }
-
-    fn arrays(predictor: &Predictor) -> Arrays {
-        let mut arrays = Arrays::new();
-        predictor.write_arrays(&mut arrays);
-        arrays
+        try_fit(settings, data).unwrap().predictor
     }
 
     /// Half of the classes are 1, by a rule that no line can follow.
@@ -390,7 +362,7 @@ mod tests {
 
     #[test]
     fn networks_learn_what_no_line_can() {
-        let x = noise(400, 2);
+        let x = noise(400, 2, 5);
         let codes = exclusive_or(&x);
         let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
         for activation in ["tanh", "relu"] {
@@ -405,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_target_of_any_size_is_learned() {
-        let x = noise(300, 2);
+        let x = noise(300, 2, 5);
         for (scale, shift) in [(1.0, 0.0), (1e6, 1e7), (1e-6, 0.0)] {
             let values: Vec<f64> = x.rows().map(|row| shift + scale * (row[0] - row[1] * row[1])).collect();
             let found = scores(
@@ -421,39 +393,8 @@ mod tests {
     }
 
     #[test]
-    fn save_and_load_give_the_same_scores_with_every_activation_link_and_shape() {
-        // Many rows, one row of many columns, more columns than rows, constant columns.
-        for x in [noise(250, 4), noise(1, 9), noise(5, 30), Matrix::zeros(9, 2)] {
-            let values: Vec<f64> = (0..x.n_rows()).map(|row| row as f64).collect();
-            let codes: Vec<u32> = (0..x.n_rows()).map(|row| (row % 3) as u32).collect();
-            let two: Vec<u32> = codes.iter().map(|code| code % 2).collect();
-            let classes = Labels::Classes { codes: &codes, n_classes: 3 };
-            for y in [Labels::Values(&values), classes, Labels::Classes { codes: &two, n_classes: 2 }] {
-                if x.n_rows() == 1 && matches!(y, Labels::Classes { .. }) {
-                    continue;
-                }
-                for activation in ACTIVATIONS {
-                    let settings =
-                        [("activation", activation), ("max_iter", "3"), ("hidden_layer_sizes", "6-5")];
-                    let fitted = fit(&settings, &Dataset::new(&x, y));
-                    let mut written = arrays(&fitted);
-                    let read = Predictor::read_arrays(fitted.form(), &mut written).unwrap();
-                    assert!(written.is_empty() && read == fitted);
-                    let block = scores(&fitted, &x);
-                    assert!(block.iter().all(|v| v.is_finite()) && scores(&read, &x) == block);
-                    for (row, of_block) in x.rows().zip(block.chunks_exact(fitted.n_outputs())) {
-                        let mut out = vec![f64::NAN; fitted.n_outputs()];
-                        fitted.scores_into(row, &mut out);
-                        assert_eq!(out, of_block);
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
     fn the_same_bytes_come_from_any_number_of_threads_and_others_from_another_seed() {
-        let x = noise(900, 8);
+        let x = noise(900, 8, 5);
         let codes = exclusive_or(&x);
         let data = Dataset { seed: 7, ..Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 }) };
         let settings = [("max_iter", "4"), ("batch_size", "450"), ("early_stopping", "true")];
@@ -468,13 +409,12 @@ mod tests {
 
     #[test]
     fn a_row_of_no_weight_is_no_row() {
-        let x = noise(60, 2);
+        let x = noise(60, 2, 5);
         let codes = exclusive_or(&x);
         let mut weights = vec![1.0; 60];
         weights[7] = 0.0;
         let kept: Vec<usize> = (0..60).filter(|row| *row != 7).collect();
-        let mut without = Matrix::with_capacity(59, 2);
-        kept.iter().for_each(|&row| without.push_row(0.0).copy_from_slice(x.row(row)));
+        let without = select(&x, &kept);
         let codes_without: Vec<u32> = kept.iter().map(|&row| codes[row]).collect();
         for settings in [&[("max_iter", "3")][..], &[("max_iter", "3"), ("early_stopping", "true")]] {
             let y = Labels::Classes { codes: &codes, n_classes: 2 };
@@ -504,7 +444,7 @@ mod tests {
 
     #[test]
     fn an_interruption_keeps_what_was_learned() {
-        let x = noise(60, 2);
+        let x = noise(60, 2, 5);
         let codes = exclusive_or(&x);
         let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
         let spec = Spec::new(&MLP, Task::Classification, &[]).unwrap();
@@ -530,9 +470,10 @@ mod tests {
 
     #[test]
     fn early_stopping_keeps_the_best_weights_on_the_rows_kept_aside() {
-        let x = noise(200, 2);
+        let x = noise(200, 2, 5);
         // Little to learn, and steps large enough to learn the rest by heart.
-        let values: Vec<f64> = noise(200, 3).rows().zip(x.rows()).map(|(r, x)| r[2] + 0.5 * x[0]).collect();
+        let values: Vec<f64> =
+            noise(200, 3, 5).rows().zip(x.rows()).map(|(r, x)| r[2] + 0.5 * x[0]).collect();
         let data = Dataset::new(&x, Labels::Values(&values));
         let spec = |max_iter: usize| {
             let settings = [
@@ -550,14 +491,14 @@ mod tests {
         assert!(early.notes.is_empty() && best > 1 && scores.len() > best + 10, "{scores:?}");
         let after = |n_passes| spec(n_passes).fit(&data, &Unwatched).unwrap().predictor;
         assert!(after(best + 1) == early.predictor && after(best) != early.predictor);
-        let few = noise(1, 2);
+        let few = noise(1, 2, 5);
         let error = spec(5).fit(&Dataset::new(&few, Labels::Values(&[1.0])), &Unwatched).unwrap_err();
         assert!(error.to_string().contains("early_stopping=false"), "{error}");
     }
 
     #[test]
     fn a_fit_that_does_not_settle_says_so_and_one_that_diverges_is_an_error() {
-        let x = noise(50, 2);
+        let x = noise(50, 2, 5);
         let values: Vec<f64> = x.rows().map(|row| row[0]).collect();
         let data = Dataset::new(&x, Labels::Values(&values));
         let note = &try_fit(&[("max_iter", "2")], &data).unwrap().notes[0];

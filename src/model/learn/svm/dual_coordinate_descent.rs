@@ -12,7 +12,7 @@
 
 use super::smo::{Problem, Start};
 use crate::data::split::folds::{generator, shuffle};
-use crate::model::predictor::dot;
+use crate::model::predictor::linear::dot;
 
 /// Passes over the rows in play; more gain less than steps of SMO do.
 const N_EPOCHS: usize = 100;

@@ -19,8 +19,8 @@
 
 use rayon::prelude::*;
 
-use crate::model::predictor::dot;
 use crate::model::predictor::kernel::{Kernel, LANES, Tiles};
+use crate::model::predictor::linear::dot;
 
 /// What is minimised; one entry of each per row.
 pub struct Problem<'a> {

@@ -1,6 +1,6 @@
-//! The whole API on one screen, and the road of a request: head, key, body, place, handler, count.
+//! The path of a request through the server: head, key, body, permit, handler, count. Called for each request of
+//! a connection; the endpoints themselves are in [`super::endpoints`].
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io::BufWriter;
 use std::ops::Deref;
@@ -14,20 +14,23 @@ use hyper::{Method, Request, Version};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answering::{Call, Form};
-use super::error::{Dialect, Failure};
-use super::{answering, v2};
+use super::answering::Form;
+use super::endpoints::{Endpoint, Operation, Route, Verb};
+use super::error::Failure;
+use super::native::Call;
+use super::{answering, native, v2};
 use crate::server::guard::cors::Cors;
 use crate::server::guard::rate::Caller;
+use crate::server::models::served::Served;
 use crate::server::observe::log::Entry;
-use crate::server::observe::telemetry::{Rejection, Route};
+use crate::server::observe::telemetry::Rejection;
 use crate::server::observe::trace::{REQUEST_ID, TRACEPARENT, traceparent};
-use crate::server::state::{Served, State};
-use crate::server::wire::body;
-use crate::server::wire::body::{Body, PieceReader, PieceWriter, StreamEnds};
+use crate::server::state::State;
+use crate::server::wire::body::{Body, PieceReader, PieceWriter, Response, StreamEnds};
+use crate::server::wire::read;
 use crate::server::wire::stream::Shared;
+use crate::server::work;
 use crate::server::work::LARGE_BODY_BYTES;
-use crate::server::{Response, work};
 
 /// What a streamed answer is sent in, or less.
 const STREAM_WRITE_BYTES: usize = 64 * 1024;
@@ -36,44 +39,46 @@ const STREAM_WRITE_BYTES: usize = 64 * 1024;
 ///
 /// # Errors
 /// Never; failures are answers.
-pub async fn answer(
+pub(crate) async fn answer(
     state: Arc<State>,
     connection: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
     let started = Instant::now();
     connection.request_begins();
-    let address = Address::of(request.uri().path());
-    let (dialect, route_name) = (Dialect::of(request.uri().path()), Route::of(address.path));
+    let Route { endpoint, model, dialect, label } = Route::of(request.uri().path());
+    let model = state.find(model.as_deref());
+    // An endpoint that does not exist without keys is asked for as any other path that is none.
+    let exists = |endpoint: &&Endpoint| !endpoint.only_with_keys || state.keys.are_required();
+    let endpoint = endpoint.filter(exists);
     if request.body().is_end_stream() {
         connection.request_is_read();
     }
-    let model = state.find(address.model.as_deref());
     let id = state.request_id(request.headers());
     let trace = traceparent(request.headers()).cloned();
     let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
     let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
     let mut key = None;
-    let found = match admit(&state, &connection, route_name, &request, &mut key) {
+    let is_open = endpoint.is_some_and(|endpoint| endpoint.open);
+    let found = match admit(&state, &connection, is_open, &request, &mut key) {
         Err(failure) => Err(failure),
         Ok(Some(response)) => Ok(response),
-        Ok(None) => route(&state, model.as_ref(), id.as_ref(), &connection, request, started).await,
+        Ok(None) => {
+            dispatch(&state, endpoint, model.as_ref(), id.as_ref(), &connection, request, started).await
+        }
     };
     let mut response = found.unwrap_or_else(|failure| {
-        let reason = match failure {
-            Failure::Overloaded => Some(Rejection::InFlight),
-            Failure::BodyTooLarge(_) | Failure::BodiesOverloaded => Some(Rejection::BodyBytes),
-            Failure::TooManyRows(_) => Some(Rejection::Rows),
-            Failure::SlowBody(_) => Some(Rejection::BodyTime),
-            Failure::NoKey => Some(Rejection::Key),
-            Failure::RateLimited(_) => Some(Rejection::Rate),
-            _ => None,
-        };
+        let reason = rejection(&failure);
         reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
         failure.response_in(dialect)
     });
+    debug_assert!(
+        endpoint.is_none_or(|endpoint| endpoint.may_answer(response.status().as_u16())),
+        "the table of endpoints does not list {} for {endpoint:?}",
+        response.status()
+    );
     let ended = Instant::now();
-    let of_model = model.filter(|_| route_name.is_of_a_model());
+    let of_model = model.filter(|_| endpoint.is_some_and(|endpoint| endpoint.of_a_model));
     if let Some((method, path)) = logged {
         state.log.answered(&Entry {
             method: method.as_str(),
@@ -98,69 +103,30 @@ pub async fn answer(
         Cors::mark(origin, headers);
     }
     let counts = of_model.as_ref().map(|served| &*served.counts);
-    state.telemetry.answered(counts, route_name, response.status(), ended - started);
+    state.telemetry.answered(counts, label, response.status(), ended - started);
     if !matches!(response.body(), Body::Stream { .. }) {
         connection.request_ends(ended);
     }
     Ok(response)
 }
 
-/// The route of a path, of the default model or of one that it names.
-pub fn route_of(path: &str) -> Route {
-    Route::of(Address::of(path).path)
-}
-
-/// What a path asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Address<'a> {
-    /// The model that is named; none for the default.
-    model: Option<Cow<'a, str>>,
-    /// The path as it is for the default model, or with `NAME` for the name.
-    path: &'a str,
-}
-
-impl<'a> Address<'a> {
-    /// `/models/NAME` asks for the model, `/models/NAME/predict` for its predictions; all else is as it is.
-    fn of(path: &'a str) -> Self {
-        let (rest, is_v2) = match (path.strip_prefix("/models/"), path.strip_prefix("/v2/models/")) {
-            (Some(rest), _) => (rest, false),
-            (_, Some(rest)) => (rest, true),
-            _ => return Self { model: None, path },
-        };
-        let (name, action) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let path = match action {
-            _ if is_v2 => v2::canonical(action),
-            "" => "/model",
-            "/predict" | "/invocations" | "/readyz" => action,
-            _ => "",
-        };
-        Self { model: Some(unescape(name)), path }
+/// The limit that a failure is counted under, if it is one.
+fn rejection(failure: &Failure) -> Option<Rejection> {
+    match failure {
+        Failure::Overloaded => Some(Rejection::InFlight),
+        Failure::BodyTooLarge(_) | Failure::BodiesOverloaded => Some(Rejection::BodyBytes),
+        Failure::TooManyRows(_) => Some(Rejection::Rows),
+        Failure::SlowBody(_) => Some(Rejection::BodyTime),
+        Failure::NoKey => Some(Rejection::Key),
+        Failure::RateLimited(_) => Some(Rejection::Rate),
+        _ => None,
     }
 }
 
-/// A part of a path without its percent signs (RFC 3986, section 2.1); as it is where they are wrong.
-fn unescape(part: &str) -> Cow<'_, str> {
-    let decoded = || {
-        let mut bytes = Vec::with_capacity(part.len());
-        let mut rest = part.as_bytes();
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = after;
-            if byte != b'%' {
-                bytes.push(byte);
-                continue;
-            }
-            let (digits, after) = rest.split_at_checked(2)?;
-            let hex = |digit: u8| char::from(digit).to_digit(16);
-            bytes.push((hex(digits[0])? * 16 + hex(digits[1])?) as u8);
-            rest = after;
-        }
-        String::from_utf8(bytes).ok()
-    };
-    if part.contains('%') { decoded().map_or(part.into(), Cow::from) } else { part.into() }
-}
-
-async fn route(
+/// Hands a request to the handler of its endpoint.
+async fn dispatch(
     state: &Arc<State>,
+    endpoint: Option<&'static Endpoint>,
     model: Option<&Arc<Served>>,
     id: Option<&HeaderValue>,
     connection: &Arc<Shared>,
@@ -168,39 +134,33 @@ async fn route(
     started: Instant,
 ) -> Result<Response, Failure> {
     let model = model.ok_or(Failure::NoSuchModel)?;
-    match (request.method(), Address::of(request.uri().path()).path) {
-        (&Method::POST, path @ ("/predict" | "/invocations" | v2::INFER)) => {
-            let headers = request.headers();
-            let form = || Form::of(headers.get(CONTENT_TYPE));
-            let call = match path {
-                "/predict" => Call::Predict(form()),
-                "/invocations" => Call::Score(form()),
-                _ => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
-            };
-            predict(state, model, id, connection, request, call, started).await
-        }
-        (&Method::GET | &Method::HEAD, "/model") => Ok(answering::model(model)),
-        (&Method::GET | &Method::HEAD, "/models") => Ok(answering::models(state)),
-        (&Method::GET | &Method::HEAD, "/livez") => Ok(answering::livez()),
-        (&Method::GET | &Method::HEAD, "/readyz") => answering::readyz(state),
-        (&Method::GET | &Method::HEAD, "/metrics") => Ok(answering::metrics(state)),
-        (&Method::POST, "/feedback") => Box::pin(feedback(state, connection, request, started)).await,
-        (&Method::POST, "/admin/reload") if state.keys.are_required() => Box::pin(reload(state)).await,
-        (&Method::GET | &Method::HEAD, "/openapi.json") => Ok(answering::openapi(state)),
-        (&Method::GET | &Method::HEAD, "/ping" | "/health") => answering::readyz(state),
-        (&Method::GET | &Method::HEAD, "/version") => Ok(answering::version()),
-        (&Method::GET | &Method::HEAD, "/v2") => Ok(answering::v2_server()),
-        (&Method::GET | &Method::HEAD, "/v2/health/live") => Ok(answering::v2_live()),
-        (&Method::GET | &Method::HEAD, "/v2/health/ready") => answering::v2_ready(state, None),
-        (&Method::GET | &Method::HEAD, v2::MODEL) => Ok(answering::v2_model(model)),
-        (&Method::GET | &Method::HEAD, v2::MODEL_READY) => answering::v2_ready(state, Some(model)),
-        (_, path) => Err(match Route::of(path) {
-            Route::Other => Failure::NotFound,
-            Route::Reload if !state.keys.are_required() => Failure::NotFound,
-            route if route.takes_a_body() => Failure::MethodNotAllowed("POST"),
-            _ => Failure::MethodNotAllowed("GET, HEAD"),
-        }),
+    let endpoint = endpoint.ok_or(Failure::NotFound)?;
+    match (endpoint.verb, request.method()) {
+        (Verb::Get, &Method::GET | &Method::HEAD) | (Verb::Post, &Method::POST) => {}
+        (verb, _) => return Err(Failure::MethodNotAllowed(verb.allow())),
     }
+    let headers = request.headers();
+    let form = || Form::of(headers.get(CONTENT_TYPE));
+    let call = match endpoint.operation {
+        Operation::Predict => Call::Predict(form()),
+        Operation::Invocations => Call::Score(form()),
+        Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
+        Operation::Model => return Ok(native::model(model)),
+        Operation::Models => return Ok(native::models(state)),
+        Operation::Livez => return Ok(native::livez()),
+        Operation::Readyz => return native::readyz(state),
+        Operation::Metrics => return Ok(native::metrics(state)),
+        Operation::Version => return Ok(native::version()),
+        Operation::Openapi => return Ok(native::openapi(state)),
+        Operation::V2Server => return Ok(v2::server()),
+        Operation::V2Live => return Ok(v2::live()),
+        Operation::V2Ready => return native::readyz(state).map(|_| v2::ready()),
+        Operation::V2Model => return Ok(v2::model(&model.model, &model.name)),
+        Operation::V2ModelReady => return native::readyz(state).map(|_| v2::model_ready(&model.name)),
+        Operation::Feedback => return Box::pin(feedback(state, connection, request, started)).await,
+        Operation::Reload => return Box::pin(reload(state)).await,
+    };
+    predict(state, model, id, connection, request, call, started).await
 }
 
 /// Whether a request may be answered at all: the rules of HTTP, the browser's question before it, the key, the
@@ -208,7 +168,7 @@ async fn route(
 fn admit(
     state: &State,
     connection: &Shared,
-    route: Route,
+    is_open: bool,
     request: &Request<Incoming>,
     key: &mut Option<String>,
 ) -> Result<Option<Response>, Failure> {
@@ -218,7 +178,7 @@ fn admit(
     {
         return Ok(Some(response));
     }
-    if route.is_open() {
+    if is_open {
         return Ok(None);
     }
     let required = state.keys.are_required();
@@ -285,18 +245,18 @@ async fn predict(
         return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
     }
     let (body, held) =
-        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
+        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // Only now: a body that never ends keeps nobody out.
     if body.len() <= LARGE_BODY_BYTES {
         let _place = Place::take(&**state)?;
         // A handler leaves nothing half done behind: it reads the state and adds to counters.
-        let handler = AssertUnwindSafe(|| answering::call(state, model, id, call, body));
+        let handler = AssertUnwindSafe(|| native::call(state, model, id, call, body));
         return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
     }
     let place = Place::take(Arc::clone(state))?;
     let (model, id) = (Arc::clone(model), id.cloned());
-    let job = move || answering::call(&place.0, &model, id.as_ref(), call, body);
+    let job = move || native::call(&place.0, &model, id.as_ref(), call, body);
     let answer = Box::pin(state.work.run(job)).await;
     drop(held);
     answer?
@@ -319,7 +279,7 @@ async fn stream(
     // Two pieces each way: one is worked on while another moves.
     let (send_in, receive_in) = mpsc::channel(2);
     let (send_out, mut receive_out) = mpsc::channel(2);
-    tokio::spawn(body::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    tokio::spawn(read::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let work = move || {
         let _places = (&place, &permit);
@@ -327,7 +287,7 @@ async fn stream(
         let input = Box::new(PieceReader::new(receive_in));
         let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
         let predict =
-            AssertUnwindSafe(|| answering::predict_stream(&place.0, &model, id.as_ref(), form, input, out));
+            AssertUnwindSafe(|| native::predict_stream(&place.0, &model, id.as_ref(), form, input, out));
         let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = &result {
             // Where the answer has begun this breaks it off, which is all that can still be said.
@@ -359,7 +319,7 @@ async fn stream(
         }
     });
     let mut response = answering::respond(answering::content_type(form), "");
-    *response.body_mut() = Body::Stream { pieces, ends: StreamEnds(Arc::clone(connection)) };
+    *response.body_mut() = Body::Stream { pieces, _ends: StreamEnds(Arc::clone(connection)) };
     Ok(response)
 }
 
@@ -379,13 +339,13 @@ async fn feedback(
     started: Instant,
 ) -> Result<Response, Failure> {
     let (body, _held) =
-        body::read(request.into_body(), &state.limits, &state.held, connection, started).await?;
+        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
-    answering::feedback(state, &body)
+    native::feedback(state, &body)
 }
 
 async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
     let state = Arc::clone(state);
     // Files are waited for, and golden rows predicted, where that keeps nobody waiting.
-    tokio::task::spawn_blocking(move || answering::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
+    tokio::task::spawn_blocking(move || native::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
 }

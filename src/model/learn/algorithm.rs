@@ -1,0 +1,177 @@
+//! The table of all algorithms, and a chosen one with its hyperparameters.
+//!
+//! The only file that names every family. `--algorithm`, `auto`, the card, the manual and the laws that every learner is tested by
+//! go through [`ALGORITHMS`]: an algorithm that is added there is everywhere.
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use super::dataset::{Dataset, Fit};
+use super::hyperparameter::Settings;
+use super::{Algorithm, Watch, linear, naive_bayes, neighbours, network, svm, trees};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Task, nearest};
+use crate::usage::usage;
+
+/// Every algorithm, in the order of the manual.
+pub static ALGORITHMS: [&Algorithm; 13] = [
+    &linear::logistic::LOGISTIC_REGRESSION,
+    &linear::least_squares::LINEAR_REGRESSION,
+    &linear::least_squares::RIDGE,
+    &linear::lasso::LASSO,
+    &linear::lasso::ELASTIC_NET,
+    &trees::forest::DECISION_TREE,
+    &trees::forest::RANDOM_FOREST,
+    &trees::forest::EXTRA_TREES,
+    &trees::boosting::GRADIENT_BOOSTING,
+    &naive_bayes::NAIVE_BAYES,
+    &neighbours::KNN,
+    &network::mlp::MLP,
+    &svm::SVM,
+];
+
+/// The algorithm of that name or alias.
+///
+/// # Errors
+/// There is none; the message lists those there are.
+pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
+    let found = ALGORITHMS.iter().find(|a| a.name == name || a.alias == Some(name));
+    found.copied().ok_or_else(|| {
+        let names: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
+        let hint = did_you_mean(name, names.iter().copied());
+        usage(format!("there is no algorithm {name:?}{hint}\nknown are: auto, {}", names.join(", ")))
+    })
+}
+
+/// The question that ends a message about an unknown name: `; did you mean NAME?`, or nothing if no candidate is like it.
+fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+/// A chosen algorithm with checked hyperparameters: what is fitted, and what the card records.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// The algorithm.
+    pub algorithm: &'static Algorithm,
+    /// All its hyperparameters.
+    pub settings: Settings,
+}
+
+impl Spec {
+    /// Checks `settings` (pairs as given with `--set`) and adds the defaults.
+    ///
+    /// # Errors
+    /// An algorithm that cannot do the task, an unknown key, a value out of range.
+    pub fn new(algorithm: &'static Algorithm, task: Task, settings: &[(String, String)]) -> Result<Self> {
+        if !algorithm.tasks.contains(&task) {
+            let able = ALGORITHMS.iter().filter(|a| a.tasks.contains(&task)).map(|a| a.name);
+            return Err(usage(format!(
+                "{} cannot do {}; --algorithm is one of: {}",
+                algorithm.name,
+                task.name(),
+                able.collect::<Vec<_>>().join(", ")
+            )));
+        }
+        let mut values = Map::new();
+        for parameter in algorithm.parameters {
+            let default = parameter.parse(parameter.default).unwrap_or(Value::Null);
+            values.insert(parameter.name.into(), default);
+        }
+        for (key, text) in settings {
+            let Some(parameter) = algorithm.parameters.iter().find(|p| p.name == key) else {
+                let names: Vec<&str> = algorithm.parameters.iter().map(|p| p.name).collect();
+                let hint = did_you_mean(key, names.iter().copied());
+                return Err(usage(format!(
+                    "{} has no hyperparameter {key:?}{hint}\nknown are: {}",
+                    algorithm.name,
+                    names.join(", ")
+                )));
+            };
+            let value = parameter.parse(text).ok_or_else(|| {
+                usage(format!(
+                    "--set {key}={text}: {key} is {} (default {})",
+                    parameter.range, parameter.default
+                ))
+            })?;
+            values.insert(key.clone(), value);
+        }
+        Ok(Self { algorithm, settings: Settings(values) })
+    }
+
+    /// The hyperparameters for the card.
+    pub fn hyperparameters(&self) -> &Map<String, Value> {
+        &self.settings.0
+    }
+
+    /// Whether texts may be sparse columns; else they are a few ordinary ones.
+    pub fn reads_sparse(&self) -> bool {
+        (self.algorithm.learner)(&self.settings).reads_sparse()
+    }
+
+    /// Whether categories of many levels become means of the target as well.
+    pub fn reads_target_means(&self) -> bool {
+        (self.algorithm.learner)(&self.settings).reads_target_means()
+    }
+
+    /// Checks the data and fits.
+    ///
+    /// # Errors
+    /// Data that cannot be learned from.
+    pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        data.check(self.algorithm.encoding)?;
+        let learner = (self.algorithm.learner)(&self.settings);
+        // On a thread of the pool from the start: work that is shared out from outside waits to be picked up.
+        rayon::scope(|_| learner.fit(data, watch))
+    }
+
+    /// As [`Spec::fit`] on rows that nobody needs afterwards; those of `data` are not looked at.
+    ///
+    /// # Errors
+    /// As [`Spec::fit`].
+    pub fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        Dataset { x: &x, ..*data }.check(self.algorithm.encoding)?;
+        let learner = (self.algorithm.learner)(&self.settings);
+        rayon::scope(|_| learner.fit_owned(x, data, watch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_lies_in_its_range_and_names_are_distinct() {
+        let mut names = Vec::new();
+        for algorithm in ALGORITHMS {
+            names.push(algorithm.name);
+            names.extend(algorithm.alias);
+            for parameter in algorithm.parameters {
+                assert!(
+                    parameter.parse(parameter.default).is_some(),
+                    "{} {}",
+                    algorithm.name,
+                    parameter.name
+                );
+            }
+        }
+        let n = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), n);
+    }
+
+    #[test]
+    fn unknown_names_and_values_out_of_range_say_what_is_known() {
+        let spec = |key: &str, value: &str| {
+            let settings = [(key.to_string(), value.to_string())];
+            let spec = Spec::new(&linear::logistic::LOGISTIC_REGRESSION, Task::Classification, &settings);
+            spec.map(|s| s.settings.number("C")).map_err(|e| e.to_string())
+        };
+        assert_eq!(spec("C", "0.5"), Ok(0.5));
+        assert!(spec("c", "1").unwrap_err().contains("did you mean C?"));
+        assert_eq!(spec("C", "-1").unwrap_err(), "--set C=-1: C is a number above 0 (default 1.0)");
+        assert!(spec("max_iter", "many").unwrap_err().contains("a whole number not below 1"));
+        assert!(algorithm("logistic").unwrap_err().to_string().contains("logistic-regression"));
+        assert!(Spec::new(&linear::least_squares::RIDGE, Task::Classification, &[]).is_err());
+    }
+}

@@ -1,0 +1,238 @@
+//! The rows that a learner is given, and the fit that it hands back.
+//!
+//! Every family imports this file. [`Dataset::weight`] and [`Dataset::y`] read a row whatever form weights and labels have;
+//! [`Dataset::check`] runs once before a fit, so that no learner checks its input again.
+
+use std::ops::Range;
+
+use anyhow::{Result, ensure};
+use rayon::prelude::*;
+
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::ColumnType;
+use crate::data::prepare::recipe::Encoding;
+use crate::data::split::folds::{Split, hold_out_groups, hold_out_stratified};
+use crate::model::predictor::Predictor;
+
+/// Values that a thread checks at a time.
+const CHECKED_VALUES: usize = 1 << 14;
+
+/// What is to be learned, row by row.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels<'a> {
+    /// Class indices.
+    Classes {
+        /// One per row, below `n_classes`.
+        codes: &'a [u32],
+        /// Number of classes.
+        n_classes: usize,
+    },
+    /// Numbers.
+    Values(&'a [f64]),
+}
+
+/// Prepared rows and what is to be learned from them.
+#[derive(Debug, Clone, Copy)]
+pub struct Dataset<'a> {
+    /// `n_rows × n_slots` numbers, finite where they are standardised; NaN is a missing value where they are
+    /// raw.
+    pub x: &'a Matrix,
+    /// For each column that holds level indices, the number of levels, and 0 for others; empty where no
+    /// column does.
+    pub levels: &'a [usize],
+    /// The type of each column where they hold codes as they are; empty where all are numbers.
+    pub types: &'a [ColumnType],
+    /// One label per row.
+    pub y: Labels<'a>,
+    /// How much each row counts, 1 where absent; finite, not negative, not all 0.
+    pub weights: Option<&'a [f64]>,
+    /// The group of each row; those of one stay on one side of every split within a fit. Absent: each is its own.
+    pub groups: Option<&'a [u32]>,
+    /// What random choices start from.
+    pub seed: u64,
+}
+
+impl<'a> Dataset<'a> {
+    /// Rows of numbers that count the same, and seed 0.
+    pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
+        Self { x, levels: &[], types: &[], y, weights: None, groups: None, seed: 0 }
+    }
+
+    /// Number of rows, as there are labels.
+    pub fn n_rows(&self) -> usize {
+        match self.y {
+            Labels::Classes { codes, .. } => codes.len(),
+            Labels::Values(values) => values.len(),
+        }
+    }
+
+    /// How much a row counts.
+    #[inline]
+    pub fn weight(&self, row: usize) -> f64 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+
+    /// The rows of a weight above 0.
+    pub fn counted_rows(&self) -> Vec<usize> {
+        (0..self.n_rows()).filter(|&row| self.weight(row) > 0.0).collect()
+    }
+
+    /// The sum of all rows' weights.
+    pub fn weight_sum(&self) -> f64 {
+        self.weights.map_or(self.n_rows() as f64, |weights| weights.iter().sum())
+    }
+
+    /// The label of a row as a number: its value, or the index of its class.
+    #[inline]
+    pub fn y(&self, row: usize) -> f64 {
+        match self.y {
+            Labels::Classes { codes, .. } => f64::from(codes[row]),
+            Labels::Values(values) => values[row],
+        }
+    }
+
+    /// Parts `rows` in those to fit on and those to stop by, about `share` of them: classes keep their shares, groups
+    /// stay whole. The second part is empty where no group can be spared.
+    pub(crate) fn hold_out(&self, rows: &[usize], share: f64, seed: u64) -> Split {
+        let (classes, n_classes) = match self.y {
+            Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
+            Labels::Values(_) => (vec![0; rows.len()], 1),
+        };
+        let split = match self.groups {
+            Some(groups) => {
+                let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
+                hold_out_groups(&groups, &classes, n_classes, share, seed)
+            }
+            None => hold_out_stratified(&classes, n_classes, share, seed),
+        };
+        let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
+        Split { train: rows_of(split.train), test: rows_of(split.test) }
+    }
+
+    pub(crate) fn check(&self, encoding: Encoding) -> Result<()> {
+        let (n_rows, n_labels) = (self.x.n_rows(), self.n_rows());
+        ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
+        let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
+        let all_sound = self.x.values().par_chunks(CHECKED_VALUES).all(|values| values.iter().all(is_sound));
+        ensure!(all_sound, "a prepared value is not finite");
+        let sparse = self.x.sparse();
+        ensure!(
+            sparse.n_cols() == 0 || sparse.n_rows() == n_rows,
+            "{n_rows} rows and {} sparse ones",
+            sparse.n_rows()
+        );
+        ensure!(sparse.values().iter().all(|v| v.is_finite()), "a prepared value is not finite");
+        if let Some(weights) = self.weights {
+            ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
+            ensure!(
+                weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0),
+                "row weights are finite, not negative, and not all 0"
+            );
+        }
+        match self.y {
+            Labels::Values(values) => {
+                ensure!(values.iter().all(|v| v.is_finite()), "a target value is not finite");
+            }
+            Labels::Classes { codes, n_classes } => {
+                let mut seen = vec![false; n_classes];
+                for (row, &code) in codes.iter().enumerate() {
+                    seen[code as usize] |= self.weight(row) > 0.0;
+                }
+                let n_seen = seen.iter().filter(|&&seen| seen).count();
+                ensure!(n_seen >= 2, "the training rows hold {n_seen} class; a classifier needs two");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A fitted predictor and what happened on the way.
+#[derive(Debug)]
+pub struct Fit {
+    /// What predicts.
+    pub predictor: Predictor,
+    /// What the user should know, such as a solver that did not converge.
+    pub notes: Vec<String>,
+}
+
+/// Most blocks that rows are summed up in.
+const MAX_BLOCKS: usize = 64;
+
+/// `n_sums` sums over rows, 0 to begin with, to which `add` adds those of a range of rows. Rows are summed block by block, at least
+/// `min_rows` at a time, and the blocks' sums are added in order, so that the result does not depend on how many threads share
+/// the blocks.
+pub(crate) fn sum_by_blocks(
+    n_rows: usize,
+    min_rows: usize,
+    n_sums: usize,
+    add: &(dyn Fn(Range<usize>, &mut [f64]) + Sync),
+) -> Vec<f64> {
+    let block_rows = min_rows.max(n_rows.div_ceil(MAX_BLOCKS));
+    let of_block = |block: usize| {
+        let mut sums = vec![0.0; n_sums];
+        add(block * block_rows..((block + 1) * block_rows).min(n_rows), &mut sums);
+        sums
+    };
+    let blocks: Vec<Vec<f64>> = (0..n_rows.div_ceil(block_rows)).into_par_iter().map(of_block).collect();
+    let mut sums = vec![0.0; n_sums];
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, part)| *sum += part);
+    }
+    sums
+}
+
+/// Row weights times Σ weights / (classes × Σ weights of the class), so that every class that occurs counts the
+/// same: scikit-learn's `class_weight="balanced"` (1.9).
+pub(crate) fn balanced_weights(codes: &[u32], n_classes: usize, weights: Option<&[f64]>) -> Vec<f64> {
+    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+    let mut sums = vec![0.0; n_classes];
+    codes.iter().enumerate().for_each(|(row, &code)| sums[code as usize] += weight(row));
+    let present = sums.iter().filter(|&&sum| sum > 0.0).count() as f64;
+    let total: f64 = sums.iter().sum();
+    let balanced = |(row, &code): (usize, &u32)| match weight(row) {
+        0.0 => 0.0,
+        weight => weight * total / (present * sums[code as usize]),
+    };
+    codes.iter().enumerate().map(balanced).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    pub(crate) fn balanced_weights_give_every_class_the_same_sum() {
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, None);
+        assert_eq!(weights, [4.0 / 6.0, 4.0 / 6.0, 4.0 / 6.0, 2.0]);
+        let weights = balanced_weights(&[0, 0, 0, 1], 2, Some(&[0.0, 1.0, 1.0, 0.5]));
+        assert_eq!(weights, [0.0, 0.625, 0.625, 1.25]);
+    }
+
+    #[test]
+    fn a_split_within_a_fit_parts_no_group_and_without_groups_is_as_it_ever_was() {
+        let (x, codes): (_, Vec<u32>) = (Matrix::default(), (0..90).map(|i| i % 2).collect());
+        let groups: Vec<u32> = (0..90).map(|i| i * 7 % 30).collect();
+        let rows: Vec<usize> = (0..90).filter(|row| row % 10 != 3).collect();
+        for y in [Labels::Classes { codes: &codes, n_classes: 2 }, Labels::Values(&[0.0; 90])] {
+            let free = Dataset::new(&x, y);
+            let split = Dataset { groups: Some(&groups), ..free }.hold_out(&rows, 0.2, 3);
+            assert!((12..=22).contains(&split.test.len()), "{split:?}");
+            let is_held_out = |row: &usize| split.test.iter().any(|other| groups[*other] == groups[*row]);
+            assert!(!split.train.iter().any(is_held_out));
+            let mut all = [split.train, split.test].concat();
+            all.sort_unstable();
+            assert_eq!(all, rows);
+            let of_class = |class| rows.iter().filter(|&&row| codes[row] == class).count();
+            assert_eq!((of_class(0), of_class(1)), (45, 36));
+            let free = free.hold_out(&rows, 0.2, 3);
+            let wanted = match y {
+                Labels::Classes { .. } => {
+                    let codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
+                    hold_out_stratified(&codes, 2, 0.2, 3)
+                }
+                Labels::Values(_) => crate::data::split::folds::hold_out(rows.len(), 0.2, 3),
+            };
+            assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
+        }
+    }
+}
