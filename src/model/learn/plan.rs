@@ -103,7 +103,7 @@ impl Plan {
         // Labels are text, unless they turn out to be whole numbers.
         let labels = self.task == Some(Task::Classification);
         let target = self.target.as_deref().filter(|_| labels);
-        let reading = reading(&self.nulls, types, target, self.hold_out.split_by());
+        let reading = reading(&self.nulls, types, target, self.hold_out.split_by().as_ref());
         Reading { last_is_text: labels && self.target.is_none(), ..reading }
     }
 
