@@ -53,7 +53,6 @@ pub(crate) mod usage {
 
 pub use data::cells::schema::{ColumnType, NullTokens, Task, WarningKind};
 pub use data::read::csv::Options as FileOptions;
-pub use data::split::arrangement::SplitBy;
 pub use error::Error;
 pub use model::evaluation::{Evaluation, Metrics};
 pub use model::hold_out::HoldOut;

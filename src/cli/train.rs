@@ -9,8 +9,6 @@ use serde::Serialize;
 use super::args::{Common, Format, Train};
 use super::term::Term;
 use crate::data::cells::schema::NullTokens;
-use crate::data::read::csv;
-use crate::data::split::arrangement::SplitBy;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
@@ -103,15 +101,17 @@ fn check_output(path: &Path) -> Result<()> {
 
 /// The plan that the flags describe.
 fn plan(args: &Train) -> Plan {
-    let group = args.group.clone().map(SplitBy::Group);
-    let hold_out = match (&args.test, group.or(args.split_by.clone().map(SplitBy::Time))) {
-        (Some(path), _) => HoldOut::File(path.clone()),
-        (None, Some(by)) => HoldOut::ShareBy(args.test_size, by),
-        (None, None) => HoldOut::Share(args.test_size),
+    let hold_out = match (&args.test, &args.group, &args.split_by) {
+        (Some(path), ..) => HoldOut::File(path.clone()),
+        (_, Some(column), _) => HoldOut::Groups(args.test_size, column.clone()),
+        (_, _, Some(column)) => HoldOut::Latest(args.test_size, column.clone()),
+        (None, None, None) => HoldOut::Share(args.test_size),
     };
+    let mut options = args.dialect.options();
+    options.header_in_doubt = header_in_doubt(args);
     Plan {
         data: args.data.clone(),
-        options: csv::Options { header_in_doubt: header_in_doubt(args), ..args.dialect.options() },
+        options,
         nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
         target: args.target.clone(),
         task: args.task.task(),
@@ -151,11 +151,8 @@ fn describe(args: &Train, trained: &Trained) -> Vec<ColumnNote> {
 
 fn summary(args: &Train, trained: &Trained) -> String {
     let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
-    let mut source = csv::source_name(&args.data[0]);
-    if args.data.len() > 1 {
-        source += &format!(" and {} more", args.data.len() - 1);
-    }
-    let mut lines = format!("{source}: {} rows, {} columns\n", trained.n_rows, schema.columns.len());
+    let Trained { source, n_rows, .. } = trained;
+    let mut lines = format!("{source}: {n_rows} rows, {} columns\n", schema.columns.len());
     lines += &columns::table(&describe(args, trained), trained.n_rows, MAX_LISTED_COLUMNS);
     let classes = match schema.target.labels.len() {
         0 => String::new(),

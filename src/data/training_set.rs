@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use rayon::prelude::*;
 
+use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::{ColumnType, Ignored, NullTokens, Target, Task};
-use super::cells::table::{Column, RawTable, Table};
+use super::cells::table::{Column, Table};
 use super::cells::target::Truth;
 use super::judge::findings;
 use super::judge::profile::{Profile, is_text, useless};
 use super::split::arrangement::{Arrangement, SplitBy};
-use crate::data::cells::raw_table::Lines;
 
 /// The columns of a file that have a part of their own, by index.
 #[derive(Debug, Clone, Default)]
@@ -273,7 +273,7 @@ fn keep<T: Copy>(values: &mut Vec<T>, rows: &[usize]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells::table::RawColumn;
+    use super::super::cells::raw_table::RawColumn;
     use super::*;
 
     fn raw(columns: &[(&str, &[&str])]) -> RawTable {

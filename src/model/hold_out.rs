@@ -21,10 +21,12 @@ use crate::data::split::folds::Split;
 /// The origin of the rows to evaluate on.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HoldOut {
-    /// A share of the rows, above 0 and below 1.
+    /// A share of the rows, above 0 and below 1, by chance; classes keep their shares.
     Share(f64),
-    /// A share of the rows, by groups or by time.
-    ShareBy(f64, SplitBy),
+    /// A share of the rows; those with the same value of a column stay together.
+    Groups(f64, String),
+    /// A share of the rows: the latest by a column of numbers or dates.
+    Latest(f64, String),
     /// Another file.
     File(String),
 }
@@ -34,7 +36,8 @@ impl HoldOut {
     pub(crate) fn of(card: &Card) -> Option<Self> {
         match (&card.test, card.test_size, &card.split_by) {
             (Some(source), ..) => Some(Self::File(source.path.clone())),
-            (None, Some(share), Some(by)) => Some(Self::ShareBy(share, by.clone())),
+            (None, Some(share), Some(SplitBy::Group(name))) => Some(Self::Groups(share, name.clone())),
+            (None, Some(share), Some(SplitBy::Time(name))) => Some(Self::Latest(share, name.clone())),
             (None, Some(share), None) => Some(Self::Share(share)),
             (None, None, _) => None,
         }
@@ -43,15 +46,16 @@ impl HoldOut {
     /// The share of the rows.
     pub fn share(&self) -> Option<f64> {
         match self {
-            Self::Share(share) | Self::ShareBy(share, _) => Some(*share),
+            Self::Share(share) | Self::Groups(share, _) | Self::Latest(share, _) => Some(*share),
             Self::File(_) => None,
         }
     }
 
     /// The column that the split goes by.
-    pub fn split_by(&self) -> Option<&SplitBy> {
+    pub fn split_by(&self) -> Option<SplitBy> {
         match self {
-            Self::ShareBy(_, by) => Some(by),
+            Self::Groups(_, name) => Some(SplitBy::Group(name.clone())),
+            Self::Latest(_, name) => Some(SplitBy::Time(name.clone())),
             Self::Share(_) | Self::File(_) => None,
         }
     }
@@ -155,7 +159,7 @@ impl TestRows {
             return Ok(all);
         };
         let by = hold_out.split_by();
-        let arrangement = Arrangement::read(by, &all.raw, &all.rows, &schema.null_tokens)?;
+        let arrangement = Arrangement::read(by.as_ref(), &all.raw, &all.rows, &schema.null_tokens)?;
         let held_out = hold_out.split(&arrangement, &all.truth, card.seed).test;
         Ok(all.select(&held_out))
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::evaluation::Evaluation;
-use crate::data::cells::schema::nearest;
 use crate::error::usage;
+use crate::names::nearest;
 
 /// A comparison of a figure with a number, such as `accuracy>=0.9`.
 #[derive(Debug, Clone, PartialEq)]

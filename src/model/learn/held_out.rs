@@ -9,7 +9,7 @@ use crate::data::cells::schema::{Cell, Task};
 use crate::data::cells::table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::read::csv;
-use crate::data::split::arrangement::{Arrangement, SplitBy};
+use crate::data::split::arrangement::Arrangement;
 use crate::data::split::folds::Split;
 use crate::data::training_set::TrainingSet;
 use crate::model::DataSource;
@@ -104,17 +104,17 @@ fn check(plan: &Plan, set: &TrainingSet, split: &Split) -> Result<()> {
 
 fn reason(plan: &Plan, raw: &RawTable, set: &TrainingSet, test: &[usize]) -> String {
     let stratified = !set.target.labels.is_empty();
-    match (&plan.hold_out, plan.hold_out.split_by()) {
-        (HoldOut::File(_), _) => String::new(),
-        (_, None) if stratified => format!("seed {}, stratified", plan.seed),
-        (_, None) => format!("seed {}", plan.seed),
-        (_, Some(SplitBy::Group(name))) => {
+    match &plan.hold_out {
+        HoldOut::File(_) => String::new(),
+        HoldOut::Share(_) if stratified => format!("seed {}, stratified", plan.seed),
+        HoldOut::Share(_) => format!("seed {}", plan.seed),
+        HoldOut::Groups(_, name) => {
             let n_groups = set.arrangement.select(test).n_units(test.len());
             let n_all = set.arrangement.n_units(set.n_rows());
             let how = if stratified { ", stratified as far as whole groups allow" } else { "" };
             format!("{n_groups} of {n_all} groups by {name}, seed {}{how}", plan.seed)
         }
-        (_, Some(SplitBy::Time(name))) => {
+        HoldOut::Latest(_, name) => {
             let first = first_time(plan, raw, set, name, test);
             format!("the latest by {name}{}", first.map_or(String::new(), |text| format!(", from {text} on")))
         }
@@ -219,7 +219,7 @@ mod tests {
         let (roles, _) = plan.roles(&raw).unwrap();
         let (task, _) = plan.choose_task(&raw, roles.target).unwrap();
         let split_by = plan.hold_out.split_by();
-        let set = TrainingSet::new(&mut raw, &roles, task, split_by, &plan.nulls).unwrap();
+        let set = TrainingSet::new(&mut raw, &roles, task, split_by.as_ref(), &plan.nulls).unwrap();
         let held_out = HeldOut::choose(&plan, &raw, &set).unwrap();
 
         let model = plan.train().unwrap();
@@ -243,10 +243,6 @@ mod tests {
         }
         let evaluation = evaluate(&model, &again, Positive::default()).unwrap();
         assert_eq!(evaluation, model.card.evaluation, "{case}");
-    }
-
-    fn by(plan: &mut Plan, by: SplitBy) {
-        plan.hold_out = HoldOut::ShareBy(0.2, by);
     }
 
     #[test]
@@ -289,12 +285,12 @@ mod tests {
         let check = |case: &str, change: &dyn Fn(&mut Plan)| {
             holds(case, &[text.as_bytes()], |plan, _| change(plan));
         };
-        check("groups", &|plan| by(plan, SplitBy::Group("g".into())));
+        check("groups", &|plan| plan.hold_out = HoldOut::Groups(0.2, "g".into()));
         check("groups that are a feature", &|plan| {
-            by(plan, SplitBy::Group("g".into()));
+            plan.hold_out = HoldOut::Groups(0.2, "g".into());
             plan.types = vec![("g".into(), ColumnType::Category)];
         });
-        check("time", &|plan| by(plan, SplitBy::Time("stamp".into())));
+        check("time", &|plan| plan.hold_out = HoldOut::Latest(0.2, "stamp".into()));
         check("dropped columns", &|plan| plan.drop = vec!["color".into(), "size".into()]);
         check("types", &|plan| {
             plan.types = vec![

@@ -5,7 +5,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::data::cells::schema::{ColumnType, NullTokens, Task, nearest};
+use crate::data::cells::schema::{ColumnType, NullTokens, Task};
 use crate::data::cells::table::RawTable;
 use crate::data::judge::profile::Profile;
 use crate::data::read::csv;
@@ -14,6 +14,7 @@ use crate::data::split::arrangement::SplitBy;
 use crate::data::training_set::Roles;
 use crate::error::usage;
 use crate::model::hold_out::{HoldOut, reading};
+use crate::names::did_you_mean;
 
 /// What to train; [`Plan::new`] has the defaults of `mlapi train`.
 ///
@@ -102,7 +103,7 @@ impl Plan {
         // Labels are text, unless they turn out to be whole numbers.
         let labels = self.task == Some(Task::Classification);
         let target = self.target.as_deref().filter(|_| labels);
-        let reading = reading(&self.nulls, types, target, self.hold_out.split_by());
+        let reading = reading(&self.nulls, types, target, self.hold_out.split_by().as_ref());
         Reading { last_is_text: labels && self.target.is_none(), ..reading }
     }
 
@@ -177,8 +178,7 @@ fn infer_task(raw: &RawTable, target: usize, nulls: &NullTokens) -> Result<(Task
 /// The index of a column that a flag names.
 fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
     raw.names.iter().position(|n| n == name).ok_or_else(|| {
-        let hint = nearest(name, raw.names.iter().map(String::as_str));
-        let hint = hint.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+        let hint = did_you_mean(name, raw.names.iter().map(String::as_str));
         let shown: Vec<&str> = raw.names.iter().take(20).map(String::as_str).collect();
         let more = if raw.names.len() > shown.len() { ", …" } else { "" };
         usage(format!(

@@ -32,6 +32,8 @@ pub struct Trained {
     pub model: Model,
     /// The contents of each column of the file.
     pub profiles: Vec<Profile>,
+    /// The name of the training files in messages.
+    pub source: String,
     /// Rows of the training files.
     pub n_rows: usize,
     /// The reason for the target.
@@ -71,7 +73,8 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         return Err(usage("--balance needs classes, and this is a regression"));
     }
 
-    let mut set = TrainingSet::new(&mut raw, &roles, task, plan.hold_out.split_by(), &plan.nulls)?;
+    let split_by = plan.hold_out.split_by();
+    let mut set = TrainingSet::new(&mut raw, &roles, task, split_by.as_ref(), &plan.nulls)?;
     notes.append(&mut set.notes);
     let held_out = HeldOut::choose(plan, &raw, &set)?;
     let findings = look(plan, &raw, &set, &held_out);
@@ -128,7 +131,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         more_data: sources.collect(),
         written: Written::of(&plan.options),
         test_size: plan.hold_out.share(),
-        split_by: plan.hold_out.split_by().cloned(),
+        split_by,
         test: held_out.file.map(|file| file.source),
         seed: plan.seed,
         n_train: fitted_rows.len(),
@@ -145,6 +148,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     Ok(Trained {
         model: Model { card, pipeline, golden },
         n_rows: raw.n_rows(),
+        source: raw.source,
         target_reason,
         task_reason,
         split_reason: held_out.reason,
