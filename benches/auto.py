@@ -1,4 +1,4 @@
-"""Measures the choice that `mlapi train` makes by itself. Started by benches/auto.sh.
+"""Measures how `mlapi train` chooses an algorithm. Started by benches/auto.sh.
 
 peer      `mlapi train TRAIN --test TEST` against peers/auto_sklearn.py (LogisticRegression,
           RandomForest and HistGradientBoosting of scikit-learn, five-fold cross-validation,
@@ -11,7 +11,7 @@ bound     Seconds of the whole of `mlapi train` on 100,000 x 30 against the seco
           `--algorithm gradient-boosting` and `--algorithm random-forest` spend on fitting
           alone: the bar is three times their sum.
 fixtures  For each table of fixtures/, held-out scores of auto and of every algorithm by its
-          name, means over seeds (each seed holds other rows out). The bar: the mean of auto
+          name, means over seeds (each seed holds out other rows). The bar: the mean of auto
           is not more than one standard error of a held-out score below the best algorithm,
           which is known only afterwards. Not timed.
 
@@ -35,7 +35,8 @@ import pandas
 from sklearn import datasets
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = pathlib.Path("target/bench/auto")
 FIXTURES = ["iris", "wine", "breast_cancer", "digits", "diabetes", "penguins"]
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("MLAPI_")}
@@ -83,11 +84,11 @@ def write_parts(name):
 
 
 def standard_error(result):
-    """Of one held-out score."""
+    """The standard error of one held-out score."""
     metrics, n = result["metrics"], result["n_rows"]
     if "accuracy" in metrics:
         return math.sqrt(metrics["accuracy"] * (1 - metrics["accuracy"]) / n)
-    # Of normal errors, whose squares have a variance of twice their squared mean.
+    # For normal errors, whose squares have a variance of twice their squared mean.
     return (1 - metrics["r2"]) * math.sqrt(2 / n)
 
 
@@ -173,13 +174,13 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/auto.sh", description="Measures the choice of `mlapi train`.")
     parser.add_argument("--quick", action="store_true", help="fewer runs and tables, for a first look")
     parser.add_argument("--only", metavar="JOBS", help="some of peer,bound,fixtures")
-    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (target/release/mlapi)")
+    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (default: the one benches/build.sh built)")
     parser.add_argument("--tables", default="iris,breast_cancer,diabetes,digits,three", help="tables of peer")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else list(jobs)
     if unknown := set(chosen) - set(jobs):
         parser.error(f"--only knows peer, bound and fixtures, not {', '.join(sorted(unknown))}")
-    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else TARGET / "release/mlapi")
+    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else BIN / "mlapi")
     os.chdir(ROOT)
     if not os.access(mlapi, os.X_OK):
         parser.error(f"there is no program {mlapi}")

@@ -1,6 +1,6 @@
 //! The cost of a line of the access log, compared with `tracing` writing the same fields.
 //!
-//! `cargo run --release --example log -- MODEL [BODY]`, on a machine that does nothing else; MODEL is a model file
+//! `cargo run --release -p mlapi-benches --bin log -- MODEL [BODY]`, on a machine that does nothing else; MODEL is a model file
 //! and BODY a JSON body for it (a row of iris if it is absent). Printed are nanoseconds per line on the thread that
 //! answers, and their share of a request: the same body answered by `POST /predict` in this process, without a socket
 //! or HTTP around it, so that the share of a real request is smaller.

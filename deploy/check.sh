@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Checks what is in deploy/ as far as that goes without a cluster: the image is built and run, the unit is
-# verified, the manifests and the compose file are held to their schemas.
+# Checks what is in deploy/ without a cluster: builds the static binary that is shipped and the image, runs the
+# image, verifies the unit, and validates the manifests and the compose file against their schemas.
 #
 #     bash deploy/check.sh [STATIC_MLAPI]     (default: builds one into target/static)
 #
-# As root on Debian or Ubuntu it installs buildah when that is missing. No image is taken from a registry: the
+# As root on Debian or Ubuntu it installs buildah if that is missing. It takes no image from a registry: the
 # Dockerfile's last stage gets the static binary instead of its first stage's.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 container= pid=
-# buildah does not pass signals on: the server in the container is a descendant of it.
+# buildah does not forward signals: the server in the container is one of its descendants.
 descendants() { local child; for child in $(ps -o pid= --ppid "$1"); do echo "$child"; descendants "$child"; done; }
 stop() {
     [ -n "$pid" ] || return 0
@@ -33,14 +33,19 @@ say "a static binary"
 static=${1:+$(realpath "$1")}
 if [ -z "$static" ]; then
     host=$(rustc -vV | sed -n 's/^host: //p')
-    # As the Dockerfile does, but sooner: it is to be run, not measured.
-    RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo build --locked --release --manifest-path "$root/Cargo.toml" --bin mlapi \
-        --target "$host" --target-dir "$root/target/static"
-    static=$root/target/static/$host/release/mlapi
+    # As in the Dockerfile.
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --bin mlapi \
+        --manifest-path "$root/Cargo.toml" --target "$host" --target-dir "$root/target/static"
+    static=$root/target/static/$host/dist/mlapi
 fi
 if readelf --program-headers "$static" 2>/dev/null | grep -q INTERP; then
     echo "$static needs a dynamic loader" >&2
+    exit 1
+fi
+size=$(stat --format %s "$static")
+echo "$static: $((size / 1000)) kB"
+if [ "$size" -ge 12000000 ]; then
+    echo "the static binary is to be smaller than 12 MB" >&2
     exit 1
 fi
 "$static" --quiet train "$root/fixtures/iris.csv" --algorithm logreg --output "$folder/model.mlapi" >/dev/null
@@ -53,7 +58,7 @@ if command -v systemd-analyze >/dev/null; then
     say "systemd unit"
     sed "s|/usr/local/bin/mlapi|$static|" "$root/deploy/mlapi.service" >"$folder/mlapi.service"
     systemd-analyze verify --man=no "$folder/mlapi.service"
-    # 0 is shut off from everything, 10 from nothing; a service without a word about it has 9.6.
+    # Exposure from 0 (safe) to 10 (unsafe); a service without hardening has 9.6.
     systemd-analyze security --offline=yes --no-pager --threshold=20 "$folder/mlapi.service" | tail -1
 else
     say "systemd unit: not checked, there is no systemd-analyze"
@@ -85,7 +90,7 @@ mount=$(buildah "${storage[@]}" mount "$container")
 ls -l "$mount/mlapi"
 
 say "container"
-# A free port of this machine, whose network the container shares.
+# A free port: the container shares this machine's network.
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir "$folder/models"
 cp "$folder/model.mlapi" "$folder/models/"
@@ -111,4 +116,4 @@ if inside "$container" -- /mlapi healthcheck --quiet --seconds 1 2>/dev/null; th
     echo "the health check finds a server that has ended" >&2
     exit 1
 fi
-say "deploy/ is as it should be"
+say "deploy/ passed"
