@@ -1,58 +1,66 @@
 //! mlapi turns a CSV file into a prediction API.
 //!
+//! ```standalone_crate
+//! # let folder = tempfile::tempdir().unwrap();
+//! # std::fs::copy("fixtures/iris.csv", folder.path().join("iris.csv")).unwrap();
+//! # std::env::set_current_dir(&folder).unwrap();
+//! use mlapi::{Model, Plan};
+//!
+//! let model = Plan::new("iris.csv").train()?;
+//! model.save("iris.mlapi")?;
+//!
+//! let model = Model::open("iris.mlapi")?;
+//! let flower = model.predict((5.1, 3.5, "1.4", 0.2))?;
+//! assert_eq!(flower.label(), Some("setosa"));
+//! # Ok::<(), mlapi::Error>(())
+//! ```
+//!
+//! [`Plan`] says what to train, [`Model`] is what came of it. What stands at the root of the crate is for its users
+//! (`docs/library.md` is a guided tour); the modules are the inside of the program, are public for its tests and
+//! benchmarks, and change without notice.
+//!
 //! ```text
 //! CSV/JSON cell ─ data::schema ─▶ code ─ data::recipe ─▶ row of f64 ─ model::predictor ─▶ scores ─▶ prediction
 //!                     │ train only: split, model::learn ─▶ predictor ─▶ metrics ─▶ card ─▶ model file
 //! ```
 //!
-//! One way, no way back: each decision on this road is written once, so training, evaluation, files and HTTP
-//! requests cannot differ.
+//! One way, no way back: each decision on it is written once, so training, evaluation, files and HTTP requests cannot
+//! differ.
 //!
 //! - [`data`]: a file or a request becomes typed columns, and those become numbers
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
 //! - [`report`]: one result, many faces
 //! - [`server`]: the model over HTTP
-//! - [`cli`]: what the user types and sees
-//! - [`usage`]: the error for what cannot be meant
-//!
-//! ```
-//! use mlapi::data::{cells::matrix::Matrix, cells::schema::NullTokens, read::csv};
-//! use mlapi::model::learn::{Unwatched, train::{HoldOut, Plan, train}};
-//! use mlapi::model::pipeline::Decision;
-//!
-//! let plan = Plan {
-//!     data: vec!["fixtures/iris.csv".into()],
-//!     options: csv::Options::default(),
-//!     nulls: NullTokens::default(),
-//!     target: None,
-//!     task: None,
-//!     algorithm: "auto".into(),
-//!     settings: vec![],
-//!     cv: None,
-//!     tune: None,
-//!     hold_out: HoldOut::Share(0.2),
-//!     seed: 42,
-//!     drop: vec![],
-//!     types: vec![],
-//!     weight: None,
-//!     balance: false,
-//!     refit: false,
-//! };
-//! let model = train(&plan, &Unwatched)?.model;
-//! let mut rows = Matrix::with_capacity(1, 4);
-//! rows.push_row(0.0).copy_from_slice(&[5.1, 3.5, 1.4, 0.2]);
-//! let predictions = model.pipeline.predict(&rows, Decision::MostProbable);
-//! assert_eq!(model.labels()[predictions.classes[0] as usize], "setosa");
-//! # Ok::<(), anyhow::Error>(())
-//! ```
+//! - [`cli`]: the command line
 
 pub mod background;
 pub mod cli;
 pub mod data;
+mod error;
 pub mod metrics;
 pub mod model;
+pub mod names;
 pub mod predict;
+pub mod random;
 pub mod report;
 pub mod server;
-pub mod usage;
+
+pub(crate) mod usage {
+    pub(crate) use crate::error::usage;
+}
+
+pub use data::cells::schema::{ColumnType, NullTokens, Task, WarningKind};
+pub use data::read::csv::Options as FileOptions;
+pub use data::split::arrangement::SplitBy;
+pub use error::Error;
+pub use model::evaluation::{Evaluation, Metrics};
+pub use model::hold_out::HoldOut;
+pub use model::learn::plan::Plan;
+pub use model::row::Prediction;
+pub use model::{Card, Model};
+
+/// The examples of the library's page, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/library.md")]
+struct Library;

@@ -302,5 +302,5 @@ fn threshold_and_positive_that_cannot_be_meant_are_wrong_usage() {
     for threshold in ["1.1", "-0.1", "nan", "half"] {
         two.run(&["eval", &format!("--threshold={threshold}")]).fails(2).complains(&["from 0 to 1"]);
     }
-    two.run(&["eval", "--format", "ndjson"]).fails(2).complains(&["--format ndjson is for predict"]);
+    two.run(&["eval", "--format", "ndjson"]).fails(2).complains(&["ndjson", "[possible values: text, json]"]);
 }

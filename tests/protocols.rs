@@ -1,7 +1,5 @@
-//! The other protocols on the port: the Open Inference Protocol and MLflow's, each saying what the native API
-//! says of the same rows, and the OpenAPI document that describes them all.
-
-// Not every test file needs all of what supports them.
+//! The Open Inference Protocol and MLflow's, which predict the same as the native API for the same rows, and the
+//! OpenAPI document that describes them all.
 
 use crate::support::http::{Reply, Server};
 use crate::support::model;
@@ -27,7 +25,7 @@ fn output(reply: &Reply, name: &str) -> Value {
     outputs.iter().find(|output| output["name"] == name).unwrap_or(&Value::Null)["data"].clone()
 }
 
-/// Some rows of the penguins: numbers, categories, an unseen one, gaps.
+/// Some rows of the penguins: numbers, categories, an unseen one, missing values.
 fn penguins() -> Value {
     json!([
         ["Biscoe", 43.9, 17.2, 201, 4200, "male", 2009],

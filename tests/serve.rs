@@ -479,7 +479,7 @@ fn shutdown_answers_what_is_under_way_refuses_what_is_new_and_returns() {
     under_way.iter_mut().for_each(|client| client.write(&bytes[..bytes.len() - 5]));
     let mut probe = server.connect();
     probe.write("GET /readyz HTTP/1.1\r\nHo");
-    // What an answered request on a later connection says: the others have been read.
+    // An answered request on a later connection shows that the others have been read.
     assert_eq!(server.predict(ROW).status, 200);
     server.tell_to_stop();
     idle.expect_close();

@@ -1,4 +1,4 @@
-//! What the server says of what it answered: metrics, logs, the shadow, the truth; the same whatever the form.
+//! Metrics, logs, shadow models and feedback of a server process; the same for every format of a request body.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -200,7 +200,7 @@ fn requests_are_counted_by_their_rows() {
         let body = format!("{{\"data\":[{}]}}", vec!["[5.1,3.5,1.4,0.2]"; n].join(","));
         assert!(server.send("POST", "/predict", "", &body).starts_with("HTTP/1.1 200"));
     }
-    // What is not answered has no rows.
+    // A rejected request has no rows.
     server.send("POST", "/predict", "", "{}");
     let metrics = server.send("GET", "/metrics", "", "");
     let found: Vec<&str> = metrics.lines().filter_map(|line| line.strip_prefix("mlapi_batch_rows")).collect();

@@ -1,85 +1,18 @@
 //! `mlapi serve` as a process: its flags, its environment, its first line, its signals.
 //!
-//! What it answers is in tests/serve.rs.
+//! Its responses are in tests/serve.rs.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 
+use crate::support::process::Server;
 use crate::support::workdir::Workdir;
-
-/// A running server; killed when it is dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
-            .arg("serve")
-            .args(args)
-            .envs(environment.iter().copied())
-            .current_dir(dir.path("."))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("mlapi is listening on http://").expect(&line).to_string();
-        Self { child, address }
-    }
-
-    fn request(&self, request: &str) -> String {
-        let mut socket = TcpStream::connect(&self.address).unwrap();
-        socket.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.request(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
-    }
-
-    fn predict(&self, body: &str) -> String {
-        self.post("/predict", body)
-    }
-
-    fn post(&self, path: &str, body: &str) -> String {
-        let length = body.len();
-        self.request(&format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
-        ))
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
-    }
-
-    /// The exit status, and what it said on stderr.
-    fn wait(mut self) -> (Option<i32>, String) {
-        let status = self.child.wait().unwrap();
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        (status.code(), stderr)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn the_curl_line_it_prints_works_and_both_signals_end_it_in_order() {
     let dir = Workdir::trained("penguins.csv", &[]);
     for signal in ["TERM", "INT"] {
-        let server = Server::start(&dir, &["--port", "0"], &[]);
+        let server = Server::start(&dir, &[], &[]);
         let address = server.address.clone();
         let body = r#"{"data":["Biscoe",43.9,17.2,201,4200,"male",2008]}"#;
         assert!(server.predict(body).starts_with("HTTP/1.1 200"));
@@ -89,7 +22,7 @@ fn the_curl_line_it_prints_works_and_both_signals_end_it_in_order() {
         let shown = said.lines().find(|line| line.starts_with("try: curl -d '")).expect(&said);
         let shown_body = shown.strip_prefix("try: curl -d '").unwrap().split('\'').next().unwrap();
         assert!(shown.ends_with(&format!("http://{address}/predict")));
-        let server = Server::start(&dir, &["--port", "0"], &[]);
+        let server = Server::start(&dir, &[], &[]);
         let answer = server.predict(shown_body);
         assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("warnings"), "{answer}");
     }
@@ -98,7 +31,7 @@ fn the_curl_line_it_prints_works_and_both_signals_end_it_in_order() {
 #[test]
 fn a_request_under_way_at_sigterm_is_answered() {
     let dir = Workdir::trained("iris.csv", &[]);
-    let server = Server::start(&dir, &["--port", "0"], &[]);
+    let server = Server::start(&dir, &[], &[]);
     let mut socket = TcpStream::connect(&server.address).unwrap();
     socket.write_all(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 26\r\n\r\n").unwrap();
     // The go-ahead that another connection gets says that the first one has been read.
@@ -129,7 +62,7 @@ fn what_cannot_be_served_is_said_before_anything_listens() {
     dir.run(&["serve", "--model", "none.mlapi"]).fails(1).complains(&["none.mlapi", "mlapi train DATA"]);
     dir.write("bad.mlapi", "x");
     dir.run(&["serve", "--model", "bad.mlapi"]).fails(1).complains(&["bad.mlapi is not a usable model file"]);
-    let server = Server::start(&dir, &["--port", "0"], &[]);
+    let server = Server::start(&dir, &[], &[]);
     let port = server.address.rsplit(':').next().unwrap().to_string();
     dir.run(&["serve", "--port", &port]).fails(1).complains(&["cannot listen on", "--port"]);
     dir.run(&["serve", "--port", "0", "--max-rows", "0"]).fails(2);
@@ -142,7 +75,7 @@ fn several_models_are_served_by_name_and_the_first_is_the_default() {
     dir.write("penguins.csv", std::fs::read("fixtures/penguins.csv").unwrap());
     std::fs::create_dir(dir.path("b")).unwrap();
     dir.run(&["train", "penguins.csv", "--output", "b/birds.mlapi", "--algorithm", "bayes"]).ok();
-    let models = ["--port", "0", "--model", "flowers=model.mlapi", "--model", "b"];
+    let models = ["--model", "flowers=model.mlapi", "--model", "b"];
     let server = Server::start(&dir, &models, &[]);
     let list = server.get("/models");
     assert!(list.contains("\"default\":\"flowers\"") && list.contains("\"name\":\"birds\""), "{list}");

@@ -1,4 +1,4 @@
-//! What changes while the server answers: models, keys, shadows; and what is written down of it.
+//! Models, keys and shadow models that change while the server answers, and the logs of it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn two_models() -> Workdir {
     dir
 }
 
-/// Puts a model where the server looks for one, as `mlapi train` does.
+/// Replaces the model file of the server, as `mlapi train` does.
 fn put(dir: &Workdir, from: &str) {
     dir.write("new", dir.bytes(from));
     std::fs::rename(dir.path("new"), dir.path("model.mlapi")).unwrap();
@@ -290,7 +290,7 @@ fn answers_in_the_other_protocols_are_compared_with_the_truth_as_well() {
     for (path, body) in [("/v2/models/model/infer", v2), ("/invocations", mlflow), ("/predict", ROW)] {
         let answer = server.send("POST", path, "", body);
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
-        // Something is kept under it: so the server makes an id where the client has none.
+        // A log refers to it: so the server makes an id if the client sends none.
         let (_, id) = answer.split_once("x-request-id: ").unwrap();
         let body = format!("{{\"request_id\":\"{}\",\"label\":\"setosa\"}}", id.lines().next().unwrap());
         let answer = server.send("POST", "/feedback", "", &body);

@@ -214,7 +214,7 @@ fn the_numbers_of_a_text_summary_are_those_of_the_json() {
 
 #[test]
 fn ndjson_is_a_wrong_usage() {
-    misused(&["--format", "ndjson"], &["--format ndjson is for predict"]);
+    misused(&["--format", "ndjson"], &["ndjson", "[possible values: text, json]"]);
 }
 
 // Target, task, columns.

@@ -12,7 +12,7 @@ use super::args::Healthcheck;
 use super::term::Term;
 use crate::usage::usage;
 
-/// The status line of any answer is shorter.
+/// The status line of any response is shorter.
 const MAX_HEAD_BYTES: u64 = 4096;
 
 /// Asks once; success is a 2xx answer.

@@ -1,9 +1,10 @@
-//! What the user types and sees. [`args`] holds what can be typed, each verb has a file that turns it into
-//! calls of the library, `term` is the talk on the terminal.
+//! The command line: [`args`] holds flags and their help, each verb has a file that turns flags into calls of the
+//! library and shows the result, `term` writes warnings, errors and progress.
 //!
 //! stdout is data, stderr is talk.
 
 pub mod args;
+mod dialect;
 mod eval;
 mod healthcheck;
 mod inspect;
@@ -16,30 +17,16 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::FromArgMatches;
 
-use super::usage::Usage;
+use crate::error::Error;
+use crate::model::requirement::NotMet;
 use args::{Args, Verb};
 use term::Term;
-
-/// A figure that `eval --require` asked for was not reached.
-#[derive(Debug)]
-struct RequirementNotMet(String);
-
-impl std::fmt::Display for RequirementNotMet {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for RequirementNotMet {}
 
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
 /// requirement of `eval` not met.
 pub fn main() -> ExitCode {
-    let parsed =
-        args::command().try_get_matches().and_then(|mut found| Args::from_arg_matches_mut(&mut found));
-    let args = match parsed {
+    let args = match Args::parse_line(std::env::args_os()) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -52,12 +39,10 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             term.error(&error);
-            ExitCode::from(if error.is::<Usage>() {
-                2
-            } else if error.is::<RequirementNotMet>() {
-                3
-            } else {
-                1
+            ExitCode::from(match error {
+                error if Error::is_usage(&error) => 2,
+                error if error.is::<NotMet>() => 3,
+                _ => 1,
             })
         }
     }
@@ -73,17 +58,17 @@ fn run(args: &Args, term: &Term) -> Result<()> {
         }
         Verb::Eval(eval) => {
             use_threads(common.threads)?;
-            eval::run(eval, common, term, &mut out)?;
+            eval::run(eval, term, &mut out)?;
         }
         Verb::Predict(predict) => {
             use_threads(common.threads)?;
-            predict::run(predict, common, term, &mut out)?;
+            predict::run(predict, term, &mut out)?;
         }
         Verb::Serve(serve) => {
             drop(out);
             return serve::run(serve, common, term);
         }
-        Verb::Inspect(inspect) => inspect::run(inspect, common, term, &mut out)?,
+        Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {
             let mut script = Vec::new();
@@ -94,7 +79,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
     out.flush().context("cannot write to standard output")
 }
 
-/// Sets how many threads the work may use; without a number, rayon starts one per core when first needed.
+/// Limits the threads of the work; without a number, rayon starts one per core when first needed.
 fn use_threads(threads: Option<usize>) -> Result<()> {
     if let Some(n) = threads {
         rayon::ThreadPoolBuilder::new().num_threads(n).build_global().context("cannot start threads")?;

@@ -1,37 +1,36 @@
-//! `mlapi serve`: load the models, listen, say where, answer until told to stop.
+//! `mlapi serve`: loads the models, listens, prints the address, answers until a signal ends it.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::args::{AccessLog, Common, Format, Serve};
+use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
 use crate::report::card;
 use crate::server;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::{Rate, RateLimit};
+use crate::server::models::served::Models;
+use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
 use crate::server::observe::journal::Journal;
 use crate::server::observe::log::{Access, Log};
 use crate::server::observe::spool::Spool;
-use crate::server::{Limits, Listener, Sources, State, Tls};
+use crate::server::{Limits, Listener, Setup, State, Tls};
 use crate::usage::usage;
 
-/// Keys in the environment itself, so that no file is needed.
+/// The environment variable that holds keys, so that no file is needed.
 const KEYS_VARIABLE: &str = "MLAPI_API_KEYS";
 
-/// Earlier files of predictions that are kept.
+/// Rotated prediction logs that are kept.
 const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
 pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
-    if common.format != Format::Text {
-        return Err(usage("--format is for results; serve writes none"));
-    }
     let threads = match common.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),
@@ -44,70 +43,99 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     limits.connections = server::wire::files::make_room(args.max_connections);
     if limits.connections < args.max_connections {
         term.warn(format_args!(
-            "the limit of open files has room for {} connections, not {}; ulimit -n raises it",
+            "the limit of open files allows {} connections, not {}; ulimit -n raises it",
             limits.connections, args.max_connections
         ));
     }
-    let mut state = State::with_models(models, limits)?;
-    state.sources = sources;
-    let keys = std::env::var(KEYS_VARIABLE).ok();
-    if args.api_keys_file.is_some() || keys.is_some() {
-        state.keys = Keys::load(args.api_keys_file.as_deref(), keys.as_deref())?;
-    }
-    state.rate = args.rate_limit.map(|per_second| {
-        let burst = args.rate_burst.map_or(per_second.ceil(), |n| n as f64).max(1.0);
-        RateLimit::new(Rate { per_second, burst })
-    });
-    state.cors = Cors::new(&args.cors_origin).map_err(usage)?;
-    state.log = Log::new(match args.access_log {
-        AccessLog::Json => Access::Json,
-        AccessLog::Text => Access::Text,
-        AccessLog::Off => Access::Off,
-    })?;
-    if let Some(path) = &args.log_predictions {
-        let spool = Spool::to_file(path, args.log_bytes as u64, KEPT_LOGS)?;
-        state.journal = Some(Journal::new(spool, args.log_sample));
-    }
-    state.recent = Recent::new(args.feedback);
-    let has_keys = state.keys.are_required();
+    let state = Arc::new(State::new(setup(args, sources, models, limits)?)?);
     let tls = tls(args)?;
-    let state = Arc::new(state);
     let bound = bind(args)?;
     server::runtime(threads)?.block_on(async {
         let (listener, address) = bound.listen()?;
-        // Before anyone is told the address, so that a stop right after it is orderly.
+        // Before the address is printed, so that a stop right after it is orderly.
         let shutdown = server::shutdown_signal()?;
-        tokio::spawn(server::models::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
-        let scheme = if tls.is_on() { "https" } else { "http" };
-        let mut out = std::io::stdout().lock();
-        let quoted = example.replace('\'', "'\\''");
-        let key = if has_keys { "-H \"Authorization: Bearer $KEY\" " } else { "" };
-        match (&args.unix, address) {
-            (Some(path), _) => {
-                writeln!(out, "mlapi is listening on {}", path.display())?;
-                out.flush()?;
-                let path = path.display();
-                term.line(format_args!("try: curl {key}--unix-socket {path} -d '{quoted}' http://localhost/predict"));
-            }
-            (None, Some(address)) => {
-                writeln!(out, "mlapi is listening on {scheme}://{address}")?;
-                out.flush()?;
-                if !address.ip().is_loopback() && !has_keys {
-                    term.warn(format_args!(
-                        "{} can be reached from other machines, and no key is needed; --api-keys-file FILE asks \
-                         for one",
-                        address.ip()
-                    ));
-                }
-                term.line(format_args!("try: curl {key}-d '{quoted}' {scheme}://{address}/predict"));
-            }
-            (None, None) => {}
-        }
-        drop(out);
+        tokio::spawn(server::models::reload::keep_current(
+            Arc::clone(&state),
+            args.watch.map(Duration::from_secs),
+        )?);
+        announce(args, address, tls.is_on(), state.keys.are_required(), &example, term)?;
         server::serve(listener, tls, Arc::clone(&state), shutdown).await
     })?;
     state.log.finish();
     state.journal.iter().for_each(Journal::finish);
+    Ok(())
+}
+
+/// The settings that the flags ask for.
+fn setup(args: &Serve, sources: Sources, models: Models, limits: Limits) -> Result<Setup> {
+    let keys = std::env::var(KEYS_VARIABLE).ok();
+    let keys = match (&args.api_keys_file, &keys) {
+        (None, None) => Keys::default(),
+        (file, keys) => Keys::load(file.as_deref(), keys.as_deref())?,
+    };
+    let rate = args.rate_limit.map(|per_second| {
+        let burst = args.rate_burst.map_or(per_second.ceil(), |n| n as f64).max(1.0);
+        RateLimit::new(Rate { per_second, burst })
+    });
+    let access = match args.access_log {
+        AccessLog::Json => Access::Json,
+        AccessLog::Text => Access::Text,
+        AccessLog::Off => Access::Off,
+    };
+    let journal = match &args.log_predictions {
+        None => None,
+        Some(path) => {
+            let spool = Spool::to_file(path, args.log_bytes as u64, KEPT_LOGS)?;
+            Some(Journal::new(spool, args.log_sample))
+        }
+    };
+    Ok(Setup {
+        sources,
+        keys,
+        rate,
+        cors: Cors::new(&args.cors_origin).map_err(usage)?,
+        log: Log::new(access, Spool::to_stderr()?),
+        journal,
+        recent: Recent::new(args.feedback),
+        ..Setup::with_models(models, limits)
+    })
+}
+
+/// Prints the address on standard output, and a `curl` line that works.
+fn announce(
+    args: &Serve,
+    address: Option<SocketAddr>,
+    has_tls: bool,
+    has_keys: bool,
+    example: &str,
+    term: &Term,
+) -> Result<()> {
+    let scheme = if has_tls { "https" } else { "http" };
+    let body = example.replace('\'', "'\\''");
+    let key = if has_keys { "-H \"Authorization: Bearer $KEY\" " } else { "" };
+    let mut out = std::io::stdout().lock();
+    match (&args.unix, address) {
+        (Some(path), _) => {
+            let path = path.display();
+            writeln!(out, "mlapi is listening on {path}")?;
+            out.flush()?;
+            term.line(format_args!(
+                "try: curl {key}--unix-socket {path} -d '{body}' http://localhost/predict"
+            ));
+        }
+        (None, Some(address)) => {
+            writeln!(out, "mlapi is listening on {scheme}://{address}")?;
+            out.flush()?;
+            if !address.ip().is_loopback() && !has_keys {
+                term.warn(format_args!(
+                    "{} can be reached from other machines, and no key is needed; --api-keys-file FILE asks for one",
+                    address.ip()
+                ));
+            }
+            term.line(format_args!("try: curl {key}-d '{body}' {scheme}://{address}/predict"));
+        }
+        (None, None) => {}
+    }
     Ok(())
 }
 
@@ -150,7 +178,7 @@ fn tls(args: &Serve) -> Result<Tls> {
     }
 }
 
-/// A socket that listens, before there is a runtime.
+/// A listening socket, before there is a runtime.
 enum Bound {
     Tcp(TcpListener),
     #[cfg(unix)]
@@ -161,7 +189,7 @@ enum Bound {
 fn bind_unix(path: &std::path::Path) -> Result<Bound> {
     use std::os::unix::fs::FileTypeExt;
     use std::os::unix::net::{UnixListener, UnixStream};
-    // What a server that was killed left behind is taken over; a socket that answers, or a file, is not.
+    // The socket of a server that was killed is replaced; one that answers, or a file, is not.
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
     if is_socket && UnixStream::connect(path).is_err() {
         std::fs::remove_file(path).with_context(|| format!("cannot remove the old {}", path.display()))?;
@@ -190,7 +218,7 @@ fn bind(args: &Serve) -> Result<Bound> {
 
 impl Bound {
     /// To be called on the runtime.
-    fn listen(self) -> Result<(Listener, Option<std::net::SocketAddr>)> {
+    fn listen(self) -> Result<(Listener, Option<SocketAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let address = listener.local_addr()?;

@@ -1,6 +1,6 @@
-//! The talk on the terminal: warnings, errors, progress. The only user of indicatif.
+//! Messages on the terminal: warnings, errors, progress. The only user of indicatif.
 //!
-//! All of it goes to stderr; results are none of its business.
+//! All of them go to stderr; results are written by the verbs.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -13,17 +13,17 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::Color;
 use crate::model::learn::Watch;
 
-/// Where and how to talk.
+/// The writer of messages.
 #[derive(Debug)]
-pub struct Term {
+pub(super) struct Term {
     quiet: bool,
     verbose: bool,
     color: bool,
 }
 
 impl Term {
-    /// As the flags, `NO_COLOR` and the terminal say.
-    pub fn new(quiet: bool, verbose: bool, color: Color) -> Self {
+    /// Follows the flags, `NO_COLOR` and the terminal.
+    pub(super) fn new(quiet: bool, verbose: bool, color: Color) -> Self {
         let color = match color {
             Color::Always => true,
             Color::Never => false,
@@ -37,7 +37,7 @@ impl Term {
 
     fn say(&self, label: &str, code: &str, text: &dyn fmt::Display) {
         let mut stderr = io::stderr().lock();
-        // Nowhere to say that nothing can be said.
+        // A message that stderr does not take has nowhere else to go.
         let _ = if self.color {
             writeln!(stderr, "\x1b[{code}m{label}:\x1b[0m {text}")
         } else {
@@ -45,41 +45,41 @@ impl Term {
         };
     }
 
-    /// Why the work ended.
-    pub fn error(&self, error: &anyhow::Error) {
+    /// The error that ended the work.
+    pub(super) fn error(&self, error: &anyhow::Error) {
         self.say("error", "1;31", &format_args!("{error:#}"));
     }
 
-    /// Something the user should know.
-    pub fn warn(&self, text: impl fmt::Display) {
+    /// A message that the user should see.
+    pub(super) fn warn(&self, text: impl fmt::Display) {
         if !self.quiet {
             self.say("warning", "1;33", &text);
         }
     }
 
-    /// Something the user may like to know.
-    pub fn note(&self, text: impl fmt::Display) {
+    /// A message that may interest the user.
+    pub(super) fn note(&self, text: impl fmt::Display) {
         if !self.quiet {
             self.say("note", "1;36", &text);
         }
     }
 
-    /// Something only a curious user wants to know.
-    pub fn detail(&self, text: impl fmt::Display) {
+    /// A message for `--verbose`.
+    pub(super) fn detail(&self, text: impl fmt::Display) {
         if self.verbose {
             self.say("detail", "2", &text);
         }
     }
 
     /// A line on stderr without a label.
-    pub fn line(&self, text: impl fmt::Display) {
+    pub(super) fn line(&self, text: impl fmt::Display) {
         if !self.quiet {
             let _ = writeln!(io::stderr().lock(), "{text}");
         }
     }
 
     /// A progress display; shown only on a terminal, and only once the work takes a while.
-    pub fn progress(&self, what: &str) -> Progress {
+    pub(super) fn progress(&self, what: &str) -> Progress {
         let bar = ProgressBar::new(0);
         let shown = !self.quiet && io::stderr().is_terminal();
         bar.set_draw_target(if shown {
@@ -96,9 +96,9 @@ impl Term {
     }
 }
 
-/// A progress display, and the ear for Ctrl-C.
+/// A progress display, and the listener for Ctrl-C.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
 }
@@ -108,20 +108,20 @@ impl Progress {
     ///
     /// # Errors
     /// The system does not let signals be handled.
-    pub fn stop_on_interrupt(&self) -> io::Result<()> {
+    pub(super) fn stop_on_interrupt(&self) -> io::Result<()> {
         let signal = signal_hook::consts::SIGINT;
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&self.stop))?;
         signal_hook::flag::register(signal, Arc::clone(&self.stop))?;
         Ok(())
     }
 
-    /// Shows how many rows are done.
-    pub fn rows(&self, n: usize) {
+    /// Shows the number of rows that are done.
+    pub(super) fn rows(&self, n: usize) {
         self.bar.set_message(format!("{n} rows"));
     }
 
-    /// Takes the display away.
-    pub fn finish(&self) {
+    /// Removes the display.
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

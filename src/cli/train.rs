@@ -1,4 +1,4 @@
-//! `mlapi train`: flags to a plan, a plan to a model, the model to a file, and what happened to the user.
+//! `mlapi train`: flags become a plan, the plan a model, the model a file; the user sees a summary.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,18 +6,19 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, Dialect, Format, Train};
+use super::args::{Common, Format, Train};
 use super::term::Term;
 use crate::data::cells::schema::NullTokens;
 use crate::data::read::csv;
 use crate::data::split::arrangement::SplitBy;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
-use crate::model::learn::train::{HoldOut, Plan, Trained, train};
+use crate::model::hold_out::HoldOut;
+use crate::model::learn::plan::Plan;
+use crate::model::learn::train::{Trained, train};
 use crate::model::selection::{CrossValidation, Standing, Tuning};
 use crate::report::columns::ColumnNote;
 use crate::report::{columns, selection, text};
-use crate::usage::usage;
 
 /// Columns beyond this many are counted, not listed.
 const MAX_LISTED_COLUMNS: usize = 24;
@@ -46,19 +47,13 @@ struct Row<'a> {
     seconds: f64,
 }
 
-/// How a file is written, with the header unless refused.
-pub fn csv_options(dialect: &Dialect) -> csv::Options {
-    csv::Options {
-        delimiter: dialect.delimiter,
-        quote: dialect.quote.map(|quote| quote.0),
-        header: !dialect.no_header,
-        header_in_doubt: false,
-        encoding: dialect.encoding.and_then(|encoding| encoding.0),
-        decimal_comma: None,
+impl<'a> Row<'a> {
+    fn of(standing: &'a Standing) -> Self {
+        Self { standing, seconds: standing.seconds }
     }
 }
 
-/// Whether nothing was said of the header: no flag, and no column by a name that can only stand there.
+/// Whether the user says nothing of the header: no flag, and no name of a column that only a header can give.
 fn header_in_doubt(args: &Train) -> bool {
     let split = [&args.group, &args.split_by];
     let mut named = (args.target.iter().chain(&args.weight).chain(&args.drop))
@@ -68,24 +63,55 @@ fn header_in_doubt(args: &Train) -> bool {
 }
 
 /// Runs the verb.
-pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
-    if common.format == Format::Ndjson {
-        return Err(usage("--format ndjson is for predict; train writes text or json"));
-    }
+pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> Result<()> {
     let to_stdout = args.output == "-";
     if !to_stdout {
-        let folder = Path::new(&args.output).parent().filter(|f| !f.as_os_str().is_empty());
-        ensure!(
-            folder.is_none_or(Path::is_dir),
-            "cannot write {}: there is no such folder; make it first",
-            args.output
-        );
-        ensure!(!Path::new(&args.output).is_dir(), "cannot write {}: it is a folder", args.output);
+        check_output(Path::new(&args.output))?;
     }
-    let options = csv::Options { header_in_doubt: header_in_doubt(args), ..csv_options(&args.dialect) };
-    let plan = Plan {
+    let progress = term.progress("fitting");
+    progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
+    let trained = train(&plan(args), &progress);
+    progress.finish();
+    let trained = trained?;
+    let bytes = file::to_bytes(&trained.model)?;
+    for note in &trained.model.card.notes {
+        term.warn(note);
+    }
+    term.detail(format_args!("hyperparameters {:?}", trained.model.card.hyperparameters));
+    if to_stdout {
+        return Ok(out.write_all(&bytes)?);
+    }
+    file::write_atomically(Path::new(&args.output), &bytes)?;
+    if args.format == Format::Json {
+        return write_json(args, &trained, out);
+    }
+    out.write_all(summary(args, &trained).as_bytes())?;
+    if !common.quiet {
+        out.write_all(next_steps(args, &trained).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Checks before the work that the model can be written after it.
+fn check_output(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let shown = path.display();
+    ensure!(folder.is_none_or(Path::is_dir), "cannot write {shown}: there is no such folder; make it first");
+    ensure!(!path.is_dir(), "cannot write {shown}: it is a folder");
+    Ok(())
+}
+
+/// The plan that the flags describe.
+fn plan(args: &Train) -> Plan {
+    let group = args.group.clone().map(SplitBy::Group);
+    let hold_out = match (&args.test, group.or(args.split_by.clone().map(SplitBy::Time))) {
+        (Some(path), _) => HoldOut::File(path.clone()),
+        (None, Some(by)) => HoldOut::ShareBy(args.test_size, by),
+        (None, None) => HoldOut::Share(args.test_size),
+    };
+    Plan {
         data: args.data.clone(),
-        options,
+        options: csv::Options { header_in_doubt: header_in_doubt(args), ..args.dialect.options() },
         nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
         target: args.target.clone(),
         task: args.task.task(),
@@ -93,64 +119,30 @@ pub fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Write) -> 
         settings: args.settings.clone(),
         cv: args.cv,
         tune: args.tune,
-        hold_out: hold_out(args),
+        hold_out,
         seed: args.seed,
         drop: args.drop.clone(),
         types: args.types.clone(),
         weight: args.weight.clone(),
         balance: args.balance,
         refit: args.refit,
-    };
-    let progress = term.progress("fitting");
-    progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
-    let trained = train(&plan, &progress);
-    progress.finish();
-    let trained = trained?;
-    let bytes = file::to_bytes(&trained.model, &trained.golden)?;
-    for note in &trained.model.card.notes {
-        term.warn(note);
     }
-    term.detail(format_args!("hyperparameters {:?}", trained.model.card.hyperparameters));
-    if to_stdout {
-        out.write_all(&bytes)?;
-        return Ok(());
-    }
-    file::write_atomically(Path::new(&args.output), &bytes)?;
-    let card = &trained.model.card;
-    match common.format {
-        Format::Text => {
-            out.write_all(summary(args, &trained).as_bytes())?;
-            if !common.quiet {
-                out.write_all(next_steps(args, &trained).as_bytes())?;
-            }
-        }
-        _ => {
-            let row = |standing| Row { standing, seconds: standing.seconds };
-            let result = TrainResult {
-                model: &args.output,
-                evaluation: &card.evaluation,
-                n_train: card.n_train,
-                fit_seconds: trained.fit_seconds,
-                columns: describe(args, &trained),
-                leaderboard: card.selection.leaderboard.iter().map(row).collect(),
-                tuning: &card.selection.tuning,
-                cv: &card.selection.cv,
-            };
-            serde_json::to_writer(&mut *out, &result)?;
-            out.write_all(b"\n")?;
-        }
-    }
-    Ok(())
 }
 
-/// Where the rows to evaluate on come from.
-fn hold_out(args: &Train) -> HoldOut {
-    let group = args.group.clone().map(SplitBy::Group);
-    match (&args.test, group.or(args.split_by.clone().map(SplitBy::Time))) {
-        (Some(path), _) => HoldOut::File(path.clone()),
-        (None, Some(by)) => HoldOut::ShareBy(args.test_size, by),
-        (None, None) => HoldOut::Share(args.test_size),
-    }
+fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<()> {
+    let card = &trained.model.card;
+    let result = TrainResult {
+        model: &args.output,
+        evaluation: &card.evaluation,
+        n_train: card.n_train,
+        fit_seconds: trained.fit_seconds,
+        columns: describe(args, trained),
+        leaderboard: card.selection.leaderboard.iter().map(Row::of).collect(),
+        tuning: &card.selection.tuning,
+        cv: &card.selection.cv,
+    };
+    serde_json::to_writer(&mut *out, &result)?;
+    Ok(out.write_all(b"\n")?)
 }
 
 fn describe(args: &Train, trained: &Trained) -> Vec<ColumnNote> {
@@ -201,7 +193,7 @@ fn summary(args: &Train, trained: &Trained) -> String {
     lines
 }
 
-/// Seconds, or milliseconds where that says more.
+/// Seconds, or milliseconds below one second.
 fn duration(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }
@@ -219,7 +211,7 @@ fn next_steps(args: &Train, trained: &Trained) -> String {
 
 /// A training row as a value for `--features`.
 fn example_row(trained: &Trained) -> String {
-    let values = trained.model.pipeline.schema.values_of(&trained.golden, 0);
+    let values = trained.model.pipeline.schema.values_of(&trained.model.golden, 0);
     let mut writer = csv_writer();
     let cells = values.iter().map(|value| match value {
         serde_json::Value::Null => String::new(),

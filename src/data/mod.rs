@@ -9,7 +9,7 @@
 //! [`recipe`] turns a row of codes into the numbers a predictor sees, [`categories`] of many levels into means of the
 //! target. [`target`] is the column to predict, [`profile`] guesses types, [`split`] chooses the held-out rows, by
 //! [`arrangement`] where rows belong together. [`findings`] names mistakes: [`duplicates`], [`leakage`] and smaller
-//! ones.
+//! ones. `training_set` is the rows of a training file that have a target, as typed columns.
 //! Nothing in here knows of models, commands or HTTP.
 
 pub mod cells;
@@ -17,3 +17,4 @@ pub mod judge;
 pub mod prepare;
 pub mod read;
 pub mod split;
+pub(crate) mod training_set;

@@ -1,27 +1,34 @@
-//! Predictions against the truth, beside what a model that ignores the features would reach.
+//! Predictions compared with the truth, and with a baseline that ignores the features.
+//!
+//! `evaluate` is what `mlapi eval` and [`Model::evaluate`] call; training and cross-validation make an
+//! [`Evaluation`] or [`Metrics`] of predictions they have.
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::Model;
+use super::hold_out::TestRows;
 use super::pipeline::{Decision, Predictions};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Target, Task};
 use crate::data::cells::target::Truth;
+use crate::error::usage;
 use crate::metrics;
 use crate::metrics::{ClassMetrics, Classification, Regression};
 
-/// What a model that ignores the features says of every row, from the training rows: the shares of the
-/// classes (and the largest as its prediction), or the mean.
+/// The prediction of a model that ignores the features, the same for every row: the most frequent class, with the
+/// class shares of the training rows as probabilities, or their mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
-    /// Share of each class.
+    /// Share of the training rows in each class.
     ClassShares(Vec<f64>),
     /// Mean of the target.
     Mean(f64),
 }
 
 impl Baseline {
-    /// The baseline of the training rows.
+    /// The baseline of the training rows, each counted once.
     pub fn fit(truth: &Truth) -> Self {
         let n = truth.len().max(1) as f64;
         match truth {
@@ -49,18 +56,19 @@ impl Baseline {
     }
 }
 
-/// The figures of either task.
+/// The metrics of either task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Metrics {
-    /// Of labels and probabilities.
+    /// Metrics of labels and probabilities.
     Classification(Classification),
-    /// Of numbers.
+    /// Metrics of numbers.
     Regression(Regression),
 }
 
 impl Metrics {
-    /// The figures of predictions for rows of this truth; those for two classes ask about `positive`.
+    /// The metrics of predictions; `truth` has the target of each row. Those for two classes are about the class
+    /// `positive`.
     pub fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
         let scores = &predictions.scores;
         match truth {
@@ -76,7 +84,7 @@ impl Metrics {
         }
     }
 
-    /// Every figure with its dotted name (`accuracy`, `f1.macro`, …), in the order of the JSON.
+    /// Every metric with its dotted name (`accuracy`, `f1.macro`, …), in the order of the JSON; none if it is undefined.
     pub fn figures(&self) -> Vec<(&'static str, Option<f64>)> {
         match self {
             Self::Classification(m) => vec![
@@ -108,29 +116,29 @@ impl Metrics {
     }
 }
 
-/// The figures of one class.
+/// The metrics of one class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassRow {
     /// Its label, with the type it has in JSON.
     pub label: serde_json::Value,
-    /// Its figures.
+    /// Its metrics.
     #[serde(flatten)]
     pub metrics: ClassMetrics,
 }
 
-/// Rows are the true classes, columns the predicted ones.
+/// Counts of rows by true class (rows) and predicted class (columns).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     /// The labels of rows and columns.
     pub labels: Vec<serde_json::Value>,
-    /// Number of rows of each pair.
+    /// Number of rows of each pair, `n_classes × n_classes`.
     pub counts: Vec<Vec<u64>>,
 }
 
 /// The result of an evaluation, as `eval --format json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// What is predicted.
+    /// The task of the model.
     pub task: Task,
     /// Name of the algorithm.
     pub algorithm: String,
@@ -138,37 +146,95 @@ pub struct Evaluation {
     pub target: String,
     /// Rows evaluated.
     pub n_rows: usize,
-    /// The class that the figures for two classes ask about.
+    /// The positive class; two classes only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<serde_json::Value>,
-    /// The threshold on its probability, where one was given.
+    /// The threshold on its probability, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
-    /// The figures.
+    /// The metrics of the model.
     pub metrics: Metrics,
-    /// The same of a model that ignores the features.
+    /// The metrics of the baseline on the same rows.
     pub baseline: Metrics,
-    /// The figures of each class; classification only.
+    /// The metrics of each class; classification only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<ClassRow>>,
-    /// What was taken for what; classification only.
+    /// The confusion matrix; classification only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion_matrix: Option<ConfusionMatrix>,
 }
 
-/// What an evaluation is about, beside the predictions.
+/// The facts of an evaluation that predictions and truth do not hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// Name of the algorithm.
     pub algorithm: &'a str,
     /// The target column.
     pub target: &'a Target,
-    /// What a model that ignores the features says.
+    /// The prediction of a model that ignores the features.
     pub baseline: &'a Baseline,
-    /// Index of the class that the figures for two classes ask about.
+    /// Index of the positive class; of no meaning unless there are two.
     pub positive: usize,
     /// The threshold the predictions were made with.
     pub threshold: Option<f64>,
+}
+
+/// The class that the metrics for two classes are about, and the threshold on its probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Positive {
+    class: usize,
+    threshold: Option<f64>,
+}
+
+impl Default for Positive {
+    /// The second class, without a threshold.
+    fn default() -> Self {
+        Self { class: 1, threshold: None }
+    }
+}
+
+impl Positive {
+    /// The class of this label, the second one if none is given; a threshold from 0 to 1.
+    ///
+    /// # Errors
+    /// A usage error for a label that is not of the model, and for a model that does not have two classes.
+    pub(crate) fn new(model: &Model, label: Option<&str>, threshold: Option<f64>) -> Result<Self> {
+        let labels = model.labels();
+        let class = match label {
+            None => 1,
+            Some(_) if labels.len() != 2 => return Err(usage("--positive needs a model with two classes")),
+            Some(label) => labels.iter().position(|known| known == label).ok_or_else(|| {
+                usage(format!("--positive {label:?}: the classes are {:?} and {:?}", labels[0], labels[1]))
+            })?,
+        };
+        Decision::with_threshold(threshold, &model.pipeline.schema)
+            .map_err(|error| usage(format!("--threshold: {error}")))?;
+        Ok(Self { class, threshold })
+    }
+
+    fn decision(self) -> Decision {
+        match self.threshold {
+            Some(threshold) => Decision::Threshold { threshold, positive: self.class },
+            None => Decision::MostProbable,
+        }
+    }
+}
+
+/// Evaluates a model on rows of files.
+///
+/// # Errors
+/// Columns that are missing or unknown, cells of the wrong type.
+pub(crate) fn evaluate(model: &Model, rows: &TestRows, positive: Positive) -> Result<Evaluation> {
+    let schema = &model.pipeline.schema;
+    let predictions = model.pipeline.predict(&rows.codes(schema)?, positive.decision());
+    let context = Context {
+        algorithm: &model.card.algorithm,
+        target: &schema.target,
+        baseline: &model.card.baseline,
+        positive: positive.class,
+        threshold: positive.threshold,
+    };
+    Ok(Evaluation::new(context, &predictions, &rows.truth))
 }
 
 impl Evaluation {
@@ -197,5 +263,99 @@ impl Evaluation {
             evaluation.confusion_matrix = Some(ConfusionMatrix { labels: json_labels().collect(), counts });
         }
         evaluation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(labels: &[&str]) -> Target {
+        let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
+        let task = if labels.is_empty() { Task::Regression } else { Task::Classification };
+        Target { name: "y".into(), task, numeric_labels: false, labels }
+    }
+
+    fn classes(codes: &[u32], labels: &[&str]) -> Truth {
+        Truth::Classes {
+            codes: codes.to_vec(),
+            labels: labels.iter().map(|label| label.to_string()).collect(),
+        }
+    }
+
+    fn predictions(rows: &[&[f64]]) -> Predictions {
+        let mut scores = Matrix::with_capacity(rows.len(), rows[0].len());
+        rows.iter().for_each(|row| scores.push_row(0.0).copy_from_slice(row));
+        let classes = rows.iter().map(|row| Decision::MostProbable.class(row)).collect();
+        Predictions { scores, classes }
+    }
+
+    fn evaluation(target: &Target, predictions: &Predictions, truth: &Truth) -> Evaluation {
+        let baseline = Baseline::fit(truth);
+        let context = Context { algorithm: "knn", target, baseline: &baseline, positive: 1, threshold: None };
+        Evaluation::new(context, predictions, truth)
+    }
+
+    #[test]
+    fn the_baseline_predicts_the_most_frequent_class_or_the_mean() {
+        let truth = classes(&[1, 0, 1, 1], &["a", "b"]);
+        let baseline = Baseline::fit(&truth);
+        assert_eq!(baseline, Baseline::ClassShares(vec![0.25, 0.75]));
+        let predictions = baseline.predictions(2);
+        assert_eq!(
+            (predictions.classes, predictions.scores.values()),
+            (vec![1, 1], &[0.25, 0.75, 0.25, 0.75][..])
+        );
+        let baseline = Baseline::fit(&Truth::Values(vec![1.0, 2.0, 6.0]));
+        assert_eq!(baseline, Baseline::Mean(3.0));
+        let r2 = Metrics::new(&baseline.predictions(3), &Truth::Values(vec![1.0, 2.0, 6.0]), 1).figures()[0];
+        assert_eq!(r2, ("r2", Some(0.0)), "of its own rows the mean explains nothing");
+    }
+
+    #[test]
+    fn classes_and_confusion_matrix_count_each_row_once() {
+        let target = target(&["a", "b", "c"]);
+        let truth = classes(&[0, 1, 2, 2], &["a", "b", "c"]);
+        let rows: [&[f64]; 4] = [&[0.8, 0.1, 0.1], &[0.6, 0.3, 0.1], &[0.1, 0.2, 0.7], &[0.0, 0.9, 0.1]];
+        let evaluation = evaluation(&target, &predictions(&rows), &truth);
+        let matrix = evaluation.confusion_matrix.unwrap();
+        assert_eq!(matrix.counts, [[1, 0, 0], [1, 0, 0], [0, 1, 1]]);
+        let supports: Vec<u64> = matrix.counts.iter().map(|row| row.iter().sum()).collect();
+        assert_eq!(supports, [1, 1, 2]);
+        assert_eq!(evaluation.classes.unwrap().len(), 3);
+        assert_eq!(evaluation.positive, None, "there are three classes");
+    }
+
+    #[test]
+    fn a_label_that_the_model_does_not_know_is_a_class_of_its_own() {
+        let target = target(&["a", "b"]);
+        let truth = classes(&[0, 2], &["a", "b", "new"]);
+        let found = evaluation(&target, &predictions(&[&[0.9, 0.1], &[0.2, 0.8]]), &truth);
+        assert_eq!(found.confusion_matrix.unwrap().counts, [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
+        assert_eq!(found.metrics.figures()[0], ("accuracy", Some(0.5)));
+    }
+
+    #[test]
+    fn the_names_of_figures_are_the_paths_of_their_json() {
+        let truth = classes(&[0, 1], &["a", "b"]);
+        let both = [
+            Metrics::new(&predictions(&[&[0.9, 0.1], &[0.2, 0.8]]), &truth, 1),
+            Metrics::new(&predictions(&[&[1.0], &[2.0]]), &Truth::Values(vec![1.5, 2.5]), 1),
+        ];
+        for metrics in both {
+            let json = serde_json::to_value(&metrics).unwrap();
+            for (name, value) in metrics.figures() {
+                let found = json.pointer(&format!("/{}", name.replace('.', "/"))).unwrap();
+                assert_eq!(found.as_f64(), value, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_evaluation_is_read_back_as_it_was_written() {
+        let truth = classes(&[0, 1], &["a", "b"]);
+        let written = evaluation(&target(&["a", "b"]), &predictions(&[&[0.9, 0.1], &[0.2, 0.8]]), &truth);
+        let json = serde_json::to_string(&written).unwrap();
+        assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap(), written);
     }
 }

@@ -1,11 +1,14 @@
 //! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
-//! before it is believed.
+//! before it is used. Callers are [`Model::open`] and [`Model::save`], the command line and the server.
 //!
-//! Layout (format version 4 where booleans are words such as yes and no, and where levels become means of the target, 3 where there are dates, 2 where there are texts, else 1, which older programs read as well): one metadata entry `mlapi`, a JSON object with `format_version`,
-//! `mlapi_version`, `predictor` (the inference form), `encoding` (of the recipe), `card`, `schema` and
-//! `golden` (some training rows as JSON values); arrays `recipe.*`, those of the predictor, `golden.scores`
-//! (what the golden rows must give) and `checksum` (SHA-256 of everything else). Nothing in the file depends
-//! on time, place or threads.
+//! Layout: one metadata entry `mlapi`, a JSON object with `format_version`, `mlapi_version`, `predictor` (the
+//! inference form), `encoding` (of the recipe), `card`, `schema` and `golden` (some training rows as JSON values);
+//! arrays `recipe.*`, those of the predictor, `golden.scores` (the scores that the golden rows must get) and
+//! `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
+//!
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 4 if booleans
+//! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
+//! else 1.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -29,26 +32,26 @@ use crate::data::prepare::recipe::{DateParts, Encoding, Parts, Recipe};
 use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
-/// The version this program writes, and the newest it reads.
+/// The newest format version that this program writes and reads.
 pub const FORMAT_VERSION: u64 = 4;
 
 /// The one metadata entry.
 const CARD_KEY: &str = "mlapi";
 
-/// The array of the means of the target within the levels of categories.
+/// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
 
-/// A header holds the card and the level names of categories; safetensors' own limit.
+/// Limit of the header, which holds the card and the level names of categories; it is safetensors' own.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// More than any model that could be served; a file that claims more is not read.
+/// Limit of the file: more than any model that could be served.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 
-/// Golden rows may differ by this much (relative to 1 or the value): `exp` is not the same to the last bit
-/// in every C library.
+/// The scores of golden rows may differ by this much, relative to 1 or the value: `ln`, `sin` and `tanh` are those of
+/// the system, and not the same to the last bit on every one.
 const GOLDEN_TOLERANCE: f64 = 1e-9;
 
-/// How many training rows a model file carries to test itself with.
+/// Number of training rows that a model file carries to test itself with.
 const GOLDEN_ROWS: usize = 5;
 
 #[derive(Serialize, Deserialize)]
@@ -63,15 +66,15 @@ struct Header<'a> {
     golden: Vec<Vec<serde_json::Value>>,
 }
 
-/// Read before all else, so that a newer file is told from a damaged one.
+/// Part of the header that is read first, to distinguish a newer file from a damaged one.
 #[derive(Deserialize)]
 struct Version {
     format_version: u64,
     mlapi_version: String,
 }
 
-/// Those of the training rows that become golden rows, evenly spaced.
-pub fn golden_rows(rows: &[usize]) -> Vec<usize> {
+/// Chooses the golden rows among the training rows, evenly spaced.
+pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
     let n = GOLDEN_ROWS.min(rows.len());
     (0..n).map(|i| rows[i * rows.len() / n]).collect()
 }
@@ -90,12 +93,12 @@ fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
     }
 }
 
-/// The bytes of a model file. `golden`: the codes of its golden rows.
+/// The bytes of a model file.
 ///
 /// # Errors
 /// Only if the card cannot be written as JSON.
-pub fn to_bytes(model: &Model, golden: &Matrix) -> Result<Vec<u8>> {
-    let pipeline = &model.pipeline;
+pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
+    let Model { pipeline, golden, .. } = model;
     let header = serde_json::to_string(&Header {
         format_version: format_version(pipeline),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
@@ -128,9 +131,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     replace_atomically(path, |file| Ok(file.write_all(bytes)?))
 }
 
-/// Lets `write` fill a file that then takes the place of `path`: at every moment either the old file is
-/// there or the new one, whole. A link stays one, and leads to the new file; what is no ordinary file, such
-/// as a pipe or `/dev/null`, is written to and stays what it is.
+/// Lets `write` fill a file that then replaces `path`: at every moment either the old file is there or the new one,
+/// whole. A link stays a link, to the new file; a file that is not an ordinary one, such as a pipe or `/dev/null`, is
+/// written to.
 ///
 /// # Errors
 /// Those of `write`; a folder that is missing or not writable; a full disk. Then `path` is untouched.
@@ -157,7 +160,7 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(folder).with_context(cannot)?;
-    // Says that its writer is alive; where there are no locks, nobody removes it.
+    // The lock says that the writer is alive; without locks nobody removes the file.
     let _ = file.as_file().try_lock();
     let mut writer = BufWriter::new(file);
     let written = write(&mut writer)?;
@@ -169,13 +172,13 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
     Ok(written)
 }
 
-/// How the names of files begin and end that take another's place when they are whole.
+/// Beginning and end of the names of files that replace another one when they are whole.
 const TEMPORARY: (&str, &str) = (".mlapi-", ".tmp");
 
-/// A younger file may be one that its writer has not locked yet.
+/// Age from which a file is left behind; a younger one may not be locked by its writer yet.
 const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
-/// Removes what writers that were killed left in a folder. Nothing depends on it, so it says nothing.
+/// Removes the files that killed writers left in a folder. Nothing depends on it, so failures are ignored.
 fn remove_left_behind(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -197,13 +200,15 @@ fn remove_left_behind(folder: &Path) {
 /// Reads a model file and checks all of it, golden rows included.
 ///
 /// # Errors
-/// What is wrong with the file, and what to do about it.
-pub fn load(path: &str) -> Result<Model> {
+/// The fault of the file, and the remedy.
+pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+    let (path, shown) = (path.as_ref(), path.as_ref().display());
     let file = File::open(path).with_context(|| {
+        let path = &shown;
         format!("cannot open the model {path}; train one first (mlapi train DATA) or name one (--model FILE)")
     })?;
-    let length = file.metadata().with_context(|| format!("cannot read {path}"))?.len();
-    read(file, length).with_context(|| format!("{path} is not a usable model file"))
+    let length = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
+    read(file, length).with_context(|| format!("{shown} is not a usable model file"))
 }
 
 /// Reads a model of `length` bytes.
@@ -272,28 +277,27 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
     let pipeline = Pipeline { schema, recipe, predictor };
     pipeline.validate()?;
-    let model = Model { card: header.card.into_owned(), pipeline };
-    check_golden(&model, &header.golden, &golden_scores)?;
-    Ok(model)
+    let golden = check_golden(&pipeline, &header.golden, &golden_scores)?;
+    Ok(Model { card: header.card.into_owned(), pipeline, golden })
 }
 
-/// Predicts the golden rows by the road of a request and compares.
-fn check_golden(model: &Model, rows: &[Vec<serde_json::Value>], expected: &[f64]) -> Result<()> {
-    let schema = &model.pipeline.schema;
+/// Predicts the golden rows as rows of a request are predicted, and compares the scores; the codes of the rows.
+fn check_golden(pipeline: &Pipeline, rows: &[Vec<serde_json::Value>], expected: &[f64]) -> Result<Matrix> {
+    let schema = &pipeline.schema;
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
         let text = serde_json::to_vec(row)?;
         let problems = json::read_row(&text, schema, false, &mut codes);
         ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
     }
-    let scores = model.pipeline.scores(&codes);
+    let scores = pipeline.scores(&codes);
     ensure!(scores.values().len() == expected.len(), "the golden rows and scores differ in number");
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= GOLDEN_TOLERANCE * b.abs().max(1.0);
     ensure!(
         scores.values().iter().zip(expected).all(near),
         "the golden rows are not predicted as they were at training"
     );
-    Ok(())
+    Ok(codes)
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
@@ -457,6 +461,88 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Plan;
+
+    fn trained(file: &str, algorithm: &str) -> Model {
+        let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+        Plan { algorithm: algorithm.into(), ..Plan::new(path) }.train().unwrap()
+    }
+
+    #[test]
+    fn a_model_that_is_saved_again_is_the_same_file() {
+        for (file, algorithm) in [
+            ("penguins.csv", "logreg"),
+            ("visits.csv", "forest"),
+            ("rentals.csv", "boost"),
+            ("intents.csv", "bayes"),
+        ] {
+            let bytes = to_bytes(&trained(file, algorithm)).unwrap();
+            let again = read(&bytes[..], bytes.len() as u64).unwrap();
+            assert!(to_bytes(&again).unwrap() == bytes, "{file} {algorithm}");
+        }
+    }
+
+    #[test]
+    fn the_format_version_is_the_oldest_that_holds_the_model() {
+        for (file, version) in [("iris.csv", 1), ("intents.csv", 2)] {
+            assert_eq!(format_version(&trained(file, "bayes").pipeline), version, "{file}");
+        }
+        for version in 1..=FORMAT_VERSION {
+            let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models")).unwrap();
+            let prefix = format!("format-{version}");
+            for entry in
+                folder.map(Result::unwrap).filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
+            {
+                assert_eq!(
+                    format_version(&load(entry.path()).unwrap().pipeline),
+                    version,
+                    "{:?}",
+                    entry.path()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn golden_rows_are_spread_over_the_training_rows() {
+        let rows: Vec<usize> = (100..200).collect();
+        assert_eq!(golden_rows(&rows), [100, 120, 140, 160, 180]);
+        assert_eq!(golden_rows(&rows[..3]), [100, 101, 102]);
+        assert!(golden_rows(&[]).is_empty());
+    }
+
+    #[test]
+    fn golden_rows_that_are_predicted_otherwise_make_a_file_unusable() {
+        let model = trained("iris.csv", "tree");
+        let rows: Vec<_> = (0..2).map(|i| model.pipeline.schema.values_of(&model.golden, i)).collect();
+        let mut scores = model.pipeline.scores(&model.golden).values()[..6].to_vec();
+        assert!(check_golden(&model.pipeline, &rows, &scores).is_ok());
+        scores[4] += 2.0 * GOLDEN_TOLERANCE;
+        assert!(check_golden(&model.pipeline, &rows, &scores).is_err());
+        scores[4] = f64::NAN;
+        assert!(check_golden(&model.pipeline, &rows, &scores).is_err());
+        assert!(check_golden(&model.pipeline, &rows, &scores[..3]).is_err());
+    }
+
+    #[test]
+    fn files_that_killed_writers_left_behind_are_removed_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, age: u64| {
+            let file = File::create(folder.path().join(name)).unwrap();
+            file.set_modified(std::time::SystemTime::now() - Duration::from_secs(age)).unwrap();
+            file
+        };
+        make(".mlapi-old.tmp", 3600);
+        make(".mlapi-young.tmp", 1);
+        make("other.tmp", 3600);
+        let alive = make(".mlapi-alive.tmp", 3600);
+        alive.lock().unwrap();
+        write_atomically(&folder.path().join("m"), b"new").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".mlapi-alive.tmp", ".mlapi-young.tmp", "m", "other.tmp"]);
+    }
 
     #[test]
     fn a_damaged_recipe_of_dates_is_refused_with_what_is_wrong() {

@@ -1,30 +1,38 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
-//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms ([`trees`],
-//! [`neighbours`], [`net`], [`vectors`] and [`bayes`] among them), [`file`](mod@file) the model file,
-//! [`evaluation`] the comparison of predictions with the truth, [`selection`] the record of how a model was
-//! chosen, [`learn`] the fitting. Nothing in here but `learn` itself uses `learn`: predicting and serving need none of
-//! it.
+//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) is the
+//! model file, [`row`] predicts rows of Rust values, [`evaluation`] compares predictions with the truth on the rows
+//! of [`hold_out`] or another file, [`requirement`] is the gate of `eval --require`, [`selection`] the record of how
+//! a model was chosen, [`learn`] the fitting. Only `learn` uses `learn`: predicting and serving need none of it.
 
 pub mod evaluation;
 pub mod file;
+pub mod hold_out;
 pub mod learn;
 pub mod pipeline;
 pub mod predictor;
+pub mod requirement;
+pub mod row;
 pub mod selection;
+
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Task;
 use crate::data::cells::table::ReadFile;
 use crate::data::read::csv::Options;
 use crate::data::read::encoding::named;
 use crate::data::split::arrangement::SplitBy;
-use evaluation::{Baseline, Evaluation};
+use crate::error::Error;
+use evaluation::{Baseline, Evaluation, Positive};
+use hold_out::TestRows;
 use pipeline::Pipeline;
+use row::Prediction;
 use selection::Selection;
 
-/// What was trained, on what, how, and how well. No time stamps: the same data, flags and seed give the
+/// The record of a training: data, settings, seed, results. No time stamps: the same data, flags and seed give the
 /// same bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Card {
@@ -35,28 +43,28 @@ pub struct Card {
     /// How the two were chosen, unless they were given.
     #[serde(default, skip_serializing_if = "Selection::is_empty")]
     pub selection: Selection,
-    /// Where the training rows came from.
+    /// The file of the training rows; the first one of several.
     pub data: DataSource,
-    /// Where the others came from, if from several files.
+    /// The other files of the training rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more_data: Vec<DataSource>,
-    /// What was said of how the files are written.
+    /// The notation of the files, as far as the user gave it.
     #[serde(default, skip_serializing_if = "Written::is_empty")]
     pub written: Written,
-    /// Where the held-out rows came from, if not from the same file.
+    /// The file of the held-out rows, if it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<DataSource>,
-    /// Share of the rows that was held out, where it was.
+    /// The share of the rows that was held out, unless they are another file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_size: Option<f64>,
-    /// The column by which they were held out, if not by chance alone.
+    /// The column by which they were held out; chance alone if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_by: Option<SplitBy>,
-    /// What the random choices started from.
+    /// Seed of all random choices.
     pub seed: u64,
     /// Rows the model was fitted on.
     pub n_train: usize,
-    /// Rows that were left out because their target was missing.
+    /// Rows that were skipped because their target is missing.
     pub n_without_target: usize,
     /// Rows with the same cells as a row before them, the target included.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -71,11 +79,11 @@ pub struct Card {
     pub weight: Option<String>,
     /// Whether the classes were given equal weight.
     pub balance: bool,
-    /// What a model that ignores the features would say.
+    /// The prediction of a model that ignores the features.
     pub baseline: Baseline,
-    /// How well the model did on the held-out rows.
+    /// The evaluation on the held-out rows.
     pub evaluation: Evaluation,
-    /// What was noticed and decided during training.
+    /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -94,37 +102,48 @@ pub struct DataSource {
 }
 
 impl DataSource {
-    /// That of a file that was read.
+    /// The source of the rows of a file that was read.
     pub fn of(file: &ReadFile) -> Self {
         Self { path: file.path.clone(), sha256: file.sha256.clone() }
     }
 }
 
-/// How files are written, as far as the user said it; the rest is found in them.
+/// The notation of files as far as the user gave it; the rest is found in them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Written {
+    /// The character between fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<char>,
     /// Name of the encoding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
     /// The character around fields, or `none`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
+    /// Whether numbers have a decimal comma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decimal_comma: Option<bool>,
 }
 
 impl Written {
-    /// What these options say.
+    /// The notation that options give.
     pub fn of(options: &Options) -> Self {
         let quote = |quote: Option<u8>| quote.map_or("none".into(), |byte| char::from(byte).to_string());
         Self {
+            delimiter: options.delimiter.map(char::from),
             encoding: options.encoding.map(|encoding| encoding.name().into()),
             quote: options.quote.map(quote),
+            decimal_comma: options.decimal_comma,
         }
     }
 
-    /// Puts it where the options say nothing.
+    /// Completes options that leave something to be found.
     pub fn complete(&self, options: &mut Options) {
         let encoding = || self.encoding.as_deref().and_then(|name| named(name).ok());
         let quote = |text: &String| text.bytes().next().filter(|_| text != "none");
+        let delimiter = self.delimiter.and_then(|character| u8::try_from(character).ok());
+        options.delimiter = options.delimiter.or(delimiter);
+        options.decimal_comma = options.decimal_comma.or(self.decimal_comma);
         options.encoding = options.encoding.or_else(encoding);
         options.quote = options.quote.or_else(|| self.quote.as_ref().map(quote));
     }
@@ -135,21 +154,83 @@ impl Written {
 }
 
 /// A trained model.
+///
+/// ```
+/// use mlapi::{Model, Plan};
+///
+/// let model = Plan { algorithm: "ridge".into(), ..Plan::new("fixtures/diabetes.csv") }.train()?;
+/// assert!(model.labels().is_empty(), "it predicts a number");
+/// # Ok::<(), mlapi::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
-    /// What was trained and how well.
+    /// The record of its training.
     pub card: Card,
-    /// What predicts.
+    /// Schema, recipe and predictor.
     pub pipeline: Pipeline,
+    /// The codes of a few training rows, which the model file carries to test itself with.
+    pub golden: Matrix,
 }
 
 impl Model {
-    /// What is predicted.
+    /// Opens a model file and checks all of it.
+    ///
+    /// # Errors
+    /// [`Error::Model`] for a file that is missing, damaged, or of a newer format.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        file::load(path.as_ref()).map_err(Error::model)
+    }
+
+    /// Saves the model: at every moment the old file is there or the new one, whole.
+    ///
+    /// # Errors
+    /// [`Error::Model`] if the file cannot be written; then it is untouched.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        let bytes = file::to_bytes(self).map_err(Error::model)?;
+        file::write_atomically(path.as_ref(), &bytes).map_err(Error::model)
+    }
+
+    /// Predicts one row, given by name (a struct, a map, `json!({…})`) or in column order (a tuple, an array).
+    ///
+    /// Values are numbers, strings or booleans; a string is read like a cell of a CSV file, and `None`, NaN or an
+    /// infinite number is a missing value. An unseen category is predicted, with a [warning](Prediction::warnings).
+    ///
+    /// # Errors
+    /// [`Error::Input`] with every unknown or missing name and every value of the wrong type.
+    pub fn predict(&self, row: impl Serialize) -> Result<Prediction, Error> {
+        let mut predictions = row::predict(self, [row], |_| "the row".into()).map_err(Error::input)?;
+        Ok(predictions.swap_remove(0))
+    }
+
+    /// Predicts many rows, each as for [`Model::predict`], on all cores.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for the first row that does not fit the model, with its number from 0.
+    pub fn predict_rows<R: Serialize>(
+        &self,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Result<Vec<Prediction>, Error> {
+        row::predict(self, rows, |number| format!("row {number}")).map_err(Error::input)
+    }
+
+    /// Evaluates the model on all rows of a file that have a target value. The evaluation on the rows that training
+    /// held out is in the [card](Card::evaluation).
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a file that cannot be read or does not fit the model.
+    pub fn evaluate(&self, data: &str) -> Result<Evaluation, Error> {
+        let options = Options { header: self.pipeline.schema.header, ..Options::default() };
+        TestRows::of_file(self, data, &options)
+            .and_then(|rows| evaluation::evaluate(self, &rows, Positive::default()))
+            .map_err(Error::input)
+    }
+
+    /// The task: classes or a number.
     pub fn task(&self) -> Task {
         self.pipeline.schema.target.task
     }
 
-    /// The class labels; empty for regression.
+    /// The class labels, in the order of the probabilities; empty for regression.
     pub fn labels(&self) -> &[String] {
         &self.pipeline.schema.target.labels
     }

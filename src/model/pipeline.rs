@@ -1,6 +1,7 @@
-//! What predicts: schema + recipe + predictor, from codes to scores to decisions.
+//! Schema + recipe + predictor: the steps from codes to scores to decisions.
 //!
-//! The same code scores a fold of cross-validation, the held-out rows, a file, and a request.
+//! The same code scores a fold of cross-validation, the held-out rows, a file, and a request. Not here: cells become
+//! codes in [`crate::data`], scores become figures in [`super::evaluation`].
 
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
@@ -12,14 +13,14 @@ use crate::data::cells::schema::{Schema, Task};
 use crate::data::cells::text::Texts;
 use crate::data::prepare::recipe::Recipe;
 
-/// What columns are, how a row is prepared, and what turns it into scores.
+/// The fitted steps from a row of codes to its scores.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// What the columns are.
+    /// The columns.
     pub schema: Schema,
-    /// How a row is prepared.
+    /// The preparation of a row.
     pub recipe: Recipe,
-    /// What turns prepared rows into scores.
+    /// The inference form that turns prepared rows into scores.
     pub predictor: Predictor,
 }
 
@@ -32,11 +33,11 @@ pub struct Predictions {
     pub classes: Vec<u32>,
 }
 
-/// Rows that are encoded and scored together: large enough to share out, small enough to stay in cache.
+/// Rows that are encoded and scored together: enough for one task of a thread, few enough to stay in cache.
 const BLOCK_ROWS: usize = 512;
 
 impl Pipeline {
-    /// What is predicted.
+    /// The task: classes or a number.
     pub fn task(&self) -> Task {
         self.schema.target.task
     }
@@ -71,8 +72,9 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Scores rows of codes (`n_rows × n_features`): for each row the probability of every class, or the
-    /// predicted value. More than a block of rows is shared out over all cores; the result is the same.
+    /// Scores rows of codes (`n_rows × n_features`): for each row the probability of every class, or the predicted
+    /// value (`n_rows × width`). A missing value is encoded as the recipe was fitted to. More than a block of rows is
+    /// scored on all cores, with the same result.
     pub fn scores(&self, codes: &Matrix) -> Matrix {
         let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
         let mut scores = Matrix::zeros(codes.n_rows(), width);
@@ -108,7 +110,7 @@ impl Pipeline {
         self.decide(self.scores(codes), decision)
     }
 
-    /// As [`Pipeline::predict`], on this thread alone; for callers that share the work out themselves.
+    /// Does as [`Pipeline::predict`] on this thread alone, for callers that use all cores themselves.
     pub fn predict_serially(&self, codes: &Matrix, decision: Decision) -> Predictions {
         let width = self.predictor.n_outputs();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
@@ -130,16 +132,16 @@ impl Pipeline {
     }
 }
 
-/// How probabilities become a class.
+/// The rule by which probabilities become a class.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Decision {
     /// The most probable class, the first of equals.
     MostProbable,
-    /// The class `positive` of two where its probability is at least `threshold`, else the other.
+    /// The class `positive` of two if its probability is at least `threshold`, else the other.
     Threshold {
         /// From 0 to 1.
         threshold: f64,
-        /// Index of the class the threshold is for.
+        /// Index of the class that the threshold is for.
         positive: usize,
     },
 }
@@ -164,7 +166,7 @@ impl Decision {
         Ok(Self::Threshold { threshold, positive: 1 })
     }
 
-    /// The class that these probabilities of one row decide for.
+    /// The class that the probabilities of one row lead to.
     pub fn class(self, probabilities: &[f64]) -> u32 {
         match self {
             Self::MostProbable => {
@@ -195,5 +197,50 @@ mod tests {
         assert_eq!(decision(0.3, 1).class(&[0.7, 0.3]), 1);
         assert_eq!(decision(0.31, 1).class(&[0.7, 0.3]), 0);
         assert_eq!(decision(0.8, 0).class(&[0.7, 0.3]), 1);
+    }
+
+    fn pipeline(file: &str) -> Pipeline {
+        let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
+        crate::Plan { algorithm: "tree".into(), ..crate::Plan::new(path) }.train().unwrap().pipeline
+    }
+
+    #[test]
+    fn scores_do_not_depend_on_the_rows_beside_and_on_who_shares_out_the_work() {
+        let pipeline = pipeline("penguins.csv");
+        let n_rows = 2 * BLOCK_ROWS + 1;
+        let mut codes = Matrix::with_capacity(n_rows, pipeline.schema.n_features());
+        for i in 0..n_rows {
+            let row = codes.push_row(f64::NAN);
+            // Categories have two levels or more; some values are missing.
+            row.iter_mut()
+                .enumerate()
+                .filter(|(j, _)| (i + j) % 5 > 0)
+                .for_each(|(j, code)| *code = ((i + j) % 2) as f64);
+        }
+        let all = pipeline.predict(&codes, Decision::MostProbable);
+        assert_eq!(all, pipeline.predict_serially(&codes, Decision::MostProbable));
+        for i in [0, BLOCK_ROWS - 1, BLOCK_ROWS, n_rows - 1] {
+            let mut one = Matrix::with_capacity(1, codes.n_cols());
+            one.push_row(0.0).copy_from_slice(codes.row(i));
+            assert_eq!(pipeline.scores(&one).row(0), all.scores.row(i), "row {i}");
+        }
+    }
+
+    #[test]
+    fn a_predictor_of_another_shape_is_refused() {
+        let (three, number) = (pipeline("penguins.csv"), pipeline("diabetes.csv"));
+        three.validate().unwrap();
+        let mixed = Pipeline { predictor: number.predictor, ..three };
+        assert!(mixed.validate().unwrap_err().to_string().contains("the predictor maps"));
+    }
+
+    #[test]
+    fn a_threshold_needs_two_classes() {
+        for (file, words) in [("penguins.csv", "has 3 classes"), ("diabetes.csv", "predicts a number")] {
+            let schema = pipeline(file).schema;
+            assert_eq!(Decision::with_threshold(None, &schema).unwrap(), Decision::MostProbable);
+            let error = Decision::with_threshold(Some(0.5), &schema).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+        }
     }
 }

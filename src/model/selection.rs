@@ -1,14 +1,14 @@
 //! How an algorithm and its settings were chosen: scores of cross-validation, the leaderboard, the tuning. Part
 //! of the card; [`super::learn`] makes it.
 //!
-//! The main figure is what scikit-learn's `score` gives: accuracy for classes (balanced accuracy where the
-//! classes are to count the same), R² for numbers. More is better.
+//! The main figure is that of scikit-learn's `score`: accuracy for classes (balanced accuracy if the classes count the
+//! same), R² for numbers. More is better.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Mean and standard deviation over folds; `None` where the figure is undefined in a fold.
+/// Mean and standard deviation over folds; `None` if the figure is undefined in a fold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The mean.
@@ -18,7 +18,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of the scores of all folds.
+    /// The spread of the scores of all folds.
     pub fn of(scores: &[Option<f64>]) -> Self {
         let known: Option<Vec<f64>> = scores.iter().copied().collect();
         let Some(known) = known.filter(|known| !known.is_empty()) else {
@@ -31,7 +31,7 @@ impl Spread {
     }
 }
 
-/// How good fits were on rows they had not seen, fold by fold.
+/// The scores of fits on rows they had not seen, fold by fold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// The name of the main figure.
@@ -41,7 +41,7 @@ pub struct CrossValidation {
     /// Its mean and standard deviation.
     #[serde(flatten)]
     pub spread: Spread,
-    /// The standard error of the mean, from the rows of all folds; `None` where the mean is undefined.
+    /// The standard error of the mean, from the rows of all folds; `None` if the mean is undefined.
     pub standard_error: Option<f64>,
     /// Rows that were cut into folds.
     pub n_rows: usize,
@@ -60,10 +60,10 @@ pub struct Standing {
     /// How well it did, unless it failed.
     #[serde(flatten)]
     pub scores: Option<CrossValidation>,
-    /// Why there are no scores.
+    /// The reason for having no scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// How long its fits took; not in the model file, which has the same bytes every time.
+    /// Duration of its fits; not in the model file, which has the same bytes every time.
     #[serde(skip)]
     pub seconds: f64,
 }
@@ -77,7 +77,7 @@ pub struct Round {
     pub n_rows: usize,
 }
 
-/// What the search for hyperparameters found.
+/// The result of the search for hyperparameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
     /// Rounds, the last one on all rows of the comparison.
@@ -88,11 +88,11 @@ pub struct Tuning {
     pub before: CrossValidation,
     /// How well the winner did in the last round.
     pub after: CrossValidation,
-    /// What was searched, and what `--set` makes the winner again, as `KEY=VALUE`.
+    /// The settings that `--set` makes the winner again with, as `KEY=VALUE`.
     pub set: Vec<String>,
 }
 
-/// How the algorithm and its settings were chosen. Empty where both were given.
+/// How the algorithm and its settings were chosen. Empty if both were given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Selection {
@@ -102,13 +102,13 @@ pub struct Selection {
     /// The search for hyperparameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
-    /// Cross-validation of what was chosen.
+    /// Cross-validation of the chosen algorithm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cv: Option<CrossValidation>,
 }
 
 impl Selection {
-    /// Whether there is nothing to tell.
+    /// Whether nothing was compared.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,5 @@
-//! Predictions as the JSON of the public contract, for HTTP and for `predict --format json|ndjson`.
+//! Predictions as the JSON of the public contract, for HTTP and for `predict --format json|ndjson`. The label of a
+//! row is written as JSON here and nowhere else.
 //!
 //! The answer is written byte by byte into one buffer; labels and names are quoted once, when the model is
 //! loaded.
@@ -8,7 +9,10 @@ use crate::data::cells::schema::{Schema, Warning};
 use crate::model::pipeline::Predictions;
 
 /// An answer lists at most this many warnings and counts the rest, so that it stays of the size of the rows.
-pub const MAX_LISTED_WARNINGS: usize = 1000;
+pub(crate) const MAX_LISTED_WARNINGS: usize = 1000;
+
+/// The beginning of an answer to many rows.
+pub(super) const DOCUMENT_START: &[u8] = b"{\"predictions\":[";
 
 /// Writes the answers of one model.
 #[derive(Debug)]
@@ -19,13 +23,13 @@ pub struct AnswerWriter {
     keys: Vec<String>,
     /// Each feature's name as a JSON string.
     features: Vec<String>,
-    /// About how long one row's prediction is.
+    /// About the length of one row's prediction.
     element_bytes: usize,
 }
 
 impl AnswerWriter {
-    /// Quotes what a model's answers will need.
-    pub fn new(schema: &Schema) -> Self {
+    /// Quotes the labels and names of a model.
+    pub(crate) fn new(schema: &Schema) -> Self {
         let target = &schema.target;
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let keys: Vec<String> = target.labels.iter().map(|label| quoted(label)).collect();
@@ -39,20 +43,12 @@ impl AnswerWriter {
         }
     }
 
-    /// The whole answer to a request: one object, or a list under `predictions` where `many`.
-    pub fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
+    /// The whole answer to a request: one object, or a list under `predictions` if `many`.
+    pub(crate) fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
         let n_rows = predictions.scores.n_rows();
         let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
-            out.extend_from_slice(b"{\"predictions\":[");
-            for row in 0..n_rows {
-                if row > 0 {
-                    out.push(b',');
-                }
-                give_way_at(row);
-                self.element(predictions, row, &mut out);
-            }
-            out.push(b']');
+            list(n_rows, &mut out, |row, out| self.element(predictions, row, out));
         } else {
             self.element(predictions, 0, &mut out);
             out.pop();
@@ -62,8 +58,16 @@ impl AnswerWriter {
         out
     }
 
+    /// The predicted labels or numbers alone: `{"predictions":[…]}`, the answer of the MLflow protocol.
+    pub(crate) fn values(&self, predictions: &Predictions) -> Vec<u8> {
+        let mut out = Vec::new();
+        list(predictions.scores.n_rows(), &mut out, |row, out| self.value(predictions, row, out));
+        out.push(b'}');
+        out
+    }
+
     /// The predicted label or number of one row alone, as JSON.
-    pub fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn value(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
         match predictions.classes.get(row) {
             Some(&class) => out.extend_from_slice(self.values[class as usize].as_bytes()),
             None => number(predictions.scores.row(row)[0], out),
@@ -71,7 +75,7 @@ impl AnswerWriter {
     }
 
     /// One row's prediction as a JSON object.
-    pub fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+    pub(crate) fn element(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
         let scores = predictions.scores.row(row);
         out.extend_from_slice(b"{\"prediction\":");
         let Some(&class) = predictions.classes.get(row) else {
@@ -96,7 +100,7 @@ impl AnswerWriter {
     }
 
     /// `,"warnings":[…]` if there are any; `total` may exceed the number of those listed.
-    pub fn warnings(&self, warnings: &[Warning], total: usize, out: &mut Vec<u8>) {
+    pub(crate) fn warnings(&self, warnings: &[Warning], total: usize, out: &mut Vec<u8>) {
         if total == 0 {
             return;
         }
@@ -116,8 +120,21 @@ impl AnswerWriter {
     }
 }
 
-/// A number in the shortest form that reads back as the same double; `null` where it is not finite.
-pub fn number(value: f64, out: &mut Vec<u8>) {
+/// Writes the beginning of an answer and its rows, each by `write`.
+fn list(n_rows: usize, out: &mut Vec<u8>, write: impl Fn(usize, &mut Vec<u8>)) {
+    out.extend_from_slice(DOCUMENT_START);
+    for row in 0..n_rows {
+        if row > 0 {
+            out.push(b',');
+        }
+        give_way_at(row);
+        write(row, out);
+    }
+    out.push(b']');
+}
+
+/// A number in the shortest form that reads back as the same double; `null` if it is not finite.
+pub(crate) fn number(value: f64, out: &mut Vec<u8>) {
     // Writing to a Vec does not fail, and a number is always JSON.
     let _ = serde_json::to_writer(out, &value);
 }
@@ -171,5 +188,35 @@ mod tests {
         );
         let one = text(&schema(&[], false), &predictions(&[&[24.3]], &[]), false, &[warning; 1001]);
         assert!(one.ends_with(r#""kind":"out_of_range"}],"warnings_omitted":1}"#));
+    }
+
+    #[test]
+    fn a_label_is_the_same_json_in_every_answer() {
+        let predictions = predictions(&[&[0.25, 0.75], &[0.5, 0.5]], &[1, 0]);
+        for (labels, numeric, values) in
+            [(["3", "12"], true, "[12,3]"), (["3", "x\"y"], false, r#"["x\"y","3"]"#)]
+        {
+            let writer = AnswerWriter::new(&schema(&labels, numeric));
+            assert_eq!(writer.values(&predictions), format!("{{\"predictions\":{values}}}").into_bytes());
+            let answer: serde_json::Value =
+                serde_json::from_slice(&writer.answer(&predictions, true, &[])).unwrap();
+            let alone: serde_json::Value = serde_json::from_slice(&writer.values(&predictions)).unwrap();
+            for row in 0..2 {
+                assert_eq!(answer["predictions"][row]["prediction"], alone["predictions"][row]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_written_so_that_it_reads_back_and_never_as_what_json_lacks() {
+        let written = |value: f64| {
+            let mut out = Vec::new();
+            number(value, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        for value in [0.1, -0.0, 1e300, f64::MIN_POSITIVE, 1.0 / 3.0] {
+            assert_eq!(written(value).parse::<f64>().unwrap().to_bits(), value.to_bits());
+        }
+        assert_eq!([f64::NAN, f64::INFINITY].map(written), ["null", "null"]);
     }
 }

@@ -1,13 +1,18 @@
-//! What a model is, as one JSON value: for `mlapi inspect --format json` and `GET /model`.
+//! A model's card, schema and importances: as JSON for `mlapi inspect --format json` and `GET /model`, as text for
+//! `mlapi inspect`.
 
 use serde_json::{Value, json};
 
+use super::{selection, text};
 use crate::data::cells::date;
 use crate::data::cells::schema::{ColumnType, Feature};
-use crate::model::Model;
+use crate::model::{DataSource, Model};
+
+/// Levels of a category that are listed.
+const MAX_LISTED_LEVELS: usize = 5;
 
 /// Card, schema, metrics, importances, and a row that works as a request.
-pub fn describe(model: &Model) -> Value {
+pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
         importances(model).into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
@@ -26,25 +31,29 @@ pub fn describe(model: &Model) -> Value {
     })
 }
 
-/// How much each feature moves the prediction, largest first: the sum over its slots of the mean size of
-/// their coefficients, for numbers that are standardised per standard deviation.
-pub fn importances(model: &Model) -> Vec<(&str, f64)> {
+/// Importance of each feature, largest first: the sum over its slots of the mean absolute coefficient (per standard
+/// deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm that has none.
+pub(crate) fn importances(model: &Model) -> Vec<(&str, f64)> {
     let schema = &model.pipeline.schema;
     let mut importances: Vec<(&str, f64)> = schema.features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
     let Some(of_slots) = model.pipeline.predictor.importances() else {
         return Vec::new();
     };
-    for ((feature, _), importance) in model.pipeline.recipe.slot_names(schema).iter().zip(of_slots) {
+    for ((feature, _), importance) in model.pipeline.recipe.slots().iter().zip(of_slots) {
         importances[*feature].1 += importance;
     }
     importances.sort_by(|a, b| b.1.total_cmp(&a.1));
     importances
 }
 
-/// A row in column order that this model predicts without a warning, from what the columns hold: the mean of
-/// a number to three digits, the most frequent level of a category.
-pub fn example(model: &Model) -> Vec<Value> {
-    let value = |feature: &Feature| match feature.column_type {
+/// A row in column order that this model predicts without a warning.
+pub(crate) fn example(model: &Model) -> Vec<Value> {
+    model.pipeline.schema.features.iter().map(usual).collect()
+}
+
+/// A value as the training rows have it: the mean of a number to three digits, the most frequent level of a category.
+fn usual(feature: &Feature) -> Value {
+    match feature.column_type {
         ColumnType::Number => {
             let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
             let value = rounded.clamp(feature.min, feature.max);
@@ -61,6 +70,118 @@ pub fn example(model: &Model) -> Vec<Value> {
             let most = (0..feature.levels.len()).max_by_key(|&i| (feature.counts[i], std::cmp::Reverse(i)));
             most.map(|i| feature.levels[i].clone()).into()
         }
-    };
-    model.pipeline.schema.features.iter().map(value).collect()
+    }
+}
+
+/// The whole model for people: facts, features, selection, and the evaluation at training.
+pub(crate) fn text(model: &Model) -> String {
+    let mut out = facts(model);
+    out += &format!("\n{}", features(model));
+    for ignored in &model.pipeline.schema.ignored {
+        out += &format!("  {} is not used: {}\n", ignored.name, ignored.reason);
+    }
+    let (selected, evaluation) = (&model.card.selection, &model.card.evaluation);
+    let rows = text::count(evaluation.n_rows, "held-out row", "held-out rows");
+    out += &selection::selection(selected, false);
+    out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
+}
+
+/// A table of the target, the algorithm and its settings, and the files.
+fn facts(model: &Model) -> String {
+    let (card, target) = (&model.card, &model.pipeline.schema.target);
+    let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
+    let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
+    let settings: Vec<String> =
+        card.hyperparameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut facts = vec![("target", format!("{}, {}", target.name, target.task.name()))];
+    if !target.labels.is_empty() {
+        facts.push(("classes", target.labels.join(", ")));
+    }
+    facts.push(("algorithm", card.algorithm.clone()));
+    facts.push(("settings", settings.join(" ")));
+    facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
+    facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
+    facts.push(("seed", card.seed.to_string()));
+    if let Some(test) = &card.test {
+        facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));
+    }
+    if card.refit {
+        facts.push(("fitted again", "on all rows after the evaluation".into()));
+    }
+    let rows: Vec<Vec<String>> =
+        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    text::table(&rows, 2, false)
+}
+
+/// A table of the features: type, importance, missing values, and the values of the training rows.
+fn features(model: &Model) -> String {
+    let importances = importances(model);
+    let mut rows = vec![["feature", "type", "importance", "gaps", "values"].map(String::from).to_vec()];
+    for feature in &model.pipeline.schema.features {
+        let importance = importances.iter().find(|(name, _)| *name == feature.name);
+        rows.push(vec![
+            feature.name.clone(),
+            feature.column_type.name().into(),
+            importance.map_or(String::new(), |(_, value)| text::figure(Some(*value))),
+            feature.missing.to_string(),
+            values(feature),
+        ]);
+    }
+    text::table(&rows, 2, false)
+}
+
+/// The values of a feature in the training rows.
+fn values(feature: &Feature) -> String {
+    match feature.column_type {
+        ColumnType::Number => format!("{} to {}", feature.min, feature.max),
+        ColumnType::Boolean => format!("{}, {}", feature.words().text(false), feature.words().text(true)),
+        ColumnType::Text => "texts".into(),
+        ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
+        ColumnType::Category => {
+            let n = feature.levels.len();
+            let shown = &feature.levels[..n.min(MAX_LISTED_LEVELS)];
+            let more = if n > MAX_LISTED_LEVELS { ", …" } else { "" };
+            format!("{n} levels: {}{more}", shown.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::Schema;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+
+    fn feature(column: Column, column_type: ColumnType, n_rows: usize) -> Feature {
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["x".into()],
+            columns: vec![column],
+            lines: (2..n_rows as u64 + 2).collect::<Vec<_>>().into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let rows: Vec<usize> = (0..n_rows).collect();
+        Schema::fit(&table, &[(0, column_type)], target, vec![], &rows).features.remove(0)
+    }
+
+    #[test]
+    fn a_usual_number_is_short_and_within_the_range_of_the_training_rows() {
+        let usual = |values: &[f64]| {
+            usual(&feature(Column::Number(values.to_vec()), ColumnType::Number, values.len()))
+        };
+        assert_eq!(usual(&[1.0, 2.0, 4.0]), serde_json::json!(2.33));
+        assert_eq!(usual(&[2.0, 4.0]), serde_json::json!(3), "a whole number has no decimals");
+        assert_eq!(usual(&[1.2345, 1.2345]), serde_json::json!(1.2345), "1.23 is below all of them");
+    }
+
+    #[test]
+    fn a_usual_level_is_the_most_frequent_and_only_the_first_levels_are_listed() {
+        let levels: Vec<String> = ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec();
+        let column = Column::Category { codes: vec![0, 2, 1, 2, 3, 1, 4, 5], levels };
+        let feature = feature(column, ColumnType::Category, 8);
+        assert_eq!(usual(&feature), "b", "the first of equals");
+        assert_eq!(values(&feature), "6 levels: a, b, c, d, e, …");
+    }
 }

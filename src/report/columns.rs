@@ -1,4 +1,4 @@
-//! What became of each column of a training file: one row of a table for people, one object for programs.
+//! How training used each column of its file: one row of a table for people, one object for programs.
 
 use std::collections::HashMap;
 
@@ -8,33 +8,33 @@ use super::text;
 use crate::data::cells::date;
 use crate::data::cells::schema::{ColumnType, Feature};
 use crate::data::judge::profile::{MAX_COUNTED, Profile};
-use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS};
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
 use crate::model::pipeline::Pipeline;
 use crate::model::predictor::Predictor;
 
-/// What became of one column.
+/// How training used one column.
 #[derive(Debug, Clone, Serialize)]
-pub struct ColumnNote {
+pub(crate) struct ColumnNote {
     /// Its name.
-    pub name: String,
-    /// Its type, `target`, or `-` where it is not used.
+    pub(crate) name: String,
+    /// Its type, `target`, or `-` if it is not used.
     #[serde(rename = "type")]
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// Rows without a value.
-    pub missing: usize,
-    /// Distinct values; absent where there are more than are counted.
-    pub distinct: Option<usize>,
-    /// What the learner sees of it.
-    pub becomes: String,
-    /// Why it has this type, or is not used.
-    pub why: String,
+    pub(crate) missing: usize,
+    /// Distinct values; absent if there are more than are counted.
+    pub(crate) distinct: Option<usize>,
+    /// The form in which the learner sees it.
+    pub(crate) becomes: String,
+    /// The reason for this type, or for not using it.
+    pub(crate) why: String,
     /// Whether its numbers may be names.
     #[serde(skip)]
     may_be_codes: bool,
 }
 
-/// What became of each column, in the order of the file. `given`: the types that were not inferred.
-pub fn describe(
+/// How training used each column, in the order of the file. `given`: the types that were not inferred.
+pub(crate) fn describe(
     pipeline: &Pipeline,
     profiles: &[Profile],
     given: &[(String, ColumnType)],
@@ -75,7 +75,7 @@ pub fn describe(
 fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> String {
     let raw = pipeline.recipe.encoding() == Encoding::Raw;
     let parts = || {
-        let slots = pipeline.recipe.slot_names(&pipeline.schema).into_iter();
+        let slots = pipeline.recipe.slots().into_iter();
         slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
     };
     let (of_gaps, of_levels) = match pipeline.predictor {
@@ -87,7 +87,11 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         ColumnType::Number => "standardised".to_string(),
         ColumnType::Boolean => "0 or 1".to_string(),
         ColumnType::Date => {
-            let mut parts: Vec<&str> = parts().filter(|part| date::PART_NAMES.contains(part)).collect();
+            let name = |part| match part {
+                Slot::DatePart(part) => date::PART_NAMES.get(part).copied(),
+                _ => None,
+            };
+            let mut parts: Vec<&str> = parts().filter_map(name).collect();
             parts.dedup();
             match parts.as_slice() {
                 [first, .., last] if parts.len() > 3 => format!("{} parts, {first} to {last}", parts.len()),
@@ -96,7 +100,7 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         }
         ColumnType::Category => {
             let (many, has_means) =
-                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == "(target)"));
+                (feature.levels.len() > MAX_LEVEL_SLOTS, parts().any(|part| part == Slot::TargetMean));
             let levels = match (raw, many) {
                 (true, _) => of_levels.to_string(),
                 (false, true) => format!("one-hot of {MAX_LEVEL_SLOTS}"),
@@ -105,7 +109,7 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
             if has_means { levels + ", target means" } else { levels }
         }
         ColumnType::Text => {
-            let n = parts().filter(|part| *part == "(term)").count();
+            let n = parts().filter(|part| *part == Slot::Term).count();
             match (raw, pipeline.recipe.has_sparse_texts()) {
                 (false, true) => format!("TF-IDF of {n} terms"),
                 (false, false) => format!("TF-IDF of {n} chosen terms"),
@@ -123,10 +127,10 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
 }
 
 /// The table, each row indented; columns beyond `max` are counted.
-pub fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String {
+pub(crate) fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String {
     let percent = |n: usize| match n as f64 * 100.0 / n_rows.max(1) as f64 {
         0.0 => "0%".to_string(),
-        // Never 0 where there are gaps, never all where there are values.
+        // Never 0% with missing values, never 100% with values.
         share if share < 0.1 => "<0.1%".to_string(),
         share if share < 10.0 => format!("{share:.1}%"),
         share if share > 99.0 && n < n_rows => ">99%".to_string(),

@@ -1,8 +1,9 @@
-//! One result, many faces: the JSON answer, rows of a file with their predictions, text tables.
+//! Results for people and programs: text tables, the JSON of a model's card.
 //!
-//! Nothing is computed here; [`super::model`] made the numbers.
+//! Nothing is computed here and nothing is predicted; [`super::model`] and [`super::predict`] made the numbers.
 
-pub mod card;
-pub mod columns;
-pub mod selection;
-pub mod text;
+pub(crate) mod card;
+pub(crate) mod columns;
+pub(crate) mod prediction;
+pub(crate) mod selection;
+pub(crate) mod text;

@@ -3,7 +3,7 @@
 use super::text::{count, figure, table};
 use crate::model::selection::{CrossValidation, Selection, Spread};
 
-/// What of the other figures a first look needs.
+/// The other figures that a first look needs.
 const BRIEF: [&str; 8] =
     ["accuracy", "balanced_accuracy", "f1.macro", "log_loss", "roc_auc", "r2", "rmse", "mae"];
 
@@ -15,7 +15,7 @@ fn spread(spread: Spread) -> String {
     }
 }
 
-/// How something was compared: `by 5-fold cross-validation on 120 training rows`.
+/// The way of a comparison: `by 5-fold cross-validation on 120 training rows`.
 fn how(scores: &CrossValidation) -> String {
     match scores.scores.len() {
         1 => format!("on one split of {} training rows", scores.n_rows),
@@ -23,8 +23,8 @@ fn how(scores: &CrossValidation) -> String {
     }
 }
 
-/// Everything there is to tell, each part with an empty line before it.
-pub fn selection(selection: &Selection, with_seconds: bool) -> String {
+/// Leaderboard, tuning and cross-validation, as far as there are any, each with an empty line before it.
+pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
     let mut out = String::new();
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
@@ -75,7 +75,7 @@ pub fn selection(selection: &Selection, with_seconds: bool) -> String {
 }
 
 /// The flags that make the tuned settings again.
-pub fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
+pub(crate) fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
     let tuning = selection.tuning.as_ref()?;
     let pairs = tuning.set.iter().map(|pair| format!(" --set {pair}"));
     Some(format!("--algorithm {algorithm}{}", pairs.collect::<String>()))
@@ -84,7 +84,7 @@ pub fn set_flags(algorithm: &str, selection: &Selection) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::selection::Standing;
+    use crate::model::selection::{Standing, Tuning};
 
     #[test]
     fn the_leaderboard_names_the_chosen_the_failed_and_the_rule() {
@@ -124,5 +124,23 @@ mod tests {
         let text = selection(&found, false);
         assert!(text.contains("on one split of 90 training rows"), "{text}");
         assert!(!text.contains('±') && !text.contains("seconds"), "{text}");
+    }
+
+    #[test]
+    fn the_flags_name_every_tuned_setting_and_there_are_none_without_tuning() {
+        assert_eq!(set_flags("ridge", &Selection::default()), None);
+        let scores = CrossValidation {
+            metric: "r2".into(),
+            scores: vec![Some(0.5)],
+            spread: Spread::of(&[Some(0.5)]),
+            standard_error: None,
+            n_rows: 9,
+            metrics: Default::default(),
+        };
+        let set = vec!["max_depth=3".to_string(), "min_samples_leaf=7".into()];
+        let tuning = Tuning { rounds: vec![], trial: 4, before: scores.clone(), after: scores, set };
+        let found = Selection { tuning: Some(tuning), ..Selection::default() };
+        let flags = set_flags("decision-tree", &found).unwrap();
+        assert_eq!(flags, "--algorithm decision-tree --set max_depth=3 --set min_samples_leaf=7");
     }
 }

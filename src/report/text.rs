@@ -6,7 +6,7 @@ use crate::model::evaluation::{Evaluation, Metrics};
 
 /// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
 /// is indented by `indent` spaces and ends with a line end.
-pub fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String {
+pub(crate) fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String {
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -32,8 +32,8 @@ pub fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String {
     out
 }
 
-/// A number with four significant decimals, or more digits where it is large.
-pub fn figure(value: Option<f64>) -> String {
+/// A number with four significant decimals, or more digits if it is large.
+pub(crate) fn figure(value: Option<f64>) -> String {
     match value {
         None => "undefined".into(),
         Some(v) if v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e9) => format!("{v:.3e}"),
@@ -43,7 +43,7 @@ pub fn figure(value: Option<f64>) -> String {
 }
 
 /// A number and its noun: `1 row`, `2 rows`.
-pub fn count(n: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
@@ -52,8 +52,8 @@ fn label(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
-/// The figures beside the baseline's. `brief`: those a first look needs.
-pub fn metrics(evaluation: &Evaluation, brief: bool) -> String {
+/// The figures compared with the baseline's. `brief`: those a first look needs.
+pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
     const BRIEF: [&str; 10] = [
         "accuracy",
         "balanced_accuracy",
@@ -79,7 +79,7 @@ pub fn metrics(evaluation: &Evaluation, brief: bool) -> String {
 }
 
 /// The whole evaluation: figures, classes, confusion matrix.
-pub fn evaluation(evaluation: &Evaluation) -> String {
+pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
     let mut out = metrics(evaluation, false);
     if let Some(positive) = &evaluation.positive {
         let threshold = evaluation.threshold.map(|t| format!(", predicted from a probability of {t}"));
@@ -107,8 +107,8 @@ pub fn evaluation(evaluation: &Evaluation) -> String {
     out
 }
 
-/// What the baseline of an evaluation is.
-pub fn baseline_words(evaluation: &Evaluation) -> &'static str {
+/// A line that names the baseline of an evaluation.
+pub(crate) fn baseline_words(evaluation: &Evaluation) -> &'static str {
     match evaluation.metrics {
         Metrics::Classification(_) => {
             "baseline: the most frequent class, with the shares of the training rows"

@@ -1,18 +1,18 @@
-//! The model over HTTP: connections come in here, within limits, and are let go of in order.
+//! The model over HTTP: accepts connections within limits, and shuts down in order.
 //!
-//! [`api`] says what may be asked and answers, [`state`] is what connections share, [`work`] where predictions are
-//! computed, [`models`] where models come from and how new ones take their place, [`guard`] who may ask,
-//! [`observe`] metrics, logs and feedback, [`wire`] the bytes on connections.
-//! Nothing in here knows of the command line
-//! or of learning. A fault of one connection ends that connection and no other.
+//! `api` holds the endpoints and their handlers, `state` the data that connections share, `work` the threads
+//! for large requests, `models` loading and reloading, `guard` keys and limits per client, `observe` metrics,
+//! logs and feedback, `wire` sockets and bodies. Nothing in here knows of the command line or of learning. A
+//! fault of one connection ends that connection and no other.
 
-pub mod api;
-pub mod guard;
-pub mod models;
+pub(crate) mod api;
+pub(crate) mod guard;
+pub(crate) mod limits;
+pub(crate) mod models;
 pub mod observe;
-pub mod state;
-pub mod wire;
-pub mod work;
+pub(crate) mod state;
+pub(crate) mod wire;
+pub(crate) mod work;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,105 +23,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 
-pub use models::sources::Sources;
+pub use api::page::help;
+pub use limits::Limits;
 use observe::telemetry::{Rejection, Telemetry};
-pub use state::State;
+pub use state::{Setup, State};
+use wire::refusal::{MAX_REFUSALS, NO_ROOM, REFUSAL_TIME, refuse};
 use wire::socket::Socket;
-pub use wire::socket::{Listener, Tls};
+pub(crate) use wire::socket::{Listener, Tls};
 use wire::stream::{Shared, Stream};
 
-/// What every handler answers with.
-pub type Response = hyper::Response<wire::body::Body>;
-
-/// What is allowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Limits {
-    /// Open connections.
-    pub connections: usize,
-    /// Predictions being read or made at once.
-    pub in_flight: usize,
-    /// Bytes of a body.
-    pub body_bytes: usize,
-    /// Bytes of a request's head.
-    pub header_bytes: usize,
-    /// Bytes of the bodies that wait for their ends or their turns.
-    pub held_bytes: usize,
-    /// Rows of a request that is read before it is answered.
-    pub rows: usize,
-    /// Rows times features of such a request.
-    pub cells: usize,
-    /// Bodies that are answered while they arrive.
-    pub streams: usize,
-    /// Threads for large requests; 0 for as many as there are cores.
-    pub batch_threads: usize,
-    /// For a whole head to arrive, and for a connection to be idle.
-    pub header_time: Duration,
-    /// For a whole body to arrive.
-    pub body_time: Duration,
-    /// For a write to make progress.
-    pub write_stall: Duration,
-    /// For the requests under way to be answered at shutdown.
-    pub drain_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            in_flight: 256,
-            body_bytes: 32 * 1024 * 1024,
-            header_bytes: 16 * 1024,
-            held_bytes: 256 * 1024 * 1024,
-            rows: 100_000,
-            cells: 8_000_000,
-            streams: 16,
-            batch_threads: 0,
-            header_time: Duration::from_secs(30),
-            body_time: Duration::from_secs(30),
-            write_stall: Duration::from_secs(30),
-            drain_time: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Connections over the limit that are kept open for a moment to take their answers; the oldest is closed for the
-/// next.
-const MAX_REFUSALS: usize = 256;
-
-/// For a connection over the limit to take its answer.
-const REFUSAL_TIME: Duration = Duration::from_secs(1);
-
-/// How long to wait after the first of a row of failed accepts (no file descriptors, no memory), and at most.
+/// The shortest and longest pause after failed accepts in a row (no file descriptors, no memory).
 const ACCEPT_BACK_OFF: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// Serves until `shutdown` completes; then says so at `/readyz`, closes the listener, answers the requests
+/// Serves until `shutdown` completes; then answers 503 at `/readyz`, closes the listener, answers the requests
 /// under way and returns, at the latest after the drain time.
 ///
 /// # Errors
-/// Limits that allow nothing.
+/// A limit is 0.
 pub async fn run(
-    listener: impl Into<Listener>,
+    listener: tokio::net::TcpListener,
     state: Arc<State>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     serve(listener.into(), Tls::default(), state, shutdown).await
 }
 
-/// As [`run`], over TLS where `tls` says so.
+/// As [`run`], on any listener, over TLS if `tls` is on.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn serve(
+pub(crate) async fn serve(
     listener: Listener,
     tls: Tls,
     state: Arc<State>,
@@ -131,7 +71,7 @@ pub async fn serve(
     let counts = [limits.connections, limits.in_flight, limits.body_bytes, limits.header_bytes, limits.rows];
     ensure!(counts.iter().all(|&limit| limit > 0), "a limit of 0 serves nothing; give 1 or more");
     let mut http = http1::Builder::new();
-    // The time for a head is the stream's to keep.
+    // The stream keeps the time limit of a head.
     http.header_read_timeout(None).max_header_size(limits.header_bytes);
     let drain = Arc::new(Notify::new());
     let mut connections = JoinSet::new();
@@ -151,7 +91,7 @@ pub async fn serve(
             Err(error) if is_of_one_connection(&error) => continue,
             Err(_) => {
                 state.telemetry.rejected(Rejection::Accept);
-                open.give_up_one(&state.telemetry);
+                open.close_longest_waiting(&state.telemetry);
                 refusals.drain(..).for_each(|refusal: AbortHandle| refusal.abort());
                 tokio::select! {
                     () = &mut shutdown => break,
@@ -163,49 +103,67 @@ pub async fn serve(
         };
         back_off = ACCEPT_BACK_OFF.0;
         let admitted = state.telemetry.connect(limits.connections)
-            // The one that is given up ends at its next turn, and its place is taken already.
-            || (open.give_up_one(&state.telemetry) && state.telemetry.connect(usize::MAX));
+            // The closed connection ends at its next turn, but its slot is free already.
+            || (open.close_longest_waiting(&state.telemetry) && state.telemetry.connect(usize::MAX));
         if !admitted {
             state.telemetry.rejected(Rejection::Connections);
             if refusals.len() >= MAX_REFUSALS {
                 refusals.pop_front().iter().for_each(AbortHandle::abort);
             }
-            let refusal = async {
-                timeout(REFUSAL_TIME, refuse(socket, api::error::NO_ROOM)).await.map(drop).unwrap_or_default()
-            };
+            let refusal =
+                async { timeout(REFUSAL_TIME, refuse(socket, NO_ROOM)).await.map(drop).unwrap_or_default() };
             refusals.push_back(connections.spawn(refusal));
             continue;
         }
-        let connected = Connected(Arc::clone(&state));
         let shared = Arc::new(Shared::new(peer));
-        let (of_connection, tls, http) = (Arc::clone(&shared), tls.clone(), http.clone());
-        let (draining, drain) = (Arc::clone(&state), Arc::clone(&drain));
-        let connection = connections.spawn(async move {
-            // An error here is the client's: it broke off, sent no HTTP, or was too slow.
-            let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
-                return;
-            };
-            let shared = Arc::clone(&of_connection);
-            let io = TokioIo::new(Stream::new(socket, of_connection, limits.header_time, limits.write_stall));
-            let service = service_fn(move |request| {
-                api::routes::answer(Arc::clone(&connected.0), Arc::clone(&shared), request)
-            });
-            let connection = pin!(http.serve_connection(io, service));
-            let _ = until_drained(connection, &draining, &drain).await;
-        });
-        open.add(shared, connection);
+        let connection = Connection {
+            counted: Connected(Arc::clone(&state)),
+            shared: Arc::clone(&shared),
+            tls: tls.clone(),
+            http: http.clone(),
+            drain: Arc::clone(&drain),
+        };
+        open.add(shared, connections.spawn(connection.serve(socket)));
     }
     state.drain();
     drop(listener);
     drain.notify_waiters();
     let drained = async { while connections.join_next().await.is_some() {} };
-    // What is not done by then is cut off: the tasks end with the set they are in.
+    // Unfinished requests are cut off: the tasks end with their set.
     let _ = timeout(limits.drain_time, drained).await;
     Ok(())
 }
 
-/// Serves a connection to its end, which is the end of the request under way once the server drains. The wish
-/// to drain is a flag that is looked at whenever the connection is polled; `drain` only wakes those that wait.
+/// An accepted connection before it is served.
+struct Connection {
+    counted: Connected,
+    shared: Arc<Shared>,
+    tls: Tls,
+    http: http1::Builder,
+    drain: Arc<Notify>,
+}
+
+impl Connection {
+    /// Serves requests until the client disconnects, the connection is idle for too long, or the server drains.
+    async fn serve(self, socket: Socket) {
+        let Self { counted, shared, tls, http, drain } = self;
+        let state = Arc::clone(&counted.0);
+        let limits = state.limits;
+        // An error here is the client's: it disconnected, sent no HTTP, or was too slow.
+        let Ok(Ok(socket)) = timeout(limits.header_time, tls.accept(socket)).await else {
+            return;
+        };
+        let stream = Stream::new(socket, Arc::clone(&shared), limits.header_time, limits.write_stall);
+        let service = service_fn(move |request| {
+            api::router::answer(Arc::clone(&counted.0), Arc::clone(&shared), request)
+        });
+        let connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+        let _ = until_drained(connection, &state, &drain).await;
+    }
+}
+
+/// Serves a connection to its end, which is the end of the request under way once the server drains. Draining is a
+/// flag that is checked whenever the connection is polled; `drain` only wakes idle connections.
 async fn until_drained<S: HttpService<Incoming, ResBody = wire::body::Body, Error = Infallible>>(
     mut connection: Pin<&mut http1::Connection<TokioIo<Stream>, S>>,
     state: &State,
@@ -214,7 +172,7 @@ async fn until_drained<S: HttpService<Incoming, ResBody = wire::body::Body, Erro
     let mut drain = pin!(unconstrained(drain.notified()));
     let (mut waits, mut told) = (false, false);
     poll_fn(|cx| {
-        // Once polled it wakes this task, which no other polls: so it need not be polled for every request.
+        // Once polled, it wakes this task: so it need not be polled again for every request.
         if !waits {
             waits = true;
             let _ = drain.as_mut().poll(cx);
@@ -228,7 +186,7 @@ async fn until_drained<S: HttpService<Incoming, ResBody = wire::body::Body, Erro
     .await
 }
 
-/// A connection that its client has kept waiting for less than this is not given up for another.
+/// A connection that has been idle for less than this is not closed for another.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// The open connections, and some that have ended since.
@@ -243,10 +201,10 @@ impl Open {
         self.0.push((shared, connection));
     }
 
-    /// Closes the connection that its client has kept waiting longest for a request or the rest of a head, or
-    /// where there is none for more of a body or for taking an answer, if that is long enough: so that who opens
-    /// many and sends nothing, or hardly anything, keeps nobody out.
-    fn give_up_one(&mut self, telemetry: &Telemetry) -> bool {
+    /// Closes the connection that has waited longest for a head; if there is none, the one that has waited longest
+    /// for more of a request body or for the client to take a response; in both cases only after [`LEAST_WAIT`]. So
+    /// a client that opens many connections and sends next to nothing locks nobody out.
+    fn close_longest_waiting(&mut self, telemetry: &Telemetry) -> bool {
         self.0.retain(|(_, connection)| !connection.is_finished());
         let now = Instant::now();
         let waiting = self.0.iter().enumerate().filter_map(|(i, (shared, _))| Some((shared.waits()?, i)));
@@ -259,7 +217,7 @@ impl Open {
     }
 }
 
-/// An open connection; no longer counted when it is dropped.
+/// An open connection, which is counted until it is dropped.
 struct Connected(Arc<State>);
 
 impl Drop for Connected {
@@ -268,19 +226,24 @@ impl Drop for Connected {
     }
 }
 
-/// Whether an accept failed for the connection that would have come, not for want of resources.
+/// Whether an accept failed because of that one connection, not for lack of resources.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Tells a client no without reading its request, and then reads what it sends so that the answer is not lost.
-async fn refuse(mut socket: Socket, answer: &[u8]) -> io::Result<()> {
-    socket.write_all(answer).await?;
-    socket.shutdown().await?;
-    let mut scratch = [0; 4096];
-    while socket.read(&mut scratch).await? > 0 {}
-    Ok(())
+/// The response body of `POST /predict` for the first model and a JSON request body, without a connection around
+/// it; benches/log.rs times it.
+pub fn predict(state: &State, body: &[u8]) -> Bytes {
+    let models = state.models();
+    let form = api::answering::Form::Json;
+    let body = Bytes::copy_from_slice(body);
+    let answered = api::native::predict(state, models.default_model(), None, form, body);
+    let response = answered.unwrap_or_else(|failure| failure.response());
+    match response.into_body() {
+        wire::body::Body::Whole(bytes) => bytes.unwrap_or_default(),
+        wire::body::Body::Stream { .. } => Bytes::new(),
+    }
 }
 
 /// The runtime to serve on: one thread for everything, or as many workers as `threads`; and as many again for
@@ -303,7 +266,7 @@ pub fn runtime(threads: usize) -> Result<Runtime> {
 /// # Errors
 /// The operating system does not let signals be caught.
 #[cfg(unix)]
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     const FAILED: &str = "cannot catch signals";
     let mut terminate = signal(SignalKind::terminate()).context(FAILED)?;
@@ -328,7 +291,7 @@ pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
 /// # Errors
 /// Never on this system.
 #[cfg(not(unix))]
-pub fn shutdown_signal() -> Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
         tokio::spawn(async {

@@ -1,6 +1,5 @@
-//! Where the computing is done: small requests on the thread that read them, large ones on a pool of their own
-//! with so many places, in the background of the operating system's schedule. So a batch of a hundred thousand
-//! rows does not keep a single row waiting.
+//! The threads that predict: small requests run on the thread that read them, large ones on a pool of their own
+//! with a limited queue and low priority. So a batch of a hundred thousand rows does not delay a single row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,39 +11,37 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::background;
 use crate::server::api::error::Failure;
 
-/// A larger body is a large request: from here on it takes longer to answer than to hand over, and would keep
-/// others waiting.
-pub const LARGE_BODY_BYTES: usize = 64 * 1024;
+/// A request with a longer body is large: answering it takes longer than handing it over, and would delay others.
+pub(crate) const LARGE_BODY_BYTES: usize = 64 * 1024;
 
-/// For each thread of the pool, large requests that are computed at once: one can be read or written while
-/// another is predicted.
-const BATCHES_PER_THREAD: usize = 2;
+/// Large requests that run at once per thread of the pool: one can be read or written while another is predicted.
+const JOBS_PER_THREAD: usize = 2;
 
-/// For each place, large requests that may wait for it; more are turned away.
-const WAITING_PER_PLACE: usize = 8;
+/// Large requests that may wait per running one; more are answered 503.
+const WAITING_PER_PERMIT: usize = 8;
 
-/// How far the pool steps back: of contending threads the kernel gives one of nice 10 a tenth of what one of
-/// nice 0 gets (`sched(7)`).
+/// The priority of the pool: a contending thread of nice 10 gets about a tenth of the time of one of nice 0
+/// (`sched(7)`).
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// From now on the calling thread computes in the background.
-pub fn step_back() {
+/// Lowers the priority of the calling thread from now on.
+pub(crate) fn step_back() {
     background::enter();
     #[cfg(target_os = "linux")]
-    // On Linux this is about the thread alone (setpriority(2)); without the right to, it stays as it is.
+    // On Linux this concerns the thread alone (setpriority(2)); if it is not permitted, the priority stays.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 
-/// The pool for large requests, and the places for streams.
+/// The pool for large requests, and the permits for streams.
 #[derive(Debug)]
-pub struct Work {
+pub(crate) struct Work {
     pool: ThreadPool,
-    places: Semaphore,
-    n_places: usize,
+    permits: Semaphore,
+    n_permits: usize,
     waiting: AtomicUsize,
-    /// One for each body that is predicted while it arrives; each has a thread.
-    pub streams: Semaphore,
+    /// One permit for each request body that is predicted while it arrives; each has a thread.
+    pub(crate) streams: Semaphore,
 }
 
 impl Work {
@@ -52,32 +49,32 @@ impl Work {
     ///
     /// # Errors
     /// The threads cannot be started.
-    pub fn new(threads: usize, streams: usize) -> Result<Self> {
+    pub(crate) fn new(threads: usize, streams: usize) -> Result<Self> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("batch-{i}"))
             .start_handler(|_| step_back())
             .build()
             .context("cannot start the threads for large requests")?;
-        let n_places = pool.current_num_threads() * BATCHES_PER_THREAD;
-        let (places, streams) = (Semaphore::new(n_places), Semaphore::new(streams));
-        Ok(Self { pool, places, n_places, waiting: AtomicUsize::new(0), streams })
+        let n_permits = pool.current_num_threads() * JOBS_PER_THREAD;
+        let (permits, streams) = (Semaphore::new(n_permits), Semaphore::new(streams));
+        Ok(Self { pool, permits, n_permits, waiting: AtomicUsize::new(0), streams })
     }
 
     /// Runs a large request on the pool.
     ///
     /// # Errors
-    /// Too many wait already, or it panicked.
-    pub async fn run<T: Send + 'static>(
+    /// Too many requests wait already, or the job panicked.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let _waiting = Waiting::enter(&self.waiting, self.n_places * (1 + WAITING_PER_PLACE))?;
+        let _waiting = Waiting::enter(&self.waiting, self.n_permits * (1 + WAITING_PER_PERMIT))?;
         // The semaphore is never closed.
-        let _place = self.places.acquire().await.map_err(|_| Failure::Overloaded)?;
+        let _permit = self.permits.acquire().await.map_err(|_| Failure::Overloaded)?;
         let (tell, told) = oneshot::channel();
         self.pool.spawn(move || {
-            // Who asked may be gone.
+            // The client may be gone.
             let _ = tell.send(catch_unwind(AssertUnwindSafe(job)));
         });
         match told.await {
@@ -99,5 +96,54 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_job_gives_its_result_and_a_panic_is_a_failure_of_that_job_alone() {
+        let work = Work::new(1, 1).unwrap();
+        let panicked: Result<(), Failure> = work.run(|| std::panic::resume_unwind(Box::new("defect"))).await;
+        assert!(matches!(panicked, Err(Failure::Panicked)));
+        assert_eq!(work.run(|| 7).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn jobs_beyond_the_queue_are_turned_away_at_once() {
+        let work = Work::new(1, 1).unwrap();
+        let limit = work.n_permits * (1 + WAITING_PER_PERMIT);
+        let (finish, finished) = mpsc::channel::<()>();
+        let finished = std::sync::Arc::new(std::sync::Mutex::new(finished));
+        let mut jobs: Vec<_> = (0..limit)
+            .map(|_| {
+                let finished = std::sync::Arc::clone(&finished);
+                Box::pin(work.run(move || {
+                    let _ = finished.lock().unwrap().recv();
+                }))
+            })
+            .collect();
+        assert!(poll_once(&mut jobs).await.iter().all(Option::is_none));
+        assert!(matches!(work.run(|| ()).await, Err(Failure::Overloaded)));
+        drop(finish);
+        for job in &mut jobs {
+            job.await.unwrap();
+        }
+        assert!(work.run(|| ()).await.is_ok(), "their permits are given back");
+    }
+
+    /// Starts all of them.
+    async fn poll_once<F: Future + Unpin>(jobs: &mut [F]) -> Vec<Option<F::Output>> {
+        std::future::poll_fn(|cx| {
+            let polled = jobs.iter_mut().map(|job| match std::pin::Pin::new(job).poll(cx) {
+                std::task::Poll::Ready(output) => Some(output),
+                std::task::Poll::Pending => None,
+            });
+            std::task::Poll::Ready(polled.collect())
+        })
+        .await
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mlapi::model::Model;
-use mlapi::server::{self, Limits, State};
+use mlapi::server::{self, Limits, Setup, State};
 use tokio::sync::oneshot;
 
 /// Longer than any test should wait for anything.
@@ -26,7 +26,7 @@ impl Server {
         let runtime = server::runtime(1).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::new(model, limits).unwrap());
+        let state = Arc::new(State::new(Setup::new(model, limits).unwrap()).unwrap());
         let (shutdown, told) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(server::run(listener, state, async {

@@ -5,7 +5,7 @@ use mlapi::data::cells::table::{Column, Table};
 use mlapi::data::cells::target::Truth;
 use mlapi::data::judge::profile::Profile;
 use mlapi::data::prepare::recipe::Recipe;
-use mlapi::data::read::csv;
+use mlapi::data::read::{csv, load};
 use mlapi::model::evaluation::{Baseline, Context, Evaluation};
 use mlapi::model::learn::linear::{least_squares as linear, logistic};
 use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched};
@@ -41,7 +41,7 @@ pub fn iris_that_panics() -> Model {
 
 fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-    let raw = csv::read_table(&path, &csv::Options::default()).unwrap();
+    let raw = load::read_table(&path, &csv::Options::default()).unwrap();
     let nulls = NullTokens::default();
     let last = raw.names.len() - 1;
     let types: Vec<_> = (0..=last).map(|i| Profile::of(&raw, i, &nulls).column_type()).collect();
@@ -98,5 +98,5 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         baseline,
         notes: vec![],
     };
-    Model { card, pipeline }
+    Model { card, pipeline, golden: codes.clone() }
 }

@@ -14,10 +14,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts the program in `dir` on a free port.
     pub fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
-            .args(["serve", "--port", "0"])
+            .arg("serve")
             .args(args)
+            .env("MLAPI_PORT", "0")
             .envs(environment.iter().copied())
             .current_dir(dir.path("."))
             .stdout(Stdio::piped())
@@ -44,6 +46,18 @@ impl Server {
         answer
     }
 
+    pub fn get(&self, path: &str) -> String {
+        self.send("GET", path, "", "")
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> String {
+        self.send("POST", path, "", body)
+    }
+
+    pub fn predict(&self, body: &str) -> String {
+        self.post("/predict", body)
+    }
+
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
@@ -63,12 +77,17 @@ impl Server {
     }
 
     /// Ends it in order, and gives back what it wrote to standard error.
-    pub fn stop(mut self) -> String {
+    pub fn stop(self) -> String {
         self.signal("TERM");
-        self.child.wait().unwrap();
+        self.wait().1
+    }
+
+    /// The exit status of a server that ends, and what it wrote to standard error.
+    pub fn wait(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
         let mut said = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        said
+        (status.code(), said)
     }
 }
 

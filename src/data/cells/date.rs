@@ -8,12 +8,21 @@
 //! | and then `T14:30`, ` 14:30:05.25`, ` 2:30 PM`, with `Z` or `+08:00` | a time; in UTC where no zone is given |
 //! | `20240305`, `1709596800` | only where a column is said to be a date: a day, or seconds since 1970 |
 //!
-//! The calendar is the Gregorian one, from year 1 to 9999, by the arithmetic of Howard Hinnant, "chrono-Compatible
-//! Low-Level Date Algorithms" (<https://howardhinnant.github.io/date_algorithms.html>).
+//! The calendar is the Gregorian one, from year 1 to 9999, by the crate `jiff`. What a text may look like is read here:
+//! `jiff` reads ISO 8601 and patterns that are known beforehand, not many notations side by side whose order of day and
+//! month the column decides.
 
+use jiff::SignedDuration;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 const SECONDS_A_DAY: f64 = 86_400.0;
+
+/// 0001-01-01, in seconds since 1970.
+const YEAR_1: f64 = -62_135_596_800.0;
+
+/// 10000-01-01.
+const YEAR_10_000: f64 = 253_402_300_800.0;
 
 /// What comes first in `05/03/2024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +50,7 @@ pub struct Notation {
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Read {
     /// The year and two numbers whose order is that of [`Read::ordered`].
-    year: i64,
+    year: i16,
     first: u32,
     second: u32,
     ordered: Ordered,
@@ -122,11 +131,8 @@ impl Read {
             Ordered::Unknown => order == Order::DayFirst,
         };
         let (month, day) = if day_first { (self.second, self.first) } else { (self.first, self.second) };
-        let valid = (1..=9999).contains(&self.year)
-            && (1..=12).contains(&month)
-            && (1..=days_in(self.year, month)).contains(&day);
-        let seconds = days_from_civil(self.year, month, day) as f64 * SECONDS_A_DAY + self.time;
-        if !valid || !in_calendar(seconds, seconds) {
+        let seconds = seconds_of_day(self.year, month, day)? + self.time;
+        if !in_calendar(seconds, seconds) {
             return None;
         }
         // One microsecond is one number, whatever the zone it was written in.
@@ -172,8 +178,13 @@ pub fn from_number(value: f64) -> Result<f64, String> {
     if value.fract() == 0.0 && (10_000_101.0..=99_991_231.0).contains(&value) {
         let digits = value as i64;
         let (month, day) = ((digits / 100 % 100) as u32, (digits % 100) as u32);
-        let read =
-            Read { year: digits / 10_000, first: month, second: day, ordered: Ordered::MonthDay, time: 0.0 };
+        let read = Read {
+            year: (digits / 10_000) as i16,
+            first: month,
+            second: day,
+            ordered: Ordered::MonthDay,
+            time: 0.0,
+        };
         if let Some(seconds) = read.seconds(Order::MonthFirst) {
             return Ok(seconds);
         }
@@ -187,9 +198,7 @@ pub fn from_number(value: f64) -> Result<f64, String> {
 
 /// Whether two times are of the years that can be written.
 pub fn in_calendar(first: f64, last: f64) -> bool {
-    let start = days_from_civil(1, 1, 1) as f64 * SECONDS_A_DAY;
-    let end = days_from_civil(10_000, 1, 1) as f64 * SECONDS_A_DAY;
-    [first, last].iter().all(|seconds| (start..end).contains(seconds))
+    [first, last].iter().all(|seconds| (YEAR_1..YEAR_10_000).contains(seconds))
 }
 
 /// What is wrong with a cell that is no date.
@@ -201,8 +210,7 @@ pub fn not_a_date(text: &str) -> String {
 /// A date as ISO 8601 writes it, without a time where that is midnight; [`parse`] reads the same again.
 pub fn format(seconds: f64) -> String {
     let days = (seconds / SECONDS_A_DAY).floor();
-    let (year, month, day) = civil_from_days(days as i64);
-    let date = format!("{year:04}-{month:02}-{day:02}");
+    let date = day_at(days).to_string();
     let micros = ((seconds - days * SECONDS_A_DAY) * 1e6).round() as u64;
     if micros == 0 {
         return date;
@@ -217,11 +225,10 @@ pub fn format(seconds: f64) -> String {
 pub fn parts(seconds: f64) -> [f64; N_PARTS] {
     let elapsed = seconds / SECONDS_A_DAY;
     let days = elapsed.floor();
-    let (year, month, day) = civil_from_days(days as i64);
-    // 1970-01-01 was a Thursday.
-    let weekday = (days as i64 + 3).rem_euclid(7) + 1;
+    let date = day_at(days);
     let hour = ((seconds - days * SECONDS_A_DAY) / 3600.0).floor();
-    [year as f64, f64::from(month), f64::from(day), weekday as f64, hour, elapsed]
+    let weekday = date.weekday().to_monday_one_offset();
+    [date.year().into(), date.month().into(), date.day().into(), weekday.into(), hour, elapsed]
 }
 
 /// How many numbers [`parts`] gives.
@@ -233,41 +240,21 @@ pub const PART_NAMES: [&str; N_PARTS] = ["year", "month", "day", "weekday", "hou
 /// For each of them after how much it begins anew, and with what; 0 where it does not.
 pub const CYCLES: [f64; N_PARTS] = [0.0, 12.0, 0.0, 7.0, 24.0, 0.0];
 
-fn is_leap(year: i64) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+/// 1970-01-01.
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+
+/// Seconds from 1970-01-01 to the start of a day; `None` if the calendar has no such day.
+fn seconds_of_day(year: i16, month: u32, day: u32) -> Option<f64> {
+    // The month is looked at first: an error of the library costs an allocation, and every other reading of
+    // 25/03/2024 has a 25th month.
+    let month = i8::try_from(month).ok().filter(|month| (1..=12).contains(month))?;
+    let date = Date::new(year, month, i8::try_from(day).ok()?).ok()?;
+    Some(date.duration_since(EPOCH).as_secs() as f64)
 }
 
-fn days_in(year: i64, month: u32) -> u32 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1970-01-01 (Hinnant, `days_from_civil`).
-fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted = i64::from((month + 9) % 12);
-    let day_of_year = (153 * shifted + 2) / 5 + i64::from(day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
-
-/// Year, month and day of a number of days from 1970-01-01 (Hinnant, `civil_from_days`).
-fn civil_from_days(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * shifted + 2) / 5 + 1) as u32;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 } as u32;
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// The day at `days` from 1970-01-01; the first or last of the calendar beyond it.
+fn day_at(days: f64) -> Date {
+    EPOCH.saturating_add(SignedDuration::from_hours(days as i64 * 24))
 }
 
 /// The rest of a text that is being read.
@@ -324,7 +311,7 @@ fn read(text: &str) -> Option<Read> {
         (year, first, second, ordered)
     };
     let time = if rest.0.is_empty() { 0.0 } else { read_time(&mut rest)? };
-    Some(Read { year: i64::from(year), first, second, ordered, time })
+    Some(Read { year: i16::try_from(year).ok()?, first, second, ordered, time })
 }
 
 /// The time that stands behind a date, to its end, in seconds of UTC.
@@ -479,13 +466,16 @@ mod tests {
 
     #[test]
     fn a_date_is_written_as_it_is_read_and_its_parts_are_those_of_the_calendar() {
-        let mut day = days_from_civil(1, 1, 1);
-        while day < days_from_civil(10_000, 1, 1) {
-            let written = day as f64 * SECONDS_A_DAY + 3661.5;
-            assert_eq!(seconds(&format(written)), written);
-            assert_eq!(seconds(&format(day as f64 * SECONDS_A_DAY)), day as f64 * SECONDS_A_DAY);
-            day += 97;
+        let (mut midnight, mut n) = (YEAR_1, 0);
+        while midnight < YEAR_10_000 {
+            assert_eq!(seconds(&format(midnight + 3661.5)), midnight + 3661.5);
+            assert_eq!(seconds(&format(midnight)), midnight);
+            midnight += 97.0 * SECONDS_A_DAY;
+            n += 1;
         }
+        assert_eq!(n, 37_652);
+        assert_eq!(format(YEAR_1), "0001-01-01");
+        assert_eq!(format(YEAR_10_000 - 1.0), "9999-12-31T23:59:59Z");
         // A Tuesday.
         assert_eq!(parts(seconds("2024-03-05T14:30:00Z"))[..5], [2024.0, 3.0, 5.0, 2.0, 14.0]);
         assert_eq!(parts(seconds("1969-12-31T23:00:00Z"))[..5], [1969.0, 12.0, 31.0, 3.0, 23.0]);

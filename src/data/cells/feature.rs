@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
-use super::schema::{Cell, ColumnType, Notation, UNSEEN};
-use super::table::{Column, MISSING_LEVEL};
+use super::cell::{Cell, ColumnType, MISSING_LEVEL, UNSEEN};
+use super::notation::Notation;
+use super::table::Column;
 use super::text::Texts;
 
 /// A column the model looks at, with what the training rows held.

@@ -128,6 +128,11 @@ pub fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
     }
 }
 
+/// Whether a number is whole and small enough (2^53) to be distinguished from its neighbours.
+pub fn is_whole(value: f64) -> bool {
+    value.fract() == 0.0 && value.abs() <= MAX_EXACT as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

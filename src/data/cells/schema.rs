@@ -11,167 +11,17 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::boolean::Words;
+pub use super::cell::{Cell, ColumnType, NullTokens, Task, UNSEEN};
 use super::date;
 pub use super::feature::{Feature, Histogram};
 use super::matrix::Matrix;
+pub use super::notation::Notation;
+use super::notation::quote;
 use super::table::{Column, RawTable, Table};
-pub use super::target::{Target, Task};
+pub use super::target::Target;
 use super::text::Texts;
-
-/// The code of a category that did not occur in the training rows.
-pub const UNSEEN: f64 = -1.0;
-
-/// Cells that mean "no value", whatever the column: the tokens `pandas.read_csv` takes by default (pandas 3,
-/// `na_values`), and those that Weka/UCI files (`?`), MySQL (`\N`) and Excel's error cells add.
-const NULL_TOKENS: [&str; 31] = [
-    "", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#N/A", "#NA",
-    "#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN", "?", "-", "--", "\\N", "NAN", "Null", "#NULL!",
-    "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!",
-];
-
-/// The tokens that mean "no value": the built-in ones and those the user adds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NullTokens {
-    added: Vec<String>,
-}
-
-impl NullTokens {
-    /// The built-in tokens and `added`.
-    pub fn with(added: Vec<String>) -> Self {
-        Self { added }
-    }
-
-    /// Whether a number may mean "no value", so that every number has to be looked at as text.
-    pub fn may_be_numbers(&self) -> bool {
-        self.added
-            .iter()
-            .any(|token| token.parse::<f64>().is_ok() || token.replace(',', ".").parse::<f64>().is_ok())
-    }
-
-    /// All of them.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        NULL_TOKENS.into_iter().chain(self.added.iter().map(String::as_str))
-    }
-
-    /// The cell that `text` stands for; white space around it does not count.
-    pub fn cell<'a>(&self, text: &'a str) -> Cell<'a> {
-        let text = text.trim();
-        // No built-in token is longer than eight bytes; most cells need no further look.
-        let built_in = text.len() <= 8 && NULL_TOKENS.contains(&text);
-        if built_in || self.added.iter().any(|token| token == text) {
-            Cell::Missing
-        } else {
-            Cell::Text(text)
-        }
-    }
-}
-
-/// One value of a row before it is checked against a column.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Cell<'a> {
-    /// No value.
-    Missing,
-    /// A JSON number.
-    Number(f64),
-    /// A JSON boolean.
-    Boolean(bool),
-    /// A CSV field or a JSON string, trimmed.
-    Text(&'a str),
-}
-
-/// What the cells of a column are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ColumnType {
-    /// Finite numbers.
-    Number,
-    /// `true` and `false` or another pair of words, in any case.
-    Boolean,
-    /// Labels with no order.
-    Category,
-    /// Words and sentences.
-    Text,
-    /// Days and times.
-    Date,
-}
-
-/// How the cells of a column are written, where its type leaves that open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Notation {
-    /// A date's.
-    Date(date::Notation),
-    /// The words of a boolean; those of older model files are `true` and `false`, which need no notation.
-    Boolean(Words),
-}
-
-impl ColumnType {
-    /// The name used in messages, flags and the model file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Number => "number",
-            Self::Boolean => "boolean",
-            Self::Category => "category",
-            Self::Text => "text",
-            Self::Date => "date",
-        }
-    }
-
-    /// The code of a cell in a column without levels; NaN for a missing one.
-    ///
-    /// # Errors
-    /// The cell is not of this type; the text says what it is instead.
-    pub fn plain_code(self, cell: Cell, notation: Option<Notation>) -> Result<f64, String> {
-        if self == Self::Date {
-            let notation = match notation {
-                Some(Notation::Date(notation)) => notation,
-                _ => date::Notation::default(),
-            };
-            return match cell {
-                Cell::Missing => Ok(f64::NAN),
-                Cell::Text(text) => date::parse(text, notation),
-                Cell::Number(value) if notation.numbers => date::from_number(value),
-                Cell::Number(value) => Err(date::not_a_date(&value.to_string())),
-                Cell::Boolean(value) => Err(date::not_a_date(&value.to_string())),
-            };
-        }
-        let words = match notation {
-            Some(Notation::Boolean(words)) => words,
-            _ => Words::TrueFalse,
-        };
-        let wanted = || match self {
-            Self::Boolean => format!("{} or {}", words.text(true), words.text(false)),
-            _ => "a number".to_string(),
-        };
-        match (self, cell) {
-            (_, Cell::Missing) => Ok(f64::NAN),
-            (Self::Boolean, Cell::Boolean(value)) => Ok(f64::from(u8::from(value))),
-            (Self::Boolean, Cell::Number(value)) if value == 0.0 || value == 1.0 => Ok(value),
-            (Self::Boolean, Cell::Text(text)) => {
-                words.parse(text).ok_or_else(|| format!("{} is not {}", quote(text), wanted()))
-            }
-            (Self::Boolean, Cell::Number(value)) => Err(format!("{value} is not {}", wanted())),
-            (_, Cell::Boolean(value)) => Err(format!("{value} is not {}", wanted())),
-            (_, Cell::Number(value)) if value.is_finite() => Ok(value),
-            (_, Cell::Number(_)) => Err("the number is too large".into()),
-            (_, Cell::Text(text)) => match text.parse::<f64>() {
-                Ok(value) if value.is_infinite() => Err(format!("{text:?} is not a finite number")),
-                Ok(value) => Ok(value),
-                Err(_) => Err(format!("{} is not {}", quote(text), wanted())),
-            },
-        }
-    }
-}
-
-/// A cell's text in a message: escaped, and not longer than a line.
-fn quote(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
-    }
-}
+use crate::names::did_you_mean;
+pub use crate::names::nearest;
 
 /// A column of the training file that is neither target nor feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,13 +187,8 @@ impl Schema {
 
     /// What is wrong with a name that is not a column, with the nearest one that is.
     pub fn unknown_name(&self, name: &str) -> String {
-        let names = self.features.iter().map(|f| f.name.as_str());
-        match nearest(name, names) {
-            Some(known) => {
-                format!("{} is not a feature of this model; did you mean {known:?}?", quote(name))
-            }
-            None => format!("{} is not a feature of this model", quote(name)),
-        }
+        let hint = did_you_mean(name, self.features.iter().map(|f| f.name.as_str()));
+        format!("{} is not a feature of this model{hint}", quote(name))
     }
 
     /// For each place of a row without names, the feature it holds (`None`: a column that is not used).
@@ -508,18 +353,6 @@ impl Schema {
     }
 }
 
-/// The candidate that `name` is most likely a misspelling of.
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // Below 0.6 the suggestions are noise (normalised Damerau–Levenshtein similarity, 1 is equal).
-    let folded = name.to_lowercase();
-    let scored = candidates.map(|candidate| {
-        let score = strsim::normalized_damerau_levenshtein(&folded, &candidate.to_lowercase());
-        (candidate, score)
-    });
-    let best = scored.max_by(|a, b| a.1.total_cmp(&b.1))?;
-    (best.1 >= 0.6).then_some(best.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -570,15 +403,6 @@ mod tests {
         assert_eq!(code(&feature, Cell::Number(94103.0)), Ok(1.0));
         assert_eq!(code(&feature, Cell::Number(1.0)), Ok(0.0));
         assert_eq!(code(&feature, Cell::Number(2.0)), Ok(UNSEEN));
-    }
-
-    #[test]
-    fn the_usual_tokens_and_added_ones_are_missing_values() {
-        let nulls = NullTokens::with(vec!["none given".into()]);
-        for text in ["", "  ", "NA", "N/A", "NaN", "null", "?", " ? ", "none given"] {
-            assert_eq!(nulls.cell(text), Cell::Missing, "{text:?}");
-        }
-        assert_eq!(nulls.cell(" Na "), Cell::Text("Na"), "sodium is a value");
     }
 
     #[test]

@@ -1,200 +1,16 @@
-//! The columns of a training file: first as they were read ([`RawTable`]), then typed ([`Table`]), with the
-//! line each row came from.
-//!
-//! Only training and evaluation hold a whole file (see [`crate::data::read::load`]); prediction streams (see
-//! [`crate::data::read::csv::Records`]).
+//! The columns of a training file, typed: made from a [`RawTable`] once the type of each column is known.
 
 use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
-use super::schema::{Cell, ColumnType, Notation, NullTokens};
+pub use super::cell::MISSING_LEVEL;
+use super::cell::{Cell, ColumnType, NullTokens};
+use super::notation::Notation;
+use super::raw_table::Lines;
+pub use super::raw_table::{RawColumn, RawTable, ReadFile};
 use super::text::Texts;
-use super::{boolean, date, number};
-
-/// The cells of one column as they were read.
-#[derive(Debug, Clone)]
-pub enum RawColumn {
-    /// Each cell's text.
-    Texts(Texts),
-    /// The distinct texts, and for each cell which it is.
-    Levels {
-        /// One index into `levels` per row.
-        codes: Vec<u32>,
-        /// In the order in which they were first met.
-        levels: Texts,
-    },
-    /// Numbers; their text is not kept.
-    Numbers {
-        /// One per row; NaN where the cell was missing.
-        values: Vec<f64>,
-        /// Row and text of cells that are no finite numbers, such as `inf`: the first few.
-        infinite: Vec<(usize, String)>,
-    },
-}
-
-impl Default for RawColumn {
-    fn default() -> Self {
-        Self::Texts(Texts::default())
-    }
-}
-
-impl RawColumn {
-    /// A column of these texts.
-    pub fn of_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut strings = Texts::default();
-        texts.into_iter().for_each(|text| {
-            strings.push(text);
-        });
-        Self::Texts(strings)
-    }
-
-    /// The cells, first to last; a number whose text was not kept is [`Cell::Number`].
-    pub fn cells<'a>(&'a self, nulls: &'a NullTokens) -> Box<dyn Iterator<Item = Cell<'a>> + 'a> {
-        match self {
-            Self::Texts(texts) => Box::new(texts.iter().map(|text| nulls.cell(text))),
-            Self::Levels { codes, levels } => {
-                let cells: Vec<Cell> = levels.iter().map(|text| nulls.cell(text)).collect();
-                Box::new(codes.iter().map(move |&code| cells[code as usize]))
-            }
-            Self::Numbers { values, .. } => Box::new(values.iter().map(|&value| match value {
-                value if value.is_nan() => Cell::Missing,
-                value => Cell::Number(value),
-            })),
-        }
-    }
-
-    /// The cell of one row; panics when there is no such row.
-    pub fn cell<'a>(&'a self, row: usize, nulls: &NullTokens) -> Cell<'a> {
-        match self {
-            Self::Texts(texts) => nulls.cell(texts.nth(row)),
-            Self::Levels { codes, levels } => nulls.cell(levels.nth(codes[row] as usize)),
-            Self::Numbers { values, .. } if values[row].is_nan() => Cell::Missing,
-            Self::Numbers { values, .. } => Cell::Number(values[row]),
-        }
-    }
-}
-
-/// The line on which each row starts. Rows that follow each other line by line cost nothing.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Lines {
-    /// First row, its line, and the file it is in, for each run of rows that are on consecutive lines.
-    runs: Vec<(usize, u64, u32)>,
-    len: usize,
-}
-
-impl Lines {
-    /// Appends the line of the next row, in the file of that number.
-    pub fn push(&mut self, line: u64, file: u32) {
-        let follows = self
-            .runs
-            .last()
-            .is_some_and(|&(row, first, of_file)| of_file == file && first + (self.len - row) as u64 == line);
-        if !follows {
-            self.runs.push((self.len, line, file));
-        }
-        self.len += 1;
-    }
-
-    /// Appends the lines of other rows.
-    pub fn append(&mut self, other: &Self) {
-        for (i, &(row, line, file)) in other.runs.iter().enumerate() {
-            let end = other.runs.get(i + 1).map_or(other.len, |next| next.0);
-            self.push(line, file);
-            self.len += end - row - 1;
-        }
-    }
-
-    /// Says that all rows are in the file of that number.
-    pub fn set_file(&mut self, file: u32) {
-        self.runs.iter_mut().for_each(|run| run.2 = file);
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The line of row `i`, and the number of its file.
-    pub fn get(&self, i: usize) -> (u64, usize) {
-        let run = self.runs.partition_point(|&(row, ..)| row <= i).saturating_sub(1);
-        self.runs.get(run).map_or((0, 0), |&(row, line, file)| (line + (i - row) as u64, file as usize))
-    }
-}
-
-impl From<Vec<u64>> for Lines {
-    fn from(lines: Vec<u64>) -> Self {
-        let mut found = Self::default();
-        lines.into_iter().for_each(|line| found.push(line, 0));
-        found
-    }
-}
-
-/// A file that was read.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ReadFile {
-    /// Its path as it was given.
-    pub path: String,
-    /// SHA-256 of its bytes in hexadecimal.
-    pub sha256: String,
-}
-
-/// A file, or several of one header, as columns that are read and not yet typed.
-#[derive(Debug, Clone, Default)]
-pub struct RawTable {
-    /// What messages call it.
-    pub source: String,
-    /// The files, in the order of their rows.
-    pub files: Vec<ReadFile>,
-    /// The byte between two fields.
-    pub delimiter: u8,
-    /// Whether numbers have a decimal comma.
-    pub decimal_comma: bool,
-    /// Whether it is one JSON object a line.
-    pub ndjson: bool,
-    /// Whether the names do not stand in the files.
-    pub no_header: bool,
-    /// Columns of whole numbers that are written with leading zeros, and one such cell of each.
-    pub padded: Vec<(String, String)>,
-    /// Names, in file order.
-    pub names: Vec<String>,
-    /// One column per name.
-    pub columns: Vec<RawColumn>,
-    /// The line on which each row starts; the first line of a file is 1.
-    pub lines: Lines,
-    /// What was found in the files and the user should know.
-    pub notes: Vec<String>,
-}
-
-impl RawTable {
-    /// Number of rows.
-    pub fn n_rows(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// The cell, a number where it is one that is written with this table's decimal comma.
-    pub fn number_cell<'a>(&self, cell: Cell<'a>) -> Cell<'a> {
-        match cell {
-            Cell::Text(text) if self.decimal_comma => number::parse(text, b',').map_or(cell, Cell::Number),
-            _ => cell,
-        }
-    }
-
-    /// File and line of a row, for messages.
-    pub fn place(&self, row: usize) -> String {
-        let (line, file) = self.lines.get(row);
-        let path = self.files.get(file).map(|file| crate::data::read::csv::source_name(&file.path));
-        format!("{} line {line}", path.unwrap_or_else(|| self.source.clone()))
-    }
-}
-
-/// The code of a missing category.
-pub const MISSING_LEVEL: u32 = u32::MAX;
+use super::{boolean, date};
 
 /// A typed column, one entry per row.
 #[derive(Debug, Clone, PartialEq)]
@@ -385,27 +201,11 @@ impl Column {
     }
 }
 
-/// Looks at every cell of a column, with how many there are of it where they are counted.
-pub fn look_at_cells<'a>(
-    column: &'a RawColumn,
-    nulls: &'a NullTokens,
-    mut look: impl FnMut(Cell<'a>, usize),
-) {
-    match column {
-        RawColumn::Levels { codes, levels } => {
-            let mut counts = vec![0; levels.len()];
-            codes.iter().for_each(|&code| counts[code as usize] += 1);
-            levels.iter().zip(counts).for_each(|(text, n)| look(nulls.cell(text), n));
-        }
-        column => column.cells(nulls).for_each(|cell| look(cell, 1)),
-    }
-}
-
 /// How the dates of a column are written, whatever else it holds.
 fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
     let mut evidence = date::Evidence::default();
     let mut numbers = false;
-    look_at_cells(column, nulls, |cell, n| match cell {
+    column.each_distinct(nulls, |cell, n| match cell {
         Cell::Text(text) => numbers |= !evidence.look(text, n) && text.parse::<f64>().is_ok(),
         Cell::Number(_) => numbers = true,
         Cell::Missing | Cell::Boolean(_) => {}
@@ -417,7 +217,7 @@ fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
 /// `false`.
 fn boolean_notation(column: &RawColumn, nulls: &NullTokens) -> Option<Notation> {
     let mut evidence = boolean::Evidence::default();
-    look_at_cells(column, nulls, |cell, n| {
+    column.each_distinct(nulls, |cell, n| {
         if let Cell::Text(text) = cell {
             evidence.look(text, n);
         }
@@ -469,17 +269,6 @@ mod tests {
             lines: (2..2 + cells.len() as u64).collect::<Vec<_>>().into(),
             ..RawTable::default()
         }
-    }
-
-    #[test]
-    fn lines_are_kept_as_runs() {
-        let mut lines = Lines::from(vec![2, 3, 5, 6]);
-        assert_eq!((lines.runs.len(), lines.len()), (2, 4));
-        lines.append(&Lines::from(vec![7, 8, 20]));
-        assert_eq!((0..7).map(|i| lines.get(i).0).collect::<Vec<_>>(), [2, 3, 5, 6, 7, 8, 20]);
-        assert_eq!(lines.runs.len(), 3);
-        lines.push(2, 1);
-        assert_eq!(lines.get(7), (2, 1));
     }
 
     #[test]

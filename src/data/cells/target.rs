@@ -5,30 +5,10 @@ use std::borrow::Cow;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Cell, ColumnType, NullTokens};
-use super::table::RawTable;
-use crate::data::judge::profile::Profile;
-use crate::data::split::folds::{Split, folds, hold_out_stratified};
-
-/// What is predicted: a label or a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// One of two or more labels.
-    Classification,
-    /// A number.
-    Regression,
-}
-
-impl Task {
-    /// The name used in messages, flags and results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Classification => "classification",
-            Self::Regression => "regression",
-        }
-    }
-}
+pub use super::cell::Task;
+use super::cell::{Cell, ColumnType, NullTokens};
+use super::number;
+use super::raw_table::RawTable;
 
 /// The column to predict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,27 +69,6 @@ impl Truth {
             Self::Values(values) => (Cow::Owned(vec![0; values.len()]), 1),
         }
     }
-
-    /// The seeded split of these rows, stratified where they are classes.
-    pub fn hold_out(&self, test_size: f64, seed: u64) -> Split {
-        let (classes, n_classes) = self.strata();
-        hold_out_stratified(&classes, n_classes, test_size, seed)
-    }
-
-    /// The seeded folds of these rows, stratified where they are classes.
-    pub fn folds(&self, k: usize, seed: u64) -> Vec<Split> {
-        let (classes, n_classes) = self.strata();
-        folds(&classes, n_classes, k, seed)
-    }
-
-    /// A seeded sample of about `n` of these rows in ascending order, stratified where they are classes; all
-    /// of them where there are no more.
-    pub fn sample(&self, n: usize, seed: u64) -> Vec<usize> {
-        if n >= self.len() {
-            return (0..self.len()).collect();
-        }
-        self.hold_out(n as f64 / self.len() as f64, seed).test
-    }
 }
 
 impl Target {
@@ -119,13 +78,24 @@ impl Target {
     /// No value at all, one class only, text where numbers are needed.
     pub fn fit(raw: &RawTable, index: usize, task: Task, nulls: &NullTokens) -> Result<Self> {
         let name = raw.names[index].clone();
-        let profile = Profile::of(raw, index, nulls);
-        ensure!(profile.present() > 0, "the target column {name:?} has no values");
+        let (mut present, mut whole) = (false, true);
+        raw.columns[index].each_distinct(nulls, |cell, _| {
+            let value = match cell {
+                Cell::Text(text) => number::parse(text, raw.decimal_mark()),
+                Cell::Number(value) => Some(value),
+                Cell::Missing | Cell::Boolean(_) => Some(f64::NAN),
+            };
+            if !value.is_some_and(f64::is_nan) {
+                present = true;
+                whole &= value.is_some_and(number::is_whole);
+            }
+        });
+        ensure!(present, "the target column {name:?} has no values");
         let mut target = Self { name, task, labels: Vec::new(), numeric_labels: false };
         if task == Task::Regression {
             return Ok(target);
         }
-        target.numeric_labels = profile.column_type() == ColumnType::Number && profile.whole;
+        target.numeric_labels = whole;
         let (_, truth) = target.read(raw, index, nulls)?;
         let Truth::Classes { labels, .. } = truth else {
             return Ok(target);
@@ -157,7 +127,9 @@ impl Target {
             self.labels.iter().map(String::as_str).zip(0..).collect();
         let mut added = std::collections::HashMap::new();
         let (mut codes, mut values) = (Vec::new(), Vec::new());
+        let numbers = self.task == Task::Regression || self.numeric_labels;
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+            let cell = if numbers { raw.number_cell(cell) } else { cell };
             let text = match cell {
                 Cell::Missing => continue,
                 Cell::Text(text) => Cow::Borrowed(text),
@@ -166,7 +138,6 @@ impl Target {
                 Cell::Number(_) | Cell::Boolean(_) => Cow::Borrowed(""),
             };
             // "Nan" and "+nan" are no null tokens, for they may be labels; among numbers they are no value.
-            let numbers = self.task == Task::Regression || self.numeric_labels;
             if numbers && text.parse().is_ok_and(f64::is_nan) {
                 continue;
             }
@@ -231,13 +202,16 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
+    use super::super::raw_table::RawColumn;
     use super::*;
-    use crate::data::read::csv::{Options, read_table};
 
     fn raw(cells: &str) -> RawTable {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        std::io::Write::write_all(&mut file, format!("y\n{cells}").as_bytes()).unwrap();
-        read_table(file.path().to_str().unwrap(), &Options::default()).unwrap()
+        RawTable {
+            names: vec!["y".into()],
+            columns: vec![RawColumn::of_texts(cells.lines())],
+            lines: (2..).take(cells.lines().count()).collect::<Vec<_>>().into(),
+            ..RawTable::default()
+        }
     }
 
     fn fit(cells: &str, task: Task) -> Result<Target> {
@@ -251,6 +225,23 @@ mod tests {
         assert_eq!(target.json_label("9"), 9);
         let target = fit("b\nTrue\nb\n", Task::Classification).unwrap();
         assert_eq!((target.labels.clone(), target.numeric_labels), (vec!["True".into(), "b".into()], false));
+    }
+
+    #[test]
+    fn labels_are_numbers_only_if_every_cell_is_whole_by_the_decimal_mark_of_its_file() {
+        let numeric = |cells, decimal_comma| {
+            let raw = RawTable { decimal_comma, ..raw(cells) };
+            Target::fit(&raw, 0, Task::Classification, &NullTokens::default()).unwrap().numeric_labels
+        };
+        assert!(numeric("1\n2\nNA\n+nan\n", false));
+        assert!(!numeric("1\n2.5\n", false));
+        assert!(!numeric("1\nx\n", false));
+        assert!(!numeric("1\n2.0\n", true), "a dot is no decimal mark there");
+        assert!(numeric("1\n2,0\n", true));
+        let column = RawColumn::Numbers { values: vec![3.0, f64::NAN, 2.0], infinite: Vec::new() };
+        let raw = RawTable { columns: vec![column], ..raw("\n\n\n") };
+        let target = Target::fit(&raw, 0, Task::Classification, &NullTokens::default()).unwrap();
+        assert_eq!((target.labels, target.numeric_labels), (vec!["2".into(), "3".into()], true));
     }
 
     #[test]

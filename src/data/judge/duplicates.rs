@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::data::cells::schema::ColumnType;
-use crate::data::cells::table::{Column, MISSING_LEVEL, Table};
+use crate::data::cells::cell::ColumnType;
+use crate::data::cells::cell::MISSING_LEVEL;
+use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Truth;
 use crate::data::cells::text::Texts;
 

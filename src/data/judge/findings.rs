@@ -9,8 +9,10 @@ use rayon::prelude::*;
 
 use super::duplicates::{Copies, repeated, row_hashes, seen};
 use super::leakage::{Leak, leaks};
-use crate::data::cells::schema::{ColumnType, NullTokens, Target, Task};
-use crate::data::cells::table::{Column, RawTable, Table};
+use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::table::{Column, Table};
+use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 
 pub use super::duplicates::duplicate_columns;
@@ -174,13 +176,13 @@ pub struct Rows<'a> {
     pub features: &'a [(usize, ColumnType)],
     /// What is predicted.
     pub target: &'a Target,
-    /// The rows that have a target.
+    /// For each row of the table its row in the file.
     pub with_target: &'a [usize],
-    /// The target of those.
+    /// The target of each row.
     pub truth: &'a Truth,
-    /// Those to fit, counted among them.
+    /// The rows to fit.
     pub train: &'a [usize],
-    /// Those held out, counted among them.
+    /// The rows held out.
     pub test: &'a [usize],
 }
 
@@ -211,11 +213,10 @@ impl Rows<'_> {
     pub fn look(&self, other: Option<&OtherFile>, balance: bool, nulls: &NullTokens, seed: u64) -> Findings {
         let mut findings = Findings::default();
         self.copies(other, nulls, &mut findings);
-        let train: Vec<usize> = self.train.iter().map(|&i| self.with_target[i]).collect();
         let truth = self.truth.select(self.train);
         let columns: Vec<&Column> =
             self.features.iter().map(|(index, _)| &self.table.columns[*index]).collect();
-        let found = leaks(&columns, &train, &truth, seed);
+        let found = leaks(&columns, self.train, &truth, seed);
         let n_more = found.len().saturating_sub(MAX_LISTED);
         findings.notes.extend(found.iter().take(MAX_LISTED).map(|leak| self.leak(leak)));
         if n_more > 0 {
@@ -228,7 +229,8 @@ impl Rows<'_> {
     fn copies(&self, other: Option<&OtherFile>, nulls: &NullTokens, findings: &mut Findings) {
         let columns: Vec<&Column> =
             self.features.iter().map(|(index, _)| &self.table.columns[*index]).collect();
-        let hashes = row_hashes(&columns, self.with_target, self.truth);
+        let rows: Vec<usize> = (0..self.with_target.len()).collect();
+        let hashes = row_hashes(&columns, &rows, self.truth);
         let copies = repeated(&hashes);
         let of = |rows: &[usize]| -> Vec<u64> { rows.iter().map(|&row| hashes[row]).collect() };
         let (held_out_seen, n_held_out) = match other {
@@ -289,7 +291,7 @@ impl Rows<'_> {
     fn copies_are_odd(&self, columns: &[&Column]) -> bool {
         let n = self.with_target.len();
         let step = n.div_ceil(COUNTED_ROWS).max(1);
-        let rows: Vec<usize> = self.with_target.iter().copied().step_by(step).collect();
+        let rows: Vec<usize> = (0..n).step_by(step).collect();
         let none = Truth::Values(vec![0.0; rows.len()]);
         let n_distinct = |column: &&Column| {
             let mut hashes = row_hashes(&[column], &rows, &none);
@@ -347,7 +349,7 @@ fn rare_classes(truth: &Truth) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::table::RawColumn;
+    use crate::data::cells::raw_table::RawColumn;
 
     #[test]
     fn lists_name_a_few_and_count_the_others() {

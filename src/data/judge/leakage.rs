@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
-use crate::data::split::folds::{generator, shuffle};
+use crate::random::{generator, shuffle};
 
 /// A column is named from this share on. The best of the petal columns of iris reaches 0.94, and of breast cancer
 /// the best column 0.8.
@@ -216,7 +216,8 @@ fn mid_ranks(values: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{ColumnType, NullTokens, Target, Task};
+    use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+    use crate::data::cells::target::Target;
     use crate::data::read::csv::Options;
     use crate::data::read::load::read_table;
 

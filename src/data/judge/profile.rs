@@ -6,8 +6,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::data::cells::schema::{Cell, ColumnType, NullTokens, Task};
-use crate::data::cells::table::{Column, RawColumn, RawTable, look_at_cells};
+use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
+use crate::data::cells::number::is_whole;
+use crate::data::cells::raw_table::{RawColumn, RawTable};
+use crate::data::cells::table::Column;
 use crate::data::cells::text::count_words;
 use crate::data::cells::{boolean, date, number};
 
@@ -110,7 +112,7 @@ impl Profile {
             _ => raw.n_rows(),
         };
         let mut numbers = Distinct::new(n_values);
-        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let mark = raw.decimal_mark();
         match &raw.columns[index] {
             RawColumn::Numbers { values, .. } => {
                 (profile.missing, profile.min, profile.max) = gaps_and_range(values);
@@ -127,7 +129,7 @@ impl Profile {
             }
             column => {
                 let mut texts = Distinct::new(n_values);
-                look_at_cells(column, nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
+                column.each_distinct(nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
                 profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
                 profile.list_texts(raw, index, nulls);
             }
@@ -319,11 +321,6 @@ fn gaps_and_range(values: &[f64]) -> (usize, f64, f64) {
         min.into_iter().fold(f64::INFINITY, f64::min),
         max.into_iter().fold(f64::NEG_INFINITY, f64::max),
     )
-}
-
-/// Whether a number is whole and small enough (2^53) to be told from its neighbours.
-fn is_whole(value: f64) -> bool {
-    value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0
 }
 
 /// Why a typed column is of no use as a feature, if it is not.

@@ -12,9 +12,10 @@
 
 use rayon::prelude::*;
 
-use crate::data::cells::schema::Feature;
+use crate::data::cells::feature::Feature;
 use crate::data::cells::target::Truth;
-use crate::data::split::folds::{Split, fold_groups};
+use crate::data::split::Split;
+use crate::data::split::groups::fold_groups;
 
 /// A category gets slots of its own for at most this many levels, the most frequent ones; a dense row
 /// should not grow with the number of customers.

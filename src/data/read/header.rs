@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::date::Evidence;
 use crate::data::cells::number;
-use crate::data::cells::schema::{Cell, NullTokens};
 
 /// Records below which types say too little.
 const MIN_ROWS: usize = 3;

@@ -12,16 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
-use super::csv;
-use super::csv::{Input, Options, Records, not_utf8};
+use super::chunk::{Chunk, ChunkColumn, Form, Kind, append, is_doubtful};
+use super::csv::Records;
 use super::digest::PassingDigest;
-use super::fields::{Dialect, Record, Visitor, Walk, Want};
+use super::fields::{Dialect, Record, Visitor, Walk};
 use super::interner::Interner;
-use super::ndjson::{LateColumns, LateMembers, Members, cell_text, is_ndjson, lines};
+use super::ndjson::{LateColumns, Members, is_ndjson, lines};
+use super::source::{Input, Options, open, source_name};
+use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
-use crate::data::cells::schema::{Cell, NullTokens};
-use crate::data::cells::table::{Lines, RawColumn, RawTable, ReadFile};
-use crate::data::cells::text::Texts;
+use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile};
 
 /// What is to be known before a table is read.
 #[derive(Debug, Clone, Default)]
@@ -81,12 +81,12 @@ impl<R: Read> Read for Keeping<R> {
 impl Origin<'_> {
     fn open(&self, options: &Options, first: bool) -> Result<Input> {
         let reader: Box<dyn Read + Send> = match (self.path, first) {
-            ("-", true) => Box::new(Keeping { inner: csv::open("-")?, kept: self.kept.clone() }),
+            ("-", true) => Box::new(Keeping { inner: open("-")?, kept: self.kept.clone() }),
             ("-", false) => {
                 let bytes = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 Box::new(Cursor::new(bytes))
             }
-            (path, _) => csv::open(path)?,
+            (path, _) => open(path)?,
         };
         let mut input = Input::new(reader, self.path, options, true, first)?;
         input.prompt = false;
@@ -117,7 +117,7 @@ impl Load<'_> {
             let first = number == 0;
             let opened = self.open(&origin, &mut raw, true)?;
             if first {
-                raw.source = csv::source_name(path);
+                raw.source = source_name(path);
                 if paths.len() > 1 {
                     raw.source += &format!(" and {} more", paths.len() - 1);
                 }
@@ -136,7 +136,7 @@ impl Load<'_> {
         ensure!(
             !raw.lines.is_empty(),
             "{} has a header and no rows; there is nothing to read",
-            csv::source_name(&paths[0])
+            source_name(&paths[0])
         );
         self.read_again(&origins, wants, &mut raw)?;
         Ok(raw)
@@ -191,14 +191,14 @@ impl Load<'_> {
                 "{source}: column {} is {name:?}, and in {} it is {wanted:?}; files of one table have the \
                  same columns in the same order",
                 i + 1,
-                csv::source_name(raw.files.first().map_or("the first file", |file| &file.path))
+                source_name(raw.files.first().map_or("the first file", |file| &file.path))
             );
         }
         ensure!(
             records.names().len() == raw.names.len(),
             "{source} has {} columns, and {} has {}; files of one table have the same columns",
             records.names().len(),
-            csv::source_name(raw.files.first().map_or("the first file", |file| &file.path)),
+            source_name(raw.files.first().map_or("the first file", |file| &file.path)),
             raw.names.len()
         );
         Ok(Opened::Delimited(Box::new(records)))
@@ -207,7 +207,7 @@ impl Load<'_> {
     /// The beginning of a file, every column as levels.
     fn sample(&self, opened: &Opened, raw: &RawTable) -> Result<Chunk> {
         const BYTES: usize = 64 * 1024;
-        let kinds = vec![Kind::Levels; raw.names.len()];
+        let (kinds, nulls) = (vec![Kind::Levels; raw.names.len()], &self.reading.nulls);
         let mut chunk = Chunk::default();
         match opened {
             Opened::Delimited(records) => {
@@ -219,13 +219,13 @@ impl Load<'_> {
                 if records.has_header() {
                     skip_record(&mut block, dialect);
                 }
-                let form = Form::Delimited { walk: self.walk(dialect, &kinds) };
-                self.chunk(&form, &block, &kinds, raw, &mut chunk);
+                let form = Form::delimited(dialect, &kinds, nulls);
+                form.read(&block, &kinds, raw, nulls, &mut chunk);
             }
             Opened::Ndjson { start, .. } => {
                 let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
                 let bytes = start[..end].to_vec();
-                self.chunk(&Form::Ndjson, &Block { bytes, line: 1 }, &kinds, raw, &mut chunk);
+                Form::Ndjson.read(&Block { bytes, line: 1 }, &kinds, raw, nulls, &mut chunk);
             }
         }
         // What is wrong is found again, and told, when the file is read.
@@ -234,7 +234,7 @@ impl Load<'_> {
     }
 
     fn wants(&self, raw: &RawTable, sample: &Chunk) -> Vec<Kind> {
-        let mark = if raw.decimal_comma { b',' } else { b'.' };
+        let mark = raw.decimal_mark();
         let last = raw.names.last().filter(|_| self.reading.last_is_text);
         let kind = |(name, column): (&String, &ChunkColumn)| {
             let ChunkColumn::Levels { codes, levels } = column else {
@@ -324,15 +324,16 @@ impl Load<'_> {
         kinds: &[Kind],
         raw: &mut RawTable,
     ) -> Result<String> {
+        let nulls = &self.reading.nulls;
         let (mut blocks, form, digest) = match opened {
             Opened::Delimited(records) => {
-                let form = Form::Delimited { walk: self.walk(records.dialect(), kinds) };
+                let form = Form::delimited(records.dialect(), kinds, nulls);
                 let digest = records.passing_digest();
                 (records.blocks, form, digest)
             }
             Opened::Ndjson { blocks, digest, .. } => (*blocks, Form::Ndjson, digest),
         };
-        let source = csv::source_name(path);
+        let source = source_name(path);
         let shape = RawTable {
             source: source.clone(),
             names: raw.names.clone(),
@@ -345,7 +346,7 @@ impl Load<'_> {
         };
         let mut global: Vec<Option<Interner>> = raw.columns.iter().map(interner).collect();
         let mut late = LateColumns::default();
-        let work = |block: &Block, chunk: &mut Chunk| self.chunk(&form, block, kinds, &shape, chunk);
+        let work = |block: &Block, chunk: &mut Chunk| form.read(block, kinds, &shape, nulls, chunk);
         in_order(&mut blocks, self.n_threads, work, |chunk| {
             if let Some(failure) = chunk.failure.take() {
                 return Err(failure);
@@ -371,32 +372,6 @@ impl Load<'_> {
         raw.columns.splice(last..last, columns);
         Ok(digest.map(|digest| digest.hex()).unwrap_or_default())
     }
-
-    fn walk(&self, dialect: Dialect, kinds: &[Kind]) -> Walk {
-        let want = |kind: &Kind| match kind {
-            Kind::Numbers if !self.reading.nulls.may_be_numbers() => Want::Number,
-            Kind::Nothing => Want::Nothing,
-            _ => Want::Text,
-        };
-        Walk { dialect, wants: kinds.iter().map(want).collect(), places: false }
-    }
-
-    /// Reads one block.
-    fn chunk(&self, form: &Form, block: &Block, kinds: &[Kind], raw: &RawTable, chunk: &mut Chunk) {
-        chunk.start(kinds);
-        let mark = if raw.decimal_comma { b',' } else { b'.' };
-        let mut builder = Builder { chunk, nulls: &self.reading.nulls, raw, mark };
-        match form {
-            Form::Delimited { walk } => walk.through(block, &mut builder),
-            Form::Ndjson => builder.json_lines(block, kinds),
-        }
-    }
-}
-
-/// How blocks are read.
-enum Form {
-    Delimited { walk: Walk },
-    Ndjson,
 }
 
 /// Takes the first record off a block.
@@ -433,227 +408,4 @@ fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
     }
     ensure!(!names.is_empty(), "{source} has no members to learn from");
     Ok(names)
-}
-
-/// What a column is read as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Numbers,
-    Levels,
-    Texts,
-    Nothing,
-}
-
-impl Kind {
-    fn column(self) -> RawColumn {
-        match self {
-            Self::Numbers => RawColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
-            Self::Levels => RawColumn::Levels { codes: Vec::new(), levels: Texts::default() },
-            Self::Texts | Self::Nothing => RawColumn::Texts(Texts::default()),
-        }
-    }
-}
-
-/// A column of numbers in which a text was met is marked by this row in its list of infinite cells.
-const TEXT_MARK: usize = usize::MAX;
-
-fn is_doubtful(column: &RawColumn) -> bool {
-    matches!(column, RawColumn::Numbers { infinite, .. } if infinite.iter().any(|(row, _)| *row == TEXT_MARK))
-}
-
-/// The columns of one block.
-#[derive(Default)]
-struct Chunk {
-    columns: Vec<ChunkColumn>,
-    late: LateMembers,
-    lines: Lines,
-    failure: Option<anyhow::Error>,
-}
-
-enum ChunkColumn {
-    Numbers { values: Vec<f64>, infinite: Vec<(usize, String)> },
-    Levels { codes: Vec<u32>, levels: Interner },
-    Texts(Texts),
-    Nothing,
-}
-
-impl Chunk {
-    /// Empties the columns and keeps their memory.
-    fn start(&mut self, kinds: &[Kind]) {
-        self.late.clear();
-        self.lines = Lines::default();
-        self.failure = None;
-        if self.columns.len() != kinds.len() {
-            let column = |kind: &Kind| match kind {
-                Kind::Numbers => ChunkColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
-                Kind::Levels => ChunkColumn::Levels { codes: Vec::new(), levels: Interner::default() },
-                Kind::Texts => ChunkColumn::Texts(Texts::default()),
-                Kind::Nothing => ChunkColumn::Nothing,
-            };
-            self.columns = kinds.iter().map(column).collect();
-        }
-        for column in &mut self.columns {
-            match column {
-                ChunkColumn::Numbers { values, infinite } => {
-                    values.clear();
-                    infinite.clear();
-                }
-                ChunkColumn::Levels { codes, levels } => {
-                    codes.clear();
-                    levels.clear();
-                }
-                ChunkColumn::Texts(texts) => texts.clear(),
-                ChunkColumn::Nothing => {}
-            }
-        }
-    }
-}
-
-/// At most so many infinite cells of a column are listed.
-const LISTED: usize = 6;
-
-fn append(column: &mut RawColumn, chunk: &mut ChunkColumn, global: &mut Option<Interner>, before: usize) {
-    match (column, chunk) {
-        (RawColumn::Numbers { values, infinite }, ChunkColumn::Numbers { values: more, infinite: odd }) => {
-            values.extend_from_slice(more);
-            for (row, text) in odd.drain(..) {
-                let row = if row == TEXT_MARK { row } else { before + row };
-                if infinite.len() < LISTED || row == TEXT_MARK && !infinite.iter().any(|o| o.0 == row) {
-                    infinite.push((row, text));
-                }
-            }
-        }
-        (RawColumn::Levels { codes, .. }, ChunkColumn::Levels { codes: more, levels }) => {
-            if let Some(global) = global {
-                let code_of: Vec<u32> = levels.strings().iter().map(|text| global.code(text)).collect();
-                codes.extend(more.iter().map(|&code| code_of[code as usize]));
-            }
-        }
-        (RawColumn::Texts(texts), ChunkColumn::Texts(more)) => texts.append(more),
-        _ => {}
-    }
-}
-
-/// Puts what a walk finds into a chunk.
-struct Builder<'a> {
-    chunk: &'a mut Chunk,
-    nulls: &'a NullTokens,
-    raw: &'a RawTable,
-    mark: u8,
-}
-
-impl Builder<'_> {
-    fn cell(&mut self, column: usize, text: &str) {
-        let row = self.chunk.lines.len();
-        match &mut self.chunk.columns[column] {
-            ChunkColumn::Numbers { values, infinite } => {
-                let Cell::Text(text) = self.nulls.cell(text) else {
-                    return values.push(f64::NAN);
-                };
-                let found = number::parse(text, self.mark);
-                values.push(found.unwrap_or(f64::NAN));
-                match found {
-                    None if infinite.iter().all(|odd| odd.0 != TEXT_MARK) => {
-                        infinite.push((TEXT_MARK, String::new()));
-                    }
-                    Some(value) if value.is_infinite() && infinite.len() < LISTED => {
-                        infinite.push((row, text.into()));
-                    }
-                    _ => {}
-                }
-            }
-            ChunkColumn::Levels { codes, levels } => codes.push(levels.code(text.trim())),
-            ChunkColumn::Texts(texts) => {
-                texts.push(text);
-            }
-            ChunkColumn::Nothing => {}
-        }
-    }
-
-    fn fail(&mut self, message: String) {
-        self.chunk.failure.get_or_insert_with(|| anyhow::anyhow!(message));
-    }
-
-    fn json_lines(&mut self, block: &Block, kinds: &[Kind]) {
-        let names: std::collections::HashMap<&str, usize> =
-            self.raw.names.iter().map(String::as_str).zip(0..).collect();
-        let mut given = vec![0; kinds.len()];
-        for (n, (line, bytes)) in lines(block).enumerate() {
-            let source = &self.raw.source;
-            let members: Members = match serde_json::from_slice(bytes) {
-                Ok(members) => members,
-                Err(error) => {
-                    let message = format!("{source} line {line}: not a JSON object: {error}");
-                    return self.fail(message);
-                }
-            };
-            for (place, (name, value)) in members.0.iter().enumerate() {
-                let column = match self.raw.names.get(place) {
-                    Some(known) if known == name => Some(place),
-                    _ => names.get(name.as_ref()).copied(),
-                };
-                let text = match cell_text(value) {
-                    Ok(text) => text,
-                    Err(detail) => {
-                        return self.fail(format!("{source} line {line}, member {name:?}: {detail}"));
-                    }
-                };
-                let is_first = match column {
-                    Some(column) => std::mem::replace(&mut given[column], n + 1) <= n,
-                    None => self.chunk.late.push(name, n, &text),
-                };
-                if !is_first {
-                    return self.fail(format!("{source} line {line}: the member {name:?} is given twice"));
-                }
-                // A JSON number has a dot, whatever the file's decimals.
-                if let Some(column) = column {
-                    self.cell(column, &text);
-                }
-            }
-            let missing = given.iter().enumerate().filter(|(_, last)| **last <= n);
-            missing.for_each(|(column, _)| self.cell(column, ""));
-            self.chunk.lines.push(line, 0);
-        }
-    }
-}
-
-/// Whether a text certainly has no white space around it.
-#[inline]
-fn is_trimmed(text: &[u8]) -> bool {
-    let is_ascii_graphic = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii_graphic);
-    is_ascii_graphic(text.first()) && is_ascii_graphic(text.last())
-}
-
-impl Visitor for Builder<'_> {
-    #[inline]
-    fn number(&mut self, column: usize, value: f64) {
-        if let ChunkColumn::Numbers { values, .. } = &mut self.chunk.columns[column] {
-            values.push(value);
-        }
-    }
-
-    #[inline]
-    fn text(&mut self, column: usize, text: &[u8], line: u64) {
-        if let ChunkColumn::Levels { codes, levels } = &mut self.chunk.columns[column]
-            && is_trimmed(text)
-            && let Some(code) = levels.code_of_bytes(text)
-        {
-            return codes.push(code);
-        }
-        match std::str::from_utf8(text) {
-            Ok(text) => self.cell(column, text),
-            Err(_) => {
-                let place = format!("column {:?}", self.raw.names[column]);
-                self.fail(not_utf8(&self.raw.source, line, &place));
-            }
-        }
-    }
-
-    fn end(&mut self, record: Record) -> bool {
-        if record.n_fields != self.raw.names.len() || record.open {
-            self.fail(csv::ragged(&self.raw.source, &record, self.raw.names.len()));
-        }
-        self.chunk.lines.push(record.line, 0);
-        self.chunk.failure.is_none()
-    }
 }

@@ -1,6 +1,7 @@
 //! Bytes become raw columns: CSV, NDJSON, Parquet, and the JSON rows of requests.
 
 pub mod blocks;
+pub mod chunk;
 pub mod compression;
 pub mod csv;
 pub mod digest;
@@ -14,3 +15,5 @@ pub mod load;
 pub mod ndjson;
 #[cfg(feature = "parquet")]
 pub mod parquet;
+pub mod sniff;
+pub mod source;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::interner::Interner;
-use crate::data::cells::table::RawColumn;
+use crate::data::cells::raw_table::RawColumn;
 
 /// The members of an object in their order, values as they were written.
 pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);

@@ -8,10 +8,12 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::folds::{Split, fold_groups, forward_chain, hold_out_groups, hold_out_latest};
+use super::Split;
+use super::groups::{fold_groups, hold_out_groups};
+use super::timeline::{forward_chain, hold_out_latest};
+use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::date::{Evidence, Notation};
-use crate::data::cells::schema::{Cell, NullTokens};
-use crate::data::cells::table::RawTable;
+use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::cells::{date, number};
 
@@ -104,15 +106,12 @@ impl Arrangement {
         }
     }
 
-    /// The group of each row of a table of `n_rows`, of which these are `rows`; those of other rows are of no
-    /// meaning. None where rows have no groups.
-    pub fn groups(&self, rows: &[usize], n_rows: usize) -> Option<Vec<u32>> {
-        let Self::Groups(codes) = self else {
-            return None;
-        };
-        let mut groups = vec![0; n_rows];
-        rows.iter().zip(codes).for_each(|(&row, &code)| groups[row] = code);
-        Some(groups)
+    /// The group of each row; none if rows have no groups.
+    pub fn groups(&self) -> Option<&[u32]> {
+        match self {
+            Self::Groups(codes) => Some(codes),
+            Self::Free | Self::Times(_) => None,
+        }
     }
 
     /// Holds out a share of the rows; none where that is impossible.
@@ -156,7 +155,7 @@ impl Arrangement {
 
 /// The times of `rows`: numbers if every cell is one, else moments if every cell is a date.
 fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<Vec<f64>> {
-    let mark = if raw.decimal_comma { b',' } else { b'.' };
+    let mark = raw.decimal_mark();
     let number = |row: &usize| match cells[*row] {
         Cell::Number(value) => Some(value),
         Cell::Text(text) => number::parse(text, mark).filter(|value| value.is_finite()),
@@ -215,7 +214,7 @@ fn ranks(values: &[f64]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::table::RawColumn;
+    use crate::data::cells::raw_table::RawColumn;
 
     fn read(by: &SplitBy, cells: &[&str]) -> Result<Arrangement> {
         let raw = RawTable {

@@ -4,7 +4,7 @@
 //! [`svm`]. A family declares an [`Algorithm`] (name, hyperparameters, description) and implements
 //! [`Learner`] for a struct of its settings. It knows the rows it is given ([`dataset`]) and how
 //! hyperparameters are declared ([`hyperparameter`]), and no other family. [`algorithm`] lists all of them; a
-//! [`Spec`] is one of them with checked settings, which [`train`] fits on a file and [`choice`] chooses.
+//! [`Spec`] is one of them with checked settings, which [`plan`] and [`train`] fit on a file and [`choice`] chooses.
 //! Nothing outside of this folder names smartcore.
 
 pub mod algorithm;
@@ -19,6 +19,7 @@ pub mod manual;
 pub(crate) mod naive_bayes;
 pub(crate) mod neighbours;
 pub(crate) mod network;
+pub mod plan;
 pub(crate) mod svm;
 pub mod train;
 pub mod trees;

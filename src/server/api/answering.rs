@@ -1,54 +1,43 @@
-//! Requests to answers, without sockets: the bytes of a body in, a response out.
+//! From a parsed request to a response: the part that the handlers of all protocols share.
 //!
-//! What may be asked where is in [`super::routes`], what a failure looks like in [`super::error`].
-
-use std::io::{Cursor, Read, Write};
-use std::time::Duration;
+//! Rows and options come from [`super::native`], [`super::v2`] and [`super::mlflow`], which read the request body;
+//! failures are described in [`super::error`].
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use super::error::Failure;
-use super::{mlflow, openapi, v2};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Schema, Task, Warning};
 use crate::data::read::json::{Malformed, Problems};
-use crate::data::read::{csv, json};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
-use crate::predict;
-use crate::predict::{BadRows, Format, Keep, OnError, Options, Part, Summary, TooManyRows};
-use crate::server::Response;
-use crate::server::models::reload;
-use crate::server::observe::feedback::Label;
-use crate::server::observe::observation::Observation;
-use crate::server::observe::telemetry::Feedback;
-use crate::server::state::{Models, Served, State};
+use crate::predict::{BadRows, Options, TooManyRows};
+use crate::server::wire::body::Response;
 use crate::server::work::LARGE_BODY_BYTES;
 
-/// What messages call the body.
+/// The name of the request body in messages.
 pub(crate) const SOURCE: &str = "the body";
 
-/// No more problems of a table are listed; as many as of a JSON body.
+/// Problems of a table that are listed at most; as many as of a JSON body.
 const MAX_LISTED_PROBLEMS: usize = 100;
 
-/// How a body is written.
+/// The format of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// One of the JSON forms; whatever is not one of the others.
+pub(crate) enum Form {
+    /// JSON: any content type that is not one of the others.
     Json,
-    /// Delimited text; whether the first line names the columns, where the content type says so.
+    /// Delimited text, and whether its first line names the columns, if the content type says so.
     Csv {
         /// The parameter `header` of RFC 4180.
         header: Option<bool>,
     },
-    /// One JSON row a line.
+    /// One JSON row per line.
     Ndjson,
 }
 
 impl Form {
-    /// The form that a content type announces.
-    pub fn of(content_type: Option<&HeaderValue>) -> Self {
+    /// The format that a content type announces.
+    pub(crate) fn of(content_type: Option<&HeaderValue>) -> Self {
         let Some(Ok(text)) = content_type.map(HeaderValue::to_str) else {
             return Self::Json;
         };
@@ -70,109 +59,36 @@ impl Form {
     }
 }
 
-/// An answer and what it was made from, for those who count.
+/// A response with the rows and predictions it was made from, for the counters and logs.
 #[derive(Debug)]
-pub struct Answered {
-    /// What the client gets.
-    pub response: Response,
+pub(crate) struct Answered {
+    /// The response to the client.
+    pub(crate) response: Response,
     /// `n_rows × n_features` codes.
-    pub codes: Matrix,
-    /// What was predicted of them.
-    pub predictions: Predictions,
-    /// How it was decided.
-    pub decision: Decision,
+    pub(crate) codes: Matrix,
+    /// The predictions, one per row.
+    pub(crate) predictions: Predictions,
+    /// The decision rule of these predictions.
+    pub(crate) decision: Decision,
 }
 
-/// An answer of 200.
-pub fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
+/// A response with status 200.
+pub(crate) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(body.into().into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// What a body is sent for, with what its head says of it.
-#[derive(Debug, Clone)]
-pub enum Call {
-    /// `POST /predict`.
-    Predict(Form),
-    /// `POST /invocations`.
-    Score(Form),
-    /// `POST /v2/models/NAME/infer`; the value of [`v2::HEADER_LENGTH`].
-    Infer(Option<HeaderValue>),
-}
-
-/// Answers a body in the protocol it was sent in.
-///
-/// # Errors
-/// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn call(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    call: Call,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let model = &served.model;
-    let max_rows = max_rows(state, &model.pipeline.schema);
-    let answered = match call {
-        Call::Predict(form) => return predict(state, served, id, form, body),
-        Call::Score(Form::Csv { header }) => {
-            let mut table = Table::default();
-            let response = mlflow::score_csv(model, header, body, max_rows, &mut |part| table.keep(part))?;
-            table.show(Observation::new(state, served, id, Decision::MostProbable));
-            return Ok(response);
-        }
-        Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
-        Call::Infer(header_length) => {
-            v2::infer(model, &served.name, header_length.as_ref(), &body, max_rows)?
-        }
-    };
-    let Answered { response, codes, predictions, decision } = answered;
-    Observation::new(state, served, id, decision).rows(&codes, &predictions);
-    let warnings = model.pipeline.schema.warnings(&codes);
-    warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
-    Ok(response)
-}
-
-/// `POST /predict`.
-///
-/// # Errors
-/// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn predict(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    form: Form,
-    body: Bytes,
-) -> Result<Response, Failure> {
+/// The content type of a response with predictions.
+pub(crate) fn content_type(form: Form) -> &'static str {
     match form {
-        Form::Json => predict_json(state, served, id, &body),
-        Form::Csv { .. } | Form::Ndjson => predict_table(state, served, id, form, body),
+        Form::Json => "application/json",
+        Form::Csv { .. } => "text/csv; charset=utf-8",
+        Form::Ndjson => "application/x-ndjson",
     }
 }
 
-fn predict_json(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    body: &[u8],
-) -> Result<Response, Failure> {
-    let schema = &served.model.pipeline.schema;
-    let max_rows = max_rows(state, schema);
-    let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
-    if request.problems.total > 0 {
-        return Err(Failure::DoesNotFit(request.problems));
-    }
-    let decision = Decision::with_threshold(request.threshold, schema)
-        .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
-    let predictions = predict_rows(&served.model, &request.codes, decision, body);
-    let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
-    Observation::new(state, served, id, decision).rows(&request.codes, &predictions);
-    warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
-    Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
-}
-
-/// What JSON that holds no rows is refused for.
+/// The failure for JSON that holds no rows.
 pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     match error {
         Malformed::NotJson(text) => Failure::NotJson(text),
@@ -180,13 +96,8 @@ pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     }
 }
 
-/// Rows that a body may have; a row may be as short as `{}`, whatever its width.
-fn max_rows(state: &State, schema: &Schema) -> usize {
-    state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1)
-}
-
-/// Predicts the rows of a body: those of a small one on this thread alone, which is then done sooner than others
-/// could be woken, and waits for nobody else's rows.
+/// Predicts the rows of a request body: a small one on this thread alone, which takes less time than waking others
+/// and never waits for another request's rows.
 pub(crate) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, body: &[u8]) -> Predictions {
     if body.len() <= LARGE_BODY_BYTES {
         model.pipeline.predict_serially(codes, decision)
@@ -195,112 +106,13 @@ pub(crate) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, bo
     }
 }
 
-/// Threads for a table of so many bytes.
+/// The number of threads for a table of so many bytes.
 pub(crate) fn threads_for(bytes: usize) -> usize {
     if bytes <= LARGE_BODY_BYTES { 1 } else { rayon::current_num_threads() }
 }
 
-fn options(state: &State, form: Form, header: bool, bytes: usize) -> Options {
-    Options {
-        keep: Keep::All,
-        format: if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput },
-        decision: Decision::MostProbable,
-        probabilities: false,
-        lenient: false,
-        on_error: OnError::Stop,
-        header,
-        max_rows: state.limits.rows,
-        n_threads: threads_for(bytes),
-    }
-}
-
-/// The parts of a table that is answered whole or not at all, so that what is not answered is not counted.
-#[derive(Default)]
-struct Table(Vec<(Matrix, Predictions, Summary)>);
-
-impl Table {
-    fn keep(&mut self, part: Part) {
-        self.0.push((part.codes.clone(), part.predictions.clone(), part.summary));
-    }
-
-    fn show(self, mut observation: Observation) {
-        for (codes, predictions, summary) in self.0 {
-            observation.part(&Part { n_rows: 0, codes: &codes, predictions: &predictions, summary });
-        }
-    }
-}
-
-/// Predicts a table that has arrived.
-fn predict_table(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    form: Form,
-    body: Bytes,
-) -> Result<Response, Failure> {
-    let options = options(state, form, has_header(served, form), body.len());
-    let (mut out, mut table) = (Vec::with_capacity(body.len() * 2), Table::default());
-    let input = Box::new(Cursor::new(body));
-    let done = write_table(&served.model, form, input, &options, &mut out, &mut |part| table.keep(part));
-    done.map_err(|error| table_failure(error, &options))?;
-    table.show(Observation::new(state, served, id, options.decision));
-    Ok(respond(content_type(form), out))
-}
-
-fn has_header(served: &Served, form: Form) -> bool {
-    match form {
-        Form::Csv { header } => header.unwrap_or(served.model.pipeline.schema.header),
-        _ => true,
-    }
-}
-
-fn write_table(
-    model: &Model,
-    form: Form,
-    input: Box<dyn Read + Send>,
-    options: &Options,
-    out: impl Write,
-    watch: &mut dyn FnMut(Part),
-) -> anyhow::Result<Summary> {
-    if form == Form::Ndjson {
-        return predict::predict_ndjson(model, SOURCE, input, options, out, watch);
-    }
-    let reading = csv::Options { header: options.header, ..csv::Options::default() };
-    let records = csv::Records::from_reader(input, SOURCE, &reading)?;
-    predict::predict_csv(model, records, options, out, watch)
-}
-
-/// Predicts a table while it arrives: rows in, rows out, in constant memory. For a thread that may wait.
-///
-/// # Errors
-/// As [`predict`], before anything was written; afterwards `out` has been left as it is.
-pub fn predict_stream(
-    state: &State,
-    served: &Served,
-    id: Option<&HeaderValue>,
-    form: Form,
-    input: Box<dyn Read + Send>,
-    out: impl Write,
-) -> Result<(), Failure> {
-    let options = options(state, form, has_header(served, form), usize::MAX);
-    let options = Options { max_rows: usize::MAX, ..options };
-    let mut observation = Observation::new(state, served, id, options.decision);
-    let mut watch = |part: Part| observation.part(&part);
-    let done = write_table(&served.model, form, input, &options, out, &mut watch);
-    done.map(drop).map_err(|error| stream_failure(error, &options, state.limits.body_time))
-}
-
-/// What a streamed answer is.
-pub fn content_type(form: Form) -> &'static str {
-    match form {
-        Form::Json => "application/json",
-        Form::Csv { .. } => "text/csv; charset=utf-8",
-        Form::Ndjson => "application/x-ndjson",
-    }
-}
-
-/// What a table that was not predicted is refused for. The output is memory or the client's, so it is never the
-/// server's disk that failed.
+/// The failure for a table that was not predicted. The output is memory or the client's connection, so it is never
+/// the server's disk that failed.
 pub(crate) fn table_failure(error: anyhow::Error, options: &Options) -> Failure {
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
@@ -314,171 +126,6 @@ pub(crate) fn table_failure(error: anyhow::Error, options: &Options) -> Failure 
         }
         Err(error) => Failure::NotTable(format!("{error:#}")),
     }
-}
-
-/// As [`table_failure`], for a body that is read while it arrives.
-fn stream_failure(error: anyhow::Error, options: &Options, body_time: Duration) -> Failure {
-    // The client's own fault in sending, which the reader of the rows has wrapped.
-    let sending = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    match sending.map(std::io::Error::kind).next() {
-        Some(std::io::ErrorKind::TimedOut) => Failure::SlowBody(body_time.as_secs_f64()),
-        Some(std::io::ErrorKind::UnexpectedEof) => Failure::BrokenBody,
-        _ => table_failure(error, options),
-    }
-}
-
-/// `GET /model`.
-pub fn model(served: &Served) -> Response {
-    respond("application/json", served.description.clone())
-}
-
-/// `GET /models`.
-pub fn models(state: &State) -> Response {
-    respond("application/json", state.models().list())
-}
-
-/// `GET /livez`: the process is up.
-pub fn livez() -> Response {
-    respond("text/plain; charset=utf-8", Bytes::from_static(b"ok\n"))
-}
-
-/// `GET /readyz`: a model is loaded and checked, and the server is not shutting down.
-///
-/// # Errors
-/// The server is shutting down.
-pub fn readyz(state: &State) -> Result<Response, Failure> {
-    if state.is_draining() {
-        return Err(Failure::Draining);
-    }
-    Ok(livez())
-}
-
-/// `GET /openapi.json`.
-pub fn openapi(state: &State) -> Response {
-    let keys = state.keys.are_required();
-    let make = |models: &Models| openapi::document(state, models, keys).to_string().into();
-    respond("application/json", state.models().openapi(keys, make))
-}
-
-/// `GET /version`: as text, as MLflow does.
-pub fn version() -> Response {
-    respond("text/plain; charset=utf-8", Bytes::from_static(env!("CARGO_PKG_VERSION").as_bytes()))
-}
-
-/// `GET /v2`.
-pub fn v2_server() -> Response {
-    respond("application/json", v2::server_metadata().to_string())
-}
-
-/// `GET /v2/models/NAME`.
-pub fn v2_model(served: &Served) -> Response {
-    respond("application/json", v2::model_metadata(&served.model, &served.name).to_string())
-}
-
-/// `GET /v2/health/live`.
-pub fn v2_live() -> Response {
-    respond("application/json", Bytes::from_static(b"{\"live\":true}"))
-}
-
-/// `GET /v2/health/ready` and `GET /v2/models/NAME/ready`, as [`readyz`].
-///
-/// # Errors
-/// As there.
-pub fn v2_ready(state: &State, model: Option<&Served>) -> Result<Response, Failure> {
-    readyz(state)?;
-    let ready = match model {
-        None => serde_json::json!({ "ready": true }),
-        Some(served) => serde_json::json!({ "name": served.name, "ready": true }),
-    };
-    Ok(respond("application/json", ready.to_string()))
-}
-
-/// `GET /metrics`.
-pub fn metrics(state: &State) -> Response {
-    respond("text/plain; version=0.0.4; charset=utf-8", state.telemetry.text(state))
-}
-
-/// `POST /feedback`: the true labels of an answer, by its request id.
-///
-/// # Errors
-/// Not JSON, an id that nothing is known of, or labels that do not fit.
-pub fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> {
-    if !state.recent.is_on() {
-        return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
-    }
-    let label: Label = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
-        _ => Failure::NotJson(error.to_string()),
-    })?;
-    let labels = match (label.label, label.labels) {
-        (Some(one), None) => vec![one],
-        (None, Some(many)) => many,
-        _ => return Err(Failure::unfit("", "send either \"label\" or \"labels\"".into())),
-    };
-    const FORGOTTEN: &str = "no answer with this id is remembered, or its labels have come already";
-    let given = state.recent.take(&label.request_id).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
-    let served = state.find(Some(&given.model)).ok_or(Failure::NoSuchModel)?;
-    match compare(&served, &given.predictions, &labels) {
-        Ok(feedback) => {
-            served.counts.feedback(feedback);
-            let answer = serde_json::json!({ "rows": feedback.rows, "correct": feedback.correct });
-            Ok(respond("application/json", answer.to_string()))
-        }
-        Err(failure) => {
-            state.recent.put_back(&label.request_id, given);
-            Err(failure)
-        }
-    }
-}
-
-fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -> Result<Feedback, Failure> {
-    if labels.len() != predictions.len() {
-        let detail = format!("{} labels for {} predictions", labels.len(), predictions.len());
-        return Err(Failure::unfit("/labels", detail));
-    }
-    let target = &served.model.pipeline.schema.target;
-    let mut feedback = Feedback { rows: labels.len() as u64, ..Feedback::default() };
-    for (i, (label, predicted)) in labels.iter().zip(predictions).enumerate() {
-        let pointer = || if labels.len() == 1 { "/label".into() } else { format!("/labels/{i}") };
-        match served.model.task() {
-            Task::Regression => {
-                let number =
-                    label.as_f64().ok_or_else(|| Failure::unfit(&pointer(), "not a number".into()))?;
-                feedback.absolute_error += (number - predicted).abs();
-                feedback.correct += u64::from(number == *predicted);
-            }
-            Task::Classification => {
-                // A label that the model does not know is true all the same, and was not predicted.
-                let known = target.labels.get(*predicted as usize);
-                let is_same =
-                    |known: &String| *label == target.json_label(known) || label.as_str() == Some(known);
-                if label.is_object() || label.is_array() || label.is_null() {
-                    return Err(Failure::unfit(&pointer(), "a label is a string or a number".into()));
-                }
-                feedback.correct += u64::from(known.is_some_and(is_same));
-            }
-        }
-    }
-    Ok(feedback)
-}
-
-/// `POST /admin/reload`: loads the models and the keys again. For a thread that may wait.
-///
-/// # Errors
-/// Something could not be loaded and stays as it was.
-pub fn reload(state: &State) -> Result<Response, Failure> {
-    let outcomes = reload::reload(state);
-    let failures: Vec<(String, String)> = outcomes
-        .iter()
-        .filter_map(|o| {
-            Some((o.model.as_ref().map_or(String::new(), |m| format!("/models/{m}")), o.failure.clone()?))
-        })
-        .collect();
-    if !failures.is_empty() {
-        return Err(Failure::NotReloaded(failures));
-    }
-    let models: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.model).collect();
-    Ok(respond("application/json", serde_json::json!({ "reloaded": models }).to_string()))
 }
 
 #[cfg(test)]

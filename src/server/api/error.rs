@@ -1,7 +1,7 @@
-//! What can go wrong with a request, and the only place where a failure gets a status code.
+//! The failures of requests, and the only place where a failure gets a status code.
 //!
-//! Every answer is a problem document (RFC 9457). It says what is wrong with what was sent and what to send
-//! instead; never a backtrace, a path or a value that the client did not send.
+//! A failure is answered in the error format of its endpoint, mlapi's own as a problem document (RFC 9457). It says
+//! what is wrong and what to send instead; never a backtrace, a path or a value that the client did not send.
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
@@ -10,79 +10,56 @@ use hyper::header::{
 };
 use serde::Serialize;
 
+use super::endpoints::{Dialect, Status};
 use crate::data::read::json::{Problem, Problems};
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
-/// What a client that is turned away for lack of room should wait, in seconds.
+/// Seconds that a client should wait if the server is at a limit.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// Why a request is not answered as it asked.
+/// The reason why a request fails.
 #[derive(Debug)]
-pub enum Failure {
-    /// It breaks a rule of HTTP; the text says which.
+pub(crate) enum Failure {
+    /// The request breaks a rule of HTTP; the text says which.
     NotHttp(&'static str),
-    /// The body is not JSON; the text says where.
+    /// The request body is not JSON; the text says where.
     NotJson(String),
-    /// The body is not a table; the text says where.
+    /// The request body is not a table; the text says where.
     NotTable(String),
     /// The connection broke off, or a chunk has no valid length.
     BrokenBody,
-    /// There is nothing at this path.
+    /// No endpoint has this path.
     NotFound,
     /// No model has this name.
     NoSuchModel,
-    /// The path has other methods; these.
+    /// The path takes other methods, which are given.
     MethodNotAllowed(&'static str),
-    /// The body did not arrive in time; the limit in seconds.
+    /// The request body did not arrive within this limit, in seconds.
     SlowBody(f64),
-    /// The body has more bytes than allowed; the limit.
+    /// The request body has more bytes than this limit.
     BodyTooLarge(usize),
-    /// The body has more rows than allowed; the limit.
+    /// The request body has more rows than this limit.
     TooManyRows(usize),
-    /// The body is compressed.
+    /// The request body is compressed.
     ContentEncoding,
     /// The rows or options do not fit the model.
     DoesNotFit(Problems),
-    /// No key was shown, or none that is known.
+    /// The request has no API key, or an unknown one.
     NoKey,
-    /// The key or address has asked too often; seconds until it may again.
+    /// The key or address is above the rate limit; the number of seconds to wait.
     RateLimited(u64),
-    /// Some models could not be reloaded; which, and why.
+    /// Some models could not be reloaded: the place and the reason of each.
     NotReloaded(Vec<(String, String)>),
-    /// Nothing is known of a request; the text says why.
+    /// The request id of a feedback is unknown; the text says why.
     UnknownRequest(&'static str),
-    /// As many requests as allowed are being answered.
+    /// The server is at its limit of requests in flight.
     Overloaded,
-    /// The bodies that have arrived take as much memory as allowed.
+    /// The server is at its limit of memory for request bodies.
     BodiesOverloaded,
     /// The server is shutting down.
     Draining,
     /// The handler panicked.
     Panicked,
-}
-
-/// In whose words a failure is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// A problem document (RFC 9457).
-    Problem,
-    /// As the Open Inference Protocol does: `{"error":"…"}`.
-    V2,
-    /// As MLflow does: `{"error_code":"…","message":"…"}`.
-    Mlflow,
-}
-
-impl Dialect {
-    /// The dialect of what answers at a path.
-    pub fn of(path: &str) -> Self {
-        if path == "/v2" || path.starts_with("/v2/") {
-            Self::V2
-        } else if path.ends_with("/invocations") {
-            Self::Mlflow
-        } else {
-            Self::Problem
-        }
-    }
 }
 
 /// A problem document.
@@ -112,29 +89,27 @@ impl std::fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    /// One thing in the body that does not fit.
-    pub fn unfit(pointer: &str, detail: String) -> Self {
+    /// One value or option in the request body that does not fit.
+    pub(crate) fn unfit(pointer: &str, detail: String) -> Self {
         let problem = Problem { pointer: pointer.into(), detail };
         Self::DoesNotFit(Problems { listed: vec![problem], total: 1 })
     }
 
-    /// The status code.
-    pub fn status(&self) -> StatusCode {
+    /// The status; [`Status`] lists all of them with their meanings.
+    pub(crate) fn status(&self) -> Status {
         match self {
-            Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => {
-                StatusCode::BAD_REQUEST
-            }
-            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::SlowBody(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge(_) | Self::TooManyRows(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::DoesNotFit(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoKey => StatusCode::UNAUTHORIZED,
-            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotReloaded(_) => StatusCode::CONFLICT,
-            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotHttp(_) | Self::NotJson(_) | Self::NotTable(_) | Self::BrokenBody => Status::BadRequest,
+            Self::NotFound | Self::NoSuchModel | Self::UnknownRequest(_) => Status::NotFound,
+            Self::MethodNotAllowed(_) => Status::MethodNotAllowed,
+            Self::SlowBody(_) => Status::Timeout,
+            Self::BodyTooLarge(_) | Self::TooManyRows(_) => Status::TooLarge,
+            Self::ContentEncoding => Status::UnsupportedMedia,
+            Self::DoesNotFit(_) => Status::Unprocessable,
+            Self::Panicked => Status::Internal,
+            Self::NoKey => Status::Unauthorized,
+            Self::RateLimited(_) => Status::TooManyRequests,
+            Self::NotReloaded(_) => Status::Conflict,
+            Self::Overloaded | Self::BodiesOverloaded | Self::Draining => Status::Unavailable,
         }
     }
 
@@ -195,14 +170,14 @@ impl Failure {
         }
     }
 
-    /// The header that belongs to the status.
+    /// The header that goes with the status.
     fn header(&self) -> Option<(HeaderName, &'static str)> {
         match self {
             Self::NoKey => Some((WWW_AUTHENTICATE, "Bearer")),
             Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
             Self::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
             Self::Overloaded | Self::Draining => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
-            // What is left of these requests will not be read, so nothing can follow them.
+            // The rest of these requests is not read, so no request can follow on the connection.
             Self::NotHttp(_) | Self::BodyTooLarge(_) | Self::SlowBody(_) | Self::BrokenBody => {
                 Some((CONNECTION, "close"))
             }
@@ -210,14 +185,14 @@ impl Failure {
         }
     }
 
-    /// The whole answer in one of the dialects.
-    pub fn response_in(&self, dialect: Dialect) -> Response {
+    /// The response in one of the error formats.
+    pub(crate) fn response_in(&self, dialect: Dialect) -> Response {
         let mut response = self.response();
         if dialect == Dialect::Problem {
             return response;
         }
-        // These protocols have one status for whatever is wrong with a request.
-        if self.status() == StatusCode::UNPROCESSABLE_ENTITY {
+        // These protocols answer 400 for anything that is wrong with a request.
+        if self.status() == Status::Unprocessable {
             *response.status_mut() = StatusCode::BAD_REQUEST;
         }
         let body = match dialect {
@@ -229,7 +204,7 @@ impl Failure {
         response
     }
 
-    /// Everything there is to say in one text.
+    /// Title, detail and all problems in one text.
     fn text(&self) -> String {
         let mut text = self.title().to_string();
         let detail = self.detail();
@@ -247,7 +222,7 @@ impl Failure {
 
     /// The code that MLflow has for the status (its `databricks.proto`).
     fn code(&self) -> &'static str {
-        match self.status().as_u16() {
+        match self.status().code() {
             401 => "UNAUTHENTICATED",
             403 => "PERMISSION_DENIED",
             404 => "RESOURCE_DOES_NOT_EXIST",
@@ -258,8 +233,8 @@ impl Failure {
         }
     }
 
-    /// The whole answer.
-    pub fn response(&self) -> Response {
+    /// The response as a problem document.
+    pub(crate) fn response(&self) -> Response {
         let errors = match self {
             Self::DoesNotFit(problems) => problems.listed.as_slice(),
             _ => &[],
@@ -272,7 +247,7 @@ impl Failure {
         let document = Document {
             r#type: "about:blank",
             title: self.title(),
-            status: self.status().as_u16(),
+            status: self.status().code(),
             detail: &self.detail(),
             errors: errors
                 .iter()
@@ -280,10 +255,11 @@ impl Failure {
                 .chain(of_models)
                 .collect(),
         };
-        // Strings and a number; there is nothing in it that JSON cannot say.
+        // Strings and a number always serialize.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(body.into());
-        *response.status_mut() = self.status();
+        // Every code of the table is a valid status.
+        *response.status_mut() = StatusCode::from_u16(self.status().code()).unwrap_or_default();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some((name, value)) = self.header() {
@@ -293,7 +269,7 @@ impl Failure {
             Self::RateLimited(seconds) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            // What has not arrived of it will not be read.
+            // The rest of the request body is not read.
             Self::BodiesOverloaded => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -303,26 +279,6 @@ impl Failure {
         response
     }
 }
-
-/// The answer to a connection there is no room for, written without reading the request.
-pub const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    content-type: application/problem+json\r\n\
-    retry-after: 1\r\n\
-    connection: close\r\n\
-    content-length: 137\r\n\
-    \r\n\
-    {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
-    \"detail\":\"as many clients as allowed are connected; try again shortly\"}";
-
-/// The answer to a request in the clear where TLS is spoken.
-#[cfg(any(feature = "tls", test))]
-pub const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    content-type: application/problem+json\r\n\
-    connection: close\r\n\
-    content-length: 110\r\n\
-    \r\n\
-    {\"type\":\"about:blank\",\"title\":\"Bad request\",\"status\":400,\
-    \"detail\":\"this port speaks HTTPS; ask with https://\"}";
 
 #[cfg(test)]
 mod tests {
@@ -364,17 +320,5 @@ mod tests {
             document,
             serde_json::json!({"type":"about:blank","title":"Internal server error","status":500})
         );
-    }
-
-    #[test]
-    fn answers_that_are_written_as_they_are_have_the_length_that_they_say() {
-        for (answer, status) in [(NO_ROOM, 503), (NOT_TLS, 400)] {
-            let text = std::str::from_utf8(answer).unwrap();
-            let (head, body) = text.split_once("\r\n\r\n").unwrap();
-            assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
-            let document: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(document["status"], status);
-            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")));
-        }
     }
 }

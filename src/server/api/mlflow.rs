@@ -1,8 +1,8 @@
-//! The scoring protocol of MLflow, so that its clients and SageMaker's can ask an mlapi model: four JSON forms
-//! and CSV in, `{"predictions":[…]}` out.
+//! The scoring protocol of MLflow, for its clients and SageMaker's: four JSON forms and CSV in,
+//! `{"predictions":[…]}` out.
 //!
-//! Bytes in, a response out, for one model. The rows are read by the roads of `POST /predict`; what is added
-//! here is how they are wrapped. Source: "MLflow Models", section "Deploy MLflow models" (mlflow.org).
+//! Bytes in, a response out, for one model. The same readers as for `POST /predict` read the rows; this file
+//! unwraps them. Source: "MLflow Models", section "Deploy MLflow models" (mlflow.org).
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -22,12 +22,12 @@ use crate::model::pipeline::Decision;
 use crate::predict;
 use crate::predict::answer::AnswerWriter;
 use crate::predict::{Format, Keep, OnError, Options, Part};
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
 const EXACTLY_ONE: &str =
     "send exactly one of \"dataframe_split\", \"dataframe_records\", \"instances\" and \"inputs\"";
 
-/// A body. What else it has (such as `signature_name`) is not looked at, as in MLflow.
+/// A request body. Other members, such as `signature_name`, are ignored, as in MLflow.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -53,7 +53,7 @@ struct Split<'a> {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn score_json(
+pub(crate) fn score_json(
     model: &Model,
     answers: &AnswerWriter,
     body: &[u8],
@@ -66,22 +66,15 @@ pub fn score_json(
     let codes = request.codes;
     let decision = Decision::MostProbable;
     let predictions = predict_rows(model, &codes, decision, body);
-    let mut out = b"{\"predictions\":[".to_vec();
-    for row in 0..codes.n_rows() {
-        if row > 0 {
-            out.push(b',');
-        }
-        answers.value(&predictions, row, &mut out);
-    }
-    out.extend(b"]}");
-    Ok(Answered { response: respond("application/json", out), codes, predictions, decision })
+    let response = respond("application/json", answers.values(&predictions));
+    Ok(Answered { response, codes, predictions, decision })
 }
 
-/// `POST /invocations` with a CSV body; `header` as its content type says. `watch` is shown the rows.
+/// `POST /invocations` with a CSV body; `header` is what its content type says. `watch` sees the predicted rows.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn score_csv(
+pub(crate) fn score_csv(
     model: &Model,
     header: Option<bool>,
     body: Bytes,
@@ -108,7 +101,7 @@ pub fn score_csv(
     Ok(respond("application/json", out))
 }
 
-/// A part of the body, whose JSON is known to be right: where its members are not those expected, at `key`.
+/// A part of the request body that is known to be JSON. A wrong member is reported at `key`.
 fn part<'a, T: Deserialize<'a>>(key: &str, raw: &'a RawValue) -> Result<T, Failure> {
     serde_json::from_str(raw.get()).map_err(|error| Failure::unfit(key, error.to_string()))
 }
@@ -127,7 +120,7 @@ fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failur
     match (body.dataframe_split, body.dataframe_records, body.instances, body.inputs) {
         (Some(split), None, None, None) => {
             let Split { columns, data } = part("/dataframe_split", split)?;
-            // A table without names has numbers for them.
+            // A table without column names has numbers as names.
             let names = columns.filter(|names| !names.iter().all(Value::is_number));
             let name = |value: Value| match value {
                 Value::String(name) => name,
@@ -147,7 +140,7 @@ fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failur
     }
 }
 
-/// Rows from columns by name, each an array of values or of arrays of one value; or one value each.
+/// Rows from named columns, each an array of values or of arrays of one value, or a single value.
 fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
     let columns: BTreeMap<String, &RawValue> = part("/inputs", inputs)?;
     let mut values: Vec<Vec<&RawValue>> = Vec::with_capacity(columns.len());
@@ -166,7 +159,7 @@ fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Reques
     if n_rows > max_rows {
         return Err(Failure::TooManyRows(max_rows));
     }
-    // Rows of values, without the names: the text is not longer than the body.
+    // Rows of values without names, so the text is not longer than the request body.
     let mut text = b"[".to_vec();
     for row in 0..n_rows {
         text.extend(if row > 0 { ",[" } else { "[" }.bytes());
@@ -187,7 +180,7 @@ fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Reques
     let mut request = json::read_rows(&text, schema, "inputs", Some(&names), max_rows)
         .map_err(|error| malformed(error, max_rows))?;
     for problem in &mut request.problems.listed {
-        // Row and column change places: the body has columns.
+        // The pointer names column, then row: the request body has columns.
         if let ["", "inputs", row, column] = problem.pointer.split('/').collect::<Vec<_>>()[..]
             && let Some(name) = column.parse().ok().and_then(|column: usize| names.get(column))
         {

@@ -1,9 +1,12 @@
-//! The HTTP interface: routes, dialects, and how a request becomes a response.
+//! The HTTP interface: the table of endpoints, the path of a request, and the protocols.
 
-pub mod answering;
-pub mod error;
-pub mod mlflow;
-pub mod openapi;
-pub mod routes;
-pub mod tensor;
-pub mod v2;
+pub(crate) mod answering;
+pub(crate) mod endpoints;
+pub(crate) mod error;
+pub(crate) mod mlflow;
+pub(crate) mod native;
+pub(crate) mod openapi;
+pub(crate) mod page;
+pub(crate) mod router;
+pub(crate) mod tensor;
+pub(crate) mod v2;

@@ -1,8 +1,8 @@
 //! Tensors of the Open Inference Protocol, JSON or binary, element by element as cells.
 //!
-//! Nothing is stored: each element goes straight to where its code is written. What a cell becomes is
-//! [`crate::data::cells::schema::Feature::code`]'s to say. Source: the protocol's HTTP/REST chapter and its binary
-//! tensor data extension (KServe and Triton documentation).
+//! Nothing is stored: the sink writes the code of each element at once, with
+//! [`crate::data::cells::schema::Feature::code`]. Source: the protocol's HTTP/REST chapter and its binary tensor
+//! data extension (KServe and Triton documentation).
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use crate::data::cells::schema::Cell;
 
-/// What the elements of a tensor are.
+/// The data type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Datatype {
+pub(crate) enum Datatype {
     /// True or false.
     Bool,
-    /// A whole number with a sign, of so many bytes.
+    /// A signed whole number of so many bytes.
     Int(usize),
-    /// A whole number without a sign, of so many bytes.
+    /// An unsigned whole number of so many bytes.
     Uint(usize),
     /// An IEEE 754 number of so many bytes.
     Float(usize),
@@ -46,21 +46,21 @@ const DATATYPES: [(&str, Datatype); 14] = [
 
 impl Datatype {
     /// The data type of that name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         DATATYPES.iter().find(|(known, _)| *known == name).map(|(_, datatype)| *datatype)
     }
 
     /// All names.
-    pub fn names() -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
         DATATYPES.iter().map(|(name, _)| *name)
     }
 
     /// Its name.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         DATATYPES.iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
     }
 
-    /// Bytes of an element, where all have as many.
+    /// Bytes per element; `None` if elements differ in length.
     fn width(self) -> Option<usize> {
         match self {
             Self::Bool => Some(1),
@@ -70,8 +70,8 @@ impl Datatype {
         }
     }
 
-    /// The cell of a JSON number. A number of a shorter kind is the nearest one of that kind, as it would be
-    /// if it had come as bytes.
+    /// The cell of a JSON number, rounded to the precision of the data type, as it would be if it had come as
+    /// bytes.
     fn number<'a>(self, value: f64) -> Result<Cell<'a>, String> {
         let whole = |from: f64, below: f64| value.fract() == 0.0 && value >= from && value < below;
         let fits = match self {
@@ -103,12 +103,12 @@ impl Datatype {
             Self::Float(_) => half(unsigned as u16),
             Self::Bytes => return Err("text has no fixed width".into()),
         };
-        // In bytes, unlike in JSON, there is a way to write "not a number".
+        // Bytes, unlike JSON, can hold a NaN.
         Ok(if number.is_nan() { Cell::Missing } else { Cell::Number(number) })
     }
 }
 
-/// The number that 16 bits are (IEEE 754-2019, section 3.4: binary16).
+/// The value of 16 bits as a half-precision number (IEEE 754-2019, section 3.4: binary16).
 fn half(bits: u16) -> f64 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
@@ -120,14 +120,14 @@ fn half(bits: u16) -> f64 {
     }
 }
 
-/// What takes the elements: the index in row-major order, and the cell or what is wrong with it.
-pub type Sink<'a> = dyn FnMut(usize, Result<Cell, String>) + 'a;
+/// The receiver of elements: the index in row-major order, and the cell or the reason why there is none.
+pub(crate) type Sink<'a> = dyn FnMut(usize, Result<Cell, String>) + 'a;
 
 /// Reads elements from the bytes of the binary extension.
 ///
 /// # Errors
 /// There are more or fewer bytes than `n` elements take.
-pub fn read_bytes(bytes: &[u8], n: usize, datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
+pub(crate) fn read_bytes(bytes: &[u8], n: usize, datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
     let Some(width) = datatype.width() else {
         return read_texts(bytes, n, sink);
     };
@@ -142,7 +142,7 @@ pub fn read_bytes(bytes: &[u8], n: usize, datatype: Datatype, sink: &mut Sink) -
     Ok(())
 }
 
-/// Each text follows its length, which has four bytes.
+/// Reads texts, each of which follows its length in four bytes.
 fn read_texts(mut bytes: &[u8], n: usize, sink: &mut Sink) -> Result<(), String> {
     for i in 0..n {
         let text = bytes.split_first_chunk().and_then(|(length, rest)| {
@@ -160,7 +160,12 @@ fn read_texts(mut bytes: &[u8], n: usize, sink: &mut Sink) -> Result<(), String>
 ///
 /// # Errors
 /// The array has another shape.
-pub fn read_json(json: &str, shape: &[usize], datatype: Datatype, sink: &mut Sink) -> Result<(), String> {
+pub(crate) fn read_json(
+    json: &str,
+    shape: &[usize],
+    datatype: Datatype,
+    sink: &mut Sink,
+) -> Result<(), String> {
     let n = shape.iter().product();
     let mut walk = Walk { shape, n, datatype, next: 0, leaf_depth: None, wrong: None, sink };
     let parsed =
@@ -178,9 +183,9 @@ struct Walk<'a, 's> {
     n: usize,
     datatype: Datatype,
     next: usize,
-    /// In how many arrays the first element was.
+    /// The depth of arrays around the first element.
     leaf_depth: Option<usize>,
-    /// Why the walk was broken off.
+    /// The reason why the walk was stopped.
     wrong: Option<String>,
     sink: &'a mut Sink<'s>,
 }

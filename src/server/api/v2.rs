@@ -1,9 +1,8 @@
-//! The Open Inference Protocol (V2) over REST, so that clients of KServe, Triton and MLServer can ask an mlapi
-//! model: metadata, and inference from tensors in JSON or in the binary extension.
+//! The Open Inference Protocol (V2) over REST, for clients of KServe, Triton and MLServer: metadata, and inference
+//! from tensors in JSON or in the binary extension.
 //!
-//! Bytes in, a response out, for one model. A tensor is one column (`[n]` or `[n,1]`, called as the column is),
-//! or there is one of `[n,k]` with the columns in order. Not here: health, which is the server's; what an
-//! element is (see [`super::tensor`]).
+//! Bytes in, a response out, for one model. A tensor is one column (`[n]` or `[n,1]`, named like the column), or a
+//! single one of `[n,k]` holds the columns in order. Not here: the elements of tensors (see [`super::tensor`]).
 
 use std::borrow::Cow;
 
@@ -13,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answering::{Answered, predict_rows};
+use super::answering::{Answered, predict_rows, respond};
 use super::error::Failure;
 use super::tensor;
 use super::tensor::Datatype;
@@ -23,47 +22,43 @@ use crate::data::read::json::Problems;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::answer::number;
-use crate::server::Response;
+use crate::server::wire::body::Response;
 
-/// How many bytes of a body are JSON; what follows are tensors.
-pub const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+/// The number of bytes of a body that are JSON; tensors follow.
+pub(crate) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-/// A model file knows no versions; this is the one that clients are told.
+/// The version that clients see; model files have none.
 const VERSION: &str = "1";
 
 /// The outputs of a model.
 const PREDICT: &str = "predict";
 const PREDICT_PROBA: &str = "predict_proba";
 
-/// The paths of a model, with `NAME` for its name.
-pub const MODEL: &str = "/v2/models/NAME";
-/// Whether it is ready.
-pub const MODEL_READY: &str = "/v2/models/NAME/ready";
-/// Where tensors are sent.
-pub const INFER: &str = "/v2/models/NAME/infer";
-
-/// Which of these paths it is, from what follows the name: the version may stand between, and is always 1.
-/// Empty where it is none.
-pub fn canonical(after_name: &str) -> &'static str {
-    let action = match after_name.strip_prefix("/versions/") {
-        Some(rest) => rest.strip_prefix(VERSION).filter(|rest| rest.is_empty() || rest.starts_with('/')),
-        None => Some(after_name),
-    };
-    match action {
-        Some("") => MODEL,
-        Some("/ready") => MODEL_READY,
-        Some("/infer") => INFER,
-        _ => "",
-    }
+/// `GET /v2`.
+pub(crate) fn server() -> Response {
+    let metadata = json!({
+        "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"],
+    });
+    respond("application/json", metadata.to_string())
 }
 
-/// What `GET /v2` says.
-pub fn server_metadata() -> Value {
-    json!({ "name": "mlapi", "version": env!("CARGO_PKG_VERSION"), "extensions": ["binary_tensor_data"] })
+/// `GET /v2/health/live`.
+pub(crate) fn live() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"live\":true}"))
 }
 
-/// The data type that loses nothing of a column.
-pub fn datatype(column_type: ColumnType) -> &'static str {
+/// `GET /v2/health/ready` of a server that is ready.
+pub(crate) fn ready() -> Response {
+    respond("application/json", Bytes::from_static(b"{\"ready\":true}"))
+}
+
+/// `GET /v2/models/NAME/ready` of a server that is ready.
+pub(crate) fn model_ready(name: &str) -> Response {
+    respond("application/json", json!({ "name": name, "ready": true }).to_string())
+}
+
+/// The data type that holds every value of a column.
+pub(crate) fn datatype(column_type: ColumnType) -> &'static str {
     match column_type {
         ColumnType::Number => "FP64",
         ColumnType::Boolean => "BOOL",
@@ -71,9 +66,9 @@ pub fn datatype(column_type: ColumnType) -> &'static str {
     }
 }
 
-/// What `GET /v2/models/NAME` says: the tensors that the model takes and gives. Any other data type that holds
-/// the same values is taken as well.
-pub fn model_metadata(model: &Model, name: &str) -> Value {
+/// `GET /v2/models/NAME`: the tensors that the model takes and gives. Any other data type that holds the same
+/// values is accepted as well.
+pub(crate) fn model(model: &Model, name: &str) -> Response {
     let schema = &model.pipeline.schema;
     let inputs = schema.features.iter().map(
         |feature| json!({ "name": feature.name, "datatype": datatype(feature.column_type), "shape": [-1] }),
@@ -88,10 +83,11 @@ pub fn model_metadata(model: &Model, name: &str) -> Value {
             "parameters": { "labels": labels },
         }));
     }
-    json!({
+    let metadata = json!({
         "name": name, "versions": [VERSION], "platform": "mlapi",
         "inputs": inputs.collect::<Vec<_>>(), "outputs": outputs,
-    })
+    });
+    respond("application/json", metadata.to_string())
 }
 
 #[derive(Deserialize)]
@@ -135,11 +131,11 @@ struct OutputParameters {
     binary_data: Option<bool>,
 }
 
-/// `POST /v2/models/NAME/infer`. `header_length` is the value of [`HEADER_LENGTH`], where there is one.
+/// `POST /v2/models/NAME/infer`. `header_length` is the value of [`HEADER_LENGTH`], if the request has it.
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub fn infer(
+pub(crate) fn infer(
     model: &Model,
     name: &str,
     header_length: Option<&HeaderValue>,
@@ -173,7 +169,7 @@ pub fn infer(
     Ok(Answered { response, codes, predictions, decision })
 }
 
-/// The outputs to send, and whether as bytes.
+/// The requested outputs, each with whether it is sent as bytes.
 fn requested(request: &Request, schema: &Schema) -> Result<Vec<(&'static str, bool)>, Failure> {
     let there_are: &[&'static str] =
         if schema.target.labels.is_empty() { &[PREDICT] } else { &[PREDICT, PREDICT_PROBA] };
@@ -203,13 +199,14 @@ fn requested(request: &Request, schema: &Schema) -> Result<Vec<(&'static str, bo
     if problems.total > 0 { Err(Failure::DoesNotFit(problems)) } else { Ok(found) }
 }
 
-/// What is known of an input before its elements are looked at: the feature of each of its columns.
+/// The layout of an input, known before its elements are read: the feature of each column, `None` for an ignored
+/// one.
 struct Layout {
     datatype: Datatype,
     columns: Vec<Option<usize>>,
 }
 
-/// The codes of the rows that the tensors hold. All shapes are checked before any element is read.
+/// The codes of the rows in the tensors. All shapes are checked before any element is read.
 fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Result<Matrix, Failure> {
     let mut problems = Problems::default();
     let n_rows = inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or(0);
@@ -289,7 +286,7 @@ fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Re
     if problems.total > 0 { Err(Failure::DoesNotFit(problems)) } else { Ok(codes) }
 }
 
-/// Which features a tensor holds; or which of its members is wrong, and what about it.
+/// The features that a tensor holds; or the member that is wrong, with the reason.
 fn lay_out(
     input: &Input,
     only: bool,
@@ -312,7 +309,7 @@ fn lay_out(
     let columns = if feature.is_some() {
         vec![feature]
     } else if only && input.shape.len() == 2 {
-        // A width that is no row of this model is told before it could take memory.
+        // A wrong width is rejected before it takes memory.
         schema.positions(width).map_err(|detail| ("shape", detail))?
     } else if width == 1 && schema.is_unused(&input.name) {
         vec![None]
@@ -334,7 +331,7 @@ enum Predicted<'a> {
 }
 
 impl<'a> Predicted<'a> {
-    /// Whole labels, where all of them are.
+    /// The labels as whole numbers, if all of them are.
     fn whole_labels(schema: &Schema) -> Option<Vec<i64>> {
         let target = &schema.target;
         let numeric = target.numeric_labels && !target.labels.is_empty();
@@ -457,23 +454,50 @@ fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::models::served::tests::penguins;
+
+    fn inputs(text: &str) -> Vec<Input<'_>> {
+        serde_json::from_str(text).unwrap()
+    }
 
     #[test]
-    fn a_version_may_stand_in_the_path_and_is_always_1() {
-        for (after_name, path) in [
-            ("", MODEL),
-            ("/ready", MODEL_READY),
-            ("/infer", INFER),
-            ("/versions/1", MODEL),
-            ("/versions/1/infer", INFER),
-            ("/versions/1/ready", MODEL_READY),
-            ("/versions/2/infer", ""),
-            ("/versions/11", ""),
-            ("/versions", ""),
-            ("/config", ""),
-            ("/", ""),
-        ] {
-            assert_eq!(canonical(after_name), path, "{after_name}");
-        }
+    fn columns_in_any_order_hold_the_same_rows_as_bytes_and_as_json() {
+        let model = penguins();
+        let schema = &model.pipeline.schema;
+        let text = r#"[
+            {"name":"year","shape":[2],"datatype":"INT32","data":[2007,2008]},
+            {"name":"sex","shape":[2,1],"datatype":"BYTES","data":[["male"],["female"]]},
+            {"name":"body_mass_g","shape":[2],"datatype":"FP32","data":[4200,null]},
+            {"name":"flipper_length_mm","shape":[2],"datatype":"FP64","DATA":[201,195.5]},
+            {"name":"bill_depth_mm","shape":[2],"datatype":"FP64","data":[17.25,18.5]},
+            {"name":"bill_length_mm","shape":[2],"datatype":"FP64","data":[43.5,50]},
+            {"name":"island","shape":[2],"datatype":"BYTES","data":["Biscoe","Dream"]}
+        ]"#;
+        let json = text.replace("DATA", "data");
+        let binary = text.replace(r#""DATA":[201,195.5]"#, r#""parameters":{"binary_data_size":16}"#);
+        let bytes = [201.0_f64.to_le_bytes(), 195.5_f64.to_le_bytes()].concat();
+        let from_json = read(&inputs(&json), &[], schema, 2).unwrap();
+        let from_bytes = read(&inputs(&binary), &bytes, schema, 2).unwrap();
+        assert_eq!(from_json.row(0), [0.0, 43.5, 17.25, 201.0, 4200.0, 1.0, 2007.0]);
+        assert!(from_json.row(1)[4].is_nan());
+        assert_eq!(format!("{from_json:?}"), format!("{from_bytes:?}"));
+        assert!(read(&inputs(&binary), &bytes[1..], schema, 2).is_err());
+        assert!(read(&inputs(&json), &bytes, schema, 2).is_err(), "bytes of no tensor");
+        assert!(matches!(read(&inputs(&json), &[], schema, 1), Err(Failure::TooManyRows(1))));
+    }
+
+    #[test]
+    fn an_output_is_asked_for_once_and_by_a_name_that_exists() {
+        let model = penguins();
+        let requested = |text: &str| {
+            let request: Request = serde_json::from_str(text).unwrap();
+            requested(&request, &model.pipeline.schema)
+        };
+        assert_eq!(requested(r#"{"inputs":[]}"#).unwrap(), [(PREDICT, false), (PREDICT_PROBA, false)]);
+        let binary =
+            r#"{"inputs":[],"parameters":{"binary_data_output":true},"outputs":[{"name":"predict"}]}"#;
+        assert_eq!(requested(binary).unwrap(), [(PREDICT, true)]);
+        let bad = r#"{"inputs":[],"outputs":[{"name":"predict"},{"name":"predict"},{"name":"label"}]}"#;
+        assert!(matches!(requested(bad), Err(Failure::DoesNotFit(problems)) if problems.total == 2));
     }
 }

@@ -1,5 +1,5 @@
-//! Which web pages may ask: the `Origin`s that are allowed, and the answers that tell browsers so (Fetch
-//! standard, section 3.3). Off unless an origin is given.
+//! Cross-origin requests: the allowed `Origin`s, and the response headers that tell browsers so (Fetch standard,
+//! section 3.3). Off unless an origin is given.
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -8,12 +8,12 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, StatusCode};
 
-use crate::server::Response;
 use crate::server::wire::body::Body;
+use crate::server::wire::body::Response;
 
 /// The origins that are allowed.
 #[derive(Debug, Default)]
-pub struct Cors {
+pub(crate) struct Cors {
     origins: Vec<HeaderValue>,
     any: bool,
 }
@@ -22,8 +22,8 @@ impl Cors {
     /// Allows `origins`, each `SCHEME://HOST[:PORT]` or `*` for any.
     ///
     /// # Errors
-    /// What is not an origin.
-    pub fn new(origins: &[String]) -> Result<Self, String> {
+    /// A text that is not an origin.
+    pub(crate) fn new(origins: &[String]) -> Result<Self, String> {
         let mut cors = Self::default();
         for origin in origins {
             if origin == "*" {
@@ -45,18 +45,18 @@ impl Cors {
     }
 
     /// Whether any origin is allowed.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.any || !self.origins.is_empty()
     }
 
-    /// The origin of a request, where it is allowed.
-    pub fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+    /// The origin of a request, if it is allowed.
+    pub(crate) fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let origin = headers.get(ORIGIN)?;
         (self.any || self.origins.contains(origin)).then_some(origin)
     }
 
-    /// The answer to a browser that asks before it asks; `None` for other requests.
-    pub fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
+    /// The response to a preflight request; `None` for other requests.
+    pub(crate) fn preflight(&self, method: &Method, headers: &HeaderMap) -> Option<Response> {
         if method != Method::OPTIONS || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
             return None;
         }
@@ -71,8 +71,8 @@ impl Cors {
         Some(response)
     }
 
-    /// Tells the browser that this page may read the answer.
-    pub fn mark(origin: HeaderValue, answer: &mut HeaderMap) {
+    /// Adds the headers that let a page of this origin read the response.
+    pub(crate) fn mark(origin: HeaderValue, answer: &mut HeaderMap) {
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         answer.append(VARY, HeaderValue::from_static("origin"));
         answer.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id, retry-after"));

@@ -1,7 +1,7 @@
-//! Who may ask: bearer keys, several at a time so that they can be changed without a gap.
+//! API keys (bearer tokens), several at a time so that they can be rotated without downtime.
 //!
-//! Of a key only its SHA-256 is kept, and a token is compared with all of them in the same time whichever fits.
-//! Rate limits are in [`super::rate`].
+//! Only the SHA-256 of a key is kept, and a token is compared with all of them in constant time. Rate limits are in
+//! [`super::rate`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use sha2::{Digest, Sha256};
 /// A shorter key can be guessed: 16 characters of 64 kinds are 96 bits.
 const MIN_KEY_BYTES: usize = 16;
 
-/// More than this is no file of keys.
+/// The largest file of keys.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// One key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    /// What the log calls it.
+    /// The key's name in the log.
     name: String,
     sha256: [u8; 32],
 }
 
-/// The keys of a server; without any, everybody may ask.
+/// The keys of a server; without any, no key is needed.
 #[derive(Debug, Default)]
-pub struct Keys {
+pub(crate) struct Keys {
     file: Option<PathBuf>,
-    /// As they were given in the environment.
+    /// The keys of the environment variable.
     given: Vec<Key>,
     current: ArcSwap<Vec<Key>>,
 }
@@ -39,18 +39,18 @@ impl Keys {
     ///
     /// # Errors
     /// A file that cannot be read or holds no key, or a key that is too short.
-    pub fn load(file: Option<&Path>, given: Option<&str>) -> Result<Self> {
+    pub(crate) fn load(file: Option<&Path>, given: Option<&str>) -> Result<Self> {
         let given = given.map_or(Ok(Vec::new()), |text| parse(text.split(','), "MLAPI_API_KEYS"))?;
         let keys = Self { file: file.map(Path::to_path_buf), given, current: ArcSwap::default() };
         keys.reload()?;
         Ok(keys)
     }
 
-    /// Reads the file again; until that has worked the keys stay as they are.
+    /// Reads the file again; if that fails the keys stay as they are.
     ///
     /// # Errors
     /// As [`Keys::load`].
-    pub fn reload(&self) -> Result<()> {
+    pub(crate) fn reload(&self) -> Result<()> {
         let mut keys = self.given.clone();
         if let Some(path) = &self.file {
             let source = path.display().to_string();
@@ -64,17 +64,17 @@ impl Keys {
     }
 
     /// The file they are read from.
-    pub fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
-    /// Whether a key has to be shown.
-    pub fn are_required(&self) -> bool {
+    /// Whether requests need a key.
+    pub(crate) fn are_required(&self) -> bool {
         !self.current.load().is_empty()
     }
 
-    /// The name of the key that an `Authorization` header shows, and its number for rate limits.
-    pub fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
+    /// The name of the key in an `Authorization` header, and its number for rate limits.
+    pub(crate) fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
         let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
@@ -93,7 +93,7 @@ impl Keys {
     }
 }
 
-/// Whether two digests are equal, in a time that does not depend on where they differ.
+/// Whether two digests are equal, in constant time.
 fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     let difference = a.iter().zip(b).fold(0, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
     difference == 0

@@ -1,5 +1,5 @@
-//! Who may ask, and how often: API keys, rate limits, cross-origin requests.
+//! Which requests are admitted: API keys, rate limits, cross-origin requests.
 
-pub mod cors;
-pub mod keys;
-pub mod rate;
+pub(crate) mod cors;
+pub(crate) mod keys;
+pub(crate) mod rate;

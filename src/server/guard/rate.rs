@@ -1,43 +1,43 @@
-//! How often somebody may ask: a token bucket for each key, and for each address that shows none.
+//! Rate limits: a token bucket for each key, and for each address without one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Buckets that are kept; full ones are forgotten first, and beyond that newcomers share one.
+/// Buckets that are kept; full ones are dropped first, and beyond that new callers share one.
 const MAX_BUCKETS: usize = 65_536;
 
-/// Who is counted together.
+/// A caller with a bucket of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// The holder of a key.
     Key(u64),
-    /// An IPv4 address, or an IPv6 network of 64 bits: what one subscriber has.
+    /// An IPv4 address, or the /64 network of an IPv6 address, which is what one subscriber has.
     Address(u64),
-    /// On a Unix socket, or when there are too many to tell apart.
+    /// A client of a Unix socket, or one of too many to distinguish.
     Others,
 }
 
 impl Caller {
     /// The caller without a key.
-    pub fn at(address: Option<IpAddr>) -> Self {
+    pub(crate) fn at(address: Option<IpAddr>) -> Self {
         match address.map(|address| address.to_canonical()) {
             None => Self::Others,
             Some(IpAddr::V4(address)) => Self::Address(u64::from(address.to_bits())),
-            // No IPv4 address is as large: no IPv6 network of the first 2^32 is given out.
+            // No IPv4 address is as large, since no IPv6 network among the first 2^32 is allocated.
             Some(IpAddr::V6(address)) => Self::Address((address.to_bits() >> 64) as u64),
         }
     }
 }
 
-/// What is allowed.
+/// A request rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Requests a second in the long run.
-    pub per_second: f64,
-    /// Requests at once after a pause.
-    pub burst: f64,
+pub(crate) struct Rate {
+    /// Average requests per second.
+    pub(crate) per_second: f64,
+    /// Requests that may come at once after a pause.
+    pub(crate) burst: f64,
 }
 
 #[derive(Debug)]
@@ -46,24 +46,24 @@ struct Bucket {
     at: Instant,
 }
 
-/// The buckets of everybody.
+/// The buckets of all callers.
 #[derive(Debug)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     rate: Rate,
     buckets: Mutex<HashMap<Caller, Bucket>>,
 }
 
 impl RateLimit {
-    /// Nobody has asked yet.
-    pub fn new(rate: Rate) -> Self {
+    /// All buckets are full.
+    pub(crate) fn new(rate: Rate) -> Self {
         Self { rate, buckets: Mutex::default() }
     }
 
     /// Takes a token of `caller` at `now`.
     ///
     /// # Errors
-    /// There is none; how long until there is.
-    pub fn take(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
+    /// The bucket is empty; the time until it holds a token.
+    pub(crate) fn take(&self, caller: Caller, now: Instant) -> Result<(), Duration> {
         let Rate { per_second, burst } = self.rate;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let refilled = |bucket: &Bucket| {

@@ -1,5 +1,6 @@
-//! The models that are served: sources, reload, shadow models.
+//! The models that are served: files, prepared models, reloads, shadow models.
 
-pub mod reload;
-pub mod shadow;
-pub mod sources;
+pub(crate) mod reload;
+pub(crate) mod served;
+pub(crate) mod shadow;
+pub(crate) mod sources;

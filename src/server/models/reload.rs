@@ -1,7 +1,7 @@
-//! New models and keys for a server that goes on answering: on SIGHUP, when a file changes, on request.
+//! Reloads models and keys while the server goes on answering: on SIGHUP, when a file changes, on request.
 //!
-//! A model is read, checked (golden rows included) and prepared beside the one that answers, and then takes its
-//! place. What cannot be loaded changes nothing, is counted, and is said in the log and in `/metrics`.
+//! A new model is read, checked (golden rows included) and prepared while the old one answers, and then replaces
+//! it. A model that cannot be loaded changes nothing; the failure is counted, logged and shown in `/metrics`.
 
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,20 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 
-use crate::server::state::{Models, Served, State};
+use crate::server::models::served::Models;
+use crate::server::state::State;
 
-/// What became of one model, or of the keys.
+/// The result of reloading one model, or the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The model's name; `None` for what concerns none alone.
-    pub model: Option<String>,
-    /// Why it could not be reloaded, without paths; `None` where it was.
-    pub failure: Option<String>,
+pub(crate) struct Outcome {
+    /// The model's name; `None` for the keys or all models.
+    pub(crate) model: Option<String>,
+    /// The reason why it could not be reloaded, without paths; `None` if it was.
+    pub(crate) failure: Option<String>,
 }
 
-/// Loads every model and the keys again. To be called where waiting for files keeps nobody waiting.
-pub fn reload(state: &State) -> Vec<Outcome> {
+/// Loads every model and the keys again. Blocks.
+pub(crate) fn reload(state: &State) -> Vec<Outcome> {
     let _one_at_a_time = state.reloading();
     let mut outcomes = Vec::new();
     if let Err(error) = state.keys.reload() {
@@ -45,7 +46,7 @@ pub fn reload(state: &State) -> Vec<Outcome> {
         counts.reloaded(loaded.is_ok());
         match loaded {
             Ok(served) => {
-                state.log.event(&format!("model {name}: loaded again from {}", path.display()));
+                state.log.event(&format!("model {name}: reloaded from {}", path.display()));
                 counts.set_reload_failure(None);
                 models.push(Arc::new(served.after(old)));
                 outcomes.push(Outcome { model: Some(name), failure: None });
@@ -64,14 +65,14 @@ pub fn reload(state: &State) -> Vec<Outcome> {
     outcomes
 }
 
-/// The log gets the whole story, a client and `/metrics` the cause, which names no path.
+/// The log gets the whole error, clients and `/metrics` only its cause, which names no path.
 fn failed(state: &State, model: Option<String>, error: &anyhow::Error) -> Outcome {
     let whose = model.as_ref().map_or("reload".into(), |name| format!("model {name}"));
     state.log.event(&format!("{whose}: not loaded, everything stays as it was: {error:#}"));
     Outcome { model, failure: Some(error.root_cause().to_string()) }
 }
 
-/// What tells a file from the one that was there before: its time, size and number.
+/// The mark of one version of a file: its time, size and inode.
 type Stamp = Option<(SystemTime, u64, u64)>;
 
 fn stamp(path: &Path) -> Stamp {
@@ -95,12 +96,12 @@ fn stamps(state: &State) -> Vec<(PathBuf, Stamp)> {
     files.chain(others).map(|path| (path.clone(), stamp(&path))).collect()
 }
 
-/// Reloads at SIGHUP, and where `watch` is given when a file has changed and then stayed the same for that
-/// long: a file that is being written is left to be finished. To be called on the runtime; never completes.
+/// Reloads at SIGHUP, and, if `watch` is given, when a file has changed and then stayed the same for that long, so
+/// that a file is not read while it is written. To be called on the runtime; never completes.
 ///
 /// # Errors
 /// The operating system does not let the signal be caught.
-pub fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl Future<Output = ()>> {
+pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut hangup = {
         use tokio::signal::unix::{SignalKind, signal};
@@ -139,15 +140,46 @@ pub fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl F
     })
 }
 
-impl Served {
-    /// This model in the place of `old`: what was counted of the old one's columns and classes is kept where
-    /// these are the same.
-    fn after(mut self, old: Option<&Arc<Served>>) -> Self {
-        if let Some(old) = old
-            && self.profile.is_like(&old.profile)
-        {
-            self.profile = Arc::clone(&old.profile);
-        }
-        self
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::limits::Limits;
+    use crate::server::models::sources::Sources;
+    use crate::server::state::Setup;
+
+    fn serving(path: &Path) -> State {
+        let sources = Sources::parse(&[format!("a={}", path.display())]).unwrap();
+        let models = sources.load().unwrap();
+        State::new(Setup { sources, ..Setup::with_models(models, Limits::DEFAULT) }).unwrap()
+    }
+
+    #[test]
+    fn a_new_model_takes_over_with_the_counters_and_a_bad_one_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.mlapi");
+        std::fs::copy("fixtures/models/format-1-linear.mlapi", &path).unwrap();
+        let state = serving(&path);
+        let first = state.find(None).unwrap();
+        assert_eq!(reload(&state), [Outcome { model: Some("a".into()), failure: None }]);
+        let second = state.find(None).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&first.counts, &second.counts));
+        std::fs::write(&path, "damaged").unwrap();
+        let outcomes = reload(&state);
+        let failure = outcomes[0].failure.as_deref().unwrap();
+        assert!(!failure.contains(dir.path().to_str().unwrap()), "{failure}");
+        assert!(Arc::ptr_eq(&second, &state.find(None).unwrap()));
+    }
+
+    #[test]
+    fn the_stamp_of_a_file_changes_when_another_takes_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, other) = (dir.path().join("a"), dir.path().join("b"));
+        assert_eq!(stamp(&path), None);
+        std::fs::write(&path, "one").unwrap();
+        let before = stamp(&path);
+        assert_eq!(stamp(&path), before);
+        std::fs::write(&other, "longer").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(before.is_some() && stamp(&path).is_some() && stamp(&path) != before);
     }
 }

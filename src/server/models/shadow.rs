@@ -1,5 +1,5 @@
-//! A second model beside the one that answers: it predicts the same rows later, on a thread of its own, and
-//! what it would have answered otherwise is counted.
+//! A shadow model scores the same rows as the model that answers, later and on a thread of its own; its answers are
+//! never sent, disagreements are counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -14,36 +14,37 @@ use crate::data::cells::text::Texts;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 
-/// Requests that wait for the shadow at most; more are not compared.
+/// Requests that may wait for the shadow model; more are not compared.
 const MAX_QUEUED: usize = 256;
 
-/// Values that wait for the shadow at most (8 MiB).
+/// Values that may wait for the shadow model (8 MiB).
 const MAX_QUEUED_CELLS: usize = 1024 * 1024;
 
-/// Numbers closer than this share of the answer do not count as a disagreement.
+/// A relative difference of up to this is not a disagreement of numbers.
 const TOLERANCE: f64 = 0.01;
 
-/// What is counted of a shadow.
+/// The counters of a shadow model.
 #[derive(Debug, Default)]
-pub struct ShadowCounts {
+pub(crate) struct ShadowCounts {
     /// Rows that both predicted.
-    pub rows: AtomicU64,
-    /// Rows for which the classes differ, or the numbers by more than a hundredth.
-    pub disagreements: AtomicU64,
-    /// Rows that there was no time for.
-    pub dropped: AtomicU64,
+    pub(crate) rows: AtomicU64,
+    /// Rows whose classes differ, or whose numbers differ by more than 1 %.
+    pub(crate) disagreements: AtomicU64,
+    /// Rows that were not compared because too many waited.
+    pub(crate) dropped: AtomicU64,
     queued_cells: AtomicUsize,
 }
 
-/// The way to a shadow.
+/// The queue of a shadow model.
 #[derive(Debug)]
-pub struct Shadow {
+pub(crate) struct Shadow {
     queue: SyncSender<(Matrix, Predictions, Decision)>,
-    /// What is counted.
-    pub counts: Arc<ShadowCounts>,
+    /// Its counters.
+    pub(crate) counts: Arc<ShadowCounts>,
 }
 
-/// For each feature of the shadow, where it stands among those of the model and what its codes become.
+/// For each feature of the shadow model: its position among the model's features, and the new code of each category
+/// code.
 struct Translation(Vec<(usize, Option<Vec<f64>>)>);
 
 impl Translation {
@@ -70,8 +71,8 @@ impl Translation {
         Ok(Self(columns.collect::<Result<_>>()?))
     }
 
-    /// Rows of the model's codes as rows of the shadow's. A category that the model has not seen is not known
-    /// to the shadow either: its text is gone.
+    /// Translates rows of the model's codes into the shadow model's. A category that the model has not seen stays
+    /// unseen: its text is gone.
     fn apply(&self, codes: &Matrix) -> Matrix {
         let mut out = Matrix::with_capacity(codes.n_rows(), self.0.len());
         out.texts_mut().clone_from(codes.texts());
@@ -90,15 +91,15 @@ impl Translation {
 }
 
 impl Shadow {
-    /// Starts a shadow for a model.
+    /// Starts a shadow model.
     ///
     /// # Errors
-    /// The two do not predict the same thing from the same columns, or no thread can be started.
-    pub fn start(schema: &Schema, shadow: Model, counts: Arc<ShadowCounts>) -> Result<Self> {
+    /// The two models differ in task or columns, or no thread can be started.
+    pub(crate) fn start(schema: &Schema, shadow: Model, counts: Arc<ShadowCounts>) -> Result<Self> {
         let target = &shadow.pipeline.schema.target;
         ensure!(target.task == schema.target.task, "model and shadow do not have the same task");
         let translation = Translation::new(schema, &shadow.pipeline.schema)?;
-        // The shadow's class as a class of the model; a label that the model does not have agrees with none.
+        // The model's class for each class of the shadow model; `None` for a label that the model does not have.
         let position = |label: &String| schema.target.labels.iter().position(|other| other == label);
         let classes: Vec<Option<usize>> = target.labels.iter().map(position).collect();
         let same_labels = target.labels == schema.target.labels;
@@ -127,13 +128,46 @@ impl Shadow {
         Ok(Self { queue, counts })
     }
 
-    /// Lets the shadow predict rows of codes that were answered with `predictions`, unless too many wait.
-    pub fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
+    /// Queues rows of codes that were answered with `predictions` for the shadow model, unless too many wait.
+    pub(crate) fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
         let cells = codes.values().len();
         let fits = self.counts.queued_cells.fetch_add(cells, Relaxed) + cells <= MAX_QUEUED_CELLS;
         if !fits || self.queue.try_send((codes.clone(), predictions.clone(), decision)).is_err() {
             self.counts.queued_cells.fetch_sub(cells, Relaxed);
             self.counts.dropped.fetch_add(codes.n_rows() as u64, Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::read::json;
+    use crate::model::file;
+    use crate::server::models::served::tests::{ROW, penguins};
+
+    #[test]
+    fn a_model_agrees_with_itself_on_every_row() {
+        let model = penguins();
+        let schema = &model.pipeline.schema;
+        let counts = Arc::new(ShadowCounts::default());
+        let shadow = Shadow::start(schema, penguins(), Arc::clone(&counts)).unwrap();
+        let body = format!("{{\"data\":[{ROW},{ROW}]}}");
+        let codes = json::read_request(body.as_bytes(), schema, 10).unwrap().codes;
+        let decision = Decision::MostProbable;
+        let mut predictions = model.pipeline.predict(&codes, decision);
+        shadow.compare(&codes, &predictions, decision);
+        predictions.classes[1] ^= 1;
+        shadow.compare(&codes, &predictions, decision);
+        while counts.rows.load(Relaxed) < 4 {
+            thread::yield_now();
+        }
+        assert_eq!((counts.disagreements.load(Relaxed), counts.dropped.load(Relaxed)), (1, 0));
+    }
+
+    #[test]
+    fn models_of_different_tasks_are_not_compared() {
+        let rentals = file::load("fixtures/models/format-3-dates.mlapi").unwrap();
+        assert!(Shadow::start(&penguins().pipeline.schema, rentals, Arc::default()).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Where the models of a server come from: files with names, and folders of files.
+//! The sources of a server's models: files with names, and folders of files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,35 +7,35 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::shadow::Shadow;
 use crate::model::file;
+use crate::server::models::served::{Models, Served};
 use crate::server::observe::telemetry::ModelCounts;
-use crate::server::state::{Models, Served};
 
-/// What a model file in a folder ends in.
+/// The extension of a model file in a folder.
 const EXTENSION: &str = "mlapi";
 
 /// One `--model`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Source {
-    /// A file and what its model is called.
+    /// A file and the name of its model.
     File { name: String, path: PathBuf },
-    /// Every model file of a folder, called by its stem, in the order of the names.
+    /// Every model file of a folder, named by its stem, in the order of the names.
     Folder(PathBuf),
 }
 
 /// The `--model`s and `--shadow`s of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sources {
+pub(crate) struct Sources {
     models: Vec<Source>,
-    /// The model that each is beside, and its file.
+    /// The model that each shadows (`None`: the first), and its file.
     shadows: Vec<(Option<String>, PathBuf)>,
 }
 
 impl Sources {
-    /// What `[NAME=]FILE` and `FOLDER` stand for; a file without a name is called by its stem.
+    /// Reads `[NAME=]FILE` and `FOLDER`; a file without a name is named by its stem.
     ///
     /// # Errors
     /// A name that cannot stand in a path.
-    pub fn parse(texts: &[String]) -> Result<Self> {
+    pub(crate) fn parse(texts: &[String]) -> Result<Self> {
         let one = |text: &String| {
             let (name, path) = split(text);
             if name.is_none() && Path::new(path).is_dir() {
@@ -51,8 +51,8 @@ impl Sources {
         Ok(Self { models: texts.iter().map(one).collect::<Result<_>>()?, shadows: Vec::new() })
     }
 
-    /// With a shadow beside some of the models, each `[NAME=]FILE`; without a name beside the first.
-    pub fn with_shadows(mut self, texts: &[String]) -> Self {
+    /// Adds shadow models, each `[NAME=]FILE`; without a name it shadows the first model.
+    pub(crate) fn with_shadows(mut self, texts: &[String]) -> Self {
         let shadow = |text: &String| {
             let (name, path) = split(text);
             (name.map(String::from), path.into())
@@ -61,8 +61,8 @@ impl Sources {
         self
     }
 
-    /// The files of the shadows.
-    pub fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
+    /// The files of the shadow models.
+    pub(crate) fn shadow_files(&self) -> impl Iterator<Item = PathBuf> {
         self.shadows.iter().map(|(_, path)| path.clone())
     }
 
@@ -70,7 +70,7 @@ impl Sources {
     ///
     /// # Errors
     /// A folder that cannot be read or holds no model, or a name that cannot stand in a path.
-    pub fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+    pub(crate) fn files(&self) -> Result<Vec<(String, PathBuf)>> {
         let mut files = Vec::new();
         for source in &self.models {
             match source {
@@ -98,8 +98,8 @@ impl Sources {
     /// Loads and checks every model.
     ///
     /// # Errors
-    /// The first that cannot be served.
-    pub fn load(&self) -> Result<Models> {
+    /// The first model that cannot be served.
+    pub(crate) fn load(&self) -> Result<Models> {
         let files = self.files()?;
         for (name, path) in &self.shadows {
             let known = name.as_ref().is_none_or(|name| files.iter().any(|(model, _)| model == name));
@@ -115,16 +115,16 @@ impl Sources {
         Models::new(files.into_iter().map(load).collect::<Result<_>>()?)
     }
 
-    /// Loads and checks one model, and its shadow.
+    /// Loads and checks one model, and its shadow model.
     ///
     /// # Errors
     /// Either cannot be served.
-    pub fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
-        let mut served = Served::new(name, file::load(&path.to_string_lossy())?, counts)?;
+    pub(crate) fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
+        let mut served = Served::new(name, file::load(path)?, counts)?;
         let first = self.files()?.first().is_some_and(|(first, _)| first == name);
         let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
         if let Some((_, path)) = shadow {
-            let model = file::load(&path.to_string_lossy())?;
+            let model = file::load(path)?;
             let counts = Arc::clone(&served.counts.shadow);
             let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
             served.shadow =
@@ -134,7 +134,7 @@ impl Sources {
     }
 }
 
-/// Name and path of `[NAME=]PATH`. A path that itself holds an equals sign is taken as it is.
+/// Name and path of `[NAME=]PATH`. The path of an existing file may hold an equals sign.
 fn split(text: &str) -> (Option<&str>, &str) {
     match text.split_once('=') {
         Some((name, path)) if !name.contains(['/', '\\']) && !Path::new(text).exists() => (Some(name), path),
@@ -146,7 +146,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A name stands in paths and metrics as it is.
+/// Checks a name, which is written into paths and metrics unescaped.
 fn check_name(name: &str, path: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {

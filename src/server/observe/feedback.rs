@@ -1,4 +1,4 @@
-//! What turned out to be true: the last predictions by request id, to be compared with labels that come later.
+//! Feedback: the last predictions by request id, to be compared with true labels that come later.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -6,35 +6,35 @@ use std::sync::{Mutex, PoisonError};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Rows of one request that are remembered; more come from batches, whose truth is compared elsewhere.
-pub const MAX_ROWS: usize = 1000;
+/// A request with more rows is not remembered; it is a batch, whose truth is compared elsewhere.
+pub(crate) const MAX_ROWS: usize = 1000;
 
 /// `POST /feedback`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Label {
+pub(crate) struct Label {
     /// The `X-Request-Id` of the answer.
-    pub request_id: String,
-    /// What one row should have been.
+    pub(crate) request_id: String,
+    /// The true label of one row.
     #[serde(default)]
-    pub label: Option<Value>,
-    /// What many rows should have been.
+    pub(crate) label: Option<Value>,
+    /// The true label of each row.
     #[serde(default)]
-    pub labels: Option<Vec<Value>>,
+    pub(crate) labels: Option<Vec<Value>>,
 }
 
-/// What was answered to a request.
+/// The predictions of one request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Given {
+pub(crate) struct Given {
     /// The model that answered.
-    pub model: String,
+    pub(crate) model: String,
     /// The class of each row, or the value.
-    pub predictions: Vec<f64>,
+    pub(crate) predictions: Vec<f64>,
 }
 
-/// The last answers, so many at most.
+/// The last predictions, up to a limit.
 #[derive(Debug)]
-pub struct Recent {
+pub(crate) struct Recent {
     limit: usize,
     kept: Mutex<Kept>,
 }
@@ -43,7 +43,7 @@ pub struct Recent {
 struct Kept {
     /// With the number that `order` has for it.
     given: HashMap<String, (u64, Given)>,
-    /// Oldest first; what was taken or came again stays in here until it is the oldest.
+    /// Oldest first; an entry that was taken or replaced stays until it is the oldest.
     order: VecDeque<(u64, String)>,
     next: u64,
 }
@@ -65,18 +65,18 @@ impl Kept {
 
 impl Recent {
     /// Remembers up to `limit` requests; none for 0.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit, kept: Mutex::default() }
     }
 
     /// Whether anything is remembered.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.limit > 0
     }
 
-    /// Remembers what was answered, the class of each row or its value. An id that comes again stands for its last
-    /// request.
-    pub fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
+    /// Remembers the predictions of a request: the class of each row, or its value. An id that comes again stands
+    /// for its last request.
+    pub(crate) fn remember(&self, id: &str, model: &str, predictions: Vec<f64>) {
         if self.limit == 0 || predictions.len() > MAX_ROWS {
             return;
         }
@@ -85,14 +85,14 @@ impl Recent {
         kept.put(id, given, self.limit);
     }
 
-    /// What was answered to a request, once: a label is not counted twice.
-    pub fn take(&self, id: &str) -> Option<Given> {
+    /// Takes the predictions of a request out, so that its labels are not counted twice.
+    pub(crate) fn take(&self, id: &str) -> Option<Given> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.given.remove(id).map(|(_, given)| given)
     }
 
-    /// Puts an answer back whose labels could not be used.
-    pub fn put_back(&self, id: &str, given: Given) {
+    /// Puts predictions back whose labels could not be used.
+    pub(crate) fn put_back(&self, id: &str, given: Given) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.put(id, given, self.limit);
     }

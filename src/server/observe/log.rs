@@ -1,78 +1,74 @@
-//! What the server says while it runs: one line an answer where that is wanted, and what became of reloads.
-//! Never a value of a feature, never a key.
+//! The server log: one line per response if the access log is on, and the results of reloads. Never a value of a
+//! feature, never a key.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Result;
 use hyper::StatusCode;
 use serde_json::json;
 
 use super::spool::Spool;
 
-/// How answers are logged.
+/// The format of the access log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Not at all.
+    /// No access log.
     #[default]
     Off,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
     /// One line for people.
     Text,
 }
 
-/// The log.
+/// The server log.
 #[derive(Debug, Default)]
 pub struct Log {
     access: Access,
     out: Option<Spool>,
 }
 
-/// An answer.
+/// One response in the access log.
 #[derive(Debug)]
 pub struct Entry<'a> {
     /// The method of the request.
     pub method: &'a str,
-    /// Its path as the client wrote it, without the query.
+    /// The path as the client wrote it, without the query.
     pub path: &'a str,
-    /// The status of the answer.
+    /// The status of the response.
     pub status: StatusCode,
-    /// From the head of the request to the answer.
+    /// The time from the head of the request to the response.
     pub took: Duration,
     /// The request's id.
     pub request_id: &'a str,
-    /// The trace it is part of.
+    /// The `traceparent` of the request.
     pub traceparent: Option<&'a str>,
-    /// Whose key it showed.
+    /// The name of the API key.
     pub key: Option<&'a str>,
-    /// Where it came from.
+    /// The client's address.
     pub client: Option<std::net::IpAddr>,
     /// The model that answered.
     pub model: Option<&'a str>,
 }
 
-/// A longer path is cut: a line has to fit.
+/// A longer path is cut to this.
 const MAX_PATH_BYTES: usize = 256;
 
 impl Log {
-    /// A log on standard error.
-    ///
-    /// # Errors
-    /// No thread can be started.
-    pub fn new(access: Access) -> Result<Self> {
-        Ok(Self { access, out: Some(Spool::to_stderr()?) })
+    /// A log whose lines go to `out`.
+    pub fn new(access: Access, out: Spool) -> Self {
+        Self { access, out: Some(out) }
     }
 
-    /// Whether answers are logged.
+    /// Whether the access log is on.
     pub fn is_on(&self) -> bool {
         self.access != Access::Off && self.out.is_some()
     }
 
-    /// Logs an answer.
+    /// Logs a response, if the access log is on.
     pub fn answered(&self, entry: &Entry) {
         let Some(out) = &self.out else { return };
         let milliseconds = entry.took.as_secs_f64() * 1e3;
-        // hyper lets no path through that is not ASCII.
+        // hyper accepts only ASCII paths.
         let path = entry.path.get(..MAX_PATH_BYTES).unwrap_or(entry.path);
         let mut line = match self.access {
             Access::Off => return,
@@ -99,7 +95,7 @@ impl Log {
         out.put(line.into_bytes());
     }
 
-    /// Logs what happened to the server as a whole.
+    /// Logs an event of the server as a whole.
     pub fn event(&self, text: &str) {
         let Some(out) = &self.out else { return };
         let line = match self.access {
@@ -109,13 +105,56 @@ impl Log {
         out.put(format!("{line}\n").into_bytes());
     }
 
-    /// Waits until what was said is written, but not for long.
+    /// Waits until the queued lines are written, for two seconds at most.
     pub fn finish(&self) {
         self.out.iter().for_each(Spool::finish);
     }
 
-    /// Lines that were dropped because standard error did not take them.
+    /// Lines dropped because their output did not take them.
     pub fn dropped(&self) -> u64 {
         self.out.as_ref().map_or(0, Spool::dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logged(access: Access, path: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("log");
+        let log = Log::new(access, Spool::to_file(&file, u64::MAX, 1).unwrap());
+        log.answered(&Entry {
+            method: "POST",
+            path,
+            status: StatusCode::OK,
+            took: Duration::from_micros(1500),
+            request_id: "r1",
+            traceparent: None,
+            key: Some("shop"),
+            client: Some([127, 0, 0, 1].into()),
+            model: Some("iris"),
+        });
+        log.finish();
+        std::fs::read_to_string(&file).unwrap()
+    }
+
+    #[test]
+    fn one_line_is_written_per_response_in_the_format_that_is_asked_for() {
+        assert_eq!(logged(Access::Off, "/predict"), "");
+        assert_eq!(logged(Access::Text, "/predict"), "127.0.0.1 POST /predict 200 1.500ms r1\n");
+        let line: serde_json::Value = serde_json::from_str(&logged(Access::Json, "/predict")).unwrap();
+        assert_eq!((&line["status"], &line["milliseconds"]), (&json!(200), &json!(1.5)));
+        assert_eq!(
+            (&line["key"], &line["model"], &line["client"]),
+            (&json!("shop"), &json!("iris"), &json!("127.0.0.1"))
+        );
+    }
+
+    #[test]
+    fn a_long_path_is_cut() {
+        let line: serde_json::Value =
+            serde_json::from_str(&logged(Access::Json, &"/x".repeat(MAX_PATH_BYTES))).unwrap();
+        assert_eq!(line["path"].as_str().unwrap().len(), MAX_PATH_BYTES);
     }
 }

@@ -1,10 +1,11 @@
-//! What the server tells about itself: metrics, logs, feedback, traces.
+//! Metrics, logs, feedback and traces.
 
-pub mod feedback;
-pub mod journal;
+pub(crate) mod exposition;
+pub(crate) mod feedback;
+pub(crate) mod journal;
 pub mod log;
-pub mod observation;
-pub mod profile;
+pub(crate) mod observation;
+pub(crate) mod profile;
 pub mod spool;
-pub mod telemetry;
-pub mod trace;
+pub(crate) mod telemetry;
+pub(crate) mod trace;

@@ -1,5 +1,5 @@
-//! What one request showed: counted, compared with the shadow, written down and remembered, whatever the protocol
-//! and the form it came in. A table comes in parts, as it is predicted; a JSON body is one part.
+//! The rows of one request, counted, compared with the shadow model, logged and remembered, in any protocol and
+//! format. A table comes in parts as it is predicted; a JSON body is one part.
 
 use hyper::header::HeaderValue;
 
@@ -9,25 +9,26 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::WarningKind;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::{Part, Summary};
-use crate::server::state::{Served, State};
+use crate::server::models::served::Served;
+use crate::server::state::State;
 
-/// The rows of a request that have been answered so far. Nothing in here waits.
+/// The rows of a request that have been answered so far. Never blocks.
 #[derive(Debug)]
-pub struct Observation<'a> {
+pub(crate) struct Observation<'a> {
     state: &'a State,
     served: &'a Served,
     id: &'a str,
     decision: Decision,
     n_rows: usize,
-    /// Whether this request is one of those that are written down.
+    /// Whether this request is in the sample of the prediction log.
     is_noted: bool,
-    /// What was predicted; nothing where it is not to be remembered.
+    /// The predictions to remember for feedback; `None` if they are not.
     remembered: Option<Vec<f64>>,
 }
 
 impl<'a> Observation<'a> {
-    /// Nothing seen yet of a request with this id.
-    pub fn new(
+    /// No rows yet of a request with this id.
+    pub(crate) fn new(
         state: &'a State,
         served: &'a Served,
         id: Option<&'a HeaderValue>,
@@ -45,7 +46,7 @@ impl<'a> Observation<'a> {
     }
 
     /// Takes the next rows.
-    pub fn rows(&mut self, codes: &Matrix, predictions: &Predictions) {
+    pub(crate) fn rows(&mut self, codes: &Matrix, predictions: &Predictions) {
         self.served.profile.observe(codes, predictions);
         if let Some(shadow) = &self.served.shadow {
             shadow.compare(codes, predictions, self.decision);
@@ -65,8 +66,8 @@ impl<'a> Observation<'a> {
         }
     }
 
-    /// Takes the next rows of a table, whose unusual values have been counted.
-    pub fn part(&mut self, part: &Part) {
+    /// Takes the next rows of a table, whose unusual values are summed up.
+    pub(crate) fn part(&mut self, part: &Part) {
         self.rows(part.codes, part.predictions);
         self.warnings(&part.summary);
     }
@@ -81,13 +82,46 @@ impl<'a> Observation<'a> {
 }
 
 impl Drop for Observation<'_> {
-    /// The request is at its end, or broken off after what was answered.
+    /// The request has ended, or was cut off after these rows.
     fn drop(&mut self) {
         if self.n_rows > 0 {
             self.served.counts.rows(self.n_rows);
         }
         if let Some(values) = self.remembered.take() {
             self.state.recent.remember(self.id, &self.served.name, values);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::read::json;
+    use crate::server::limits::Limits;
+    use crate::server::models::served::tests::{ROW, penguins};
+    use crate::server::state::Setup;
+
+    #[test]
+    fn rows_are_remembered_up_to_a_limit_when_the_request_ends() {
+        let setup = Setup::new(penguins(), Limits::DEFAULT).unwrap();
+        let state = State::new(Setup { recent: feedback::Recent::new(9), ..setup }).unwrap();
+        let served = state.find(None).unwrap();
+        let pipeline = &served.model.pipeline;
+        let body = format!("{{\"data\":[{}{ROW}]}}", format!("{ROW},").repeat(feedback::MAX_ROWS / 2));
+        let codes = json::read_request(body.as_bytes(), &pipeline.schema, 1000).unwrap().codes;
+        let predictions = pipeline.predict(&codes, Decision::MostProbable);
+        for (id, parts, remembered) in [("short", 1, true), ("long", 2, false)] {
+            let header = HeaderValue::from_static(id);
+            let mut observation = Observation::new(&state, &served, Some(&header), Decision::MostProbable);
+            (0..parts).for_each(|_| observation.rows(&codes, &predictions));
+            assert!(state.recent.take(id).is_none(), "the request has not ended");
+            drop(observation);
+            let given = state.recent.take(id);
+            assert_eq!(
+                given.map(|given| given.predictions.len()),
+                remembered.then_some(codes.n_rows()),
+                "{id}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What comes in and goes out of a model, counted: predictions of each class, unusual values of each feature,
-//! and how far each feature has drifted from the training rows.
+//! Counters of a model's inputs and outputs: predictions of each class, unusual values of each feature, and the
+//! drift of each feature from the training rows.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,14 +8,14 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{ColumnType, Feature, Histogram, Schema, UNSEEN};
 use crate::model::pipeline::Predictions;
 
-/// The bins of one feature, and what fell into them.
+/// The bins of one feature with their counts.
 #[derive(Debug)]
 struct Column {
     name: String,
     column_type: ColumnType,
     min: f64,
     max: f64,
-    /// The upper bounds of all bins of numbers but the last; empty where the model file has none.
+    /// The upper bounds of all bins of numbers but the last; empty if the model file has no histogram.
     edges: Vec<f64>,
     /// The share of the training rows in each bin; the last is for missing values, the one before it of a
     /// category for unseen levels.
@@ -28,7 +28,7 @@ struct Column {
 
 /// Counts of one model's features and classes.
 #[derive(Debug)]
-pub struct Profile {
+pub(crate) struct Profile {
     columns: Vec<Column>,
     labels: Vec<String>,
     classes: Vec<AtomicU64>,
@@ -36,28 +36,28 @@ pub struct Profile {
 
 /// The unusual values of one feature, and its drift.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FeatureCounts<'a> {
+pub(crate) struct FeatureCounts<'a> {
     /// The feature's name.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// `missing_value`, `unseen_category`, `out_of_range`, as warnings call them.
-    pub counts: [(&'static str, u64); 3],
-    /// The population stability index; `None` where the model file has no distribution to compare with or
-    /// too few rows have come.
-    pub psi: Option<f64>,
+    pub(crate) counts: [(&'static str, u64); 3],
+    /// The population stability index; `None` if the model file has no distribution to compare with, or too few
+    /// rows have come.
+    pub(crate) psi: Option<f64>,
 }
 
-/// Fewer rows than this say nothing about a distribution of ten bins.
+/// With fewer rows the index of ten bins is noise.
 const MIN_ROWS_FOR_PSI: u64 = 100;
 
-/// A bin that is empty on one side counts as this share, or the index would be infinite.
+/// The share of an empty bin; 0 would make the index infinite.
 const LEAST_SHARE: f64 = 1e-4;
 
-/// Levels of a category that have a bin of their own; the others share one.
+/// Levels of a category with a bin of their own; the others share one.
 const MAX_LEVEL_BINS: usize = 64;
 
 impl Profile {
     /// Nothing counted yet.
-    pub fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(schema: &Schema) -> Self {
         let zeros = |n: usize| (0..n).map(|_| AtomicU64::new(0)).collect::<Vec<_>>();
         let labels = schema.target.labels.clone();
         Self {
@@ -67,8 +67,8 @@ impl Profile {
         }
     }
 
-    /// Whether the counts of both are about the same things.
-    pub fn is_like(&self, other: &Self) -> bool {
+    /// Whether both count the same features, bins and classes.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
         let same = |(a, b): (&Column, &Column)| {
             (&a.name, a.column_type, &a.edges, &a.expected, a.min, a.max)
                 == (&b.name, b.column_type, &b.edges, &b.expected, b.min, b.max)
@@ -78,8 +78,8 @@ impl Profile {
             && self.columns.iter().zip(&other.columns).all(same)
     }
 
-    /// Counts rows of codes (`n_rows × n_features`) and what was predicted for them.
-    pub fn observe(&self, codes: &Matrix, predictions: &Predictions) {
+    /// Counts rows of codes (`n_rows × n_features`) and their predictions.
+    pub(crate) fn observe(&self, codes: &Matrix, predictions: &Predictions) {
         for start in (0..codes.n_rows()).step_by(ROWS_AT_A_TIME) {
             let end = codes.n_rows().min(start + ROWS_AT_A_TIME);
             for (j, column) in self.columns.iter().enumerate() {
@@ -95,12 +95,12 @@ impl Profile {
     }
 
     /// The predictions of each class so far.
-    pub fn classes(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub(crate) fn classes(&self) -> impl Iterator<Item = (&str, u64)> {
         self.labels.iter().map(String::as_str).zip(self.classes.iter().map(|count| count.load(Relaxed)))
     }
 
     /// The counts of each feature so far.
-    pub fn features(&self) -> impl Iterator<Item = FeatureCounts<'_>> {
+    pub(crate) fn features(&self) -> impl Iterator<Item = FeatureCounts<'_>> {
         self.columns.iter().map(|column| FeatureCounts {
             name: &column.name,
             counts: [
@@ -119,7 +119,7 @@ impl Column {
         let mut counts: Vec<f64> = Vec::new();
         match feature.column_type {
             ColumnType::Category => {
-                // In the order of the levels, so that a code is a bin; what lies beyond shares the last.
+                // In the order of the levels, so that a code is a bin; the levels beyond share the last.
                 counts = feature.counts.iter().take(MAX_LEVEL_BINS).map(|&n| n as f64).collect();
                 let rest: u64 = feature.counts.iter().skip(MAX_LEVEL_BINS).sum();
                 counts.push(rest as f64);

@@ -1,5 +1,5 @@
-//! Lines on their way to a file or to standard error, which never make a request wait: they queue for a thread
-//! of their own, and where the queue is full they are dropped and counted.
+//! A queue of lines for a file or standard error, which never makes a request wait: a thread of its own writes
+//! them, and lines beyond the queue are dropped and counted.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -11,23 +11,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// Lines that wait at most.
+/// The length of the queue.
 const MAX_QUEUED_LINES: usize = 8192;
 
 /// A longer line is dropped, so that the queue is bounded in bytes as well.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// For what is queued to be written when the server stops.
+/// The time for queued lines to be written when the server stops.
 const FINISH_TIME: Duration = Duration::from_secs(2);
 
-/// What waits.
+/// An item of the queue.
 enum Item {
     Line(Vec<u8>),
-    /// To be answered when everything before it is written.
+    /// Dropped when everything before it is written.
     Finish(SyncSender<()>),
 }
 
-/// The end where lines go in.
+/// The sending end of the queue.
 #[derive(Debug)]
 pub struct Spool {
     queue: SyncSender<Item>,
@@ -35,7 +35,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Lines go to standard error.
+    /// Writes to standard error.
     ///
     /// # Errors
     /// No thread can be started.
@@ -43,8 +43,8 @@ impl Spool {
         Self::start(Sink::Stderr)
     }
 
-    /// Lines go to the end of a file. Before it grows beyond `max_bytes` it becomes `FILE.1`, and what was
-    /// `FILE.1` becomes `FILE.2`, up to `keep` of them; older ones go away.
+    /// Appends to a file. Before it grows beyond `max_bytes` it is renamed to `FILE.1`, and `FILE.1` to `FILE.2`,
+    /// up to `keep` of them; older ones are deleted.
     ///
     /// # Errors
     /// The file cannot be opened, or no thread can be started.
@@ -58,8 +58,8 @@ impl Spool {
         let (queue, items): (_, Receiver<Item>) = sync_channel(MAX_QUEUED_LINES);
         let write = move || {
             while let Ok(first) = items.recv() {
-                // What came meanwhile goes out with it. A full disk or a closed pipe takes nothing; the requests
-                // go on.
+                // Lines that came meanwhile are flushed together. A full disk or a closed pipe loses lines, not
+                // requests.
                 for item in std::iter::once(first).chain(items.try_iter().take(MAX_QUEUED_LINES)) {
                     let _ = match item {
                         Item::Line(line) => sink.write(&line),
@@ -73,18 +73,18 @@ impl Spool {
         Ok(Self { queue, dropped: AtomicU64::new(0) })
     }
 
-    /// Puts a line, which ends in `\n`, into the queue.
+    /// Queues a line, which ends in `\n`, or drops and counts it.
     pub fn put(&self, line: Vec<u8>) {
         if line.len() > MAX_LINE_BYTES || self.queue.try_send(Item::Line(line)).is_err() {
             self.dropped.fetch_add(1, Relaxed);
         }
     }
 
-    /// Waits until what was put before is written, but not for long.
+    /// Waits until the lines queued before are written, for two seconds at most.
     pub fn finish(&self) {
         let (tell, told) = sync_channel(0);
         if self.queue.try_send(Item::Finish(tell)).is_ok() {
-            // Nothing is sent: the other end is dropped when it is done.
+            // Nothing is sent: the other end is dropped when the lines are written.
             let _ = told.recv_timeout(FINISH_TIME);
         }
     }

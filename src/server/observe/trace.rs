@@ -1,4 +1,4 @@
-//! What ties a request to what others know of it: its id, and the trace it is part of.
+//! Request ids and W3C trace context.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -8,17 +8,17 @@ use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 
 /// The header of a request's id.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header of W3C Trace Context.
-pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Longer ids are replaced.
 const MAX_ID_BYTES: usize = 64;
 
 /// Makes the ids of requests that bring none.
 #[derive(Debug)]
-pub struct Ids {
+pub(crate) struct Ids {
     /// Differs from process to process.
     seed: u64,
     next: AtomicU64,
@@ -32,7 +32,7 @@ impl Default for Ids {
 
 impl Ids {
     /// A new id of 16 hexadecimal digits.
-    pub fn make(&self) -> HeaderValue {
+    pub(crate) fn make(&self) -> HeaderValue {
         let number = mixed(self.seed.wrapping_add(self.next.fetch_add(1, Relaxed).wrapping_mul(STEP)));
         let digit = |i: u32| b"0123456789abcdef"[(number >> (60 - 4 * i) & 15) as usize];
         let mut id = [0; 16];
@@ -47,26 +47,26 @@ impl Ids {
 /// number generators", section 5.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// One to one, so two requests of a process never get the same id.
+/// A bijection, so two requests of a process never get the same id.
 fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
-/// The id that a request brought, if it is one.
-pub fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+/// The id that a request brings, if it is valid.
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(REQUEST_ID).filter(|id| is_id(id.as_bytes()))
 }
 
-/// Whether a client's id can be taken as it is into headers and logs.
+/// Whether a client's id is safe to write into headers and logs.
 fn is_id(id: &[u8]) -> bool {
     let fits = |b: &u8| b.is_ascii_alphanumeric() || b"._-:".contains(b);
     !id.is_empty() && id.len() <= MAX_ID_BYTES && id.iter().all(fits)
 }
 
 /// The `traceparent` of a request, if it is well formed (W3C Trace Context, section 3.2).
-pub fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<&HeaderValue> {
     let value = headers.get(TRACEPARENT)?;
     let bytes = value.as_bytes();
     let lengths = [2, 32, 16, 2];

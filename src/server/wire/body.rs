@@ -1,38 +1,36 @@
-//! Bodies: reading those of requests within limits, and the two kinds of those of answers.
+//! Response bodies: whole, or streamed in pieces; and the pieces of streamed bodies as readers and writers.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Bytes, Frame, SizeHint};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::stream::Shared;
-use crate::server::Limits;
-use crate::server::api::error::Failure;
 
-/// What every handler answers with.
+/// A response of the server.
+pub(crate) type Response = hyper::Response<Body>;
+
+/// The body of a response.
 #[derive(Debug)]
-pub enum Body {
-    /// All of it; nothing once it is sent.
+pub(crate) enum Body {
+    /// The whole body; `None` once it is sent.
     Whole(Option<Bytes>),
-    /// What comes out of a channel; an error breaks the answer off.
+    /// The pieces of a channel; an error cuts the response off.
     Stream {
-        /// Where the pieces come from.
+        /// The source of the pieces.
         pieces: mpsc::Receiver<io::Result<Bytes>>,
-        /// Told when it ends.
-        ends: StreamEnds,
+        /// Dropped when the response ends, which it reports to the connection.
+        _ends: StreamEnds,
     },
 }
 
-/// Says that the answer to a request is made, when it is dropped.
+/// Reports to the connection, when it is dropped, that the response is complete.
 #[derive(Debug)]
-pub struct StreamEnds(pub Arc<Shared>);
+pub(crate) struct StreamEnds(pub(crate) Arc<Shared>);
 
 impl Drop for StreamEnds {
     fn drop(&mut self) {
@@ -70,147 +68,15 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// The bytes of bodies that are held in memory for requests which have not been answered, so that many that
-/// never end take a bounded amount.
-#[derive(Debug, Default)]
-pub struct Held(AtomicUsize);
-
-/// Some of those bytes; given back when it is dropped.
-#[derive(Debug)]
-pub struct Hold<'a> {
-    held: &'a Held,
-    bytes: usize,
-}
-
-impl Held {
-    fn none(&self) -> Hold<'_> {
-        Hold { held: self, bytes: 0 }
-    }
-}
-
-impl Hold<'_> {
-    fn add(&mut self, bytes: usize, limit: usize) -> Result<(), Failure> {
-        self.bytes += bytes;
-        if self.held.0.fetch_add(bytes, Relaxed) + bytes > limit {
-            Err(Failure::BodiesOverloaded)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.held.0.fetch_sub(self.bytes, Relaxed);
-        }
-    }
-}
-
-/// A body of up to this many bytes is taken though others fill the memory for bodies; so that they keep nobody
-/// out who asks for a few rows. The limit on connections bounds what they take together.
-const ALWAYS_HELD_BYTES: usize = 16 * 1024;
-
-/// Reads a body within the limits on its size and time.
-///
-/// # Errors
-/// It is too large, too slow, breaks off, or there is no room.
-pub async fn read<'a>(
-    mut body: Incoming,
-    limits: &Limits,
-    held: &'a Held,
-    connection: &Shared,
-    started: Instant,
-) -> Result<(Bytes, Hold<'a>), Failure> {
-    let mut hold = held.none();
-    let declared = body.size_hint();
-    if declared.lower() > limits.body_bytes as u64 {
-        return Err(Failure::BodyTooLarge(limits.body_bytes));
-    }
-    // A small body mostly arrives with its head: then nothing is waited for, and its bytes are used where they are.
-    let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
-    let first = match first {
-        Poll::Ready(None) => return Ok((Bytes::new(), hold)),
-        Poll::Ready(Some(frame)) => frame.map_err(|_| Failure::BrokenBody)?.into_data().unwrap_or_default(),
-        Poll::Pending => Bytes::new(),
-    };
-    if declared.exact() == Some(first.len() as u64) {
-        return Ok((first, hold));
-    }
-    let mut whole = Vec::new();
-    let mut next = Some(first);
-    let deadline = started + limits.body_time;
-    while let Some(piece) = next {
-        if whole.len() + piece.len() > limits.body_bytes {
-            return Err(Failure::BodyTooLarge(limits.body_bytes));
-        }
-        // Declared or not, never more memory than has arrived (give or take a doubling).
-        whole.extend_from_slice(&piece);
-        if whole.len() > ALWAYS_HELD_BYTES {
-            hold.add(whole.len() - hold.bytes, limits.held_bytes)?;
-        }
-        connection.body_is_awaited(Instant::now());
-        next = match timeout_at(deadline, body.frame()).await {
-            Ok(None) => None,
-            Ok(Some(Ok(frame))) => Some(frame.into_data().unwrap_or_default()),
-            Ok(Some(Err(_))) => return Err(Failure::BrokenBody),
-            Err(_) => return Err(Failure::SlowBody(limits.body_time.as_secs_f64())),
-        };
-        connection.body_has_come();
-    }
-    Ok((whole.into(), hold))
-}
-
-/// For each piece of this size a streamed body has the time that a whole body has otherwise.
-const STREAM_PIECE_BYTES: usize = 64 * 1024;
-
-/// Passes a body on as it arrives.
-pub async fn pump(
-    mut body: Incoming,
-    limits: Limits,
-    shared: Arc<Shared>,
-    pieces: mpsc::Sender<io::Result<Bytes>>,
-) {
-    let mut deadline = Instant::now() + limits.body_time;
-    let mut bytes = 0;
-    loop {
-        shared.body_is_awaited(Instant::now());
-        let piece = timeout_at(deadline, body.frame()).await;
-        shared.body_has_come();
-        let piece = match piece {
-            Ok(None) => {
-                shared.request_is_read();
-                return;
-            }
-            Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
-            Ok(Some(Err(_))) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, Failure::BrokenBody)),
-            Err(_) => {
-                let failure = Failure::SlowBody(limits.body_time.as_secs_f64());
-                Err(io::Error::new(io::ErrorKind::TimedOut, failure))
-            }
-        };
-        bytes += piece.as_ref().map_or(0, Bytes::len);
-        let failed = piece.is_err();
-        // Waiting for the model is not the client's time.
-        if pieces.send(piece).await.is_err() || failed {
-            return;
-        }
-        if bytes >= STREAM_PIECE_BYTES {
-            bytes = 0;
-            deadline = Instant::now() + limits.body_time;
-        }
-    }
-}
-
-/// The pieces of a body as something to read from, on a thread that may wait.
-pub struct PieceReader {
+/// A reader of the pieces of a request body. Blocks.
+pub(crate) struct PieceReader {
     pieces: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
 }
 
 impl PieceReader {
-    /// Reads what comes out of a channel.
-    pub fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+    /// Reads the pieces of a channel.
+    pub(crate) fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
         Self { pieces, current: Bytes::new() }
     }
 }
@@ -229,8 +95,8 @@ impl io::Read for PieceReader {
     }
 }
 
-/// The pieces of an answer, on a thread that may wait.
-pub struct PieceWriter(pub mpsc::Sender<io::Result<Bytes>>);
+/// A writer of the pieces of a response. Blocks.
+pub(crate) struct PieceWriter(pub(crate) mpsc::Sender<io::Result<Bytes>>);
 
 impl io::Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -241,5 +107,31 @@ impl io::Write for PieceWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::body::Body as _;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_whole_body_knows_its_length_and_an_empty_one_has_ended() {
+        assert_eq!(Body::from("four").size_hint().exact(), Some(4));
+        assert!(Body::from("").is_end_stream() && !Body::from("four").is_end_stream());
+    }
+
+    #[test]
+    fn pieces_are_read_in_order_and_an_error_is_passed_on() {
+        let (send, receive) = mpsc::channel(3);
+        let mut writer = PieceWriter(send.clone());
+        writer.write_all(b"one ").unwrap();
+        writer.write_all(b"two").unwrap();
+        send.blocking_send(Err(io::ErrorKind::TimedOut.into())).unwrap();
+        let mut text = String::new();
+        let error = PieceReader::new(receive).read_to_string(&mut text).unwrap_err();
+        assert_eq!((text.as_str(), error.kind()), ("one two", io::ErrorKind::TimedOut));
+        assert!(writer.write_all(b"three").is_err(), "nobody reads any more");
     }
 }

@@ -1,26 +1,26 @@
-//! How many connections the limit of open files has room for. Many systems start a process with room for 1024
-//! files, of which it may take more without asking anybody.
+//! The number of connections that the limit of open files allows. Many systems start a process with 1024 files,
+//! which it may raise itself.
 
-use crate::server::MAX_REFUSALS;
+use super::refusal::MAX_REFUSALS;
 
-/// Files that are no connections: models and keys being read, logs, what the runtime waits on.
+/// Files that are no connections: models and keys being read, logs, the runtime's own.
 const OTHER_FILES: usize = 64;
 
-/// The open files that so many connections need, with those that are told that there is no room.
+/// The open files that so many connections need, refused ones included.
 fn needed(connections: usize) -> usize {
     connections.saturating_add(MAX_REFUSALS + OTHER_FILES)
 }
 
-/// The connections that so many open files have room for, at least 1. Where there are few, half are for those that
-/// are told that there is no room.
+/// The connections that so many open files allow, at least 1. If files are few, half are kept for refused
+/// connections.
 fn room(files: usize) -> usize {
     let files = files.saturating_sub(OTHER_FILES);
     files.saturating_sub(MAX_REFUSALS).max(files / 2).max(1)
 }
 
-/// Raises this process's limit of open files, as far as it may, to what `connections` need. Gives back how many
-/// there will be room for, which may be fewer.
-pub fn make_room(connections: usize) -> usize {
+/// Raises this process's limit of open files, as far as allowed, to what `connections` need. Returns the number of
+/// connections that fit, which may be fewer.
+pub(crate) fn make_room(connections: usize) -> usize {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -1,6 +1,8 @@
 //! Bytes on connections: sockets, request and response bodies, streams.
 
-pub mod body;
-pub mod files;
-pub mod socket;
-pub mod stream;
+pub(crate) mod body;
+pub(crate) mod files;
+pub(crate) mod read;
+pub(crate) mod refusal;
+pub(crate) mod socket;
+pub(crate) mod stream;

@@ -1,4 +1,4 @@
-//! What a connection comes in on: TCP, TLS over it, or a Unix socket.
+//! Listeners and connections: TCP, TLS over it, or a Unix socket.
 
 use std::io;
 use std::net::IpAddr;
@@ -10,15 +10,18 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
 
+#[cfg(feature = "tls")]
+use super::refusal;
+
 /// Connections that the operating system completes before they are accepted; it may allow fewer (Linux:
-/// `net.core.somaxconn`). The standard library asks for 128, which a burst of clients fills in a few milliseconds,
-/// and whoever comes then tries again only after a second.
+/// `net.core.somaxconn`). The standard library asks for 128, which a burst of clients fills in a few milliseconds;
+/// a client that comes then retries only after a second.
 #[cfg(unix)]
 const BACKLOG: i32 = 4096;
 
-/// Where connections come from.
+/// A socket that accepts connections.
 #[derive(Debug)]
-pub enum Listener {
+pub(crate) enum Listener {
     /// An address and port.
     Tcp(TcpListener),
     /// A path.
@@ -28,7 +31,7 @@ pub enum Listener {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        // It listens already, and goes on with what it has where it cannot have more.
+        // It listens already, and keeps its backlog if a longer one is refused.
         #[cfg(unix)]
         let _ = rustix::net::listen(&listener, BACKLOG);
         Self::Tcp(listener)
@@ -48,11 +51,11 @@ impl Listener {
     ///
     /// # Errors
     /// As the operating system says.
-    pub async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
-                // An answer goes out at once; it is one write, and there is nothing to wait for.
+                // A response is one write, so waiting for more to send would only delay it.
                 let _ = socket.set_nodelay(true);
                 Ok((Socket::Tcp(socket), Some(address.ip())))
             }
@@ -64,7 +67,7 @@ impl Listener {
 
 /// A connection.
 #[derive(Debug)]
-pub enum Socket {
+pub(crate) enum Socket {
     /// Over TCP.
     Tcp(TcpStream),
     /// Over a Unix socket.
@@ -119,9 +122,9 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// What makes TLS of TCP; nothing where connections are plain.
+/// The TLS settings; none if connections are plain.
 #[derive(Clone, Default)]
-pub struct Tls {
+pub(crate) struct Tls {
     #[cfg(feature = "tls")]
     acceptor: Option<tokio_rustls::TlsAcceptor>,
 }
@@ -138,7 +141,7 @@ impl Tls {
     ///
     /// # Errors
     /// Files that cannot be read, or do not belong together.
-    pub fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
+    pub(crate) fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
         use anyhow::{Context, ensure};
         use tokio_rustls::rustls::ServerConfig;
         use tokio_rustls::rustls::crypto::ring;
@@ -163,26 +166,26 @@ impl Tls {
 
 impl Tls {
     /// Whether connections are encrypted.
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         #[cfg(feature = "tls")]
         return self.acceptor.is_some();
         #[cfg(not(feature = "tls"))]
         false
     }
 
-    /// Makes TLS of a connection, where that is wanted.
+    /// Does the TLS handshake on a connection, if TLS is on.
     ///
     /// # Errors
     /// The client cannot agree with the server, or goes away.
-    pub async fn accept(&self, socket: Socket) -> io::Result<Socket> {
+    pub(crate) async fn accept(&self, socket: Socket) -> io::Result<Socket> {
         #[cfg(feature = "tls")]
         let socket = match (&self.acceptor, socket) {
             (Some(acceptor), Socket::Tcp(socket)) => {
                 let mut first = [0];
                 socket.peek(&mut first).await?;
-                // A letter begins a request in the clear; TLS begins with a 22 (RFC 8446, section 5.1).
+                // A plain HTTP request begins with a letter, TLS with a 22 (RFC 8446, section 5.1).
                 if first[0].is_ascii_uppercase() {
-                    crate::server::refuse(Socket::Tcp(socket), crate::server::api::error::NOT_TLS).await?;
+                    refusal::refuse(socket, refusal::NOT_TLS).await?;
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
                 }
                 return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));
@@ -190,5 +193,41 @@ impl Tls {
             (_, socket) => socket,
         };
         Ok(socket)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn bytes_pass_both_ways_and_only_tcp_clients_have_an_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = Listener::from(listener);
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (socket, peer) = accepted.unwrap();
+        assert_eq!(peer, Some([127, 0, 0, 1].into()));
+        echo(socket, Socket::Tcp(client.unwrap())).await;
+        #[cfg(unix)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("socket");
+            let listener = Listener::from(UnixListener::bind(&path).unwrap());
+            let (client, accepted) = tokio::join!(UnixStream::connect(&path), listener.accept());
+            let (socket, peer) = accepted.unwrap();
+            assert_eq!(peer, None);
+            echo(socket, Socket::Unix(client.unwrap())).await;
+        }
+    }
+
+    async fn echo(mut one: Socket, mut other: Socket) {
+        let mut answer = [0; 4];
+        one.write_all(b"ping").await.unwrap();
+        other.read_exact(&mut answer).await.unwrap();
+        other.write_all(&answer).await.unwrap();
+        one.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"ping");
     }
 }

@@ -1,13 +1,13 @@
 //! A client's socket as hyper sees it, with what hyper leaves to the socket.
 //!
 //! - A write that makes no progress for too long fails: a client that never reads cannot hold a connection.
-//! - A head that does not arrive in time, and a connection that is idle for as long, are given up. hyper can do
-//!   this as well, but makes and drops a timer for every request; here is one for a connection, which is only
-//!   looked at when it goes off.
-//! - A close with bytes unread would make the kernel reset the connection and take the answer with it (RFC
-//!   9112, section 9.6); so what still arrives is read and thrown away for a moment first.
-//! - A head with both Content-Length and Transfer-Encoding is noticed. hyper drops the former before a handler
-//!   sees it, and section 6.1 of the same RFC allows to refuse it.
+//! - A connection whose head does not arrive in time, or that is idle for as long, is closed. hyper can do this as
+//!   well, but makes and drops a timer for every request; here a connection has one, which is only checked when
+//!   it fires.
+//! - A close with unread bytes would make the kernel reset the connection and destroy the response (RFC 9112,
+//!   section 9.6); so bytes that still arrive are read and dropped for a moment first.
+//! - A head with both Content-Length and Transfer-Encoding is reported. hyper drops the former before a handler
+//!   sees it, and section 6.1 of the same RFC allows a server to reject the request.
 //!
 //! A timer exists only while something is pending.
 
@@ -25,42 +25,42 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::socket::Socket;
 
-/// How long a closing connection waits for the client to stop sending.
+/// The time that a closing connection waits for the client to stop sending.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// An answer of no more than this, head and body, is copied together: `send` with one piece costs the kernel
-/// less than `writev` with two, by more than the copy.
+/// A response of up to this many bytes, head and body, is copied together: the copy costs less than `writev` with
+/// two pieces costs more than `send` with one.
 const JOINED_BYTES: usize = 1024;
 
-/// A longer answer is written in pieces: what is handed to the kernel at once is copied while nothing else runs on that
-/// core. That of a thousand rows is not.
+/// A longer response is written in pieces: the kernel copies a write while nothing else runs on that core. The
+/// response to a thousand rows is shorter.
 const LONG_BYTES: usize = 256 * 1024;
 
 /// The bytes of such a piece.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// After so many such pieces the connections that wait for this thread have their turn.
+/// Pieces in a row before the other connections of this thread get their turn.
 const PIECES_AT_A_TURN: u32 = 2;
 
-/// What a connection waits for.
+/// The part of a request or response that a client keeps the connection waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WaitsFor {
+pub(crate) enum WaitsFor {
     /// A request, or the rest of its head.
     Head,
     /// The client to send more of a body, or to take more of an answer.
     Progress,
 }
 
-/// What the socket and the requests on it tell each other. Both live in one task; atomics because the task
-/// may move between threads.
+/// State that the socket and its requests share. Both live in one task; atomics because the task may move between
+/// threads.
 #[derive(Debug)]
-pub struct Shared {
-    /// Where the client is; unknown on a Unix socket.
-    pub peer: Option<IpAddr>,
+pub(crate) struct Shared {
+    /// The client's address; `None` on a Unix socket.
+    pub(crate) peer: Option<IpAddr>,
     connected: Instant,
-    /// Nanoseconds from `connected` to the end of the last answer; [`Shared::BUSY`] while one is made.
+    /// Nanoseconds from `connected` to the end of the last response; [`Shared::BUSY`] while one is made.
     idle_since: AtomicU64,
-    /// As that, since when more of a body has been waited for, and for the client to take more of an answer.
+    /// The same for the wait for more of a request body, and for the client to take more of a response.
     body_since: AtomicU64,
     write_since: AtomicU64,
     /// Bytes have arrived that belong to no request that was read to its end.
@@ -73,7 +73,7 @@ impl Shared {
     const BUSY: u64 = u64::MAX;
 
     /// A new connection from `peer`.
-    pub fn new(peer: Option<IpAddr>) -> Self {
+    pub(crate) fn new(peer: Option<IpAddr>) -> Self {
         Self {
             peer,
             connected: Instant::now(),
@@ -86,33 +86,34 @@ impl Shared {
     }
 
     /// To be called when a head has arrived.
-    pub fn request_begins(&self) {
+    pub(crate) fn request_begins(&self) {
         self.idle_since.store(Self::BUSY, Relaxed);
         self.body_since.store(Self::BUSY, Relaxed);
     }
 
-    /// To be called when the answer to a request is made.
-    pub fn request_ends(&self, now: Instant) {
+    /// To be called when the response to a request is complete.
+    pub(crate) fn request_ends(&self, now: Instant) {
         self.idle_since.store(self.nanoseconds(now), Relaxed);
     }
 
-    /// Since when the next head has been waited for; `None` while a request is answered.
-    pub fn idle_since(&self) -> Option<Instant> {
+    /// The start of the wait for the next head; `None` while a request is answered.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
         self.instant(&self.idle_since)
     }
 
-    /// To be called when from now on more of a body is waited for.
-    pub fn body_is_awaited(&self, now: Instant) {
+    /// To be called when the wait for more of a request body begins.
+    pub(crate) fn body_is_awaited(&self, now: Instant) {
         self.body_since.store(self.nanoseconds(now), Relaxed);
     }
 
-    /// To be called when more of a body has come.
-    pub fn body_has_come(&self) {
+    /// To be called when more of a request body has arrived.
+    pub(crate) fn body_has_come(&self) {
         self.body_since.store(Self::BUSY, Relaxed);
     }
 
-    /// What the client keeps the connection waiting for, and since when; `None` while it is the server's turn.
-    pub fn waits(&self) -> Option<(WaitsFor, Instant)> {
+    /// The part that the client keeps the connection waiting for, and since when; `None` while it is the server's
+    /// turn.
+    pub(crate) fn waits(&self) -> Option<(WaitsFor, Instant)> {
         let progress = || self.instant(&self.body_since).or_else(|| self.instant(&self.write_since));
         let head = self.idle_since().filter(|_| self.write_since.load(Relaxed) == Self::BUSY);
         let head = head.map(|since| (WaitsFor::Head, since));
@@ -129,21 +130,21 @@ impl Shared {
     }
 
     /// To be called when the body of a request has been read to its end.
-    pub fn request_is_read(&self) {
+    pub(crate) fn request_is_read(&self) {
         self.unread.store(false, Relaxed);
     }
 
-    /// Whether the length of the current request is given in two ways. Only a head that did not come in one
-    /// piece with the request before it is looked at; hyper closes after such a request in any case.
-    pub fn take_ambiguous(&self) -> bool {
+    /// Whether the current request gives its length twice. A head that arrived in one piece with the request before
+    /// it is not checked; hyper closes the connection after such a request in any case.
+    pub(crate) fn take_ambiguous(&self) -> bool {
         self.ambiguous.load(Relaxed) && self.ambiguous.swap(false, Relaxed)
     }
 }
 
-/// Looks at the header lines of a head as they arrive.
+/// Watches the header lines of a head as they arrive.
 #[derive(Debug, Default)]
 struct HeadWatch {
-    /// The start of a line whose end has not arrived; enough to know its name.
+    /// The start of a line whose end has not arrived; long enough for the name.
     line: Vec<u8>,
     started: bool,
     ended: bool,
@@ -183,15 +184,15 @@ impl HeadWatch {
     }
 }
 
-/// Whether a line begins with `name`, in letters of either case. Of bytes that a name cannot have, some are taken
-/// for others; hyper refuses such a head.
+/// Whether a line begins with `name`, ignoring case. Some bytes that a name cannot have are confused with others;
+/// hyper rejects such a head.
 fn is_named<const N: usize>(line: &[u8], name: &[u8; N]) -> bool {
     line.first_chunk::<N>().is_some_and(|start| start.map(|byte| byte | 0x20) == *name)
 }
 
 /// A client's socket.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     socket: Socket,
     shared: Arc<Shared>,
     head: HeadWatch,
@@ -200,14 +201,19 @@ pub struct Stream {
     stall_limit: Duration,
     stall: Option<Pin<Box<Sleep>>>,
     linger: Option<Pin<Box<Sleep>>>,
-    /// Pieces of a long answer that were written in this turn.
+    /// Pieces of a long response that were written in this turn.
     pieces: u32,
 }
 
 impl Stream {
     /// Wraps a socket; a head has to arrive within `head_limit`, and a write may not be pending longer than
     /// `stall_limit`.
-    pub fn new(socket: Socket, shared: Arc<Shared>, head_limit: Duration, stall_limit: Duration) -> Self {
+    pub(crate) fn new(
+        socket: Socket,
+        shared: Arc<Shared>,
+        head_limit: Duration,
+        stall_limit: Duration,
+    ) -> Self {
         let head = HeadWatch::default();
         Self {
             socket,
@@ -228,15 +234,15 @@ impl Stream {
             return Poll::Pending;
         };
         let deadline = since + self.head_limit;
-        // Once polled it wakes the task of this connection, and no other ever polls it: so it need not be
+        // Once polled, the timer wakes the task of this connection, and no other task polls it: so it need not be
         // polled again for every request.
         if self.idle.as_ref().is_some_and(|idle| !idle.is_elapsed()) {
             return Poll::Pending;
         }
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        // Not held back by the task's budget, or it might not have been registered.
+        // Outside of the task's budget, or the timer might not be registered.
         while Pin::new(&mut unconstrained(idle.as_mut())).poll(cx).is_ready() {
-            // It was set for a head that has arrived since.
+            // The timer was set for a head that has arrived since.
             if idle.deadline() < deadline {
                 idle.as_mut().reset(deadline);
             } else {
@@ -246,7 +252,7 @@ impl Stream {
         Poll::Pending
     }
 
-    /// Writes a piece of a long answer, or lets others have their turn first.
+    /// Writes a piece of a long response, or yields to other connections first.
     fn write_a_piece(&mut self, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.pieces == PIECES_AT_A_TURN {
             self.pieces = 0;
@@ -258,7 +264,7 @@ impl Stream {
         self.watched(cx, result)
     }
 
-    /// Passes the result of a write on, or fails it where it has been pending for too long.
+    /// Passes the result of a write on, or fails it if it has been pending for too long.
     fn watched<T>(&mut self, cx: &mut Context, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             if self.stall.take().is_some() {
@@ -389,5 +395,56 @@ mod tests {
         }
         let one = b"\r\nPOST / HTTP/1.1\r\nContent-Length: 30\r\nX-Transfer-Encoding: x\r\n\r\nTransfer-Encoding: x\r\n";
         assert!(!ambiguous(&[one]));
+    }
+
+    async fn pair(head_limit: Duration, stall_limit: Duration) -> (Stream, tokio::net::TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let shared = Arc::new(Shared::new(None));
+        (Stream::new(Socket::Tcp(accepted.unwrap().0), shared, head_limit, stall_limit), client.unwrap())
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_client_that_sends_no_head_or_takes_no_response_is_cut_off() {
+        let (mut stream, _client) = pair(SHORT, LONG).await;
+        let silent = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 8]).await;
+        assert_eq!(silent.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (mut stream, _client) = pair(LONG, SHORT).await;
+        let deaf = tokio::io::AsyncWriteExt::write_all(&mut stream, &vec![0; 64 << 20]).await;
+        assert_eq!(deaf.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_long_response_arrives_whole_though_it_is_written_in_pieces() {
+        let (mut stream, mut client) = pair(LONG, LONG).await;
+        let sent: Vec<u8> = (0..4 * LONG_BYTES).map(|i| i as u8).collect();
+        let expected = sent.clone();
+        let write = async move {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, &sent).await.unwrap();
+            tokio::io::AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+        };
+        let mut arrived = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(&mut client, &mut arrived);
+        tokio::join!(write, read).1.unwrap();
+        assert!(arrived == expected);
+    }
+
+    #[test]
+    fn a_connection_waits_for_its_client_only_outside_of_the_servers_turn() {
+        let shared = Shared::new(None);
+        let now = Instant::now();
+        assert!(matches!(shared.waits(), Some((WaitsFor::Head, _))), "a new connection");
+        shared.request_begins();
+        assert_eq!(shared.waits(), None);
+        shared.body_is_awaited(now);
+        assert!(matches!(shared.waits(), Some((WaitsFor::Progress, _))));
+        shared.body_has_come();
+        assert_eq!(shared.waits(), None);
+        shared.request_ends(now);
+        assert!(matches!(shared.waits(), Some((WaitsFor::Head, _))));
     }
 }

@@ -1,6 +1,7 @@
 //! What a date becomes: the parts of it that vary, and for learners of one scale the cycles as angles.
 
-use super::{Encoding, mean_and_scale};
+use super::Encoding;
+use super::scaling::mean_and_scale;
 use crate::data::cells::date;
 use crate::data::cells::date::{CYCLES, N_PARTS};
 

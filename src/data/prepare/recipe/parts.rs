@@ -2,7 +2,9 @@
 
 use anyhow::{Result, ensure};
 
-use super::{DateParts, Encoding, MAX_LEVEL_SLOTS, Recipe, Step};
+use super::dates::DateParts;
+use super::encoder::Step;
+use super::{Encoding, MAX_LEVEL_SLOTS, Recipe};
 use crate::data::cells::date;
 use crate::data::cells::date::N_PARTS;
 use crate::data::cells::schema::Schema;

@@ -1,5 +1,5 @@
-//! Schema, recipe and predictor fitted on some rows of the training file, and nothing but those rows: what a
-//! training, a fold of cross-validation and a trial of tuning have in common.
+//! Schema, recipe and predictor fitted on some rows of the training file and nothing but those rows: the fit of a
+//! training, of a fold of cross-validation and of a trial of tuning.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -8,7 +8,7 @@ use crate::data::cells::schema::{ColumnType, Ignored, Notation, NullTokens, Sche
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::Known;
-use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, TextForm};
+use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::model::pipeline::Pipeline;
@@ -23,10 +23,10 @@ pub struct Fitter<'a> {
     pub ignored: &'a [Ignored],
     /// What is predicted.
     pub target: &'a Target,
-    /// How much each row of the file counts; the same where absent.
-    pub weights: Option<Vec<f64>>,
-    /// The group of each row of the file; those of one stay together in every split within a fit.
-    pub groups: Option<Vec<u32>>,
+    /// How much each row counts; the same where absent.
+    pub weights: Option<&'a [f64]>,
+    /// The group of each row; those of one stay together in every split within a fit.
+    pub groups: Option<&'a [u32]>,
     /// Whether every class counts the same.
     pub balance: bool,
     /// What random choices start from.
@@ -41,7 +41,7 @@ pub struct Fitter<'a> {
     pub nulls: &'a NullTokens,
 }
 
-/// What came of a fit.
+/// The result of a fit.
 pub struct Fitted {
     /// What predicts.
     pub pipeline: Pipeline,
@@ -50,7 +50,7 @@ pub struct Fitted {
 }
 
 impl Fitter<'_> {
-    /// Fits on `rows` of the file; `truth`: of those rows.
+    /// Fits on `rows` of the table; `truth`: of those rows.
     ///
     /// # Errors
     /// Rows that cannot be learned from.
@@ -91,10 +91,10 @@ impl Fitter<'_> {
         let (mut levels, mut types) = (Vec::new(), Vec::new());
         if recipe.encoding() == Encoding::Raw {
             let n_dense = recipe.n_slots() - recipe.n_sparse();
-            for (feature, part) in recipe.slot_names(&schema).into_iter().take(n_dense) {
+            for (feature, part) in recipe.slots().into_iter().take(n_dense) {
                 let feature = &schema.features[feature];
                 // A part of what a column holds, such as the count of a word, is a number.
-                let is_whole = part.is_empty();
+                let is_whole = part == Slot::Value;
                 levels.push(if is_whole { feature.levels.len() } else { 0 });
                 types.push(if is_whole { feature.column_type } else { ColumnType::Number });
             }

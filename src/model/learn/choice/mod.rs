@@ -1,5 +1,250 @@
-//! Which learner with which settings: cross-validation, the leaderboard and tuning.
+//! Which learner with which settings: [`leaderboard`] compares [`candidates`] by [`cross_validation`], the
+//! [`main_figure`] decides, [`tune`] searches the settings, and [`fitter`] makes every fit.
+//!
+//! Everything here looks at the training rows only.
 
+pub(crate) mod candidates;
+pub(crate) mod cross_validation;
 pub(crate) mod fitter;
 pub(crate) mod leaderboard;
+pub(crate) mod main_figure;
 pub(crate) mod tune;
+
+use anyhow::{Result, bail};
+
+use super::Spec;
+use crate::data::split::arrangement::Arrangement;
+use crate::model::selection::Selection;
+use candidates::Contenders;
+use cross_validation::Search;
+use leaderboard::reason;
+
+/// With fewer training rows candidates are not compared: folds of three rows are no evidence.
+const MIN_COMPARED_ROWS: usize = 20;
+
+/// An algorithm with its settings, and the reason for it.
+pub(crate) struct Choice {
+    /// The algorithm and its settings.
+    pub(crate) spec: Spec,
+    /// The reason, for people.
+    pub(crate) reason: String,
+    /// The record for the card.
+    pub(crate) selection: Selection,
+    /// Remarks for the user.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Search<'_> {
+    /// Chooses among `contenders` (simplest first), tunes the choice with `n_trials` if given, and
+    /// cross-validates it if `--cv` asks for it.
+    ///
+    /// # Errors
+    /// No contender can be fitted; `--cv` asks for too many folds.
+    pub(crate) fn choose(
+        &self,
+        contenders: &Contenders,
+        n_trials: Option<usize>,
+        fixed: &[(String, String)],
+    ) -> Result<Choice> {
+        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots());
+        let Some(&first) = specs.first() else {
+            bail!("there is no algorithm for this task");
+        };
+        let other = "--algorithm NAME chooses another";
+        let n_rows = self.rows.len();
+        let too_few = match self.arrangement {
+            _ if n_rows < MIN_COMPARED_ROWS => format!("{n_rows} rows are too few to compare"),
+            Arrangement::Groups(_) => "the groups are too few to compare".to_string(),
+            _ => format!("{n_rows} rows cannot be split to compare"),
+        };
+        let mut choice = Choice {
+            spec: first.clone(),
+            reason: contenders.reason.clone(),
+            selection: Selection::default(),
+            notes: Vec::new(),
+        };
+        let splits = match contenders.compared || n_trials.is_some() || self.n_folds.is_some() {
+            true if n_rows >= MIN_COMPARED_ROWS || self.n_folds.is_some() => self.splits(1.0)?,
+            _ => Vec::new(),
+        };
+        choice.notes.extend(self.rare_classes(splits.len()));
+        if contenders.compared && specs.len() == 1 {
+            choice.reason = format!("the only candidate that takes these settings; {other}");
+        } else if contenders.compared && splits.is_empty() {
+            choice.reason = format!("the simplest candidate; {too_few} others; {other}");
+        } else if contenders.compared {
+            let (leaderboard, chosen) = self.leaderboard(&specs, &splits)?;
+            choice.spec = specs[chosen].clone();
+            choice.reason = format!("{}; {other}", reason(&leaderboard));
+            if self.watch.stopped() {
+                choice.notes.push("the comparison was interrupted; the best so far was taken".into());
+            }
+            choice.selection.leaderboard = leaderboard;
+        }
+        if let (Some(n_trials), false) = (n_trials, self.watch.stopped()) {
+            if splits.is_empty() {
+                choice.notes.push(format!("--tune was passed over: {too_few}"));
+            } else {
+                let tuned = self.tune(choice.spec.algorithm, n_trials, fixed)?;
+                choice.notes.extend(tuned.note);
+                if let Some((spec, tuning)) = tuned.best {
+                    choice.spec = spec;
+                    choice.selection.tuning = Some(tuning);
+                }
+            }
+        }
+        if self.n_folds.is_some() {
+            let known = match &choice.selection.tuning {
+                Some(tuning) => Some(tuning.after.clone()).filter(|_| !self.watch.stopped()),
+                None => choice.selection.leaderboard.iter().find(|s| s.chosen).and_then(|s| s.scores.clone()),
+            };
+            choice.selection.cv = match known {
+                Some(known) => Some(known),
+                None => {
+                    self.watch.progress(0, splits.len() as u64, format_args!("cross-validating"));
+                    self.cross_validate(&choice.spec, &splits)?
+                }
+            };
+            if choice.selection.cv.is_none() {
+                choice.notes.push("the cross-validation was interrupted".into());
+            }
+        }
+        for standing in &mut choice.selection.leaderboard {
+            // The figures of the chosen one are under `cv`; those of the others only make the card large.
+            standing.scores.iter_mut().for_each(|scores| scores.metrics.clear());
+        }
+        Ok(choice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::fitter::Fitter;
+    use super::main_figure::MainFigure;
+    use super::*;
+    use crate::data::cells::schema::{ColumnType, NullTokens};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task, Truth};
+    use crate::model::learn::{Unwatched, Watch};
+
+    /// Two classes in two columns, the second a category, with some noise.
+    fn noisy(n: usize) -> (Table, Truth) {
+        let x = |i: usize| (i * 37 % 101) as f64;
+        let level = |i: usize| (i * 7 % 13) as u32;
+        let columns = vec![
+            Column::Number((0..n).map(x).collect()),
+            Column::Category {
+                codes: (0..n).map(level).collect(),
+                levels: (0..13).map(|l| format!("{l:02}")).collect(),
+            },
+        ];
+        let names = vec!["x".into(), "c".into()];
+        let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n].into() };
+        let code = |i: usize| u32::from(x(i) + f64::from(level(i)) * 5.0 > 80.0 || i.is_multiple_of(11));
+        let labels = vec!["a".into(), "b".into()];
+        (table, Truth::Classes { codes: (0..n).map(code).collect(), labels })
+    }
+
+    /// A search on `n` rows of [`noisy`].
+    pub(super) fn with_search<T>(
+        watch: &dyn Watch,
+        n: usize,
+        n_folds: Option<usize>,
+        act: impl Fn(&Search) -> T,
+    ) -> T {
+        let (table, truth) = noisy(n);
+        let target = Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels: vec!["a".into(), "b".into()],
+            numeric_labels: false,
+        };
+        let fitter = Fitter {
+            table: &table,
+            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
+            ignored: &[],
+            target: &target,
+            weights: None,
+            groups: None,
+            balance: false,
+            seed: 3,
+            header: true,
+            decimal_comma: false,
+            delimiter: b',',
+            nulls: &NullTokens::default(),
+        };
+        let rows: Vec<usize> = (0..n).collect();
+        let figure = MainFigure::Accuracy;
+        let arrangement = &Arrangement::Free;
+        act(&Search {
+            fitter: &fitter,
+            rows: &rows,
+            truth: &truth,
+            arrangement,
+            figure,
+            n_folds,
+            seed: 3,
+            watch,
+        })
+    }
+
+    /// Asks to stop after some reports of progress.
+    pub(super) struct StopsAfter(pub(super) AtomicU64);
+
+    impl Watch for StopsAfter {
+        fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {
+            let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        }
+
+        fn stopped(&self) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
+        }
+    }
+
+    fn auto() -> Contenders {
+        Contenders::of("auto", Task::Classification, &[]).unwrap()
+    }
+
+    #[test]
+    fn the_choice_is_the_same_on_any_number_of_threads() {
+        let choose = |n_threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| {
+                with_search(&Unwatched, 200, Some(4), |search| {
+                    let choice = search.choose(&auto(), Some(6), &[]).unwrap();
+                    serde_json::to_string(&choice.selection).unwrap() + &format!("{:?}", choice.spec.settings)
+                })
+            })
+        };
+        let one = choose(1);
+        assert!(one == choose(2) && one == choose(8));
+    }
+
+    #[test]
+    fn too_few_rows_are_not_compared_and_too_many_folds_are_wrong_usage() {
+        let choice = with_search(&Unwatched, 19, None, |s| s.choose(&auto(), Some(3), &[]).unwrap());
+        assert_eq!(choice.spec.algorithm.name, "logistic-regression");
+        assert!(choice.selection.is_empty() && choice.reason.contains("too few to compare"));
+        assert!(choice.notes[0].contains("--tune was passed over"), "{:?}", choice.notes);
+        let choice = with_search(&Unwatched, 19, Some(20), |s| s.choose(&auto(), None, &[]).err().unwrap());
+        assert!(choice.to_string().contains("cannot be cut into 20 folds"), "{choice}");
+    }
+
+    #[test]
+    fn an_interrupted_comparison_takes_the_best_so_far() {
+        for (n_steps, n_compared) in [(1, 0), (2, 1), (3, 2)] {
+            let watch = StopsAfter(AtomicU64::new(n_steps));
+            let choice = with_search(&watch, 200, None, |s| s.choose(&auto(), Some(5), &[]).unwrap());
+            let board = &choice.selection.leaderboard;
+            assert_eq!(board.iter().filter(|s| s.scores.is_some()).count(), n_compared);
+            let chosen = board.iter().find(|s| s.chosen).unwrap();
+            assert_eq!(chosen.algorithm, choice.spec.algorithm.name);
+            assert!(n_compared == 0 || chosen.scores.is_some());
+            assert!(choice.notes.iter().any(|note| note.contains("interrupted")), "{:?}", choice.notes);
+            assert!(choice.selection.tuning.is_none());
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Which settings: random search, then successive halving, over the spaces written down here.
+//! The search for hyperparameters (`--tune`): random search, then successive halving, over the spaces listed here.
 //!
 //! Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"; Jamieson and Talwalkar 2016,
 //! "Non-stochastic best arm identification and hyperparameter optimization": all trials are compared on few
@@ -13,22 +13,21 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
-use super::leaderboard::{Choice, Search, n_compared};
-use crate::data::cells::schema::Task;
-use crate::data::split::folds::generator;
+use super::cross_validation::{Search, n_compared};
+use crate::data::split::folds::{Split, generator};
 use crate::model::learn::{Algorithm, Spec};
 use crate::model::selection::{CrossValidation, Round, Tuning};
 
-/// Where values of a hyperparameter are drawn from.
+/// The distribution that values of a hyperparameter are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Draw {
+pub(crate) enum Draw {
     /// A number whose logarithm is uniform.
     Log(f64, f64),
     /// A number.
     Uniform(f64, f64),
     /// A whole number whose logarithm is uniform.
     LogWhole(u64, u64),
-    /// One of these, as in `--set`.
+    /// One of these texts, as in `--set`.
     Choice(&'static [&'static str]),
 }
 
@@ -44,21 +43,21 @@ impl std::fmt::Display for Draw {
 }
 
 /// A hyperparameter that `--tune` searches.
-pub struct Space {
+pub(crate) struct Space {
     /// The algorithm.
-    pub algorithm: &'static str,
+    pub(crate) algorithm: &'static str,
     /// The hyperparameter.
-    pub parameter: &'static str,
-    /// Where its values are drawn from.
-    pub draw: Draw,
+    pub(crate) parameter: &'static str,
+    /// The distribution of its values.
+    pub(crate) draw: Draw,
 }
 
 const fn space(algorithm: &'static str, parameter: &'static str, draw: Draw) -> Space {
     Space { algorithm, parameter, draw }
 }
 
-/// All spaces. Names that are not in [`crate::model::learn::ALGORITHMS`] are passed over.
-pub static SPACES: [Space; 32] = [
+/// All spaces. Names that are not in [`crate::model::learn::ALGORITHMS`] are skipped.
+pub(crate) static SPACES: [Space; 32] = [
     space("logistic-regression", "C", Draw::Log(1e-4, 1e4)),
     space("ridge", "alpha", Draw::Log(1e-4, 1e4)),
     space("lasso", "alpha", Draw::Log(1e-4, 1e2)),
@@ -93,8 +92,8 @@ pub static SPACES: [Space; 32] = [
     space("gradient-boosting", "colsample_bytree", Draw::Uniform(0.3, 1.0)),
 ];
 
-/// What is searched of an algorithm.
-pub fn spaces(algorithm: &Algorithm) -> impl Iterator<Item = &'static Space> {
+/// The spaces of an algorithm.
+pub(crate) fn spaces(algorithm: &Algorithm) -> impl Iterator<Item = &'static Space> {
     let has = |name: &str| algorithm.parameters.iter().any(|parameter| parameter.name == name);
     SPACES.iter().filter(move |space| space.algorithm == algorithm.name && has(space.parameter))
 }
@@ -154,47 +153,81 @@ fn draw_trials(
     trials
 }
 
-fn mean(scores: &CrossValidation) -> f64 {
-    scores.spread.mean.unwrap_or(f64::NEG_INFINITY)
+/// The scores of one trial.
+#[derive(Clone)]
+struct Scored {
+    /// Its index; 0 is the defaults.
+    trial: usize,
+    scores: CrossValidation,
 }
 
-/// What decides where the main figure does not: the log loss of probabilities; of numbers the same figure.
-fn loss(scores: &CrossValidation) -> f64 {
-    match scores.metrics.get("log_loss") {
-        Some(log_loss) => log_loss.mean.unwrap_or(f64::INFINITY),
-        None => -mean(scores),
+impl Scored {
+    /// The main figure; worse than any if it is undefined.
+    fn mean(&self) -> f64 {
+        self.scores.spread.mean.unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// The log loss of probabilities, which decides between trials that the main figure cannot distinguish; for
+    /// numbers the main figure itself.
+    fn loss(&self) -> f64 {
+        match self.scores.metrics.get("log_loss") {
+            Some(log_loss) => log_loss.mean.unwrap_or(f64::INFINITY),
+            None => -self.mean(),
+        }
     }
 }
 
-/// Which of the trials of a round wins. An accuracy cannot tell trials within one standard error of the best
-/// apart, and a few rows more may be bought with useless probabilities; so among those, and not below the
-/// defaults, the log loss decides. The first of equals: the defaults where nothing is better.
-fn winner(scores: &[(usize, CrossValidation)]) -> Option<usize> {
-    let best =
-        scores.iter().map(|(_, scores)| scores).reduce(|a, b| if mean(b) > mean(a) { b } else { a })?;
-    let defaults = scores.iter().find(|(trial, _)| *trial == 0);
-    let bound = mean(best) - best.standard_error.unwrap_or(0.0);
-    let bound = defaults.map_or(bound, |(_, defaults)| bound.max(mean(defaults)));
-    let able = (0..scores.len()).filter(|&i| mean(&scores[i].1) >= bound);
-    able.reduce(|a, b| if loss(&scores[b].1) < loss(&scores[a].1) { b } else { a })
+/// The winner among the trials of a round. An accuracy does not distinguish trials within one standard error of the
+/// best, and a few more rows may be bought with useless probabilities; so among those, and not below the
+/// defaults, the log loss decides. The first of equals: the defaults if nothing is better.
+fn winner(round: &[Scored]) -> Option<&Scored> {
+    let best = round.iter().reduce(|a, b| if b.mean() > a.mean() { b } else { a })?;
+    let bound = best.mean() - best.scores.standard_error.unwrap_or(0.0);
+    let defaults = round.iter().find(|scored| scored.trial == 0);
+    let bound = defaults.map_or(bound, |defaults| bound.max(defaults.mean()));
+    let able = round.iter().filter(|scored| scored.mean() >= bound);
+    able.reduce(|a, b| if b.loss() < a.loss() { b } else { a })
+}
+
+/// The trials that go into the next round, ascending: the best third, and the defaults.
+fn survivors(round: &[Scored]) -> Vec<usize> {
+    let mut ranked: Vec<&Scored> = round.iter().collect();
+    ranked.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then(a.loss().total_cmp(&b.loss())));
+    let mut alive: Vec<usize> =
+        ranked.iter().take(round.len().div_ceil(FACTOR)).map(|scored| scored.trial).collect();
+    if !alive.contains(&0) {
+        alive.push(0);
+    }
+    alive.sort_unstable();
+    alive
+}
+
+/// How often the trials are thinned out before the last round: no more often than they can be, and no round is too
+/// small.
+fn n_halvings(n_trials: usize, n_rows: usize) -> u32 {
+    let has_round = |k: u32| FACTOR.pow(k) <= n_trials && n_rows / FACTOR.pow(k) >= MIN_ROUND_ROWS;
+    (1..).take_while(|&k| has_round(k)).last().unwrap_or(0)
+}
+
+/// The outcome of a search for settings.
+pub(super) struct Tuned {
+    /// The best settings and how they were found; `None` if nothing was compared.
+    pub(crate) best: Option<(Spec, Tuning)>,
+    /// A remark for the user.
+    pub(crate) note: Option<String>,
 }
 
 impl Search<'_> {
-    /// Replaces the settings of the choice with the best of `n_trials`, the first of which are those it has.
+    /// Searches the settings of an algorithm in `n_trials`; the first has the `fixed` settings and else the defaults.
     ///
     /// # Errors
     /// Not even the first trial can be fitted.
-    pub(crate) fn tune(
+    pub(super) fn tune(
         &self,
-        choice: &mut Choice,
+        algorithm: &'static Algorithm,
         n_trials: usize,
         fixed: &[(String, String)],
-    ) -> Result<()> {
-        let algorithm = choice.spec.algorithm;
-        let task = match self.truth {
-            crate::data::cells::target::Truth::Classes { .. } => Task::Classification,
-            crate::data::cells::target::Truth::Values(_) => Task::Regression,
-        };
+    ) -> Result<Tuned> {
         let settings = draw_trials(algorithm, n_trials, fixed, self.seed);
         if settings.len() < 2 {
             let why = match spaces(algorithm).next() {
@@ -202,105 +235,96 @@ impl Search<'_> {
                 Some(_) => "one trial is the defaults",
                 None => "there is nothing to search",
             };
-            choice.notes.push(format!("--tune changed nothing: {} – {why}", algorithm.name));
-            return Ok(());
+            let note = Some(format!("--tune changed nothing: {} – {why}", algorithm.name));
+            return Ok(Tuned { best: None, note });
         }
+        let task = self.fitter.target.task;
         let specs: Vec<Spec> =
             settings.iter().map(|pairs| Spec::new(algorithm, task, pairs)).collect::<Result<_>>()?;
-        let n_rows = n_compared(&self.splits(1.0)?);
-        let mut n_halvings = 0;
-        while FACTOR.pow(n_halvings + 1) <= specs.len()
-            && n_rows / FACTOR.pow(n_halvings + 1) >= MIN_ROUND_ROWS
-        {
-            n_halvings += 1;
+        let (last, rounds) = self.halve(&specs)?;
+        let interrupted = || "the tuning was interrupted; the best so far was taken".to_string();
+        let note = self.watch.stopped().then(interrupted);
+        let Some(Scored { trial, scores: after }) = winner(&last).cloned() else {
+            return Ok(Tuned { best: None, note });
+        };
+        if after.spread.mean.is_none() {
+            bail!("--tune: the {} of every trial is undefined; there are too few rows", after.metric);
         }
+        let before = last.into_iter().find(|scored| scored.trial == 0);
+        let tuning = Tuning {
+            rounds,
+            trial,
+            before: before.map_or_else(|| after.clone(), |defaults| defaults.scores),
+            after,
+            set: settings[trial].iter().map(|(key, value)| format!("{key}={value}")).collect(),
+        };
+        Ok(Tuned { best: Some((specs[trial].clone(), tuning)), note })
+    }
+
+    /// Successive halving: the last round in which any trial was finished, and the sizes of all rounds.
+    fn halve(&self, specs: &[Spec]) -> Result<(Vec<Scored>, Vec<Round>)> {
+        let n_rows = n_compared(&self.splits(1.0)?);
         let mut alive: Vec<usize> = (0..specs.len()).collect();
-        let mut rounds = Vec::new();
-        // The scores of the last round in which any trial was finished, in the order of the trials.
-        let mut scores: Vec<(usize, CrossValidation)> = Vec::new();
-        for halving in (0..=n_halvings).rev() {
+        let (mut last, mut rounds) = (Vec::new(), Vec::new());
+        for halving in (0..=n_halvings(specs.len(), n_rows)).rev() {
             let splits = self.splits(1.0 / FACTOR.pow(halving) as f64)?;
             if splits.is_empty() {
                 // A small sample may have no way to keep together what belongs together.
                 continue;
             }
-            let n_rows = n_compared(&splits);
-            let done = AtomicU64::new(0);
-            let best: Mutex<Option<(f64, usize)>> = Mutex::new(None);
-            let score = |&trial: &usize| -> Result<Option<(usize, CrossValidation)>> {
-                let found = self.cross_validate(&specs[trial], &splits)?;
-                let mean = found.as_ref().and_then(|scores| scores.spread.mean);
-                let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-                if let (Some(mean), Ok(mut best)) = (mean, best.lock()) {
-                    if best.is_none_or(|(best, _)| mean > best) {
-                        *best = Some((mean, trial));
-                    }
-                    let (best, trial) = best.unwrap_or((mean, trial));
-                    let state = format_args!(
-                        "tuning {} on {n_rows} rows, best so far {best:.4} (trial {trial})",
-                        algorithm.name
-                    );
-                    self.watch.progress(count, alive.len() as u64, state);
-                }
-                Ok(found.map(|scores| (trial, scores)))
-            };
-            let results: Vec<Result<Option<(usize, CrossValidation)>>> =
-                alive.par_iter().map(score).collect();
-            let mut finished = Vec::new();
-            for (result, &trial) in results.into_iter().zip(&alive) {
-                match result {
-                    Ok(found) => finished.extend(found),
-                    // Of settings that cannot be fitted others may be better; the defaults have to work.
-                    Err(error) if trial == 0 => return Err(error),
-                    Err(_) => {}
-                }
-            }
-            if finished.is_empty() {
+            let round = self.round(specs, &alive, &splits)?;
+            if round.is_empty() {
                 break;
             }
-            rounds.push(Round { n_trials: finished.len(), n_rows });
-            let mut ranked: Vec<usize> = (0..finished.len()).collect();
-            ranked.sort_by(|&a, &b| {
-                let (a, b) = (&finished[a].1, &finished[b].1);
-                mean(b).total_cmp(&mean(a)).then(loss(a).total_cmp(&loss(b)))
-            });
-            let n_kept = finished.len().div_ceil(FACTOR);
-            alive = ranked.iter().take(n_kept).map(|&i| finished[i].0).collect();
-            if !alive.contains(&0) {
-                alive.push(0);
-            }
-            alive.sort_unstable();
-            scores = finished;
+            rounds.push(Round { n_trials: round.len(), n_rows: n_compared(&splits) });
+            alive = survivors(&round);
+            last = round;
             if self.watch.stopped() {
                 break;
             }
         }
-        if self.watch.stopped() {
-            choice.notes.push("the tuning was interrupted; the best so far was taken".into());
-        }
-        let Some((trial, after)) = winner(&scores).map(|i| scores[i].clone()) else {
-            return Ok(());
+        Ok((last, rounds))
+    }
+
+    /// Scores trials in parallel: those that can be fitted and were not interrupted, in their order.
+    fn round(&self, specs: &[Spec], trials: &[usize], splits: &[Split]) -> Result<Vec<Scored>> {
+        let (done, n_rows) = (AtomicU64::new(0), n_compared(splits));
+        let best = Mutex::new((f64::NEG_INFINITY, 0));
+        let score = |&trial: &usize| -> Result<Option<Scored>> {
+            let found = self.cross_validate(&specs[trial], splits)?;
+            let mean = found.as_ref().and_then(|scores| scores.spread.mean);
+            let count = done.fetch_add(1, Ordering::Relaxed) + 1;
+            if let (Some(mean), Ok(mut best)) = (mean, best.lock()) {
+                if mean > best.0 {
+                    *best = (mean, trial);
+                }
+                let (best, trial) = *best;
+                let name = specs[0].algorithm.name;
+                let state =
+                    format_args!("tuning {name} on {n_rows} rows, best so far {best:.4} (trial {trial})");
+                self.watch.progress(count, trials.len() as u64, state);
+            }
+            Ok(found.map(|scores| Scored { trial, scores }))
         };
-        if after.spread.mean.is_none() {
-            bail!("--tune: the {} of every trial is undefined; there are too few rows", after.metric);
+        let results: Vec<Result<Option<Scored>>> = trials.par_iter().map(score).collect();
+        let mut finished = Vec::new();
+        for (result, &trial) in results.into_iter().zip(trials) {
+            match result {
+                Ok(found) => finished.extend(found),
+                // If some settings cannot be fitted, others may be better; the defaults have to work.
+                Err(error) if trial == 0 => return Err(error),
+                Err(_) => {}
+            }
         }
-        let before = scores.iter().find(|(trial, _)| *trial == 0);
-        choice.spec = specs[trial].clone();
-        choice.selection.tuning = Some(Tuning {
-            rounds,
-            trial,
-            before: before.map_or_else(|| after.clone(), |(_, before)| before.clone()),
-            after,
-            set: settings[trial].iter().map(|(key, value)| format!("{key}={value}")).collect(),
-        });
-        Ok(())
+        Ok(finished)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::learn::{ALGORITHMS, algorithm};
+    use crate::model::learn::choice::tests::{StopsAfter, with_search};
+    use crate::model::learn::{ALGORITHMS, Unwatched, Watch, algorithm};
     use crate::model::selection::Spread;
 
     #[test]
@@ -351,14 +375,19 @@ mod tests {
             n_rows: 100,
             metrics: [("log_loss".to_string(), Spread::of(&[Some(log_loss)]))].into(),
         };
-        let winner = |trials: &[(f64, f64)]| {
+        let round = |trials: &[(f64, f64)]| -> Vec<Scored> {
             let scored = trials.iter().map(|&(accuracy, log_loss)| scores(accuracy, log_loss));
-            crate::model::learn::choice::tune::winner(&scored.enumerate().collect::<Vec<_>>())
+            scored.enumerate().map(|(trial, scores)| Scored { trial, scores }).collect()
         };
+        let winner = |trials: &[(f64, f64)]| super::winner(&round(trials)).map(|scored| scored.trial);
         assert_eq!(winner(&[(0.95, 0.1), (0.955, 1.2), (0.952, 0.09), (0.949, 0.01)]), Some(2));
         assert_eq!(winner(&[(0.95, 0.1), (0.955, 1.2)]), Some(0), "the defaults");
         assert_eq!(winner(&[(0.95, 0.1), (0.97, 1.2), (0.8, 0.0)]), Some(1), "a clear difference counts");
         assert_eq!(winner(&[(0.95, 0.1), (0.95, 0.1)]), Some(0), "the first of equals");
+        let survivors = |trials: &[(f64, f64)]| super::survivors(&round(trials));
+        let six = [(0.7, 0.1), (0.9, 0.3), (0.8, 0.1), (0.9, 0.2), (0.9, 0.4), (0.6, 0.1)];
+        assert_eq!(survivors(&six), [0, 1, 3], "the log loss decides between equals, and the defaults stay");
+        assert_eq!(survivors(&six[..1]), [0]);
     }
 
     #[test]
@@ -373,5 +402,32 @@ mod tests {
         assert_eq!(trials[..3], draw_trials(forest, 3, &fixed, 42), "more trials are the same and more");
         assert_ne!(trials, draw_trials(forest, 5, &fixed, 43));
         assert_eq!(draw_trials(algorithm("linear-regression").unwrap(), 5, &[], 1).len(), 1);
+    }
+
+    #[test]
+    fn rounds_are_neither_too_small_nor_for_too_few_trials() {
+        assert_eq!(n_halvings(2, 1_000_000), 0, "two trials cannot be thinned out");
+        assert_eq!([3, 8, 9, 27].map(|n_trials| n_halvings(n_trials, 1_000_000)), [1, 1, 2, 3]);
+        assert_eq!([1499, 1500, 4500].map(|n_rows| n_halvings(100, n_rows)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_interrupted_search_keeps_the_best_trial_so_far() {
+        let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let tune = |watch: &dyn Watch| {
+            one_thread.install(|| {
+                let tree = algorithm("decision-tree").unwrap();
+                with_search(watch, 200, Some(3), |search| search.tune(tree, 6, &[]).unwrap())
+            })
+        };
+        let tuned = tune(&StopsAfter(AtomicU64::new(3)));
+        assert!(tuned.note.unwrap().contains("interrupted"));
+        // The third trial reports when it is done, and the others see the interruption.
+        let (_, tuning) = tuned.best.unwrap();
+        assert_eq!(tuning.rounds.iter().map(|round| round.n_trials).collect::<Vec<_>>(), [3]);
+        let whole = tune(&Unwatched);
+        assert!(whole.note.is_none() && tuning.trial < 3);
+        let (_, whole) = whole.best.unwrap();
+        assert_eq!((whole.rounds[0].n_trials, &whole.before), (6, &tuning.before));
     }
 }

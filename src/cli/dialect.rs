@@ -1,0 +1,43 @@
+//! The flags for delimited text, as the reader takes them.
+
+use super::args::Dialect;
+use crate::data::read::csv;
+use crate::model::Model;
+
+impl Dialect {
+    /// The options of the reader; the first line is a header unless the flags say no.
+    pub(super) fn options(&self) -> csv::Options {
+        csv::Options {
+            delimiter: self.delimiter,
+            quote: self.quote.map(|quote| quote.0),
+            header: !self.no_header,
+            header_in_doubt: false,
+            encoding: self.encoding.and_then(|encoding| encoding.0),
+            decimal_comma: None,
+        }
+    }
+
+    /// As [`Dialect::options`], for new data of a model; without a flag it has a header if the training file had one.
+    pub(super) fn options_like(&self, model: &Model) -> csv::Options {
+        let header = (model.pipeline.schema.header || self.header) && !self.no_header;
+        csv::Options { header, ..self.options() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Args, Verb};
+
+    #[test]
+    fn the_last_flag_on_the_header_counts_and_none_means_there_is_one() {
+        let header = |flags: &[&str]| {
+            let args = Args::parse_from([&["mlapi", "predict", "--input", "t.csv"], flags].concat());
+            let Verb::Predict(predict) = args.verb else { panic!() };
+            predict.dialect.options().header
+        };
+        assert!(header(&[]) && header(&["--header"]) && !header(&["--no-header"]));
+        assert!(header(&["--no-header", "--header"]) && !header(&["--header", "--no-header"]));
+    }
+}

@@ -1,0 +1,252 @@
+//! JSON rows become rows of codes, straight from the bytes: no tree of values in between.
+//!
+//! One row is an array in column order or an object by name; a request body wraps one or many rows under
+//! `data` or `features`, with options beside them. Used by the server, by NDJSON input and by
+//! `predict --features '{…}'`.
+
+mod problems;
+mod reader;
+mod visitors;
+
+use self::problems::Place;
+pub use self::problems::{Problem, Problems};
+use self::reader::{Reader, Shape};
+use self::visitors::{Body, Row, Rows, SEND};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::Schema;
+
+/// A body that could be read; usable only when there are no `problems`.
+#[derive(Debug)]
+pub struct Request {
+    /// `n_rows × n_features` codes.
+    pub codes: Matrix,
+    /// Whether the answer is a list.
+    pub many: bool,
+    /// The option `threshold`.
+    pub threshold: Option<f64>,
+    /// What does not fit the schema.
+    pub problems: Problems,
+}
+
+/// Why a body could not be read at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Malformed {
+    /// Not JSON; the text says where.
+    NotJson(String),
+    /// More rows than allowed.
+    TooManyRows,
+}
+
+/// Reads a request body.
+///
+/// # Errors
+/// A body that is not JSON, or one with more than `max_rows` rows.
+pub fn read_request(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Malformed> {
+    let mut reader = Reader::new(schema, max_rows);
+    reader.parse(body, |reader| Body { reader })?;
+    if reader.key.is_empty() && reader.serious.total == 0 {
+        reader.serious.push(String::new(), SEND.into());
+    } else if reader.codes.n_rows() == 0 && reader.serious.total == 0 {
+        reader.serious.push(format!("/{}", reader.key), "there are no rows".into());
+    }
+    let (many, threshold) = (reader.shape == Shape::Many, reader.threshold);
+    let (codes, problems) = reader.finish();
+    Ok(Request { codes, many, threshold, problems })
+}
+
+/// Reads one row, an array or an object, and appends its codes to `codes`; a cell with a problem becomes a
+/// missing value. With `lenient`, missing and unknown names and cells of another type are no problems.
+///
+/// # Errors
+/// A text that is not JSON.
+pub fn read_row(
+    text: &[u8],
+    schema: &Schema,
+    lenient: bool,
+    codes: &mut Matrix,
+) -> Result<Problems, Malformed> {
+    let mut reader = Reader::new(schema, usize::MAX);
+    reader.shape = Shape::Many;
+    reader.lenient = lenient;
+    reader.parse(text, |reader| Row { reader, place: Place { key: "", row: None } })?;
+    let (row, problems) = reader.finish();
+    codes.push_row(f64::NAN);
+    if row.n_rows() > 0 {
+        let last = codes.n_rows() - 1;
+        codes.row_mut(last).copy_from_slice(row.row(0));
+        for feature in schema.texts() {
+            let code = row.row(0)[feature];
+            if !code.is_nan() {
+                codes.row_mut(last)[feature] = codes.texts_mut().push(row.texts().get(code));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Reads rows that stand at `key` of a body in another form than [`read_request`]'s: an array of rows, or one
+/// row. With `columns`, rows without names hold these.
+///
+/// # Errors
+/// A text that is not JSON, or one with more than `max_rows` rows.
+pub fn read_rows(
+    text: &[u8],
+    schema: &Schema,
+    key: &'static str,
+    columns: Option<&[String]>,
+    max_rows: usize,
+) -> Result<Request, Malformed> {
+    let mut reader = Reader::new(schema, max_rows);
+    reader.key = key;
+    if let Some(names) = columns {
+        match schema.map_columns(names, false) {
+            Ok(map) => reader.positions = (names.len(), map),
+            Err(problems) => {
+                problems.into_iter().for_each(|detail| reader.serious.push(format!("/{key}"), detail));
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for name in names.iter().filter(|name| !seen.insert(*name)) {
+            reader.serious.push(format!("/{key}"), format!("the column {name:?} is given twice"));
+        }
+        reader.named = true;
+    }
+    if reader.serious.total == 0 {
+        reader.parse(text, |reader| Rows { reader })?;
+        if reader.codes.n_rows() == 0 && reader.serious.total == 0 {
+            reader.serious.push(format!("/{key}"), "there are no rows".into());
+        }
+    }
+    let many = reader.shape == Shape::Many;
+    let (codes, problems) = reader.finish();
+    Ok(Request { codes, many, threshold: None, problems })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::cell::{ColumnType, Task, UNSEEN};
+    use crate::data::cells::schema::Ignored;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
+
+    /// Features `size` (1 to 5) and `color` (blue, red); `id` is ignored, `price` is the target.
+    fn schema() -> Schema {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "id", "color", "price"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number(vec![1.0, 5.0]),
+                Column::Number(vec![7.0, 8.0]),
+                Column::Category { codes: vec![0, 1], levels: vec!["blue".into(), "red".into()] },
+                Column::Number(vec![10.0, 20.0]),
+            ],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
+        let features = [(0, ColumnType::Number), (2, ColumnType::Category)];
+        Schema::fit(&table, &features, target, ignored, &[0, 1])
+    }
+
+    fn read(body: &str) -> Request {
+        read_request(body.as_bytes(), &schema(), 10).unwrap()
+    }
+
+    fn problems(body: &str) -> Vec<(String, String)> {
+        let listed = read(body).problems.listed;
+        listed.into_iter().map(|p| (p.pointer, p.detail)).collect()
+    }
+
+    #[test]
+    fn every_form_of_the_contract_gives_the_same_codes() {
+        for one in [
+            r#"{"data":[2.5,"red"]}"#,
+            r#"{"data":["2.5","red"]}"#,
+            r#"{"data":[2.5,7,"red"]}"#,
+            r#"{"features":{"color":"red","size":2.5}}"#,
+            r#"{"features":{"size":2.5,"color":"red","price":3,"id":1}}"#,
+            r#"{"features":[2.5,"red"]}"#,
+            r#" {"lenient":false,"threshold":0.5,"data":{"size":2.5,"color":"re\u0064"}} "#,
+        ] {
+            let request = read(one);
+            assert_eq!(request.problems.listed, [], "{one}");
+            assert_eq!((request.codes.values(), request.many), (&[2.5, 1.0][..], false), "{one}");
+        }
+        for many in [
+            r#"{"data":[[2.5,"red"],[1,null]]}"#,
+            r#"{"features":[{"color":"red","size":2.5},{"size":1,"color":""}]}"#,
+        ] {
+            let request = read(many);
+            assert!(request.many && request.problems.total == 0, "{many}");
+            assert_eq!(request.codes.row(0), [2.5, 1.0]);
+            assert!(request.codes.row(1)[1].is_nan());
+        }
+        assert_eq!(read(r#"{"data":[1,"green"]}"#).codes.values()[1], UNSEEN);
+    }
+
+    #[test]
+    fn all_problems_come_at_once_with_pointers() {
+        let found = problems(r#"{"data":[["x",true],[1],{"siez":1},3]}"#);
+        let pointers: Vec<&str> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            ["/data/1", "/data/3", "/data/0/0", "/data/2/siez", "/data/2/size", "/data/2/color"]
+        );
+        assert!(found[0].1.contains("1 values where the model has 2 features (size,color)"));
+        assert!(found[3].1.contains("did you mean \"size\"?"));
+        let found = problems(r#"{"features":{"size":[1],"color":{},"a/b":1,"size":2}}"#);
+        let pointers: Vec<&str> = found.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/features/size", "/features/size", "/features/color", "/features/a~1b"]);
+    }
+
+    #[test]
+    fn bodies_of_another_shape_say_what_to_send() {
+        for body in ["3", "[]", "null", "\"x\"", "{}", "[[1]]", r#"{"data":3}"#, r#"{"data":[]}"#] {
+            assert_eq!(read(body).problems.total, 1, "{body}");
+        }
+        assert!(problems(r#"{"daat":[1,"red"]}"#)[0].1.contains("did you mean \"data\"?"));
+        assert_eq!(problems(r#"{"data":[1,"red"],"features":{}}"#)[0].0, "/features");
+        assert_eq!(problems(r#"{"data":[1,"red"],"threshold":2}"#)[0].0, "/threshold");
+    }
+
+    #[test]
+    fn lenient_takes_what_does_not_fit_as_missing_wherever_the_option_stands() {
+        for body in [
+            r#"{"lenient":true,"features":{"size":"x","weight":1}}"#,
+            r#"{"features":{"size":"x","weight":1},"lenient":true}"#,
+        ] {
+            let request = read(body);
+            assert_eq!(request.problems.total, 0);
+            assert!(request.codes.values().iter().all(|code| code.is_nan()));
+        }
+        assert_eq!(read(r#"{"lenient":true,"data":[1]}"#).problems.total, 1, "which column is 1?");
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused_and_so_are_too_many_rows() {
+        let refused = |body: &str| read_request(body.as_bytes(), &schema(), 2).expect_err(body);
+        for body in ["", "{", "{\"data\":[1,]}", "{\"data\":[1,\"red\"]} x", "{\"data\":[1e999,1]}"] {
+            assert!(matches!(refused(body), Malformed::NotJson(_)), "{body}");
+        }
+        let deep = format!("{{\"data\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read(&deep).problems.total > 0, "and the stack is not used up");
+        let three = r#"{"data":[[1,"red"],[1,"red"],[1,"red"]]}"#;
+        assert_eq!(refused(three), Malformed::TooManyRows);
+    }
+
+    #[test]
+    fn a_single_row_is_an_array_or_an_object() {
+        let schema = schema();
+        let mut codes = Matrix::with_capacity(4, 2);
+        let mut row = |text: &str, lenient| read_row(text.as_bytes(), &schema, lenient, &mut codes);
+        assert_eq!(row(r#"{"size":2,"color":"blue"}"#, false).unwrap().total, 0);
+        assert_eq!(row(r#"[3,"red"]"#, false).unwrap().total, 0);
+        assert_eq!(row(r#"{"size":"x"}"#, false).unwrap().listed[0].pointer, "/size");
+        assert_eq!(row(r#"{"size":"x"}"#, true).unwrap().total, 0);
+        assert_eq!(row("5", true).unwrap().total, 1);
+        assert_eq!(codes.n_rows(), 5);
+        assert_eq!(codes.values()[..4], [2.0, 0.0, 3.0, 1.0]);
+    }
+}

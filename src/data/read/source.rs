@@ -1,0 +1,227 @@
+//! An input as UTF-8 text: a file or standard input, opened, unpacked and decoded, its beginning at hand.
+//!
+//! Called by [`super::csv`], [`super::load`] and `predict`, for delimited text and NDJSON alike.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+
+use anyhow::{Context, Result, bail, ensure};
+use encoding_rs::{Encoding, UTF_8};
+
+use super::blocks::{Blocks, Cut, count_lines};
+use super::compression::Compression;
+use super::digest::{Digesting, PassingDigest};
+use super::encoding::{self, Transcoder};
+pub use crate::data::cells::raw_table::source_name;
+
+/// How a file is written; what is `None` is found in the file.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The byte between two fields. `None`: the one of `,` tab `;` `|` that divides the first lines alike.
+    pub delimiter: Option<u8>,
+    /// The byte around a field; `Some(None)`: none. `None`: `"`, or `'` where fields begin and end with it and
+    /// none with `"`.
+    pub quote: Option<Option<u8>>,
+    /// Whether the first record names the columns; without it they are `column_1`, `column_2`, …
+    pub header: bool,
+    /// Whether the first record is a row after all where it fits the columns below it; see [`super::sniff`].
+    pub header_in_doubt: bool,
+    /// The encoding of the text. `None`: see [`super::encoding`].
+    pub encoding: Option<&'static Encoding>,
+    /// Whether numbers have a decimal comma. `None`: where fields are separated by `;` and the numbers of the
+    /// sample have commas and no dots.
+    pub decimal_comma: Option<bool>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            delimiter: None,
+            quote: None,
+            header: true,
+            header_in_doubt: false,
+            encoding: None,
+            decimal_comma: None,
+        }
+    }
+}
+
+/// What is looked at to find encoding, delimiter, quote and types.
+const SAMPLE_BYTES: usize = 256 * 1024;
+
+/// Opens a file, or standard input for `-`.
+///
+/// # Errors
+/// When the file does not exist, is a folder, or may not be read.
+pub fn open(path: &str) -> Result<Box<dyn Read + Send>> {
+    if path == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+    ensure!(!file.metadata().is_ok_and(|m| m.is_dir()), "{path} is a folder, not a file");
+    Ok(Box::new(file))
+}
+
+/// An input as UTF-8 text, of which the beginning has been read.
+pub struct Input {
+    /// What messages call it.
+    pub source: String,
+    /// Its path; `-` for standard input.
+    pub path: String,
+    /// The beginning of the text.
+    pub start: Vec<u8>,
+    /// What follows.
+    pub rest: Box<dyn Read + Send>,
+    /// Whether the input may come slowly and what has come is to be answered.
+    pub prompt: bool,
+    /// What was found and the user should know.
+    pub notes: Vec<String>,
+    /// Of the bytes of the file as they are.
+    pub digest: Option<PassingDigest>,
+    /// The text was made here, of a Parquet file: how it is written is known.
+    pub(super) made: bool,
+}
+
+impl Input {
+    /// Opens `path` (`-` is standard input), unpacks and decodes it.
+    ///
+    /// # Errors
+    /// An unreadable or empty file, or one that is not text.
+    pub fn open(path: &str, options: &Options) -> Result<Self> {
+        Self::new(open(path)?, path, options, true, false)
+    }
+
+    /// Reads from anywhere; `path` tells what messages call it.
+    ///
+    /// # Errors
+    /// As [`Input::open`]; compressed data unless `expand`.
+    pub fn new(
+        mut reader: Box<dyn Read + Send>,
+        path: &str,
+        options: &Options,
+        expand: bool,
+        with_digest: bool,
+    ) -> Result<Self> {
+        let (source, prompt) = (source_name(path), path == "-");
+        let failed = || format!("cannot read {source}");
+        let digest = with_digest.then(PassingDigest::default);
+        if let Some(digest) = &digest {
+            reader = Box::new(Digesting::new(reader, digest.clone()));
+        }
+        let mut start = Vec::new();
+        (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
+        ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
+        let made = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
+        if made {
+            reader = text_of_parquet(reader, path, with_digest)?;
+            start.clear();
+        }
+        refuse_binary(&start, &source, expand)?;
+        let compression = Compression::of(&start);
+        reader = Box::new(Cursor::new(start).chain(reader));
+        let failed = || match compression {
+            Some(compression) => format!("cannot read {source} ({} data)", compression.name()),
+            None => format!("cannot read {source}"),
+        };
+        if let Some(compression) = compression {
+            reader = compression.expand(reader);
+        }
+        let mut start = sample(&mut reader, prompt).with_context(failed)?;
+        ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
+        refuse_binary(&start, &source, false)?;
+        let mut notes = Vec::new();
+        let encoding = options.encoding.filter(|_| !made).unwrap_or_else(|| {
+            if made {
+                return UTF_8;
+            }
+            let guess = encoding::detect(&start);
+            if guess.encoding != UTF_8 {
+                notes.push(format!(
+                    "{source} was read as {}: {}; --encoding overrides",
+                    guess.encoding.name(),
+                    guess.reason
+                ));
+            }
+            guess.encoding
+        });
+        if encoding == UTF_8 {
+            if start.starts_with(b"\xEF\xBB\xBF") {
+                start.drain(..3);
+            }
+        } else {
+            // With its name UTF-16 alone, the byte order mark says which.
+            let encoding = Encoding::for_bom(&start).map_or(encoding, |(encoding, _)| encoding);
+            reader = Box::new(Transcoder::new(Cursor::new(start).chain(reader), encoding));
+            start = sample(&mut reader, prompt).with_context(failed)?;
+        }
+        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, digest, made })
+    }
+
+    /// The text as blocks of whole records.
+    pub fn blocks(self, cut: Cut, block_bytes: usize) -> Blocks<Box<dyn Read + Send>> {
+        Blocks::new(&self.source, self.start, self.rest, cut, block_bytes, self.prompt)
+    }
+}
+
+/// The first bytes: as many as are looked at, or all; from an input that may come slowly, two lines will do.
+fn sample(reader: &mut impl Read, prompt: bool) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    if !prompt {
+        reader.take(SAMPLE_BYTES as u64).read_to_end(&mut start)?;
+        return Ok(start);
+    }
+    let mut piece = vec![0; SAMPLE_BYTES / 4];
+    while start.len() < SAMPLE_BYTES && count_lines(&start) < 2 {
+        match reader.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => start.extend_from_slice(&piece[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(start)
+}
+
+/// A Parquet file as text. What `reader` has left of the file is read for its digest alone.
+#[cfg(feature = "parquet")]
+fn text_of_parquet(
+    mut reader: Box<dyn Read + Send>,
+    path: &str,
+    with_digest: bool,
+) -> Result<Box<dyn Read + Send>> {
+    ensure!(
+        path != "-",
+        "standard input is a Parquet file, which has to be read from its end; give its path instead"
+    );
+    if with_digest {
+        io::copy(&mut reader, &mut io::sink()).with_context(|| format!("cannot read {path}"))?;
+    }
+    Ok(Box::new(super::parquet::ParquetText::open(path)?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn text_of_parquet(reader: Box<dyn Read + Send>, _: &str, _: bool) -> Result<Box<dyn Read + Send>> {
+    Ok(reader)
+}
+
+/// What is known not to be text, by its first bytes.
+fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
+    let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text; {remedy}");
+    match start {
+        [b'P', b'K', 3, 4, ..] => wrong("a zip or Excel file", "export the sheet as CSV"),
+        [b'P', b'A', b'R', b'1', ..] if cfg!(feature = "parquet") || !expand => {
+            wrong("a Parquet file", "export it as CSV")
+        }
+        [b'P', b'A', b'R', b'1', ..] => wrong(
+            "a Parquet file",
+            "this mlapi was built without the feature that reads it (cargo install --features parquet); export it \
+             as CSV",
+        ),
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file", "export the sheet as CSV"),
+        _ if expand => Ok(()),
+        _ => match Compression::of(start) {
+            Some(compression) => wrong(&format!("{} data", compression.name()), "unpack it first"),
+            None => Ok(()),
+        },
+    }
+}

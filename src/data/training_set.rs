@@ -1,0 +1,369 @@
+//! The rows of a training file that have a target value, as typed columns: the table that splits, searches and fits
+//! share.
+//!
+//! Made by [`crate::model::learn::train`] from a file that was read and the columns that flags name. Lies above the
+//! rooms of `data`: it asks [`super::judge`] for the types and [`super::split`] for groups and times.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use rayon::prelude::*;
+
+use super::cells::schema::{ColumnType, Ignored, NullTokens, Target, Task};
+use super::cells::table::{Column, RawTable, Table};
+use super::cells::target::Truth;
+use super::judge::findings;
+use super::judge::profile::{Profile, is_text, useless};
+use super::split::arrangement::{Arrangement, SplitBy};
+use crate::data::cells::raw_table::Lines;
+
+/// The columns of a file that have a part of their own, by index.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Roles {
+    /// The column to predict.
+    pub(crate) target: usize,
+    /// The column of row weights.
+    pub(crate) weight: Option<usize>,
+    /// The column of groups; a feature only if its type is given.
+    pub(crate) group: Option<usize>,
+    /// Columns that are not used.
+    pub(crate) dropped: Vec<usize>,
+    /// Types that are given and not inferred.
+    pub(crate) types: BTreeMap<usize, ColumnType>,
+}
+
+/// The rows of a training file that have a target value.
+///
+/// Rows are numbered from 0 among these alone; only [`rows`](Self::rows) knows of the rows of the file.
+#[derive(Debug)]
+pub(crate) struct TrainingSet {
+    /// The typed columns; those that are no features are empty.
+    pub(crate) table: Table,
+    /// The columns that are features, with their types.
+    pub(crate) features: Vec<(usize, ColumnType)>,
+    /// The columns that are neither feature nor target, with the reason.
+    pub(crate) ignored: Vec<Ignored>,
+    /// The column to predict.
+    pub(crate) target: Target,
+    /// For each row its row in the file, ascending.
+    pub(crate) rows: Vec<usize>,
+    /// The target of each row.
+    pub(crate) truth: Truth,
+    /// The group or time of each row.
+    pub(crate) arrangement: Arrangement,
+    /// The weight of each row; 1 if absent.
+    pub(crate) weights: Option<Vec<f64>>,
+    /// The contents of every column of the file, rows without a target value included.
+    pub(crate) profiles: Vec<Profile>,
+    /// Remarks for the user.
+    pub(crate) notes: Vec<String>,
+}
+
+impl TrainingSet {
+    /// Types the columns of a file. The memory of columns of numbers is taken, not copied.
+    ///
+    /// # Errors
+    /// A target that cannot be learned ([`Target::fit`], [`Target::read`]); a weight that is missing or negative; a
+    /// column of `split_by` that cannot split ([`Arrangement::read`]); a column that is not of its type; no feature.
+    pub(crate) fn new(
+        raw: &mut RawTable,
+        roles: &Roles,
+        task: Task,
+        split_by: Option<&SplitBy>,
+        nulls: &NullTokens,
+    ) -> Result<Self> {
+        let target = Target::fit(raw, roles.target, task, nulls)?;
+        let (rows, truth) = target.read(raw, roles.target, nulls)?;
+        let mut notes = Vec::new();
+        let n_without_target = raw.n_rows() - rows.len();
+        if n_without_target > 0 {
+            notes.push(format!("{n_without_target} rows without a target value were left out"));
+        }
+        notes.extend(findings::lookalike_labels(raw, &target, &rows, &truth));
+        let mut weights = roles.weight.map(|index| row_weights(raw, index, nulls)).transpose()?;
+        let arrangement = Arrangement::read(split_by, raw, &rows, nulls)?;
+        let mut typed = Typed::new(raw, roles, nulls)?;
+        notes.append(&mut typed.notes);
+        if n_without_target > 0 {
+            typed.table = select(typed.table, &rows);
+            weights.iter_mut().for_each(|weights| keep(weights, &rows));
+        }
+        let Typed { table, features, ignored, profiles, .. } = typed;
+        Ok(Self { table, features, ignored, target, rows, truth, arrangement, weights, profiles, notes })
+    }
+
+    /// Number of rows.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+/// The weights of all rows of the file.
+fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
+    let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, nulls)? else {
+        bail!("column {:?} holds no numbers", raw.names[index]);
+    };
+    let wrong = weights.iter().enumerate().find(|(_, weight)| weight.is_nan() || **weight < 0.0);
+    if let Some((row, weight)) = wrong {
+        let name = &raw.names[index];
+        let fault = if weight.is_nan() { "is missing".to_string() } else { format!("is {weight}") };
+        bail!("{}, column {name:?}: the weight {fault}; weights are 0 or more", raw.place(row));
+    }
+    Ok(weights)
+}
+
+/// The columns of a file, typed.
+struct Typed {
+    table: Table,
+    features: Vec<(usize, ColumnType)>,
+    ignored: Vec<Ignored>,
+    profiles: Vec<Profile>,
+    notes: Vec<String>,
+}
+
+impl Typed {
+    fn new(raw: &mut RawTable, roles: &Roles, nulls: &NullTokens) -> Result<Self> {
+        let n_columns = raw.names.len();
+        let profiles: Vec<Profile> =
+            (0..n_columns).into_par_iter().map(|index| Profile::of(raw, index, nulls)).collect();
+        let empty = || Column::Number(Vec::new());
+        let table = Table {
+            source: raw.source.clone(),
+            names: raw.names.clone(),
+            columns: (0..n_columns).map(|_| empty()).collect(),
+            lines: raw.lines.clone(),
+        };
+        let mut typed = Self { table, features: vec![], ignored: vec![], profiles, notes: vec![] };
+        for index in (0..n_columns).filter(|&index| index != roles.target) {
+            let given = roles.types.get(&index).copied();
+            if let Some(reason) = roles.reason_to_ignore(index) {
+                typed.ignore(index, reason.into());
+                continue;
+            }
+            let (column, column_type) = typed.column(raw, index, given, nulls)?;
+            match useless(&raw.names[index], &column) {
+                Some(reason) if given.is_none() => typed.ignore(index, reason),
+                _ => {
+                    typed.table.columns[index] = column;
+                    typed.features.push((index, column_type));
+                }
+            }
+        }
+        typed.check_features(roles.target)?;
+        typed.drop_copies(roles);
+        let Self { table, features, notes, .. } = &mut typed;
+        notes.extend(findings::mostly_missing(table, features));
+        notes.extend(findings::lookalike_levels(table, features));
+        Ok(typed)
+    }
+
+    fn ignore(&mut self, index: usize, reason: String) {
+        self.ignored.push(Ignored { name: self.table.names[index].clone(), reason });
+    }
+
+    /// Types one column, by its profile unless the type is given.
+    fn column(
+        &mut self,
+        raw: &mut RawTable,
+        index: usize,
+        given: Option<ColumnType>,
+        nulls: &NullTokens,
+    ) -> Result<(Column, ColumnType)> {
+        let profile = &self.profiles[index];
+        if given.is_none() && profile.is_mostly_numbers() {
+            // The parser's message lists the cells and the ways out.
+            Column::parse(raw, index, ColumnType::Number, nulls)?;
+        }
+        if given.is_none() && profile.is_mostly_dates() {
+            Column::parse(raw, index, ColumnType::Date, nulls)?;
+        }
+        let mut column_type = given.unwrap_or_else(|| profile.column_type());
+        let mut column = Column::take(raw, index, column_type, nulls)?;
+        if given.is_none() && is_text(&column) {
+            column_type = ColumnType::Text;
+            column = Column::parse(raw, index, column_type, nulls)?;
+        }
+        let name = &raw.names[index];
+        if column_type == ColumnType::Date && profile.dates.is_guess() {
+            self.notes.push(format!(
+                "the dates of {name:?} can all be read with the day or the month first; the month was taken to be \
+                 first, as in 12/31/2024; write them as 2024-12-31 if it is not"
+            ));
+        }
+        let padded = raw.padded.iter().find(|(padded, _)| padded == name);
+        if let (ColumnType::Number, None, Some((_, cell))) = (column_type, given, padded) {
+            self.notes.push(format!(
+                "whole numbers of {name:?} are written with leading zeros, such as {cell}, and were read as numbers; \
+                 if they are codes, as postal codes are, --type {:?} takes them as written",
+                format!("{name}=category")
+            ));
+        }
+        Ok((column, column_type))
+    }
+
+    fn check_features(&self, target: usize) -> Result<()> {
+        if !self.features.is_empty() {
+            return Ok(());
+        }
+        let reasons = self.ignored.iter().map(|i| format!("{:?} ({})", i.name, i.reason));
+        bail!(
+            "{} has no column to learn from beside the target {:?}: {}; --type COL=category or --type COL=number uses \
+             a column all the same",
+            self.table.source,
+            self.table.names[target],
+            reasons.collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    /// Drops features with the same cells as a feature before them, unless their type is given.
+    fn drop_copies(&mut self, roles: &Roles) {
+        for (copy, first) in findings::duplicate_columns(&self.table, &self.features) {
+            let Some(at) = self.features.iter().position(|(index, _)| *index == copy) else {
+                continue;
+            };
+            if roles.types.contains_key(&copy) {
+                continue;
+            }
+            let (name, original) = (&self.table.names[copy], &self.table.names[first]);
+            self.notes.push(findings::duplicate_column(name, original, self.features[at].1));
+            let reason = format!("the same cells as {original:?}");
+            self.ignore(copy, reason);
+            self.features.remove(at);
+            self.table.columns[copy] = Column::Number(Vec::new());
+        }
+    }
+}
+
+impl Roles {
+    fn reason_to_ignore(&self, index: usize) -> Option<&'static str> {
+        if self.weight == Some(index) {
+            Some("row weights")
+        } else if self.dropped.contains(&index) {
+            Some("dropped")
+        } else if self.group == Some(index) && !self.types.contains_key(&index) {
+            Some("groups of the split")
+        } else {
+            None
+        }
+    }
+}
+
+/// The rows of a table that are in `rows`, which ascends. Levels and texts stay as they are.
+fn select(mut table: Table, rows: &[usize]) -> Table {
+    for column in table.columns.iter_mut().filter(|column| !column.is_empty()) {
+        match column {
+            Column::Number(values) | Column::Written { values, .. } => keep(values, rows),
+            Column::Text { codes, .. } => keep(codes, rows),
+            Column::Category { codes, .. } => keep(codes, rows),
+        }
+    }
+    let mut lines = Lines::default();
+    for &row in rows {
+        let (line, file) = table.lines.get(row);
+        lines.push(line, file as u32);
+    }
+    Table { lines, ..table }
+}
+
+/// Keeps the values of `rows`, which ascends, in place.
+fn keep<T: Copy>(values: &mut Vec<T>, rows: &[usize]) {
+    rows.iter().enumerate().for_each(|(i, &row)| values[i] = values[row]);
+    values.truncate(rows.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cells::table::RawColumn;
+    use super::*;
+
+    fn raw(columns: &[(&str, &[&str])]) -> RawTable {
+        RawTable {
+            source: "t.csv".into(),
+            names: columns.iter().map(|(name, _)| name.to_string()).collect(),
+            columns: columns.iter().map(|(_, cells)| RawColumn::of_texts(cells.iter().copied())).collect(),
+            lines: (2..2 + columns[0].1.len() as u64).collect::<Vec<_>>().into(),
+            ..RawTable::default()
+        }
+    }
+
+    fn set(raw: &mut RawTable, roles: &Roles, by: Option<&SplitBy>) -> Result<TrainingSet> {
+        TrainingSet::new(raw, roles, Task::Classification, by, &NullTokens::default())
+    }
+
+    const TARGET: (&str, &[&str]) = ("y", &["a", "NA", "b", "a", "", "b"]);
+
+    #[test]
+    fn rows_without_a_target_are_in_no_part_of_the_set() {
+        let mut raw = raw(&[
+            ("x", &["0.5", "1", "2", "3.5", "4", "5"]),
+            ("c", &["red", "blue", "red", "green", "blue", "green"]),
+            ("w", &["1", "10", "2", "3", "10", "4"]),
+            ("g", &["p", "q", "p", "r", "q", "r"]),
+            TARGET,
+        ]);
+        let roles = Roles { target: 4, weight: Some(2), group: Some(3), ..Roles::default() };
+        let set = set(&mut raw, &roles, Some(&SplitBy::Group("g".into()))).unwrap();
+        assert_eq!((set.n_rows(), &set.rows[..]), (4, &[0, 2, 3, 5][..]));
+        assert_eq!(set.table.columns[0], Column::Number(vec![0.5, 2.0, 3.5, 5.0]));
+        let Column::Category { codes, levels } = &set.table.columns[1] else { panic!("not a category") };
+        let levels: Vec<&str> = codes.iter().map(|&code| levels[code as usize].as_str()).collect();
+        assert_eq!(levels, ["red", "red", "green", "green"]);
+        assert_eq!(set.weights, Some(vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(set.arrangement, Arrangement::Groups(vec![0, 0, 1, 1]));
+        assert_eq!((set.truth.len(), set.table.n_rows()), (4, 4));
+        let lines: Vec<u64> = (0..4).map(|row| set.table.lines.get(row).0).collect();
+        assert_eq!(lines, [2, 4, 5, 7], "the lines of the file");
+        assert!(set.notes[0].contains("2 rows without a target value"), "{:?}", set.notes);
+    }
+
+    #[test]
+    fn a_column_with_a_part_of_its_own_is_no_feature_unless_its_type_is_given() {
+        let cells: &[&str] = &["p", "q", "p", "r", "q", "r"];
+        let numbers: &[&str] = &["0.5", "1", "2", "3.5", "4", "5"];
+        let columns = [("x", numbers), ("g", cells), ("d", numbers), TARGET];
+        let roles = Roles { target: 3, group: Some(1), dropped: vec![2], ..Roles::default() };
+        let by = SplitBy::Group("g".into());
+        let plain = set(&mut raw(&columns), &roles, Some(&by)).unwrap();
+        assert_eq!(plain.features, [(0, ColumnType::Number)]);
+        let ignored: Vec<_> = plain.ignored.iter().map(|i| (i.name.as_str(), i.reason.as_str())).collect();
+        assert_eq!(ignored, [("g", "groups of the split"), ("d", "dropped")]);
+        let given = Roles { types: BTreeMap::from([(1, ColumnType::Category)]), ..roles };
+        let given = set(&mut raw(&columns), &given, Some(&by)).unwrap();
+        assert_eq!(given.features, [(0, ColumnType::Number), (1, ColumnType::Category)]);
+    }
+
+    #[test]
+    fn a_copy_of_a_column_is_dropped_unless_its_type_is_given() {
+        let numbers: &[&str] = &["0.5", "1", "2", "3.5", "4", "5"];
+        let columns = [("x", numbers), ("again", numbers), TARGET];
+        let mut roles = Roles { target: 2, ..Roles::default() };
+        let plain = set(&mut raw(&columns), &roles, None).unwrap();
+        assert_eq!(plain.features, [(0, ColumnType::Number)]);
+        assert_eq!(plain.ignored[0].reason, "the same cells as \"x\"");
+        roles.types.insert(1, ColumnType::Number);
+        assert_eq!(set(&mut raw(&columns), &roles, None).unwrap().features.len(), 2);
+    }
+
+    #[test]
+    fn a_table_without_features_is_an_error_that_says_why_each_column_is_not_used() {
+        let mut raw = raw(&[("x", &["1"; 6]), ("d", &["1", "2", "4", "3", "6", "5"]), TARGET]);
+        let roles = Roles { target: 2, dropped: vec![1], ..Roles::default() };
+        let message = set(&mut raw, &roles, None).unwrap_err().to_string();
+        assert!(
+            message.contains("no column to learn from") && message.contains("\"d\" (dropped)"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_weight_that_is_missing_or_negative_is_an_error_with_its_line() {
+        for (cells, words) in
+            [(["1", "1", "-2", "1", "1", "1"], "line 4"), (["1", "1", "1", "", "1", "1"], "line 5")]
+        {
+            let mut raw = raw(&[("x", &["0.5", "1", "2", "3.5", "4", "5"]), ("w", &cells), TARGET]);
+            let roles = Roles { target: 2, weight: Some(1), ..Roles::default() };
+            let message = set(&mut raw, &roles, None).unwrap_err().to_string();
+            assert!(message.contains(words) && message.contains("weights are 0 or more"), "{message}");
+        }
+    }
+}

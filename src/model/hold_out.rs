@@ -1,0 +1,202 @@
+//! The rows that a model is evaluated on, and how they are found again: at training, by `eval`, by the library.
+//!
+//! Training and replay read files by the same rules (`reading`, `beside`) and split them by the same step
+//! (`HoldOut::split`), so both find the same rows.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Card, DataSource, Model};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, NullTokens, Schema, Target, Task};
+use crate::data::cells::table::RawTable;
+use crate::data::cells::target::Truth;
+use crate::data::read::load::{Reading, read_tables};
+use crate::data::read::{csv, digest};
+use crate::data::split::arrangement::{Arrangement, SplitBy};
+use crate::data::split::folds::Split;
+
+/// The origin of the rows to evaluate on.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HoldOut {
+    /// A share of the rows, above 0 and below 1.
+    Share(f64),
+    /// A share of the rows, by groups or by time.
+    ShareBy(f64, SplitBy),
+    /// Another file.
+    File(String),
+}
+
+impl HoldOut {
+    /// The one that a card records; none if it records none.
+    pub(crate) fn of(card: &Card) -> Option<Self> {
+        match (&card.test, card.test_size, &card.split_by) {
+            (Some(source), ..) => Some(Self::File(source.path.clone())),
+            (None, Some(share), Some(by)) => Some(Self::ShareBy(share, by.clone())),
+            (None, Some(share), None) => Some(Self::Share(share)),
+            (None, None, _) => None,
+        }
+    }
+
+    /// The share of the rows.
+    pub fn share(&self) -> Option<f64> {
+        match self {
+            Self::Share(share) | Self::ShareBy(share, _) => Some(*share),
+            Self::File(_) => None,
+        }
+    }
+
+    /// The column that the split goes by.
+    pub fn split_by(&self) -> Option<&SplitBy> {
+        match self {
+            Self::ShareBy(_, by) => Some(by),
+            Self::Share(_) | Self::File(_) => None,
+        }
+    }
+
+    /// Splits rows with a target value. All rows of the training file are fitted if another file is held out; no row
+    /// is held out if that is not possible.
+    pub(crate) fn split(&self, arrangement: &Arrangement, truth: &Truth, seed: u64) -> Split {
+        match self.share() {
+            Some(share) => arrangement.hold_out(truth, share, seed),
+            None => Split { train: (0..truth.len()).collect(), test: Vec::new() },
+        }
+    }
+}
+
+/// The rules for the cells of a file: columns whose text matters, such as `007` of a category, are read as text.
+/// `labels`: the target, if it is known to be one of classes.
+pub(crate) fn reading<'a>(
+    nulls: &NullTokens,
+    types: impl Iterator<Item = (&'a str, ColumnType)>,
+    labels: Option<&str>,
+    split_by: Option<&SplitBy>,
+) -> Reading {
+    let texts = types.filter(|(_, column_type)| *column_type != ColumnType::Number).map(|(name, _)| name);
+    // Groups and times are distinguished by their text.
+    let texts: BTreeSet<String> =
+        texts.chain(labels).chain(split_by.map(SplitBy::column)).map(str::to_string).collect();
+    Reading { nulls: nulls.clone(), texts, last_is_text: false }
+}
+
+/// The rules for a file that accompanies the training file: written as `said`, with or without a header as that.
+pub(crate) fn beside(said: &csv::Options, header: bool) -> csv::Options {
+    csv::Options { header, header_in_doubt: false, ..said.clone() }
+}
+
+/// Rows to evaluate on: those of a file that have a target value.
+#[derive(Debug)]
+pub(crate) struct TestRows {
+    /// The file.
+    pub(crate) raw: RawTable,
+    /// The rows of the file.
+    pub(crate) rows: Vec<usize>,
+    /// The target of each row.
+    pub(crate) truth: Truth,
+    /// Rows of the file without a target value.
+    pub(crate) n_without_target: usize,
+}
+
+impl TestRows {
+    /// Reads all rows of files, with the columns of a model.
+    ///
+    /// # Errors
+    /// Those of [`read_tables`]; no target column; no row with a target value.
+    pub(crate) fn read(
+        paths: &[String],
+        options: &csv::Options,
+        reading: &Reading,
+        target: &Target,
+    ) -> Result<Self> {
+        let raw = read_tables(paths, options, reading)?;
+        let index = raw.names.iter().position(|name| *name == target.name).with_context(|| {
+            format!("{} has no target column {:?} to compare with", raw.source, target.name)
+        })?;
+        let (rows, truth) = target.read(&raw, index, &reading.nulls)?;
+        ensure!(!rows.is_empty(), "{}: no row has a target value", raw.source);
+        let n_without_target = raw.n_rows() - rows.len();
+        Ok(Self { raw, rows, truth, n_without_target })
+    }
+
+    /// Reads all rows of a file that is named for an evaluation; `-` for standard input.
+    ///
+    /// # Errors
+    /// Those of [`read_tables`]; no target column; no row with a target value.
+    pub(crate) fn of_file(model: &Model, path: &str, options: &csv::Options) -> Result<Self> {
+        Self::read(&[path.to_string()], options, &known(model), &model.pipeline.schema.target)
+    }
+
+    /// Reads the rows again that training held out. Files are looked for at their paths from here, at their paths from
+    /// `folder`, which is that of the model, and in `folder`. `said` completes what the card says of the files.
+    ///
+    /// # Errors
+    /// Files that are not there any more, that have changed since, or that were standard input.
+    pub(crate) fn replay(model: &Model, folder: &Path, said: &csv::Options) -> Result<Self> {
+        let (card, schema) = (&model.card, &model.pipeline.schema);
+        let mut options = beside(said, schema.header);
+        let sources: Vec<&DataSource> = match &card.test {
+            Some(test) => vec![test],
+            None => {
+                options.delimiter = Some(schema.delimiter);
+                options.decimal_comma = schema.decimal_comma.then_some(true);
+                std::iter::once(&card.data).chain(&card.more_data).collect()
+            }
+        };
+        card.written.complete(&mut options);
+        if sources.iter().any(|source| source.path == "-") {
+            bail!("the model was trained from standard input, which cannot be read again; mlapi eval DATA");
+        }
+        let path = |source: &&DataSource| Ok(source.find(folder)?.to_string_lossy().into_owned());
+        let paths = sources.iter().map(path).collect::<Result<Vec<String>>>()?;
+        let all = Self::read(&paths, &options, &known(model), &schema.target)?;
+        let Some(hold_out) = HoldOut::of(card).filter(|hold_out| hold_out.share().is_some()) else {
+            return Ok(all);
+        };
+        let by = hold_out.split_by();
+        let arrangement = Arrangement::read(by, &all.raw, &all.rows, &schema.null_tokens)?;
+        let held_out = hold_out.split(&arrangement, &all.truth, card.seed).test;
+        Ok(all.select(&held_out))
+    }
+
+    fn select(self, rows: &[usize]) -> Self {
+        let truth = self.truth.select(rows);
+        Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, ..self }
+    }
+
+    /// The codes of the rows: `n_rows × n_features`.
+    ///
+    /// # Errors
+    /// Those of [`Schema::read`]: columns and cells that do not fit.
+    pub(crate) fn codes(&self, schema: &Schema) -> Result<Matrix> {
+        schema.read(&self.raw, &self.rows)
+    }
+}
+
+/// The rules for files with the columns of a model.
+fn known(model: &Model) -> Reading {
+    let schema = &model.pipeline.schema;
+    let types = schema.features.iter().map(|feature| (feature.name.as_str(), feature.column_type));
+    let labels = Some(schema.target.name.as_str()).filter(|_| model.task() == Task::Classification);
+    reading(&schema.null_tokens, types, labels, model.card.split_by.as_ref())
+}
+
+impl DataSource {
+    /// Finds the file by its digest: at its path from here, at its path from `folder`, or in `folder`.
+    fn find(&self, folder: &Path) -> Result<PathBuf> {
+        let path = Path::new(&self.path);
+        let inside = path.file_name().map(|name| folder.join(name));
+        let candidates = [Some(path.to_path_buf()), Some(folder.join(path)), inside];
+        let mut found = candidates.into_iter().flatten().filter(|path| path.is_file()).peekable();
+        if found.peek().is_none() {
+            bail!("{} is no longer where it was; mlapi eval DATA names another file", self.path);
+        }
+        for path in found {
+            if digest::file_digest(&path.to_string_lossy())? == self.sha256 {
+                return Ok(path);
+            }
+        }
+        bail!("{} has changed since training, so its held-out rows are not known; mlapi eval DATA", self.path)
+    }
+}

@@ -1,0 +1,266 @@
+//! Cross-validation of one algorithm with its settings, on the training rows.
+//!
+//! Schema, recipe and learner are fitted anew in each fold, so the held-out rows stay unseen and nothing of a fold's
+//! held-out part leaks into its fit. The amount of work follows from rows, columns and classes, never from the clock:
+//! the same data, flags and seed choose the same model.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result, ensure};
+use rayon::prelude::*;
+
+use super::fitter::Fitter;
+use super::main_figure::MainFigure;
+use crate::data::cells::target::Truth;
+use crate::data::judge::findings::list;
+use crate::data::split::arrangement::Arrangement;
+use crate::data::split::folds::Split;
+use crate::model::evaluation::Metrics;
+use crate::model::learn::{Spec, Watch, usage};
+use crate::model::pipeline::Decision;
+use crate::model::selection::{CrossValidation, Spread};
+
+/// Rows × numbers of a row × scores: up to this many, five folds, the field's usual number (Kohavi 1995, "A
+/// study of cross-validation and bootstrap", finds five to ten best).
+const FIVE_FOLD_CELLS: usize = 100_000;
+
+/// Up to this many, three folds; beyond, one split, whose held-out part is large enough by then.
+const THREE_FOLD_CELLS: usize = 1_000_000;
+
+/// A single split is made in a sample of about this many. With it the whole of `auto` on 100,000 × 30 stays
+/// below three times one fit of gradient boosting and one of a forest (benches/auto.py).
+const SAMPLED_CELLS: usize = 2_000_000;
+
+/// A sample has at least this many rows, however wide the table is.
+const MIN_SAMPLED_ROWS: usize = 5_000;
+
+/// The share of the rows that a single split holds out.
+const SPLIT_SHARE: f64 = 0.2;
+
+/// The watch of a single fit in a fold: it can be interrupted, and does not show its progress.
+struct WithoutProgress<'a>(&'a dyn Watch);
+
+impl Watch for WithoutProgress<'_> {
+    fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {}
+
+    fn stopped(&self) -> bool {
+        self.0.stopped()
+    }
+}
+
+/// The training rows, and how fits on them are compared.
+pub(crate) struct Search<'a> {
+    /// Fits on some of the rows.
+    pub(crate) fitter: &'a Fitter<'a>,
+    /// The training rows, as rows of the file.
+    pub(crate) rows: &'a [usize],
+    /// The target of each of them.
+    pub(crate) truth: &'a Truth,
+    /// The group or time of each of them.
+    pub(crate) arrangement: &'a Arrangement,
+    /// The figure that decides.
+    pub(crate) figure: MainFigure,
+    /// `--cv`: the number of folds; `None`: it follows from the size of the table.
+    pub(crate) n_folds: Option<usize>,
+    /// The seed of random choices.
+    pub(crate) seed: u64,
+    /// Progress and interruption.
+    pub(crate) watch: &'a dyn Watch,
+}
+
+impl Search<'_> {
+    /// The number of folds and of rows for a table of this size; one fold is a single split.
+    fn size(&self) -> (usize, usize) {
+        let n_rows = self.rows.len();
+        if let Some(n_folds) = self.n_folds {
+            return (n_folds, n_rows);
+        }
+        let n_scores = match self.truth {
+            Truth::Classes { labels, .. } if labels.len() > 2 => labels.len(),
+            _ => 1,
+        };
+        let row = (self.fitter.n_slots() * n_scores).max(1);
+        let cells = n_rows * row;
+        if cells <= FIVE_FOLD_CELLS {
+            (5, n_rows)
+        } else if cells <= THREE_FOLD_CELLS {
+            (3, n_rows)
+        } else {
+            (1, n_rows.min((SAMPLED_CELLS / row).max(MIN_SAMPLED_ROWS)))
+        }
+    }
+
+    /// The splits of a sample of the training rows, as indices among them; with `share` 1 of all the rows. Empty if
+    /// groups or times leave no way to split them.
+    ///
+    /// # Errors
+    /// More folds than rows that can be held out.
+    pub(super) fn splits(&self, share: f64) -> Result<Vec<Split>> {
+        let (n_folds, n_rows) = self.size();
+        let sample = self.truth.sample((n_rows as f64 * share) as usize, self.seed);
+        let truth = self.truth.select(&sample);
+        let arrangement = self.arrangement.select(&sample);
+        let mut splits = match n_folds {
+            1 => vec![arrangement.hold_out(&truth, SPLIT_SHARE, self.seed)],
+            k => arrangement.folds(&truth, k, self.seed),
+        };
+        let n_classes = n_seen(&truth, &(0..truth.len()).collect::<Vec<_>>());
+        let is_whole = |split: &Split| {
+            !split.test.is_empty() && !split.train.is_empty() && n_seen(&truth, &split.train) == n_classes
+        };
+        // Free rows are dealt out so that every fold can be fitted and scored, if there are enough of them.
+        let (free, n) = (*self.arrangement == Arrangement::Free, sample.len());
+        if splits.iter().any(|split| !is_whole(split)) && (free || self.n_folds.is_some() && share >= 1.0) {
+            let what = match arrangement {
+                Arrangement::Free => format!("{n} training rows"),
+                Arrangement::Groups(_) => format!("{} groups of training rows", arrangement.n_units(n)),
+                Arrangement::Times(_) => format!("training rows of {} times", arrangement.n_units(n)),
+            };
+            let why = match arrangement {
+                Arrangement::Times(_) if n_classes > 1 => {
+                    " that follow each other and leave every class in the past"
+                }
+                _ => "",
+            };
+            return Err(usage(format!(
+                "--cv {n_folds}: the {what} cannot be cut into {n_folds} folds{why}; give fewer"
+            )));
+        }
+        splits.retain(is_whole);
+        let of_rows = |part: Vec<usize>| part.into_iter().map(|i| sample[i]).collect();
+        Ok(splits.into_iter().map(|s| Split { train: of_rows(s.train), test: of_rows(s.test) }).collect())
+    }
+
+    /// A remark on classes that have fewer rows than there are folds.
+    pub(super) fn rare_classes(&self, n_folds: usize) -> Option<String> {
+        let Truth::Classes { codes, labels } = self.truth else {
+            return None;
+        };
+        let mut counts = vec![0; labels.len()];
+        codes.iter().for_each(|&code| counts[code as usize] += 1);
+        let rare = labels.iter().zip(&counts).filter(|(_, n)| (1..n_folds).contains(*n));
+        let rare: Vec<String> = rare.map(|(label, n)| format!("{label:?} ({n})")).collect();
+        let shown = list(&rare)?;
+        let are = if rare.len() == 1 { "class has" } else { "classes have" };
+        Some(format!(
+            "{} {are} fewer training rows than the {n_folds} folds of the comparison, so not every fold scores them: \
+             {shown}; gather more such rows, or give fewer folds with --cv",
+            rare.len()
+        ))
+    }
+
+    /// Fits on one part of a split and scores the other: the figures, and the tally for the standard error.
+    fn fold(&self, spec: &Spec, split: &Split) -> Result<(Metrics, Vec<[f64; 2]>)> {
+        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
+        let truth = self.truth.select(&split.train);
+        let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
+        let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
+        let predictions = fitted.pipeline.predict(&codes, Decision::MostProbable);
+        let truth = self.truth.select(&split.test);
+        Ok((Metrics::new(&predictions, &truth, 1), self.figure.tally(&predictions, &truth)))
+    }
+
+    /// Scores one algorithm on all splits, in parallel. `None` after an interruption: the scores would be those of
+    /// fits that were cut short.
+    ///
+    /// # Errors
+    /// The error of the first fold that cannot be fitted.
+    pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
+        if self.watch.stopped() {
+            return Ok(None);
+        }
+        ensure!(!splits.is_empty(), "the rows cannot be split into rows to fit and rows to score");
+        let folds: Vec<Result<(Metrics, Vec<[f64; 2]>)>> =
+            splits.par_iter().map(|split| self.fold(spec, split)).collect();
+        if self.watch.stopped() {
+            return Ok(None);
+        }
+        let (mut figures, mut tallies) = (Vec::with_capacity(folds.len()), Vec::with_capacity(folds.len()));
+        for (index, fold) in folds.into_iter().enumerate() {
+            let (metrics, tally) = fold.with_context(|| format!("fold {} of {}", index + 1, splits.len()))?;
+            figures.push(metrics.figures());
+            tallies.push(tally);
+        }
+        let scores_of = |name: &str| -> Vec<Option<f64>> {
+            let of_fold = figures.iter().map(|fold| fold.iter().find(|(figure, _)| *figure == name));
+            of_fold.map(|found| found.and_then(|(_, value)| *value)).collect()
+        };
+        let scores = scores_of(self.figure.name());
+        let names = figures[0].iter().map(|(name, _)| *name);
+        let others = names.filter(|name| *name != self.figure.name());
+        let spread = Spread::of(&scores);
+        Ok(Some(CrossValidation {
+            metric: self.figure.name().into(),
+            spread,
+            standard_error: spread
+                .mean
+                .map(|_| self.figure.standard_error(&tallies))
+                .filter(|error| error.is_finite()),
+            n_rows: n_compared(splits),
+            metrics: others.map(|name| (name.to_string(), Spread::of(&scores_of(name)))).collect(),
+            scores,
+        }))
+    }
+}
+
+/// The number of rows that splits fit and score; of splits by time, the last has them all.
+pub(super) fn n_compared(splits: &[Split]) -> usize {
+    splits.iter().map(|split| split.train.len() + split.test.len()).max().unwrap_or(0)
+}
+
+/// The number of classes among some rows; 1 for numbers.
+fn n_seen(truth: &Truth, rows: &[usize]) -> usize {
+    let Truth::Classes { codes, labels } = truth else {
+        return 1;
+    };
+    let mut seen = vec![false; labels.len()];
+    rows.iter().for_each(|&row| seen[codes[row] as usize] = true);
+    seen.into_iter().filter(|seen| *seen).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::target::Task;
+    use crate::model::learn::choice::tests::with_search;
+    use crate::model::learn::{Unwatched, algorithm};
+
+    #[test]
+    fn the_work_follows_from_the_size_of_the_table() {
+        // 15 slots a row: a number, 13 levels and the others.
+        for (n, sizes) in [(100, (5, 100)), (10_000, (3, 10_000)), (70_000, (1, 70_000))] {
+            assert_eq!(with_search(&Unwatched, n, None, |search| search.size()), sizes);
+        }
+        assert_eq!(with_search(&Unwatched, 200_000, None, |search| search.size()), (1, SAMPLED_CELLS / 15));
+        assert_eq!(with_search(&Unwatched, 70_000, Some(7), |search| search.size()), (7, 70_000));
+    }
+
+    #[test]
+    fn a_fold_learns_nothing_of_its_held_out_rows() {
+        // A level that only held-out rows have is an unseen one to the fit.
+        with_search(&Unwatched, 60, Some(3), |search| {
+            let spec = Spec::new(algorithm("logreg").unwrap(), Task::Classification, &[]).unwrap();
+            let split = &search.splits(1.0).unwrap()[0];
+            let of_level =
+                |part: &[usize]| part.iter().copied().filter(|i| i * 7 % 13 != 5).collect::<Vec<_>>();
+            let rows = of_level(&split.train);
+            let fitted = search.fitter.fit(&spec, &rows, &search.truth.select(&rows), &Unwatched).unwrap();
+            assert!(!fitted.pipeline.schema.features[1].levels.contains(&"05".to_string()));
+            assert_eq!(fitted.pipeline.schema.features[1].levels.len(), 12);
+        });
+    }
+
+    #[test]
+    fn all_candidates_get_the_same_folds_and_every_row_is_scored_once() {
+        with_search(&Unwatched, 60, Some(4), |search| {
+            let splits = search.splits(1.0).unwrap();
+            let mut scored: Vec<usize> = splits.iter().flat_map(|split| split.test.iter().copied()).collect();
+            scored.sort_unstable();
+            assert_eq!(scored, (0..60).collect::<Vec<_>>());
+            for (split, again) in splits.iter().zip(search.splits(1.0).unwrap()) {
+                assert_eq!((&split.train, &split.test), (&again.train, &again.test));
+                assert!(split.train.iter().all(|row| !split.test.contains(row)));
+            }
+        });
+    }
+}

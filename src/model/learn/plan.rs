@@ -1,0 +1,190 @@
+//! What is to be trained ([`Plan`]), and the choices that a plan leaves to the file: target, task, the parts of
+//! columns.
+//!
+//! The command line makes a plan of its flags, users of the crate write one; [`super::train`] carries it out.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::data::cells::schema::{ColumnType, NullTokens, Task, nearest};
+use crate::data::cells::table::RawTable;
+use crate::data::judge::profile::Profile;
+use crate::data::read::csv;
+use crate::data::read::load::{Reading, read_tables};
+use crate::data::split::arrangement::SplitBy;
+use crate::data::training_set::Roles;
+use crate::error::usage;
+use crate::model::hold_out::{HoldOut, reading};
+
+/// What to train; [`Plan::new`] has the defaults of `mlapi train`.
+///
+/// ```
+/// use mlapi::Plan;
+///
+/// let plan = Plan { algorithm: "tree".into(), seed: 7, ..Plan::new("fixtures/iris.csv") };
+/// let model = plan.train()?;
+/// assert_eq!(model.card.algorithm, "decision-tree");
+/// # Ok::<(), mlapi::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Paths of the training files, one or more of one header; `-` for standard input.
+    pub data: Vec<String>,
+    /// The notation of the files: delimiter, quote, encoding, header. Default: found in them.
+    pub options: csv::Options,
+    /// The texts that mean a missing value.
+    pub nulls: NullTokens,
+    /// The target column. Default: the last one.
+    pub target: Option<String>,
+    /// The task. Default: inferred from the target.
+    pub task: Option<Task>,
+    /// Name or alias of the algorithm. Default: `auto`, which compares some and chooses.
+    pub algorithm: String,
+    /// Hyperparameters, by scikit-learn's names.
+    pub settings: Vec<(String, String)>,
+    /// Folds of cross-validation on the training rows, two or more. Default: no cross-validation.
+    pub cv: Option<usize>,
+    /// Trials of the search for hyperparameters. Default: no search.
+    pub tune: Option<usize>,
+    /// The origin of the rows to evaluate on. Default: a fifth of the rows.
+    pub hold_out: HoldOut,
+    /// Seed of all random choices. Default: 42.
+    pub seed: u64,
+    /// Columns to drop.
+    pub drop: Vec<String>,
+    /// Types of columns that are given instead of inferred.
+    pub types: Vec<(String, ColumnType)>,
+    /// The column of row weights.
+    pub weight: Option<String>,
+    /// Whether all classes get equal weight.
+    pub balance: bool,
+    /// Whether the model is fitted again on all rows after the evaluation.
+    pub refit: bool,
+}
+
+impl Plan {
+    /// The defaults of `mlapi train`, for a file; `-` for standard input.
+    pub fn new(data: impl Into<String>) -> Self {
+        Self {
+            data: vec![data.into()],
+            options: csv::Options::default(),
+            nulls: NullTokens::default(),
+            target: None,
+            task: None,
+            algorithm: "auto".into(),
+            settings: Vec::new(),
+            cv: None,
+            tune: None,
+            hold_out: HoldOut::Share(0.2),
+            seed: 42,
+            drop: Vec::new(),
+            types: Vec::new(),
+            weight: None,
+            balance: false,
+            refit: false,
+        }
+    }
+
+    /// Reads the files. The notes of the table tell of doubts about the header.
+    pub(super) fn read(&self) -> Result<RawTable> {
+        let mut raw = read_tables(&self.data, &self.options, &self.reading())?;
+        if !raw.ndjson && !raw.no_header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
+            raw.notes.push(format!(
+                "the first line of {} holds only numbers and was taken for the header; if it is data, use --no-header",
+                raw.source
+            ));
+        }
+        Ok(raw)
+    }
+
+    /// The rules for the training files, as far as they are known before these are read.
+    fn reading(&self) -> Reading {
+        let types = self.types.iter().map(|(name, column_type)| (name.as_str(), *column_type));
+        // Labels are text, unless they turn out to be whole numbers.
+        let labels = self.task == Some(Task::Classification);
+        let target = self.target.as_deref().filter(|_| labels);
+        let reading = reading(&self.nulls, types, target, self.hold_out.split_by());
+        Reading { last_is_text: labels && self.target.is_none(), ..reading }
+    }
+
+    /// The part of each column, and the reason for the choice of the target.
+    ///
+    /// # Errors
+    /// A usage error for the name of a column that is not there or cannot have its part; a table of one column.
+    pub(super) fn roles(&self, raw: &RawTable) -> Result<(Roles, String)> {
+        let (target, reason) = match &self.target {
+            Some(name) => (column(raw, "--target", name)?, "given".to_string()),
+            None => (raw.names.len() - 1, "the last column; --target COL chooses another".to_string()),
+        };
+        let is_target = |flag: &str, name: &str| usage(format!("{flag} {name:?}: that is the target"));
+        ensure!(
+            raw.names.len() > 1,
+            "{} has one column, {:?}; a model needs a target and at least one other column (is the delimiter right? \
+             --delimiter C)",
+            raw.source,
+            raw.names[0]
+        );
+        if self.drop.contains(&raw.names[target]) {
+            return Err(is_target("--drop", &raw.names[target]));
+        }
+        let mut roles = Roles { target, ..Roles::default() };
+        if let Some(by) = self.hold_out.split_by() {
+            let is_group = matches!(by, SplitBy::Group(_));
+            let flag = if is_group { "--group" } else { "--split-by" };
+            let index = column(raw, flag, by.column())?;
+            if index == target {
+                return Err(is_target(flag, by.column()));
+            }
+            roles.group = is_group.then_some(index);
+        }
+        roles.weight = self.weight.as_ref().map(|name| column(raw, "--weight", name)).transpose()?;
+        for (name, column_type) in &self.types {
+            roles.types.insert(column(raw, "--type", name)?, *column_type);
+        }
+        roles.dropped = self.drop.iter().map(|name| column(raw, "--drop", name)).collect::<Result<_>>()?;
+        Ok((roles, reason))
+    }
+
+    /// The task, and the reason for its choice.
+    ///
+    /// # Errors
+    /// A target of numbers with a few cells that are none.
+    pub(super) fn choose_task(&self, raw: &RawTable, target: usize) -> Result<(Task, String)> {
+        match self.task {
+            Some(task) => Ok((task, "given".into())),
+            None => infer_task(raw, target, &self.nulls),
+        }
+    }
+}
+
+fn infer_task(raw: &RawTable, target: usize, nulls: &NullTokens) -> Result<(Task, String)> {
+    let profile = Profile::of(raw, target, nulls);
+    if profile.is_mostly_numbers() {
+        let (place, text) = &profile.first_texts[0];
+        bail!(
+            "{place}, target column {:?}: {text:?} is not a number, and nearly all other cells are; \
+             correct it, name it as missing (--null {text:?}), or give the --task",
+            raw.names[target]
+        );
+    }
+    let (task, reason) = profile.task();
+    let other = match task {
+        Task::Classification => Task::Regression,
+        Task::Regression => Task::Classification,
+    };
+    Ok((task, format!("{reason}; --task {} overrides", other.name())))
+}
+
+/// The index of a column that a flag names.
+fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
+    raw.names.iter().position(|n| n == name).ok_or_else(|| {
+        let hint = nearest(name, raw.names.iter().map(String::as_str));
+        let hint = hint.map(|known| format!("; did you mean {known:?}?")).unwrap_or_default();
+        let shown: Vec<&str> = raw.names.iter().take(20).map(String::as_str).collect();
+        let more = if raw.names.len() > shown.len() { ", …" } else { "" };
+        usage(format!(
+            "{flag} {name:?}: {} has no such column{hint}\nits columns are: {}{more}",
+            raw.source,
+            shown.join(", ")
+        ))
+    })
+}

@@ -1,0 +1,293 @@
+//! Rows with their predictions, written: block after block in the order of the input, in each [`Format`].
+
+use std::io::{Read, Write};
+
+use anyhow::{Context, Result};
+
+use super::answer::{AnswerWriter, DOCUMENT_START, MAX_LISTED_WARNINGS};
+use super::batch::Batch;
+use super::{Format, Options, Part, Summary, TooManyRows};
+use crate::background::give_way_at;
+use crate::data::cells::schema::Warning;
+use crate::data::read::blocks::{Block, Blocks, in_order};
+use crate::model::pipeline::{Pipeline, Predictions};
+
+/// How the rows of one input are answered; the same for all threads.
+pub(super) struct Job<'a> {
+    pub pipeline: &'a Pipeline,
+    pub options: &'a Options,
+    /// The name of the input in messages.
+    pub source: &'a str,
+    /// The names of the columns that a prediction adds.
+    pub added: Vec<String>,
+    pub answers: AnswerWriter,
+}
+
+impl<'a> Job<'a> {
+    pub(super) fn new(pipeline: &'a Pipeline, options: &'a Options, source: &'a str) -> Self {
+        let labels = pipeline.labels();
+        let mut added = vec!["prediction".to_string()];
+        if !labels.is_empty() {
+            added.push("probability".into());
+        }
+        if options.probabilities {
+            added.extend(labels.iter().map(|label| format!("probability_{label}")));
+        }
+        Self { pipeline, options, source, added, answers: AnswerWriter::new(&pipeline.schema) }
+    }
+
+    /// The numbers of the added columns after the prediction itself.
+    pub(super) fn added_numbers<'p>(
+        &self,
+        predictions: &'p Predictions,
+        row: usize,
+    ) -> impl Iterator<Item = f64> + 'p {
+        let scores = predictions.scores.row(row);
+        let class = predictions.classes.get(row);
+        let all = if self.options.probabilities && class.is_some() { scores } else { &[] };
+        class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied())
+    }
+
+    /// Predicts a batch that has been read, and writes its rows into its text; `like_input` writes one row (by its
+    /// index in `Batch::rows`) in the form of the input.
+    pub(super) fn answer(&self, batch: &mut Batch, like_input: impl Fn(&Batch, usize, &mut Vec<u8>)) {
+        batch.predict(self.pipeline, self.options.decision);
+        let mut out = std::mem::take(&mut batch.out);
+        for (i, row) in batch.rows.iter().enumerate() {
+            give_way_at(i);
+            match self.options.format {
+                Format::LikeInput => like_input(batch, i, &mut out),
+                format => self.element(&batch.predictions, row.prediction, format, &mut out),
+            }
+        }
+        batch.out = out;
+    }
+
+    /// An element of the answer of the HTTP API: a line, or with a comma before it.
+    fn element(&self, predictions: &Predictions, row: Option<usize>, format: Format, out: &mut Vec<u8>) {
+        if format != Format::Ndjson {
+            out.push(b',');
+        }
+        match row {
+            Some(row) if format == Format::Values => self.answers.value(predictions, row, out),
+            Some(row) => self.answers.element(predictions, row, out),
+            None if format == Format::Values => out.extend_from_slice(b"null"),
+            None => out.extend_from_slice(b"{\"prediction\":null}"),
+        }
+        if format == Format::Ndjson {
+            out.push(b'\n');
+        }
+    }
+}
+
+/// The output so far.
+pub(super) struct Output<'a> {
+    job: &'a Job<'a>,
+    out: &'a mut dyn Write,
+    watch: &'a mut dyn FnMut(Part),
+    summary: Summary,
+    /// The first warnings of all blocks.
+    warnings: Vec<Warning>,
+    /// Whether the document has an element.
+    started: bool,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn new(job: &'a Job, out: &'a mut dyn Write, watch: &'a mut dyn FnMut(Part)) -> Self {
+        Self { job, out, watch, summary: Summary::default(), warnings: Vec::new(), started: false }
+    }
+
+    /// Lets `work` fill a batch from each block, on all threads, and writes the batches.
+    ///
+    /// # Errors
+    /// [`super::BadRows`], [`TooManyRows`], or an input or output that fails.
+    pub(super) fn write(
+        mut self,
+        blocks: &mut Blocks<Box<dyn Read + Send>>,
+        work: &(dyn Fn(&Block, &mut Batch) + Sync),
+    ) -> Result<Summary> {
+        in_order(blocks, self.job.options.n_threads, work, |batch| self.block(batch))?;
+        self.finish()
+    }
+
+    /// Whether the output is one JSON document.
+    fn is_document(&self) -> bool {
+        matches!(self.job.options.format, Format::Json | Format::Values)
+    }
+
+    pub(super) fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        self.out.write_all(bytes).context("cannot write the predictions")
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.out.flush().context("cannot write the predictions")
+    }
+
+    /// Writes a block, then fails if something in it does not fit.
+    fn block(&mut self, batch: &mut Batch) -> Result<()> {
+        let n_before = self.summary.n_rows;
+        if n_before + batch.rows.len() > self.job.options.max_rows {
+            return Err(TooManyRows.into());
+        }
+        let mut bytes = batch.out.as_slice();
+        if self.is_document() && !self.started && !bytes.is_empty() {
+            self.write_all(DOCUMENT_START)?;
+            // Each element has a comma before it.
+            bytes = &bytes[1..];
+            self.started = true;
+        }
+        self.write_all(bytes)?;
+        self.flush()?;
+        for warning in batch.warnings.iter().take(MAX_LISTED_WARNINGS - self.warnings.len()) {
+            self.warnings.push(Warning { row: n_before + warning.row, ..*warning });
+        }
+        self.summary += batch.summary;
+        (self.watch)(Part {
+            n_rows: self.summary.n_rows,
+            codes: &batch.codes,
+            predictions: &batch.predictions,
+            summary: batch.summary,
+        });
+        if let Some(bad) = batch.problems.take(self.job.source, n_before) {
+            return Err(bad.into());
+        }
+        batch.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Ends the document, if it is one.
+    fn finish(mut self) -> Result<Summary> {
+        if self.is_document() {
+            let mut end = if self.started { Vec::new() } else { DOCUMENT_START.to_vec() };
+            end.push(b']');
+            if self.job.options.format == Format::Json {
+                self.job.answers.warnings(&self.warnings, self.summary.n_warnings(), &mut end);
+            }
+            end.extend_from_slice(b"}\n");
+            self.write_all(&end)?;
+        }
+        self.flush()?;
+        Ok(self.summary)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::data::cells::schema::{ColumnType, Schema};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+    use crate::data::prepare::recipe::{Encoding, Recipe};
+    use crate::data::read::blocks::Cut;
+    use crate::model::pipeline::Decision;
+    use crate::model::predictor::{Linear, Link, Predictor};
+    use crate::predict::{BadRows, Keep, OnError};
+
+    /// Predicts x from x; training saw 0 to 5.
+    fn identity() -> Pipeline {
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["x".into(), "y".into()],
+            columns: vec![Column::Number(vec![0.0, 5.0]), Column::Number(vec![0.0, 5.0])],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let schema = Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0, 1]);
+        let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(2, 1));
+        let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![1.0], vec![0.0]));
+        Pipeline { schema, recipe, predictor }
+    }
+
+    /// The output for one number a line, read in blocks of about so many bytes.
+    fn written(rows: &str, block_bytes: usize, options: &Options) -> (String, Result<Summary>) {
+        let pipeline = identity();
+        let job = Job::new(&pipeline, options, "t.csv");
+        let reader: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(rows.to_string()));
+        let mut blocks = Blocks::new("t.csv", Vec::new(), reader, Cut::Lines, block_bytes, false);
+        let work = |block: &Block, batch: &mut Batch| {
+            batch.start(1);
+            for line in std::str::from_utf8(&block.bytes).unwrap().lines() {
+                let value = line.parse();
+                match value {
+                    Ok(value) => batch.codes.push_row(value).fill(value),
+                    Err(_) if options.on_error == OnError::Stop => {
+                        batch.add_problem("/x".into(), "no number".into(), line.into());
+                    }
+                    Err(_) => {}
+                }
+                batch.admit(0..0, value.is_ok(), options.on_error);
+            }
+            job.answer(batch, |batch, row, out| {
+                let prediction = batch.rows[row].prediction.map(|row| batch.predictions.scores.row(row)[0]);
+                out.extend(format!("{prediction:?}\n").bytes());
+            });
+        };
+        let mut out = Vec::new();
+        let result = Output::new(&job, &mut out, &mut |_| {}).write(&mut blocks, &work);
+        (String::from_utf8(out).unwrap(), result)
+    }
+
+    fn options(format: Format, on_error: OnError) -> Options {
+        Options {
+            keep: Keep::None,
+            format,
+            decision: Decision::MostProbable,
+            probabilities: false,
+            lenient: false,
+            on_error,
+            header: true,
+            max_rows: usize::MAX,
+            n_threads: 2,
+        }
+    }
+
+    #[test]
+    fn the_output_is_the_same_whatever_the_size_of_the_blocks() {
+        let rows = "1\n7\nbad\n2\n3.5\n9\n";
+        for (format, expected) in [
+            (Format::LikeInput, "Some(1.0)\nSome(7.0)\nNone\nSome(2.0)\nSome(3.5)\nSome(9.0)\n"),
+            (Format::Values, "{\"predictions\":[1.0,7.0,null,2.0,3.5,9.0]}\n"),
+            (
+                Format::Json,
+                "{\"predictions\":[{\"prediction\":1.0},{\"prediction\":7.0},{\"prediction\":null},\
+                 {\"prediction\":2.0},{\"prediction\":3.5},{\"prediction\":9.0}],\
+                 \"warnings\":[{\"row\":1,\"feature\":\"x\",\"kind\":\"out_of_range\"},\
+                 {\"row\":5,\"feature\":\"x\",\"kind\":\"out_of_range\"}]}\n",
+            ),
+        ] {
+            for block_bytes in [1, 4, 5, 1000] {
+                let (out, summary) = written(rows, block_bytes, &options(format, OnError::Null));
+                assert_eq!(out, expected, "{block_bytes}");
+                let summary = summary.unwrap();
+                assert_eq!((summary.n_rows, summary.n_bad, summary.n_out_of_range), (6, 1, 2));
+            }
+        }
+    }
+
+    #[test]
+    fn a_document_without_rows_is_a_document() {
+        assert_eq!(written("", 9, &options(Format::Values, OnError::Skip)).0, "{\"predictions\":[]}\n");
+        let (out, summary) = written("bad\n", 9, &options(Format::Json, OnError::Skip));
+        assert_eq!((out.as_str(), summary.unwrap().n_bad), ("{\"predictions\":[]}\n", 1));
+    }
+
+    #[test]
+    fn the_rows_before_one_that_does_not_fit_are_written_and_it_is_named_by_its_row() {
+        for block_bytes in [1, 4, 1000] {
+            let (out, result) =
+                written("1\n2\nbad\n3\n", block_bytes, &options(Format::Ndjson, OnError::Stop));
+            assert_eq!(out, "{\"prediction\":1.0}\n{\"prediction\":2.0}\n");
+            let bad = result.unwrap_err().downcast::<BadRows>().unwrap();
+            assert_eq!((bad.problems[0].pointer.as_str(), bad.messages.len()), ("/2/x", 1));
+        }
+    }
+
+    #[test]
+    fn more_rows_than_allowed_are_not_written() {
+        let three = Options { max_rows: 3, ..options(Format::LikeInput, OnError::Stop) };
+        assert!(written("1\n2\n3\n", 1, &three).1.is_ok());
+        let (out, result) = written("1\n2\n3\n4\n", 1, &three);
+        assert!(result.unwrap_err().is::<TooManyRows>() && out.lines().count() <= 3);
+    }
+}

@@ -1,0 +1,183 @@
+//! The row of `predict --features`: values in column order, `NAME=VALUE` pairs, or JSON.
+
+use anyhow::{Context, Result, bail};
+
+use super::answer::AnswerWriter;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{Schema, Warning};
+use crate::data::read::json::{self, Malformed};
+use crate::model::Model;
+use crate::model::pipeline::{Decision, Predictions};
+
+/// One row and its prediction.
+pub(crate) struct PredictedRow {
+    /// `1 × n_features` codes.
+    pub(crate) codes: Matrix,
+    /// The prediction.
+    pub(crate) predictions: Predictions,
+    /// Its missing, unseen and out-of-range values.
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl PredictedRow {
+    /// The answer of the HTTP API to this row.
+    pub(crate) fn json(&self, schema: &Schema) -> Vec<u8> {
+        AnswerWriter::new(schema).answer(&self.predictions, false, &self.warnings)
+    }
+}
+
+/// Predicts a row as typed: `5.1,3.5`, `a=5.1,b=3.5` or JSON. `lenient`: a missing or unknown name and a cell that
+/// does not fit are missing values.
+///
+/// # Errors
+/// A text that is not one row, or a row that does not fit the model, with all its problems.
+pub(crate) fn predict_row(
+    model: &Model,
+    text: &str,
+    lenient: bool,
+    decision: Decision,
+) -> Result<PredictedRow> {
+    let schema = &model.pipeline.schema;
+    let mut codes = Matrix::with_capacity(1, schema.n_features());
+    let problems = if text.trim_start().starts_with(['{', '[']) {
+        read_json(text, schema, lenient, &mut codes)?
+    } else {
+        read_cells(text, schema, lenient, &mut codes)?
+    };
+    if !problems.is_empty() {
+        bail!("--features does not fit the model:\n  {}", problems.join("\n  "));
+    }
+    let predictions = model.pipeline.predict(&codes, decision);
+    let warnings = schema.warnings(&codes).collect();
+    Ok(PredictedRow { codes, predictions, warnings })
+}
+
+/// Appends the codes of a JSON row; its problems.
+fn read_json(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) -> Result<Vec<String>> {
+    match json::read_row(text.as_bytes(), schema, lenient, codes) {
+        Ok(found) => Ok(found
+            .listed
+            .into_iter()
+            .map(|problem| match problem.pointer.trim_start_matches('/') {
+                "" => problem.detail,
+                place => format!("{place}: {}", problem.detail),
+            })
+            .collect()),
+        Err(Malformed::NotJson(detail)) => bail!("--features is not JSON: {detail}"),
+        Err(Malformed::TooManyRows) => bail!("--features takes one row"),
+    }
+}
+
+/// Appends the codes of a CSV record of values or of pairs; its problems.
+fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) -> Result<Vec<String>> {
+    let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let mut record = ::csv::StringRecord::new();
+    let found = reader.read_record(&mut record).context("--features cannot be read as a CSV row")?;
+    if !found || reader.read_record(&mut ::csv::StringRecord::new()).is_ok_and(|more| more) {
+        bail!("--features takes one row: values in column order, NAME=VALUE pairs, or a JSON object");
+    }
+    let mut problems = Vec::new();
+    let pairs: Option<Vec<(&str, &str)>> = record.iter().map(|field| field.split_once('=')).collect();
+    let (map, values): (Vec<Option<usize>>, Vec<&str>) = match pairs {
+        Some(pairs) => {
+            let names: Vec<String> = pairs.iter().map(|(name, _)| name.trim().to_string()).collect();
+            problems.extend(schema.map_columns(&names, lenient).err().into_iter().flatten());
+            for (i, name) in names.iter().enumerate() {
+                if names[..i].contains(name) {
+                    problems.push(format!("{name}: the feature is given twice"));
+                }
+            }
+            // The values behind the names that are right are checked all the same.
+            let map = schema.map_columns(&names, true).unwrap_or_default();
+            (map, pairs.into_iter().map(|(_, value)| value).collect())
+        }
+        None => {
+            let map = schema.positions(record.len()).map_err(|problem| problems.push(problem));
+            (map.unwrap_or_default(), record.iter().collect())
+        }
+    };
+    codes.push_row(f64::NAN);
+    for (feature, cell) in map.into_iter().zip(values).filter_map(|(feature, cell)| Some((feature?, cell))) {
+        let known = &schema.features[feature];
+        match known.code(schema.null_tokens.cell(cell), codes.texts_mut()) {
+            Ok(code) => codes.row_mut(0)[feature] = code,
+            Err(_) if lenient => {}
+            Err(detail) => problems.push(format!("{}: {detail}", known.name)),
+        }
+    }
+    Ok(problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::{ColumnType, Ignored};
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Task};
+
+    /// Features `size` and `color` (blue, red); `id` is ignored, `price` is the target.
+    fn schema() -> Schema {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "color", "id", "price"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number(vec![1.0, 5.0]),
+                Column::Category { codes: vec![0, 1], levels: vec!["blue".into(), "red".into()] },
+                Column::Number(vec![7.0, 8.0]),
+                Column::Number(vec![10.0, 20.0]),
+            ],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
+        Schema::fit(&table, &[(0, ColumnType::Number), (1, ColumnType::Category)], target, ignored, &[0, 1])
+    }
+
+    fn cells(text: &str, lenient: bool) -> (Vec<f64>, Vec<String>) {
+        let schema = schema();
+        let mut codes = Matrix::with_capacity(1, schema.n_features());
+        let problems = read_cells(text, &schema, lenient, &mut codes).unwrap();
+        (codes.values().to_vec(), problems)
+    }
+
+    #[test]
+    fn values_and_pairs_are_the_same_row() {
+        for text in [
+            "2,red",
+            " 2 ,red",
+            "2,red,7,10",
+            "size=2,color=red",
+            "color=red, size=2",
+            "price=1,size=2,color=red",
+        ] {
+            assert_eq!(cells(text, false), (vec![2.0, 1.0], vec![]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_with_an_equals_sign_is_a_value_unless_all_are_pairs() {
+        let (_, problems) = cells("2,color=red", false);
+        assert_eq!(problems, Vec::<String>::new(), "an unseen level");
+    }
+
+    #[test]
+    fn all_problems_are_found_at_once_and_a_lenient_reader_has_none_but_doubles() {
+        let (_, problems) = cells("size=big,colour=red", false);
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(problems.iter().any(|p| p.contains("\"big\" is not a number")), "{problems:?}");
+        let (codes, problems) = cells("size=big,colour=red", true);
+        assert!(problems.is_empty() && codes.iter().all(|code| code.is_nan()), "{codes:?} {problems:?}");
+        let (_, problems) = cells("size=1,size=2,color=red", true);
+        assert_eq!(problems, ["size: the feature is given twice"]);
+    }
+
+    #[test]
+    fn two_rows_and_no_row_are_refused() {
+        let (schema, mut codes) = (schema(), Matrix::with_capacity(1, 2));
+        for text in ["", "1,red\n2,red"] {
+            let error = read_cells(text, &schema, false, &mut codes).unwrap_err().to_string();
+            assert!(error.contains("takes one row"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Predictions for people: one row, its warnings, and the counts of a file.
+
+use std::fmt::Write;
+
+use super::text::count;
+use crate::data::cells::schema::{Schema, Warning, WarningKind};
+use crate::model::pipeline::Predictions;
+use crate::predict::{OnError, Summary};
+
+/// The predicted number, or the label and its probability on one line; with `probabilities` a line for each class.
+pub(crate) fn one(predictions: &Predictions, labels: &[String], probabilities: bool) -> String {
+    let scores = predictions.scores.row(0);
+    let Some(class) = predictions.classes.first().map(|&class| class as usize) else {
+        return format!("{}\n", scores[0]);
+    };
+    let mut out = format!("{}\t{:.4}\n", labels[class], scores[class]);
+    for (label, score) in labels.iter().zip(scores).filter(|_| probabilities) {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "probability_{label}\t{score:.4}");
+    }
+    out
+}
+
+/// A warning about a cell with this code.
+pub(crate) fn warning(schema: &Schema, warning: &Warning, code: f64) -> String {
+    let feature = &schema.features[warning.feature];
+    let name = &feature.name;
+    match warning.kind {
+        WarningKind::MissingValue => format!("{name} is missing"),
+        WarningKind::UnseenCategory => format!("{name} is a category that training did not see"),
+        WarningKind::OutOfRange => {
+            format!("{name} is {code}; the training rows lie between {} and {}", feature.min, feature.max)
+        }
+    }
+}
+
+/// The warnings about the rows of a file: the unusual cells by kind, then the rows that do not fit.
+pub(crate) fn warnings(summary: &Summary, on_error: OnError) -> Vec<String> {
+    let rows = count(summary.n_rows, "row", "rows");
+    let cells = [
+        (summary.n_missing, "missing value", "missing values"),
+        (summary.n_unseen, "category that training did not see", "categories that training did not see"),
+        (
+            summary.n_out_of_range,
+            "number outside the range of the training rows",
+            "numbers outside the range of the training rows",
+        ),
+    ];
+    let cells = cells.into_iter().filter(|(n, ..)| *n > 0);
+    let mut lines: Vec<String> =
+        cells.map(|(n, one, many)| format!("{} in {rows}", count(n, one, many))).collect();
+    if summary.n_bad > 0 {
+        let bad = count(summary.n_bad, "row does", "rows do");
+        let fate = match on_error {
+            OnError::Null => "got no prediction",
+            _ if summary.n_bad == 1 => "was left out",
+            _ => "were left out",
+        };
+        lines.push(format!("{bad} not fit and {fate}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+
+    #[test]
+    fn a_class_has_its_label_and_probabilities_and_a_number_all_its_digits() {
+        let mut scores = Matrix::with_capacity(1, 2);
+        scores.push_row(0.0).copy_from_slice(&[0.25, 0.75]);
+        let labels = ["no".to_string(), "yes".into()];
+        let classes = Predictions { scores, classes: vec![1] };
+        assert_eq!(one(&classes, &labels, false), "yes\t0.7500\n");
+        let all = "yes\t0.7500\nprobability_no\t0.2500\nprobability_yes\t0.7500\n";
+        assert_eq!(one(&classes, &labels, true), all);
+        let mut scores = Matrix::with_capacity(1, 1);
+        scores.push_row(1.0 / 3.0);
+        assert_eq!(one(&Predictions { scores, classes: vec![] }, &[], true), "0.3333333333333333\n");
+    }
+
+    #[test]
+    fn a_file_without_anything_unusual_has_no_warnings_and_counts_agree_with_their_nouns() {
+        let mut summary = Summary { n_rows: 1, ..Summary::default() };
+        assert!(warnings(&summary, OnError::Skip).is_empty());
+        (summary.n_missing, summary.n_unseen, summary.n_bad) = (1, 2, 1);
+        let found = warnings(&summary, OnError::Skip);
+        let cells = ["1 missing value in 1 row", "2 categories that training did not see in 1 row"];
+        assert_eq!(found[..2], cells);
+        assert_eq!(found[2], "1 row does not fit and was left out");
+        summary.n_bad = 2;
+        assert_eq!(warnings(&summary, OnError::Null)[2], "2 rows do not fit and got no prediction");
+    }
+}

@@ -1,0 +1,384 @@
+//! The part of one model in the OpenAPI document: the schemas of its rows and answers, with examples that it
+//! accepts.
+//!
+//! Labels are an `enum`, because a model predicts nothing else; categories are examples, because a category that
+//! training did not see is data. An example is a row that the model was given and the answer that it gave.
+
+use serde_json::{Map, Value, json};
+
+use super::schemas::{object, reference};
+use crate::data::cells::date;
+use crate::data::cells::date::Order;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::schema::{ColumnType, Feature, Notation, Schema, Warning};
+use crate::data::read::json as rows;
+use crate::model::pipeline::Decision;
+use crate::report::card;
+use crate::server::api::endpoints::{Endpoint, Operation};
+use crate::server::api::v2;
+use crate::server::models::served::Served;
+
+/// Levels of a category that are shown as examples.
+const MAX_EXAMPLES: usize = 5;
+
+/// The pattern of a number in a string.
+const NUMBER_TEXT: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?$";
+
+/// One model with the example that the document shows.
+pub(super) struct ModelPart<'a> {
+    pub(super) served: &'a Served,
+    pub(super) schema: &'a Schema,
+    /// The prefix of its schema names; empty for the first model.
+    prefix: String,
+    /// A row in column order that the model predicts.
+    row: Vec<Value>,
+    /// The answer to that row.
+    answer: Value,
+    /// The predicted label or number alone.
+    prediction: Value,
+}
+
+impl<'a> ModelPart<'a> {
+    pub(super) fn new(served: &'a Served, index: usize) -> Self {
+        let schema = &served.model.pipeline.schema;
+        let row = card::example(&served.model);
+        let mut codes = Matrix::with_capacity(1, schema.n_features());
+        let text = serde_json::to_vec(&row).unwrap_or_default();
+        // A row that cannot be read is a row of missing values, which are predicted as well.
+        let _ = rows::read_row(&text, schema, true, &mut codes);
+        let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
+        let warnings: Vec<Warning> = schema.warnings(&codes).collect();
+        let answer = served.answers.answer(&predictions, false, &warnings);
+        let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+        // Component names take few characters (OpenAPI 3.1, section 4.8.7); the index keeps them apart.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let name: String = served.name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+        let prefix = if index == 0 { String::new() } else { format!("{name}.{index}.") };
+        Self { served, schema, prefix, row, prediction: answer["prediction"].clone(), answer }
+    }
+
+    fn name(&self, schema: &str) -> String {
+        format!("{}{schema}", self.prefix)
+    }
+
+    fn reference(&self, schema: &str) -> Value {
+        reference(&self.name(schema))
+    }
+
+    /// The example row by name.
+    fn named_row(&self) -> Value {
+        let features = self.schema.features.iter().map(|feature| feature.name.clone());
+        Value::Object(features.zip(self.row.iter().cloned()).collect())
+    }
+
+    pub(super) fn schemas(&self, schemas: &mut Map<String, Value>) {
+        let features = &self.schema.features;
+        let mut properties: Map<String, Value> =
+            features.iter().map(|feature| (feature.name.clone(), self.value(feature))).collect();
+        let required: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
+        // A row may hold columns of the training file that the model ignores.
+        for name in self.schema.columns.iter().filter(|name| self.schema.is_unused(name)) {
+            properties.entry(name.clone()).or_insert(json!({ "description": "Not looked at." }));
+        }
+        let mut named = object(&required, properties.into());
+        named["examples"] = json!([self.named_row()]);
+        schemas.insert(self.name("Row"), self.positional_row());
+        schemas.insert(self.name("NamedRow"), named);
+        schemas.insert(self.name("Request"), self.request());
+        let (prediction, one) = self.prediction();
+        schemas.insert(self.name("Prediction"), one);
+        let warnings = json!({ "type": "array", "items": reference("Warning") });
+        let omitted = json!({ "type": "integer", "minimum": 1, "description": "How many are not listed." });
+        let many = object(
+            &["predictions"],
+            json!({
+                "predictions": { "type": "array", "items": self.reference("Prediction") },
+                "warnings": warnings, "warnings_omitted": omitted,
+            }),
+        );
+        schemas.insert(self.name("Predictions"), many);
+        let mut alone = schemas[&self.name("Prediction")].clone();
+        alone["properties"]["warnings"] = warnings;
+        alone["properties"]["warnings_omitted"] = omitted;
+        schemas.insert(self.name("Answer"), alone);
+        let scored =
+            object(&["predictions"], json!({ "predictions": { "type": "array", "items": prediction } }));
+        schemas.insert(self.name("Scores"), scored);
+        schemas.insert(self.name("Invocation"), self.invocation());
+    }
+
+    /// A row in column order: of the features, or of all columns of the training file with or without the target.
+    fn positional_row(&self) -> Value {
+        let schema = self.schema;
+        let mut lengths =
+            vec![schema.n_features(), schema.columns.len().saturating_sub(1), schema.columns.len()];
+        lengths.dedup();
+        let rows = lengths.iter().filter_map(|&n| {
+            let value = |feature: Option<usize>| match feature {
+                Some(feature) => self.value(&schema.features[feature]),
+                None => json!({ "description": "Not looked at." }),
+            };
+            let values: Vec<Value> = schema.positions(n).ok()?.into_iter().map(value).collect();
+            Some(json!({
+                "type": "array", "prefixItems": values, "items": false, "minItems": n, "maxItems": n,
+            }))
+        });
+        json!({
+            "description": "Values in column order.", "anyOf": rows.collect::<Vec<_>>(), "examples": [self.row],
+        })
+    }
+
+    /// The schema of a feature's values.
+    fn value(&self, feature: &Feature) -> Value {
+        let missing = reference("Missing");
+        let mut schema = match feature.column_type {
+            ColumnType::Number => {
+                let text = json!({ "type": "string", "pattern": NUMBER_TEXT });
+                json!({ "anyOf": [{ "type": "number" }, text, missing] })
+            }
+            ColumnType::Boolean => {
+                let mut texts = vec!["true", "false", "0", "1"];
+                texts.extend([true, false].map(|value| feature.words().text(value)));
+                texts.sort_unstable();
+                texts.dedup();
+                json!({ "anyOf": [{ "type": "boolean" }, { "enum": [0, 1] }, { "type": "string", "enum": texts }, missing] })
+            }
+            ColumnType::Date if matches!(feature.notation, Some(Notation::Date(date)) if !date.numbers) => {
+                json!({ "type": ["string", "null"] })
+            }
+            ColumnType::Date => json!({ "type": ["string", "number", "null"] }),
+            _ => json!({ "type": ["string", "number", "boolean", "null"] }),
+        };
+        match feature.column_type {
+            ColumnType::Number => {
+                schema["description"] =
+                    format!("A number, in training from {} to {}.", feature.min, feature.max).into();
+                let example = self.schema.features.iter().position(|other| other.name == feature.name);
+                schema["examples"] = json!(example.map(|i| &self.row[i]).into_iter().collect::<Vec<_>>());
+            }
+            ColumnType::Boolean => {
+                schema["examples"] = json!([feature.boolean(true), feature.boolean(false)]);
+            }
+            ColumnType::Date => {
+                let order = match feature.notation {
+                    Some(Notation::Date(date::Notation { order: Some(Order::DayFirst), .. })) => {
+                        ", or as in training with the day first: 31/12/2024"
+                    }
+                    Some(Notation::Date(date::Notation { order: Some(Order::MonthFirst), .. })) => {
+                        ", or as in training with the month first: 12/31/2024"
+                    }
+                    _ => "",
+                };
+                schema["description"] = format!(
+                    "A date or date-time as ISO 8601 writes it{order}; UTC where it has no zone. In training \
+                     from {} to {}.",
+                    date::format(feature.min),
+                    date::format(feature.max)
+                )
+                .into();
+                schema["examples"] = json!([date::format(feature.min), date::format(feature.max)]);
+            }
+            _ if !feature.levels.is_empty() => {
+                let mut most: Vec<usize> = (0..feature.levels.len()).collect();
+                most.sort_by_key(|&i| std::cmp::Reverse(feature.counts.get(i)));
+                let examples: Vec<&String> =
+                    most.iter().take(MAX_EXAMPLES).map(|&i| &feature.levels[i]).collect();
+                schema["description"] = format!(
+                    "A category, in training one of {}; any other is predicted, with a warning.",
+                    feature.levels.len()
+                )
+                .into();
+                schema["examples"] = json!(examples);
+            }
+            _ => {}
+        }
+        schema
+    }
+
+    /// The body of `/predict`.
+    fn request(&self) -> Value {
+        let rows = |key: &str, row: Value| {
+            let mut properties = json!({
+                key: { "anyOf": [row, { "type": "array", "minItems": 1, "items": row }] },
+                "lenient": { "type": "boolean", "default": false, "description": "Take what does not fit as missing." },
+                "explain": { "const": false },
+            });
+            if self.schema.target.labels.len() == 2 {
+                properties["threshold"] = json!({
+                    "type": "number", "minimum": 0, "maximum": 1,
+                    "description": "Predict the second class where its probability is at least this.",
+                });
+            }
+            object(&[key], properties)
+        };
+        json!({
+            "anyOf": [rows("data", self.reference("Row")), rows("features", self.reference("NamedRow"))],
+            "examples": [{ "data": self.row }, { "features": self.named_row() }],
+        })
+    }
+
+    /// The schemas of a label or number, and of one row's prediction.
+    fn prediction(&self) -> (Value, Value) {
+        let target = &self.schema.target;
+        if target.labels.is_empty() {
+            let description =
+                format!("The predicted {}; null where it is too large for a double.", target.name);
+            let number = json!({ "type": ["number", "null"], "description": description });
+            return (number.clone(), object(&["prediction"], json!({ "prediction": number })));
+        }
+        let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
+        let label = json!({ "enum": labels, "description": format!("The predicted {}.", target.name) });
+        let probability = json!({ "type": "number", "minimum": 0, "maximum": 1 });
+        let of_labels: Map<String, Value> =
+            target.labels.iter().map(|label| (label.clone(), probability.clone())).collect();
+        let names: Vec<&str> = target.labels.iter().map(String::as_str).collect();
+        let one = object(
+            &["prediction", "probability", "probabilities"],
+            json!({
+                "prediction": label, "probability": probability,
+                "probabilities": object(&names, of_labels.into()),
+            }),
+        );
+        (label, one)
+    }
+
+    /// The body of `/invocations`.
+    fn invocation(&self) -> Value {
+        let (row, named) = (self.reference("Row"), self.reference("NamedRow"));
+        let list = |row: &Value| json!({ "type": "array", "minItems": 1, "items": row });
+        let names: Vec<&str> = self.schema.features.iter().map(|feature| feature.name.as_str()).collect();
+        let split = json!({
+            "type": "object", "required": ["data"],
+            "properties": {
+                "columns": { "const": names, "description": "The columns of the rows, in any order." },
+                "index": { "type": "array" }, "data": list(&row),
+            },
+        });
+        let columns: Map<String, Value> =
+            names.iter().zip(&self.row).map(|(name, value)| (name.to_string(), json!([value]))).collect();
+        let of = |key: &str, schema: Value| {
+            json!({
+                "type": "object", "required": [key],
+                "properties": { key: schema, "params": { "type": ["object", "null"], "description": "Not looked at." } },
+            })
+        };
+        let either = json!({ "anyOf": [list(&row), list(&named)] });
+        let by_column = json!({ "type": "object", "description": "An array of values for each column." });
+        json!({
+            "anyOf": [
+                of("dataframe_split", split), of("dataframe_records", list(&named)), of("instances", either.clone()),
+                of("inputs", json!({ "anyOf": [either, by_column] })),
+            ],
+            "examples": [
+                { "dataframe_split": { "columns": names, "data": [self.row] } },
+                { "dataframe_records": [self.named_row()] },
+                { "instances": [self.row] },
+                { "inputs": columns },
+            ],
+        })
+    }
+
+    /// A header line and the example row.
+    fn csv(&self) -> String {
+        let quote = |text: &str| match text.contains(['"', ',', '\n', '\r']) {
+            true => format!("\"{}\"", text.replace('"', "\"\"")),
+            false => text.to_string(),
+        };
+        let cell = |value: &Value| match value {
+            Value::String(text) => quote(text),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let names: Vec<String> = self.schema.features.iter().map(|feature| quote(&feature.name)).collect();
+        let cells: Vec<String> = self.row.iter().map(cell).collect();
+        format!("{}\n{}\n", names.join(","), cells.join(","))
+    }
+
+    /// Completes the operation of an endpoint that predicts: request body, response and examples of this model.
+    pub(super) fn complete(&self, endpoint: &Endpoint, operation: &mut Value) {
+        match endpoint.operation {
+            Operation::Predict => self.complete_predict(operation),
+            Operation::Invocations => self.complete_invocations(operation),
+            Operation::Infer => self.complete_infer(operation),
+            _ => {}
+        }
+    }
+
+    fn complete_predict(&self, operation: &mut Value) {
+        let text = json!({ "type": "string" });
+        operation["responses"]["200"] = json!({
+            "description": "The prediction; of each row, where there are many.",
+            "content": {
+                "application/json": {
+                    "schema": { "anyOf": [self.reference("Answer"), self.reference("Predictions")] },
+                    "examples": {
+                        "one row": { "value": self.answer },
+                        "many rows": { "value": { "predictions": [self.answer] } },
+                    },
+                },
+                "text/csv": { "schema": text }, "application/x-ndjson": { "schema": text },
+            },
+        });
+        operation["requestBody"] = body(json!({
+            "application/json": {
+                "schema": self.reference("Request"),
+                "examples": {
+                    "in column order": { "value": { "data": self.row } },
+                    "by name": { "value": { "features": self.named_row() } },
+                    "many rows": { "value": { "data": [self.row, self.row] } },
+                },
+            },
+            "text/csv": { "schema": text, "example": self.csv() },
+        }));
+        operation["description"] =
+            "A body with the content type application/x-ndjson has one row a line, and so has its answer."
+                .into();
+    }
+
+    fn complete_invocations(&self, operation: &mut Value) {
+        operation["responses"]["200"] = json!({
+            "description": "The labels or numbers.",
+            "content": { "application/json": {
+                "schema": self.reference("Scores"), "example": { "predictions": [self.prediction] },
+            } },
+        });
+        operation["requestBody"] = body(json!({
+            "application/json": { "schema": self.reference("Invocation") },
+            "text/csv": { "schema": { "type": "string" }, "example": self.csv() },
+        }));
+    }
+
+    fn complete_infer(&self, operation: &mut Value) {
+        operation["responses"]["200"] = json!({
+            "description": "The outputs that were asked for; all where none were.",
+            "headers": { "Inference-Header-Content-Length": {
+                "description": "How many bytes of the answer are JSON, where tensors follow.",
+                "schema": { "type": "integer" },
+            } },
+            "content": {
+                "application/json": { "schema": reference("V2Response") },
+                "application/octet-stream": {},
+            },
+        });
+        operation["parameters"] = json!([{
+            "name": "Inference-Header-Content-Length", "in": "header", "required": false,
+            "description": "How many bytes of the body are JSON, where tensors follow.",
+            "schema": { "type": "integer", "minimum": 0 },
+        }]);
+        let columns = self.schema.features.iter().zip(&self.row);
+        let inputs: Vec<Value> = columns
+            .map(|(feature, value)| {
+                let datatype = v2::datatype(feature.column_type);
+                json!({ "name": feature.name, "shape": [1], "datatype": datatype, "data": [value] })
+            })
+            .collect();
+        operation["requestBody"] = body(json!({
+            "application/json": { "schema": reference("V2Request"), "example": { "id": "1", "inputs": inputs } },
+        }));
+    }
+}
+
+/// A request body of these content types.
+pub(super) fn body(content: Value) -> Value {
+    json!({ "required": true, "content": content })
+}

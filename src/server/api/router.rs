@@ -1,0 +1,410 @@
+//! The path of a request through the server: head, key, body, permit, handler, count. Called for each request of
+//! a connection; the endpoints themselves are in [`super::endpoints`].
+
+use std::convert::Infallible;
+use std::io::BufWriter;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Method, Request, Version};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::answering::Form;
+use super::endpoints::{Endpoint, Operation, Route, Verb};
+use super::error::Failure;
+use super::native::Call;
+use super::{answering, native, v2};
+use crate::server::guard::cors::Cors;
+use crate::server::guard::rate::Caller;
+use crate::server::models::served::Served;
+use crate::server::observe::log::Entry;
+use crate::server::observe::telemetry::Rejection;
+use crate::server::observe::trace::{REQUEST_ID, TRACEPARENT, traceparent};
+use crate::server::state::State;
+use crate::server::wire::body::{Body, PieceReader, PieceWriter, Response, StreamEnds};
+use crate::server::wire::read;
+use crate::server::wire::stream::Shared;
+use crate::server::work;
+use crate::server::work::LARGE_BODY_BYTES;
+
+/// The largest piece of a streamed response.
+const STREAM_WRITE_BYTES: usize = 64 * 1024;
+
+/// Answers a request and counts it.
+///
+/// # Errors
+/// Never; failures are responses.
+pub(crate) async fn answer(
+    state: Arc<State>,
+    connection: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let started = Instant::now();
+    connection.request_begins();
+    let Route { endpoint, model, dialect, label } = Route::of(request.uri().path());
+    let model = state.find(model.as_deref());
+    // Without keys, an endpoint that needs them answers as any unknown path does.
+    let exists = |endpoint: &&Endpoint| !endpoint.only_with_keys || state.keys.are_required();
+    let endpoint = endpoint.filter(exists);
+    if request.body().is_end_stream() {
+        connection.request_is_read();
+    }
+    let id = state.request_id(request.headers());
+    let trace = traceparent(request.headers()).cloned();
+    let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
+    let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
+    let mut key = None;
+    let is_open = endpoint.is_some_and(|endpoint| endpoint.open);
+    let found = match admit(&state, &connection, is_open, &request, &mut key) {
+        Err(failure) => Err(failure),
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => {
+            dispatch(&state, endpoint, model.as_ref(), id.as_ref(), &connection, request, started).await
+        }
+    };
+    let mut response = found.unwrap_or_else(|failure| {
+        let reason = rejection(&failure);
+        reason.into_iter().for_each(|reason| state.telemetry.rejected(reason));
+        failure.response_in(dialect)
+    });
+    debug_assert!(
+        endpoint.is_none_or(|endpoint| endpoint.may_answer(response.status().as_u16())),
+        "the table of endpoints does not list {} for {endpoint:?}",
+        response.status()
+    );
+    let ended = Instant::now();
+    let of_model = model.filter(|_| endpoint.is_some_and(|endpoint| endpoint.of_a_model));
+    if let Some((method, path)) = logged {
+        state.log.answered(&Entry {
+            method: method.as_str(),
+            path: &path,
+            status: response.status(),
+            took: ended - started,
+            request_id: id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
+            traceparent: trace.as_ref().and_then(|trace| trace.to_str().ok()),
+            key: key.as_deref(),
+            client: connection.peer,
+            model: of_model.as_ref().map(|served| served.name.as_str()),
+        });
+    }
+    let headers = response.headers_mut();
+    if let Some(id) = id {
+        headers.insert(REQUEST_ID, id);
+    }
+    if let Some(trace) = trace {
+        headers.insert(TRACEPARENT, trace);
+    }
+    if let Some(origin) = origin {
+        Cors::mark(origin, headers);
+    }
+    let counts = of_model.as_ref().map(|served| &*served.counts);
+    state.telemetry.answered(counts, label, response.status(), ended - started);
+    if !matches!(response.body(), Body::Stream { .. }) {
+        connection.request_ends(ended);
+    }
+    Ok(response)
+}
+
+/// The limit that a failure is counted under, if it is one.
+fn rejection(failure: &Failure) -> Option<Rejection> {
+    match failure {
+        Failure::Overloaded => Some(Rejection::InFlight),
+        Failure::BodyTooLarge(_) | Failure::BodiesOverloaded => Some(Rejection::BodyBytes),
+        Failure::TooManyRows(_) => Some(Rejection::Rows),
+        Failure::SlowBody(_) => Some(Rejection::BodyTime),
+        Failure::NoKey => Some(Rejection::Key),
+        Failure::RateLimited(_) => Some(Rejection::Rate),
+        _ => None,
+    }
+}
+
+/// Hands a request to the handler of its endpoint.
+async fn dispatch(
+    state: &Arc<State>,
+    endpoint: Option<&'static Endpoint>,
+    model: Option<&Arc<Served>>,
+    id: Option<&HeaderValue>,
+    connection: &Arc<Shared>,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let model = model.ok_or(Failure::NoSuchModel)?;
+    let endpoint = endpoint.ok_or(Failure::NotFound)?;
+    match (endpoint.verb, request.method()) {
+        (Verb::Get, &Method::GET | &Method::HEAD) | (Verb::Post, &Method::POST) => {}
+        (verb, _) => return Err(Failure::MethodNotAllowed(verb.allow())),
+    }
+    let headers = request.headers();
+    let form = || Form::of(headers.get(CONTENT_TYPE));
+    let call = match endpoint.operation {
+        Operation::Predict => Call::Predict(form()),
+        Operation::Invocations => Call::Score(form()),
+        Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
+        Operation::Model => return Ok(native::model(model)),
+        Operation::Models => return Ok(native::models(state)),
+        Operation::Livez => return Ok(native::livez()),
+        Operation::Readyz => return native::readyz(state),
+        Operation::Metrics => return Ok(native::metrics(state)),
+        Operation::Version => return Ok(native::version()),
+        Operation::Openapi => return Ok(native::openapi(state)),
+        Operation::V2Server => return Ok(v2::server()),
+        Operation::V2Live => return Ok(v2::live()),
+        Operation::V2Ready => return native::readyz(state).map(|_| v2::ready()),
+        Operation::V2Model => return Ok(v2::model(&model.model, &model.name)),
+        Operation::V2ModelReady => return native::readyz(state).map(|_| v2::model_ready(&model.name)),
+        Operation::Feedback => return Box::pin(feedback(state, connection, request, started)).await,
+        Operation::Reload => return Box::pin(reload(state)).await,
+    };
+    predict(state, model, id, connection, request, call, started).await
+}
+
+/// Admits a request or not: the rules of HTTP, CORS preflight, API key, rate limit. A preflight is answered here.
+fn admit<B>(
+    state: &State,
+    connection: &Shared,
+    is_open: bool,
+    request: &Request<B>,
+    key: &mut Option<String>,
+) -> Result<Option<Response>, Failure> {
+    check_head(connection, request)?;
+    if state.cors.is_on()
+        && let Some(response) = state.cors.preflight(request.method(), request.headers())
+    {
+        return Ok(Some(response));
+    }
+    if is_open {
+        return Ok(None);
+    }
+    let required = state.keys.are_required();
+    let holder = required.then(|| state.keys.holder(request.headers().get(AUTHORIZATION))).flatten();
+    if let Some(rate) = &state.rate {
+        let caller =
+            holder.as_ref().map_or_else(|| Caller::at(connection.peer), |(_, number)| Caller::Key(*number));
+        let wait = rate.take(caller, std::time::Instant::now());
+        wait.map_err(|wait: Duration| Failure::RateLimited(wait.as_secs_f64().ceil().max(1.0) as u64))?;
+    }
+    match holder {
+        Some((name, _)) => *key = Some(name),
+        None if required => return Err(Failure::NoKey),
+        None => {}
+    }
+    Ok(None)
+}
+
+/// Checks the rules of RFC 9112 (sections 3.2 and 6.1) that hyper does not.
+fn check_head<B>(connection: &Shared, request: &Request<B>) -> Result<(), Failure> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    if request.version() == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
+        return Err(Failure::NotHttp("an HTTP/1.1 request has exactly one Host header"));
+    }
+    if connection.take_ambiguous() {
+        return Err(Failure::NotHttp("a request has either Content-Length or Transfer-Encoding, not both"));
+    }
+    Ok(())
+}
+
+/// A permit for one request in flight, given back when it is dropped.
+struct Permit<S: Deref<Target = State>>(S);
+
+impl<S: Deref<Target = State>> Permit<S> {
+    fn take(state: S) -> Result<Self, Failure> {
+        if state.telemetry.enter(state.limits.in_flight) { Ok(Self(state)) } else { Err(Failure::Overloaded) }
+    }
+}
+
+impl<S: Deref<Target = State>> Drop for Permit<S> {
+    fn drop(&mut self) {
+        self.0.telemetry.leave();
+    }
+}
+
+async fn predict(
+    state: &Arc<State>,
+    model: &Arc<Served>,
+    id: Option<&HeaderValue>,
+    connection: &Arc<Shared>,
+    request: Request<Incoming>,
+    call: Call,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let headers = request.headers();
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Failure::ContentEncoding);
+    }
+    let length = request.body().size_hint().exact();
+    if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
+        && length.is_none_or(|length| length > state.limits.body_bytes as u64)
+    {
+        // Rare cases are boxed: otherwise their large futures would be moved for every small request too.
+        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
+    }
+    let (body, held) =
+        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+    connection.request_is_read();
+    // The permit is taken only now, so that a request body that never ends cannot hold one.
+    if body.len() <= LARGE_BODY_BYTES {
+        let _permit = Permit::take(&**state)?;
+        // A handler only reads the state and adds to counters, so a panic leaves nothing half done.
+        let handler = AssertUnwindSafe(|| native::call(state, model, id, call, body));
+        return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
+    }
+    let permit = Permit::take(Arc::clone(state))?;
+    let (model, id) = (Arc::clone(model), id.cloned());
+    let job = move || native::call(&permit.0, &model, id.as_ref(), call, body);
+    let answer = Box::pin(state.work.run(job)).await;
+    drop(held);
+    answer?
+}
+
+/// Predicts a table while it arrives: a request body without a length, or one that is too long to be held in
+/// memory.
+async fn stream(
+    state: &Arc<State>,
+    model: Arc<Served>,
+    id: Option<HeaderValue>,
+    connection: &Arc<Shared>,
+    form: Form,
+    request: Request<Incoming>,
+) -> Result<Response, Failure> {
+    let in_flight = Permit::take(Arc::clone(state))?;
+    if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
+        return Err(Failure::Overloaded);
+    }
+    let stream = StreamPermit(Arc::clone(state));
+    // Two pieces each way: one is processed while another is transferred.
+    let (send_in, receive_in) = mpsc::channel(2);
+    let (send_out, mut receive_out) = mpsc::channel(2);
+    tokio::spawn(read::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    let (done, mut ended) = tokio::sync::oneshot::channel();
+    let work = move || {
+        let _permits = (&in_flight, &stream);
+        work::step_back();
+        let input = Box::new(PieceReader::new(receive_in));
+        let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
+        let predict =
+            AssertUnwindSafe(|| native::predict_stream(&in_flight.0, &model, id.as_ref(), form, input, out));
+        let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
+        if let Err(failure) = &result {
+            // A response that has begun can only be cut off now.
+            let broken = std::io::Error::other(failure.to_string());
+            let _ = send_out.blocking_send(Err(broken));
+        }
+        let _ = done.send(result);
+    };
+    let started = std::thread::Builder::new().name("stream".into()).spawn(work);
+    started.map_err(|_| Failure::Overloaded)?;
+    let first = receive_out.recv().await;
+    let first = match first {
+        Some(Ok(first)) => first,
+        // Nothing was written: the whole response is the failure, or empty.
+        _ => match (&mut ended).await {
+            Ok(Err(failure)) => return Err(failure),
+            _ => return Ok(answering::respond(answering::content_type(form), "")),
+        },
+    };
+    let (send, pieces) = mpsc::channel(2);
+    tokio::spawn(async move {
+        let mut next = Some(Ok(first));
+        while let Some(piece) = next {
+            let failed = piece.is_err();
+            if send.send(piece).await.is_err() || failed {
+                return;
+            }
+            next = receive_out.recv().await;
+        }
+    });
+    let mut response = answering::respond(answering::content_type(form), "");
+    *response.body_mut() = Body::Stream { pieces, _ends: StreamEnds(Arc::clone(connection)) };
+    Ok(response)
+}
+
+/// A permit for one stream, given back when it is dropped.
+struct StreamPermit(Arc<State>);
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.0.work.streams.add_permits(1);
+    }
+}
+
+async fn feedback(
+    state: &Arc<State>,
+    connection: &Shared,
+    request: Request<Incoming>,
+    started: Instant,
+) -> Result<Response, Failure> {
+    let (body, _held) =
+        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+    connection.request_is_read();
+    native::feedback(state, &body)
+}
+
+async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
+    let state = Arc::clone(state);
+    // Reading files and predicting golden rows would block the connections of this thread.
+    tokio::task::spawn_blocking(move || native::reload(&state)).await.unwrap_or(Err(Failure::Panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::guard::keys::Keys;
+    use crate::server::guard::rate::{Rate, RateLimit};
+    use crate::server::limits::Limits;
+    use crate::server::models::served::tests::penguins;
+    use crate::server::state::Setup;
+
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
+        let with = |builder: hyper::http::request::Builder, (name, value): &(&str, &str)| {
+            builder.header(*name, *value)
+        };
+        headers.iter().fold(Request::post("/predict"), with).body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_has_exactly_one_host() {
+        let connection = Shared::new(None);
+        assert!(check_head(&connection, &request(&[("host", "a")])).is_ok());
+        for bad in [&[][..], &[("host", "a"), ("host", "b")]] {
+            assert!(matches!(check_head(&connection, &request(bad)), Err(Failure::NotHttp(_))));
+        }
+        let mut old = request(&[]);
+        *old.version_mut() = Version::HTTP_10;
+        assert!(check_head(&connection, &old).is_ok());
+    }
+
+    #[test]
+    fn an_open_endpoint_minds_neither_keys_nor_rates_and_others_mind_both() {
+        let setup = Setup::new(penguins(), Limits::DEFAULT).unwrap();
+        let rate = Some(RateLimit::new(Rate { per_second: 0.001, burst: 2.0 }));
+        let keys = Keys::load(None, Some("shop:0123456789abcdef")).unwrap();
+        let state = State::new(Setup { keys, rate, ..setup }).unwrap();
+        let connection = Shared::new(None);
+        let admitted = |open: bool, headers: &[(&str, &str)]| {
+            let mut key = None;
+            admit(&state, &connection, open, &request(headers), &mut key).map(|_| key)
+        };
+        let (plain, with_key) =
+            ([("host", "a")], [("host", "a"), ("authorization", "Bearer 0123456789abcdef")]);
+        (0..9).for_each(|_| assert!(admitted(true, &plain).is_ok()));
+        assert!(matches!(admitted(false, &plain), Err(Failure::NoKey)));
+        assert_eq!(admitted(false, &with_key).unwrap().as_deref(), Some("shop"));
+        admitted(false, &with_key).unwrap();
+        assert!(matches!(admitted(false, &with_key), Err(Failure::RateLimited(_))));
+    }
+
+    #[test]
+    fn a_permit_is_given_back_when_it_is_dropped() {
+        let setup = Setup::new(penguins(), Limits { in_flight: 1, ..Limits::DEFAULT }).unwrap();
+        let state = State::new(setup).unwrap();
+        let permit = Permit::take(&state).unwrap();
+        assert!(matches!(Permit::take(&state), Err(Failure::Overloaded)));
+        drop(permit);
+        assert!(Permit::take(&state).is_ok());
+    }
+}

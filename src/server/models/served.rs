@@ -1,0 +1,196 @@
+//! A model with its prepared answers, and the set of models that are served.
+//!
+//! A request takes one `Arc` of one [`Served`] and no lock, and is answered from that to its end. [`Served`] is
+//! everything that belongs to one model: a new one is loaded and checked while the old one answers, and then
+//! replaces it as a whole.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail, ensure};
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use super::shadow::Shadow;
+use crate::model::Model;
+use crate::predict::answer::AnswerWriter;
+use crate::report::card;
+use crate::server::observe::profile::Profile;
+use crate::server::observe::telemetry::ModelCounts;
+
+/// A model with everything that is prepared once instead of for every request.
+#[derive(Debug)]
+pub(crate) struct Served {
+    /// The model's name in paths and metrics.
+    pub(crate) name: String,
+    /// The model.
+    pub(crate) model: Model,
+    /// The writer of its predictions.
+    pub(crate) answers: AnswerWriter,
+    /// The body of `GET /model`.
+    pub(crate) description: Bytes,
+    /// The time it was loaded.
+    pub(crate) loaded: SystemTime,
+    /// Its counters, which outlive a reload.
+    pub(crate) counts: Arc<ModelCounts>,
+    /// The counters of its features and classes, which outlive a reload if these stay the same.
+    pub(crate) profile: Arc<Profile>,
+    /// Its shadow model, if there is one.
+    pub(crate) shadow: Option<Shadow>,
+}
+
+impl Served {
+    /// Prepares a model that was loaded and checked.
+    ///
+    /// # Errors
+    /// The card cannot be written as JSON.
+    pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
+        let description = describe(&model).context("cannot describe the model as JSON")?.into();
+        let answers = AnswerWriter::new(&model.pipeline.schema);
+        let profile = Arc::new(Profile::new(&model.pipeline.schema));
+        let (name, loaded) = (name.into(), SystemTime::now());
+        Ok(Self { name, model, answers, description, loaded, counts, profile, shadow: None })
+    }
+
+    /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.
+    pub(crate) fn after(mut self, old: Option<&Arc<Self>>) -> Self {
+        if let Some(old) = old
+            && self.profile.is_like(&old.profile)
+        {
+            self.profile = Arc::clone(&old.profile);
+        }
+        self
+    }
+
+    /// The entry of `GET /models`.
+    fn summary(&self) -> Value {
+        let (card, target) = (&self.model.card, &self.model.pipeline.schema.target);
+        json!({
+            "name": self.name,
+            "task": target.task,
+            "algorithm": card.algorithm,
+            "target": target.name,
+            "n_features": self.model.pipeline.schema.n_features(),
+            "n_train": card.n_train,
+            "metrics": card.evaluation.metrics,
+        })
+    }
+}
+
+/// The models of a server, in the order they were given; the first is the default.
+#[derive(Debug)]
+pub(crate) struct Models {
+    served: Vec<Arc<Served>>,
+    /// The body of `GET /openapi.json`, made at the first request: without keys, and with.
+    openapi: [OnceLock<Bytes>; 2],
+}
+
+impl Models {
+    /// A set of models.
+    ///
+    /// # Errors
+    /// None at all, or two of one name.
+    pub(crate) fn new(models: Vec<Arc<Served>>) -> Result<Self> {
+        ensure!(!models.is_empty(), "there is no model to serve");
+        for (i, served) in models.iter().enumerate() {
+            if models[..i].iter().any(|other| other.name == served.name) {
+                bail!("two models are called {:?}; --model NAME=FILE gives another name", served.name);
+            }
+        }
+        Ok(Self { served: models, openapi: Default::default() })
+    }
+
+    /// The first model.
+    pub(crate) fn default_model(&self) -> &Arc<Served> {
+        &self.served[0]
+    }
+
+    /// The model called `name`; the first if no name is given.
+    pub(crate) fn find(&self, name: Option<&str>) -> Option<&Arc<Served>> {
+        match name {
+            None => self.served.first(),
+            Some(name) => self.served.iter().find(|served| served.name == name),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Served>> {
+        self.served.iter()
+    }
+
+    /// The body of `GET /openapi.json`, which `make` makes once: that takes a millisecond, as a hundred predictions
+    /// do.
+    pub(crate) fn openapi(&self, keys_are_required: bool, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.openapi[usize::from(keys_are_required)].get_or_init(|| make(self)).clone()
+    }
+
+    /// The body of `GET /models`.
+    pub(crate) fn list(&self) -> Vec<u8> {
+        let models: Vec<Value> = self.iter().map(|served| served.summary()).collect();
+        json!({ "default": self.default_model().name, "models": models }).to_string().into_bytes()
+    }
+}
+
+/// The body of `GET /model`: as `mlapi inspect` shows it, but only the last part of paths.
+fn describe(model: &Model) -> Result<Vec<u8>> {
+    let mut description = card::describe(model);
+    for source in ["data", "test"] {
+        if let Some(Value::String(path)) = description.pointer_mut(&format!("/card/{source}/path")) {
+            let name = Path::new(path.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
+            *path = name.unwrap_or_default();
+        }
+    }
+    Ok(serde_json::to_vec(&description)?)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::file;
+
+    /// Three species of penguins from `island`, four measurements, `sex` and `year`.
+    pub(crate) fn penguins() -> Model {
+        file::load("fixtures/models/format-1-linear.mlapi").unwrap()
+    }
+
+    /// A row of [`penguins`] as JSON, in column order.
+    pub(crate) const ROW: &str = r#"["Biscoe",43.9,17.2,201,4200,"male",2009]"#;
+
+    fn served(name: &str, model: Model) -> Arc<Served> {
+        Arc::new(Served::new(name, model, Arc::default()).unwrap())
+    }
+
+    #[test]
+    fn models_have_different_names_and_the_first_is_the_default() {
+        assert!(Models::new(vec![]).is_err());
+        let twice = Models::new(vec![served("a", penguins()), served("a", penguins())]);
+        assert!(twice.unwrap_err().to_string().contains("two models are called \"a\""));
+        let models = Models::new(vec![served("a", penguins()), served("b", penguins())]).unwrap();
+        assert_eq!(models.find(None).unwrap().name, "a");
+        assert_eq!(models.find(Some("b")).unwrap().name, "b");
+        assert!(models.find(Some("c")).is_none());
+        let list: Value = serde_json::from_slice(&models.list()).unwrap();
+        assert_eq!((&list["default"], &list["models"][1]["name"]), (&json!("a"), &json!("b")));
+    }
+
+    #[test]
+    fn the_description_names_no_folder() {
+        let mut model = penguins();
+        model.card.data.path = "/home/ann/secret/penguins.csv".into();
+        let served = served("a", model);
+        let text = std::str::from_utf8(&served.description).unwrap();
+        assert!(text.contains("\"penguins.csv\"") && !text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn counters_outlive_a_reload_unless_the_features_change() {
+        let old = served("a", penguins());
+        let same = Served::new("a", penguins(), Arc::default()).unwrap().after(Some(&old));
+        assert!(Arc::ptr_eq(&same.profile, &old.profile));
+        let mut other = penguins();
+        other.pipeline.schema.features[1].max += 1.0;
+        let other = Served::new("a", other, Arc::default()).unwrap().after(Some(&old));
+        assert!(!Arc::ptr_eq(&other.profile, &old.profile));
+    }
+}
