@@ -10,7 +10,8 @@ use super::dataset::{Dataset, Fit};
 use super::hyperparameter::Settings;
 use super::{Algorithm, Watch, linear, naive_bayes, neighbours, network, svm, trees};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Task, nearest};
+use crate::data::cells::schema::Task;
+use crate::names::did_you_mean;
 use crate::usage::usage;
 
 /// Every algorithm, in the order of the manual.
@@ -41,12 +42,6 @@ pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
         let hint = did_you_mean(name, names.iter().copied());
         usage(format!("there is no algorithm {name:?}{hint}\nknown are: auto, {}", names.join(", ")))
     })
-}
-
-/// The question that ends a message about an unknown name: `; did you mean "NAME"?`, or nothing if no candidate
-/// is like it.
-fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    nearest(name, candidates).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }
 
 /// A chosen algorithm with checked hyperparameters, as it is fitted and recorded in the card.
