@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The names of `data` that the command line may use: the types of a schema, in which options are spelled.
-const CLI_MAY_NAME: [&str; 3] = ["ColumnType", "Task", "NullTokens"];
+const CLI_MAY_NAME: [&str; 4] = ["ColumnType", "NullTokens", "Options", "Task"];
 
 /// A file with more lines of code than this says why in its first comment, in these words.
 const LONG: usize = 600;

@@ -1,13 +1,13 @@
 //! The flags for delimited text, as the reader takes them.
 
 use super::args::Dialect;
-use crate::data::read::csv;
+use crate::data::read::csv::Options;
 use crate::model::Model;
 
 impl Dialect {
     /// The options of the reader; the first line is a header unless the flags say no.
-    pub(super) fn options(&self) -> csv::Options {
-        csv::Options {
+    pub(super) fn options(&self) -> Options {
+        Options {
             delimiter: self.delimiter,
             quote: self.quote.map(|quote| quote.0),
             header: !self.no_header,
@@ -18,9 +18,9 @@ impl Dialect {
     }
 
     /// As [`Dialect::options`], for new data of a model; without a flag it has a header if the training file had one.
-    pub(super) fn options_like(&self, model: &Model) -> csv::Options {
+    pub(super) fn options_like(&self, model: &Model) -> Options {
         let header = (model.pipeline.schema.header || self.header) && !self.no_header;
-        csv::Options { header, ..self.options() }
+        Options { header, ..self.options() }
     }
 }
 

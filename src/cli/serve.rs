@@ -14,10 +14,10 @@ use crate::server;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::{Rate, RateLimit};
+use crate::server::models::journal::Journal;
 use crate::server::models::served::Models;
 use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
-use crate::server::observe::journal::Journal;
 use crate::server::observe::log::{Access, Log};
 use crate::server::observe::spool::Spool;
 use crate::server::{Limits, Listener, Setup, State, Tls};
@@ -54,10 +54,7 @@ pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         let (listener, address) = bound.listen()?;
         // Before the address is printed, so that a stop right after it is orderly.
         let shutdown = server::shutdown_signal()?;
-        tokio::spawn(server::models::reload::keep_current(
-            Arc::clone(&state),
-            args.watch.map(Duration::from_secs),
-        )?);
+        tokio::spawn(server::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
         announce(args, address, tls.is_on(), state.keys.are_required(), &example, term)?;
         server::serve(listener, tls, Arc::clone(&state), shutdown).await
     })?;

@@ -23,7 +23,6 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Task;
 use crate::data::cells::table::ReadFile;
 use crate::data::read::csv::Options;
-use crate::data::read::encoding::named;
 use crate::data::split::arrangement::SplitBy;
 use crate::error::Error;
 use evaluation::{Baseline, Evaluation, Positive};
@@ -139,7 +138,7 @@ impl Written {
 
     /// Completes options that leave something to be found.
     pub fn complete(&self, options: &mut Options) {
-        let encoding = || self.encoding.as_deref().and_then(|name| named(name).ok());
+        let encoding = || self.encoding.as_deref().and_then(|name| Options::encoding_named(name).ok());
         let quote = |text: &String| text.bytes().next().filter(|_| text != "none");
         let delimiter = self.delimiter.and_then(|character| u8::try_from(character).ok());
         options.delimiter = options.delimiter.or(delimiter);

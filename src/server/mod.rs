@@ -6,10 +6,14 @@
 //! fault of one connection ends that connection and no other.
 
 pub(crate) mod api;
+pub(crate) mod endpoints;
+pub(crate) mod error;
 pub(crate) mod guard;
 pub(crate) mod limits;
 pub(crate) mod models;
 pub mod observe;
+pub(crate) mod reload;
+pub(crate) mod request_body;
 pub(crate) mod state;
 pub(crate) mod wire;
 pub(crate) mod work;

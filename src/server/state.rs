@@ -17,15 +17,15 @@ use crate::model::Model;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::RateLimit;
+use crate::server::models::journal::Journal;
 use crate::server::models::served::{Models, Served};
 use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
-use crate::server::observe::journal::Journal;
 use crate::server::observe::log::Log;
 use crate::server::observe::telemetry::Telemetry;
 use crate::server::observe::trace;
 use crate::server::observe::trace::Ids;
-use crate::server::wire::read::Held;
+use crate::server::request_body::Held;
 
 /// The settings of a server: everything that is decided before it starts.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::background;
-use crate::server::api::error::Failure;
+use crate::server::error::Failure;
 
 /// A request with a longer body is large: answering it takes longer than handing it over, and would delay others.
 pub(crate) const LARGE_BODY_BYTES: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! Parsers of single flag values; each error says how the value is written.
 
 use crate::data::cells::schema::ColumnType;
-use crate::data::read::encoding::named;
+use crate::data::read::csv::Options;
 use crate::predict::OnError;
 
 /// The quote character of a file; `None`: no character is special.
@@ -76,7 +76,7 @@ pub(super) fn parse_quote(text: &str) -> Result<Quote, String> {
 pub(super) fn parse_encoding(text: &str) -> Result<Encoding, String> {
     match text {
         "auto" => Ok(Encoding(None)),
-        name => named(name).map(|encoding| Encoding(Some(encoding))),
+        name => Options::encoding_named(name).map(|encoding| Encoding(Some(encoding))),
     }
 }
 

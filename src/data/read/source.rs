@@ -33,6 +33,16 @@ pub struct Options {
     pub decimal_comma: Option<bool>,
 }
 
+impl Options {
+    /// The encoding of that name, for [`Options::encoding`]: `utf-8`, `gbk`, `latin-1` and those of the WHATWG standard.
+    ///
+    /// # Errors
+    /// Not a name of an encoding.
+    pub fn encoding_named(name: &str) -> Result<&'static Encoding, String> {
+        super::encoding::named(name)
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -3,7 +3,7 @@
 //! A file or folder per family: [`linear`], [`trees`], [`naive_bayes`], [`neighbours`], [`network`] and
 //! [`svm`]. A family declares an [`Algorithm`] (name, hyperparameters, description) and implements
 //! [`Learner`] for a struct of its settings. It knows the rows it is given ([`dataset`]) and how
-//! hyperparameters are declared ([`hyperparameter`]), and no other family. [`algorithm`] lists all of them; a
+//! hyperparameters are declared ([`hyperparameter`]), and no other family. [`algorithm`](mod@algorithm) lists all of them; a
 //! [`Spec`] is one of them with checked settings, which [`plan`] and [`train`] fit on a file and [`choice`] chooses.
 //! Nothing outside of this folder names smartcore.
 

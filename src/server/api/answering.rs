@@ -1,17 +1,17 @@
 //! From a parsed request to a response: the part that the handlers of all protocols share.
 //!
 //! Rows and options come from [`super::native`], [`super::v2`] and [`super::mlflow`], which read the request body;
-//! failures are described in [`super::error`].
+//! failures are described in [`crate::server::error`].
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
-use super::error::Failure;
 use crate::data::cells::matrix::Matrix;
 use crate::data::read::json::{Malformed, Problems};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::{BadRows, Options, TooManyRows};
+use crate::server::error::Failure;
 use crate::server::wire::body::Response;
 use crate::server::work::LARGE_BODY_BYTES;
 

@@ -13,7 +13,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::answering::{Answered, SOURCE, malformed, predict_rows, respond, table_failure, threads_for};
-use super::error::Failure;
 use crate::data::cells::schema::Schema;
 use crate::data::read::json::Request;
 use crate::data::read::{csv, json};
@@ -22,6 +21,7 @@ use crate::model::pipeline::Decision;
 use crate::predict;
 use crate::predict::answer::AnswerWriter;
 use crate::predict::{Format, Keep, OnError, Options, Part};
+use crate::server::error::Failure;
 use crate::server::wire::body::Response;
 
 const EXACTLY_ONE: &str =

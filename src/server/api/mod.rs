@@ -1,10 +1,10 @@
 //! The HTTP interface: the table of endpoints, the path of a request, and the protocols.
 
 pub(crate) mod answering;
-pub(crate) mod endpoints;
-pub(crate) mod error;
+pub(crate) mod exposition;
 pub(crate) mod mlflow;
 pub(crate) mod native;
+pub(crate) mod observation;
 pub(crate) mod openapi;
 pub(crate) mod page;
 pub(crate) mod router;

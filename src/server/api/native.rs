@@ -9,8 +9,9 @@ use hyper::header::HeaderValue;
 use super::answering::{
     Answered, Form, SOURCE, content_type, malformed, predict_rows, respond, table_failure, threads_for,
 };
-use super::error::Failure;
-use super::{mlflow, openapi, v2};
+use super::mlflow;
+use super::openapi;
+use super::v2;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Task, Warning};
 use crate::data::read::{csv, json};
@@ -18,12 +19,13 @@ use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
-use crate::server::models::reload;
+use crate::server::api::exposition;
+use crate::server::api::observation::Observation;
+use crate::server::error::Failure;
 use crate::server::models::served::{Models, Served};
-use crate::server::observe::exposition;
 use crate::server::observe::feedback::Label;
-use crate::server::observe::observation::Observation;
 use crate::server::observe::telemetry::Feedback;
+use crate::server::reload;
 use crate::server::state::State;
 use crate::server::wire::body::Response;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::endpoints::{ENDPOINTS, Endpoint, Tag};
+use crate::server::endpoints::{ENDPOINTS, Endpoint, Tag};
 
 /// Width of the column of methods and paths in [`help`].
 const PATH_WIDTH: usize = 32;
@@ -42,7 +42,7 @@ fn summary(endpoint: &Endpoint) -> String {
 mod tests {
     use super::*;
     use crate::predict::answer::MAX_LISTED_WARNINGS;
-    use crate::server::api::endpoints::Status;
+    use crate::server::endpoints::Status;
     use crate::server::limits::Limits;
 
     /// docs/http.md.

@@ -1,5 +1,5 @@
 //! The path of a request through the server: head, key, body, permit, handler, count. Called for each request of
-//! a connection; the endpoints themselves are in [`super::endpoints`].
+//! a connection; the endpoints themselves are in [`crate::server::endpoints`].
 
 use std::convert::Infallible;
 use std::io::BufWriter;
@@ -14,20 +14,22 @@ use hyper::{Method, Request, Version};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::answering;
 use super::answering::Form;
-use super::endpoints::{Endpoint, Operation, Route, Verb};
-use super::error::Failure;
+use super::native;
 use super::native::Call;
-use super::{answering, native, v2};
+use super::v2;
+use crate::server::endpoints::{Endpoint, Operation, Route, Verb};
+use crate::server::error::Failure;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::rate::Caller;
 use crate::server::models::served::Served;
 use crate::server::observe::log::Entry;
 use crate::server::observe::telemetry::Rejection;
 use crate::server::observe::trace::{REQUEST_ID, TRACEPARENT, traceparent};
+use crate::server::request_body;
 use crate::server::state::State;
 use crate::server::wire::body::{Body, PieceReader, PieceWriter, Response, StreamEnds};
-use crate::server::wire::read;
 use crate::server::wire::stream::Shared;
 use crate::server::work;
 use crate::server::work::LARGE_BODY_BYTES;
@@ -244,7 +246,7 @@ async fn predict(
         return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
     }
     let (body, held) =
-        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+        request_body::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // The permit is taken only now, so that a request body that never ends cannot hold one.
     if body.len() <= LARGE_BODY_BYTES {
@@ -279,7 +281,7 @@ async fn stream(
     // Two pieces each way: one is processed while another is transferred.
     let (send_in, receive_in) = mpsc::channel(2);
     let (send_out, mut receive_out) = mpsc::channel(2);
-    tokio::spawn(read::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    tokio::spawn(request_body::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let work = move || {
         let _permits = (&in_flight, &stream);
@@ -339,7 +341,7 @@ async fn feedback(
     started: Instant,
 ) -> Result<Response, Failure> {
     let (body, _held) =
-        read::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+        request_body::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     native::feedback(state, &body)
 }

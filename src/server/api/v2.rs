@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answering::{Answered, predict_rows, respond};
-use super::error::Failure;
 use super::tensor;
 use super::tensor::Datatype;
 use crate::data::cells::matrix::Matrix;
@@ -22,6 +21,7 @@ use crate::data::read::json::Problems;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::answer::number;
+use crate::server::error::Failure;
 use crate::server::wire::body::Response;
 
 /// The number of bytes of a body that are JSON; tensors follow.

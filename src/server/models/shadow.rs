@@ -2,7 +2,7 @@
 //! never sent, disagreements are counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
@@ -13,6 +13,7 @@ use crate::data::cells::schema::{Cell, ColumnType, Schema, Task};
 use crate::data::cells::text::Texts;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
+use crate::server::observe::telemetry::ShadowCounts;
 
 /// Requests that may wait for the shadow model; more are not compared.
 const MAX_QUEUED: usize = 256;
@@ -22,18 +23,6 @@ const MAX_QUEUED_CELLS: usize = 1024 * 1024;
 
 /// A relative difference of up to this is not a disagreement of numbers.
 const TOLERANCE: f64 = 0.01;
-
-/// The counters of a shadow model.
-#[derive(Debug, Default)]
-pub(crate) struct ShadowCounts {
-    /// Rows that both predicted.
-    pub(crate) rows: AtomicU64,
-    /// Rows whose classes differ, or whose numbers differ by more than 1 %.
-    pub(crate) disagreements: AtomicU64,
-    /// Rows that were not compared because too many waited.
-    pub(crate) dropped: AtomicU64,
-    queued_cells: AtomicUsize,
-}
 
 /// The queue of a shadow model.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The counters of the server and its models; [`super::exposition`] writes them as text.
+//! The counters of the server and its models; [`crate::server::api::exposition`] writes them as text.
 //!
 //! Atomics only: a request adds to a handful of numbers and never blocks. Not here: logs.
 
@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime};
 use hyper::StatusCode;
 
 use crate::data::cells::schema::WarningKind;
-use crate::server::api::endpoints::{N_LABELS, Status};
-use crate::server::models::shadow::ShadowCounts;
+use crate::server::endpoints::{N_LABELS, Status};
 
 /// The reason why a connection or request was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +35,13 @@ pub(crate) enum Rejection {
 }
 
 impl Rejection {
-    pub(super) const NAMES: [&str; 9] =
+    pub(crate) const NAMES: [&str; 9] =
         ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept", "given_up"];
 }
 
 /// Upper bounds of request durations, in nanoseconds and as they are written: one row takes tens of microseconds,
 /// and durations above ten seconds need not be distinguished.
-pub(super) const BUCKETS: [(u64, &str); 17] = [
+pub(crate) const BUCKETS: [(u64, &str); 17] = [
     (50_000, "0.00005"),
     (100_000, "0.0001"),
     (250_000, "0.00025"),
@@ -62,16 +61,16 @@ pub(super) const BUCKETS: [(u64, &str); 17] = [
     (10_000_000_000, "10"),
 ];
 
-pub(super) const KINDS: [WarningKind; 3] =
+pub(crate) const KINDS: [WarningKind; 3] =
     [WarningKind::MissingValue, WarningKind::UnseenCategory, WarningKind::OutOfRange];
 
 /// The counters of one route.
 #[derive(Debug, Default)]
-pub(super) struct PerRoute {
-    pub(super) statuses: [AtomicU64; Status::ALL.len()],
+pub(crate) struct PerRoute {
+    pub(crate) statuses: [AtomicU64; Status::ALL.len()],
     /// One more than there are bounds: the last counts everything above.
-    pub(super) buckets: [AtomicU64; BUCKETS.len() + 1],
-    pub(super) nanoseconds: AtomicU64,
+    pub(crate) buckets: [AtomicU64; BUCKETS.len() + 1],
+    pub(crate) nanoseconds: AtomicU64,
 }
 
 impl PerRoute {
@@ -89,14 +88,14 @@ impl PerRoute {
 /// The counters of one model.
 #[derive(Debug, Default)]
 pub(crate) struct ModelCounts {
-    pub(super) routes: [PerRoute; N_LABELS],
-    pub(super) warnings: [AtomicU64; KINDS.len()],
-    pub(super) rows: AtomicU64,
-    pub(super) batches: [AtomicU64; BATCHES.len() + 1],
-    pub(super) reloads: [AtomicU64; 2],
+    pub(crate) routes: [PerRoute; N_LABELS],
+    pub(crate) warnings: [AtomicU64; KINDS.len()],
+    pub(crate) rows: AtomicU64,
+    pub(crate) batches: [AtomicU64; BATCHES.len() + 1],
+    pub(crate) reloads: [AtomicU64; 2],
     /// The reason why the last reload failed, if it did.
-    pub(super) reload_failure: Mutex<Option<String>>,
-    pub(super) feedback: Mutex<Feedback>,
+    pub(crate) reload_failure: Mutex<Option<String>>,
+    pub(crate) feedback: Mutex<Feedback>,
     /// The counters of its shadow model.
     pub(crate) shadow: Arc<ShadowCounts>,
 }
@@ -113,7 +112,7 @@ pub(crate) struct Feedback {
 }
 
 /// Upper bounds of the histogram of batch sizes.
-pub(super) const BATCHES: [usize; 6] = [1, 10, 100, 1000, 10_000, 100_000];
+pub(crate) const BATCHES: [usize; 6] = [1, 10, 100, 1000, 10_000, 100_000];
 
 impl ModelCounts {
     /// Counts the predicted rows of a request.
@@ -152,11 +151,11 @@ impl ModelCounts {
 /// The counters of the server.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    pub(super) routes: [PerRoute; N_LABELS],
-    pub(super) rejected: [AtomicU64; Rejection::NAMES.len()],
-    pub(super) in_flight: AtomicUsize,
-    pub(super) connections: AtomicUsize,
-    pub(super) started: SystemTime,
+    pub(crate) routes: [PerRoute; N_LABELS],
+    pub(crate) rejected: [AtomicU64; Rejection::NAMES.len()],
+    pub(crate) in_flight: AtomicUsize,
+    pub(crate) connections: AtomicUsize,
+    pub(crate) started: SystemTime,
 }
 
 impl Default for Telemetry {
@@ -220,6 +219,19 @@ impl Telemetry {
     pub(crate) fn disconnect(&self) {
         self.connections.fetch_sub(1, Relaxed);
     }
+}
+
+/// The counters of a shadow model.
+#[derive(Debug, Default)]
+pub(crate) struct ShadowCounts {
+    /// Rows that both predicted.
+    pub(crate) rows: AtomicU64,
+    /// Rows whose classes differ, or whose numbers differ by more than 1 %.
+    pub(crate) disagreements: AtomicU64,
+    /// Rows that were not compared because too many waited.
+    pub(crate) dropped: AtomicU64,
+    /// Cells of the rows that wait.
+    pub(crate) queued_cells: AtomicUsize,
 }
 
 #[cfg(test)]

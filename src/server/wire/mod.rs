@@ -2,7 +2,6 @@
 
 pub(crate) mod body;
 pub(crate) mod files;
-pub(crate) mod read;
 pub(crate) mod refusal;
 pub(crate) mod socket;
 pub(crate) mod stream;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{ModelPart, body};
 use super::schemas::{common_schemas, object, reference};
-use crate::server::api::endpoints::{Dialect, ENDPOINTS, Endpoint, NAME, Operation, Status, Tag, escape};
+use crate::server::endpoints::{Dialect, ENDPOINTS, Endpoint, NAME, Operation, Status, Tag, escape};
 use crate::server::models::served::Models;
 
 /// The document of a server with these models; `keys` and `rate` say whether it asks for keys and limits rates.

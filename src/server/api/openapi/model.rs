@@ -14,8 +14,8 @@ use crate::data::cells::schema::{ColumnType, Feature, Notation, Schema, Warning}
 use crate::data::read::json as rows;
 use crate::model::pipeline::Decision;
 use crate::report::card;
-use crate::server::api::endpoints::{Endpoint, Operation};
 use crate::server::api::v2;
+use crate::server::endpoints::{Endpoint, Operation};
 use crate::server::models::served::Served;
 
 /// Levels of a category that are shown as examples.

@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use super::spool::Spool;
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::Predictions;
 use crate::server::models::served::Served;
+use crate::server::observe::spool::Spool;
 
 /// Rows of one request that are logged; a client that sends more has them itself.
 const MAX_ROWS: usize = 100;

@@ -12,9 +12,9 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::stream::Shared;
-use crate::server::api::error::Failure;
+use crate::server::error::Failure;
 use crate::server::limits::Limits;
+use crate::server::wire::stream::Shared;
 
 /// The total bytes of request bodies held in memory, so that many that never end take a bounded amount.
 #[derive(Debug, Default)]

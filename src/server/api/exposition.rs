@@ -1,17 +1,16 @@
-//! The text of `GET /metrics` for Prometheus (exposition format 0.0.4): the counters of [`super::telemetry`] and
-//! [`super::profile`]. Not here: counting.
+//! The text of `GET /metrics` for Prometheus (exposition format 0.0.4): the counters of [`crate::server::observe::telemetry`] and
+//! [`crate::server::observe::profile`]. Not here: counting.
 
 use std::fmt::{Display, Write};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::journal::Journal;
-use super::telemetry::{BATCHES, BUCKETS, KINDS, PerRoute, Rejection};
 use crate::data::cells::schema::Task;
-use crate::server::api::endpoints::{Status, labels};
+use crate::server::endpoints::{Status, labels};
+use crate::server::models::journal::Journal;
 use crate::server::models::served::Served;
-use crate::server::models::shadow::ShadowCounts;
+use crate::server::observe::telemetry::{BATCHES, BUCKETS, KINDS, PerRoute, Rejection, ShadowCounts};
 use crate::server::state::State;
 
 /// The text of `GET /metrics`.

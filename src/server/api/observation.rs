@@ -3,13 +3,13 @@
 
 use hyper::header::HeaderValue;
 
-use super::feedback;
-use super::journal::Journal;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::WarningKind;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::{Part, Summary};
+use crate::server::models::journal::Journal;
 use crate::server::models::served::Served;
+use crate::server::observe::feedback;
 use crate::server::state::State;
 
 /// The rows of a request that have been answered so far. Never blocks.

@@ -10,8 +10,8 @@ use hyper::header::{
 };
 use serde::Serialize;
 
-use super::endpoints::{Dialect, Status};
 use crate::data::read::json::{Problem, Problems};
+use crate::server::endpoints::{Dialect, Status};
 use crate::server::wire::body::Response;
 
 /// Seconds that a client should wait if the server is at a limit.
