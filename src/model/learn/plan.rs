@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn a_column_that_is_not_there_or_is_the_target_is_a_usage_error_that_names_the_flag() {
-        let changes: [(fn(&mut Plan), &str); 7] = [
+        type Change = fn(&mut Plan);
+        let changes: [(Change, &str); 7] = [
             (
                 |plan| plan.target = Some("prize".into()),
                 "--target \"prize\": t.csv has no such column; did you mean \"price\"?",
