@@ -146,8 +146,8 @@ impl Batch {
 mod tests {
     use super::*;
 
-    /// Rows by whether they fit: the rows to write as place and prediction, and the codes of the predictions.
-    fn admitted(fits: &[bool], on_error: OnError) -> (Vec<(usize, Option<usize>)>, Vec<f64>, usize) {
+    /// Rows by whether they fit, admitted; the code of each is its index.
+    fn admitted(fits: &[bool], on_error: OnError) -> Batch {
         let mut batch = Batch::default();
         batch.start(1);
         for (i, &fits) in fits.iter().enumerate() {
@@ -156,20 +156,25 @@ mod tests {
             }
             batch.admit(i..i, fits, on_error);
         }
-        let rows = batch.rows.iter().map(|row| (row.place.start, row.prediction)).collect();
-        (rows, batch.codes.values().to_vec(), batch.summary.n_bad)
+        batch
     }
 
     #[test]
     fn a_row_that_does_not_fit_ends_the_rows_is_skipped_or_has_no_prediction() {
-        let fits = [true, false, true, true, false];
-        assert_eq!(admitted(&fits, OnError::Stop), (vec![(0, Some(0))], vec![0.0], 2));
-        let (rows, codes, n_bad) = admitted(&fits, OnError::Skip);
-        assert_eq!((rows, n_bad), (vec![(0, Some(0)), (2, Some(1)), (3, Some(2))], 2));
-        assert_eq!(codes, [0.0, 2.0, 3.0]);
-        let (rows, codes, _) = admitted(&fits, OnError::Null);
-        assert_eq!(rows, [(0, Some(0)), (1, None), (2, Some(1)), (3, Some(2)), (4, None)]);
-        assert_eq!(codes, [0.0, 2.0, 3.0], "a prediction is that of its own row");
+        for (on_error, rows, codes) in [
+            (OnError::Stop, vec![(0, Some(0))], vec![0.0]),
+            (OnError::Skip, vec![(0, Some(0)), (2, Some(1)), (3, Some(2))], vec![0.0, 2.0, 3.0]),
+            (
+                OnError::Null,
+                vec![(0, Some(0)), (1, None), (2, Some(1)), (3, Some(2)), (4, None)],
+                vec![0.0, 2.0, 3.0],
+            ),
+        ] {
+            let batch = admitted(&[true, false, true, true, false], on_error);
+            let found: Vec<_> = batch.rows.iter().map(|row| (row.place.start, row.prediction)).collect();
+            assert_eq!(found, rows, "{on_error:?}");
+            assert_eq!((batch.codes.values(), batch.summary.n_bad), (codes.as_slice(), 2), "{on_error:?}");
+        }
     }
 
     #[test]

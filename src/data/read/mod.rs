@@ -1,6 +1,6 @@
 //! Bytes become raw columns of a table, or rows of codes for JSON. Imports `cells` alone.
 //!
-//! `source` opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`),
+//! [`source`] opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`),
 //! [`blocks`] cuts the rest at ends of records and shares the work among threads, [`fields`] walks through the records
 //! from one field end to the next (`field_ends`). `ndjson` reads lines of JSON, `parquet` turns such files into text.
 //! [`load`] makes a whole table of all this, block by block (`chunk`, `interner`). [`json`] reads the rows of a request
@@ -22,4 +22,4 @@ pub(crate) mod ndjson;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod sniff;
-pub(crate) mod source;
+pub mod source;
