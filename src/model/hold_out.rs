@@ -204,3 +204,58 @@ impl DataSource {
         bail!("{} has changed since training, so its held-out rows are not known; mlapi eval DATA", self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Plan;
+
+    fn model(hold_out: HoldOut) -> Model {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/iris.csv");
+        Plan { algorithm: "tree".into(), hold_out, ..Plan::new(path) }.train().unwrap()
+    }
+
+    #[test]
+    fn a_card_records_how_rows_were_held_out() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/iris.csv");
+        for hold_out in [
+            HoldOut::Share(0.25),
+            HoldOut::Groups(0.3, "petal_width".into()),
+            HoldOut::Latest(0.2, "sepal_width".into()),
+            HoldOut::File(path.into()),
+        ] {
+            assert_eq!(HoldOut::of(&model(hold_out.clone()).card), Some(hold_out));
+        }
+    }
+
+    #[test]
+    fn a_file_is_found_by_its_digest_here_below_the_folder_of_the_model_or_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("data")).unwrap();
+        std::fs::write(at("data/t.csv"), "right").unwrap();
+        let sha256 = digest::file_digest(at("data/t.csv").to_str().unwrap()).unwrap();
+        let source = DataSource { path: "data/t.csv".into(), sha256 };
+        assert_eq!(source.find(folder.path()).unwrap(), at("data/t.csv"));
+        std::fs::rename(at("data/t.csv"), at("t.csv")).unwrap();
+        assert_eq!(source.find(folder.path()).unwrap(), at("t.csv"));
+        std::fs::write(at("data/t.csv"), "another").unwrap();
+        assert_eq!(
+            source.find(folder.path()).unwrap(),
+            at("t.csv"),
+            "of two files the one that has not changed"
+        );
+        std::fs::write(at("t.csv"), "another").unwrap();
+        assert!(source.find(folder.path()).unwrap_err().to_string().contains("has changed since training"));
+        std::fs::remove_file(at("t.csv")).unwrap();
+        std::fs::remove_file(at("data/t.csv")).unwrap();
+        assert!(source.find(folder.path()).unwrap_err().to_string().contains("no longer where it was"));
+    }
+
+    #[test]
+    fn another_file_holds_out_no_row_of_the_training_file() {
+        let truth = Truth::Values(vec![1.0, 2.0, 3.0]);
+        let split = HoldOut::File("t.csv".into()).split(&Arrangement::Free, &truth, 1);
+        assert_eq!((split.train, split.test), (vec![0, 1, 2], vec![]));
+    }
+}

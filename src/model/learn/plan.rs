@@ -188,3 +188,98 @@ fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
         ))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::table::RawColumn;
+
+    fn raw() -> RawTable {
+        let columns: [(&str, &[&str]); 4] = [
+            ("size", &["1.5", "2", "3"]),
+            ("color", &["red", "blue", "red"]),
+            ("visits", &["1", "2", "3"]),
+            ("price", &["10.5", "11", "many"]),
+        ];
+        RawTable {
+            source: "t.csv".into(),
+            names: columns.iter().map(|(name, _)| name.to_string()).collect(),
+            columns: columns.iter().map(|(_, cells)| RawColumn::of_texts(cells.iter().copied())).collect(),
+            lines: vec![2, 3, 4].into(),
+            ..RawTable::default()
+        }
+    }
+
+    #[test]
+    fn every_column_that_is_named_gets_its_part() {
+        let plan = Plan {
+            target: Some("price".into()),
+            weight: Some("visits".into()),
+            hold_out: HoldOut::Groups(0.2, "color".into()),
+            drop: vec!["size".into()],
+            types: vec![("size".into(), ColumnType::Category), ("size".into(), ColumnType::Text)],
+            ..Plan::new("t.csv")
+        };
+        let (roles, reason) = plan.roles(&raw()).unwrap();
+        assert_eq!((roles.target, roles.weight, roles.group), (3, Some(2), Some(1)));
+        assert_eq!(
+            (roles.dropped, roles.types.get(&0)),
+            (vec![0], Some(&ColumnType::Text)),
+            "the last type counts"
+        );
+        assert_eq!(reason, "given");
+        let (roles, reason) = Plan::new("t.csv").roles(&raw()).unwrap();
+        assert_eq!((roles.target, roles.group), (3, None));
+        assert!(reason.starts_with("the last column"), "{reason}");
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_or_is_the_target_is_a_usage_error_that_names_the_flag() {
+        type Change = fn(&mut Plan);
+        let changes: [(Change, &str); 7] = [
+            (
+                |plan| plan.target = Some("prize".into()),
+                "--target \"prize\": t.csv has no such column; did you mean \"price\"?",
+            ),
+            (|plan| plan.weight = Some("x".into()), "--weight \"x\""),
+            (|plan| plan.drop = vec!["x".into()], "--drop \"x\""),
+            (|plan| plan.drop = vec!["price".into()], "--drop \"price\": that is the target"),
+            (|plan| plan.types = vec![("x".into(), ColumnType::Text)], "--type \"x\""),
+            (
+                |plan| plan.hold_out = HoldOut::Groups(0.2, "price".into()),
+                "--group \"price\": that is the target",
+            ),
+            (|plan| plan.hold_out = HoldOut::Latest(0.2, "x".into()), "--split-by \"x\""),
+        ];
+        for (change, words) in changes {
+            let mut plan = Plan::new("t.csv");
+            change(&mut plan);
+            let error = plan.roles(&raw()).unwrap_err();
+            assert!(crate::Error::is_usage(&error) && error.to_string().contains(words), "{words}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_given_task_is_taken_and_an_inferred_one_says_how_to_override_it() {
+        let plan = Plan { task: Some(Task::Regression), ..Plan::new("t.csv") };
+        assert_eq!(plan.choose_task(&raw(), 1).unwrap(), (Task::Regression, "given".into()));
+        let (task, reason) = Plan::new("t.csv").choose_task(&raw(), 1).unwrap();
+        assert_eq!(task, Task::Classification);
+        assert!(reason.ends_with("; --task regression overrides"), "{reason}");
+    }
+
+    #[test]
+    fn only_columns_whose_text_matters_are_read_as_text() {
+        let plan = Plan {
+            types: vec![("size".into(), ColumnType::Number), ("visits".into(), ColumnType::Date)],
+            hold_out: HoldOut::Latest(0.2, "color".into()),
+            ..Plan::new("t.csv")
+        };
+        let texts = |plan: &Plan| plan.reading().texts.into_iter().collect::<Vec<_>>();
+        assert_eq!(texts(&plan), ["color", "visits"]);
+        let plan = Plan { task: Some(Task::Classification), ..plan };
+        assert!(plan.reading().last_is_text && texts(&plan) == ["color", "visits"]);
+        let plan = Plan { target: Some("price".into()), ..plan };
+        assert!(!plan.reading().last_is_text && texts(&plan) == ["color", "price", "visits"]);
+    }
+}
