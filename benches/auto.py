@@ -35,7 +35,8 @@ import pandas
 from sklearn import datasets
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = pathlib.Path("target/bench/auto")
 FIXTURES = ["iris", "wine", "breast_cancer", "digits", "diabetes", "penguins"]
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("MLAPI_")}
@@ -173,13 +174,13 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/auto.sh", description="Measures the choice of `mlapi train`.")
     parser.add_argument("--quick", action="store_true", help="fewer runs and tables, for a first look")
     parser.add_argument("--only", metavar="JOBS", help="some of peer,bound,fixtures")
-    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (target/release/mlapi)")
+    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (default: the one benches/build.sh built)")
     parser.add_argument("--tables", default="iris,breast_cancer,diabetes,digits,three", help="tables of peer")
     options = parser.parse_args()
     chosen = options.only.split(",") if options.only else list(jobs)
     if unknown := set(chosen) - set(jobs):
         parser.error(f"--only knows peer, bound and fixtures, not {', '.join(sorted(unknown))}")
-    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else TARGET / "release/mlapi")
+    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else BIN / "mlapi")
     os.chdir(ROOT)
     if not os.access(mlapi, os.X_OK):
         parser.error(f"there is no program {mlapi}")

@@ -27,7 +27,8 @@ import time
 import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = pathlib.Path("target/bench/learn")
 THREADS = 2
 # Before each turn: idle threads of the peer's libraries spin for a while before they sleep.
@@ -452,7 +453,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one run each on smaller tables, for a first look")
     parser.add_argument("--only", metavar="TEXT", help="jobs whose name, table or peer holds this text")
     parser.add_argument("--runs", type=int, help="turns of each side (5)")
-    parser.add_argument("--program", default=str(TARGET / "release/examples/fit"), help="another build of fit.rs")
+    parser.add_argument("--program", default=str(BIN / "fit"), help="another build of fit.rs")
     options = parser.parse_args()
     runs = options.runs or (1 if options.quick else 5)
     os.chdir(ROOT)

@@ -29,9 +29,10 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = ROOT / "target/bench/read"
-MLAPI, READ = TARGET / "release/mlapi", TARGET / "release/examples/read"
+MLAPI, READ = BIN / "mlapi", BIN / "read"
 THREADS = 2
 for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = str(THREADS)

@@ -3,13 +3,14 @@
 #
 #     bash benches/read.sh [--quick] [--runs N] [--keep]
 #
-# Sets up what it needs (Python packages in target/python, a release build), then hands over to
+# Sets up what it needs (Python packages in target/python, the build of benches/build.sh), then hands over to
 # benches/read.py, which says how each number is made. The exit status is 0 if everything could
 # be measured, whatever the figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PY=$(bash benches/python.sh)
-cargo build --quiet --release --locked --bin mlapi --example read
+export BENCH_BIN
+BENCH_BIN=$(bash benches/build.sh)
 
 exec "$PY" benches/read.py "$@"

@@ -42,7 +42,8 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = pathlib.Path("target/bench")
 PEERS = pathlib.Path("benches/peers")
 IRIS = "fixtures/iris.csv"
@@ -227,7 +228,7 @@ def jobs_b_and_d(mlapi, table, options, model, joblib):
     core, other = (cores[0], cores[-1]) if len(cores) > 1 else (None, None)
     if core is None:
         print("Only one core: server and load generator share it.")
-    bare_server = str(TARGET / "release/examples/bare_server")
+    bare_server = str(BIN / "bare_server")
     gunicorn = [sys.executable, "-m", "gunicorn", "--workers", "1", "--worker-class", "sync"]
     gunicorn += ["--no-control-socket", "--bind", "127.0.0.1:0", "--chdir", str(PEERS), "flask_app:app"]
     serve = [mlapi, "serve", "--port", "0", "--threads", "1", "--model", model]
@@ -324,7 +325,7 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/run.sh", description="Measures mlapi beside what it replaces.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, for a first look")
     parser.add_argument("--only", metavar="JOBS", help="some of a,b,c,d (see benches/README.md)")
-    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (target/release/mlapi)")
+    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (default: the one benches/build.sh built)")
     options = parser.parse_args()
     options.only = options.only.split(",") if options.only else list("abcd")
     if unknown := set(options.only) - set("abcd"):
@@ -332,7 +333,7 @@ def main():
     # Samples of whole processes, turns of the servers, and seconds of each turn.
     options.rounds, options.turns = (3, 6) if options.quick else (7, 8)
     options.seconds, options.flask_seconds = (1, 1) if options.quick else (3, 2)
-    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else TARGET / "release/mlapi")
+    mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else BIN / "mlapi")
 
     os.chdir(ROOT)
     if not os.access(mlapi, os.X_OK):

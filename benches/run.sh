@@ -4,7 +4,7 @@
 #     bash benches/run.sh [--quick] [--only a,b,c,d] [--mlapi FILE]
 #
 # Sets up what it needs (Python packages in target/python, wrk from Debian if root,
-# release builds), then hands over to benches/run.py, which says how each number is made.
+# the build of benches/build.sh), then hands over to benches/run.py, which says how each number is made.
 # The exit status is 0 if everything could be measured, whatever the figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -34,8 +34,8 @@ if ! command -v taskset >/dev/null; then
 fi
 
 PY=$(bash benches/python.sh)
-cargo build --quiet --release --locked
-cargo build --quiet --release --locked --example bare_server
+export BENCH_BIN
+BENCH_BIN=$(bash benches/build.sh)
 
 # exec, so that a signal to this script reaches run.py, which stops its servers.
 exec "$PY" benches/run.py "$@"

@@ -38,7 +38,7 @@ import threading
 import time
 
 import run
-from run import OUT, PEERS, ROOT, TARGET, Server, Table, mebibytes, output, rate
+from run import BIN, OUT, PEERS, ROOT, Server, Table, mebibytes, output, rate
 
 JOBS = ("one-row", "boosted", "batch", "p99", "beside", "memory", "reload", "sigterm")
 ROWS = ["5.1,3.5,1.4,0.2", "6.1,2.9,4.7,1.4", "6.7,3.1,5.6,2.4", "5.8,2.7,4.1,1.0"]
@@ -85,7 +85,7 @@ class Sides:
         return self.add("mlapi", serve, **how)
 
     def bare(self, n_values, **how):
-        bare = [str(TARGET / "release/examples/bare_server"), json.dumps(self.servers[0].answer), str(n_values)]
+        bare = [str(BIN / "bare_server"), json.dumps(self.servers[0].answer), str(n_values)]
         return self.add("bare_server", bare, **how)
 
     def python(self, name, module, app, *flags, **how):
@@ -434,13 +434,13 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/serve.sh", description="Measures `mlapi serve` in production.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, for a first look")
     parser.add_argument("--only", metavar="NAME,…", help=f"some of {', '.join(JOBS)}")
-    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (target/release/mlapi)")
+    parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (default: the one benches/build.sh built)")
     options = parser.parse_args()
     only = options.only.split(",") if options.only else JOBS
     if unknown := set(only) - set(JOBS):
         parser.error(f"--only knows {', '.join(JOBS)}, not {', '.join(sorted(unknown))}")
     options.turns, options.seconds = (1, 1) if options.quick else (5, 2)
-    options.mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else ROOT / TARGET / "release/mlapi")
+    options.mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else BIN / "mlapi")
     os.chdir(ROOT)
     OUT.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):

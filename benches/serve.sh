@@ -3,7 +3,7 @@
 #
 #     bash benches/serve.sh [--quick] [--only NAME,…] [--mlapi FILE]
 #
-# Sets up what it needs (Python packages in target/python, wrk from Debian if root, release builds), then hands
+# Sets up what it needs (Python packages in target/python, wrk from Debian if root, the build of benches/build.sh), then hands
 # over to benches/serve.py, which says how each number is made. The exit status is 0 if everything could be
 # measured, whatever the figures; a failed or wrong answer ends the measurement.
 set -euo pipefail
@@ -28,6 +28,7 @@ if ! command -v wrk >/dev/null; then
 fi
 
 PY=$(bash benches/python.sh)
-cargo build --quiet --release --locked --bin mlapi --example bare_server
+export BENCH_BIN
+BENCH_BIN=$(bash benches/build.sh)
 
 exec "$PY" benches/serve.py "$@"

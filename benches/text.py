@@ -18,7 +18,8 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# What benches/build.sh built.
+BIN = pathlib.Path(os.environ.get("BENCH_BIN", ROOT / "target/dist"))
 OUT = ROOT / "target/bench/text"
 
 
@@ -36,7 +37,7 @@ def run(command):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="two turns and one split")
-    parser.add_argument("--mlapi", default=TARGET / "release/mlapi")
+    parser.add_argument("--mlapi", default=BIN / "mlapi")
     args = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     with open(ROOT / "fixtures/intents.csv", newline="", encoding="utf-8") as file:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks what is in deploy/ as far as that goes without a cluster: the image is built and run, the unit is
-# verified, the manifests and the compose file are held to their schemas.
+# Checks what is in deploy/ without a cluster: builds the static binary that is shipped and the image, runs the
+# image, verifies the unit, and validates the manifests and the compose file against their schemas.
 #
 #     bash deploy/check.sh [STATIC_MLAPI]     (default: builds one into target/static)
 #
-# As root on Debian or Ubuntu it installs buildah when that is missing. No image is taken from a registry: the
+# As root on Debian or Ubuntu it installs buildah if that is missing. It takes no image from a registry: the
 # Dockerfile's last stage gets the static binary instead of its first stage's.
 set -euo pipefail
 
@@ -33,14 +33,19 @@ say "a static binary"
 static=${1:+$(realpath "$1")}
 if [ -z "$static" ]; then
     host=$(rustc -vV | sed -n 's/^host: //p')
-    # As the Dockerfile does, but sooner: it is to be run, not measured.
-    RUSTFLAGS="-C target-feature=+crt-static" CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-        cargo build --locked --release --manifest-path "$root/Cargo.toml" --bin mlapi \
-        --target "$host" --target-dir "$root/target/static"
-    static=$root/target/static/$host/release/mlapi
+    # As in the Dockerfile.
+    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --bin mlapi \
+        --manifest-path "$root/Cargo.toml" --target "$host" --target-dir "$root/target/static"
+    static=$root/target/static/$host/dist/mlapi
 fi
 if readelf --program-headers "$static" 2>/dev/null | grep -q INTERP; then
     echo "$static needs a dynamic loader" >&2
+    exit 1
+fi
+size=$(stat --format %s "$static")
+echo "$static: $((size / 1000)) kB"
+if [ "$size" -ge 12000000 ]; then
+    echo "the static binary is to be smaller than 12 MB" >&2
     exit 1
 fi
 "$static" --quiet train "$root/fixtures/iris.csv" --algorithm logreg --output "$folder/model.mlapi" >/dev/null
