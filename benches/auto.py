@@ -1,4 +1,4 @@
-"""Measures the choice that `mlapi train` makes by itself. Started by benches/auto.sh.
+"""Measures how `mlapi train` chooses an algorithm. Started by benches/auto.sh.
 
 peer      `mlapi train TRAIN --test TEST` against peers/auto_sklearn.py (LogisticRegression,
           RandomForest and HistGradientBoosting of scikit-learn, five-fold cross-validation,
@@ -11,7 +11,7 @@ bound     Seconds of the whole of `mlapi train` on 100,000 x 30 against the seco
           `--algorithm gradient-boosting` and `--algorithm random-forest` spend on fitting
           alone: the bar is three times their sum.
 fixtures  For each table of fixtures/, held-out scores of auto and of every algorithm by its
-          name, means over seeds (each seed holds other rows out). The bar: the mean of auto
+          name, means over seeds (each seed holds out other rows). The bar: the mean of auto
           is not more than one standard error of a held-out score below the best algorithm,
           which is known only afterwards. Not timed.
 
@@ -84,11 +84,11 @@ def write_parts(name):
 
 
 def standard_error(result):
-    """Of one held-out score."""
+    """The standard error of one held-out score."""
     metrics, n = result["metrics"], result["n_rows"]
     if "accuracy" in metrics:
         return math.sqrt(metrics["accuracy"] * (1 - metrics["accuracy"]) / n)
-    # Of normal errors, whose squares have a variance of twice their squared mean.
+    # For normal errors, whose squares have a variance of twice their squared mean.
     return (1 - metrics["r2"]) * math.sqrt(2 / n)
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures `mlapi train` without --algorithm beside a script that compares scikit-learn's models, and shows how
-# good the choice is:
+# Measures `mlapi train` without --algorithm, compared with a script that compares scikit-learn's models, and shows
+# how good the choice is:
 #
 #     bash benches/auto.sh [--quick] [--only peer,bound,fixtures] [--tables iris,…] [--mlapi FILE]
 #
-# Sets up what it needs (Python packages in target/python, the build of benches/build.sh), then hands over to
-# benches/auto.py, which says how each number is made. The exit status is 0 if everything could be measured,
-# whatever the figures.
+# Sets up what it needs (Python packages in target/python), builds with benches/build.sh, then runs
+# benches/auto.py, whose first comment says how each number is made. The exit status is 0 if everything could be
+# measured, whatever the figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -6,8 +6,8 @@
 //! counter and no log. One thread, HTTP/1.1, keep-alive, `TCP_NODELAY`.
 //!
 //! The answer to give is the first argument (benches/run.py passes the one mlapi gave, so
-//! that both sides write the same numbers), and how many numbers a row has the second (4
-//! where it is absent); the address is printed on stdout.
+//! that both sides write the same numbers); the second is the count of numbers in a row (4
+//! by default). It prints its address on stdout.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ async fn serve(answer: &'static Answer, n_values: usize) -> anyhow::Result<()> {
         stream.set_nodelay(true)?;
         let service = service_fn(move |request| predict(request, answer, n_values));
         tokio::spawn(async move {
-            // An error here is a client that went away.
+            // An error here means that the client went away.
             let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }

@@ -1,5 +1,5 @@
--- As post.lua, and every answer has to be one of two: those in the files that the third and fourth argument name.
--- How many were the one, the other, and neither is counted.
+-- As post.lua; it also compares every answer with two files, which the third and fourth argument name, and counts how
+-- many equal the first, the second, and neither.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 

@@ -1,4 +1,4 @@
-//! Fits and predicts in memory, for benches/learn.py, which says what is measured:
+//! Fits and predicts in memory, for benches/learn.py, which says how it is measured:
 //!
 //! ```text
 //! fit FOLDER ALGORITHM [KEY=VALUE]…
@@ -51,7 +51,7 @@ fn main() -> Result<()> {
 
     let started = Instant::now();
     let recipe = Recipe::fit(&schema, spec.algorithm.encoding, &x);
-    // Owned, as in `mlapi train`: learners that read it once free it.
+    // Owned, as in `mlapi train`: a learner that reads it only once frees it.
     let prepared = match recipe.encode(&x) {
         Cow::Owned(prepared) => prepared,
         Cow::Borrowed(_) => x,
@@ -105,7 +105,7 @@ fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<usize> {
     Ok(n_bytes)
 }
 
-/// Read number by number: a copy of the file would be the peak of the memory.
+/// Reads number by number: a copy of the file would be the peak of the memory.
 fn matrix(path: &Path, rows: usize, cols: usize) -> Result<Matrix> {
     let mut file = BufReader::new(File::open(path).with_context(|| path.display().to_string())?);
     let mut matrix = Matrix::zeros(rows, cols);
@@ -117,7 +117,7 @@ fn matrix(path: &Path, rows: usize, cols: usize) -> Result<Matrix> {
     Ok(matrix)
 }
 
-/// Columns of numbers; the ranges of the schema are of no use here.
+/// A schema of number columns; nothing here uses its ranges.
 fn schema(cols: usize, task: Task, n_classes: usize) -> Schema {
     let names: Vec<String> = (0..cols).map(|j| format!("x{j}")).collect();
     let columns = vec![Column::Number(vec![0.0]); cols];
@@ -128,7 +128,7 @@ fn schema(cols: usize, task: Task, n_classes: usize) -> Schema {
     Schema::fit(&table, &features, target, Vec::new(), &[0])
 }
 
-/// A line of /proc/self/status, in KiB; 0 where there is no such file.
+/// A line of /proc/self/status, in KiB; 0 if there is no such file.
 fn memory(name: &str) -> Result<u64> {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return Ok(0);

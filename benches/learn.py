@@ -1,10 +1,10 @@
-"""Measures mlapi's learners beside others, in memory. Started by benches/learn.sh.
+"""Measures mlapi's learners, compared with others, in memory. Started by benches/learn.sh.
 
 Both sides are given the same doubles, take turns, and may use the same two cores. A time is
 that of fitting alone (of the peer: `fit` on a numpy array, or `lightgbm.train` on a new
 `Dataset`; of mlapi: recipe and learner in a fresh process of benches/fit.rs, reading the
 files not counted), or of predicting alone. Figures are medians of the turns, a ratio is that
-of the two medians, and the range beside it is that of the single turns. Scores are made on
+of the two medians, and the range after it is that of the single turns. Scores are made on
 rows that neither side has seen, by scikit-learn's metrics for both.
 
 Tables, made by scikit-learn with fixed seeds, 80 % of the rows to fit on:
@@ -206,14 +206,14 @@ AUC_AND_LOSS = {
 LOSS = {"log_loss": lambda own, peer: own <= peer * 1.01}
 
 
-# The optimum's own loss on rows that were not seen is not the least, but near that of any solver.
+# On unseen rows the optimum does not have the least loss, but one near that of any solver.
 OPTIMUM = {"log_loss": lambda own, peer: own <= peer * 1.001}
 SAME_LINE = {"r2": lambda own, peer: abs(own - peer) <= 1e-3}
 SAME_SCORES = {name: lambda own, peer: abs(own - peer) <= 1e-12 for name in ("accuracy", "log_loss")}
 
 
 def tree_jobs(tables):
-    """Issue: trees not worse than, and this many times as fast as, those of scikit-learn."""
+    """The bar: trees not worse than scikit-learn's, and this many times as fast."""
     families = [
         ("random-forest", {"n_estimators": 100}, ensemble.RandomForestClassifier, ensemble.RandomForestRegressor, 5),
         ("extra-trees", {"n_estimators": 100}, ensemble.ExtraTreesClassifier, ensemble.ExtraTreesRegressor, 2),
@@ -264,7 +264,7 @@ def linear_jobs(scale):
     wide = Table("digits", digits.data, digits.target, 10, test_size=0.2)
     options = dict(n_features=100, n_informative=20, noise=20.0, random_state=1)
     independent = Table("independent", *datasets.make_regression(25_000 // scale, **options), classes=0)
-    # Twenty hidden causes of a hundred columns.
+    # A hundred columns with twenty hidden causes.
     random = numpy.random.default_rng(1)
     x = random.standard_normal((25_000 // scale, 20)) @ random.standard_normal((20, 100))
     x += 0.5 * random.standard_normal(x.shape)
@@ -276,7 +276,7 @@ def linear_jobs(scale):
     for table in (independent, correlated):
         for name, kind in (("lasso", lasso), ("elastic-net", net)):
             for alpha in (1.0, 0.1):
-                # Stopping alike, and each by default, where mlapi goes on for six more digits.
+                # With the same stopping rule, and each with its default, with which mlapi goes on for six more digits.
                 equal, given = dict(alpha=alpha, tol=1e-4, max_iter=1000), dict(alpha=alpha)
                 yield from scaled_jobs(name, table, kind, equal, given, {}, f" {alpha}")
                 yield from scaled_jobs(name, table, kind, given, given, SAME_LINE, f" {alpha} exact", learn=False)
@@ -355,7 +355,7 @@ class Svm:
 
 
 def svm_jobs(rows):
-    """Issue: not slower than scikit-learn's, fitting and predicting."""
+    """The bar: fits and predicts no slower than scikit-learn."""
     table = classification("svm", rows * 5 // 4, 20, 2)
     plain = {"probability": "false"}
     for measure in ("fit", "predict"):
@@ -374,7 +374,7 @@ def svm_jobs(rows):
 
 
 def svm_objective(program, rows):
-    """The dual objective of our weights beside that of libsvm's, both worked out in doubles."""
+    """The dual objective of our weights and of libsvm's, both computed in doubles."""
     table = classification("svm", rows * 5 // 4, 20, 2)
     ours(program, table, "svm", {"probability": "false"})
     vectors = numpy.fromfile(table.folder / "kernel.vectors.f64").reshape(-1, 20)
@@ -397,7 +397,7 @@ def svm_objective(program, rows):
 
 
 def prediction_jobs(rows):
-    """Of a boosted model of 100 rounds that was fitted on a part of the rows."""
+    """Prediction by a boosted model of 100 rounds that was fitted on a part of the rows."""
     x, y = datasets.make_classification(rows + 20_000, 30, n_informative=12, n_redundant=4, random_state=1)
     table = Table("predict", x, y, 2, test_size=rows)
     settings = dict(n_estimators=100, early_stopping="false")
@@ -431,7 +431,7 @@ def growth(program, runs, rows):
 
 
 def memory(program, rows):
-    """Peak resident size of a whole process that fits, less its model, beside the matrix as 32-bit floats."""
+    """Peak resident size of a whole process that fits, less its model, relative to the matrix as 32-bit floats."""
     table = classification("memory", rows * 5 // 4, 30, 2)
     matrix = rows * 30 * 4 / 1024
     out = []
@@ -449,7 +449,7 @@ def memory(program, rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="benches/learn.sh", description="Measures mlapi's learners beside others.")
+    parser = argparse.ArgumentParser(prog="benches/learn.sh", description="Measures mlapi's learners, compared with others.")
     parser.add_argument("--quick", action="store_true", help="one run each on smaller tables, for a first look")
     parser.add_argument("--only", metavar="TEXT", help="jobs whose name, table or peer holds this text")
     parser.add_argument("--runs", type=int, help="turns of each side (5)")

@@ -1,5 +1,5 @@
--- What wrk sends, and how it reports: one line of JSON that run.py reads. The arguments are the path, and the
--- file that the body is read from.
+-- The requests of wrk and its report, one line of JSON that run.py reads. The arguments are the request path and the
+-- file that holds the body.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 

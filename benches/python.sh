@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes a virtual environment in target/python with what benches/requirements.txt
-# lists, and prints the path of its python:
+# Makes a virtual environment in target/python with the packages of benches/requirements.txt, and prints the path of
+# its python:
 #
 #     PY=$(bash benches/python.sh)
 #
-# Another list and another folder below target/ may be named: tests/requirements.txt clients.
-# The work is done once, and again when requirements.txt, this place or python3 changes.
+# Two arguments name another list and another folder below target/: tests/requirements.txt clients. The environment is
+# made once, and made again if the list, its folder or python3 changes.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -3,18 +3,18 @@
 Tables, made with fixed seeds in target/bench/read and removed at the end:
 
 numeric     1,000,000 x 30 numbers with four decimals, the last column a sum of some others
-mixed       1,000,000 x 12: numbers, categories, quoted texts with commas and quotes, gaps
+mixed       1,000,000 x 12: numbers, categories, quoted texts with commas and quotes, missing values
 
 Reading: seconds from the file to typed columns, in a fresh process each time, start of the process and imports
 not counted; mlapi's include the digest of the file. `pandas.read_csv` with the C engine, `polars.read_csv` on
 two threads. Sides take turns; figures are medians.
 
-Predicting: whole processes, from the file to a file with a column more, with 100 rounds of boosting of 31 leaves
+Predicting: whole processes, from the file to a file with one more column, with 100 rounds of boosting of 31 leaves
 learned on the first 100,000 rows. The script is benches/peers/predict_table.py (pandas, LightGBM). Copying is the
 output read and written again by benches/read.rs, and nothing else.
 
 Memory: the largest resident set (VmHWM of /proc, looked at every 5 ms); of predict on the table, and on a stream of
-ten times the table from standard input; of train beside 8 bytes for each number of the table.
+ten times the table from standard input; of train relative to 8 bytes for each number of the table.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def make_mixed(path, rows):
 
 
 def run(command, stdin=None, stdout=None):
-    """Seconds and peak memory (MB) of a process; what it printed, if nothing else is done with it."""
+    """Seconds and peak memory (MB) of a process, and its output unless that goes elsewhere."""
     started = time.perf_counter()
     sink = open(stdout, "wb") if stdout else subprocess.PIPE
     process = subprocess.Popen([str(part) for part in command], stdin=stdin or subprocess.DEVNULL, stdout=sink)

@@ -1,8 +1,8 @@
-//! Reads and types tables, for benches/read.py, which says what is measured:
+//! Reads tables into typed columns, for benches/read.py, which says how it is measured:
 //!
 //! ```text
-//! read FILE…       into typed columns, in seconds
-//! read copy FROM TO   a file read and written again, and no more
+//! read FILE…          prints the seconds that reading took
+//! read copy FROM TO   reads a file and writes it again
 //! ```
 
 use std::fs::File;
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
                 .enumerate()
                 .map(|(i, t)| Column::take(&mut raw, i, t, &nulls))
                 .collect::<Result<_>>()?;
-            // What is not measured of the peers either: giving the memory back.
+            // Freeing the memory is not measured, as it is not for the peers.
             println!("{}", started.elapsed().as_secs_f64());
             eprintln!("{} rows, {} columns", raw.n_rows(), columns.len());
             return Ok(());

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures how mlapi reads and predicts tables, beside pandas, polars, and LightGBM:
+# Measures how mlapi reads and predicts tables, compared with pandas, polars and LightGBM:
 #
 #     bash benches/read.sh [--quick] [--runs N] [--keep]
 #
-# Sets up what it needs (Python packages in target/python, the build of benches/build.sh), then hands over to
-# benches/read.py, which says how each number is made. The exit status is 0 if everything could
-# be measured, whatever the figures.
+# Sets up what it needs (Python packages in target/python), builds with benches/build.sh, then runs
+# benches/read.py, whose first comment says how each number is made. The exit status is 0 if everything could be
+# measured, whatever the figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

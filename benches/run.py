@@ -1,7 +1,7 @@
-"""Measures mlapi beside what it replaces. Started by benches/run.sh.
+"""Measures mlapi, compared with the scripts it replaces. Started by benches/run.sh.
 
 All figures come from one run on one machine, the sides taking turns, and are medians; a
-ratio is that of the two medians, and the range beside it is that of the single turns.
+ratio is that of the two medians, and the range after it is that of the single turns.
 
 a  `mlapi train fixtures/iris.csv` against peers/train_iris.py (pandas, scikit-learn,
    joblib). Wall time of the whole process, from spawn to exit, output to /dev/null, free
@@ -14,7 +14,7 @@ b  `POST /predict` with one row: requests per second that wrk counts over 16 con
    model. All three must first give the same prediction with status 200; a run in which
    wrk saw a failed request or a status that is not 2xx ends the measurement. A further
    line, for information, divides the same requests by the processor time that the server
-   used for them: it holds where wrk or another process held the server up.
+   used for them: it holds even if wrk or another process held the server up.
 c  `mlapi predict --features ROW` against peers/predict_one.py, timed as in a.
 d  Memory of the servers after the load of b: the peak resident size (VmHWM) of mlapi and
    of bare_server. For gunicorn, whose processes share pages, the sum of the proportional
@@ -49,7 +49,7 @@ PEERS = pathlib.Path("benches/peers")
 IRIS = "fixtures/iris.csv"
 ROW = "5.1,3.5,1.4,0.2"
 BODY = '{"data":[5.1,3.5,1.4,0.2]}'
-# A flag given through the environment would change what is measured.
+# A flag given in the environment would change the figures.
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("MLAPI_")}
 
 
@@ -77,7 +77,7 @@ def spawn(command):
 
 
 def output(command):
-    """What `command` prints; its complaint ends the measurement."""
+    """The output of `command`; if it fails, its error ends the measurement."""
     done = subprocess.run(command, env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"run.py: `{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
@@ -248,7 +248,7 @@ def jobs_b_and_d(mlapi, table, options, model, joblib):
         for server in durations:
             server.load(other, 1)
         for turn in range(options.turns if "b" in options.only else 1):
-            # Who goes first, after Flask, changes: what ran before can matter.
+            # The order changes from turn to turn: what ran before can matter.
             for server in (ours, bare, flask) if turn % 2 == 0 else (bare, ours, flask):
                 per_second, per_cpu_second = server.load(other, durations[server])
                 rates[server].append(per_second)
@@ -322,7 +322,7 @@ def stop(number, _frame):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="benches/run.sh", description="Measures mlapi beside what it replaces.")
+    parser = argparse.ArgumentParser(prog="benches/run.sh", description="Measures mlapi, compared with the scripts it replaces.")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs, for a first look")
     parser.add_argument("--only", metavar="JOBS", help="some of a,b,c,d (see benches/README.md)")
     parser.add_argument("--mlapi", metavar="FILE", help="the binary to measure (default: the one benches/build.sh built)")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures mlapi beside what it replaces, and prints the ratios:
+# Measures mlapi, compared with the scripts it replaces, and prints the ratios:
 #
 #     bash benches/run.sh [--quick] [--only a,b,c,d] [--mlapi FILE]
 #
-# Sets up what it needs (Python packages in target/python, wrk from Debian if root,
-# the build of benches/build.sh), then hands over to benches/run.py, which says how each number is made.
-# The exit status is 0 if everything could be measured, whatever the figures.
+# Sets up what it needs (Python packages in target/python, wrk from Debian if root), builds with benches/build.sh,
+# then runs benches/run.py, whose first comment says how each number is made. The exit status is 0 if everything
+# could be measured, whatever the figures.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,7 +1,7 @@
 """Measures `mlapi serve` as it is used in production. Started by benches/serve.sh.
 
 Servers and ways of timing are those of run.py; the sides take turns in one run, figures are medians, a ratio is
-that of the two medians and the range beside it that of the single turns. Models are of iris (logistic regression)
+that of the two medians and the range after it that of the single turns. Models are of iris (logistic regression)
 unless another is named. An answer that is not 2xx ends the measurement.
 
 one-row   Requests per second with one row, 16 connections, server on one core and wrk on another: against Flask
@@ -13,14 +13,14 @@ p99       The 99th percentile of the latency of one-row requests at 64 connectio
           server's.
 beside    The 99th percentile of one-row requests (8 connections, wrk; and, paced, 200 requests a second on one
           connection) while another client sends bodies of 100,000 rows without pause, against the same without
-          that client. The server has all cores, and shares them with the clients; of a client that comes before
-          all others the wait is the server's. "Of another server": the batches are answered by a process of their
-          own, so that what one row waits for is the machine, whatever the server does.
+          that client. The server has all cores and shares them with the clients; the wait of a client with
+          real-time priority is the server's alone. "Of another server": another process answers the batches, so
+          that one row waits for the machine only.
 memory    Resident memory at the start, and after each fifth of a million requests.
 reload    100 reloads by SIGHUP under load, the file changing between two models that answer differently: every
-          answer to a body of 20 rows has to be byte for byte that of the one model or of the other.
-sigterm   SIGTERM under load of one-row and of 5,000-row requests: every answer that the access log has must have
-          reached its client whole, and nobody who was being answered may be cut off.
+          answer to a body of 20 rows has to be, byte for byte, that of one of the two models.
+sigterm   SIGTERM under load of one-row and of 5,000-row requests: every answer in the access log must have reached
+          its client whole, and no client may be cut off during its answer.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def train(mlapi, table, name, *flags):
 
 
 def cores():
-    """The core of the server and that of wrk; none where there is only one."""
+    """The core of the server and that of wrk; none if there is only one."""
     own = sorted(os.sched_getaffinity(0))
     return (own[0], own[-1]) if len(own) > 1 else (None, None)
 
@@ -201,7 +201,7 @@ class Batches:
 
 
 def read_answer(connection, scratch):
-    """Status and head of an answer whose body is read and thrown away."""
+    """Status and head of an answer; its body is read and dropped."""
     have, end = 0, -1
     while end < 0:
         n = connection.recv_into(memoryview(scratch)[have:])
@@ -362,7 +362,7 @@ def fetch(server, method, path, body=None):
 
 
 class Asker(threading.Thread):
-    """Asks on one connection until it is closed; knows the ids it was answered and whether it was cut off."""
+    """Sends requests on one connection until it is closed; keeps the ids of the answers and whether the last was cut off."""
 
     def __init__(self, server, name, body):
         super().__init__()
@@ -414,12 +414,12 @@ def sigterm(options, _table):
                 asker.join(30)
             lines = server.log.read_text(errors="replace").splitlines()
         ids = {json.loads(line)["request_id"] for line in lines if line.startswith("{") and '"status":200' in line}
-        # The others are of the first question, which brought no id.
+        # The others answer the first request, which had no id.
         ids = {request_id for request_id in ids if "-" in request_id}
         answered = set().union(*(asker.answered for asker in askers))
         if lost := ids - answered:
             raise SystemExit(f"serve.py: {len(lost)} answers were made and did not arrive: {sorted(lost)[:5]}")
-        # An answer that had begun, and a request that was sent a good while before the signal, had been admitted.
+        # A begun answer, and a request sent well before the signal, show that the request had been admitted.
         cut = [a for a in askers if isinstance(a.cut, CutOff) or (a.cut and a.waiting_since < told - 0.05)]
         if cut or any(asker.statuses - {200, 503} for asker in askers) or server.process.returncode != 0:
             raise SystemExit(f"serve.py: {len(cut)} were cut off, exit status {server.process.returncode}")

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Measures `mlapi serve` as it is used in production, beside FastAPI, Flask and a bare hyper server:
+# Measures `mlapi serve` as it is used in production, compared with FastAPI, Flask and a bare hyper server:
 #
 #     bash benches/serve.sh [--quick] [--only NAME,…] [--mlapi FILE]
 #
-# Sets up what it needs (Python packages in target/python, wrk from Debian if root, the build of benches/build.sh), then hands
-# over to benches/serve.py, which says how each number is made. The exit status is 0 if everything could be
-# measured, whatever the figures; a failed or wrong answer ends the measurement.
+# Sets up what it needs (Python packages in target/python, wrk from Debian if root), builds with benches/build.sh,
+# then runs benches/serve.py, whose first comment says how each number is made. The exit status is 0 if everything
+# could be measured, whatever the figures; a failed or wrong answer ends the measurement.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

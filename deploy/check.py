@@ -1,4 +1,4 @@
-"""Holds what is in deploy/ to the schemas of those who read it. Run by deploy/check.sh with tests/requirements.txt.
+"""Validates the files of deploy/ against the schemas of the tools that read them. Run by deploy/check.sh with tests/requirements.txt.
 
 Kubernetes' kinds are validated as its API server does (kubernetes-validate, strict: an unknown member is an
 error); KServe's against the members and types that its own Python client knows; the compose file against the
@@ -21,12 +21,12 @@ KUBERNETES = "1.34"
 
 
 def package(name):
-    # Not imported: these packages need much that a look at their files does not.
+    # Read, not imported: these packages have large dependencies of their own.
     return Path(next(iter(find_spec(name).submodule_search_locations)))
 
 
 def kserve_models():
-    """Of each of KServe's types, the type of each member by its name in YAML."""
+    """For each of KServe's types, the type of each member by its name in YAML."""
     models = {}
     for path in (package("kserve") / "models").glob("*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -78,7 +78,7 @@ for path in sorted((here / "kubernetes").glob("*.yaml")):
             kubernetes_validate.validate(resource, KUBERNETES, strict=True)
         kinds.append(resource)
 
-# The schemas see each document alone; what must agree between them:
+# A schema sees one document alone; these fields have to agree between documents:
 by_kind = {resource["kind"]: resource for resource in kinds}
 assert {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ServingRuntime"} <= by_kind.keys()
 deployment = by_kind["Deployment"]
@@ -101,7 +101,7 @@ compose = yaml.safe_load((here / "compose.yaml").read_text())
 schema = json.loads((package("compose") / "config" / "compose_spec.json").read_text())
 jsonschema.Draft7Validator(schema).validate(compose)
 
-# That the checks can fail.
+# Show that the checks can fail.
 broken = json.loads(json.dumps(deployment))
 broken["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
 for wrong in [

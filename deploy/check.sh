@@ -11,7 +11,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 folder=$(mktemp -d)
 container= pid=
-# buildah does not pass signals on: the server in the container is a descendant of it.
+# buildah does not forward signals: the server in the container is one of its descendants.
 descendants() { local child; for child in $(ps -o pid= --ppid "$1"); do echo "$child"; descendants "$child"; done; }
 stop() {
     [ -n "$pid" ] || return 0
@@ -58,7 +58,7 @@ if command -v systemd-analyze >/dev/null; then
     say "systemd unit"
     sed "s|/usr/local/bin/mlapi|$static|" "$root/deploy/mlapi.service" >"$folder/mlapi.service"
     systemd-analyze verify --man=no "$folder/mlapi.service"
-    # 0 is shut off from everything, 10 from nothing; a service without a word about it has 9.6.
+    # Exposure from 0 (safe) to 10 (unsafe); a service without hardening has 9.6.
     systemd-analyze security --offline=yes --no-pager --threshold=20 "$folder/mlapi.service" | tail -1
 else
     say "systemd unit: not checked, there is no systemd-analyze"
@@ -90,7 +90,7 @@ mount=$(buildah "${storage[@]}" mount "$container")
 ls -l "$mount/mlapi"
 
 say "container"
-# A free port of this machine, whose network the container shares.
+# A free port: the container shares this machine's network.
 port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir "$folder/models"
 cp "$folder/model.mlapi" "$folder/models/"
@@ -116,4 +116,4 @@ if inside "$container" -- /mlapi healthcheck --quiet --seconds 1 2>/dev/null; th
     echo "the health check finds a server that has ended" >&2
     exit 1
 fi
-say "deploy/ is as it should be"
+say "deploy/ passed"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Gives the readers of delimited text and of JSON requests arbitrary bytes, as many seconds each as the first argument
-# says (default 60), and stops at the first input on which one of them panics or differs from its reference. Needs Rust
-# and a C++ compiler; the same targets run under `cargo fuzz run NAME`.
+# Feeds arbitrary bytes to the readers of delimited text and of JSON requests, each for the seconds of the first
+# argument (default 60), and stops at the first input on which one of them panics or differs from its reference. Needs
+# Rust and a C++ compiler; the same targets run under `cargo fuzz run NAME`.
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-60}
 
 host=$(rustc -vV | sed -n 's/^host: //p')
-# What `cargo fuzz build --sanitizer none` sets: counters on every edge, and what comparisons compare. Nothing here is
-# unsafe, so there is nothing for an address sanitizer to find. With a target named, build scripts stay as they are.
+# The flags of `cargo fuzz build --sanitizer none`: counters on every edge, and traced comparisons. No code here is
+# unsafe, so an address sanitizer has nothing to find. As the target is named, build scripts are built without them.
 flags=(
     --cfg fuzzing -Cpasses=sancov-module
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
@@ -19,7 +19,7 @@ RUSTFLAGS=${flags[*]} cargo build --locked --release --target "$host" --bins
 corpus=corpus/seeds
 mkdir -p $corpus/csv_reader $corpus/json_request
 for file in ../fixtures/nasty/*.csv; do
-    # A way of writing, a size of blocks, the text.
+    # The first byte chooses the dialect, the second the block size; the text follows.
     { printf '\0\037'; head -c 2000 "$file"; } >"$corpus/csv_reader/$(basename "$file")"
 done
 seed() { printf "$2" >"$corpus/json_request/$1"; }

@@ -1,4 +1,4 @@
-"""What clients that exist get from `mlapi serve`, compared with what `mlapi predict` says of the same rows.
+"""Compares the answers that real clients get from `mlapi serve` with those of `mlapi predict` for the same rows.
 
 Run by tests/clients.sh: clients.py MLAPI FIXTURES URL FILE, where FILE is the model that the server at URL has
 under the name `penguins`.
@@ -36,7 +36,7 @@ lines = Path(fixtures, "penguins.csv").read_text().splitlines()
 names = lines[0].split(",")[:-1]
 cells = [line.split(",")[:-1] for line in lines[1:]]
 texts = {"island", "sex"}
-# A category that training did not see is data, for every client.
+# Every client may send a category that training did not see.
 cells[0][names.index("island")] = "Elsewhere"
 table = "\n".join(",".join(row) for row in [names, *cells]) + "\n"
 labels, probabilities = predict(table)
@@ -70,7 +70,7 @@ def by_triton():
             if tensor["datatype"] == "BYTES":
                 array = np.array([cell or "" for cell in column], dtype=np.object_)
             else:
-                # JSON has no NaN; bytes have.
+                # JSON has no NaN; binary tensors do.
                 array = np.array([np.nan if cell is None else cell for cell in column], dtype=np.float64)
             array = array.reshape(shape)
             tensor = triton.InferInput(tensor["name"], list(array.shape), tensor["datatype"])
@@ -101,7 +101,7 @@ def by_triton():
     check("triton: one output", result.as_numpy("predict_proba").tolist(), probabilities)
     check("triton: and no other", result.as_numpy("predict"), None)
 
-    # All numbers in one tensor, of every kind of number; a 32-bit one is the double that it is.
+    # All numbers in one tensor, of every number type; a 32-bit float is taken as the double of the same value.
     width = 10
     for dtype, name in [(np.float64, "FP64"), (np.float32, "FP32"), (np.float16, "FP16"), (np.int64, "INT64"),
                         (np.int32, "INT32"), (np.int16, "INT16"), (np.uint8, "UINT8"), (np.int8, "INT8")]:
@@ -143,7 +143,7 @@ def by_mlflow():
 
 
 def by_the_flask_tutorial():
-    # What the tutorials' clients send: requests.post with json, and urlencoded by an oversight.
+    # As tutorials do it: requests.post with json, and urlencoded by mistake.
     for row, label in list(zip(rows, labels))[:20]:
         answer = requests.post(f"{url}/predict", json={"data": row})
         check("requests", answer.json()["prediction"], label)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Clients that exist against `mlapi serve`: tritonclient, an MLflow client, requests, curl, and schemathesis,
-# which makes up requests from /openapi.json and holds every answer to it.
+# Real clients against `mlapi serve`: tritonclient, an MLflow client, requests, curl, and schemathesis, which
+# generates requests from /openapi.json and validates every answer against it.
 #
 #     bash tests/clients.sh [MLAPI]     (default: target/release/mlapi)
 #
-# The clients are those of tests/requirements.txt, installed once into target/clients.
+# tests/requirements.txt lists the clients; they are installed once, into target/clients.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -34,9 +34,9 @@ row='{"data":["Biscoe",43.9,17.2,201,4200,"male",2009]}'
 )" ]]
 "$python" "$root/tests/clients.py" "$mlapi" "$root/fixtures" "$url" penguins.mlapi
 
-# Every answer has to be one that the document has, and none a server error. Left out are the two checks that
-# want the schemas to be exactly what is accepted: that a tensor has as many elements as its shape says no schema
-# can tell, and what clients leave out or add is taken where MLflow takes it.
+# Every answer has to be in the document, and none may be a server error. Two checks are excluded, which require the
+# schemas to describe exactly what is accepted: no schema can say that a tensor has as many elements as its shape
+# says, and missing and additional columns are accepted if MLflow accepts them.
 curl -sS "$url/openapi.json" >openapi.json
 "$(dirname "$python")/openapi-spec-validator" openapi.json
 "$(dirname "$python")/schemathesis" --no-color run "$url/openapi.json" --phases examples,coverage,fuzzing \

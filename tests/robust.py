@@ -1,19 +1,18 @@
 """Started by robust.sh, in a folder of its own: MLAPI FIXTURES [CHECK…].
 
-While each check goes on, a probe opens a fresh connection every 50 ms, asks for one row in two pieces, as most HTTP
-libraries send a head and a body, and has to be answered within a second: with 200, or where that is said below
-with 503.
+During each check, a probe opens a new connection every 50 ms, asks for one row in two pieces (most HTTP libraries
+send head and body apart), and has to be answered within a second: with 200, or 503 if the check says so.
 
-overload   Ten times as many clients as there is room for, who come back ten times as soon as they are told. Those that are turned away get 503
-           with Retry-After; of those that are admitted the 99th percentile of the latency stays below 30 times that
-           without load plus 100 ms: of large bodies, as many as 18 wait for each core.
+overload   Ten times as many clients as there are slots, which retry ten times as soon as they may. The rejected
+           ones get 503 with Retry-After; for the admitted ones the 99th percentile of the latency stays below 30
+           times that without load plus 100 ms: up to 18 large bodies wait for each core.
 slow       slowhttptest sends heads slowly, sends bodies slowly and reads answers slowly, on more connections than
            the server allows.
-idle       10,000 connections (or as many as the limit of open files allows) that send nothing: all taken, and with
-           the default flags more than there is room for.
+idle       10,000 connections (or as many as the limit of open files allows) that send nothing: all accepted, and,
+           with the default flags, more than there are slots.
 files      A limit of open files that is lower than --max-connections.
-half       Bodies that end in the midst of their length or of a chunk, on connections that stay open or are closed:
-           408 or the end of the connection, and nothing is kept; also where they fill all the memory for bodies.
+half       Bodies that end before their length, or within a chunk, on connections that stay open or are closed: 408
+           or the end of the connection, and no memory is kept; also if they fill all the memory for bodies.
 kill       `mlapi train` is killed again and again while it replaces the file that is served with --watch: the file
            is always one whole model, and the server answers throughout.
 """
@@ -39,7 +38,7 @@ import time
 MLAPI, FIXTURES = sys.argv[1], pathlib.Path(sys.argv[2])
 ROW = b'{"data":[5.1,3.5,1.4,0.2]}'
 SECOND = 1.0
-# A body that is computed on the pool for large requests: over 64 KiB.
+# Over 64 KiB: the pool for large requests computes it.
 LARGE = b'{"data":[' + b",".join([b"[5.1,3.5,1.4,0.2]"] * 5000) + b"]}"
 
 
@@ -49,7 +48,7 @@ def post(body, headers=""):
 
 
 def receive(connection):
-    """Status, head and body of an answer; status 0 where the connection ends without one."""
+    """Status, head and body of an answer; status 0 if the connection ends without one."""
     data = b""
     while b"\r\n\r\n" not in data:
         piece = connection.recv(65536)
@@ -135,7 +134,7 @@ class Server:
 
 
 class Probe(threading.Thread):
-    """A fresh client every 50 ms."""
+    """A new client every 50 ms."""
 
     def __init__(self, server, body=ROW):
         super().__init__(daemon=True)
@@ -233,7 +232,7 @@ def clients(address, n_clients, seconds, request):
 def overload():
     large, small = post(LARGE), post(ROW)
     jobs = [
-        # Flags, request, clients, and those that are admitted at most.
+        # Flags, request, number of clients, and the most that are admitted.
         ("large bodies, default flags", [], large, 400, (200,)),
         ("large bodies, --max-in-flight 8", ["--max-in-flight", "8"], large, 80, (200, 503)),
         ("one row, --max-connections 32", ["--max-connections", "32"], small, 320, (200, 503)),
@@ -241,7 +240,7 @@ def overload():
     for what, flags, request, n_clients, fresh in jobs:
         with Server(*flags) as server:
             with Probe(server) as alone:
-                # As many clients as there are cores: the server is busy and nobody waits for long.
+                # As many clients as cores: the server is busy and no client waits long.
                 quiet = hammer(server, 2, 1.5, request)[0]
             with Probe(server) as probe:
                 admitted, refused, silent = hammer(server, n_clients, 4, request)
@@ -351,7 +350,7 @@ def half():
             statuses = [receive(connection)[0] for connection in left]
             took = time.monotonic() - started
             print(f"half, {what}: left open {sorted(set(statuses))} after {took:.1f} s")
-            # There is room for so many streams and no more.
+            # So many connections fit, and no more.
             check(set(statuses) <= {0, 408, 503 if "stream" in what else 408}, f"{what}: {statuses}")
             check(took < 5, f"{what}: given up after {took:.1f} s")
             for connection in left:
@@ -379,7 +378,7 @@ def half():
         print(f"half, 12 bodies of 30 MiB that lack a byte: {answered} answered 408 or 503; {held:.0f} MiB with them,"
               f" peak {peak:.0f} MiB, {after:.0f} MiB afterwards")  # fmt: skip
         probe.report("half, all the memory for bodies taken", ())
-        # 256 MiB for bodies, doubled where a buffer grows, and one 32 MiB copy in the making.
+        # 256 MiB for bodies, doubled while a buffer grows, and one 32 MiB copy under way.
         check(peak < 600 and after < 100, "too much memory")
 
 
@@ -412,7 +411,7 @@ def kill():
             if i % 3 == 0:
                 time.sleep(whole * chance.uniform(0.3, 1.1))
             else:
-                # In the midst of the save, which is short.
+                # During the save, which is short.
                 while process.poll() is None and len(temporary()) == before:
                     pass
                 time.sleep(chance.uniform(0, 0.003))
@@ -423,7 +422,7 @@ def kill():
             check(digest in digests, f"after {i + 1} kills the file is no whole model")
             found.append(digests[digest])
             if i % 10 == 9:
-                # One that nobody kills, which the server finds.
+                # One that is not killed; the server loads it.
                 reloads = server.metric(reloaded)
                 subprocess.run(train(3 - found[-1]), check=True, stdout=subprocess.DEVNULL)
                 deadline = time.monotonic() + 5

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What a server on the open network meets, against `mlapi serve`: ten times too many clients, clients that send or
-# read slowly (slowhttptest), ten thousand that say nothing, bodies that break off, and a model file whose writer
-# is killed in the midst of it. Loopback only, under 100 seconds.
+# `mlapi serve` under the conditions of an open network: ten times too many clients, clients that send or read slowly
+# (slowhttptest), ten thousand idle ones, truncated bodies, and a model file whose writer is killed while it writes.
+# Loopback only, under 100 seconds.
 #
 #     bash tests/robust.sh [MLAPI] [CHECK…]     (default: target/release/mlapi, all checks)
 #
-# tests/robust.py says what each check asserts. slowhttptest is installed from Debian where it is missing.
+# tests/robust.py says what each check asserts. If slowhttptest is missing, it is installed from Debian.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -1,12 +1,13 @@
 """Started by tls.sh, in a folder with server.pem, server.key, rsa.pem, rsa.key, other.pem, other.key: MLAPI FIXTURES.
 
-- curl, which trusts the certificate, gets an answer; without that trust it ends with status 60.
-- Python's ssl makes handshakes of TLS 1.2 and 1.3, with ECDSA and RSA keys, is told http/1.1 by ALPN, asks many times
-  on one connection, gets an answer of megabytes whole, and one under way at SIGTERM; TLS 1.1 is refused.
-- A request in the clear is answered 400 at once. A handshake that does not go on is cut off after --header-seconds,
-  and so is a connection that is idle after it; meanwhile others are served, also where such connections take all
-  the places there are.
-- A certificate and a key that do not belong together, or are none, are refused before anything listens.
+- curl, which trusts the certificate, gets an answer; without that trust it exits with status 60.
+- Python's ssl makes handshakes of TLS 1.2 and 1.3, with ECDSA and RSA keys, is offered http/1.1 by ALPN, sends many
+  requests on one connection, and gets an answer of megabytes whole, and one that is under way at SIGTERM; TLS 1.1 is
+  refused.
+- A plain HTTP request is answered 400 at once. The server closes a connection whose handshake stalls after
+  --header-seconds, and one that is idle after its handshake; meanwhile it serves others, even if such connections
+  take all slots.
+- A certificate and a key that do not match, or are not valid, are refused before the server listens.
 """
 
 import json
@@ -137,7 +138,7 @@ def without_a_handshake():
         took = time.monotonic() - started
         check(status == 400 and "https://" in problem["detail"] and took < 1, f"{status} after {took:.3f} s: {problem}")
         print(f"tls: a request in the clear is answered 400 after {took * 1e3:.1f} ms")
-        # Nothing, a piece of a ClientHello, something else; an end after the handshake, and silence after it.
+        # Nothing, a part of a ClientHello, other bytes; the connection closed after the handshake, and idle after it.
         hello = ssl.MemoryBIO()
         client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="x")
         try:
@@ -173,7 +174,7 @@ def without_a_handshake():
         for connection in silent:
             connection.close()
         for _ in range(20):
-            # Gone after the handshake, in the midst of a request, without a word.
+            # The client leaves after the handshake, within a request, without a close notification.
             connection = server.connect()
             connection.sendall(b"POST /predict HTTP/1.1\r\n")
             connection.close()

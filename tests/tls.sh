@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# HTTPS with a build of the feature `tls`: real handshakes of curl and of Python's ssl, and clients that make none.
+# HTTPS, built with the feature `tls`: real handshakes of curl and of Python's ssl, and clients that make none.
 #
 #     bash tests/tls.sh [MLAPI]     (default: builds target/debug/mlapi with --features tls)
 #
-# tests/tls.py says what is asserted. The certificates are made here with openssl, and last a day.
+# tests/tls.py says what is asserted. openssl makes the certificates; they are valid for a day.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -23,5 +23,5 @@ for name in server other; do
 done
 openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj "/CN=localhost" -addext "subjectAltName=IP:127.0.0.1" \
     -keyout rsa.key -out rsa.pem 2>/dev/null
-# TLS 1.1 is asked for on purpose.
+# The test asks for TLS 1.1 on purpose.
 python3 -W ignore::DeprecationWarning "$root/tests/tls.py" "$mlapi" "$root/fixtures"

@@ -1,4 +1,4 @@
-"""What mlapi's `auto` replaces: three models of scikit-learn, five-fold cross-validation, the best is kept.
+"""The script that mlapi's `auto` replaces: three models of scikit-learn, five-fold cross-validation, the best is kept.
 
     auto_sklearn.py TRAIN.csv TEST.csv MODEL.joblib
 

@@ -1,4 +1,4 @@
-"""What `mlapi predict --features ROW` does, with a joblib file.
+"""Does what `mlapi predict --features ROW` does, with a joblib file.
 
     python predict_one.py model.joblib 5.1,3.5,1.4,0.2
 """

@@ -1,4 +1,4 @@
-"""The usual script: read a table, predict it with a LightGBM model, write it with a column more."""
+"""The usual script: read a table, predict it with a LightGBM model, write it with one more column."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What `mlapi train iris.csv` does, as a scikit-learn script.
+"""Does what `mlapi train iris.csv` does, as a scikit-learn script.
 
     python train_iris.py iris.csv model.joblib
 """

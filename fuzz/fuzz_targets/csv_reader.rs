@@ -1,8 +1,7 @@
-//! Arbitrary bytes as delimited text: records, fields, lines and numbers are those of the `csv` crate and of
+//! Arbitrary bytes as delimited text: records, fields and lines equal those of the `csv` crate, numbers those of
 //! `str::parse`, whatever the size of the blocks.
 //!
-//! The first byte of an input chooses how the text is written, the second the size of the blocks; the rest is the
-//! text.
+//! The first byte of an input chooses the dialect, the second the size of the blocks; the rest is the text.
 
 #![no_main]
 
@@ -17,7 +16,7 @@ type Found = Vec<(u64, Vec<Vec<u8>>)>;
 struct Collect {
     fields: Vec<Vec<u8>>,
     records: Found,
-    /// Numbers that were read, with their place: record and field.
+    /// The numbers read, each with its record and field.
     numbers: Vec<(usize, usize, f64)>,
 }
 
@@ -56,7 +55,7 @@ fn is_blank(fields: &[Vec<u8>]) -> bool {
     fields.len() == 1 && fields[0].iter().all(u8::is_ascii_whitespace)
 }
 
-/// What the csv crate makes of it, blank records left out.
+/// The records that the csv crate reads, without blank ones.
 fn by_the_csv_crate(text: &[u8], dialect: Dialect) -> Vec<Vec<Vec<u8>>> {
     let mut builder = csv::ReaderBuilder::new();
     builder.has_headers(false).flexible(true).delimiter(dialect.delimiter);
@@ -71,16 +70,16 @@ fn by_the_csv_crate(text: &[u8], dialect: Dialect) -> Vec<Vec<Vec<u8>>> {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let [way, size, text @ ..] = input else {
+    let [dialect, size, text @ ..] = input else {
         return;
     };
-    // The csv crate takes a byte order mark off; here that is done before the text is cut.
+    // The csv crate removes a byte order mark; mlapi does so before the text is cut into blocks.
     if text.starts_with(b"\xEF\xBB\xBF") {
         return;
     }
     let dialect = Dialect {
-        delimiter: [b',', b';', b'\t', b'|'][usize::from(way & 3)],
-        quote: [Some(b'"'), Some(b'"'), Some(b'\''), None][usize::from(way >> 2 & 3)],
+        delimiter: [b',', b';', b'\t', b'|'][usize::from(dialect & 3)],
+        quote: [Some(b'"'), Some(b'"'), Some(b'\''), None][usize::from(dialect >> 2 & 3)],
         decimal_mark: b'.',
     };
     let size = usize::from(*size) + 1;
@@ -97,5 +96,5 @@ fuzz_target!(|input: &[u8]| {
         let parsed = std::str::from_utf8(&written).ok().and_then(|text| text.parse::<f64>().ok());
         assert_eq!(parsed.map(f64::to_bits), Some(value.to_bits()), "{written:?}");
     }
-    assert_eq!(numbers.records, expected, "what is no number");
+    assert_eq!(numbers.records, expected, "cells that are no numbers");
 });

@@ -1,5 +1,5 @@
-//! Arbitrary bytes as the body of a request to each of the stored models: what is no JSON is refused, and what is
-//! accepted can be predicted.
+//! Arbitrary bytes as the body of a request to each of the stored models: a body that is not JSON is refused, and an
+//! accepted one gets a prediction for each row.
 
 #![no_main]
 
