@@ -78,8 +78,8 @@ done
 
 # Which rows are fitted, held out, and how they count.
 for algorithm in decision-tree logistic-regression gradient-boosting auto; do
-    run visits.csv --group shop --algorithm $algorithm
-    run visits.csv --split-by age --algorithm $algorithm
+    run penguins.csv --group year --algorithm $algorithm
+    run penguins.csv --split-by year --algorithm $algorithm
     run breast_cancer.csv --balance --algorithm $algorithm
     run iris.csv --refit --algorithm $algorithm
     run penguins.csv --cv 3 --algorithm $algorithm
@@ -115,7 +115,7 @@ run wine.csv --algorithm logistic-regression --set penalty=elasticnet --set l1_r
 run wine.csv --algorithm logistic-regression --set penalty=none
 run breast_cancer.csv --algorithm svm --set kernel=linear
 run breast_cancer.csv --algorithm svm --set kernel=poly --set coef0=1 --set probability=false
-run diabetes.csv --algorithm svm --set kernel=sigmoid --set gamma=0.01
+run diabetes.csv --algorithm svm --set kernel=linear --set epsilon=10
 run wine.csv --algorithm knn --set weights=distance --set metric=manhattan
 run penguins.csv --algorithm random-forest --set oob_score=true --set max_samples=0.5 --set criterion=entropy
 run diabetes.csv --algorithm decision-tree --set ccp_alpha=10 --set max_leaf_nodes=20
