@@ -52,6 +52,7 @@ pub mod cli;
 pub mod data;
 pub mod metrics;
 pub mod model;
+mod parallel;
 pub mod predict;
 pub mod report;
 pub mod server;

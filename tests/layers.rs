@@ -25,7 +25,7 @@ fn may_use(from: &str, to: &str) -> bool {
         "data" => &["data", "background"],
         "metrics" => &["metrics"],
         "model" => &["model", "data", "metrics", "background"],
-        "learn" => &["learn", "model", "data", "metrics", "usage"],
+        "learn" => &["learn", "model", "data", "metrics", "parallel", "usage"],
         "predict" => &["predict", "model", "data", "background"],
         "report" => &["report", "model", "data"],
         "server" => &["server", "report", "predict", "model", "data", "background"],

@@ -1,104 +1,76 @@
-//! The search for the best split of a node: which cut, which subset of levels and which way for missing values
+//! The best split of a node on one column: the cut, or the subset of levels, and the side of missing values that
 //! gain most.
 
+use super::bin_set::{BinSet, bins_of, first_bins, insert};
 use super::bins::{Kind, MISSING};
 use super::criterion::{Cell, Cells, Criterion};
 
-/// A set of bins.
-pub type BinSet = [u64; 4];
-
-/// Wariness of levels where leaves are added up: what LightGBM's `cat_smooth` and `cat_l2`, `min_data_per_group`
-/// and `max_cat_threshold` are. A level of fewer rows than the first stays on the right.
-pub const CATEGORY_SMOOTHING: f64 = 10.0;
+/// Boosting splits categories with care: LightGBM's `cat_smooth` and `cat_l2`, `min_data_per_group` and
+/// `max_cat_threshold`. A level of fewer rows than the first stays on the right.
+pub(crate) const CATEGORY_SMOOTHING: f64 = 10.0;
 const MIN_LEVEL_ROWS: i64 = CATEGORY_SMOOTHING as i64;
 const MIN_GROUP_ROWS: i64 = 100;
 const MAX_LEFT_LEVELS: usize = 32;
 
-/// A category of so few levels needs none of that; LightGBM's `max_cat_to_onehot`.
+/// A category of so few levels needs no such care; LightGBM's `max_cat_to_onehot`.
 const FEW_LEVELS: usize = 4;
 
-/// What a split must keep to.
+/// The limits of a split.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Fewest rows of a side.
-    pub min_samples_leaf: i64,
+    pub(crate) min_samples_leaf: i64,
     /// Least mass of a side.
-    pub min_mass: f64,
+    pub(crate) min_mass: f64,
     /// A split gains more than this.
-    pub min_gain: f64,
+    pub(crate) min_gain: f64,
     /// Added to the mass of each side.
-    pub l2: f64,
+    pub(crate) l2: f64,
     /// Added to the mass of a level for its statistic, and to `l2` for subsets, unless there are few levels.
-    pub category_smoothing: f64,
+    pub(crate) category_smoothing: f64,
+}
+
+impl Limits {
+    /// Only these limits; unit mass, no penalties.
+    pub(crate) const fn new(min_samples_leaf: i64, min_gain: f64) -> Self {
+        Self { min_samples_leaf, min_mass: 1.0, min_gain, l2: 0.0, category_smoothing: 0.0 }
+    }
 }
 
 /// The best split found so far.
 #[derive(Debug, Clone, Copy)]
-pub struct Best {
-    /// What it gains.
-    pub gain: f64,
+pub(crate) struct Best {
+    /// Its gain.
+    pub(crate) gain: f64,
     /// The column.
-    pub column: u32,
+    pub(crate) column: u32,
     /// The last bin that goes left, of a number.
-    pub cut: u8,
+    pub(crate) cut: u8,
     /// The bins that go left, of a category.
-    pub subset: Option<BinSet>,
+    pub(crate) subset: Option<BinSet>,
     /// The bins that have rows in the node, of a category.
-    pub present: BinSet,
-    /// The way of missing values; `None` where the node has none.
-    pub missing_left: Option<bool>,
+    pub(crate) present: BinSet,
+    /// Whether missing values go left; `None` if the node has none.
+    pub(crate) missing_left: Option<bool>,
 }
 
 impl Best {
     /// No split yet.
-    pub fn none(min_gain: f64) -> Self {
+    #[inline]
+    pub(crate) fn none(min_gain: f64) -> Self {
         Self { gain: min_gain, column: u32::MAX, cut: 0, subset: None, present: [0; 4], missing_left: None }
     }
 
     /// Whether there is a split.
-    pub fn found(&self) -> bool {
+    #[inline]
+    pub(crate) fn found(&self) -> bool {
         self.column != u32::MAX
     }
 }
 
-/// The first `n_bins` bins.
-pub fn first_bins(n_bins: usize) -> BinSet {
-    std::array::from_fn(|word| match n_bins.saturating_sub(64 * word) {
-        0 => 0,
-        n if n >= 64 => u64::MAX,
-        n => (1 << n) - 1,
-    })
-}
-
-/// The bins of a set, in order.
-#[inline(always)]
-pub fn bins_of(set: BinSet) -> impl Iterator<Item = u8> + Clone {
-    set.into_iter().zip(0_u8..).flat_map(|(mut word, i)| {
-        std::iter::from_fn(move || {
-            let bit = word.trailing_zeros();
-            (word != 0).then(|| {
-                word &= word - 1;
-                64 * i + bit as u8
-            })
-        })
-    })
-}
-
-/// Whether a set holds a bin.
-#[inline(always)]
-pub fn holds(set: &BinSet, bin: u8) -> bool {
-    set[usize::from(bin / 64)] >> (bin % 64) & 1 == 1
-}
-
-/// Adds a bin to a set.
-#[inline(always)]
-pub fn insert(set: &mut BinSet, bin: u8) {
-    set[usize::from(bin / 64)] |= 1 << (bin % 64);
-}
-
 /// Scans the cells of a column (those of `bins`, missing ones aside) and keeps the split that gains most.
 #[inline]
-pub fn scan<C: Criterion>(
+pub(crate) fn scan<C: Criterion>(
     criterion: &C,
     limits: &Limits,
     column: (u32, &Kind),
@@ -119,7 +91,7 @@ pub fn scan<C: Criterion>(
             if local.gain > best.gain {
                 let next = bins_of(bins)
                     .find(|&bin| bin > local.cut && criterion.count(&cells[usize::from(bin)]) != 0);
-                // Without a next bin the split parts values from gaps.
+                // Without a next bin the split separates values from missing ones.
                 local.cut =
                     next.map_or(thresholds.len() as u8, |next| central_cut(thresholds, local.cut, next));
                 *best = Best { column: column.0, ..local };
@@ -144,7 +116,7 @@ pub fn scan<C: Criterion>(
                 }
             }
             let sorted = &mut sorted[..n];
-            sorted.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            sort_levels(sorted);
             let l2 = limits.l2 + smoothing;
             let scan_from = |order: &mut dyn Iterator<Item = u8>, step, best: &mut Best| {
                 let mut levels = [0; 256];
@@ -179,8 +151,13 @@ pub fn scan<C: Criterion>(
     }
 }
 
-/// Of the cuts that part the rows alike, the one nearest to half-way between the two bins: what lies between
-/// goes to the nearer side.
+/// Sorts levels by their statistic, then by their bin. Not generic, so that sorting is compiled once.
+fn sort_levels(levels: &mut [(f64, u8)]) {
+    levels.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+}
+
+/// The cut nearest to half-way between the two bins, of those that split the rows alike: new values in between go to
+/// the nearer side.
 fn central_cut(thresholds: &[f64], cut: u8, next: u8) -> u8 {
     let candidates = &thresholds[usize::from(cut)..usize::from(next).min(thresholds.len())];
     let (Some(first), Some(last)) = (candidates.first(), candidates.last()) else {
@@ -196,8 +173,8 @@ fn central_cut(thresholds: &[f64], cut: u8, next: u8) -> u8 {
     cut + nearest as u8
 }
 
-/// Scans once where no value is missing, else once for each way of those. A cut is looked at `step` rows after
-/// the last.
+/// Scans once if no value is missing, else once for each side of the missing ones. Cuts are tried `step` rows after
+/// each other.
 #[inline(always)]
 fn scan_in_order<C: Criterion>(
     criterion: &C,
@@ -209,10 +186,10 @@ fn scan_in_order<C: Criterion>(
     best: &mut Best,
 ) {
     let missing = &cells[usize::from(MISSING)];
-    let ways = [(None, C::Cell::ZERO), (Some(false), C::Cell::ZERO), (Some(true), *missing)];
-    let ways = if *missing == C::Cell::ZERO { &ways[..1] } else { &ways[1..] };
+    let sides = [(None, C::Cell::ZERO), (Some(false), C::Cell::ZERO), (Some(true), *missing)];
+    let sides = if *missing == C::Cell::ZERO { &sides[..1] } else { &sides[1..] };
     let (n, h) = (criterion.count(total), criterion.mass(total));
-    for (missing_left, start) in ways {
+    for (missing_left, start) in sides {
         // Without a value of its own the left side is no side.
         let min_left = limits.min_samples_leaf.max(criterion.count(start) + step);
         let min_right = limits.min_samples_leaf.max(step);
@@ -256,15 +233,106 @@ fn scan_in_order<C: Criterion>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::trees::classes::{Impurity, PackedClasses};
+    use crate::model::learn::trees::moments::Moments;
+    use proptest::prelude::*;
 
-    #[test]
-    fn sets_of_bins_hold_what_was_put_in() {
-        assert_eq!(bins_of(first_bins(70)).collect::<Vec<_>>(), (0..70).collect::<Vec<u8>>());
-        assert_eq!(bins_of(first_bins(256)).count(), 256);
-        let mut set = [0; 4];
-        insert(&mut set, 200);
-        assert!(holds(&set, 200) && !holds(&set, 199));
-        assert_eq!(bins_of(set).collect::<Vec<_>>(), [200]);
+    const CRITERION: Moments = Moments { mass_bits: 40 };
+
+    fn limits(min_samples_leaf: i64, l2: f64) -> Limits {
+        Limits { l2, ..Limits::new(min_samples_leaf, -1.0) }
+    }
+
+    /// The most that any split of these rows (of a bin and an item each) gains: on every set of bins that
+    /// `sides` holds, and missing values on either side.
+    fn brute_force<C: Criterion>(
+        criterion: &C,
+        rows: &[(u8, C::Item)],
+        sides: impl Iterator<Item = BinSet>,
+        limits: &Limits,
+    ) -> Option<f64> {
+        let mut most: Option<f64> = None;
+        for set in sides {
+            for missing_left in [false, true] {
+                let (mut left, mut total) = (C::Cell::ZERO, C::Cell::ZERO);
+                let mut n_values = [0; 2];
+                for &(bin, item) in rows {
+                    let is_left = if bin == MISSING { missing_left } else { set[0] >> bin & 1 == 1 };
+                    criterion.add_if(is_left, &mut left, item);
+                    criterion.add(&mut total, item);
+                    n_values[usize::from(is_left)] += i64::from(bin != MISSING || !missing_left);
+                }
+                let (n, n_left) = (criterion.count(&total), criterion.count(&left));
+                // Without a value of its own the left side is no side.
+                if n_values[1] == 0 || n_left.min(n - n_left) < limits.min_samples_leaf.max(1) {
+                    continue;
+                }
+                let (h_left, h) = (criterion.mass(&left), criterion.mass(&total));
+                let (numerator, denominator) = criterion.gain(&left, &total, h_left, h, limits.l2);
+                most = Some(most.unwrap_or(f64::MIN).max(numerator / denominator));
+            }
+        }
+        most
+    }
+
+    fn best<C: Criterion>(criterion: &C, kind: &Kind, rows: &[(u8, C::Item)], limits: &Limits) -> Best {
+        let (mut cells, mut total) = ([C::Cell::ZERO; 256], C::Cell::ZERO);
+        for &(bin, item) in rows {
+            criterion.add(&mut cells[usize::from(bin)], item);
+            criterion.add(&mut total, item);
+        }
+        let mut best = Best::none(limits.min_gain);
+        scan(criterion, limits, (7, kind), &cells, first_bins(8), &total, &mut best);
+        best
+    }
+
+    fn gains_agree(found: &Best, expected: Option<f64>) -> bool {
+        let expected = expected.unwrap_or(-1.0).max(-1.0);
+        found.found() == (expected > -1.0) && (found.gain - expected).abs() <= 1e-9 * expected.abs().max(1.0)
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_split_of_a_small_column_is_that_of_brute_force(
+            rows in prop::collection::vec(
+                (prop_oneof![4 => 0..8_u8, 1 => Just(MISSING)], 0..20_i64, 1..4_i64), 2..30,
+            ),
+            min_samples_leaf in 1..4_i64, l2 in prop_oneof![Just(0.0), 0.1..9.0_f64],
+        ) {
+            let limits = limits(min_samples_leaf, l2);
+            let rows: Vec<(u8, [i64; 2])> =
+                rows.iter().map(|&(bin, y, mass)| (bin, CRITERION.item(y * mass, mass))).collect();
+            let number = Kind::Number { thresholds: (0..7).map(f64::from).collect() };
+            let cuts = (0..8).map(|cut| first_bins(cut + 1));
+            let expected = brute_force(&CRITERION, &rows, cuts, &limits);
+            let found = best(&CRITERION, &number, &rows, &limits);
+            prop_assert!(gains_agree(&found, expected), "number: {:?} {:?}", found, expected);
+            prop_assert!(!found.found() || found.missing_left.is_some() == rows.iter().any(|r| r.0 == MISSING));
+        }
+
+        #[test]
+        fn the_best_subset_of_levels_is_that_of_all_subsets(
+            rows in prop::collection::vec((0..8_u8, 0..20_i64, 1..4_i64), 2..30),
+        ) {
+            // Sorted by mean (or share) the best subset is one of the first levels (Fisher 1958; Breiman et al.
+            // 1984, 4.2.2): here as long as no side has to have more rows than one, and none is missing.
+            let limits = limits(1, 0.0);
+            let category = Kind::Category { groups: (0..8).collect() };
+            let subsets = || (1..255_u64).map(|subset| [subset, 0, 0, 0]);
+            let of_values: Vec<(u8, [i64; 2])> =
+                rows.iter().map(|&(bin, y, mass)| (bin, CRITERION.item(y * mass, mass))).collect();
+            let expected = brute_force(&CRITERION, &of_values, subsets(), &limits);
+            let found = best(&CRITERION, &category, &of_values, &limits);
+            prop_assert!(gains_agree(&found, expected), "values: {:?} {:?}", found, expected);
+            for impurity in [Impurity::Gini, Impurity::Entropy] {
+                let classes = PackedClasses::new(30, 2, impurity).unwrap();
+                let of_classes: Vec<(u8, i64)> =
+                    rows.iter().map(|&(bin, y, _)| (bin, classes.item(u32::from(y > 9), 1))).collect();
+                let expected = brute_force(&classes, &of_classes, subsets(), &limits);
+                let found = best(&classes, &category, &of_classes, &limits);
+                prop_assert!(gains_agree(&found, expected), "{:?}: {:?} {:?}", impurity, found, expected);
+            }
+        }
     }
 
     #[test]

@@ -1,34 +1,35 @@
 //! Columns as bytes: every number becomes the index of one of at most 255 bins, once, before any tree grows.
 //!
 //! A column with at most 255 distinct numbers has a bin for each, with thresholds half-way between them, so
-//! that its trees are those of the exact numbers and equal numbers are never parted. Any other column is cut
+//! that its trees are those of the exact numbers and equal numbers are never separated. Any other column is cut
 //! at quantiles, always between two distinct numbers (Ke et al. 2017, "LightGBM: A highly efficient gradient
 //! boosting decision tree"). The 254 most frequent levels of a category have a bin each, the rest one bin
 //! together. The last byte is for missing values and unseen levels.
 //!
-//! Costs one byte per value, and one more where histograms of all columns are wanted.
+//! Costs one byte per value, and one more for histograms of all columns.
+//!
+//! Forests and boosting bin their table once, before all trees.
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::model::learn::Dataset;
+use crate::parallel;
 
 /// The byte of a missing value.
-pub const MISSING: u8 = 255;
+pub(crate) const MISSING: u8 = 255;
 
 /// Bins for values.
-pub const MAX_BINS: usize = 255;
+pub(crate) const MAX_BINS: usize = 255;
 
-/// Columns whose bytes lie side by side for the histograms of all columns.
-pub const GROUP: usize = 4;
+/// Columns whose bytes are stored together for the histograms of all columns.
+pub(crate) const GROUP: usize = 4;
 
 /// Quantiles are taken of at most this many rows, evenly spaced: some two hundred per bin.
 const MAX_SAMPLE: usize = 1 << 16;
 
-/// What the bytes of a column stand for.
+/// The meaning of the bytes of a column.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Bin b holds the numbers above `thresholds[b - 1]` and at most `thresholds[b]`.
     Number {
         /// One less than there are bins, rising.
@@ -43,20 +44,20 @@ pub enum Kind {
 
 /// A column of bytes.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// What they stand for.
-    pub kind: Kind,
-    /// How many bins values fall into.
-    pub n_bins: usize,
+pub(crate) struct Column {
+    /// The meaning of its bytes.
+    pub(crate) kind: Kind,
+    /// The number of bins that values fall into.
+    pub(crate) n_bins: usize,
     /// One byte per row.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     grid: Grid,
 }
 
 impl Column {
-    /// The number of `thresholds`, those of this column, below a value.
+    /// The number of thresholds below a value; `thresholds`: those of this column.
     #[inline(always)]
-    pub fn n_below(&self, thresholds: &[f64], value: f64) -> usize {
+    pub(crate) fn n_below(&self, thresholds: &[f64], value: f64) -> usize {
         let cell = ((value - self.grid.begin) * self.grid.per_unit) as usize;
         let cell = cell.min(Grid::CELLS - 1);
         let (from, to) = (usize::from(self.grid.first[cell]), usize::from(self.grid.first[cell + 1]));
@@ -64,11 +65,11 @@ impl Column {
     }
 }
 
-/// Where to look for a value among thresholds: the range they span in equal cells.
+/// An index of thresholds by value: the range that they span, in equal cells.
 #[derive(Debug, Clone, PartialEq)]
 struct Grid {
     begin: f64,
-    /// Cells.
+    /// Cells per unit of the values.
     per_unit: f64,
     /// The number of thresholds below each cell.
     first: Vec<u8>,
@@ -80,7 +81,7 @@ impl Grid {
     fn new(thresholds: &[f64]) -> Self {
         let (begin, end) = (thresholds.first().unwrap_or(&0.0), thresholds.last().unwrap_or(&0.0));
         let per_unit = Self::CELLS as f64 / (end - begin);
-        // A range too narrow or too wide for that is one cell.
+        // A range too narrow or too wide for cells is one cell.
         let per_unit = if per_unit.is_finite() && per_unit > 0.0 { per_unit } else { 0.0 };
         let mut first = vec![0; Self::CELLS + 1];
         for threshold in thresholds {
@@ -96,24 +97,24 @@ impl Grid {
 
 /// All columns as bytes.
 #[derive(Debug)]
-pub struct Bins {
+pub(crate) struct Bins {
     /// Each column.
-    pub columns: Vec<Column>,
+    pub(crate) columns: Vec<Column>,
     /// Columns that can be split at all.
-    pub usable: Vec<u32>,
-    /// The bytes of each [`GROUP`] columns in turn, row by row; empty unless asked for.
-    pub groups: Vec<Vec<[u8; GROUP]>>,
+    pub(crate) usable: Vec<u32>,
+    /// The bytes of each [`GROUP`] columns in turn, row by row; empty before [`Bins::group`].
+    pub(crate) groups: Vec<Vec<[u8; GROUP]>>,
 }
 
 impl Bins {
     /// Bins the columns of a dataset.
-    pub fn new(data: &Dataset) -> Self {
+    pub(crate) fn new(data: &Dataset) -> Self {
         let n_columns = data.x.n_cols();
         // Few columns at a time: the rows of the matrix are read once for all of them, and nothing is copied.
-        let columns: Vec<Column> = (0..n_columns.div_ceil(GROUP))
-            .into_par_iter()
-            .flat_map_iter(|group| bin_columns(data, group * GROUP..n_columns.min((group + 1) * GROUP)))
-            .collect();
+        let columns = parallel::map_indices(n_columns.div_ceil(GROUP), &|group| {
+            bin_columns(data, group * GROUP..n_columns.min((group + 1) * GROUP))
+        });
+        let columns: Vec<Column> = columns.into_iter().flatten().collect();
         let is_usable = |column: &Column| {
             let first = column.bytes.first();
             column.bytes.iter().any(|byte| Some(byte) != first)
@@ -122,17 +123,17 @@ impl Bins {
         Self { columns, usable, groups: Vec::new() }
     }
 
-    /// Keeps a second copy of the bytes, for looks at all columns.
-    pub fn group(&mut self) {
+    /// Keeps a second copy of the bytes, for the histograms of all columns.
+    pub(crate) fn group(&mut self) {
         let group = |columns: &[Column]| {
             let byte = |row: usize, k: usize| columns.get(k).map_or(0, |column| column.bytes[row]);
             (0..self.n_rows()).map(|row| std::array::from_fn(|k| byte(row, k))).collect()
         };
-        self.groups = self.columns.par_chunks(GROUP).map(group).collect();
+        self.groups = parallel::map(self.columns.chunks(GROUP).collect(), &group);
     }
 
     /// Number of rows.
-    pub fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.columns.first().map_or(0, |column| column.bytes.len())
     }
 }
@@ -225,7 +226,7 @@ fn few_distinct(values: impl Iterator<Item = f64>, counts: impl Fn(usize) -> boo
     Some(distinct)
 }
 
-/// Thresholds that give the bins about as many rows each; a number that fills a bin by itself gets its own.
+/// Thresholds that give all bins about as many rows; a number that fills a bin by itself gets its own.
 fn quantile_thresholds(
     values: impl ExactSizeIterator<Item = f64>,
     counts: impl Fn(usize) -> bool,
@@ -257,7 +258,7 @@ fn quantile_thresholds(
     thresholds
 }
 
-/// Whole numbers in the order of the doubles (−0 is 0): they sort faster.
+/// A whole number in the order of the doubles (−0 is 0), which sorts faster.
 fn key(value: f64) -> u64 {
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }

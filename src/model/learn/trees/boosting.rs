@@ -4,32 +4,32 @@
 //! "XGBoost"; Ke et al. 2017, "LightGBM". Trees grow best-first on histograms. Hyperparameters are those of
 //! scikit-learn's `HistGradientBoosting*`, and `subsample` of its older `GradientBoosting*`.
 //!
-//! Costs beside the engine 16 bytes per row and score.
+//! Costs 16 bytes per row and score, and the growth of trees.
 
 use anyhow::{Result, ensure};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
-use rayon::prelude::*;
 
 use super::best_split::{CATEGORY_SMOOTHING, Limits};
 use super::bins::Bins;
 use super::compact::Compact;
-use super::criterion::{Criterion, Moments, Packed};
-use super::forest::{MAX_DEPTH, mass_bits};
-use super::grow::{Grower, Growth, Tree, below, unit_interval};
-use super::loss::{Loss, weighted_median};
+use super::criterion::Criterion;
+use super::draw::{below, unit_interval};
+use super::engine::Growth;
+use super::fixed_point::{Scale, mass_bits, nearest_whole};
+use super::grow::Grower;
+use super::hyperparameters::{BOOSTING, EarlyStopping, LossName, whole_or_unlimited};
+use super::loss::Loss;
+use super::moments::{Moments, Packed};
+use super::newton::{MIN_SHARED_ROWS, State};
+use super::tree::Tree;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::folds::generator;
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Range, Watch, usage};
-use crate::model::predictor::{Predictor, sigmoid};
-
-/// Rows that are worked on together; sums are made block by block in order.
-const BLOCK_ROWS: usize = 4096;
-
-/// Fewer rows are not worth a second thread.
-const MIN_SHARED_ROWS: usize = 8 * BLOCK_ROWS;
+use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Watch, usage};
+use crate::model::predictor::Predictor;
+use crate::parallel;
 
 /// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
 const MIN_HESSIAN: f64 = 1e-3;
@@ -40,111 +40,27 @@ const AUTO_STOPPING_ROWS: usize = 10_000;
 /// The training loss that is shown is that of this many rows.
 const SHOWN_ROWS: usize = 1000;
 
-const SHARE: Range = Range::Above(0.0, 1.0);
-
 /// Boosted trees.
-pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
+pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
     name: "gradient-boosting",
     alias: Some("boost"),
     tasks: &[Task::Classification, Task::Regression],
     encoding: Encoding::Raw,
     summary: "Many small trees, each correcting those before it; often the most accurate on tables",
-    parameters: &[
-        Parameter {
-            name: "loss",
-            default: "auto",
-            range: Range::Choice(&["auto", "log_loss", "squared_error", "absolute_error", "poisson"]),
-            effect: "what is made small; auto is log_loss for classification and squared_error for regression",
-        },
-        Parameter {
-            name: "learning_rate",
-            default: "0.1",
-            range: Range::Above(0.0, f64::INFINITY),
-            effect: "how far each tree goes; smaller needs more rounds and is often better",
-        },
-        Parameter {
-            name: "n_estimators",
-            default: "100",
-            range: Range::Whole(1, 100_000),
-            effect: "most rounds; a round is one tree, or one per class for three classes and more",
-        },
-        Parameter {
-            name: "max_leaf_nodes",
-            default: "31",
-            range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(2, u64::MAX)]),
-            effect: "most leaves of a tree",
-        },
-        MAX_DEPTH,
-        Parameter {
-            name: "min_samples_leaf",
-            default: "20",
-            range: Range::Whole(1, u64::MAX),
-            effect: "fewest rows of a leaf",
-        },
-        Parameter {
-            name: "l2_regularization",
-            default: "0.0",
-            range: Range::From(0.0, f64::INFINITY),
-            effect: "penalty on large leaf values",
-        },
-        Parameter {
-            name: "subsample",
-            default: "1.0",
-            range: SHARE,
-            effect: "share of the rows that each tree sees",
-        },
-        Parameter {
-            name: "colsample_bytree",
-            default: "1.0",
-            range: SHARE,
-            effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM)",
-        },
-        Parameter {
-            name: "max_features",
-            default: "1.0",
-            range: SHARE,
-            effect: "share of the columns drawn for each split",
-        },
-        Parameter {
-            name: "early_stopping",
-            default: "auto",
-            range: Range::Choice(&["auto", "true", "false"]),
-            effect: "whether to hold rows out and stop when their loss no longer falls; auto does from 10,000 \
-                     rows",
-        },
-        Parameter {
-            name: "validation_fraction",
-            default: "0.1",
-            range: Range::Above(0.0, 0.9),
-            effect: "share of the rows that is held out for early_stopping",
-        },
-        Parameter {
-            name: "n_iter_no_change",
-            default: "10",
-            range: Range::Whole(1, u64::MAX),
-            effect: "rounds without a better held-out loss after which early_stopping stops",
-        },
-        Parameter {
-            name: "tol",
-            default: "1e-7",
-            range: Range::From(0.0, f64::INFINITY),
-            effect: "a held-out loss is better if it is smaller by more than this",
-        },
-    ],
+    parameters: &BOOSTING,
     learner: |settings| {
-        let whole = |name| settings.optional_whole(name).unwrap_or(usize::MAX);
         Box::new(GradientBoosting {
-            loss: settings.word("loss").to_string(),
+            loss: LossName::of(settings),
             learning_rate: settings.number("learning_rate"),
             n_estimators: settings.whole("n_estimators"),
-            max_leaf_nodes: whole("max_leaf_nodes"),
-            max_depth: whole("max_depth"),
+            max_leaf_nodes: whole_or_unlimited(settings, "max_leaf_nodes"),
+            max_depth: whole_or_unlimited(settings, "max_depth"),
             min_samples_leaf: settings.whole("min_samples_leaf"),
             l2_regularization: settings.number("l2_regularization"),
             subsample: settings.number("subsample"),
             colsample: settings.number("colsample_bytree"),
             max_features: settings.number("max_features"),
-            early_stopping: settings.word("early_stopping").to_string(),
+            early_stopping: EarlyStopping::of(settings),
             validation_fraction: settings.number("validation_fraction"),
             n_iter_no_change: settings.whole("n_iter_no_change"),
             tol: settings.number("tol"),
@@ -154,7 +70,7 @@ pub static GRADIENT_BOOSTING: Algorithm = Algorithm {
 
 /// Parameters of boosting.
 struct GradientBoosting {
-    loss: String,
+    loss: LossName,
     learning_rate: f64,
     n_estimators: usize,
     max_leaf_nodes: usize,
@@ -164,124 +80,25 @@ struct GradientBoosting {
     subsample: f64,
     colsample: f64,
     max_features: f64,
-    early_stopping: String,
+    early_stopping: EarlyStopping,
     validation_fraction: f64,
     n_iter_no_change: usize,
     tol: f64,
 }
 
-/// Where boosting stands.
-struct State<'a> {
-    data: &'a Dataset<'a>,
-    loss: Loss,
-    /// Raw scores, `n_rows × n_scores`.
-    scores: Vec<f64>,
-    /// First and second derivatives, `n_rows × n_scores`.
-    derivatives: Vec<[f32; 2]>,
-}
-
-impl State<'_> {
-    fn y(&self, row: usize) -> f64 {
-        match self.data.y {
-            Labels::Values(values) => values[row],
-            Labels::Classes { codes, .. } => f64::from(codes[row]),
-        }
-    }
-
-    fn weight(&self, row: usize) -> f64 {
-        self.data.weights.map_or(1.0, |weights| weights[row])
-    }
-
-    /// Derivatives at the scores; for each score the sums of their absolute values.
-    fn take_derivatives(&mut self) -> Vec<[f64; 2]> {
-        let n_scores = self.loss.n_scores();
-        let mut derivatives = std::mem::take(&mut self.derivatives);
-        let of_block = |(block, out): (usize, &mut [[f32; 2]])| {
-            let mut sums = vec![[0.0; 2]; n_scores];
-            if let (Loss::Logistic, Labels::Classes { codes, .. }, None) =
-                (self.loss, self.data.y, self.data.weights)
-            {
-                let rows = block * BLOCK_ROWS..block * BLOCK_ROWS + out.len();
-                logistic_derivatives(&codes[rows.clone()], &self.scores[rows], out, &mut sums[0]);
-                return sums;
-            }
-            let mut scores = vec![0.0; n_scores];
-            for (i, out) in out.chunks_exact_mut(n_scores).enumerate() {
-                let row = block * BLOCK_ROWS + i;
-                scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
-                self.loss.derivatives(self.y(row), self.weight(row), &mut scores, out);
-                for (sums, out) in sums.iter_mut().zip(out) {
-                    sums[0] += f64::from(out[0].abs());
-                    sums[1] += f64::from(out[1]);
-                }
-            }
-            sums
-        };
-        let blocks = derivatives.par_chunks_mut(BLOCK_ROWS * n_scores).enumerate();
-        let blocks = blocks.with_min_len(MIN_SHARED_ROWS / BLOCK_ROWS / n_scores.min(8)).map(of_block);
-        let blocks: Vec<Vec<[f64; 2]>> = blocks.collect();
-        self.derivatives = derivatives;
-        let sum = |score: usize, k: usize| blocks.iter().map(|sums| sums[score][k]).sum();
-        (0..n_scores).map(|score| [sum(score, 0), sum(score, 1)]).collect()
-    }
-
-    /// The mean loss of some rows.
-    fn mean_loss(&self, rows: &[u32]) -> f64 {
-        let n_scores = self.loss.n_scores();
-        let block = |rows: &[u32]| {
-            let mut scores = vec![0.0; n_scores];
-            let mut sums = (0.0, 0.0);
-            for row in rows.iter().map(|&row| row as usize) {
-                scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
-                sums.0 += self.weight(row) * self.loss.value(self.y(row), &mut scores);
-                sums.1 += self.weight(row);
-            }
-            sums
-        };
-        let sums: Vec<(f64, f64)> = rows.par_chunks(BLOCK_ROWS).map(block).collect();
-        let sums = sums.iter().fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
-        sums.0 / sums.1
-    }
-
-    /// The value of each leaf, in the order of the nodes.
-    fn leaf_values(&self, tree: &Tree, score: usize, learning_rate: f64, l2: f64) -> Vec<f64> {
-        let n_scores = self.loss.n_scores();
-        let leaves: Vec<_> = tree.nodes.iter().filter(|node| node.left == 0).collect();
-        let value = |node: &&super::grow::Node| {
-            let rows = &tree.rows[node.begin as usize..node.end as usize];
-            if self.loss == Loss::AbsoluteError {
-                let residual = |&row: &u32| {
-                    let row = row as usize;
-                    (self.y(row) - self.scores[row], self.weight(row))
-                };
-                return learning_rate * weighted_median(&mut rows.iter().map(residual).collect::<Vec<_>>());
-            }
-            let (mut g, mut h) = (0.0, l2);
-            for &row in rows {
-                let [of_g, of_h] = self.derivatives[row as usize * n_scores + score];
-                g += f64::from(of_g);
-                h += f64::from(of_h);
-            }
-            if h > 0.0 { -learning_rate * g / h } else { 0.0 }
-        };
-        let min_len = if tree.rows.len() < MIN_SHARED_ROWS { leaves.len() } else { 1 };
-        leaves.par_iter().with_min_len(min_len).map(value).collect()
-    }
-}
-
 impl GradientBoosting {
     fn loss(&self, y: Labels) -> Result<Loss> {
-        let wrong = |task| Err(usage(format!("--set loss={}: not a loss for {task}", self.loss)));
+        let wrong = |task| Err(usage(format!("--set loss={}: not a loss for {task}", self.loss.word())));
         match y {
-            Labels::Classes { n_classes, .. } => match self.loss.as_str() {
-                "auto" | "log_loss" if n_classes == 2 => Ok(Loss::Logistic),
-                "auto" | "log_loss" => Ok(Loss::Softmax { n_classes }),
+            Labels::Classes { n_classes, .. } => match self.loss {
+                LossName::Auto | LossName::LogLoss if n_classes == 2 => Ok(Loss::Logistic),
+                LossName::Auto | LossName::LogLoss => Ok(Loss::Softmax { n_classes }),
                 _ => wrong("classification; it is log_loss"),
             },
-            Labels::Values(values) => match self.loss.as_str() {
-                "auto" | "squared_error" => Ok(Loss::SquaredError),
-                "absolute_error" => Ok(Loss::AbsoluteError),
-                "poisson" => {
+            Labels::Values(values) => match self.loss {
+                LossName::Auto | LossName::SquaredError => Ok(Loss::SquaredError),
+                LossName::AbsoluteError => Ok(Loss::AbsoluteError),
+                LossName::Poisson => {
                     ensure!(
                         values.iter().all(|&y| y >= 0.0) && values.iter().any(|&y| y > 0.0),
                         "loss=poisson is for counts and rates; the target has values below 0, or only 0"
@@ -293,14 +110,14 @@ impl GradientBoosting {
         }
     }
 
-    /// Rows to fit on and rows to stop by, those without weight left out.
+    /// Rows to fit on and rows to stop by, of those whose weight is not 0.
     fn split_rows(&self, data: &Dataset) -> (Vec<u32>, Vec<u32>) {
         let counts = |row: &u32| data.weights.is_none_or(|weights| weights[*row as usize] > 0.0);
         let rows: Vec<u32> = (0..data.n_rows() as u32).filter(counts).collect();
-        let stops = match self.early_stopping.as_str() {
-            "true" => true,
-            "auto" => rows.len() > AUTO_STOPPING_ROWS,
-            _ => false,
+        let stops = match self.early_stopping {
+            EarlyStopping::Always => true,
+            EarlyStopping::Auto => rows.len() > AUTO_STOPPING_ROWS,
+            EarlyStopping::Never => false,
         };
         if !stops || rows.len() < 2 {
             return (rows, Vec::new());
@@ -322,201 +139,58 @@ impl GradientBoosting {
         }
         drawn
     }
-}
 
-/// What a tree grows on.
-struct Sample {
-    score: usize,
-    rows: Vec<u32>,
-    columns: Vec<u32>,
-    scale: Scale,
-    seed: u64,
-}
-
-/// How derivatives become whole numbers: their sums, times a scale, fit into cells.
-#[derive(Clone, Copy)]
-struct Scale {
-    g: f64,
-    h: f64,
-}
-
-impl Scale {
-    /// `sums`: of the absolute derivatives of `n_rows` rows; `room`: what the sums in cells may be.
-    fn new(sums: [f64; 2], room: [f64; 2], n_rows: usize, unit_mass: bool) -> Self {
-        let scale = |k: usize| {
-            // Rounding adds half a unit per row at most.
-            let room = room[k] - n_rows as f64;
-            if sums[k] > 0.0 { room / sums[k] } else { 1.0 }
-        };
-        Self { g: scale(0), h: if unit_mass { 1.0 } else { scale(1) } }
-    }
-}
-
-/// As [`Loss::derivatives`] for rows that count the same, in a loop that is vectorised.
-fn logistic_derivatives(codes: &[u32], scores: &[f64], out: &mut [[f32; 2]], sums: &mut [f64; 2]) {
-    for ((&code, &score), out) in codes.iter().zip(scores).zip(&mut *out) {
-        let p = sigmoid(score);
-        *out = [(p - f64::from(code)) as f32, (p * (1.0 - p)) as f32];
-    }
-    for out in out {
-        sums[0] += f64::from(out[0].abs());
-        sums[1] += f64::from(out[1]);
-    }
-}
-
-/// The nearest whole number, without a call of the C library.
-#[inline(always)]
-fn nearest_whole(value: f64) -> i64 {
-    (value + 0.5_f64.copysign(value)) as i64
-}
-
-impl Learner for GradientBoosting {
-    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
-        self.fit_bins(Bins::new(data), data, watch)
-    }
-
-    fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
-        let bins = Bins::new(&Dataset { x: &x, ..*data });
-        drop(x);
-        self.fit_bins(bins, data, watch)
-    }
-}
-
-impl GradientBoosting {
-    /// Fits on columns of bytes; the rows of `data` are not looked at.
+    /// Fits on columns of bytes; the rows of `data` are not read.
     fn fit_bins(&self, mut bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         bins.group();
         let loss = self.loss(data.y)?;
-        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
-        let n_rows = data.n_rows();
-        if let Some(packed) = Packed::new(n_rows, unit_mass) {
-            return Ok(self.boost(
-                (data, &bins),
-                loss,
-                packed,
-                |g, h| packed.item(g, h),
-                packed.room(),
-                watch,
-            ));
-        }
-        let moments = Moments { mass_bits: mass_bits(n_rows) };
-        let room = [62, moments.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0);
-        Ok(self.boost((data, &bins), loss, moments, |g, h| moments.item(g, h), room, watch))
+        Ok(parallel::on_pool(|| self.boost(data, &bins, loss, watch)))
     }
 
-    /// `item`: what derivatives in whole numbers add to a cell; `room`: what their sums in a cell may be.
-    fn boost<C: Criterion + Copy>(
-        &self,
-        (data, bins): (&Dataset, &Bins),
-        loss: Loss,
-        criterion: C,
-        item: impl Fn(i64, i64) -> C::Item + Sync,
-        room: [f64; 2],
-        watch: &dyn Watch,
-    ) -> Fit {
-        let n_scores = loss.n_scores();
+    fn boost(&self, data: &Dataset, bins: &Bins, loss: Loss, watch: &dyn Watch) -> Fit {
+        let (n_rows, n_scores) = (data.n_rows(), loss.n_scores());
         let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
         let (train, held_out) = self.split_rows(data);
         let base = loss.base(data, &train);
-        let n_rows = data.n_rows();
-        let mut state = State {
-            data,
-            loss,
-            scores: base.iter().copied().cycle().take(n_rows * n_scores).collect(),
-            derivatives: vec![[0.0; 2]; n_rows * n_scores],
-        };
+        let mut state = State::new(data, loss, &base);
         let shown: Vec<u32> = match held_out.is_empty() {
             true => train.iter().copied().step_by(train.len().div_ceil(SHOWN_ROWS)).collect(),
             false => Vec::new(),
         };
-        let limits = Limits {
-            min_samples_leaf: self.min_samples_leaf.min(train.len()) as i64,
-            min_mass: 1.0,
-            min_gain: 0.0,
-            l2: 0.0,
-            category_smoothing: 0.0,
-        };
-        let n_columns = self.colsample * bins.usable.len() as f64;
-        let drawn = (self.max_features * n_columns).ceil() as usize;
-        let growth = Growth {
-            max_depth: self.max_depth,
-            max_leaf_nodes: self.max_leaf_nodes,
-            min_samples_split: 2,
-            max_features: if self.max_features < 1.0 { drawn.max(1) } else { usize::MAX },
-            random_cuts: false,
-            parallel: true,
-            limits,
-        };
-        // The trees of a round do not depend on each other: as many grow beside each other as there are cores.
+        let growth = self.growth(bins, train.len());
+        // The trees of a round do not depend on each other: as many grow at the same time as there are cores.
         let n_growers = n_scores.min(rayon::current_num_threads().max(2));
-        let mut growers: Vec<_> = (0..n_growers).map(|_| Grower::new(bins, criterion, growth)).collect();
+        let (mut growers, room) = growers(n_growers, bins, growth, n_rows, unit_mass);
         let mut random = generator(data.seed);
-        let mut compact = Compact::new(data, bins, loss.link(), 1, base, 1.0);
-        let mut rounds: Vec<Vec<(Tree, Vec<f64>, f64)>> = Vec::new();
+        let mut rounds: Vec<Vec<Step>> = Vec::new();
         let (mut best_loss, mut best_round) = (f64::INFINITY, 0);
-        let mut notes = Vec::new();
         for round in 0..self.n_estimators {
             // The first round is always finished, so that an interrupted model predicts.
             if round > 0 && watch.stopped() {
                 break;
             }
             let sums = state.take_derivatives();
-            let samples: Vec<Sample> = (0..n_scores)
-                .map(|score| {
-                    let rows = Self::draw(&train, self.subsample, &mut random);
-                    let mut columns = Self::draw(&bins.usable, self.colsample, &mut random);
-                    columns.sort_unstable();
-                    let scale = Scale::new(sums[score], room, n_rows, unit_mass);
-                    Sample { score, rows, columns, scale, seed: random.next_u64() }
-                })
-                .collect();
-            let grow = |grower: &mut Grower<C>, sample: Sample| {
-                let Sample { score, rows, columns, scale, seed } = sample;
-                grower.set_limits(Limits {
-                    min_mass: (MIN_HESSIAN * scale.h).max(1.0),
-                    l2: self.l2_regularization * scale.h,
-                    category_smoothing: CATEGORY_SMOOTHING * scale.h,
-                    ..limits
-                });
-                let item = |&row: &u32| {
-                    let [g, h] = state.derivatives[row as usize * n_scores + score].map(f64::from);
-                    item(nearest_whole(g * scale.g), nearest_whole(h * scale.h))
-                };
-                rows.par_iter().with_min_len(MIN_SHARED_ROWS).map(item).collect_into_vec(grower.items());
-                let tree = grower.grow(rows, &columns, seed);
-                let values = state.leaf_values(&tree, score, self.learning_rate, self.l2_regularization);
-                (tree, values, scale.h / (scale.g * scale.g))
+            let sample = |(score, sums): (usize, &[f64; 2])| {
+                let scale = Scale::new(*sums, room, n_rows, unit_mass);
+                self.draw_sample(score, &train, &bins.usable, scale, growth.limits, &mut random)
             };
-            let mut trees = Vec::with_capacity(n_scores);
+            let samples: Vec<Sample> = sums.iter().enumerate().map(sample).collect();
+            let mut steps = Vec::with_capacity(n_scores);
             let mut samples = samples.into_iter().peekable();
             while samples.peek().is_some() {
-                let beside: Vec<_> = growers.iter_mut().zip(samples.by_ref()).collect();
-                trees.par_extend(beside.into_par_iter().map(|(grower, sample)| grow(grower, sample)));
+                let at_a_time: Vec<_> = growers.iter_mut().zip(samples.by_ref()).collect();
+                steps.extend(parallel::map(at_a_time, &|(grow, sample): (&mut GrowTree, Sample)| {
+                    let (score, Scale { g, h }) = (sample.score, sample.scale);
+                    let tree = grow(&state, sample);
+                    let values = state.leaf_values(&tree, score, self.learning_rate, self.l2_regularization);
+                    Step { tree, values, gain_unit: h / (g * g) }
+                }));
             }
-            for (score, (tree, values, _)) in trees.iter_mut().enumerate() {
-                let mut leaf_values = values.iter();
-                let mut value_of_node = vec![0.0; tree.nodes.len()];
-                for (node, value_of_node) in tree.nodes.iter().zip(&mut value_of_node) {
-                    if node.left == 0 {
-                        *value_of_node = leaf_values.next().copied().unwrap_or(0.0);
-                        for &row in &tree.rows[node.begin as usize..node.end as usize] {
-                            state.scores[row as usize * n_scores + score] += *value_of_node;
-                        }
-                    }
-                }
-                let mut walk = |row: u32| {
-                    let leaf = tree.leaf_of(bins, row as usize);
-                    state.scores[row as usize * n_scores + score] += value_of_node[leaf];
-                };
-                held_out.iter().for_each(|&row| walk(row));
-                if tree.rows.len() < train.len() {
-                    let mut seen = vec![false; n_rows];
-                    tree.rows.iter().for_each(|&row| seen[row as usize] = true);
-                    train.iter().filter(|&&row| !seen[row as usize]).for_each(|&row| walk(row));
-                }
+            for (score, Step { tree, values, .. }) in steps.iter_mut().enumerate() {
+                state.add(tree, values, score, bins, (&train, &held_out));
                 tree.rows = Vec::new();
             }
-            rounds.push(trees);
+            rounds.push(steps);
             let (done, total) = (round as u64 + 1, self.n_estimators as u64);
             if held_out.is_empty() {
                 watch.progress(done, total, format_args!("loss {:.6}", state.mean_loss(&shown)));
@@ -531,6 +205,7 @@ impl GradientBoosting {
                 break;
             }
         }
+        let mut notes = Vec::new();
         if !held_out.is_empty() {
             notes.push(format!(
                 "early stopping kept the first {} of {} rounds, where the loss of {} held-out rows was least \
@@ -540,10 +215,123 @@ impl GradientBoosting {
                 held_out.len()
             ));
         }
-        for (tree, values, gain_unit) in rounds[..=best_round].iter().flatten() {
+        let mut compact = Compact::new(data, bins, loss.link(), 1, base, 1.0);
+        for Step { tree, values, gain_unit } in rounds[..=best_round].iter().flatten() {
             compact.push(tree, bins, values, *gain_unit);
         }
         Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes }
+    }
+
+    fn growth(&self, bins: &Bins, n_rows: usize) -> Growth {
+        let n_columns = self.colsample * bins.usable.len() as f64;
+        let drawn = (self.max_features * n_columns).ceil() as usize;
+        Growth {
+            max_depth: self.max_depth,
+            max_leaf_nodes: self.max_leaf_nodes,
+            min_samples_split: 2,
+            max_features: if self.max_features < 1.0 { drawn.max(1) } else { usize::MAX },
+            random_cuts: false,
+            parallel: true,
+            limits: Limits::new(self.min_samples_leaf.min(n_rows) as i64, 0.0),
+        }
+    }
+
+    fn draw_sample(
+        &self,
+        score: usize,
+        train: &[u32],
+        usable: &[u32],
+        scale: Scale,
+        limits: Limits,
+        random: &mut Pcg64,
+    ) -> Sample {
+        let rows = Self::draw(train, self.subsample, random);
+        let mut columns = Self::draw(usable, self.colsample, random);
+        columns.sort_unstable();
+        let limits = Limits {
+            min_mass: (MIN_HESSIAN * scale.h).max(1.0),
+            l2: self.l2_regularization * scale.h,
+            category_smoothing: CATEGORY_SMOOTHING * scale.h,
+            ..limits
+        };
+        Sample { score, rows, columns, scale, limits, seed: random.next_u64() }
+    }
+}
+
+/// The rows and columns that a tree grows on.
+struct Sample {
+    score: usize,
+    rows: Vec<u32>,
+    columns: Vec<u32>,
+    scale: Scale,
+    /// In the units of the scale.
+    limits: Limits,
+    seed: u64,
+}
+
+/// A tree of a round.
+struct Step {
+    tree: Tree,
+    /// One per leaf, in the order of its nodes.
+    values: Vec<f64>,
+    /// The loss that a gain of 1 takes off.
+    gain_unit: f64,
+}
+
+/// Grows one tree after another, however its sums are laid out.
+type GrowTree<'a> = Box<dyn FnMut(&State, Sample) -> Tree + Send + 'a>;
+
+/// `n` growers, and the largest sums of first and second derivatives that fit into their cells.
+fn growers(
+    n: usize,
+    bins: &Bins,
+    growth: Growth,
+    n_rows: usize,
+    unit_mass: bool,
+) -> (Vec<GrowTree<'_>>, [f64; 2]) {
+    if let Some(packed) = Packed::new(n_rows, unit_mass) {
+        let grower = |_| grower(bins, growth, packed, move |g, h| packed.item(g, h));
+        return ((0..n).map(grower).collect(), packed.room());
+    }
+    let moments = Moments { mass_bits: mass_bits(n_rows) };
+    let room = [62, moments.mass_bits].map(|bits| (1_u64 << bits) as f64 - 1.0);
+    let grower = |_| grower(bins, growth, moments, move |g, h| moments.item(g, h));
+    ((0..n).map(grower).collect(), room)
+}
+
+/// `item`: the numbers that a row with these derivatives, as whole numbers, adds to a cell.
+fn grower<'a, C: Criterion + 'a>(
+    bins: &'a Bins,
+    growth: Growth,
+    criterion: C,
+    item: impl Fn(i64, i64) -> C::Item + Send + Sync + 'a,
+) -> GrowTree<'a> {
+    let mut grower = Grower::new(bins, criterion, growth);
+    Box::new(move |state, Sample { score, rows, columns, scale, limits, seed }| {
+        grower.set_limits(limits);
+        let derivatives = state.derivatives(score);
+        let items = grower.items();
+        items.resize(rows.len(), C::Item::default());
+        let blocks = rows.chunks(MIN_SHARED_ROWS).zip(items.chunks_mut(MIN_SHARED_ROWS)).collect();
+        parallel::map(blocks, &|(rows, items): (&[u32], &mut [C::Item])| {
+            for (&row, out) in rows.iter().zip(items) {
+                let [g, h] = derivatives(row);
+                *out = item(nearest_whole(g * scale.g), nearest_whole(h * scale.h));
+            }
+        });
+        grower.grow(rows, &columns, seed)
+    })
+}
+
+impl Learner for GradientBoosting {
+    fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        self.fit_bins(Bins::new(data), data, watch)
+    }
+
+    fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let bins = Bins::new(&Dataset { x: &x, ..*data });
+        drop(x);
+        self.fit_bins(bins, data, watch)
     }
 }
 
@@ -698,12 +486,12 @@ mod tests {
     }
 
     #[test]
-    fn gaps_categories_and_the_smallest_tables_are_learned() {
-        let gap = f64::NAN;
+    fn missing_values_categories_and_the_smallest_tables_are_learned() {
+        let missing = f64::NAN;
         let mut x = Matrix::zeros(300, 3);
         for i in 0..300 {
-            let size = if i % 3 == 0 { gap } else { i as f64 };
-            x.row_mut(i).copy_from_slice(&[(i % 30) as f64, size, gap]);
+            let size = if i % 3 == 0 { missing } else { i as f64 };
+            x.row_mut(i).copy_from_slice(&[(i % 30) as f64, size, missing]);
         }
         let y: Vec<f64> = x
             .rows()
@@ -714,7 +502,7 @@ mod tests {
         let fitted = fit(&settings, &data, &Unwatched).predictor;
         assert!(scores(&fitted, &x).iter().zip(&y).all(|(p, y)| (p - y).abs() < 0.2));
         let mut one = Matrix::zeros(1, 1);
-        one.row_mut(0)[0] = gap;
+        one.row_mut(0)[0] = missing;
         for loss in ["squared_error", "absolute_error", "poisson"] {
             let data = Dataset::new(&one, Labels::Values(&[4.0]));
             let fitted = fit(&[("loss", loss), ("early_stopping", "true")], &data, &Unwatched).predictor;

@@ -1,22 +1,22 @@
-//! Grown trees to the flat arrays of the inference form.
+//! Grown trees become the flat arrays of the inference form.
 
 use std::collections::HashMap;
 
-use super::best_split::BinSet;
+use super::bin_set::BinSet;
 use super::bins::{Bins, Kind};
-use super::grow::Tree;
+use super::tree::Tree;
 use crate::model::learn::Dataset;
 use crate::model::predictor::Link;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
 use crate::model::predictor::trees::Trees;
 
 /// Collects trees.
-pub struct Compact {
+pub(crate) struct Compact {
     parts: Parts,
     rows: Rows,
 }
 
-/// Where leaves of these values are: most leaves of a deep tree are pure and share theirs.
+/// The row of each set of leaf values: most leaves of a deep tree are pure and share theirs.
 #[derive(Default)]
 struct Rows(HashMap<Vec<u64>, u32>);
 
@@ -32,7 +32,14 @@ impl Rows {
 
 impl Compact {
     /// Trees on these columns, whose leaves hold `width` numbers each.
-    pub fn new(data: &Dataset, bins: &Bins, link: Link, width: usize, base: Vec<f64>, divisor: f64) -> Self {
+    pub(crate) fn new(
+        data: &Dataset,
+        bins: &Bins,
+        link: Link,
+        width: usize,
+        base: Vec<f64>,
+        divisor: f64,
+    ) -> Self {
         let n_columns = bins.columns.len();
         let mut groups = Vec::new();
         for column in &bins.columns {
@@ -61,12 +68,12 @@ impl Compact {
     }
 
     /// Number of nodes.
-    pub fn n_nodes(&self) -> usize {
+    pub(crate) fn n_nodes(&self) -> usize {
         self.parts.feature.len()
     }
 
     /// Makes room for so many nodes in all.
-    pub fn reserve(&mut self, n_nodes: usize) {
+    pub(crate) fn reserve(&mut self, n_nodes: usize) {
         self.parts.feature.reserve_exact(n_nodes);
         self.parts.threshold.reserve_exact(n_nodes);
         self.parts.left.reserve_exact(n_nodes);
@@ -74,7 +81,7 @@ impl Compact {
     }
 
     /// Adds the trees of another collection on the same columns.
-    pub fn append(&mut self, other: Self) {
+    pub(crate) fn append(&mut self, other: Self) {
         let (parts, other) = (&mut self.parts, other.parts);
         let first = parts.feature.len() as u32;
         let rows: Vec<u32> =
@@ -92,7 +99,7 @@ impl Compact {
     }
 
     /// Adds a tree. `values`: one row per leaf, in the order of its nodes; its gains count `gain_unit` times.
-    pub fn push(&mut self, tree: &Tree, bins: &Bins, values: &[f64], gain_unit: f64) {
+    pub(crate) fn push(&mut self, tree: &Tree, bins: &Bins, values: &[f64], gain_unit: f64) {
         let parts = &mut self.parts;
         let root = parts.feature.len() as u32;
         parts.roots.push(root);
@@ -112,7 +119,7 @@ impl Compact {
             let mut threshold = 0.0;
             match (&bins.columns[node.column as usize].kind, node.subset) {
                 (Kind::Number { thresholds }, _) => {
-                    // Past the last threshold only gaps go right.
+                    // Past the last threshold only missing values go right.
                     threshold = thresholds.get(usize::from(node.cut)).copied().unwrap_or(f64::MAX);
                 }
                 (Kind::Category { .. }, subset) => {
@@ -129,7 +136,7 @@ impl Compact {
     }
 
     /// The trees, importances as shares of their sum.
-    pub fn finish(mut self) -> Trees {
+    pub(crate) fn finish(mut self) -> Trees {
         let sum: f64 = self.parts.importances.iter().sum();
         if sum > 0.0 {
             self.parts.importances.iter_mut().for_each(|importance| *importance /= sum);
@@ -145,8 +152,10 @@ mod tests {
     use crate::data::cells::schema::Task;
     use crate::data::split::folds::generator;
     use crate::model::learn::trees::best_split::Limits;
-    use crate::model::learn::trees::criterion::Moments;
-    use crate::model::learn::trees::grow::{Grower, Growth, unit_interval};
+    use crate::model::learn::trees::draw::unit_interval;
+    use crate::model::learn::trees::engine::Growth;
+    use crate::model::learn::trees::grow::Grower;
+    use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
     use crate::model::predictor::{Arrays, Predictor};
 
@@ -166,19 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_end_in_the_leaf_of_the_trainer_with_gaps_and_however_many_levels() {
+    fn rows_end_in_the_leaf_of_the_trainer_whatever_is_missing_and_however_many_levels() {
         for n_levels in [3, 300, 10_000] {
             let (x, y) = table(n_levels);
             let data = Dataset { levels: &[0, n_levels, 0], ..Dataset::new(&x, Labels::Values(&y)) };
             let mut bins = Bins::new(&data);
             bins.group();
-            let limits = Limits {
-                min_samples_leaf: 2,
-                min_mass: 1.0,
-                min_gain: -1.0,
-                l2: 0.0,
-                category_smoothing: 0.0,
-            };
+            let limits = Limits::new(2, -1.0);
             for (random_cuts, max_leaf_nodes) in [(false, usize::MAX), (false, 40), (true, usize::MAX)] {
                 let growth = Growth {
                     max_depth: 20,

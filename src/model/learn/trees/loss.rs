@@ -1,4 +1,4 @@
-//! What boosting makes small: losses of a raw score, with their first and second derivatives.
+//! The losses that boosting minimises, of raw scores, with their first and second derivatives.
 //!
 //! Hastie, Tibshirani and Friedman 2009, "The elements of statistical learning", 10.6 and 10.10.
 
@@ -7,7 +7,7 @@ use crate::model::predictor::{Link, exp, sigmoid, softmax};
 
 /// A loss of the raw scores of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
+pub(crate) enum Loss {
     /// (y − s)² / 2.
     SquaredError,
     /// |y − s|; leaves are then set to medians.
@@ -23,20 +23,20 @@ pub enum Loss {
     },
 }
 
-/// A probability below this is that of a class that the rows to fit on do not hold.
+/// The least base probability: that of a class that the rows to fit on do not hold.
 const MIN_SHARE: f64 = 1e-10;
 
 impl Loss {
     /// Scores per row.
-    pub fn n_scores(self) -> usize {
+    pub(crate) fn n_scores(self) -> usize {
         match self {
             Self::Softmax { n_classes } => n_classes,
             _ => 1,
         }
     }
 
-    /// What scores become.
-    pub fn link(self) -> Link {
+    /// How scores become predictions.
+    pub(crate) fn link(self) -> Link {
         match self {
             Self::SquaredError | Self::AbsoluteError => Link::Identity,
             Self::Poisson => Link::Exponential,
@@ -45,8 +45,8 @@ impl Loss {
         }
     }
 
-    /// The scores that are best for all `rows` alike.
-    pub fn base(self, data: &Dataset, rows: &[u32]) -> Vec<f64> {
+    /// The constant scores that minimise the loss of `rows`.
+    pub(crate) fn base(self, data: &Dataset, rows: &[u32]) -> Vec<f64> {
         let weight = |row: u32| data.weights.map_or(1.0, |weights| weights[row as usize]);
         let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
         let mean = |value: &dyn Fn(u32) -> f64| {
@@ -74,7 +74,7 @@ impl Loss {
     }
 
     /// The loss of a row. `y`: the value or the class; `scores` is used up.
-    pub fn value(self, y: f64, scores: &mut [f64]) -> f64 {
+    pub(crate) fn value(self, y: f64, scores: &mut [f64]) -> f64 {
         let score = scores[0];
         match self {
             Self::SquaredError => (y - score).powi(2) / 2.0,
@@ -92,10 +92,10 @@ impl Loss {
     }
 
     /// Weight times derivative and second derivative for each score of a row, in `out`; `scores` is used up.
-    /// Of many classes the diagonal of the second derivatives, as scikit-learn takes it; LightGBM's is larger
-    /// by k / (k − 1), XGBoost's by 2, which makes smaller steps.
+    /// For many classes the diagonal of the second derivatives, as in scikit-learn; LightGBM's is larger by
+    /// k / (k − 1), XGBoost's by 2, which makes smaller steps.
     #[inline(always)]
-    pub fn derivatives(self, y: f64, weight: f64, scores: &mut [f64], out: &mut [[f32; 2]]) {
+    pub(crate) fn derivatives(self, y: f64, weight: f64, scores: &mut [f64], out: &mut [[f32; 2]]) {
         let score = scores[0];
         let mut set = |g: f64, h: f64| out[0] = [(weight * g) as f32, (weight * h) as f32];
         match self {
@@ -129,8 +129,8 @@ impl Loss {
     }
 }
 
-/// The median of values with weights, the mean of the two middle ones where they share the weight evenly.
-pub fn weighted_median(pairs: &mut [(f64, f64)]) -> f64 {
+/// The median of values with weights; the mean of the two middle ones if they split the weight evenly.
+pub(crate) fn weighted_median(pairs: &mut [(f64, f64)]) -> f64 {
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let half = pairs.iter().map(|(_, weight)| weight).sum::<f64>() / 2.0;
     let mut below = 0.0;

@@ -1,13 +1,11 @@
-//! Grown trees cut back where their leaves are not worth it.
-//!
-//! Minimal cost-complexity pruning (Breiman et al. 1984, "Classification and regression trees", chapter 3): of
-//! all trees that come of cutting this one back, the smallest of those with the least impurity plus α per leaf.
+//! Minimal cost-complexity pruning of grown trees (Breiman et al. 1984, "Classification and regression trees",
+//! chapter 3): of all trees that this one can be cut back to, the smallest with the least impurity plus α per leaf.
 
-use super::grow::{Node, Tree};
+use super::tree::{Node, Tree};
 
 /// Cuts a tree back; `alpha` in the units of its gains.
-pub fn prune(tree: &mut Tree, alpha: f64) {
-    // From the last node on, children come before their parents: what the subtree of each gains, its leaves.
+pub(crate) fn prune(tree: &mut Tree, alpha: f64) {
+    // Gain and leaves of each subtree: from the last node on, children come before their parents.
     let mut worth = vec![(0.0, 1_usize); tree.nodes.len()];
     for i in (0..tree.nodes.len()).rev() {
         let node = &tree.nodes[i];
@@ -22,7 +20,7 @@ pub fn prune(tree: &mut Tree, alpha: f64) {
             worth[i] = (gain, n_leaves);
         }
     }
-    // Those that are still reached, in their order; the two children of a node stay side by side.
+    // Nodes that are still reached stay in their order, so that the two children of a node stay neighbours.
     let mut kept = vec![false; tree.nodes.len()];
     kept[0] = true;
     for i in 0..tree.nodes.len() {
@@ -41,5 +39,82 @@ pub fn prune(tree: &mut Tree, alpha: f64) {
     tree.nodes.retain(|_| kept.next().unwrap_or(false));
     for node in tree.nodes.iter_mut().filter(|node| node.left != 0) {
         node.left = n_before[node.left as usize];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::split::folds::generator;
+    use crate::model::learn::trees::best_split::Best;
+    use crate::model::learn::trees::draw::{below, unit_interval};
+
+    /// A random tree of 40 leaves, of 1000 rows.
+    fn tree() -> Tree {
+        let mut random = generator(4);
+        let mut tree = Tree::leaf(1000);
+        while tree.leaves().count() < 40 {
+            let leaf = below(tree.nodes.len(), &mut random);
+            let Node { left, begin, end, .. } = tree.nodes[leaf];
+            if left == 0 && end - begin > 1 {
+                let middle = begin as usize + 1 + below((end - begin) as usize - 1, &mut random);
+                let column = tree.nodes.len() as u32;
+                let best = Best { column, gain: unit_interval(&mut random), ..Best::none(0.0) };
+                tree.split(leaf as u32, &best, false, middle);
+            }
+        }
+        tree
+    }
+
+    /// The rows of the leaves from the left to the right, after a check of all links.
+    fn leaves(tree: &Tree) -> Vec<(u32, u32)> {
+        let (mut out, mut stack, mut n_reached) = (Vec::new(), vec![0], 0);
+        while let Some(i) = stack.pop() {
+            let node = &tree.nodes[i];
+            n_reached += 1;
+            if node.left == 0 {
+                out.push((node.begin, node.end));
+            } else {
+                let left = node.left as usize;
+                let [a, b] = [&tree.nodes[left], &tree.nodes[left + 1]];
+                assert!(left > i && (a.begin, a.end, b.end) == (node.begin, b.begin, node.end));
+                stack.extend([left + 1, left]);
+            }
+        }
+        assert_eq!(n_reached, tree.nodes.len());
+        out
+    }
+
+    #[test]
+    fn a_larger_alpha_leaves_a_subtree_of_that_of_a_smaller_one() {
+        let whole = tree();
+        let mut last = leaves(&whole);
+        for step in 0..=100 {
+            let mut pruned = whole.clone();
+            prune(&mut pruned, 0.01 * f64::from(step));
+            let found = leaves(&pruned);
+            // Every leaf is one or more of those before.
+            let bounds = |leaves: &[(u32, u32)]| leaves.iter().map(|leaf| leaf.1).collect::<Vec<_>>();
+            assert!(bounds(&found).iter().all(|bound| bounds(&last).contains(bound)), "{step}");
+            assert_eq!(found.last().unwrap().1, 1000);
+            last = found;
+        }
+        assert_eq!(last.len(), 1, "no split gains more than 1");
+        let mut same = whole.clone();
+        prune(&mut same, 0.0);
+        assert_eq!(leaves(&same), leaves(&whole));
+    }
+
+    #[test]
+    fn a_split_stays_for_the_gain_of_the_splits_below_it() {
+        let split = |gain| Best { column: 0, gain, ..Best::none(-1.0) };
+        let mut tree = Tree::leaf(3);
+        tree.split(0, &split(0.0), false, 1);
+        tree.split(2, &split(1.0), false, 2);
+        let mut kept = tree.clone();
+        prune(&mut kept, 0.49);
+        assert_eq!(leaves(&kept).len(), 3);
+        prune(&mut tree, 0.5);
+        assert_eq!(leaves(&tree).len(), 1, "1 for two leaves more is not more than 0.5 each");
     }
 }

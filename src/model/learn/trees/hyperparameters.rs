@@ -1,0 +1,401 @@
+//! The hyperparameters of trees: their names, defaults and ranges, and the words among them as types.
+
+use crate::model::learn::{Parameter, Range, Settings};
+
+/// `none` or a whole number from 1.
+const WHOLE_OR_NONE: Range = Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, u64::MAX)]);
+
+/// Depth of the deepest leaf.
+pub(crate) const MAX_DEPTH: Parameter = Parameter {
+    name: "max_depth",
+    default: "none",
+    range: WHOLE_OR_NONE,
+    effect: "depth of the deepest leaf",
+};
+
+pub(crate) const MIN_SAMPLES_SPLIT: Parameter = Parameter {
+    name: "min_samples_split",
+    default: "2",
+    range: Range::Whole(2, u64::MAX),
+    effect: "fewest rows of a node that is split",
+};
+
+pub(crate) const MIN_SAMPLES_LEAF: Parameter = Parameter {
+    name: "min_samples_leaf",
+    default: "1",
+    range: Range::Whole(1, u64::MAX),
+    effect: "fewest rows of a leaf",
+};
+
+pub(crate) const MAX_LEAF_NODES: Parameter = Parameter {
+    name: "max_leaf_nodes",
+    default: "none",
+    range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(2, u64::MAX)]),
+    effect: "most leaves of a tree, which then grows best-first",
+};
+
+pub(crate) const FEATURES: Range = Range::AnyOf(&[
+    Range::Choice(&["auto", "sqrt", "log2", "none"]),
+    Range::Whole(1, u64::MAX),
+    Range::Above(0.0, 1.0),
+]);
+
+pub(crate) const MAX_FEATURES: Parameter = Parameter {
+    name: "max_features",
+    default: "auto",
+    range: FEATURES,
+    effect: "columns drawn for each split, as a number (1) or a share (1.0); auto is sqrt for classification \
+             and all for regression",
+};
+
+pub(crate) const N_ESTIMATORS: Parameter = Parameter {
+    name: "n_estimators",
+    default: "100",
+    range: Range::Whole(1, 100_000),
+    effect: "number of trees",
+};
+
+pub(crate) const CRITERION: Parameter = Parameter {
+    name: "criterion",
+    default: "auto",
+    range: Range::Choice(&CriterionName::WORDS),
+    effect: "impurity that splits minimise; auto is gini for classification (or entropy, also named \
+             log_loss) and squared_error for regression (or poisson, for counts)",
+};
+
+pub(crate) const MIN_IMPURITY_DECREASE: Parameter = Parameter {
+    name: "min_impurity_decrease",
+    default: "0.0",
+    range: Range::From(0.0, f64::INFINITY),
+    effect: "least decrease of the impurity of the whole tree by a split",
+};
+
+pub(crate) const CCP_ALPHA: Parameter = Parameter {
+    name: "ccp_alpha",
+    default: "0.0",
+    range: Range::From(0.0, f64::INFINITY),
+    effect: "impurity that a leaf must save; a grown tree is pruned if its leaves save less",
+};
+
+pub(crate) const MAX_SAMPLES: Parameter = Parameter {
+    name: "max_samples",
+    default: "none",
+    range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(1, u64::MAX), Range::Above(0.0, 1.0)]),
+    effect: "rows drawn for each tree with bootstrap=true, as a number (100) or a share (0.5); none is as many \
+             as there are",
+};
+
+pub(crate) const OOB_SCORE: Parameter = Parameter {
+    name: "oob_score",
+    default: "false",
+    range: Range::Flag,
+    effect: "whether to note how well each row is predicted by the trees that did not see it",
+};
+
+/// Whether trees draw rows; the default differs.
+pub(crate) const fn bootstrap(default: &'static str) -> Parameter {
+    Parameter {
+        name: "bootstrap",
+        default,
+        range: Range::Flag,
+        effect: "whether each tree sees rows drawn with replacement, or all",
+    }
+}
+
+const SHARE: Range = Range::Above(0.0, 1.0);
+
+const LOSS: Parameter = Parameter {
+    name: "loss",
+    default: "auto",
+    range: Range::Choice(&LossName::WORDS),
+    effect: "loss that is minimised; auto is log_loss for classification and squared_error for regression",
+};
+
+const EARLY_STOPPING: Parameter = Parameter {
+    name: "early_stopping",
+    default: "auto",
+    range: Range::Choice(&EarlyStopping::WORDS),
+    effect: "whether to hold rows out and stop when their loss no longer falls; auto does from 10,000 \
+             rows",
+};
+
+/// The hyperparameters of gradient boosting.
+pub(crate) static BOOSTING: [Parameter; 14] = [
+    LOSS,
+    Parameter {
+        name: "learning_rate",
+        default: "0.1",
+        range: Range::Above(0.0, f64::INFINITY),
+        effect: "how far each tree goes; smaller needs more rounds and is often better",
+    },
+    Parameter {
+        name: "n_estimators",
+        default: "100",
+        range: Range::Whole(1, 100_000),
+        effect: "most rounds; a round is one tree, or one per class for three classes and more",
+    },
+    Parameter {
+        name: "max_leaf_nodes",
+        default: "31",
+        range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(2, u64::MAX)]),
+        effect: "most leaves of a tree",
+    },
+    MAX_DEPTH,
+    Parameter {
+        name: "min_samples_leaf",
+        default: "20",
+        range: Range::Whole(1, u64::MAX),
+        effect: "fewest rows of a leaf",
+    },
+    Parameter {
+        name: "l2_regularization",
+        default: "0.0",
+        range: Range::From(0.0, f64::INFINITY),
+        effect: "penalty on large leaf values",
+    },
+    Parameter {
+        name: "subsample",
+        default: "1.0",
+        range: SHARE,
+        effect: "share of the rows that each tree sees",
+    },
+    Parameter {
+        name: "colsample_bytree",
+        default: "1.0",
+        range: SHARE,
+        effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM)",
+    },
+    Parameter {
+        name: "max_features",
+        default: "1.0",
+        range: SHARE,
+        effect: "share of the columns drawn for each split",
+    },
+    EARLY_STOPPING,
+    Parameter {
+        name: "validation_fraction",
+        default: "0.1",
+        range: Range::Above(0.0, 0.9),
+        effect: "share of the rows that is held out for early_stopping",
+    },
+    Parameter {
+        name: "n_iter_no_change",
+        default: "10",
+        range: Range::Whole(1, u64::MAX),
+        effect: "rounds without a better held-out loss after which early_stopping stops",
+    },
+    Parameter {
+        name: "tol",
+        default: "1e-7",
+        range: Range::From(0.0, f64::INFINITY),
+        effect: "a held-out loss is better if it is smaller by more than this",
+    },
+];
+
+/// The hyperparameter `criterion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CriterionName {
+    Auto,
+    Gini,
+    Entropy,
+    LogLoss,
+    SquaredError,
+    Poisson,
+}
+
+impl CriterionName {
+    const ALL: [Self; 6] =
+        [Self::Auto, Self::Gini, Self::Entropy, Self::LogLoss, Self::SquaredError, Self::Poisson];
+
+    const WORDS: [&str; 6] = ["auto", "gini", "entropy", "log_loss", "squared_error", "poisson"];
+
+    /// The criterion that was set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        word_of(settings, "criterion", Self::ALL, Self::word)
+    }
+
+    /// Its name in `--set`.
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+
+    /// Whether it is Shannon's entropy, under either of its names.
+    pub(crate) fn is_entropy(self) -> bool {
+        matches!(self, Self::Entropy | Self::LogLoss)
+    }
+}
+
+/// The hyperparameter `loss` of boosting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LossName {
+    Auto,
+    LogLoss,
+    SquaredError,
+    AbsoluteError,
+    Poisson,
+}
+
+impl LossName {
+    const ALL: [Self; 5] =
+        [Self::Auto, Self::LogLoss, Self::SquaredError, Self::AbsoluteError, Self::Poisson];
+
+    const WORDS: [&str; 5] = ["auto", "log_loss", "squared_error", "absolute_error", "poisson"];
+
+    /// The loss that was set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        word_of(settings, "loss", Self::ALL, Self::word)
+    }
+
+    /// Its name in `--set`.
+    pub(crate) fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// The hyperparameter `early_stopping`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EarlyStopping {
+    Auto,
+    Always,
+    Never,
+}
+
+impl EarlyStopping {
+    const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Never];
+
+    const WORDS: [&str; 3] = ["auto", "true", "false"];
+
+    /// The choice that was set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        word_of(settings, "early_stopping", Self::ALL, |choice| Self::WORDS[choice as usize])
+    }
+}
+
+/// The one of `choices`, the first of which is the default, whose word was set.
+fn word_of<T: Copy, const N: usize>(
+    settings: &Settings,
+    name: &str,
+    choices: [T; N],
+    word: fn(T) -> &'static str,
+) -> T {
+    let set = settings.word(name);
+    choices.into_iter().find(|&choice| word(choice) == set).unwrap_or(choices[0])
+}
+
+/// A whole number, or `usize::MAX` for `none`.
+pub(crate) fn whole_or_unlimited(settings: &Settings, name: &str) -> usize {
+    settings.optional_whole(name).unwrap_or(usize::MAX)
+}
+
+/// How many columns a split looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MaxFeatures {
+    Auto,
+    Sqrt,
+    Log2,
+    All,
+    Count(usize),
+    Share(f64),
+}
+
+impl MaxFeatures {
+    /// The number of columns that was set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        match (settings.word("max_features"), settings.optional_whole("max_features")) {
+            ("auto", _) => Self::Auto,
+            ("sqrt", _) => Self::Sqrt,
+            ("log2", _) => Self::Log2,
+            (_, Some(count)) => Self::Count(count),
+            ("none", _) => Self::All,
+            _ => Self::Share(settings.number("max_features")),
+        }
+    }
+
+    /// The number of columns that a split searches, of `n_columns`.
+    pub(crate) fn count(self, n_columns: usize, is_classification: bool) -> usize {
+        let n = n_columns as f64;
+        let count = match self {
+            Self::Auto if is_classification => n.sqrt() as usize,
+            Self::Auto | Self::All => n_columns,
+            Self::Sqrt => n.sqrt() as usize,
+            Self::Log2 => n.log2() as usize,
+            Self::Count(count) => count,
+            Self::Share(share) => (share * n) as usize,
+        };
+        count.clamp(1, n_columns.max(1))
+    }
+}
+
+/// How many rows a tree draws.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MaxSamples {
+    All,
+    Count(usize),
+    Share(f64),
+}
+
+impl MaxSamples {
+    /// The number of rows that was set.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        match (settings.optional_whole("max_samples"), settings.number("max_samples")) {
+            (Some(count), _) => Self::Count(count),
+            (None, share) if share > 0.0 => Self::Share(share),
+            _ => Self::All,
+        }
+    }
+
+    /// The number of rows that a tree draws of `n_rows`.
+    pub(crate) fn count(self, n_rows: usize) -> usize {
+        match self {
+            Self::All => n_rows,
+            Self::Count(count) => count,
+            Self::Share(share) => ((share * n_rows as f64).round() as usize).max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::schema::Task;
+    use crate::model::learn::{Spec, algorithm};
+
+    fn settings(name: &str, key: &str, value: &str) -> Settings {
+        let pair = (key.to_string(), value.to_string());
+        Spec::new(algorithm(name).unwrap(), Task::Regression, &[pair]).unwrap().settings
+    }
+
+    #[test]
+    fn every_word_that_may_be_set_is_told_from_the_others() {
+        let words = |parameter: Parameter| match parameter.range {
+            Range::Choice(words) => words,
+            _ => unreachable!(),
+        };
+        let criteria: Vec<_> =
+            words(CRITERION).iter().map(|w| CriterionName::of(&settings("tree", "criterion", w))).collect();
+        assert_eq!(criteria, CriterionName::ALL);
+        let losses: Vec<_> =
+            words(LOSS).iter().map(|w| LossName::of(&settings("boost", "loss", w))).collect();
+        assert_eq!(losses, LossName::ALL);
+        let of_word = |w: &&str| EarlyStopping::of(&settings("boost", "early_stopping", w));
+        assert_eq!(words(EARLY_STOPPING).iter().map(of_word).collect::<Vec<_>>(), EarlyStopping::ALL);
+    }
+
+    #[test]
+    fn a_number_of_columns_or_rows_is_a_word_a_count_or_a_share() {
+        let columns = |value: &str| {
+            let set = MaxFeatures::of(&settings("forest", "max_features", value));
+            (set.count(100, true), set.count(100, false))
+        };
+        assert_eq!(columns("auto"), (10, 100));
+        assert_eq!(columns("sqrt"), (10, 10));
+        assert_eq!(columns("log2"), (6, 6));
+        assert_eq!(columns("none"), (100, 100));
+        assert_eq!(columns("1"), (1, 1));
+        assert_eq!(columns("1.0"), (100, 100));
+        assert_eq!(columns("0.001"), (1, 1));
+        assert_eq!(columns("500"), (100, 100));
+        let rows = |value: &str| MaxSamples::of(&settings("forest", "max_samples", value)).count(200);
+        assert_eq!([rows("none"), rows("7"), rows("0.25"), rows("0.0001")], [200, 7, 50, 1]);
+    }
+}
