@@ -15,9 +15,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
+use mlapi::data::cells::cell::{ColumnType, Task};
 use mlapi::data::cells::matrix::Matrix;
-use mlapi::data::cells::schema::{ColumnType, Schema, Target, Task};
+use mlapi::data::cells::schema::Schema;
 use mlapi::data::cells::table::{Column, Table};
+use mlapi::data::cells::target::Target;
 use mlapi::data::prepare::recipe::Recipe;
 use mlapi::model::learn::{Dataset, Labels, Spec, Unwatched, algorithm};
 use mlapi::model::pipeline::Pipeline;

@@ -10,11 +10,11 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use mlapi::data::cells::schema::NullTokens;
+use mlapi::data::cells::cell::NullTokens;
 use mlapi::data::cells::table::Column;
 use mlapi::data::judge::profile::Profile;
-use mlapi::data::read::csv::Options;
 use mlapi::data::read::load::{Reading, read_tables};
+use mlapi::data::read::source::Options;
 use rayon::prelude::*;
 
 fn main() -> Result<()> {

@@ -22,8 +22,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use mlapi::data::cells::cell::Task;
 use mlapi::data::cells::matrix::Matrix;
-use mlapi::data::cells::schema::Task;
 use mlapi::model::learn::{Dataset, Labels, Spec, Unwatched, algorithm};
 use mlapi::model::predictor::Predictor;
 use serde_json::{Value, json};

@@ -40,19 +40,16 @@ pub mod data;
 mod error;
 pub mod metrics;
 pub mod model;
-pub(crate) mod names;
+mod names;
 mod parallel;
 pub mod predict;
-pub(crate) mod random;
+mod random;
 pub mod report;
 pub mod server;
 
-pub(crate) mod usage {
-    pub(crate) use crate::error::usage;
-}
-
-pub use data::cells::schema::{ColumnType, NullTokens, Task, WarningKind};
-pub use data::read::csv::Options as FileOptions;
+pub use data::cells::cell::{ColumnType, NullTokens, Task};
+pub use data::cells::schema::WarningKind;
+pub use data::read::source::Options as FileOptions;
 pub use error::Error;
 pub use model::evaluation::{Evaluation, Metrics};
 pub use model::hold_out::HoldOut;

@@ -12,7 +12,7 @@ use clap::{
     ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser,
 };
 
-use crate::data::cells::schema::{ColumnType, Task};
+use crate::data::cells::cell::{ColumnType, Task};
 use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::tune::spaces;
 use crate::model::requirement::Requirement;

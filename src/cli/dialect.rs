@@ -1,7 +1,7 @@
 //! The flags for delimited text, as the reader takes them.
 
 use super::args::Dialect;
-use crate::data::read::csv::Options;
+use crate::data::read::source::Options;
 use crate::model::Model;
 
 impl Dialect {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::args::Healthcheck;
 use super::term::Term;
-use crate::usage::usage;
+use crate::error::usage;
 
 /// The status line of any response is shorter.
 const MAX_HEAD_BYTES: u64 = 4096;

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use super::args::{Predict, RowFormat};
 use super::term::Term;
+use crate::error::usage;
 use crate::model::pipeline::Decision;
 use crate::model::{Model, file};
 use crate::predict::{self, Keep, Options, predict_file, predict_row};
 use crate::report::{prediction, text};
-use crate::usage::usage;
 
 /// Runs the verb.
 pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<()> {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
+use crate::error::usage;
 use crate::report::card;
 use crate::server;
 use crate::server::guard::cors::Cors;
@@ -21,7 +22,6 @@ use crate::server::observe::feedback::Recent;
 use crate::server::observe::log::{Access, Log};
 use crate::server::observe::spool::Spool;
 use crate::server::{Limits, Listener, Setup, State, Tls};
-use crate::usage::usage;
 
 /// The environment variable that holds keys, so that no file is needed.
 const KEYS_VARIABLE: &str = "MLAPI_API_KEYS";

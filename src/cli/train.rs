@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Common, Format, Train};
 use super::term::Term;
-use crate::data::cells::schema::NullTokens;
+use crate::data::cells::cell::NullTokens;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;

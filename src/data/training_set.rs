@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use rayon::prelude::*;
 
+use super::cells::cell::{ColumnType, NullTokens, Task};
 use super::cells::raw_table::{Lines, RawTable};
-use super::cells::schema::{ColumnType, Ignored, NullTokens, Target, Task};
+use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
+use super::cells::target::Target;
 use super::cells::target::Truth;
-use super::judge::findings;
 use super::judge::profile::{Profile, is_text, useless};
+use super::judge::{duplicates, findings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -217,7 +219,7 @@ impl Typed {
 
     /// Drops features with the same cells as a feature before them, unless their type is given.
     fn drop_copies(&mut self, roles: &Roles) {
-        for (copy, first) in findings::duplicate_columns(&self.table, &self.features) {
+        for (copy, first) in duplicates::duplicate_columns(&self.table, &self.features) {
             let Some(at) = self.features.iter().position(|(index, _)| *index == copy) else {
                 continue;
             };

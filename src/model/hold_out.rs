@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Card, DataSource, Model};
+use crate::data::cells::cell::{ColumnType, NullTokens, Task};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, NullTokens, Schema, Target, Task};
-use crate::data::cells::table::RawTable;
+use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::schema::Schema;
+use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::data::read::load::{Reading, read_tables};
 use crate::data::read::{csv, digest};
+use crate::data::split::Split;
 use crate::data::split::arrangement::{Arrangement, SplitBy};
-use crate::data::split::folds::Split;
 
 /// The origin of the rows to evaluate on.
 #[derive(Debug, Clone, PartialEq)]

@@ -19,10 +19,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
-use crate::data::cells::table::ReadFile;
-use crate::data::read::csv::Options;
+use crate::data::cells::raw_table::ReadFile;
+use crate::data::read::source::Options;
 use crate::data::split::arrangement::SplitBy;
 use crate::error::Error;
 use evaluation::{Baseline, Evaluation, Positive};

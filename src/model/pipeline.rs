@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::predictor::Predictor;
 use crate::background::give_way;
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Schema, Task};
+use crate::data::cells::schema::Schema;
 use crate::data::cells::text::Texts;
 use crate::data::prepare::recipe::Recipe;
 

@@ -118,7 +118,7 @@ pub(crate) fn check(requirements: &[Requirement], evaluation: &Evaluation) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::Task;
+    use crate::data::cells::cell::Task;
     use crate::metrics::regression;
     use crate::model::evaluation::Metrics;
 

@@ -142,10 +142,12 @@ pub(crate) fn number(value: f64, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::ColumnType;
+    use crate::data::cells::cell::Task;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::cells::schema::{ColumnType, WarningKind};
+    use crate::data::cells::schema::WarningKind;
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Task};
+    use crate::data::cells::target::Target;
 
     fn schema(labels: &[&str], numeric_labels: bool) -> Schema {
         let table = Table {

@@ -9,13 +9,15 @@ use super::answer::number;
 use super::batch::Batch;
 use super::output::{Job, Output};
 use super::{BadRows, Format, Keep, OnError, Options, Part, Summary};
+use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::number::parse as parse_number;
-use crate::data::cells::schema::{Cell, ColumnType, Schema, nearest};
+use crate::data::cells::schema::Schema;
 use crate::data::read::blocks::Block;
 use crate::data::read::csv::{Records, not_utf8, ragged};
 use crate::data::read::fields::{Dialect, Record, Visitor, Walk, Want};
 use crate::data::read::json::Problem;
 use crate::model::Model;
+use crate::names::nearest;
 
 /// Predicts every record of delimited text and writes the result to `out`; with a header line, columns are
 /// matched by name. `watch` gets each block once it is written.

@@ -18,9 +18,10 @@ use anyhow::Result;
 
 use crate::data::cells::matrix::Matrix;
 use crate::data::read::blocks::{BLOCK_BYTES, Cut};
-use crate::data::read::csv::{Input, Options as Written, Records};
+use crate::data::read::csv::{Options as Written, Records};
 use crate::data::read::json::Problem;
 use crate::data::read::ndjson::is_ndjson;
+use crate::data::read::source::Input;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 

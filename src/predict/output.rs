@@ -173,10 +173,12 @@ impl<'a> Output<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::ColumnType;
+    use crate::data::cells::cell::Task;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::cells::schema::{ColumnType, Schema};
+    use crate::data::cells::schema::Schema;
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Task};
+    use crate::data::cells::target::Target;
     use crate::data::prepare::recipe::{Encoding, Recipe};
     use crate::data::read::blocks::Cut;
     use crate::model::pipeline::Decision;

@@ -111,9 +111,11 @@ fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{ColumnType, Ignored};
+    use crate::data::cells::cell::ColumnType;
+    use crate::data::cells::cell::Task;
+    use crate::data::cells::schema::Ignored;
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Task};
+    use crate::data::cells::target::Target;
 
     /// Features `size` and `color` (blue, red); `id` is ignored, `price` is the target.
     fn schema() -> Schema {

@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use super::{selection, text};
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
-use crate::data::cells::schema::{ColumnType, Feature};
+use crate::data::cells::feature::Feature;
 use crate::model::{DataSource, Model};
 
 /// Levels of a category that are listed.
@@ -149,9 +150,10 @@ fn values(feature: &Feature) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::Task;
     use crate::data::cells::schema::Schema;
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Task};
+    use crate::data::cells::target::Target;
 
     fn feature(column: Column, column_type: ColumnType, n_rows: usize) -> Feature {
         let table = Table {

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::text;
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
-use crate::data::cells::schema::{ColumnType, Feature};
+use crate::data::cells::feature::Feature;
 use crate::data::judge::profile::{MAX_COUNTED, Profile};
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
 use crate::model::pipeline::Pipeline;

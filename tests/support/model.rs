@@ -1,7 +1,11 @@
 //! Models of the files under fixtures/, fitted on all their rows.
 
-use mlapi::data::cells::schema::{NullTokens, Schema, Target, Task};
+use mlapi::data::cells::cell::{NullTokens, Task};
+
+use mlapi::data::cells::schema::Schema;
+
 use mlapi::data::cells::table::{Column, Table};
+use mlapi::data::cells::target::Target;
 use mlapi::data::cells::target::Truth;
 use mlapi::data::judge::profile::Profile;
 use mlapi::data::prepare::recipe::Recipe;

@@ -1,7 +1,7 @@
 //! Parsers of single flag values; each error says how the value is written.
 
-use crate::data::cells::schema::ColumnType;
-use crate::data::read::csv::Options;
+use crate::data::cells::cell::ColumnType;
+use crate::data::read::source::Options;
 use crate::predict::OnError;
 
 /// The quote character of a file; `None`: no character is special.

@@ -11,17 +11,16 @@ use std::collections::HashMap;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-pub use super::cell::{Cell, ColumnType, NullTokens, Task, UNSEEN};
+use super::cell::{Cell, ColumnType, NullTokens, UNSEEN};
 use super::date;
-pub use super::feature::{Feature, Histogram};
+use super::feature::Feature;
 use super::matrix::Matrix;
-pub use super::notation::Notation;
 use super::notation::quote;
-use super::table::{Column, RawTable, Table};
-pub use super::target::Target;
+use super::raw_table::RawTable;
+use super::table::{Column, Table};
+use super::target::Target;
 use super::text::Texts;
 use crate::names::did_you_mean;
-pub use crate::names::nearest;
 
 /// A column of the training file that is neither target nor feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -356,6 +355,7 @@ impl Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::Task;
 
     fn schema() -> Schema {
         let table = Table {

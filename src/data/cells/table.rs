@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
-pub use super::cell::MISSING_LEVEL;
+use super::cell::MISSING_LEVEL;
 use super::cell::{Cell, ColumnType, NullTokens};
 use super::notation::Notation;
 use super::raw_table::Lines;
-pub use super::raw_table::{RawColumn, RawTable, ReadFile};
+use super::raw_table::{RawColumn, RawTable};
 use super::text::Texts;
 use super::{boolean, date};
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-pub use super::cell::Task;
+use super::cell::Task;
 use super::cell::{Cell, ColumnType, NullTokens};
 use super::number;
 use super::raw_table::RawTable;

@@ -15,8 +15,6 @@ use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 
-pub(crate) use super::duplicates::duplicate_columns;
-
 /// A note lists this many items; the others are counted.
 const MAX_LISTED: usize = 5;
 

@@ -217,8 +217,8 @@ mod tests {
     use super::*;
     use crate::data::cells::cell::{ColumnType, NullTokens, Task};
     use crate::data::cells::target::Target;
-    use crate::data::read::csv::Options;
     use crate::data::read::load::read_table;
+    use crate::data::read::source::Options;
 
     fn noise(n: usize, seed: u64) -> Vec<f64> {
         let mut values: Vec<usize> = (0..n).collect();

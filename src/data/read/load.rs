@@ -18,9 +18,10 @@ use super::digest::PassingDigest;
 use super::fields::{Dialect, Record, Visitor, Walk};
 use super::interner::Interner;
 use super::ndjson::{LateColumns, Members, is_ndjson, lines};
-use super::source::{Input, Options, open, source_name};
+use super::source::{Input, Options, open};
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
+use crate::data::cells::raw_table::source_name;
 use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile};
 
 /// How a table is to be read.

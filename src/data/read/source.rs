@@ -12,7 +12,7 @@ use super::blocks::{Blocks, Cut, count_lines};
 use super::compression::Compression;
 use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
-pub use crate::data::cells::raw_table::source_name;
+use crate::data::cells::raw_table::source_name;
 
 /// How a file is written; a `None` is detected from the file.
 #[derive(Debug, Clone)]

@@ -9,16 +9,6 @@ pub(crate) mod groups;
 pub(crate) mod stratified;
 pub(crate) mod timeline;
 
-/// The choice of rows under its old path.
-pub(crate) mod folds {
-    pub(crate) use super::Split;
-    pub(crate) use super::groups::{fold_groups, hold_out_groups};
-    #[cfg(test)]
-    pub(crate) use super::stratified::hold_out;
-    pub(crate) use super::stratified::hold_out_stratified;
-    pub(crate) use crate::random::{generator, shuffle};
-}
-
 /// Row indices in ascending order, every row in exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use super::dataset::{Dataset, Fit};
 use super::hyperparameter::Settings;
 use super::{Algorithm, Watch, linear, naive_bayes, neighbours, network, svm, trees};
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
+use crate::error::usage;
 use crate::names::did_you_mean;
-use crate::usage::usage;
 
 /// Every algorithm, in the order of the manual.
 pub static ALGORITHMS: [&Algorithm; 13] = [

@@ -8,10 +8,12 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::ColumnType;
 use crate::data::prepare::recipe::Encoding;
-use crate::data::split::folds::{Split, hold_out_groups, hold_out_stratified};
+use crate::data::split::Split;
+use crate::data::split::groups::hold_out_groups;
+use crate::data::split::stratified::hold_out_stratified;
 use crate::model::predictor::Predictor;
 
 /// Values that a thread checks at a time.
@@ -231,7 +233,7 @@ mod tests {
                     let codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
                     hold_out_stratified(&codes, 2, 0.2, 3)
                 }
-                Labels::Values(_) => crate::data::split::folds::hold_out(rows.len(), 0.2, 3),
+                Labels::Values(_) => crate::data::split::stratified::hold_out(rows.len(), 0.2, 3),
             };
             assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
         }

@@ -5,12 +5,12 @@
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::plan::Plan;
-use crate::data::cells::schema::{Cell, Task};
-use crate::data::cells::table::RawTable;
+use crate::data::cells::cell::{Cell, Task};
+use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::raw_table::source_name;
 use crate::data::cells::target::Truth;
-use crate::data::read::csv;
+use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
-use crate::data::split::folds::Split;
 use crate::data::training_set::TrainingSet;
 use crate::model::DataSource;
 use crate::model::hold_out::{HoldOut, TestRows, beside, reading};
@@ -70,7 +70,7 @@ fn read_file(plan: &Plan, raw: &RawTable, set: &TrainingSet, path: &str) -> Resu
 }
 
 fn check(plan: &Plan, set: &TrainingSet, split: &Split) -> Result<()> {
-    let source = csv::source_name(&plan.data[0]);
+    let source = source_name(&plan.data[0]);
     let by = plan.hold_out.split_by();
     if split.test.is_empty() {
         match by {
@@ -139,8 +139,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::cells::schema::{ColumnType, NullTokens};
-    use crate::data::read::csv::Options;
+    use crate::data::cells::cell::{ColumnType, NullTokens};
+    use crate::data::read::source::Options;
     use crate::model::evaluation::{Positive, evaluate};
 
     const NAMES: [&str; 8] = ["code", "color", "note", "size", "ok", "stamp", "g", "y"];

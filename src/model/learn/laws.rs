@@ -13,12 +13,12 @@ use rand_pcg::rand_core::Rng;
 use super::dataset::{Dataset, Fit, Labels};
 use super::hyperparameter::Range;
 use super::{ALGORITHMS, Algorithm, Spec, Unwatched, Watch};
+use crate::data::cells::cell::{ColumnType, Task};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, Task};
 use crate::data::prepare::recipe::Encoding;
-use crate::data::split::folds::generator;
 use crate::model::predictor::Predictor;
 use crate::model::predictor::arrays::Arrays;
+use crate::random::generator;
 
 /// Pseudo-random numbers between −1 and 1.
 pub(super) fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {

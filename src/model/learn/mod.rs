@@ -33,10 +33,10 @@ pub(crate) use dataset::balanced_weights;
 pub use dataset::{Dataset, Fit, Labels};
 pub use hyperparameter::{Parameter, Range, Settings};
 
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::usage::usage;
+use crate::error::usage;
 
 /// An entry of the table of algorithms.
 pub struct Algorithm {

@@ -11,7 +11,7 @@
 use anyhow::{Result, anyhow, ensure};
 use rayon::prelude::*;
 
-use crate::data::cells::schema::{ColumnType, Task};
+use crate::data::cells::cell::{ColumnType, Task};
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
 use crate::model::learn::hyperparameter::{Parameter, Range};

@@ -8,7 +8,7 @@
 
 use anyhow::Result;
 
-use crate::data::cells::schema::Task;
+use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
 use crate::model::learn::hyperparameter::{Parameter, Range, Word};

@@ -5,8 +5,8 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::data::cells::schema::{ColumnType, NullTokens, Task};
-use crate::data::cells::table::RawTable;
+use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
 use crate::data::read::csv;
 use crate::data::read::load::{Reading, read_tables};
@@ -192,7 +192,7 @@ fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::table::RawColumn;
+    use crate::data::cells::raw_table::RawColumn;
 
     fn raw() -> RawTable {
         let columns: [(&str, &[&str]); 4] = [

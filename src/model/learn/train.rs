@@ -7,13 +7,15 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::choice::candidates::Contenders;
+use super::choice::cross_validation::Search;
 use super::choice::fitter::{Fitted, Fitter};
-use super::choice::leaderboard::{Contenders, MainFigure, Search};
+use super::choice::main_figure::MainFigure;
 use super::held_out::HeldOut;
 use super::plan::Plan;
 use super::{Unwatched, Watch};
-use crate::data::cells::schema::Task;
-use crate::data::cells::table::RawTable;
+use crate::data::cells::cell::Task;
+use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::findings::{Findings, OtherFile, Rows};
 use crate::data::judge::profile::Profile;
 use crate::data::training_set::TrainingSet;
@@ -22,8 +24,6 @@ use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::{Card, DataSource, Model, Written};
-
-pub use crate::model::hold_out::HoldOut;
 
 /// A trained model and what is to be said about it.
 #[derive(Debug)]

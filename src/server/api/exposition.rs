@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::data::cells::schema::Task;
+use crate::data::cells::cell::Task;
 use crate::server::endpoints::{Status, labels};
 use crate::server::models::journal::Journal;
 use crate::server::models::served::Served;

@@ -193,8 +193,10 @@ fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Reques
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{ColumnType, Ignored, Target, Task};
+    use crate::data::cells::cell::{ColumnType, Task};
+    use crate::data::cells::schema::Ignored;
     use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
 
     /// Features `size` (1 to 5) and `color` (blue, red); `id` is ignored, `price` is the target.
     fn schema() -> Schema {

@@ -12,8 +12,9 @@ use super::answering::{
 use super::mlflow;
 use super::openapi;
 use super::v2;
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Schema, Task, Warning};
+use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::{csv, json};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};

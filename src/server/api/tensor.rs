@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::data::cells::schema::Cell;
+use crate::data::cells::cell::Cell;
 
 /// The data type of a tensor's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

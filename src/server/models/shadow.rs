@@ -8,8 +8,9 @@ use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::data::cells::cell::{Cell, ColumnType, Task};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Cell, ColumnType, Schema, Task};
+use crate::data::cells::schema::Schema;
 use crate::data::cells::text::Texts;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};

@@ -4,8 +4,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::background::{ROWS_AT_A_TIME, give_way};
+use crate::data::cells::cell::{ColumnType, UNSEEN};
+use crate::data::cells::feature::{Feature, Histogram};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, Feature, Histogram, Schema, UNSEEN};
+use crate::data::cells::schema::Schema;
 use crate::model::pipeline::Predictions;
 
 /// The bins of one feature with their counts.
@@ -196,9 +198,10 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::{Target, Task};
+    use crate::data::cells::cell::Task;
     use crate::data::cells::table;
     use crate::data::cells::table::Table;
+    use crate::data::cells::target::Target;
 
     fn profile() -> Profile {
         let table = Table {

@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use anyhow::Result;
 
-use crate::data::cells::schema::nearest;
-use crate::data::cells::target::Task;
+use crate::data::cells::cell::Task;
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
+use crate::names::nearest;
 
 /// An algorithm that `auto` may compare, and the sizes of tables it is compared on.
 struct Candidate {

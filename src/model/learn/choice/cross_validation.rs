@@ -13,8 +13,8 @@ use super::fitter::Fitter;
 use super::main_figure::MainFigure;
 use crate::data::cells::target::Truth;
 use crate::data::judge::findings::list;
+use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
-use crate::data::split::folds::Split;
 use crate::model::evaluation::Metrics;
 use crate::model::learn::{Spec, Watch, usage};
 use crate::model::pipeline::Decision;
@@ -221,7 +221,7 @@ fn n_seen(truth: &Truth, rows: &[usize]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::target::Task;
+    use crate::data::cells::cell::Task;
     use crate::model::learn::choice::tests::with_search;
     use crate::model::learn::{Unwatched, algorithm};
 

@@ -3,9 +3,12 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::data::cells::cell::{ColumnType, NullTokens};
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, Ignored, Notation, NullTokens, Schema, Target};
+use crate::data::cells::notation::Notation;
+use crate::data::cells::schema::{Ignored, Schema};
 use crate::data::cells::table::{Column, Table};
+use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};

@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-pub(crate) use super::candidates::Contenders;
-pub(crate) use super::cross_validation::Search;
-pub(crate) use super::main_figure::MainFigure;
-use crate::data::split::folds::Split;
+use super::cross_validation::Search;
+use crate::data::split::Split;
 use crate::model::learn::Spec;
 use crate::model::selection::Standing;
 
@@ -95,7 +93,7 @@ pub(super) fn reason(leaderboard: &[Standing]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::target::Task;
+    use crate::data::cells::cell::Task;
     use crate::model::learn::choice::tests::with_search;
     use crate::model::learn::{Unwatched, algorithm};
     use crate::model::selection::{CrossValidation, Spread};

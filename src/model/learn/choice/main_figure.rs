@@ -1,6 +1,8 @@
 //! The figure that decides between fits, and its standard error.
 
-use crate::data::cells::target::{Task, Truth};
+use crate::data::cells::cell::Task;
+
+use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;
 
 /// The figure that decides. More is better.

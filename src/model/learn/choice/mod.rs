@@ -125,9 +125,10 @@ mod tests {
     use super::fitter::Fitter;
     use super::main_figure::MainFigure;
     use super::*;
-    use crate::data::cells::schema::{ColumnType, NullTokens};
+    use crate::data::cells::cell::Task;
+    use crate::data::cells::cell::{ColumnType, NullTokens};
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Task, Truth};
+    use crate::data::cells::target::{Target, Truth};
     use crate::model::learn::{Unwatched, Watch};
 
     /// Two classes in two columns, the second a category, with some noise.

@@ -14,9 +14,10 @@ use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::cross_validation::{Search, n_compared};
-use crate::data::split::folds::{Split, generator};
+use crate::data::split::Split;
 use crate::model::learn::{Algorithm, Spec};
 use crate::model::selection::{CrossValidation, Round, Tuning};
+use crate::random::generator;
 
 /// The distribution that values of a hyperparameter are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,7 +11,7 @@ use super::FIT_INTERCEPT;
 use super::coordinate_descent::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
 use super::gram::products;
 use super::least_squares::{Centred, LeastSquares, fit_sparse};
-use crate::data::cells::schema::Task;
+use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
 use crate::model::learn::hyperparameter::{Parameter, Range};

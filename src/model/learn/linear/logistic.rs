@@ -12,7 +12,7 @@ use super::lbfgs::{Absolute, minimise};
 use super::logistic_loss::LogisticLoss;
 use super::proximal_newton;
 use super::sparse::{Limits, SparseLoss};
-use crate::data::cells::schema::Task;
+use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, balanced_weights};
 use crate::model::learn::hyperparameter::{Parameter, Range, Word};

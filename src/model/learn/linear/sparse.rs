@@ -164,7 +164,7 @@ fn all_columns(x: &Matrix) -> Sparse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::Task;
+    use crate::data::cells::cell::Task;
     use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
     use crate::model::predictor::{Arrays, take_f64};
 

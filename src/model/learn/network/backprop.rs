@@ -232,11 +232,11 @@ fn product(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::split::folds::generator;
     use crate::model::learn::dataset::Labels;
     use crate::model::learn::laws::noise;
     use crate::model::learn::network::mlp::start;
     use crate::model::predictor::network::{Network, n_parameters};
+    use crate::random::generator;
 
     #[test]
     fn the_gradient_is_that_of_the_loss() {

@@ -14,15 +14,16 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
 use super::backprop::{Goal, Objective};
-use crate::data::cells::schema::Task;
+use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::data::split::folds::{Split, generator, shuffle};
+use crate::data::split::Split;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
 use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::link::Link;
 use crate::model::predictor::network::{Activation, Network, n_parameters};
+use crate::random::{generator, shuffle};
 
 /// Networks of dense layers.
 pub static MLP: Algorithm = Algorithm {

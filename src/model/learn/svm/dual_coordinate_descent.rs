@@ -11,8 +11,8 @@
 //! intercept for a multiplier, and SMO keeps it exactly.
 
 use super::problem::{Problem, Start};
-use crate::data::split::folds::{generator, shuffle};
 use crate::model::predictor::linear::dot;
+use crate::random::{generator, shuffle};
 
 /// Most passes over the rows in play; further passes gain less than steps of SMO.
 const N_EPOCHS: usize = 100;

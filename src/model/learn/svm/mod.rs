@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicU64;
 
 use anyhow::{Result, ensure};
 
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
 use crate::model::learn::hyperparameter::{Parameter, Range, Settings, Word};

@@ -8,13 +8,14 @@ use super::calibration;
 use super::problem::Solution;
 use super::run::Run;
 use crate::data::cells::matrix::Matrix;
-use crate::data::split::folds::{fold_groups, generator, shuffle};
+use crate::data::split::groups::fold_groups;
 use crate::model::learn::dataset::Fit;
 use crate::model::predictor::Predictor;
 use crate::model::predictor::kernel::Kernel;
 use crate::model::predictor::linear::Linear;
 use crate::model::predictor::link::Link;
 use crate::model::predictor::support_vectors::{Outcome, Parts, SupportVectors};
+use crate::random::{generator, shuffle};
 
 /// Folds whose held-out scores are calibrated, as in libsvm and scikit-learn.
 const N_FOLDS: usize = 5;

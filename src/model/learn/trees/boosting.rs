@@ -23,13 +23,13 @@ use super::loss::Loss;
 use super::moments::{Moments, Packed};
 use super::newton::{MIN_SHARED_ROWS, State};
 use super::tree::Tree;
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::data::split::folds::generator;
 use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Watch, usage};
 use crate::model::predictor::Predictor;
 use crate::parallel;
+use crate::random::generator;
 
 /// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
 const MIN_HESSIAN: f64 = 1e-3;

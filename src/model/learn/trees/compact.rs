@@ -148,9 +148,8 @@ impl Compact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::Task;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::cells::schema::Task;
-    use crate::data::split::folds::generator;
     use crate::model::learn::trees::best_split::Limits;
     use crate::model::learn::trees::draw::unit_interval;
     use crate::model::learn::trees::engine::Growth;
@@ -158,6 +157,7 @@ mod tests {
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
     use crate::model::predictor::{Arrays, Predictor};
+    use crate::random::generator;
 
     /// A number, a category of so many levels with unseen ones, a number that is mostly missing.
     fn table(n_levels: usize) -> (Matrix, Vec<f64>) {

@@ -28,7 +28,7 @@ pub(crate) fn unit_interval(random: &mut Pcg64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::split::folds::generator;
+    use crate::random::generator;
 
     #[test]
     fn draws_are_in_their_range_and_even() {

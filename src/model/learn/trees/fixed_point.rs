@@ -106,9 +106,9 @@ pub(crate) fn nearest_whole(value: f64) -> i64 {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::split::folds::{generator, shuffle};
     use crate::model::learn::trees::criterion::Criterion;
     use crate::model::learn::trees::moments::{Moments, Packed};
+    use crate::random::{generator, shuffle};
     use proptest::prelude::*;
 
     proptest! {

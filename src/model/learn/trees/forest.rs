@@ -30,14 +30,14 @@ use super::moments::{Moments, Packed, Poisson};
 use super::out_of_bag::{self, OutOfBag};
 use super::prune::prune;
 use super::tree::Tree;
+use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::Task;
 use crate::data::prepare::recipe::Encoding;
-use crate::data::split::folds::generator;
+use crate::error::usage;
 use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Settings, Watch};
 use crate::model::predictor::{Link, Predictor};
 use crate::parallel;
-use crate::usage::usage;
+use crate::random::generator;
 
 /// One tree.
 pub(crate) static DECISION_TREE: Algorithm = Algorithm {

@@ -366,10 +366,10 @@ fn open_children<C: Criterion>(
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::split::folds::generator;
     use crate::model::learn::trees::draw::{below, unit_interval};
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Dataset, Labels};
+    use crate::random::generator;
 
     const CRITERION: Moments = Moments { mass_bits: 40 };
 

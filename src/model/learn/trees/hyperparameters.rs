@@ -357,7 +357,7 @@ impl MaxSamples {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::schema::Task;
+    use crate::data::cells::cell::Task;
     use crate::model::learn::{Spec, algorithm};
 
     fn settings(name: &str, key: &str, value: &str) -> Settings {

@@ -45,9 +45,9 @@ pub(crate) fn prune(tree: &mut Tree, alpha: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::split::folds::generator;
     use crate::model::learn::trees::best_split::Best;
     use crate::model::learn::trees::draw::{below, unit_interval};
+    use crate::random::generator;
 
     /// A random tree of 40 leaves, of 1000 rows.
     fn tree() -> Tree {

@@ -160,13 +160,13 @@ impl Block {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::data::split::folds::generator;
     use crate::model::learn::trees::best_split::Limits;
     use crate::model::learn::trees::bins::Bins;
     use crate::model::learn::trees::draw::below;
     use crate::model::learn::trees::engine::Growth;
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Dataset, Labels};
+    use crate::random::generator;
 
     const CRITERION: Moments = Moments { mass_bits: 40 };
 

@@ -7,7 +7,7 @@ use super::criterion::{Cell, Cells, Criterion};
 use super::draw::below;
 use super::engine::Engine;
 use super::random_cuts::{Block, draw_cut};
-use crate::data::split::folds::generator;
+use crate::random::generator;
 
 /// Nodes of fewer rows mark the bins they touch.
 const MAX_MARKED_ROWS: usize = 192;

@@ -7,10 +7,13 @@
 use serde_json::{Map, Value, json};
 
 use super::schemas::{object, reference};
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::date::Order;
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{ColumnType, Feature, Notation, Schema, Warning};
+use crate::data::cells::notation::Notation;
+use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json as rows;
 use crate::model::pipeline::Decision;
 use crate::report::card;
