@@ -16,7 +16,7 @@ use crate::error::usage;
 const MAX_HEAD_BYTES: u64 = 4096;
 
 /// Asks once; success is a 2xx answer.
-pub fn run(args: &Healthcheck, term: &Term) -> Result<()> {
+pub(super) fn run(args: &Healthcheck, term: &Term) -> Result<()> {
     let url = match &args.url {
         Some(url) => url.clone(),
         None => format!("http://{}:{}/readyz", within_reach(&args.host), args.port),

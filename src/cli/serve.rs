@@ -30,7 +30,7 @@ const KEYS_VARIABLE: &str = "MLAPI_API_KEYS";
 const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
-pub fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
+pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     let threads = match common.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),

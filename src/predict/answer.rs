@@ -16,7 +16,7 @@ pub(super) const DOCUMENT_START: &[u8] = b"{\"predictions\":[";
 
 /// Writes the answers of one model.
 #[derive(Debug)]
-pub struct AnswerWriter {
+pub(crate) struct AnswerWriter {
     /// Each label as a JSON value.
     values: Vec<String>,
     /// Each label as a JSON string.

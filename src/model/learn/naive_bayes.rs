@@ -20,7 +20,7 @@ use crate::model::predictor::Predictor;
 use crate::model::predictor::naive_bayes::{self as inference, Parts};
 
 /// Naive Bayes of numbers and categories.
-pub static NAIVE_BAYES: Algorithm = Algorithm {
+pub(crate) static NAIVE_BAYES: Algorithm = Algorithm {
     name: "naive-bayes",
     alias: Some("bayes"),
     tasks: &[Task::Classification],

@@ -28,7 +28,7 @@ const TREE_SAMPLES: usize = 32;
 const MAX_MEASURED: f64 = 0.25;
 
 /// Voting, or averaging, of the nearest training rows.
-pub static KNN: Algorithm = Algorithm {
+pub(crate) static KNN: Algorithm = Algorithm {
     name: "knn",
     alias: None,
     tasks: &[Task::Classification, Task::Regression],

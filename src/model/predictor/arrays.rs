@@ -25,7 +25,7 @@ pub type Arrays = BTreeMap<String, Array>;
 ///
 /// # Errors
 /// There is none of that name and kind.
-pub fn take_f64(arrays: &mut Arrays, name: &str) -> Result<Vec<f64>> {
+pub(crate) fn take_f64(arrays: &mut Arrays, name: &str) -> Result<Vec<f64>> {
     match arrays.remove(name) {
         Some(Array::F64(_, values)) => Ok(values),
         _ => bail!("the array {name:?} is missing or of another kind"),
@@ -36,7 +36,7 @@ pub fn take_f64(arrays: &mut Arrays, name: &str) -> Result<Vec<f64>> {
 ///
 /// # Errors
 /// There is none of that name and kind.
-pub fn take_u32(arrays: &mut Arrays, name: &str) -> Result<Vec<u32>> {
+pub(crate) fn take_u32(arrays: &mut Arrays, name: &str) -> Result<Vec<u32>> {
     match arrays.remove(name) {
         Some(Array::U32(_, values)) => Ok(values),
         _ => bail!("the array {name:?} is missing or of another kind"),
@@ -47,7 +47,7 @@ pub fn take_u32(arrays: &mut Arrays, name: &str) -> Result<Vec<u32>> {
 ///
 /// # Errors
 /// There is none of that name and kind.
-pub fn take_u8(arrays: &mut Arrays, name: &str) -> Result<Vec<u8>> {
+pub(crate) fn take_u8(arrays: &mut Arrays, name: &str) -> Result<Vec<u8>> {
     match arrays.remove(name) {
         Some(Array::U8(_, values)) => Ok(values),
         _ => bail!("the array {name:?} is missing or of another kind"),

@@ -9,7 +9,7 @@ use super::nearest::{Metric, Nearest, PANEL_ROWS, push_panel, scan_panel};
 
 /// A complete binary tree over rows.
 #[derive(Debug, Clone)]
-pub struct KdTree {
+pub(super) struct KdTree {
     metric: Metric,
     n_cols: usize,
     /// Levels below the root.
@@ -27,7 +27,7 @@ type Visit = (u32, usize, f64);
 
 impl KdTree {
     /// `x`: finite, `n_rows × n_cols`, at least one of each, and at most 2³² rows.
-    pub fn new(x: &[f64], n_cols: usize, metric: Metric) -> Self {
+    pub(super) fn new(x: &[f64], n_cols: usize, metric: Metric) -> Self {
         let n_rows = x.len() / n_cols;
         let depth = n_rows.div_ceil(PANEL_ROWS).next_power_of_two().trailing_zeros();
         let n_nodes = (2 << depth) - 1;
@@ -94,7 +94,7 @@ impl KdTree {
     }
 
     /// Offers all rows that can be among the nearest; returns how many it measured.
-    pub fn search(&self, x: &[f64], nearest: &mut Nearest) -> usize {
+    pub(super) fn search(&self, x: &[f64], nearest: &mut Nearest) -> usize {
         let mut n_measured = 0;
         let mut stack = [(0, 0, 0.0); 40];
         let mut height = 1;

@@ -8,10 +8,10 @@
 use std::f64::consts::LOG2_E;
 
 /// Rows of a tile: eight registers of two doubles hide the latency of an addition.
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Powers are cut off here, so that a far-out row has a score that is a number; training refuses such rows.
-pub const MAX_VALUE: f64 = 1e30;
+pub(crate) const MAX_VALUE: f64 = 1e30;
 
 /// The similarity of two rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +70,7 @@ impl Kernel {
 
 /// Rows in tiles, and their squared norms.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tiles {
+pub(crate) struct Tiles {
     n_rows: usize,
     n_cols: usize,
     /// Tile, column, lane; the lanes behind the last row hold 0.
@@ -80,7 +80,7 @@ pub struct Tiles {
 
 impl Tiles {
     /// Rows of `n_cols` numbers each.
-    pub fn new<'a>(n_cols: usize, rows: impl ExactSizeIterator<Item = &'a [f64]>) -> Self {
+    pub(crate) fn new<'a>(n_cols: usize, rows: impl ExactSizeIterator<Item = &'a [f64]>) -> Self {
         let n_rows = rows.len();
         let n_tiles = n_rows.div_ceil(LANES);
         let mut values = vec![0.0; n_tiles * n_cols * LANES];
@@ -96,34 +96,34 @@ impl Tiles {
     }
 
     /// Number of rows.
-    pub fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.n_rows
     }
 
     /// Number of tiles.
-    pub fn n_tiles(&self) -> usize {
+    pub(crate) fn n_tiles(&self) -> usize {
         self.norms.len()
     }
 
     /// The squared norm of row `i`.
-    pub fn norm(&self, i: usize) -> f64 {
+    pub(crate) fn norm(&self, i: usize) -> f64 {
         self.norms[i / LANES][i % LANES]
     }
 
     /// Copies row `i` into `out` of `n_cols` numbers.
-    pub fn copy_row(&self, i: usize, out: &mut [f64]) {
+    pub(crate) fn copy_row(&self, i: usize, out: &mut [f64]) {
         let first = i / LANES * self.n_cols * LANES + i % LANES;
         out.iter_mut().enumerate().for_each(|(c, out)| *out = self.values[first + c * LANES]);
     }
 
     /// Whether all numbers are finite.
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite(&self) -> bool {
         self.values.iter().chain(self.norms.as_flattened()).all(|v| v.is_finite())
     }
 
     /// The kernel of `x`, whose [`squared_norm`] is `norm`, with each row of a tile.
     #[inline(always)]
-    pub fn kernel(&self, kernel: Kernel, x: &[f64], norm: f64, tile: usize) -> [f64; LANES] {
+    pub(crate) fn kernel(&self, kernel: Kernel, x: &[f64], norm: f64, tile: usize) -> [f64; LANES] {
         let size = self.n_cols * LANES;
         let (columns, _) = self.values[tile * size..(tile + 1) * size].as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
@@ -138,7 +138,7 @@ impl Tiles {
 }
 
 /// |x|², added up in the order of the tiles, so that the distance of a row to itself is 0.
-pub fn squared_norm(x: &[f64]) -> f64 {
+pub(crate) fn squared_norm(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |sum, v| sum + v * v)
 }
 

@@ -56,7 +56,7 @@ impl Link {
 /// eˣ to the last digit but one, from products and sums alone: the same on every machine, unlike the C
 /// library's, and a loop of it is vectorised. Below −708 it is 0, above 709 ∞.
 #[inline(always)]
-pub fn exp(x: f64) -> f64 {
+pub(crate) fn exp(x: f64) -> f64 {
     // Adding it rounds to a whole number, which is then found in the lowest bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     // ln 2 in two parts: the first has zeros at its end, so that its product with a whole number is exact.
@@ -96,12 +96,12 @@ pub fn exp(x: f64) -> f64 {
 
 /// 1 / (1 + e⁻ˢ) without overflow.
 #[inline(always)]
-pub fn sigmoid(score: f64) -> f64 {
+pub(crate) fn sigmoid(score: f64) -> f64 {
     1.0 / (1.0 + exp(-score))
 }
 
 /// Scores to probabilities in place, without overflow; returns ln Σ eˢ.
-pub fn softmax(scores: &mut [f64]) -> f64 {
+pub(crate) fn softmax(scores: &mut [f64]) -> f64 {
     let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let mut sum = 0.0;
     for score in scores.iter_mut() {

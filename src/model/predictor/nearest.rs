@@ -45,7 +45,7 @@ impl Metric {
 
 /// The k nearest rows so far: smaller sums first, smaller row indices among equals.
 #[derive(Debug, Clone)]
-pub struct Nearest {
+pub(crate) struct Nearest {
     k: usize,
     /// The sums are not negative, so their bits are in the order of their values.
     heap: BinaryHeap<(u64, u32)>,
@@ -54,18 +54,18 @@ pub struct Nearest {
 
 impl Nearest {
     /// Room for `k` rows.
-    pub fn new(k: usize) -> Self {
+    pub(crate) fn new(k: usize) -> Self {
         Self { k, heap: BinaryHeap::with_capacity(k), worst: f64::INFINITY }
     }
 
     /// The largest sum that may still enter.
     #[inline(always)]
-    pub fn worst(&self) -> f64 {
+    pub(crate) fn worst(&self) -> f64 {
         self.worst
     }
 
     /// Takes a row in if it is among the nearest.
-    pub fn offer(&mut self, sum: f64, row: u32) {
+    pub(crate) fn offer(&mut self, sum: f64, row: u32) {
         let key = (sum.to_bits(), row);
         if self.heap.len() < self.k {
             self.heap.push(key);
@@ -82,7 +82,7 @@ impl Nearest {
     }
 
     /// Hands `see` the sums and rows, nearest first, and forgets them.
-    pub fn drain(&mut self, see: impl FnOnce(&[(u64, u32)])) {
+    pub(crate) fn drain(&mut self, see: impl FnOnce(&[(u64, u32)])) {
         let mut sorted = std::mem::take(&mut self.heap).into_sorted_vec();
         see(&sorted);
         sorted.clear();
@@ -92,10 +92,14 @@ impl Nearest {
 }
 
 /// Most rows of a panel: its distances stay in registers and the first-level cache.
-pub const PANEL_ROWS: usize = 32;
+pub(crate) const PANEL_ROWS: usize = 32;
 
 /// Adds a panel of rows column by column, so that one instruction serves several rows.
-pub fn push_panel<'a>(panels: &mut Vec<f64>, rows: impl Iterator<Item = &'a [f64]> + Clone, n_cols: usize) {
+pub(crate) fn push_panel<'a>(
+    panels: &mut Vec<f64>,
+    rows: impl Iterator<Item = &'a [f64]> + Clone,
+    n_cols: usize,
+) {
     for j in 0..n_cols {
         panels.extend(rows.clone().map(|row| row[j]));
     }
@@ -103,7 +107,7 @@ pub fn push_panel<'a>(panels: &mut Vec<f64>, rows: impl Iterator<Item = &'a [f64
 
 /// Offers the rows of a panel; `name` tells their indices.
 #[inline(always)]
-pub fn scan_panel(
+pub(crate) fn scan_panel(
     metric: Metric,
     panel: &[f64],
     n_rows: usize,
@@ -134,7 +138,7 @@ fn add_columns(panel: &[f64], x: &[f64], sums: &mut [f64], term: impl Fn(f64) ->
 }
 
 /// Rows that are searched for together.
-pub const TILE_QUERIES: usize = 64;
+pub(crate) const TILE_QUERIES: usize = 64;
 
 /// Training rows whose products are made together: [`TILE_QUERIES`] times as many stay in the second-level
 /// cache.
@@ -157,7 +161,7 @@ const UNDERFLOW: f64 = 1e-30;
 /// algorithms", section 3.1). The part of |t| is subtracted from each row beforehand, the part of |q| added
 /// to the limit.
 #[derive(Debug, Clone)]
-pub struct Products {
+pub(crate) struct Products {
     n_cols: usize,
     /// Tiles of at most [`TILE_ROWS`] rows, each `(n_cols + 1) × rows`; empty if the rows are too long.
     tiles: Vec<f32>,
@@ -166,7 +170,7 @@ pub struct Products {
 
 impl Products {
     /// `x`: finite, `n_rows × n_cols`, at least one of each.
-    pub fn new(x: &[f64], n_cols: usize) -> Self {
+    pub(crate) fn new(x: &[f64], n_cols: usize) -> Self {
         let error = 2.0 * (n_cols + 8) as f64 * f64::from(f32::EPSILON) / 2.0;
         let mut tiles = Vec::with_capacity(x.len() / n_cols * (n_cols + 1));
         let is_long = |row: &[f64]| squared_length(row) > MAX_SQUARED_LENGTH;
@@ -184,7 +188,7 @@ impl Products {
     }
 
     /// Searches the rows `x`, those of [`Products::new`], for the nearest of each query.
-    pub fn search(&self, x: &[f64], queries: &[f64], nearest: &mut [Nearest]) {
+    pub(crate) fn search(&self, x: &[f64], queries: &[f64], nearest: &mut [Nearest]) {
         let n_factors = self.n_cols + 1;
         let n_queries = queries.len() / self.n_cols;
         let mut factors = Vec::with_capacity(n_queries * n_factors);

@@ -62,7 +62,7 @@ pub struct Network {
 }
 
 /// Number of parameters of layers of these sizes; `None` if there are too many to count.
-pub fn n_parameters(sizes: &[usize]) -> Option<usize> {
+pub(crate) fn n_parameters(sizes: &[usize]) -> Option<usize> {
     sizes
         .windows(2)
         .try_fold(0_usize, |sum, pair| sum.checked_add(pair[0].checked_add(1)?.checked_mul(pair[1])?))

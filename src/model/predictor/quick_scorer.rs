@@ -15,10 +15,10 @@
 use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
 
 /// Rows of a block.
-pub const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 
 /// Leaves of a tree: the bits of a set.
-pub const MAX_LEAVES: usize = 64;
+pub(super) const MAX_LEAVES: usize = 64;
 
 /// The test of an inner node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,7 +41,7 @@ struct Tree {
 
 /// Trees of at most [`MAX_LEAVES`] leaves.
 #[derive(Debug, Clone, PartialEq)]
-pub struct QuickScorer {
+pub(super) struct QuickScorer {
     /// The columns that are tested.
     features: Vec<u32>,
     trees: Vec<Tree>,
@@ -54,7 +54,7 @@ pub struct QuickScorer {
 
 impl QuickScorer {
     /// `None` if a tree is too large, or its nodes are not a tree.
-    pub fn new(parts: &Parts) -> Option<Self> {
+    pub(super) fn new(parts: &Parts) -> Option<Self> {
         let n_nodes = parts.feature.len();
         if [parts.threshold.len(), parts.left.len(), parts.flags.len()] != [n_nodes; 3] {
             return None;
@@ -135,13 +135,13 @@ impl QuickScorer {
     }
 
     /// Room for the block that [`QuickScorer::leaves`] reads.
-    pub fn buffer(&self) -> Vec<[f64; ROWS]> {
+    pub(super) fn buffer(&self) -> Vec<[f64; ROWS]> {
         vec![[0.0; ROWS]; self.features.len()]
     }
 
     /// Brings [`ROWS`] rows of `x` into columns.
     #[inline(always)]
-    pub fn fill(&self, x: &[f64], block: &mut [[f64; ROWS]]) {
+    pub(super) fn fill(&self, x: &[f64], block: &mut [[f64; ROWS]]) {
         let n_inputs = x.len() / ROWS;
         for j in 0..block.len().min(self.features.len()) {
             let feature = self.features[j] as usize;
@@ -154,7 +154,7 @@ impl QuickScorer {
     /// Calls `visit` with the endings of the rows of the block, tree by tree. `subset_right`: whether a code goes
     /// right, by subset, column, code, and whether missing values go right.
     #[inline(always)]
-    pub fn visit(
+    pub(super) fn visit(
         &self,
         block: &[[f64; ROWS]],
         subset_right: impl Fn(usize, u32, f64, bool) -> bool,
@@ -202,7 +202,7 @@ impl QuickScorer {
 }
 
 /// The leaves that the rows of a block end at.
-pub enum Ending<'a> {
+pub(super) enum Ending<'a> {
     /// One number.
     Value(&'a [f64; ROWS]),
     /// A row of [`Parts::values`].

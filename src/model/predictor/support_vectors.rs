@@ -30,7 +30,7 @@ use super::pairwise::{count_votes, couple, pair};
 const BLOCK_ROWS: usize = 64;
 
 /// The largest power of a polynomial kernel.
-pub const MAX_DEGREE: u32 = 1000;
+pub(crate) const MAX_DEGREE: u32 = 1000;
 
 /// The meaning of the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,16 +26,16 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Array, Arrays, Link, take_f64, take_u8, take_u32};
 
 /// Marks a leaf in [`Parts::feature`].
-pub const LEAF: u32 = u32::MAX;
+pub(crate) const LEAF: u32 = u32::MAX;
 
 /// A flag: a missing value goes left.
-pub const MISSING_LEFT: u8 = 1;
+pub(crate) const MISSING_LEFT: u8 = 1;
 
 /// A flag: the split is on a subset of levels.
-pub const SUBSET: u8 = 2;
+pub(crate) const SUBSET: u8 = 2;
 
 /// Words of a subset: 256 groups of levels.
-pub const SUBSET_WORDS: usize = 8;
+pub(crate) const SUBSET_WORDS: usize = 8;
 
 /// Columns of a model; the packed node keeps two bits for itself.
 const MAX_INPUTS: usize = 1 << 30;

@@ -17,7 +17,7 @@ use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::model::pipeline::Pipeline;
 
 /// A training file as it is to be fitted, whatever the rows and the algorithm.
-pub struct Fitter<'a> {
+pub(crate) struct Fitter<'a> {
     /// Its typed columns.
     pub table: &'a Table,
     /// The columns that are features, with their types.
@@ -45,7 +45,7 @@ pub struct Fitter<'a> {
 }
 
 /// The result of a fit.
-pub struct Fitted {
+pub(crate) struct Fitted {
     /// What predicts.
     pub pipeline: Pipeline,
     /// What the user should know.
@@ -57,7 +57,13 @@ impl Fitter<'_> {
     ///
     /// # Errors
     /// Rows that cannot be learned from.
-    pub fn fit(&self, spec: &Spec, rows: &[usize], truth: &Truth, watch: &dyn Watch) -> Result<Fitted> {
+    pub(crate) fn fit(
+        &self,
+        spec: &Spec,
+        rows: &[usize],
+        truth: &Truth,
+        watch: &dyn Watch,
+    ) -> Result<Fitted> {
         let target = self.target.clone();
         let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
         schema.header = self.header;
@@ -114,7 +120,7 @@ impl Fitter<'_> {
     }
 
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
-    pub fn n_slots(&self) -> usize {
+    pub(crate) fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
             Column::Number(_) | Column::Written { notation: Notation::Boolean(_), .. } => 1,
             // Up to six parts, three of them with a sine and a cosine.

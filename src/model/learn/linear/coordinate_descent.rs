@@ -20,12 +20,12 @@ const MAX_ACTIVE_PASSES: usize = 100;
 const ACTIVE_SHARE: f64 = 0.1;
 
 /// Whether products of columns serve better than the columns themselves.
-pub fn prefers_products(n_rows: usize, n_cols: usize) -> bool {
+pub(crate) fn prefers_products(n_rows: usize, n_cols: usize) -> bool {
     n_cols <= MAX_PRODUCT_COLUMNS && n_cols <= n_rows
 }
 
 /// A convex quadratic of the coefficients, ½ wᵀH w + linear terms, at a current point.
-pub trait Quadratic {
+pub(crate) trait Quadratic {
     /// The diagonal of H, one per coefficient.
     fn curvature(&self, j: usize) -> f64;
 
@@ -37,14 +37,14 @@ pub trait Quadratic {
 }
 
 /// A quadratic by its H: a step costs as much as there are columns.
-pub struct ByProducts {
+pub(crate) struct ByProducts {
     products: SquareMatrix,
     slopes: Vec<f64>,
 }
 
 impl ByProducts {
     /// `slopes` are the derivatives at the current point.
-    pub fn new(products: SquareMatrix, slopes: Vec<f64>) -> Self {
+    pub(crate) fn new(products: SquareMatrix, slopes: Vec<f64>) -> Self {
         Self { products, slopes }
     }
 }
@@ -65,7 +65,7 @@ impl Quadratic for ByProducts {
 }
 
 /// A quadratic by the columns of X, with H = Xᵀ diag(weights) X: a step costs as much as there are rows.
-pub struct ByColumns<'a> {
+pub(crate) struct ByColumns<'a> {
     /// Column by column.
     columns: &'a [f64],
     /// One per row; all 1 if absent.
@@ -79,7 +79,12 @@ pub struct ByColumns<'a> {
 
 impl<'a> ByColumns<'a> {
     /// `slopes` are the derivatives at the current point.
-    pub fn new(columns: &'a [f64], n_rows: usize, weights: Option<&'a [f64]>, slopes: Vec<f64>) -> Self {
+    pub(crate) fn new(
+        columns: &'a [f64],
+        n_rows: usize,
+        weights: Option<&'a [f64]>,
+        slopes: Vec<f64>,
+    ) -> Self {
         let square = |column: &[f64]| match weights {
             None => dot(column, column),
             Some(weights) => column.iter().zip(weights).map(|(v, weight)| weight * v * v).sum(),
@@ -117,7 +122,7 @@ impl Quadratic for ByColumns<'_> {
 
 /// l1 |w|₁ + ½ l2 |w|² of the first `n_penalised` coefficients; the others are free.
 #[derive(Debug, Clone, Copy)]
-pub struct Penalty {
+pub(crate) struct Penalty {
     /// Strength of the absolute values.
     pub l1: f64,
     /// Strength of the squares.
@@ -132,7 +137,7 @@ impl Penalty {
     }
 
     /// Its value.
-    pub fn value(&self, w: &[f64]) -> f64 {
+    pub(crate) fn value(&self, w: &[f64]) -> f64 {
         let penalised = &w[..self.n_penalised];
         let sizes: f64 = penalised.iter().map(|w| w.abs()).sum();
         self.l1 * sizes + 0.5 * self.l2 * dot(penalised, penalised)
@@ -141,7 +146,7 @@ impl Penalty {
     /// The distance of the objective from a minimum along coefficient `j`: its derivative nearest to 0.
     ///
     /// `slope` is that of the objective without the penalty.
-    pub fn violation(&self, j: usize, w: f64, slope: f64) -> f64 {
+    pub(crate) fn violation(&self, j: usize, w: f64, slope: f64) -> f64 {
         let (l1, l2) = self.of(j);
         let slope = slope + l2 * w;
         if w == 0.0 { (slope.abs() - l1).max(0.0) } else { (slope + l1.copysign(w)).abs() }
@@ -170,7 +175,7 @@ impl Penalty {
 
 /// Passes over all of `w`, then over those that are not 0 until they hardly move; returns the largest pull of
 /// the pass over all, and the number of passes, at most `max_passes`.
-pub fn descend(
+pub(crate) fn descend(
     quadratic: &mut impl Quadratic,
     penalty: &Penalty,
     w: &mut [f64],

@@ -38,7 +38,11 @@ const STRIP_ROWS: usize = 512;
 const BLOCK_COLUMNS: usize = 64;
 
 /// ZᵀZ of `n_rows × n_cols` numbers, of which `fill` writes one row.
-pub fn products(n_rows: usize, n_cols: usize, fill: &(dyn Fn(usize, &mut [f64]) + Sync)) -> SquareMatrix {
+pub(crate) fn products(
+    n_rows: usize,
+    n_cols: usize,
+    fill: &(dyn Fn(usize, &mut [f64]) + Sync),
+) -> SquareMatrix {
     let max_parts = if n_cols > WIDE { MAX_PARTS_WIDE } else { MAX_PARTS };
     let part_rows = PART_ROWS.max(n_rows.div_ceil(max_parts));
     let part_products = |part: usize| {
@@ -74,7 +78,7 @@ pub fn products(n_rows: usize, n_cols: usize, fill: &(dyn Fn(usize, &mut [f64]) 
 }
 
 /// A square matrix, row by row.
-pub struct SquareMatrix {
+pub(crate) struct SquareMatrix {
     /// Rows and columns.
     pub size: usize,
     /// All values.
@@ -83,12 +87,12 @@ pub struct SquareMatrix {
 
 impl SquareMatrix {
     /// Row `i`; panics when there is no such row.
-    pub fn row(&self, i: usize) -> &[f64] {
+    pub(crate) fn row(&self, i: usize) -> &[f64] {
         &self.values[i * self.size..(i + 1) * self.size]
     }
 
     /// Keeps the first `size` rows and columns.
-    pub fn shrink(&mut self, size: usize) {
+    pub(crate) fn shrink(&mut self, size: usize) {
         for i in 1..size {
             self.values.copy_within(i * self.size..i * self.size + size, i * size);
         }
@@ -103,7 +107,7 @@ impl SquareMatrix {
 }
 
 /// (K + αI)⁻¹ of a symmetric positive semidefinite K, or its pseudo-inverse if that is singular.
-pub enum SymmetricInverse {
+pub(crate) enum SymmetricInverse {
     /// K + αI itself, to be factored by Cholesky.
     Definite(Factor),
     /// Orthonormal directions (columns of `v`, row-major) and the inverse of K + αI along each.
@@ -111,7 +115,7 @@ pub enum SymmetricInverse {
 }
 
 /// The lower triangle of a Cholesky factor, row-major.
-pub struct Factor {
+pub(crate) struct Factor {
     size: usize,
     l: Vec<f64>,
 }
@@ -121,7 +125,7 @@ impl SymmetricInverse {
     ///
     /// # Errors
     /// The singular values cannot be found.
-    pub fn new(mut k: SquareMatrix, alpha: f64) -> Result<Self> {
+    pub(crate) fn new(mut k: SquareMatrix, alpha: f64) -> Result<Self> {
         let n = k.size;
         let largest = (0..n).map(|i| k.values[i * n + i]).fold(0.0, f64::max);
         if largest == 0.0 && alpha == 0.0 {
@@ -158,7 +162,7 @@ impl SymmetricInverse {
     }
 
     /// (K + αI)⁻¹ b.
-    pub fn apply(&self, b: &[f64]) -> Vec<f64> {
+    pub(crate) fn apply(&self, b: &[f64]) -> Vec<f64> {
         match self {
             Self::Definite(factor) => factor.solve(b),
             Self::Directions { v, inverse } => {

@@ -41,7 +41,7 @@ const TOL: Parameter = Parameter {
 };
 
 /// Least squares with an L1 penalty.
-pub static LASSO: Algorithm = Algorithm {
+pub(crate) static LASSO: Algorithm = Algorithm {
     name: "lasso",
     alias: None,
     tasks: &[Task::Regression],
@@ -69,7 +69,7 @@ pub static LASSO: Algorithm = Algorithm {
 };
 
 /// Least squares with an L1 and an L2 penalty.
-pub static ELASTIC_NET: Algorithm = Algorithm {
+pub(crate) static ELASTIC_NET: Algorithm = Algorithm {
     name: "elastic-net",
     alias: None,
     tasks: &[Task::Regression],

@@ -22,10 +22,10 @@ const SUFFICIENT: f64 = 1e-4;
 const MAX_HALVINGS: usize = 40;
 
 /// The value of a function at a point, and its gradient.
-pub type Visit = (f64, Vec<f64>);
+pub(crate) type Visit = (f64, Vec<f64>);
 
 /// The end of a search.
-pub struct Minimum {
+pub(crate) struct Minimum {
     /// The point.
     pub point: Vec<f64>,
     /// Whether the largest slope is at most `tol`.
@@ -34,7 +34,7 @@ pub struct Minimum {
 
 /// A penalty on the absolute values of the first coordinates.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Absolute {
+pub(crate) struct Absolute {
     /// Its strength.
     pub l1: f64,
     /// Number of penalised coordinates.
@@ -79,7 +79,7 @@ impl Absolute {
 ///
 /// `evaluate` gives value and gradient, or `None` to stop at the current point; `precondition` multiplies by
 /// an approximate inverse of the second derivative; a step is an evaluation of a point that is accepted.
-pub fn minimise(
+pub(crate) fn minimise(
     start: Vec<f64>,
     absolute: Absolute,
     evaluate: &mut dyn FnMut(&[f64]) -> Option<Visit>,

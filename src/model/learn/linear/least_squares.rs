@@ -154,7 +154,7 @@ pub(crate) struct Centred<'a> {
 
 impl<'a> Centred<'a> {
     /// Means of 0 without an intercept.
-    pub fn new(data: &Dataset<'a>, y: &'a [f64], fit_intercept: bool) -> Self {
+    pub(crate) fn new(data: &Dataset<'a>, y: &'a [f64], fit_intercept: bool) -> Self {
         let (x, n_cols) = (data.x, data.x.n_cols());
         let mut rows = Self { x, y, weights: data.weights, x_mean: vec![0.0; n_cols], y_mean: 0.0 };
         if !fit_intercept {
@@ -174,17 +174,17 @@ impl<'a> Centred<'a> {
     }
 
     /// Number of rows.
-    pub fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.y.len()
     }
 
     /// Number of columns.
-    pub fn n_cols(&self) -> usize {
+    pub(crate) fn n_cols(&self) -> usize {
         self.x.n_cols()
     }
 
     /// Writes row `i` into `out` and returns its target.
-    pub fn row_into(&self, i: usize, out: &mut [f64]) -> f64 {
+    pub(crate) fn row_into(&self, i: usize, out: &mut [f64]) -> f64 {
         let root = self.weights.map_or(1.0, |weights| weights[i].sqrt());
         for ((out, v), mean) in out.iter_mut().zip(self.x.row(i)).zip(&self.x_mean) {
             *out = root * (v - mean);
@@ -199,7 +199,7 @@ impl<'a> Centred<'a> {
     }
 
     /// All rows column by column, and the target.
-    pub fn columns(&self) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn columns(&self) -> (Vec<f64>, Vec<f64>) {
         let (n_rows, n_cols) = (self.n_rows(), self.n_cols());
         let mut columns = vec![0.0; n_rows * n_cols];
         let mut row = vec![0.0; n_cols];
@@ -212,7 +212,7 @@ impl<'a> Centred<'a> {
     }
 
     /// The predictor of these coefficients, with the intercept that goes with them.
-    pub fn predictor(&self, coefficients: Vec<f64>) -> Predictor {
+    pub(crate) fn predictor(&self, coefficients: Vec<f64>) -> Predictor {
         let intercept = self.y_mean - dot(&coefficients, &self.x_mean);
         Predictor::Linear(Linear::new(Link::Identity, self.n_cols(), coefficients, vec![intercept]))
     }

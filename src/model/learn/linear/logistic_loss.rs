@@ -36,7 +36,7 @@ pub(crate) struct LogisticLoss<'a> {
 impl<'a> LogisticLoss<'a> {
     /// The loss of the classes `codes`; `c` is scikit-learn's `C`, and `l1_share` the share of the penalty
     /// that falls on absolute values, `None` for no penalty.
-    pub fn new(
+    pub(crate) fn new(
         data: Dataset<'a>,
         (codes, n_classes): (&'a [u32], usize),
         c: f64,
@@ -51,7 +51,7 @@ impl<'a> LogisticLoss<'a> {
     }
 
     /// Replaces the scores of a row by the derivatives of its loss, and returns that; both not weighted.
-    pub fn differentiate(&self, row: usize, scores: &mut [f64]) -> f64 {
+    pub(crate) fn differentiate(&self, row: usize, scores: &mut [f64]) -> f64 {
         let class = self.codes[row] as usize;
         if self.n_scores > 1 {
             let true_score = scores[class];
@@ -90,7 +90,7 @@ impl<'a> LogisticLoss<'a> {
     }
 
     /// The mean loss, and its gradient by coefficients and intercepts; no penalty yet.
-    pub fn mean(&self, point: &[f64]) -> (f64, Vec<f64>) {
+    pub(crate) fn mean(&self, point: &[f64]) -> (f64, Vec<f64>) {
         let n = point.len();
         // The loss is summed up behind the gradient.
         let mut gradient = sum_by_blocks(self.data.x.n_rows(), BLOCK_ROWS, n + 1, &|rows, sums| {
@@ -105,17 +105,17 @@ impl<'a> LogisticLoss<'a> {
     }
 
     /// Number of coefficients of all scores.
-    pub fn n_coefficients(&self) -> usize {
+    pub(crate) fn n_coefficients(&self) -> usize {
         self.n_scores * self.data.x.n_cols()
     }
 
     /// The penalty on the coefficients of all scores.
-    pub fn penalty(&self) -> Penalty {
+    pub(crate) fn penalty(&self) -> Penalty {
         Penalty { l1: self.l1, l2: self.l2, n_penalised: self.n_coefficients() }
     }
 
     /// The objective without its L1 part, and its gradient.
-    pub fn smooth(&self, point: &[f64]) -> (f64, Vec<f64>) {
+    pub(crate) fn smooth(&self, point: &[f64]) -> (f64, Vec<f64>) {
         let (mut loss, mut gradient) = self.mean(point);
         let coefficients = &point[..self.n_coefficients()];
         gradient.iter_mut().zip(coefficients).for_each(|(g, w)| *g += self.l2 * w);
@@ -124,7 +124,7 @@ impl<'a> LogisticLoss<'a> {
     }
 
     /// Σ weight · z zᵀ / Σ weights of the rows z with a 1 behind for the intercept.
-    pub fn second_moments(&self) -> SquareMatrix {
+    pub(crate) fn second_moments(&self) -> SquareMatrix {
         let n_inputs = self.data.x.n_cols();
         let mut moments = products(self.data.x.n_rows(), n_inputs + 1, &|row, out| {
             let root = (self.data.weight(row) / self.weight_sum).sqrt();

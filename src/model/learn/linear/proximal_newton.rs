@@ -25,7 +25,12 @@ const SUFFICIENT: f64 = 1e-3;
 const MAX_HALVINGS: usize = 30;
 
 /// The point with the least objective, and whether it is one to `tol`.
-pub fn minimise(loss: &LogisticLoss, tol: f64, max_iter: usize, watch: &dyn Watch) -> (Vec<f64>, bool) {
+pub(crate) fn minimise(
+    loss: &LogisticLoss,
+    tol: f64,
+    max_iter: usize,
+    watch: &dyn Watch,
+) -> (Vec<f64>, bool) {
     let n_scores = loss.n_scores;
     let mut descent = Descent::new(loss);
     for iteration in 0..max_iter {

@@ -50,7 +50,7 @@ pub(crate) struct Limits {
 
 impl SparseLoss<'_> {
     /// The minimum as a predictor with `link`, and whether it was reached.
-    pub fn minimise(
+    pub(crate) fn minimise(
         &self,
         data: &Dataset,
         link: Link,

@@ -13,10 +13,10 @@ use crate::model::predictor::network::Activation;
 const BLOCK_ROWS: usize = 100;
 
 /// Multiplications of a batch below which threads would wait longer than they work.
-pub const SHARED_WORK: usize = 200_000;
+pub(crate) const SHARED_WORK: usize = 200_000;
 
 /// The target of each row.
-pub enum Goal<'a> {
+pub(crate) enum Goal<'a> {
     /// Class indices; two classes if there is one score.
     Classes(&'a [u32]),
     /// Numbers.
@@ -25,7 +25,7 @@ pub enum Goal<'a> {
 
 /// (Σ weight × loss + α |weights of the network|² / 2) / Σ weight over the rows of a batch. The loss is the
 /// log loss, or half the squared error.
-pub struct Objective<'a> {
+pub(crate) struct Objective<'a> {
     /// All rows and their weights; those of a batch are named by their indices.
     pub data: Dataset<'a>,
     /// The goal of each row; of a regression its standardised target.
@@ -40,7 +40,7 @@ pub struct Objective<'a> {
 
 /// The working memory of a block of rows, kept from batch to batch.
 #[derive(Default)]
-pub struct Block {
+pub(crate) struct Block {
     /// Per layer, inputs first, `n_rows × units`.
     activations: Vec<Vec<f64>>,
     /// The deltas of one layer and of the layer before it.
@@ -132,7 +132,7 @@ impl Objective<'_> {
     }
 
     /// The value at `parameters`, and its gradient.
-    pub fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         parameters: &[f64],
         rows: &[usize],
@@ -172,7 +172,7 @@ impl Objective<'_> {
     }
 
     /// The weighted accuracy, or R², on `rows`.
-    pub fn score(&self, parameters: &[f64], link: Link, rows: &[usize]) -> f64 {
+    pub(crate) fn score(&self, parameters: &[f64], link: Link, rows: &[usize]) -> f64 {
         let n_scores = self.sizes[self.sizes.len() - 1];
         let mut block = Block::default();
         let (mut total, mut sum, mut squares, mut errors) = (0.0, 0.0, 0.0, 0.0);

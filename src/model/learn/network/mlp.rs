@@ -26,7 +26,7 @@ use crate::model::predictor::network::{Activation, Network, n_parameters};
 use crate::random::{generator, shuffle};
 
 /// Networks of dense layers.
-pub static MLP: Algorithm = Algorithm {
+pub(crate) static MLP: Algorithm = Algorithm {
     name: "mlp",
     alias: Some("nn"),
     tasks: &[Task::Classification, Task::Regression],
@@ -295,7 +295,7 @@ impl Mlp {
 
 /// Glorot and Bengio's "normalized initialization", biases included, with scikit-learn's smaller factor for
 /// logistic units.
-pub fn start(activation: Activation, sizes: &[usize], random: &mut Pcg64) -> Vec<f64> {
+pub(crate) fn start(activation: Activation, sizes: &[usize], random: &mut Pcg64) -> Vec<f64> {
     let factor = if activation == Activation::Logistic { 2.0 } else { 6.0 };
     let mut parameters = Vec::new();
     for pair in sizes.windows(2) {

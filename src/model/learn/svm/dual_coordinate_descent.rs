@@ -25,7 +25,7 @@ const INNER_ACCURACY: f64 = 0.5;
 
 /// Weights near the minimum, of sum 0. `tol`: a violation that is good enough; `seed` orders the rows;
 /// `watch` as in `smo`.
-pub fn approach(problem: &Problem, tol: f64, seed: u64, watch: &dyn Fn(f64) -> bool) -> Start {
+pub(super) fn approach(problem: &Problem, tol: f64, seed: u64, watch: &dyn Fn(f64) -> bool) -> Start {
     let n = problem.rows.len();
     let norms: Vec<f64> = problem.rows.iter().map(|row| dot(row, row)).collect();
     let stiffness = STIFFNESS * norms.iter().sum::<f64>() / n.max(1) as f64 + f64::MIN_POSITIVE;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::model::predictor::kernel::LANES;
 
 /// Kernel rows by position, each as far as it was asked for.
-pub struct KernelCache {
+pub(super) struct KernelCache {
     /// One per position; empty if it is not kept.
     pub rows: Vec<Vec<f32>>,
     /// When each was last asked for.
@@ -19,12 +19,12 @@ pub struct KernelCache {
 }
 
 impl KernelCache {
-    pub fn new(n_rows: usize, capacity: usize) -> Self {
+    pub(super) fn new(n_rows: usize, capacity: usize) -> Self {
         Self { rows: vec![Vec::new(); n_rows], used: vec![0; n_rows], clock: 0, held: 0, capacity }
     }
 
     /// `fill(first, out)` works out the values from `first`, the begin of a tile, on.
-    pub fn fetch(&mut self, i: usize, keep: usize, len: usize, fill: impl FnOnce(usize, &mut [f32])) {
+    pub(super) fn fetch(&mut self, i: usize, keep: usize, len: usize, fill: impl FnOnce(usize, &mut [f32])) {
         self.clock += 1;
         self.used[i] = self.clock;
         let there = self.rows[i].len();
@@ -54,7 +54,7 @@ impl KernelCache {
     }
 
     /// The first `n` positions become those `kept`, which are in ascending order.
-    pub fn keep(&mut self, kept: &[usize], n: usize) {
+    pub(super) fn keep(&mut self, kept: &[usize], n: usize) {
         let rows: Vec<Vec<f32>> = kept.iter().map(|&i| std::mem::take(&mut self.rows[i])).collect();
         self.rows[..n].fill(Vec::new());
         for (i, (row, &from)) in rows.into_iter().zip(kept).enumerate() {

@@ -34,7 +34,7 @@ use crate::model::predictor::support_vectors::MAX_DEGREE;
 use run::Run;
 
 /// Support vector classification and regression.
-pub static SVM: Algorithm = Algorithm {
+pub(crate) static SVM: Algorithm = Algorithm {
     name: "svm",
     alias: None,
     tasks: &[Task::Classification, Task::Regression],

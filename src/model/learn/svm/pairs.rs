@@ -33,7 +33,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The predictor cannot be made.
-    pub fn classification(&mut self, rows: &[usize], codes: &[u32], n_classes: usize) -> Result<Fit> {
+    pub(super) fn classification(&mut self, rows: &[usize], codes: &[u32], n_classes: usize) -> Result<Fit> {
         let mut members: Vec<Vec<usize>> = vec![Vec::new(); n_classes];
         rows.iter().for_each(|&row| members[codes[row] as usize].push(row));
         let classes: Vec<u32> = (0..n_classes as u32).filter(|&c| !members[c as usize].is_empty()).collect();

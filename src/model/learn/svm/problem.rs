@@ -12,7 +12,7 @@
 use crate::model::predictor::kernel::Kernel;
 
 /// The objective and its bounds; one entry of each per row.
-pub struct Problem<'a> {
+pub(super) struct Problem<'a> {
     /// The similarity of two rows.
     pub kernel: Kernel,
     /// The rows, each of the same number of columns.
@@ -30,7 +30,7 @@ pub struct Problem<'a> {
 impl Problem<'_> {
     /// The terms that make a row's residual its pull upwards and its pull downwards at weight `beta`: ε with
     /// the sign of its slope, or an infinity that rules out a move beyond a bound.
-    pub fn sides(&self, row: usize, beta: f64) -> (f64, f64) {
+    pub(super) fn sides(&self, row: usize, beta: f64) -> (f64, f64) {
         let up = match beta {
             _ if beta >= self.upper[row] => f64::NEG_INFINITY,
             _ if beta < 0.0 => self.epsilon,
@@ -45,7 +45,7 @@ impl Problem<'_> {
     }
 
     /// Σ βᵢxᵢ, the weights of the columns in a linear kernel; `beta`: one entry per row of `order`.
-    pub fn weights(&self, order: &[usize], beta: &[f64]) -> Vec<f64> {
+    pub(super) fn weights(&self, order: &[usize], beta: &[f64]) -> Vec<f64> {
         let mut weights = vec![0.0; self.rows.first().map_or(0, |row| row.len())];
         for (&row, beta) in order.iter().zip(beta).filter(|(_, beta)| **beta != 0.0) {
             weights.iter_mut().zip(self.rows[row]).for_each(|(w, v)| *w += beta * v);
@@ -54,7 +54,7 @@ impl Problem<'_> {
     }
 
     /// The mean residual, less ε, of the rows whose weight is free, if there are any: the intercept.
-    pub fn intercept(&self, beta: &[f64], residual: &[f64]) -> Option<f64> {
+    pub(super) fn intercept(&self, beta: &[f64], residual: &[f64]) -> Option<f64> {
         let (mut sum, mut n_free) = (0.0, 0);
         for (row, (&b, residual)) in beta.iter().zip(residual).enumerate() {
             if b != 0.0 && b > self.lower[row] && b < self.upper[row] {
@@ -68,7 +68,7 @@ impl Problem<'_> {
 
 /// Limits of a solver.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(super) struct Limits {
     /// The largest violation of the optimality conditions that is left.
     pub tol: f64,
     /// Most steps.
@@ -81,7 +81,7 @@ pub struct Limits {
 
 /// The weights of the rows, and whether they are the minimum.
 #[derive(Debug, Clone)]
-pub struct Solution {
+pub(super) struct Solution {
     /// One weight per row; 0 for rows that do not matter.
     pub beta: Vec<f64>,
     /// The constant added to Σ βᵢ K(xᵢ, x).
@@ -93,7 +93,7 @@ pub struct Solution {
 }
 
 /// Weights to start from: feasible, their sum 0.
-pub struct Start {
+pub(super) struct Start {
     /// One weight per row.
     pub beta: Vec<f64>,
     /// z − Kβ.

@@ -20,10 +20,10 @@ use crate::model::predictor::support_vectors::{Outcome, Parts, SupportVectors};
 const MAX_STEPS: u64 = 10_000_000;
 
 /// From this many rows on coordinate descent makes a start for a linear kernel.
-pub const DESCENT_ROWS: usize = 2000;
+pub(super) const DESCENT_ROWS: usize = 2000;
 
 /// One fit: the data, and its progress.
-pub struct Run<'a> {
+pub(super) struct Run<'a> {
     pub svm: &'a Svm,
     pub data: &'a Dataset<'a>,
     pub kernel: Kernel,
@@ -41,7 +41,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The predictor cannot be made.
-    pub fn regression(&self, rows: &[usize], values: &[f64]) -> Result<Fit> {
+    pub(super) fn regression(&self, rows: &[usize], values: &[f64]) -> Result<Fit> {
         let target = rows.iter().map(|&row| values[row]).collect();
         let solution = self.solve(rows, target, self.svm.epsilon);
         let notes = self.not_converged([&solution]);
@@ -57,7 +57,7 @@ impl Run<'_> {
 
     /// Solves for some rows; `target`: their labels ±1 if `epsilon` is 0 and classes are learned, else their
     /// values.
-    pub fn solve(&self, rows: &[usize], target: Vec<f64>, epsilon: f64) -> Solution {
+    pub(super) fn solve(&self, rows: &[usize], target: Vec<f64>, epsilon: f64) -> Solution {
         let is_label = epsilon == 0.0 && matches!(self.data.y, Labels::Classes { .. });
         let bound = |(target, &row): (&f64, &usize), side: f64| {
             if is_label && target * side < 0.0 { 0.0 } else { side * self.cost[row] }
@@ -94,7 +94,7 @@ impl Run<'_> {
     }
 
     /// The one-score machine of a solution.
-    pub fn machine(&self, rows: &[usize], solution: &Solution) -> Result<SupportVectors> {
+    pub(super) fn machine(&self, rows: &[usize], solution: &Solution) -> Result<SupportVectors> {
         let mut parts = Parts {
             kernel: self.kernel,
             outcome: Outcome::Value,
@@ -120,7 +120,7 @@ impl Run<'_> {
     }
 
     /// Σ βᵢ xᵢ, the weights of the columns in a linear kernel.
-    pub fn weights(&self, rows: &[usize], beta: &[f64]) -> Vec<f64> {
+    pub(super) fn weights(&self, rows: &[usize], beta: &[f64]) -> Vec<f64> {
         let mut weights = vec![0.0; self.data.x.n_cols()];
         for (&row, beta) in rows.iter().zip(beta).filter(|(_, beta)| **beta != 0.0) {
             weights.iter_mut().zip(self.data.x.row(row)).for_each(|(w, v)| *w += beta * v);
@@ -129,7 +129,7 @@ impl Run<'_> {
     }
 
     /// A note if a solver ran out of steps.
-    pub fn not_converged<'b>(&self, solutions: impl IntoIterator<Item = &'b Solution>) -> Vec<String> {
+    pub(super) fn not_converged<'b>(&self, solutions: impl IntoIterator<Item = &'b Solution>) -> Vec<String> {
         let unfinished = solutions.into_iter().filter(|solution| !solution.converged);
         let steps = unfinished.map(|solution| solution.iterations).max();
         let note = |steps| {

@@ -37,14 +37,19 @@ const CHUNK: usize = 512;
 const WATCH_PERIOD: u64 = 256;
 
 /// Solves. `watch` is told the violation now and then and says whether to stop with what there is.
-pub fn solve(problem: &Problem, limits: &Limits, watch: &dyn Fn(f64) -> bool) -> Solution {
+pub(super) fn solve(problem: &Problem, limits: &Limits, watch: &dyn Fn(f64) -> bool) -> Solution {
     let start = Start { beta: vec![0.0; problem.rows.len()], residual: problem.target.clone() };
     let period = SHRINK_PERIOD.min(problem.rows.len() as u64);
     Solver::new(problem, limits, start).run(period, watch)
 }
 
 /// Solves from near the minimum: rows are set aside from the beginning.
-pub fn solve_from(start: Start, problem: &Problem, limits: &Limits, watch: &dyn Fn(f64) -> bool) -> Solution {
+pub(super) fn solve_from(
+    start: Start,
+    problem: &Problem,
+    limits: &Limits,
+    watch: &dyn Fn(f64) -> bool,
+) -> Solution {
     Solver::new(problem, limits, start).run(0, watch)
 }
 
