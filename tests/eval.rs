@@ -108,7 +108,7 @@ fn rows_without_a_target_are_left_out_with_a_warning() {
     let text = fixture("iris.csv").replacen("setosa", "NA", 3);
     dir.write("gaps.csv", text);
     let done = dir.run(&["eval", "gaps.csv", "--format", "json"]).ok();
-    let done = done.complains(&["3 rows without a target value were left out"]);
+    let done = done.complains(&["3 rows without a target value were skipped"]);
     assert_eq!(done.json()["n_rows"], 147);
 }
 

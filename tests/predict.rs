@@ -730,7 +730,7 @@ fn at_the_first_bad_row_what_stands_before_it_is_written_or_it_is_left_out_or_ke
     let stopped = run("stop").fails(1).complains(&["line 3, column \"sepal_width\": \"x\" is not a number"]);
     assert_eq!(stopped.csv().len(), 2);
     assert!(stopped.out().contains("5.1,3.5,1.4,0.2,\"a, b\",setosa,"), "kept as it stands: {stopped}");
-    let skipped = run("skip").ok().complains(&["2 rows do not fit and were left out"]);
+    let skipped = run("skip").ok().complains(&["2 rows do not fit and were skipped"]);
     assert_eq!(last(&skipped.csv(), 2)[2][0], "virginica");
     assert_eq!(skipped.csv().len(), 3);
     let kept = run("null").ok().complains(&["2 rows do not fit and got no prediction"]);
@@ -742,7 +742,7 @@ fn at_the_first_bad_row_what_stands_before_it_is_written_or_it_is_left_out_or_ke
     let lines = format!("{BY_NAME}\n{{\"sepal_length\":\"x\"}}\n{BY_NAME}\n");
     let run = |what: &str| dir.run(&["predict", "--input", "-", "--on-error", what]).stdin(&lines);
     assert_eq!(run("stop").fails(1).complains(&["line 2"]).ndjson().len(), 1);
-    assert_eq!(run("skip").ok().complains(&["1 row does not fit and was left out"]).ndjson().len(), 2);
+    assert_eq!(run("skip").ok().complains(&["1 row does not fit and was skipped"]).ndjson().len(), 2);
     let kept = run("null").ok().ndjson();
     assert_eq!((kept.len(), &kept[1]["prediction"]), (3, &Value::Null));
     dir.run(&["predict", "--input", "-", "--on-error", "ignore"]).fails(2).complains(&["stop, skip or null"]);

@@ -93,7 +93,7 @@ fn cross_validation_gives_the_scores_of_k_folds_their_mean_and_deviation() {
     let plain = train(&dir, &["penguins.csv", "--algorithm", "logreg"]);
     assert_eq!((&result["metrics"], &result["n_train"]), (&plain["metrics"], &plain["n_train"]));
     let text = dir.run(&["train", "penguins.csv", "--algorithm", "logreg", "--cv", "4"]).ok();
-    text.says(&["Scored by 4-fold cross-validation on 275 training rows", "deviation"]);
+    text.says(&["Scored by 4-fold cross-validation on 275 training rows", "std"]);
 }
 
 #[test]

@@ -301,7 +301,7 @@ fn a_given_type_replaces_the_inferred_one_and_uses_the_column_all_the_same() {
     let dir = Workdir::with(&["penguins.csv"]);
     dir.run(&["train", "penguins.csv", "--type", "year=category"])
         .ok()
-        .says(&["one-hot                    --type\n"]);
+        .says(&["one-hot                       --type\n"]);
     let features = &inspect(&dir)["schema"]["features"];
     assert_eq!(features[6]["type"], "category");
     assert_eq!(features[6]["levels"], json!(["2007", "2008", "2009"]));

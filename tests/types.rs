@@ -1,7 +1,7 @@
 //! What each column of a file is taken for, and what is said of it: one golden text per fixture, and one sentence
 //! per decision.
 //!
-//! `MLAPI_BLESS=1 cargo test --test types` writes the golden texts anew.
+//! `MLAPI_BLESS=1 cargo test --test main types::` writes the golden texts anew.
 
 use std::fs;
 use std::path::Path;

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
             let n = rows.n_without_target;
             if n > 0 {
-                term.warn(format_args!("{n} rows without a target value were left out"));
+                term.warn(format_args!("{n} rows without a target value were skipped"));
             }
             rows
         }

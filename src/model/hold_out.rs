@@ -87,7 +87,7 @@ pub(crate) fn reading<'a>(
     Reading { nulls: nulls.clone(), texts, last_is_text: false }
 }
 
-/// The rules for a file that accompanies the training file: written as `said`, with or without a header as that.
+/// The rules for a file that accompanies the training file: the options `said`, and a header if `header`.
 pub(crate) fn beside(said: &csv::Options, header: bool) -> csv::Options {
     csv::Options { header, header_in_doubt: false, ..said.clone() }
 }

@@ -64,7 +64,7 @@ pub enum Format {
     Values,
 }
 
-/// What to do with a row that does not fit the model.
+/// Treatment of a row that does not fit the model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnError {
     /// Write the rows before it and end.
@@ -76,7 +76,7 @@ pub enum OnError {
     Null,
 }
 
-/// What to do with each row.
+/// Options of a prediction over a file.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Columns to repeat; used only if the output is like the input.
@@ -89,7 +89,7 @@ pub struct Options {
     pub probabilities: bool,
     /// Whether columns and cells that do not fit are taken as missing values.
     pub lenient: bool,
-    /// What to do with a row that does not fit.
+    /// Treatment of a row that does not fit.
     pub on_error: OnError,
     /// Whether the input has a header line; only for CSV.
     pub header: bool,

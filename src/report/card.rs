@@ -117,7 +117,7 @@ fn facts(model: &Model) -> String {
 /// A table of the features: type, importance, missing values, and the values of the training rows.
 fn features(model: &Model) -> String {
     let importances = importances(model);
-    let mut rows = vec![["feature", "type", "importance", "gaps", "values"].map(String::from).to_vec()];
+    let mut rows = vec![["feature", "type", "importance", "missing", "values"].map(String::from).to_vec()];
     for feature in &model.pipeline.schema.features {
         let importance = importances.iter().find(|(name, _)| *name == feature.name);
         rows.push(vec![

@@ -73,15 +73,15 @@ pub(crate) fn describe(
     schema.columns.iter().zip(profiles).map(describe).collect()
 }
 
-fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> String {
+fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, has_missing: bool) -> String {
     let raw = pipeline.recipe.encoding() == Encoding::Raw;
     let parts = || {
         let slots = pipeline.recipe.slots().into_iter();
         slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
     };
-    let (of_gaps, of_levels) = match pipeline.predictor {
-        Predictor::NaiveBayes(_) => ("gaps skipped", "frequencies"),
-        _ => ("gaps kept", "sets of levels"),
+    let (of_missing, of_levels) = match pipeline.predictor {
+        Predictor::NaiveBayes(_) => ("missing skipped", "frequencies"),
+        _ => ("missing kept", "sets of levels"),
     };
     let what = match feature.column_type {
         ColumnType::Number if raw => "as it is".to_string(),
@@ -120,10 +120,10 @@ fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, gaps: bool) -> 
         }
     };
     match feature.column_type {
-        _ if !gaps => what,
-        _ if raw => format!("{what}, {of_gaps}"),
-        ColumnType::Category | ColumnType::Text => format!("{what}, gaps marked"),
-        _ => format!("{what}, gaps filled"),
+        _ if !has_missing => what,
+        _ if raw => format!("{what}, {of_missing}"),
+        ColumnType::Category | ColumnType::Text => format!("{what}, missing marked"),
+        _ => format!("{what}, missing filled"),
     }
 }
 

@@ -53,8 +53,8 @@ pub(crate) fn warnings(summary: &Summary, on_error: OnError) -> Vec<String> {
         let bad = count(summary.n_bad, "row does", "rows do");
         let fate = match on_error {
             OnError::Null => "got no prediction",
-            _ if summary.n_bad == 1 => "was left out",
-            _ => "were left out",
+            _ if summary.n_bad == 1 => "was skipped",
+            _ => "were skipped",
         };
         lines.push(format!("{bad} not fit and {fate}"));
     }
@@ -88,7 +88,7 @@ mod tests {
         let found = warnings(&summary, OnError::Skip);
         let cells = ["1 missing value in 1 row", "2 categories that training did not see in 1 row"];
         assert_eq!(found[..2], cells);
-        assert_eq!(found[2], "1 row does not fit and was left out");
+        assert_eq!(found[2], "1 row does not fit and was skipped");
         summary.n_bad = 2;
         assert_eq!(warnings(&summary, OnError::Null)[2], "2 rows do not fit and got no prediction");
     }

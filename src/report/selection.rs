@@ -28,7 +28,7 @@ pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
     let mut out = String::new();
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
-        let deviation = if scores.scores.len() > 1 { " ± deviation" } else { "" };
+        let deviation = if scores.scores.len() > 1 { " ± std" } else { "" };
         let mut rows = vec![vec!["algorithm".into(), format!("{}{deviation}", scores.metric)]];
         if with_seconds {
             rows[0].push("seconds".into());
@@ -62,7 +62,7 @@ pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
         out += &format!("\nTuned {}:\n{}", how(&tuning.after), table(&rows, 2, false));
     }
     if let Some(cv) = &selection.cv {
-        let mut rows = vec![["", "mean", "deviation"].map(String::from).to_vec()];
+        let mut rows = vec![["", "mean", "std"].map(String::from).to_vec()];
         let mut add = |name: &str, spread: Spread| {
             rows.push(vec![name.into(), figure(spread.mean), figure(spread.std)]);
         };
@@ -114,10 +114,10 @@ mod tests {
         assert_eq!(
             selection(&found, true),
             "\nCompared by 5-fold cross-validation on 90 training rows:\n\
-             \x20 algorithm      accuracy ± deviation  seconds\n\
-             \x20 random-forest  0.7500 ± 0.0000       0.250\n\
-             \x20 ridge          0.7400 ± 0.0000       0.250    chosen\n\
-             \x20 knn            -                     0.250    too few rows\n\
+             \x20 algorithm      accuracy ± std   seconds\n\
+             \x20 random-forest  0.7500 ± 0.0000  0.250\n\
+             \x20 ridge          0.7400 ± 0.0000  0.250    chosen\n\
+             \x20 knn            -                0.250    too few rows\n\
              \x20 chosen: the simplest within one standard error (0.0200) of the best\n"
         );
         found.leaderboard.iter_mut().for_each(|s| s.scores = s.scores.take().map(|_| scores(0.7, 1)));

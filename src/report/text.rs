@@ -111,7 +111,7 @@ pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
 pub(crate) fn baseline_words(evaluation: &Evaluation) -> &'static str {
     match evaluation.metrics {
         Metrics::Classification(_) => {
-            "baseline: the most frequent class, with the shares of the training rows"
+            "baseline: always the most frequent class, with the class shares of the training rows as probabilities"
         }
         Metrics::Regression(_) => "baseline: the mean of the training rows",
     }

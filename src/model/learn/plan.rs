@@ -1,4 +1,4 @@
-//! What is to be trained ([`Plan`]), and the choices that a plan leaves to the file: target, task, the parts of
+//! The plan of a training ([`Plan`]), and the choices that a plan leaves to the file: target, task, the parts of
 //! columns.
 //!
 //! The command line makes a plan of its flags, users of the crate write one; [`super::train`] carries it out.
@@ -16,7 +16,7 @@ use crate::error::usage;
 use crate::model::hold_out::{HoldOut, reading};
 use crate::names::did_you_mean;
 
-/// What to train; [`Plan::new`] has the defaults of `mlapi train`.
+/// The settings of a training; [`Plan::new`] has the defaults of `mlapi train`.
 ///
 /// ```
 /// use mlapi::Plan;

@@ -24,7 +24,7 @@ pub(crate) struct Fitter<'a> {
     pub features: &'a [(usize, ColumnType)],
     /// The columns that are neither feature nor target.
     pub ignored: &'a [Ignored],
-    /// What is predicted.
+    /// The target.
     pub target: &'a Target,
     /// How much each row counts; the same where absent.
     pub weights: Option<&'a [f64]>,
@@ -32,7 +32,7 @@ pub(crate) struct Fitter<'a> {
     pub groups: Option<&'a [u32]>,
     /// Whether every class counts the same.
     pub balance: bool,
-    /// What random choices start from.
+    /// Seed of all random choices.
     pub seed: u64,
     /// Whether the file has a header.
     pub header: bool,
@@ -40,15 +40,15 @@ pub(crate) struct Fitter<'a> {
     pub delimiter: u8,
     /// Whether its numbers have a decimal comma.
     pub decimal_comma: bool,
-    /// What means "no value" in it.
+    /// Texts that mean "no value" in it.
     pub nulls: &'a NullTokens,
 }
 
 /// The result of a fit.
 pub(crate) struct Fitted {
-    /// What predicts.
+    /// The fitted model.
     pub pipeline: Pipeline,
-    /// What the user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
