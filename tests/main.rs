@@ -9,14 +9,14 @@ mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
 mod findings; // mistakes in a table that training names
 mod layers; // which room may use which
-mod man; // man/ and README name every flag
+mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
-mod readme; // the console blocks of README.md are what the program prints
+mod readme; // the console blocks of README.md and docs/ are what the program prints
 mod roads; // one value, one prediction, however it is sent
 mod search; // auto, --cv and --tune
 mod serve; // the HTTP interface, in this process
@@ -26,7 +26,7 @@ mod serve_observed; // metrics, logs and feedback of a server process
 mod serve_process; // signals, sockets and flags of a server process
 #[cfg(unix)]
 mod serve_reload; // new models without a gap
-mod support;
+mod support; // a folder with the program in it, servers, raw HTTP
 mod text; // columns of text
 mod train; // `mlapi train`
-mod types; // types and notes of every fixture // a folder with the program in it, servers, raw HTTP
+mod types; // types and notes of every fixture
