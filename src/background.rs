@@ -9,8 +9,7 @@ thread_local! {
     static IS_BACKGROUND: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Rows that are read or written between two places where a thread gives way: some ten microseconds' work, beside
-/// which asking the kernel costs little.
+/// Rows processed between two yields: about ten microseconds of work, compared with which the system call is cheap.
 pub const ROWS_AT_A_TIME: usize = 128;
 
 /// From now on the calling thread gives way.

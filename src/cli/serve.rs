@@ -125,7 +125,7 @@ fn announce(
             out.flush()?;
             if !address.ip().is_loopback() && !has_keys {
                 term.warn(format_args!(
-                    "{} can be reached from other machines, and no key is needed; --api-keys-file FILE asks for one",
+                    "{} can be reached from other machines, and no API key is required; --api-keys-file FILE requires one",
                     address.ip()
                 ));
             }

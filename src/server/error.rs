@@ -15,7 +15,7 @@ use crate::server::endpoints::{Dialect, Status};
 use crate::server::wire::body::Response;
 
 /// Seconds that a client should wait if the server is at a limit.
-const RETRY_AFTER_SECONDS: &str = "1";
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// The reason why a request fails.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Failure {
             Self::NoKey => "A key is needed",
             Self::RateLimited(_) => "Too many requests",
             Self::NotReloaded(_) => "Not everything was reloaded",
-            Self::UnknownRequest(_) => "Nothing is known of this request",
+            Self::UnknownRequest(_) => "Unknown request id",
             Self::Overloaded | Self::BodiesOverloaded => "Too many requests at once",
             Self::Draining => "The server is shutting down",
             Self::Panicked => "Internal server error",
@@ -159,7 +159,7 @@ impl Failure {
                 format!("{} {things} not fit{more}; GET /model shows what the model takes", problems.total)
             }
             Self::NoKey => "send Authorization: Bearer KEY with a key of this server".into(),
-            Self::RateLimited(seconds) => format!("wait {seconds} s, and ask less often"),
+            Self::RateLimited(seconds) => format!("wait {seconds} s, and send fewer requests"),
             Self::NotReloaded(_) => "what could not be loaded stays as it was".into(),
             Self::UnknownRequest(text) => (*text).into(),
             Self::Overloaded | Self::BodiesOverloaded => {
@@ -170,18 +170,21 @@ impl Failure {
         }
     }
 
-    /// The header that goes with the status.
-    fn header(&self) -> Option<(HeaderName, &'static str)> {
+    /// The headers that go with the status.
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let text = HeaderValue::from_static;
+        let retry_after = |seconds: u64| (RETRY_AFTER, HeaderValue::from(seconds));
+        let close = || (CONNECTION, text("close"));
         match self {
-            Self::NoKey => Some((WWW_AUTHENTICATE, "Bearer")),
-            Self::MethodNotAllowed(methods) => Some((ALLOW, methods)),
-            Self::ContentEncoding => Some((ACCEPT_ENCODING, "identity")),
-            Self::Overloaded | Self::Draining => Some((RETRY_AFTER, RETRY_AFTER_SECONDS)),
+            Self::NoKey => vec![(WWW_AUTHENTICATE, text("Bearer"))],
+            Self::MethodNotAllowed(methods) => vec![(ALLOW, text(methods))],
+            Self::ContentEncoding => vec![(ACCEPT_ENCODING, text("identity"))],
+            Self::RateLimited(seconds) => vec![retry_after(*seconds)],
+            Self::Overloaded | Self::Draining => vec![retry_after(RETRY_AFTER_SECONDS)],
             // The rest of these requests is not read, so no request can follow on the connection.
-            Self::NotHttp(_) | Self::BodyTooLarge(_) | Self::SlowBody(_) | Self::BrokenBody => {
-                Some((CONNECTION, "close"))
-            }
-            _ => None,
+            Self::BodiesOverloaded => vec![retry_after(RETRY_AFTER_SECONDS), close()],
+            Self::NotHttp(_) | Self::BodyTooLarge(_) | Self::SlowBody(_) | Self::BrokenBody => vec![close()],
+            _ => Vec::new(),
         }
     }
 
@@ -222,13 +225,12 @@ impl Failure {
 
     /// The code that MLflow has for the status (its `databricks.proto`).
     fn code(&self) -> &'static str {
-        match self.status().code() {
-            401 => "UNAUTHENTICATED",
-            403 => "PERMISSION_DENIED",
-            404 => "RESOURCE_DOES_NOT_EXIST",
-            429 => "REQUEST_LIMIT_EXCEEDED",
-            503 => "TEMPORARILY_UNAVAILABLE",
-            500 => "INTERNAL_ERROR",
+        match self.status() {
+            Status::Unauthorized => "UNAUTHENTICATED",
+            Status::NotFound => "RESOURCE_DOES_NOT_EXIST",
+            Status::TooManyRequests => "REQUEST_LIMIT_EXCEEDED",
+            Status::Unavailable => "TEMPORARILY_UNAVAILABLE",
+            Status::Internal => "INTERNAL_ERROR",
             _ => "BAD_REQUEST",
         }
     }
@@ -262,20 +264,7 @@ impl Failure {
         *response.status_mut() = StatusCode::from_u16(self.status().code()).unwrap_or_default();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header() {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        match self {
-            Self::RateLimited(seconds) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from(*seconds));
-            }
-            // The rest of the request body is not read.
-            Self::BodiesOverloaded => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
-        }
+        headers.extend(self.headers());
         response
     }
 }

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::data::cells::matrix::Matrix;
-use crate::data::read::json::{Malformed, Problems};
+use crate::data::read::json::{MAX_LISTED_PROBLEMS, Malformed, Problems};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict::{BadRows, Options, TooManyRows};
@@ -17,9 +17,6 @@ use crate::server::work::LARGE_BODY_BYTES;
 
 /// The name of the request body in messages.
 pub(crate) const SOURCE: &str = "the body";
-
-/// Problems of a table that are listed at most; as many as of a JSON body.
-const MAX_LISTED_PROBLEMS: usize = 100;
 
 /// The format of a request body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

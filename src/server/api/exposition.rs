@@ -116,7 +116,7 @@ fn of_models(out: &mut Exposition, named: &[(String, &Served)]) {
             out.sample("mlapi_reloads_total", &format!("{model},result=\"{result}\""), count.load(Relaxed));
         }
     }
-    out.family("mlapi_reload_failure_info", "gauge", "Why the last reload failed; absent where it worked.");
+    out.family("mlapi_reload_failure_info", "gauge", "Why the last reload failed; absent if it worked.");
     for (model, served) in named {
         let failure = served.counts.reload_failure.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = failure.as_deref() {

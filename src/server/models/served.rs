@@ -132,22 +132,31 @@ impl Models {
     }
 }
 
-/// The body of `GET /model`: as `mlapi inspect` shows it, but only the last part of paths.
+/// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths.
 fn describe(model: &Model) -> Result<Vec<u8>> {
-    let mut description = card::describe(model);
-    for source in ["data", "test"] {
-        if let Some(Value::String(path)) = description.pointer_mut(&format!("/card/{source}/path")) {
-            let name = Path::new(path.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
-            *path = name.unwrap_or_default();
+    let mut shown = model.card.clone();
+    let mut names = Vec::new();
+    for source in std::iter::once(&mut shown.data).chain(&mut shown.more_data).chain(&mut shown.test) {
+        let name = Path::new(&source.path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        names.push((std::mem::replace(&mut source.path, name.clone()), name));
+    }
+    names.retain(|(path, name)| path != name);
+    // A path may be a part of a longer one.
+    names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    for note in &mut shown.notes {
+        for (path, name) in &names {
+            *note = note.replace(path, name);
         }
     }
+    let mut description = card::describe(model);
+    description["card"] = serde_json::to_value(shown)?;
     Ok(serde_json::to_vec(&description)?)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::model::file;
+    use crate::model::{DataSource, file};
 
     /// Three species of penguins from `island`, four measurements, `sex` and `year`.
     pub(crate) fn penguins() -> Model {
@@ -177,10 +186,23 @@ pub(crate) mod tests {
     #[test]
     fn the_description_names_no_folder() {
         let mut model = penguins();
-        model.card.data.path = "/home/ann/secret/penguins.csv".into();
+        let source = |path: &str| DataSource { path: path.into(), sha256: String::new() };
+        let card = &mut model.card;
+        card.data = source("/home/ann/secret/penguins.csv");
+        // The first path is a part of this one.
+        card.more_data = vec![source("secret/of/home/ann/secret/penguins.csv.gz")];
+        card.test = Some(source("secret/test.csv"));
+        card.notes =
+            ["/home/ann/secret/penguins.csv", "secret/of/home/ann/secret/penguins.csv.gz", "secret/test.csv"]
+                .map(|path| format!("the first line of {path} holds only numbers"))
+                .into();
         let served = served("a", model);
         let text = std::str::from_utf8(&served.description).unwrap();
-        assert!(text.contains("\"penguins.csv\"") && !text.contains("secret"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+        for name in ["penguins.csv", "penguins.csv.gz", "test.csv"] {
+            assert!(text.contains(&format!("\"path\":\"{name}\"")), "{text}");
+            assert!(text.contains(&format!("\"the first line of {name} holds only numbers\"")), "{text}");
+        }
     }
 
     #[test]

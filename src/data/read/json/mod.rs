@@ -8,6 +8,7 @@ mod problems;
 mod reader;
 mod visitors;
 
+pub(crate) use self::problems::MAX_LISTED_PROBLEMS;
 use self::problems::Place;
 pub use self::problems::{Problem, Problems};
 use self::reader::{Reader, Shape};

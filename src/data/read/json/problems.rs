@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// More problems than this are counted, not listed.
-const MAX_LISTED_PROBLEMS: usize = 100;
+pub(crate) const MAX_LISTED_PROBLEMS: usize = 100;
 
 /// A value that does not fit, and its place in the body.
 #[derive(Debug, Clone, PartialEq, Eq)]

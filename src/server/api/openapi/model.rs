@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::{object, reference};
 use crate::data::cells::cell::ColumnType;
-use crate::data::cells::date;
-use crate::data::cells::date::Order;
+use crate::data::cells::date::{self, Order};
 use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
@@ -81,7 +80,7 @@ impl<'a> ModelPart<'a> {
         let required: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
         // A row may hold columns of the training file that the model ignores.
         for name in self.schema.columns.iter().filter(|name| self.schema.is_unused(name)) {
-            properties.entry(name.clone()).or_insert(json!({ "description": "Not looked at." }));
+            properties.entry(name.clone()).or_insert(json!({ "description": "Ignored." }));
         }
         let mut named = object(&required, properties.into());
         named["examples"] = json!([self.named_row()]);
@@ -119,7 +118,7 @@ impl<'a> ModelPart<'a> {
         let rows = lengths.iter().filter_map(|&n| {
             let value = |feature: Option<usize>| match feature {
                 Some(feature) => self.value(&schema.features[feature]),
-                None => json!({ "description": "Not looked at." }),
+                None => json!({ "description": "Ignored." }),
             };
             let values: Vec<Value> = schema.positions(n).ok()?.into_iter().map(value).collect();
             Some(json!({
@@ -173,7 +172,7 @@ impl<'a> ModelPart<'a> {
                     _ => "",
                 };
                 schema["description"] = format!(
-                    "A date or date-time as ISO 8601 writes it{order}; UTC where it has no zone. In training \
+                    "A date or date-time as ISO 8601 writes it{order}; UTC if it has no zone. In training \
                      from {} to {}.",
                     date::format(feature.min),
                     date::format(feature.max)
@@ -203,13 +202,13 @@ impl<'a> ModelPart<'a> {
         let rows = |key: &str, row: Value| {
             let mut properties = json!({
                 key: { "anyOf": [row, { "type": "array", "minItems": 1, "items": row }] },
-                "lenient": { "type": "boolean", "default": false, "description": "Take what does not fit as missing." },
+                "lenient": { "type": "boolean", "default": false, "description": "Treat values that do not fit as missing." },
                 "explain": { "const": false },
             });
             if self.schema.target.labels.len() == 2 {
                 properties["threshold"] = json!({
                     "type": "number", "minimum": 0, "maximum": 1,
-                    "description": "Predict the second class where its probability is at least this.",
+                    "description": "Predict the second class if its probability is at least this.",
                 });
             }
             object(&[key], properties)
@@ -224,8 +223,7 @@ impl<'a> ModelPart<'a> {
     fn prediction(&self) -> (Value, Value) {
         let target = &self.schema.target;
         if target.labels.is_empty() {
-            let description =
-                format!("The predicted {}; null where it is too large for a double.", target.name);
+            let description = format!("The predicted {}; null if it is too large for a double.", target.name);
             let number = json!({ "type": ["number", "null"], "description": description });
             return (number.clone(), object(&["prediction"], json!({ "prediction": number })));
         }
@@ -262,7 +260,7 @@ impl<'a> ModelPart<'a> {
         let of = |key: &str, schema: Value| {
             json!({
                 "type": "object", "required": [key],
-                "properties": { key: schema, "params": { "type": ["object", "null"], "description": "Not looked at." } },
+                "properties": { key: schema, "params": { "type": ["object", "null"], "description": "Ignored." } },
             })
         };
         let either = json!({ "anyOf": [list(&row), list(&named)] });
@@ -310,7 +308,7 @@ impl<'a> ModelPart<'a> {
     fn complete_predict(&self, operation: &mut Value) {
         let text = json!({ "type": "string" });
         operation["responses"]["200"] = json!({
-            "description": "The prediction; of each row, where there are many.",
+            "description": "The prediction, or one for each row.",
             "content": {
                 "application/json": {
                     "schema": { "anyOf": [self.reference("Answer"), self.reference("Predictions")] },
@@ -353,9 +351,9 @@ impl<'a> ModelPart<'a> {
 
     fn complete_infer(&self, operation: &mut Value) {
         operation["responses"]["200"] = json!({
-            "description": "The outputs that were asked for; all where none were.",
+            "description": "The requested outputs; all if none are requested.",
             "headers": { "Inference-Header-Content-Length": {
-                "description": "How many bytes of the answer are JSON, where tensors follow.",
+                "description": "Number of JSON bytes of the response, if tensors follow.",
                 "schema": { "type": "integer" },
             } },
             "content": {
@@ -365,7 +363,7 @@ impl<'a> ModelPart<'a> {
         });
         operation["parameters"] = json!([{
             "name": "Inference-Header-Content-Length", "in": "header", "required": false,
-            "description": "How many bytes of the body are JSON, where tensors follow.",
+            "description": "Number of JSON bytes of the request body, if tensors follow.",
             "schema": { "type": "integer", "minimum": 0 },
         }]);
         let columns = self.schema.features.iter().zip(&self.row);
