@@ -31,14 +31,19 @@ impl Dialect {
 
 /// The request method of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum Method {
     /// GET, and HEAD as everywhere in HTTP.
     Get,
     /// POST.
     Post,
 }
 
-impl Verb {
+impl Method {
+    /// Whether an endpoint of this method answers a request of the given one.
+    pub(crate) fn accepts(self, requested: &str) -> bool {
+        matches!((self, requested), (Self::Get, "GET" | "HEAD") | (Self::Post, "POST"))
+    }
+
     /// The value of `Allow`.
     pub(crate) fn allow(self) -> &'static str {
         match self {
@@ -175,7 +180,7 @@ pub(crate) struct Endpoint {
     pub(crate) operation: Operation,
     /// Its name in the OpenAPI document.
     pub(crate) id: &'static str,
-    pub(crate) verb: Verb,
+    pub(crate) method: Method,
     /// Its path; [`NAME`] stands for the name of a model.
     pub(crate) path: &'static str,
     /// The same for a model by name, if `path` is that of the default model.
@@ -212,7 +217,7 @@ const OTHER: &str = "other";
 const GET: Endpoint = Endpoint {
     operation: Operation::Livez,
     id: "",
-    verb: Verb::Get,
+    method: Method::Get,
     path: "",
     named: None,
     aliases: &[],
@@ -246,7 +251,7 @@ const V2_PROBE: Endpoint = Endpoint { dialect: Dialect::V2, label: "/v2", tag: T
 const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PROBE };
 
 /// A POST that needs a key.
-const POST: Endpoint = Endpoint { verb: Verb::Post, ..GET };
+const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
 pub(crate) static ENDPOINTS: [Endpoint; 19] = [
@@ -443,6 +448,10 @@ impl Endpoint {
         std::iter::once(self.path).chain(self.named)
     }
 
+    fn paths(&self) -> impl Iterator<Item = &'static str> {
+        self.documented_paths().chain(self.aliases.iter().copied())
+    }
+
     /// The failures at one of its paths, in ascending order; those of a server with keys and a rate limit only
     /// if there are.
     pub(crate) fn failures_at(&self, path: &str, keys: bool, rate: bool) -> Vec<Status> {
@@ -461,7 +470,9 @@ impl Endpoint {
         self.summary.replace("{model}", model).replace("{target}", target)
     }
 
-    /// Whether a response of this status is one that the table says: a preflight is answered anywhere.
+    /// Whether the table lists this status for this endpoint, on a server with keys and a rate limit. The check is
+    /// per endpoint: a status of its path with a model's name counts for its path without. A preflight is answered
+    /// anywhere.
     pub(crate) fn may_answer(&self, status: u16) -> bool {
         [Status::Ok, Status::NoContent].iter().any(|known| known.code() == status)
             || self
@@ -504,12 +515,6 @@ impl<'a> Route<'a> {
             dialect: endpoint.map_or_else(|| Dialect::of_unknown(path), |endpoint| endpoint.dialect),
             label: endpoint.and_then(|endpoint| labelled(endpoint.label)).unwrap_or(N_LABELS - 1),
         }
-    }
-}
-
-impl Endpoint {
-    fn paths(&self) -> impl Iterator<Item = &'static str> {
-        self.documented_paths().chain(self.aliases.iter().copied())
     }
 }
 
@@ -595,7 +600,7 @@ mod tests {
             // A body that is read may be too large or too slow.
             let reads = failures.contains(&Status::TooLarge);
             assert!(reads == failures.contains(&Status::Timeout), "{id}");
-            assert!(!reads || endpoint.verb == Verb::Post, "{id}");
+            assert!(!reads || endpoint.method == Method::Post, "{id}");
             let codes: Vec<u16> = failures.iter().map(|status| status.code()).collect();
             assert!(codes.is_sorted(), "{id}: {codes:?}");
             assert!(failures.iter().all(|status| !Status::EVERYWHERE.contains(status)), "{id}: {codes:?}");
@@ -628,6 +633,16 @@ mod tests {
         }
         assert_eq!(Route::of("/v2/nothing").dialect, Dialect::V2);
         assert_eq!(Route::of("/models/").model.as_deref(), Some(""), "an empty name, which no model has");
+    }
+
+    #[test]
+    fn a_method_accepts_exactly_those_that_allow_lists() {
+        for method in [Method::Get, Method::Post] {
+            for requested in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get"] {
+                let is_allowed = method.allow().split(", ").any(|allowed| allowed == requested);
+                assert_eq!(method.accepts(requested), is_allowed, "{method:?} {requested}");
+            }
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ pub fn help() -> String {
         // Writing to a String does not fail, here and below.
         let _ = writeln!(page, "{}", tag.description());
         for endpoint in ENDPOINTS.iter().filter(|endpoint| endpoint.tag == tag) {
-            let verb = endpoint.verb.name();
-            let _ = writeln!(page, "  {verb:<4} {:<PATH_WIDTH$}{}", endpoint.path, summary(endpoint));
+            let method = endpoint.method.name();
+            let _ = writeln!(page, "  {method:<4} {:<PATH_WIDTH$}{}", endpoint.path, summary(endpoint));
             if let Some(path) = endpoint.named {
                 let _ = writeln!(page, "       {path:<PATH_WIDTH$}the same for a model by its name");
             }
@@ -42,7 +42,7 @@ fn summary(endpoint: &Endpoint) -> String {
 mod tests {
     use super::*;
     use crate::predict::answer::MAX_LISTED_WARNINGS;
-    use crate::server::endpoints::Status;
+    use crate::server::endpoints::{Route, Status};
     use crate::server::limits::Limits;
 
     /// docs/http.md.
@@ -67,7 +67,7 @@ mod tests {
                 let own: Vec<Status> = own.into_iter().filter(|s| !Status::EVERYWHERE.contains(s)).collect();
                 let paths: Vec<String> = endpoint
                     .documented_paths()
-                    .map(|path| format!("`{} {path}`", endpoint.verb.name()))
+                    .map(|path| format!("`{} {path}`", endpoint.method.name()))
                     .collect();
                 let mark = if endpoint.open { "not needed" } else { "" };
                 let (paths, own) = (paths.join("<br>"), codes(&own));
@@ -134,6 +134,63 @@ mod tests {
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(kept == page, "docs/http.md is out of date; MLAPI_BLESS=1 cargo test --lib http_md");
+    }
+
+    /// The part of a source file before its tests.
+    fn code(source: &str) -> &str {
+        source.split("#[cfg(test)]").next().unwrap()
+    }
+
+    #[test]
+    fn every_request_in_texts_and_messages_is_one_of_the_table() {
+        let texts = [
+            include_str!("http.txt"),
+            include_str!("../../cli/help/serve.txt"),
+            code(include_str!("../error.rs")),
+        ];
+        let mut n = 0;
+        for text in texts {
+            for (method, start) in [("GET", "GET /"), ("POST", "POST /")] {
+                for (at, _) in text.match_indices(start) {
+                    let path = path_at(text, at + method.len() + 1);
+                    let endpoint = Route::of(path).endpoint.unwrap_or_else(|| panic!("{method} {path}"));
+                    assert_eq!(endpoint.method.name(), method, "{path}");
+                    n += 1;
+                }
+            }
+        }
+        assert!(n > 15, "{n} requests were found");
+    }
+
+    #[test]
+    fn every_path_that_the_command_line_asks_for_or_shows_is_one_of_the_table() {
+        let texts = [
+            include_str!("../../cli/help/serve.txt"),
+            code(include_str!("../../cli/serve.rs")),
+            code(include_str!("../../cli/healthcheck.rs")),
+        ];
+        for text in texts {
+            let mut n = 0;
+            for (at, _) in text.match_indices('/') {
+                let before = &text[..at];
+                let starts = before.ends_with([' ', '"', '}'])
+                    || before.ends_with("localhost")
+                    || before.ends_with(":8080");
+                if starts && text[at + 1..].starts_with(|c: char| c.is_ascii_lowercase()) {
+                    let path = path_at(text, at);
+                    assert!(Route::of(path).endpoint.is_some(), "{path}");
+                    n += 1;
+                }
+            }
+            assert!(n > 0, "no path was found");
+        }
+    }
+
+    /// The path that begins at a byte of a text, without a full stop at its end.
+    fn path_at(text: &str, at: usize) -> &str {
+        let rest = &text[at..];
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "/_.".contains(c);
+        rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())].trim_end_matches('.')
     }
 
     #[test]

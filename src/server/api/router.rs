@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Method, Request, Version};
+use hyper::{Request, Version};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::answering;
-use super::answering::Form;
-use super::native;
-use super::native::Call;
+use super::answering::{self, Form};
+use super::native::{self, Call};
 use super::v2;
-use crate::server::endpoints::{Endpoint, Operation, Route, Verb};
+use crate::server::endpoints::{Endpoint, Operation, Route};
 use crate::server::error::Failure;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::rate::Caller;
@@ -31,8 +29,7 @@ use crate::server::request_body;
 use crate::server::state::State;
 use crate::server::wire::body::{Body, PieceReader, PieceWriter, Response, StreamEnds};
 use crate::server::wire::stream::Shared;
-use crate::server::work;
-use crate::server::work::LARGE_BODY_BYTES;
+use crate::server::work::{self, LARGE_BODY_BYTES};
 
 /// The largest piece of a streamed response.
 const STREAM_WRITE_BYTES: usize = 64 * 1024;
@@ -137,9 +134,8 @@ async fn dispatch(
 ) -> Result<Response, Failure> {
     let model = model.ok_or(Failure::NoSuchModel)?;
     let endpoint = endpoint.ok_or(Failure::NotFound)?;
-    match (endpoint.verb, request.method()) {
-        (Verb::Get, &Method::GET | &Method::HEAD) | (Verb::Post, &Method::POST) => {}
-        (verb, _) => return Err(Failure::MethodNotAllowed(verb.allow())),
+    if !endpoint.method.accepts(request.method().as_str()) {
+        return Err(Failure::MethodNotAllowed(endpoint.method.allow()));
     }
     let headers = request.headers();
     let form = || Form::of(headers.get(CONTENT_TYPE));

@@ -22,13 +22,13 @@ pub(crate) fn document(models: &Models, keys: bool, rate: bool) -> Value {
     parts.iter().for_each(|part| part.schemas(&mut schemas));
     let mut paths = Map::new();
     for endpoint in ENDPOINTS.iter().filter(|endpoint| keys || !endpoint.only_with_keys) {
-        let verb = endpoint.verb.name().to_lowercase();
+        let method = endpoint.method.name().to_lowercase();
         for path in endpoint.documented_paths() {
             // The first model answers at the paths that name none.
             let asked = if path.contains(NAME) { &parts[..] } else { &parts[..parts.len().min(1)] };
             for part in asked {
                 let operation = operation(endpoint, path, part, keys, rate);
-                paths.insert(path.replace(NAME, &escape(&part.served.name)), json!({ &verb: operation }));
+                paths.insert(path.replace(NAME, &escape(&part.served.name)), json!({ &method: operation }));
             }
         }
     }
@@ -195,8 +195,8 @@ mod tests {
             for endpoint in &ENDPOINTS {
                 for path in endpoint.documented_paths() {
                     for name in ["birds", "bikes"] {
-                        let operation =
-                            &document["paths"][path.replace(NAME, name)][endpoint.verb.name().to_lowercase()];
+                        let operation = &document["paths"][path.replace(NAME, name)]
+                            [endpoint.method.name().to_lowercase()];
                         let exists = keys || !endpoint.only_with_keys;
                         assert_eq!(operation.is_object(), exists, "{path}");
                         assert_eq!(operation["responses"]["200"].is_object(), exists, "{path}");
