@@ -1,9 +1,15 @@
 //! The model over HTTP: accepts connections within limits, and shuts down in order.
 //!
-//! `api` holds the endpoints and their handlers, `state` the data that connections share, `work` the threads
-//! for large requests, `models` loading and reloading, `guard` keys and limits per client, `observe` metrics,
-//! logs and feedback, `wire` sockets and bodies. Nothing in here knows of the command line or of learning. A
-//! fault of one connection ends that connection and no other.
+//! Folders: `api` holds the router and the handlers of the endpoints, `models` the models that are served, `guard`
+//! keys and limits per client, `observe` metrics, logs and feedback, `wire` sockets and bodies.
+//!
+//! Files beside them serve more than one folder, or use the state that holds parts of all: `endpoints` is the table
+//! of endpoints and statuses, `error` the failures and their responses, `limits` the limits with their defaults,
+//! `state` the data that connections share, `request_body` reads bodies within the limits, `reload` replaces models
+//! and keys, `work` has the threads for large requests.
+//!
+//! Nothing in here knows of the command line or of learning. A fault of one connection ends that connection and no
+//! other.
 
 pub(crate) mod api;
 pub(crate) mod endpoints;

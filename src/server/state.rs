@@ -23,8 +23,7 @@ use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
 use crate::server::observe::log::Log;
 use crate::server::observe::telemetry::Telemetry;
-use crate::server::observe::trace;
-use crate::server::observe::trace::Ids;
+use crate::server::observe::trace::{self, Ids};
 use crate::server::request_body::Held;
 
 /// The settings of a server: everything that is decided before it starts.
