@@ -57,7 +57,7 @@ const fn space(algorithm: &'static str, parameter: &'static str, draw: Draw) -> 
 }
 
 /// All spaces. Names that are not in [`crate::model::learn::ALGORITHMS`] are skipped.
-pub(crate) static SPACES: [Space; 32] = [
+static SPACES: [Space; 32] = [
     space("logistic-regression", "C", Draw::Log(1e-4, 1e4)),
     space("ridge", "alpha", Draw::Log(1e-4, 1e4)),
     space("lasso", "alpha", Draw::Log(1e-4, 1e2)),
