@@ -758,7 +758,7 @@ fn features_that_are_all_constant_are_refused_and_each_is_named() {
         &text,
         &[],
         &[
-            "no column to learn from",
+            "no feature column",
             "\"a\" (every value is the same)",
             "\"b\" (every value is the same)",
             "\"c\" (every cell is missing)",

@@ -13,8 +13,7 @@ use super::cells::cell::{ColumnType, NullTokens, Task};
 use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
-use super::cells::target::Target;
-use super::cells::target::Truth;
+use super::cells::target::{Target, Truth};
 use super::judge::profile::{Profile, is_text, useless};
 use super::judge::{duplicates, findings};
 use super::split::arrangement::{Arrangement, SplitBy};
@@ -209,8 +208,8 @@ impl Typed {
         }
         let reasons = self.ignored.iter().map(|i| format!("{:?} ({})", i.name, i.reason));
         bail!(
-            "{} has no column to learn from beside the target {:?}: {}; --type COL=category or --type COL=number uses \
-             a column all the same",
+            "{} has no feature column besides the target {:?}: {}; --type COL=category or --type COL=number keeps a \
+             column that would be dropped",
             self.table.source,
             self.table.names[target],
             reasons.collect::<Vec<_>>().join(", ")
@@ -351,10 +350,7 @@ mod tests {
         let mut raw = raw(&[("x", &["1"; 6]), ("d", &["1", "2", "4", "3", "6", "5"]), TARGET]);
         let roles = Roles { target: 2, dropped: vec![1], ..Roles::default() };
         let message = set(&mut raw, &roles, None).unwrap_err().to_string();
-        assert!(
-            message.contains("no column to learn from") && message.contains("\"d\" (dropped)"),
-            "{message}"
-        );
+        assert!(message.contains("no feature column") && message.contains("\"d\" (dropped)"), "{message}");
     }
 
     #[test]

@@ -69,11 +69,11 @@ enum Ordered {
 pub struct Evidence {
     /// Cells that are dates.
     pub dates: usize,
-    /// Those whose day comes first for certain, such as `25/03/2024`.
+    /// Dates whose day comes first for certain, such as `25/03/2024`.
     pub day_first: usize,
-    /// Those whose month comes first for certain.
+    /// Dates whose month comes first for certain.
     pub month_first: usize,
-    /// Those that can be read in both orders.
+    /// Dates that are two different days in the two orders.
     pub ambiguous: usize,
 }
 

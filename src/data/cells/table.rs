@@ -4,11 +4,9 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
-use super::cell::MISSING_LEVEL;
-use super::cell::{Cell, ColumnType, NullTokens};
+use super::cell::{Cell, ColumnType, MISSING_LEVEL, NullTokens};
 use super::notation::Notation;
-use super::raw_table::Lines;
-use super::raw_table::{RawColumn, RawTable};
+use super::raw_table::{Lines, RawColumn, RawTable};
 use super::text::Texts;
 use super::{boolean, date};
 

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::cell::Task;
-use super::cell::{Cell, ColumnType, NullTokens};
+use super::cell::{Cell, ColumnType, NullTokens, Task};
 use super::number;
 use super::raw_table::RawTable;
 
@@ -166,7 +165,7 @@ impl Target {
     }
 
     /// The label of a cell: a whole number if labels are whole numbers, else its text.
-    pub fn label_of<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    fn label_of<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match text.parse::<f64>() {
             // 2^53: above it a double is not one whole number.
             Ok(value) if self.numeric_labels && value.fract() == 0.0 && value.abs() <= 9.007e15 => {

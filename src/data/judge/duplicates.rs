@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::data::cells::cell::ColumnType;
-use crate::data::cells::cell::MISSING_LEVEL;
+use crate::data::cells::cell::{ColumnType, MISSING_LEVEL};
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::Truth;
 use crate::data::cells::text::Texts;

@@ -12,8 +12,7 @@ use super::leakage::{Leak, leaks};
 use crate::data::cells::cell::{ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::table::{Column, Table};
-use crate::data::cells::target::Target;
-use crate::data::cells::target::Truth;
+use crate::data::cells::target::{Target, Truth};
 
 /// A note lists this many items; the others are counted.
 const MAX_LISTED: usize = 5;

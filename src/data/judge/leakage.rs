@@ -35,9 +35,9 @@ pub(crate) struct Leak {
     pub column: usize,
     /// The share of the error of a guess that it removes.
     pub share: f64,
-    /// Of classes: the share of rows predicted right.
+    /// The share of rows whose class the column predicts right; 0 for numbers.
     pub accuracy: f64,
-    /// Of classes: the share of the most frequent one.
+    /// The share of rows of the most frequent class; 0 for numbers.
     pub guess: f64,
 }
 

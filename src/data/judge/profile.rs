@@ -15,7 +15,7 @@ use crate::data::cells::{boolean, date, number};
 
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
 /// and counts of a few fall below it, quantities above.
-pub const MAX_WHOLE_NUMBER_CLASSES: usize = 20;
+const MAX_WHOLE_NUMBER_CLASSES: usize = 20;
 
 /// Distinct values are counted up to one more than this; beyond it their number says no more.
 pub const MAX_COUNTED: usize = 10_000;
@@ -30,17 +30,17 @@ pub struct Profile {
     pub missing: usize,
     /// Cells that are numbers.
     pub numbers: usize,
-    /// Cells that are not.
+    /// Cells that are neither missing nor numbers.
     pub texts: usize,
-    /// Those of them that are words such as yes and no.
+    /// Texts that are words such as yes and no.
     pub booleans: boolean::Evidence,
-    /// Those of them that are dates.
+    /// Texts that are dates.
     pub dates: date::Evidence,
     /// Whether all numbers are whole.
     pub whole: bool,
     /// The smallest number; infinite if there is none.
     pub min: f64,
-    /// The largest.
+    /// The largest number; minus infinity if there is none.
     pub max: f64,
     /// Distinct numbers; counted up to one more than [`MAX_COUNTED`].
     pub distinct_numbers: usize,

@@ -82,7 +82,7 @@ fn n_outputs(truth: &Truth) -> usize {
 }
 
 impl TargetMeans {
-    /// Those of all rows. `codes`: of one column, as [`Feature::code`] makes them.
+    /// The means over all rows. `codes`: the codes of one column, as [`Feature::code`] makes them.
     pub fn fit(codes: &[f64], n_levels: usize, known: &Known) -> Self {
         let rows: Vec<usize> = (0..codes.len()).collect();
         Self::fit_rows(codes, n_levels, known, &rows)

@@ -13,11 +13,11 @@ const WINDOW: usize = 32 * GROUP;
 /// Positions that are written whatever the number of those found.
 const UNCOUNTED: usize = 8;
 
-/// The positions, in order, within quotes too.
+/// The positions at which fields may end, in order, within quotes too.
 pub(super) struct Ends<'b> {
     bytes: &'b [u8],
     delimiter: u8,
-    /// Those of a window, counted from the start of the block.
+    /// The positions in a window, counted from the start of the block.
     places: Box<[u32; WINDOW + GROUP]>,
     n_places: usize,
     next: usize,

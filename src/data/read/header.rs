@@ -19,7 +19,7 @@ const REPEATED: usize = 5;
 enum Verdict {
     /// The first cell is of the type of those below it.
     Row,
-    /// It is not.
+    /// The first cell is of another type, or a text among others that repeat themselves.
     Header,
     /// Either is possible.
     Open,

@@ -21,8 +21,7 @@ use super::ndjson::{LateColumns, Members, is_ndjson, lines};
 use super::source::{Input, Options, open};
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
-use crate::data::cells::raw_table::source_name;
-use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile};
+use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile, source_name};
 
 /// How a table is to be read.
 #[derive(Debug, Clone, Default)]

@@ -48,7 +48,7 @@ pub(crate) enum Arrangement {
 }
 
 impl Arrangement {
-    /// That of `rows`, as the column says.
+    /// The arrangement of `rows`, as the column says.
     ///
     /// # Errors
     /// No such column; a row without a value; a column all of whose values are the same; times that are neither all
@@ -101,7 +101,7 @@ impl Arrangement {
         Ok(if matches!(by, SplitBy::Group(_)) { Self::Groups(codes) } else { Self::Times(codes) })
     }
 
-    /// That of some of the rows.
+    /// The arrangement of some of the rows.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let of = |codes: &[u32]| rows.iter().map(|&row| codes[row]).collect();
         match self {

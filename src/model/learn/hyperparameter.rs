@@ -104,6 +104,20 @@ pub trait Word: Copy + 'static {
     const ALL: &'static [Self];
 }
 
+/// The hyperparameter `class_weight`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClassWeight {
+    /// Each row counts by its own weight alone.
+    None,
+    /// Each row counts in inverse proportion to the weight of its class as well.
+    Balanced,
+}
+
+impl Word for ClassWeight {
+    const WORDS: &'static [&'static str] = &["none", "balanced"];
+    const ALL: &'static [Self] = &[Self::None, Self::Balanced];
+}
+
 /// Checked hyperparameters by name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings(pub(super) Map<String, Value>);

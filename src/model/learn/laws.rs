@@ -8,7 +8,6 @@
 use std::fmt;
 
 use anyhow::Result;
-use rand_pcg::rand_core::Rng;
 
 use super::dataset::{Dataset, Fit, Labels};
 use super::hyperparameter::Range;
@@ -18,15 +17,13 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::predictor::Predictor;
 use crate::model::predictor::arrays::Arrays;
-use crate::random::generator;
+use crate::random::{generator, unit_interval};
 
 /// Pseudo-random numbers between −1 and 1.
 pub(super) fn noise(n_rows: usize, n_cols: usize, seed: u64) -> Matrix {
     let mut random = generator(seed);
     let mut x = Matrix::zeros(n_rows, n_cols);
-    x.values_mut()
-        .iter_mut()
-        .for_each(|v| *v = (random.next_u64() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0);
+    x.values_mut().iter_mut().for_each(|v| *v = 2.0 * unit_interval(&mut random) - 1.0);
     x
 }
 

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::data::cells::cell::{ColumnType, Task};
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
-use crate::model::learn::hyperparameter::{Parameter, Range};
+use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::naive_bayes::{self as inference, Parts};
@@ -51,7 +51,7 @@ pub(crate) static NAIVE_BAYES: Algorithm = Algorithm {
         Parameter {
             name: "numbers",
             default: "normal",
-            range: Range::Choice(&["normal", "counts"]),
+            range: Range::Choice(Numbers::WORDS),
             effect: "normal: each number is normal within a class (GaussianNB); counts: all of them together are \
                      multinomial (MultinomialNB), for counts of words or events",
         },
@@ -60,17 +60,30 @@ pub(crate) static NAIVE_BAYES: Algorithm = Algorithm {
         Box::new(NaiveBayes {
             var_smoothing: settings.number("var_smoothing"),
             alpha: settings.number("alpha"),
-            counts: settings.word("numbers") == "counts",
+            numbers: settings.choice("numbers"),
         })
     },
 };
+
+/// The distribution of numbers within a class.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// Each of its own, normal.
+    Normal,
+    /// All of them together multinomial.
+    Counts,
+}
+
+impl Word for Numbers {
+    const WORDS: &'static [&'static str] = &["normal", "counts"];
+    const ALL: &'static [Self] = &[Self::Normal, Self::Counts];
+}
 
 /// Parameters of naive Bayes.
 struct NaiveBayes {
     var_smoothing: f64,
     alpha: f64,
-    /// Whether numbers are counts.
-    counts: bool,
+    numbers: Numbers,
 }
 
 /// Fewest rows that are summed up together.
@@ -86,7 +99,7 @@ impl Learner for NaiveBayes {
         let class_weights = rows.class_weights();
         let total: f64 = class_weights.iter().sum();
         let (means, variances) = self.numbers(&rows, &class_weights, &levels)?;
-        let rates = if self.counts { self.rates(&rows, &levels)? } else { Vec::new() };
+        let rates = if self.numbers == Numbers::Counts { self.rates(&rows, &levels)? } else { Vec::new() };
         let parts = Parts {
             priors: class_weights.iter().map(|weight| weight / total).collect(),
             means,

@@ -65,7 +65,7 @@ impl Nearest {
     }
 
     /// Takes a row in if it is among the nearest.
-    pub(crate) fn offer(&mut self, sum: f64, row: u32) {
+    fn offer(&mut self, sum: f64, row: u32) {
         let key = (sum.to_bits(), row);
         if self.heap.len() < self.k {
             self.heap.push(key);

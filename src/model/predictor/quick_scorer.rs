@@ -18,7 +18,7 @@ use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
 pub(super) const ROWS: usize = 32;
 
 /// Leaves of a tree: the bits of a set.
-pub(super) const MAX_LEAVES: usize = 64;
+const MAX_LEAVES: usize = 64;
 
 /// The test of an inner node.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ pub(super) struct QuickScorer {
     tests: Vec<Test>,
     /// The row of [`Parts::values`] of each leaf, from the left, tree by tree; filled up to a whole set.
     leaves: Vec<u32>,
-    /// Those rows themselves, if a row is one number.
+    /// The rows of [`Parts::values`] that `leaves` names, if a row is one number.
     values: Vec<f64>,
 }
 

@@ -166,7 +166,7 @@ impl SupportVectors {
     }
 
     /// Number of support vectors; of scores for a linear kernel.
-    pub fn n_vectors(&self) -> usize {
+    fn n_vectors(&self) -> usize {
         self.groups.iter().map(|group| group.tiles.n_rows()).sum()
     }
 

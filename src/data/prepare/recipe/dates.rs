@@ -2,8 +2,7 @@
 
 use super::Encoding;
 use super::scaling::mean_and_scale;
-use crate::data::cells::date;
-use crate::data::cells::date::{CYCLES, N_PARTS};
+use crate::data::cells::date::{self, CYCLES, N_PARTS};
 
 /// The slots of a date, one entry per part in the order of `date::PART_NAMES`.
 #[derive(Debug, Clone, PartialEq)]

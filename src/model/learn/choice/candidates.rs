@@ -97,7 +97,7 @@ impl Contenders {
         Ok(Self { specs, compared: true, reason: String::new() })
     }
 
-    /// Those for a table of this size, simplest first; the simplest of all if there are none.
+    /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
     pub(super) fn for_table(&self, n_rows: usize, n_slots: usize) -> Vec<&Spec> {
         let fits = |spec: &&Spec| {
             let candidate = CANDIDATES.iter().find(|c| c.name == spec.algorithm.name);

@@ -17,7 +17,7 @@ pub(crate) enum MainFigure {
 }
 
 impl MainFigure {
-    /// That of scikit-learn's `score`; with `balance` the classes count the same here as well.
+    /// The figure of scikit-learn's `score`; with `balance` the classes count the same here as well.
     pub(crate) fn of(task: Task, balance: bool) -> Self {
         match task {
             Task::Regression => Self::R2,

@@ -83,7 +83,7 @@ impl Search<'_> {
         }
         if let (Some(n_trials), false) = (n_trials, self.watch.stopped()) {
             if splits.is_empty() {
-                choice.notes.push(format!("--tune was passed over: {too_few}"));
+                choice.notes.push(format!("--tune was skipped: {too_few}"));
             } else {
                 let tuned = self.tune(choice.spec.algorithm, n_trials, fixed)?;
                 choice.notes.extend(tuned.note);
@@ -229,7 +229,7 @@ mod tests {
         let choice = with_search(&Unwatched, 19, None, |s| s.choose(&auto(), Some(3), &[]).unwrap());
         assert_eq!(choice.spec.algorithm.name, "logistic-regression");
         assert!(choice.selection.is_empty() && choice.reason.contains("too few to compare"));
-        assert!(choice.notes[0].contains("--tune was passed over"), "{:?}", choice.notes);
+        assert!(choice.notes[0].contains("--tune was skipped"), "{:?}", choice.notes);
         let choice = with_search(&Unwatched, 19, Some(20), |s| s.choose(&auto(), None, &[]).err().unwrap());
         assert!(choice.to_string().contains("cannot be cut into 20 folds"), "{choice}");
     }

@@ -10,14 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use rand_pcg::Pcg64;
-use rand_pcg::rand_core::Rng;
 use rayon::prelude::*;
 
 use super::cross_validation::{Search, n_compared};
 use crate::data::split::Split;
 use crate::model::learn::{Algorithm, Spec};
 use crate::model::selection::{CrossValidation, Round, Tuning};
-use crate::random::generator;
+use crate::random::{generator, unit_interval};
 
 /// The distribution that values of a hyperparameter are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,7 +57,7 @@ const fn space(algorithm: &'static str, parameter: &'static str, draw: Draw) -> 
 }
 
 /// All spaces. Names that are not in [`crate::model::learn::ALGORITHMS`] are skipped.
-pub(crate) static SPACES: [Space; 32] = [
+static SPACES: [Space; 32] = [
     space("logistic-regression", "C", Draw::Log(1e-4, 1e4)),
     space("ridge", "alpha", Draw::Log(1e-4, 1e4)),
     space("lasso", "alpha", Draw::Log(1e-4, 1e2)),
@@ -108,15 +107,10 @@ const MIN_ROUND_ROWS: usize = 500;
 /// Trials are drawn from another sequence than splits.
 const TRIAL_SEED: u64 = 0x7475_6e65;
 
-/// Uniform in [0, 1).
-fn unit(random: &mut Pcg64) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 impl Draw {
     /// A value as in `--set`: what is printed makes the same model again. Numbers have three digits.
     fn value(self, random: &mut Pcg64) -> String {
-        let u = unit(random);
+        let u = unit_interval(random);
         let between = |low: f64, high: f64| low + u * (high - low);
         let log = |low: f64, high: f64| between(low.ln(), high.ln()).exp();
         let short = |value: f64, low: f64, high: f64| {

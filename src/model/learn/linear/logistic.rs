@@ -15,7 +15,7 @@ use super::sparse::{Limits, SparseLoss};
 use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, balanced_weights};
-use crate::model::learn::hyperparameter::{Parameter, Range, Word};
+use crate::model::learn::hyperparameter::{ClassWeight, Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::linear::Linear;
@@ -65,7 +65,7 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
         Parameter {
             name: "class_weight",
             default: "none",
-            range: Range::Choice(&["none", "balanced"]),
+            range: Range::Choice(ClassWeight::WORDS),
             effect: "balanced: rows count in inverse proportion to the weight of their class",
         },
         FIT_INTERCEPT,
@@ -92,7 +92,7 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
         Box::new(LogisticRegression {
             c: settings.number("C"),
             l1_share,
-            balanced: settings.word("class_weight") == "balanced",
+            class_weight: settings.choice("class_weight"),
             fit_intercept: settings.flag("fit_intercept"),
             max_iter: settings.whole("max_iter"),
             tol: settings.number("tol"),
@@ -119,7 +119,7 @@ struct LogisticRegression {
     c: f64,
     /// Share of the L1 penalty; `None` for no penalty at all.
     l1_share: Option<f64>,
-    balanced: bool,
+    class_weight: ClassWeight,
     fit_intercept: bool,
     max_iter: usize,
     tol: f64,
@@ -184,7 +184,8 @@ impl Learner for LogisticRegression {
         let Labels::Classes { codes, n_classes } = data.y else {
             return Err(anyhow!("logistic regression predicts classes"));
         };
-        let balanced = self.balanced.then(|| balanced_weights(codes, n_classes, data.weights));
+        let balanced = (self.class_weight == ClassWeight::Balanced)
+            .then(|| balanced_weights(codes, n_classes, data.weights));
         let weighted = Dataset { weights: balanced.as_deref().or(data.weights), ..*data };
         let loss = LogisticLoss::new(weighted, (codes, n_classes), self.c, self.l1_share, self.fit_intercept);
         let (n_inputs, n_scores) = (data.x.n_cols(), loss.n_scores);

@@ -30,7 +30,7 @@ pub(crate) struct Objective<'a> {
     pub data: Dataset<'a>,
     /// The goal of each row; of a regression its standardised target.
     pub goal: Goal<'a>,
-    /// That of hidden units.
+    /// The activation function of hidden units.
     pub activation: Activation,
     /// Inputs, units of each hidden layer, scores.
     pub sizes: &'a [usize],

@@ -23,7 +23,7 @@ use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::link::Link;
 use crate::model::predictor::network::{Activation, Network, n_parameters};
-use crate::random::{generator, shuffle};
+use crate::random::{generator, shuffle, unit_interval};
 
 /// Networks of dense layers.
 pub(crate) static MLP: Algorithm = Algorithm {
@@ -300,10 +300,8 @@ pub(crate) fn start(activation: Activation, sizes: &[usize], random: &mut Pcg64)
     let mut parameters = Vec::new();
     for pair in sizes.windows(2) {
         let bound = (factor / (pair[0] + pair[1]) as f64).sqrt();
-        parameters.extend((0..(pair[0] + 1) * pair[1]).map(|_| {
-            let unit = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-            bound * (2.0 * unit - 1.0)
-        }));
+        let n_parameters = (pair[0] + 1) * pair[1];
+        parameters.extend((0..n_parameters).map(|_| bound * (2.0 * unit_interval(random) - 1.0)));
     }
     parameters
 }

@@ -27,7 +27,7 @@ use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
-use crate::model::learn::hyperparameter::{Parameter, Range, Settings, Word};
+use crate::model::learn::hyperparameter::{ClassWeight, Parameter, Range, Settings, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::kernel::{Kernel, MAX_VALUE, squared_norm};
 use crate::model::predictor::support_vectors::MAX_DEGREE;
@@ -99,7 +99,7 @@ pub(crate) static SVM: Algorithm = Algorithm {
         Parameter {
             name: "class_weight",
             default: "none",
-            range: Range::Choice(&["none", "balanced"]),
+            range: Range::Choice(ClassWeight::WORDS),
             effect: "balanced: C of a row times rows / (classes x rows of its class); the calibration of \
                      probabilities counts rows alike, so that the predicted class is balanced too",
         },
@@ -160,7 +160,7 @@ struct Svm {
     coef0: f64,
     epsilon: f64,
     probability: bool,
-    balanced: bool,
+    class_weight: ClassWeight,
     tol: f64,
     max_iter: Option<usize>,
     shrinking: bool,
@@ -181,7 +181,7 @@ impl Svm {
             coef0: settings.number("coef0"),
             epsilon: settings.number("epsilon"),
             probability: settings.flag("probability"),
-            balanced: settings.word("class_weight") == "balanced",
+            class_weight: settings.choice("class_weight"),
             tol: settings.number("tol"),
             max_iter: settings.optional_whole("max_iter"),
             shrinking: settings.flag("shrinking"),

@@ -10,6 +10,7 @@ use super::run::Run;
 use crate::data::cells::matrix::Matrix;
 use crate::data::split::groups::fold_groups;
 use crate::model::learn::dataset::Fit;
+use crate::model::learn::hyperparameter::ClassWeight;
 use crate::model::predictor::Predictor;
 use crate::model::predictor::kernel::Kernel;
 use crate::model::predictor::linear::Linear;
@@ -39,7 +40,7 @@ impl Run<'_> {
         let classes: Vec<u32> = (0..n_classes as u32).filter(|&c| !members[c as usize].is_empty()).collect();
         members.retain(|rows| !rows.is_empty());
         let k = classes.len();
-        if self.svm.balanced {
+        if self.svm.class_weight == ClassWeight::Balanced {
             for rows_of_class in &members {
                 let factor = rows.len() as f64 / (k * rows_of_class.len()) as f64;
                 rows_of_class.iter().for_each(|&row| self.cost[row] *= factor);

@@ -19,7 +19,7 @@ use crate::parallel;
 pub(crate) const MISSING: u8 = 255;
 
 /// Bins for values.
-pub(crate) const MAX_BINS: usize = 255;
+const MAX_BINS: usize = 255;
 
 /// Columns whose bytes are stored together for the histograms of all columns.
 pub(crate) const GROUP: usize = 4;

@@ -14,7 +14,6 @@ use super::best_split::{CATEGORY_SMOOTHING, Limits};
 use super::bins::Bins;
 use super::compact::Compact;
 use super::criterion::Criterion;
-use super::draw::{below, unit_interval};
 use super::engine::Growth;
 use super::fixed_point::{Scale, mass_bits, nearest_whole};
 use super::grow::Grower;
@@ -29,7 +28,7 @@ use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Watch, usage};
 use crate::model::predictor::Predictor;
 use crate::parallel;
-use crate::random::generator;
+use crate::random::{below, generator, unit_interval};
 
 /// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
 const MIN_HESSIAN: f64 = 1e-3;
@@ -57,7 +56,7 @@ pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
     parameters: &BOOSTING,
     learner: |settings| {
         Box::new(GradientBoosting {
-            loss: LossName::of(settings),
+            loss: settings.choice("loss"),
             learning_rate: settings.number("learning_rate"),
             n_estimators: settings.whole("n_estimators"),
             max_leaf_nodes: whole_or_unlimited(settings, "max_leaf_nodes"),
@@ -67,7 +66,7 @@ pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
             subsample: settings.number("subsample"),
             colsample: settings.number("colsample_bytree"),
             max_features: settings.number("max_features"),
-            early_stopping: EarlyStopping::of(settings),
+            early_stopping: settings.choice("early_stopping"),
             validation_fraction: settings.number("validation_fraction"),
             n_iter_no_change: settings.whole("n_iter_no_change"),
             tol: settings.number("tol"),

@@ -151,13 +151,12 @@ mod tests {
     use crate::data::cells::cell::Task;
     use crate::data::cells::matrix::Matrix;
     use crate::model::learn::trees::best_split::Limits;
-    use crate::model::learn::trees::draw::unit_interval;
     use crate::model::learn::trees::engine::Growth;
     use crate::model::learn::trees::grow::Grower;
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Labels, Spec, Unwatched, algorithm};
     use crate::model::predictor::{Arrays, Predictor};
-    use crate::random::generator;
+    use crate::random::{generator, unit_interval};
 
     /// A number, a category of so many levels with unseen ones, a number that is mostly missing.
     fn table(n_levels: usize) -> (Matrix, Vec<f64>) {

@@ -36,7 +36,7 @@ pub(crate) fn mass_bits(n_rows: usize) -> u32 {
 impl<'a> Target<'a> {
     /// The classes or values of the rows that count.
     pub(crate) fn new(data: &'a Dataset) -> Self {
-        let weight = |row: u32| data.weights.map_or(1.0, |weights| weights[row as usize]);
+        let weight = |row: u32| data.weight(row as usize);
         let n_rows = data.n_rows() as u32;
         let rows: Vec<u32> = (0..n_rows).filter(|&row| weight(row) > 0.0).collect();
         let mass_bits = mass_bits(rows.len());
@@ -77,14 +77,14 @@ impl<'a> Target<'a> {
 /// How derivatives become whole numbers: their sums, times a scale, fit into cells.
 #[derive(Clone, Copy)]
 pub(crate) struct Scale {
-    /// Of first derivatives.
+    /// The scale of first derivatives.
     pub(crate) g: f64,
-    /// Of second derivatives.
+    /// The scale of second derivatives.
     pub(crate) h: f64,
 }
 
 impl Scale {
-    /// `sums`: those of the absolute derivatives of `n_rows` rows; `room`: the largest sums that fit into a cell;
+    /// `sums`: the sums of the absolute derivatives of `n_rows` rows; `room`: the largest sums that fit into a cell;
     /// `unit_mass`: every second derivative is 1.
     pub(crate) fn new(sums: [f64; 2], room: [f64; 2], n_rows: usize, unit_mass: bool) -> Self {
         let scale = |k: usize| {

@@ -17,7 +17,6 @@ use super::bins::Bins;
 use super::classes::{Classes, Impurity, PackedClasses};
 use super::compact::Compact;
 use super::criterion::Criterion;
-use super::draw::below;
 use super::engine::Growth;
 use super::fixed_point::{MAX_DRAWS, Target};
 use super::grow::Grower;
@@ -37,7 +36,7 @@ use crate::error::usage;
 use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Parameter, Settings, Watch};
 use crate::model::predictor::{Link, Predictor};
 use crate::parallel;
-use crate::random::generator;
+use crate::random::{below, generator};
 
 /// One tree.
 pub(crate) static DECISION_TREE: Algorithm = Algorithm {
@@ -168,14 +167,6 @@ struct Sample {
 /// Grows a tree, whatever its criterion.
 type GrowTree<'a> = dyn Fn(&Sample) -> Tree + Sync + 'a;
 
-/// The number that a tree averages: the value, or whether the row is of the second of two classes.
-fn value(data: &Dataset, row: u32) -> f64 {
-    match data.y {
-        Labels::Values(values) => values[row as usize],
-        Labels::Classes { codes, .. } => f64::from(codes[row as usize]),
-    }
-}
-
 impl Forest {
     fn new(settings: &Settings, random_cuts: bool) -> Self {
         Self {
@@ -185,7 +176,7 @@ impl Forest {
             min_samples_leaf: settings.whole("min_samples_leaf"),
             max_leaf_nodes: whole_or_unlimited(settings, "max_leaf_nodes"),
             max_features: MaxFeatures::of(settings),
-            criterion: CriterionName::of(settings),
+            criterion: settings.choice("criterion"),
             min_impurity_decrease: settings.number("min_impurity_decrease"),
             ccp_alpha: settings.number("ccp_alpha"),
             random_cuts,
@@ -458,10 +449,7 @@ fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
     let mut out = Vec::new();
     for node in tree.leaves() {
         let rows = tree.rows_of(node);
-        let weight = |row: u32| {
-            let draws = f64::from(draws[row as usize]);
-            data.weights.map_or(draws, |weights| draws * weights[row as usize])
-        };
+        let weight = |row: u32| f64::from(draws[row as usize]) * data.weight(row as usize);
         let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
         match data.y {
             Labels::Classes { codes, n_classes } if n_classes > 2 => {
@@ -470,7 +458,7 @@ fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
                 rows.iter().for_each(|&row| out[first + codes[row as usize] as usize] += weight(row));
                 out[first..].iter_mut().for_each(|share| *share /= sum);
             }
-            _ => out.push(rows.iter().map(|&row| weight(row) * value(data, row)).sum::<f64>() / sum),
+            _ => out.push(rows.iter().map(|&row| weight(row) * data.y(row as usize)).sum::<f64>() / sum),
         }
     }
     out

@@ -19,12 +19,12 @@ use std::collections::BinaryHeap;
 use super::best_split::{Best, Limits};
 use super::bins::Bins;
 use super::criterion::{Cell, Cells, Criterion};
-use super::draw::seed_of_child;
 use super::engine::{Engine, Growth};
 use super::partition::Span;
 use super::search::Scratch;
 use super::tree::Tree;
 use crate::parallel;
+use crate::random::seed_of_child;
 
 /// Subtrees of fewer rows, or of this share of all, grow on one core each.
 const MIN_SHARED_ROWS: usize = 2048;
@@ -366,10 +366,9 @@ fn open_children<C: Criterion>(
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::model::learn::trees::draw::{below, unit_interval};
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Dataset, Labels};
-    use crate::random::generator;
+    use crate::random::{below, generator, unit_interval};
 
     const CRITERION: Moments = Moments { mass_bits: 40 };
 

@@ -129,11 +129,10 @@ mod tests {
     use crate::data::cells::matrix::Matrix;
     use crate::model::learn::trees::best_split::Limits;
     use crate::model::learn::trees::bins::Bins;
-    use crate::model::learn::trees::draw::{below, unit_interval};
     use crate::model::learn::trees::engine::Growth;
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Dataset, Labels};
-    use crate::random::generator;
+    use crate::random::{below, generator, unit_interval};
 
     const CRITERION: Moments = Moments { mass_bits: 40 };
 

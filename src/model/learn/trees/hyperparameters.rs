@@ -1,5 +1,6 @@
 //! The hyperparameters of trees: their names, defaults and ranges, and the words among them as types.
 
+use crate::model::learn::hyperparameter::Word;
 use crate::model::learn::{Parameter, Range, Settings};
 
 /// `none` or a whole number from 1.
@@ -58,7 +59,7 @@ pub(crate) const N_ESTIMATORS: Parameter = Parameter {
 pub(crate) const CRITERION: Parameter = Parameter {
     name: "criterion",
     default: "auto",
-    range: Range::Choice(&CriterionName::WORDS),
+    range: Range::Choice(CriterionName::WORDS),
     effect: "impurity that splits minimise; auto is gini for classification (or entropy, also named \
              log_loss) and squared_error for regression (or poisson, for counts)",
 };
@@ -107,14 +108,14 @@ const SHARE: Range = Range::Above(0.0, 1.0);
 const LOSS: Parameter = Parameter {
     name: "loss",
     default: "auto",
-    range: Range::Choice(&LossName::WORDS),
+    range: Range::Choice(LossName::WORDS),
     effect: "loss that is minimised; auto is log_loss for classification and squared_error for regression",
 };
 
 const EARLY_STOPPING: Parameter = Parameter {
     name: "early_stopping",
     default: "auto",
-    range: Range::Choice(&EarlyStopping::WORDS),
+    range: Range::Choice(EarlyStopping::WORDS),
     effect: "whether to hold rows out and stop when their loss no longer falls; auto does from 10,000 \
              rows",
 };
@@ -203,17 +204,14 @@ pub(crate) enum CriterionName {
     Poisson,
 }
 
+impl Word for CriterionName {
+    const WORDS: &'static [&'static str] =
+        &["auto", "gini", "entropy", "log_loss", "squared_error", "poisson"];
+    const ALL: &'static [Self] =
+        &[Self::Auto, Self::Gini, Self::Entropy, Self::LogLoss, Self::SquaredError, Self::Poisson];
+}
+
 impl CriterionName {
-    const ALL: [Self; 6] =
-        [Self::Auto, Self::Gini, Self::Entropy, Self::LogLoss, Self::SquaredError, Self::Poisson];
-
-    const WORDS: [&str; 6] = ["auto", "gini", "entropy", "log_loss", "squared_error", "poisson"];
-
-    /// The criterion that was set.
-    pub(crate) fn of(settings: &Settings) -> Self {
-        word_of(settings, "criterion", Self::ALL, Self::word)
-    }
-
     /// Its name in `--set`.
     pub(crate) fn word(self) -> &'static str {
         Self::WORDS[self as usize]
@@ -235,17 +233,14 @@ pub(crate) enum LossName {
     Poisson,
 }
 
+impl Word for LossName {
+    const WORDS: &'static [&'static str] =
+        &["auto", "log_loss", "squared_error", "absolute_error", "poisson"];
+    const ALL: &'static [Self] =
+        &[Self::Auto, Self::LogLoss, Self::SquaredError, Self::AbsoluteError, Self::Poisson];
+}
+
 impl LossName {
-    const ALL: [Self; 5] =
-        [Self::Auto, Self::LogLoss, Self::SquaredError, Self::AbsoluteError, Self::Poisson];
-
-    const WORDS: [&str; 5] = ["auto", "log_loss", "squared_error", "absolute_error", "poisson"];
-
-    /// The loss that was set.
-    pub(crate) fn of(settings: &Settings) -> Self {
-        word_of(settings, "loss", Self::ALL, Self::word)
-    }
-
     /// Its name in `--set`.
     pub(crate) fn word(self) -> &'static str {
         Self::WORDS[self as usize]
@@ -260,26 +255,9 @@ pub(crate) enum EarlyStopping {
     Never,
 }
 
-impl EarlyStopping {
-    const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Never];
-
-    const WORDS: [&str; 3] = ["auto", "true", "false"];
-
-    /// The choice that was set.
-    pub(crate) fn of(settings: &Settings) -> Self {
-        word_of(settings, "early_stopping", Self::ALL, |choice| Self::WORDS[choice as usize])
-    }
-}
-
-/// The one of `choices`, the first of which is the default, whose word was set.
-fn word_of<T: Copy, const N: usize>(
-    settings: &Settings,
-    name: &str,
-    choices: [T; N],
-    word: fn(T) -> &'static str,
-) -> T {
-    let set = settings.word(name);
-    choices.into_iter().find(|&choice| word(choice) == set).unwrap_or(choices[0])
+impl Word for EarlyStopping {
+    const WORDS: &'static [&'static str] = &["auto", "true", "false"];
+    const ALL: &'static [Self] = &[Self::Auto, Self::Always, Self::Never];
 }
 
 /// A whole number, or `usize::MAX` for `none`.
@@ -367,18 +345,14 @@ mod tests {
 
     #[test]
     fn every_word_that_may_be_set_is_told_from_the_others() {
-        let words = |parameter: Parameter| match parameter.range {
-            Range::Choice(words) => words,
-            _ => unreachable!(),
-        };
-        let criteria: Vec<_> =
-            words(CRITERION).iter().map(|w| CriterionName::of(&settings("tree", "criterion", w))).collect();
-        assert_eq!(criteria, CriterionName::ALL);
-        let losses: Vec<_> =
-            words(LOSS).iter().map(|w| LossName::of(&settings("boost", "loss", w))).collect();
-        assert_eq!(losses, LossName::ALL);
-        let of_word = |w: &&str| EarlyStopping::of(&settings("boost", "early_stopping", w));
-        assert_eq!(words(EARLY_STOPPING).iter().map(of_word).collect::<Vec<_>>(), EarlyStopping::ALL);
+        fn check<T: Word + std::fmt::Debug + PartialEq>(algorithm: &str, parameter: Parameter) {
+            assert_eq!(parameter.range, Range::Choice(T::WORDS));
+            let set = |word: &&str| settings(algorithm, parameter.name, word).choice::<T>(parameter.name);
+            assert_eq!(T::WORDS.iter().map(set).collect::<Vec<_>>(), T::ALL);
+        }
+        check::<CriterionName>("tree", CRITERION);
+        check::<LossName>("boost", LOSS);
+        check::<EarlyStopping>("boost", EARLY_STOPPING);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Loss {
 
     /// The constant scores that minimise the loss of `rows`.
     pub(crate) fn base(self, data: &Dataset, rows: &[u32]) -> Vec<f64> {
-        let weight = |row: u32| data.weights.map_or(1.0, |weights| weights[row as usize]);
+        let weight = |row: u32| data.weight(row as usize);
         let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
         let mean = |value: &dyn Fn(u32) -> f64| {
             rows.iter().map(|&row| weight(row) * value(row)).sum::<f64>() / sum.max(f64::MIN_POSITIVE)

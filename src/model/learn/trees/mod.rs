@@ -18,7 +18,6 @@ pub(crate) mod boosting;
 pub(crate) mod classes;
 pub(crate) mod compact;
 pub(crate) mod criterion;
-pub(crate) mod draw;
 pub(crate) mod engine;
 pub(crate) mod fixed_point;
 pub(crate) mod forest;

@@ -150,7 +150,7 @@ impl Criterion for Packed {
 pub(crate) struct Poisson {
     /// How values less their mean are summed up.
     pub(crate) moments: Moments,
-    /// That mean.
+    /// The mean of the values.
     pub(crate) mean: f64,
     /// The value times mass that a unit of g is.
     pub(crate) unit: f64,

@@ -38,17 +38,6 @@ impl<'a> State<'a> {
         move |row| derivatives[row as usize * n_scores + score].map(f64::from)
     }
 
-    fn y(&self, row: usize) -> f64 {
-        match self.data.y {
-            Labels::Values(values) => values[row],
-            Labels::Classes { codes, .. } => f64::from(codes[row]),
-        }
-    }
-
-    fn weight(&self, row: usize) -> f64 {
-        self.data.weights.map_or(1.0, |weights| weights[row])
-    }
-
     /// Takes the derivatives at the scores; returns the sums of their absolute values for each score.
     pub(crate) fn take_derivatives(&mut self) -> Vec<[f64; 2]> {
         let n_scores = self.loss.n_scores();
@@ -66,7 +55,7 @@ impl<'a> State<'a> {
             for (i, out) in out.chunks_exact_mut(n_scores).enumerate() {
                 let row = block * BLOCK_ROWS + i;
                 scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
-                self.loss.derivatives(self.y(row), self.weight(row), &mut scores, out);
+                self.loss.derivatives(self.data.y(row), self.data.weight(row), &mut scores, out);
                 for (sums, out) in sums.iter_mut().zip(out) {
                     sums[0] += f64::from(out[0].abs());
                     sums[1] += f64::from(out[1]);
@@ -94,8 +83,8 @@ impl<'a> State<'a> {
             let mut sums = (0.0, 0.0);
             for row in rows.iter().map(|&row| row as usize) {
                 scores.copy_from_slice(&self.scores[row * n_scores..(row + 1) * n_scores]);
-                sums.0 += self.weight(row) * self.loss.value(self.y(row), &mut scores);
-                sums.1 += self.weight(row);
+                sums.0 += self.data.weight(row) * self.loss.value(self.data.y(row), &mut scores);
+                sums.1 += self.data.weight(row);
             }
             sums
         };
@@ -113,7 +102,7 @@ impl<'a> State<'a> {
             if self.loss == Loss::AbsoluteError {
                 let residual = |&row: &u32| {
                     let row = row as usize;
-                    (self.y(row) - self.scores[row], self.weight(row))
+                    (self.data.y(row) - self.scores[row], self.data.weight(row))
                 };
                 return learning_rate * weighted_median(&mut rows.iter().map(residual).collect::<Vec<_>>());
             }

@@ -58,7 +58,7 @@ fn predict(target: &Target, bins: &Bins, trees: &[&OutOfBag], width: usize) -> V
 /// The note on the accuracy, or R², of the rows that some tree did not see. `width`: numbers per leaf.
 pub(crate) fn note(target: &Target, bins: &Bins, trees: &[&OutOfBag], width: usize) -> String {
     let predicted = predict(target, bins, trees, width);
-    let weight = |row: u32| target.data.weights.map_or(1.0, |weights| weights[row as usize]);
+    let weight = |row: u32| target.data.weight(row as usize);
     let weight_sum: f64 = predicted.iter().map(|(row, _)| weight(*row)).sum();
     let n = predicted.len();
     if n == 0 {

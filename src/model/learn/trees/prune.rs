@@ -46,8 +46,7 @@ pub(crate) fn prune(tree: &mut Tree, alpha: f64) {
 mod tests {
     use super::*;
     use crate::model::learn::trees::best_split::Best;
-    use crate::model::learn::trees::draw::{below, unit_interval};
-    use crate::random::generator;
+    use crate::random::{below, generator, unit_interval};
 
     /// A random tree of 40 leaves, of 1000 rows.
     fn tree() -> Tree {

@@ -8,8 +8,8 @@ use super::best_split::Best;
 use super::bin_set::{holds, insert};
 use super::bins::{Column, GROUP, Kind, MISSING};
 use super::criterion::{Cell, Criterion};
-use super::draw::unit_interval;
 use super::engine::Engine;
+use crate::random::unit_interval;
 
 impl<C: Criterion> Engine<'_, C> {
     /// Tries one random cut, or random subset, of one column; returns whether the column varies.
@@ -162,11 +162,10 @@ mod tests {
     use crate::data::cells::matrix::Matrix;
     use crate::model::learn::trees::best_split::Limits;
     use crate::model::learn::trees::bins::Bins;
-    use crate::model::learn::trees::draw::below;
     use crate::model::learn::trees::engine::Growth;
     use crate::model::learn::trees::moments::Moments;
     use crate::model::learn::{Dataset, Labels};
-    use crate::random::generator;
+    use crate::random::{below, generator};
 
     const CRITERION: Moments = Moments { mass_bits: 40 };
 

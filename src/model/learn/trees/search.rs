@@ -4,10 +4,9 @@ use super::best_split::{Best, scan};
 use super::bin_set::{bins_of, first_bins, insert};
 use super::bins::Kind;
 use super::criterion::{Cell, Cells, Criterion};
-use super::draw::below;
 use super::engine::Engine;
 use super::random_cuts::{Block, draw_cut};
-use crate::random::generator;
+use crate::random::{below, generator};
 
 /// Nodes of fewer rows mark the bins they touch.
 const MAX_MARKED_ROWS: usize = 192;
