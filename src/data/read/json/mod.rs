@@ -9,6 +9,7 @@ mod reader;
 mod visitors;
 
 use self::problems::Place;
+pub(crate) use self::problems::pointer_part;
 pub use self::problems::{Problem, Problems};
 use self::reader::{Reader, Shape};
 use self::visitors::{Body, Row, Rows, SEND};
