@@ -20,7 +20,7 @@
 //! benchmarks, and change without notice.
 //!
 //! ```text
-//! CSV/JSON cell ─ data::schema ─▶ code ─ data::recipe ─▶ row of f64 ─ model::predictor ─▶ scores ─▶ prediction
+//! CSV/JSON cell ─ data::cells::schema ─▶ code ─ data::prepare::recipe ─▶ row of f64 ─ model::predictor ─▶ scores
 //!                     │ train only: split, model::learn ─▶ predictor ─▶ metrics ─▶ card ─▶ model file
 //! ```
 //!
@@ -30,7 +30,8 @@
 //! - [`data`]: a file or a request becomes typed columns, and those become numbers
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
-//! - [`report`]: one result, many faces
+//! - [`predict`]: a row or a file of rows becomes predictions
+//! - [`report`]: results as text and JSON
 //! - [`server`]: the model over HTTP
 //! - [`cli`]: the command line
 
@@ -50,6 +51,7 @@ pub mod server;
 pub use data::cells::cell::{ColumnType, NullTokens, Task};
 pub use data::cells::schema::WarningKind;
 pub use data::read::source::Options as FileOptions;
+pub use data::split::arrangement::SplitBy;
 pub use error::Error;
 pub use model::evaluation::{Evaluation, Metrics};
 pub use model::hold_out::HoldOut;

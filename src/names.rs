@@ -3,7 +3,7 @@
 //! Called wherever an unknown name is an error. Knows nothing of what the names stand for.
 
 /// The candidate that `name` is most likely a misspelling of, letter case aside; `None` if none is near.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Below 0.6 the suggestions are noise (normalised Damerau–Levenshtein similarity, 1 is equal).
     let folded = name.to_lowercase();
     let scored = candidates.into_iter().map(|candidate| {

@@ -233,7 +233,7 @@ fn a_requirement_that_cannot_be_meant_is_a_wrong_usage() {
     let misused = |text: &str, words: &[&str]| {
         dir.run(&["eval", "--require", text]).fails(2).complains(words);
     };
-    misused("acuracy>0.9", &["\"acuracy\" is not a figure", "did you mean accuracy?", "f1.weighted"]);
+    misused("acuracy>0.9", &["\"acuracy\" is not a figure", "did you mean \"accuracy\"?", "f1.weighted"]);
     misused("r2>0.9", &["\"r2\" is not a figure"]);
     misused("f1>0.9", &["\"f1\" is not a figure"]);
     misused("accuracy", &["a requirement is FIGURE>=NUMBER"]);

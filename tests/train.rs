@@ -506,8 +506,8 @@ fn unknown_settings_and_values_out_of_range_are_wrong_usage() {
             "C, l1_ratio, class_weight, fit_intercept, max_iter, tol",
         ],
     );
-    misused(&["--set", "c=1"], &["no candidate of auto has a hyperparameter \"c\"; did you mean C?"]);
-    misused(&["--set", "max_itr=1"], &["did you mean max_iter?"]);
+    misused(&["--set", "c=1"], &["no candidate of auto has a hyperparameter \"c\"; did you mean \"C\"?"]);
+    misused(&["--set", "max_itr=1"], &["did you mean \"max_iter\"?"]);
     misused(
         &["--algorithm", "logreg", "--set", "alpha=1"],
         &["logistic-regression has no hyperparameter \"alpha\""],

@@ -15,6 +15,7 @@ use clap::{
 use crate::data::cells::cell::{ColumnType, Task};
 use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::tune::spaces;
+use crate::model::learn::plan::Plan;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 use crate::server;
@@ -25,6 +26,13 @@ use values::{
     parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair, parse_probability, parse_quote,
     parse_share, parse_threads, parse_trials, parse_type,
 };
+
+/// The model file of every verb unless one is given.
+pub(super) const DEFAULT_MODEL: &str = "model.mlapi";
+/// The port of the server unless one is given.
+pub(super) const DEFAULT_PORT: u16 = 8080;
+/// The address of the server unless one is given: this machine only.
+const DEFAULT_HOST: &str = "127.0.0.1";
 
 /// Turns a CSV file into a prediction API.
 #[derive(Debug, Parser)]
@@ -260,7 +268,7 @@ pub struct Train {
     pub tune: Option<usize>,
 
     /// Share of the rows held out for the evaluation
-    #[arg(long, value_name = "SHARE", default_value = "0.2", value_parser = parse_share)]
+    #[arg(long, value_name = "SHARE", default_value_t = Plan::TEST_SIZE, value_parser = parse_share)]
     pub test_size: f64,
 
     /// Evaluate on this file instead, and train on all rows of DATA
@@ -276,11 +284,11 @@ pub struct Train {
     pub split_by: Option<String>,
 
     /// Seed of all random choices
-    #[arg(long, value_name = "N", default_value_t = 42)]
+    #[arg(long, value_name = "N", default_value_t = Plan::SEED)]
     pub seed: u64,
 
     /// Where to write the model; - for standard output
-    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub output: String,
 
     /// Drop a column; repeatable
@@ -348,7 +356,7 @@ pub struct Eval {
     pub data: Option<String>,
 
     /// Model file
-    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
 
     /// Predict the positive class if its probability is at least T (two classes only)
@@ -394,7 +402,7 @@ pub struct Predict {
     pub output: String,
 
     /// Model file
-    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
 
     /// Input columns to repeat in the output: all, none, or names separated by commas
@@ -431,7 +439,7 @@ pub struct Predict {
 #[derive(Debug, ClapArgs)]
 pub struct Inspect {
     /// Model file
-    #[arg(short, long, value_name = "FILE", default_value = "model.mlapi")]
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
 
     /// Format of the result
@@ -447,11 +455,11 @@ pub struct Healthcheck {
     pub url: Option<String>,
 
     /// Port of the server
-    #[arg(short, long, value_name = "PORT", default_value_t = 8080, env = "MLAPI_PORT")]
+    #[arg(short, long, value_name = "PORT", default_value_t = DEFAULT_PORT, env = "MLAPI_PORT")]
     pub port: u16,
 
     /// Address of the server
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MLAPI_HOST")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_HOST, env = "MLAPI_HOST")]
     pub host: String,
 
     /// Time limit for the response

@@ -43,7 +43,10 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
             let n = rows.n_without_target;
             if n > 0 {
-                term.warn(format_args!("{n} rows without a target value were skipped"));
+                term.warn(format_args!(
+                    "{} skipped",
+                    text::count(n, "row without a target value was", "rows without a target value were")
+                ));
             }
             rows
         }

@@ -6,12 +6,12 @@ use anyhow::Result;
 
 use super::args::{Format, Inspect};
 use super::term::Term;
-use crate::model::file;
+use crate::model::Model;
 use crate::report::card;
 
 /// Runs the verb.
 pub(super) fn run(args: &Inspect, term: &Term, out: &mut impl Write) -> Result<()> {
-    let model = file::load(&args.model)?;
+    let model = Model::open(&args.model)?;
     if args.format == Format::Json {
         writeln!(out, "{}", card::describe(&model))?;
         return Ok(());

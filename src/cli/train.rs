@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, Format, Train};
+use super::args::{Common, DEFAULT_MODEL, DEFAULT_PORT, Format, Train};
 use super::term::Term;
 use crate::data::cells::cell::NullTokens;
 use crate::model::evaluation::Evaluation;
@@ -197,12 +197,12 @@ fn duration(seconds: f64) -> String {
 
 fn next_steps(args: &Train, trained: &Trained) -> String {
     let model = match args.output.as_str() {
-        "model.mlapi" => String::new(),
+        DEFAULT_MODEL => String::new(),
         path => format!(" --model {path}"),
     };
     let example = example_row(trained);
     format!(
-        "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port 8080\n"
+        "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port {DEFAULT_PORT}\n"
     )
 }
 

@@ -1,6 +1,6 @@
 //! The rows that a model is evaluated on, and how they are found again: at training, by `eval`, by the library.
 //!
-//! Training and replay read files by the same rules (`reading`, `beside`) and split them by the same step
+//! Training and replay read files by the same rules (`reading`, `companion_options`) and split them by the same step
 //! (`HoldOut::split`), so both find the same rows.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::data::read::load::{Reading, read_tables};
-use crate::data::read::{csv, digest};
+use crate::data::read::{digest, source};
 use crate::data::split::Split;
 use crate::data::split::arrangement::{Arrangement, SplitBy};
 
@@ -46,7 +46,7 @@ impl HoldOut {
     }
 
     /// The share of the rows.
-    pub fn share(&self) -> Option<f64> {
+    pub(crate) fn share(&self) -> Option<f64> {
         match self {
             Self::Share(share) | Self::Groups(share, _) | Self::Latest(share, _) => Some(*share),
             Self::File(_) => None,
@@ -54,7 +54,7 @@ impl HoldOut {
     }
 
     /// The column that the split goes by.
-    pub fn split_by(&self) -> Option<SplitBy> {
+    pub(crate) fn split_by(&self) -> Option<SplitBy> {
         match self {
             Self::Groups(_, name) => Some(SplitBy::Group(name.clone())),
             Self::Latest(_, name) => Some(SplitBy::Time(name.clone())),
@@ -88,8 +88,8 @@ pub(crate) fn reading<'a>(
 }
 
 /// The rules for a file that accompanies the training file: the options `said`, and a header if `header`.
-pub(crate) fn beside(said: &csv::Options, header: bool) -> csv::Options {
-    csv::Options { header, header_in_doubt: false, ..said.clone() }
+pub(crate) fn companion_options(said: &source::Options, header: bool) -> source::Options {
+    source::Options { header, header_in_doubt: false, ..said.clone() }
 }
 
 /// Rows to evaluate on: those of a file that have a target value.
@@ -112,7 +112,7 @@ impl TestRows {
     /// Those of [`read_tables`]; no target column; no row with a target value.
     pub(crate) fn read(
         paths: &[String],
-        options: &csv::Options,
+        options: &source::Options,
         reading: &Reading,
         target: &Target,
     ) -> Result<Self> {
@@ -130,7 +130,7 @@ impl TestRows {
     ///
     /// # Errors
     /// Those of [`read_tables`]; no target column; no row with a target value.
-    pub(crate) fn of_file(model: &Model, path: &str, options: &csv::Options) -> Result<Self> {
+    pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
         Self::read(&[path.to_string()], options, &known(model), &model.pipeline.schema.target)
     }
 
@@ -139,9 +139,9 @@ impl TestRows {
     ///
     /// # Errors
     /// Files that are not there any more, that have changed since, or that were standard input.
-    pub(crate) fn replay(model: &Model, folder: &Path, said: &csv::Options) -> Result<Self> {
+    pub(crate) fn replay(model: &Model, folder: &Path, said: &source::Options) -> Result<Self> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
-        let mut options = beside(said, schema.header);
+        let mut options = companion_options(said, schema.header);
         let sources: Vec<&DataSource> = match &card.test {
             Some(test) => vec![test],
             None => {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::evaluation::Evaluation;
 use crate::error::usage;
-use crate::names::nearest;
+use crate::names::did_you_mean;
 
 /// A comparison of a figure with a number, such as `accuracy>=0.9`.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,8 +72,7 @@ impl Requirement {
         if names.contains(&self.figure.as_str()) {
             return Ok(());
         }
-        let hint = nearest(&self.figure, names.iter().copied());
-        let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        let hint = did_you_mean(&self.figure, names.iter().copied());
         Err(usage(format!(
             "--require {}: {:?} is not a figure of this evaluation{hint}\nknown are: {}",
             self.text,
@@ -168,7 +167,7 @@ mod tests {
         assert!(named("mae>1").is_ok());
         let error = named("rsme<1").unwrap_err();
         assert!(crate::Error::is_usage(&error));
-        assert!(error.to_string().contains("did you mean rmse?"), "{error}");
+        assert!(error.to_string().contains("did you mean \"rmse\"?"), "{error}");
         assert!(named("accuracy>0.9").is_err());
         assert!("accuracy".parse::<Requirement>().unwrap_err().contains("FIGURE>=NUMBER"));
         assert!("accuracy>high".parse::<Requirement>().unwrap_err().contains("\"high\" is not a number"));

@@ -12,7 +12,7 @@ use super::Model;
 use super::pipeline::{Decision, Predictions};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
-use crate::data::read::json::{self, Malformed, Problem, Problems};
+use crate::data::read::json::{self, Malformed};
 
 /// The prediction for one row.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,7 +94,7 @@ pub(super) fn predict<R: Serialize>(
             Err(Malformed::TooManyRows) => bail!("{} is more than one row", name(number)),
         };
         if problems.total > 0 {
-            bail!("{} does not fit the model:\n  {}", name(number), describe(&problems).join("\n  "));
+            bail!("{} does not fit the model:\n  {}", name(number), problems.lines().join("\n  "));
         }
     }
     let predictions = model.pipeline.predict(&codes, Decision::MostProbable);
@@ -104,17 +104,6 @@ pub(super) fn predict<R: Serialize>(
         predicted[row].warnings.push((schema.features[feature].name.clone(), kind));
     }
     Ok(predicted)
-}
-
-/// The problems of a row, each behind the name or number of its value.
-fn describe(problems: &Problems) -> Vec<String> {
-    let describe = |problem: &Problem| match problem.pointer.trim_start_matches('/') {
-        "" => problem.detail.clone(),
-        place => format!("{}: {}", place.replace("~1", "/").replace("~0", "~"), problem.detail),
-    };
-    let more = problems.total - problems.listed.len();
-    let listed = problems.listed.iter().map(describe);
-    listed.chain((more > 0).then(|| format!("and {more} more"))).collect()
 }
 
 #[cfg(test)]

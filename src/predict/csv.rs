@@ -17,7 +17,7 @@ use crate::data::read::csv::{Records, not_utf8, ragged};
 use crate::data::read::fields::{Dialect, Record, Visitor, Walk, Want};
 use crate::data::read::json::Problem;
 use crate::model::Model;
-use crate::names::nearest;
+use crate::names::did_you_mean;
 
 /// Predicts every record of delimited text and writes the result to `out`; with a header line, columns are
 /// matched by name. `watch` gets each block once it is written.
@@ -155,8 +155,7 @@ fn kept_columns(keep: &Keep, names: &[String]) -> Result<Vec<usize>> {
     };
     let find = |name: &String| {
         names.iter().position(|n| n == name).with_context(|| {
-            let hint = nearest(name, names.iter().map(String::as_str));
-            let hint = hint.map(|n| format!("; did you mean {n:?}?")).unwrap_or_default();
+            let hint = did_you_mean(name, names.iter().map(String::as_str));
             format!("the input has no column {name:?} to keep{hint}")
         })
     };

@@ -18,10 +18,11 @@ use anyhow::Result;
 
 use crate::data::cells::matrix::Matrix;
 use crate::data::read::blocks::{BLOCK_BYTES, Cut};
-use crate::data::read::csv::{Options as Written, Records};
+use crate::data::read::csv::Records;
 use crate::data::read::json::Problem;
 use crate::data::read::ndjson::is_ndjson;
 use crate::data::read::source::Input;
+use crate::data::read::source::Options as FileOptions;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 
@@ -192,13 +193,13 @@ impl std::error::Error for TooManyRows {}
 pub(crate) fn predict_file(
     model: &Model,
     path: &str,
-    written: &Written,
+    written: &FileOptions,
     options: &Options,
     out: &mut dyn Write,
     watch: &mut dyn FnMut(Part),
     note: &mut dyn FnMut(&str),
 ) -> Result<Summary> {
-    let written = Written { header: options.header, ..written.clone() };
+    let written = FileOptions { header: options.header, ..written.clone() };
     let input = Input::open(path, &written)?;
     if is_ndjson(path, &input.start) {
         input.notes.iter().for_each(|text| note(text));

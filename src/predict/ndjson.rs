@@ -80,11 +80,11 @@ fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
         batch.codes.truncate(n_rows);
     }
     if job.options.on_error == OnError::Stop {
-        for Problem { pointer, detail } in problems {
-            let place = pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~");
+        for problem in problems {
+            let place = problem.place();
             let place = if place.is_empty() { place } else { format!(", {place:?}") };
-            let message = format!("{} line {number}{place}: {detail}", job.source);
-            batch.add_problem(pointer, detail, message);
+            let message = format!("{} line {number}{place}: {}", job.source, problem.detail);
+            batch.add_problem(problem.pointer, problem.detail, message);
         }
     }
     fits

@@ -55,14 +55,7 @@ pub(crate) fn predict_row(
 /// Appends the codes of a JSON row; its problems.
 fn read_json(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) -> Result<Vec<String>> {
     match json::read_row(text.as_bytes(), schema, lenient, codes) {
-        Ok(found) => Ok(found
-            .listed
-            .into_iter()
-            .map(|problem| match problem.pointer.trim_start_matches('/') {
-                "" => problem.detail,
-                place => format!("{place}: {}", problem.detail),
-            })
-            .collect()),
+        Ok(found) => Ok(found.lines()),
         Err(Malformed::NotJson(detail)) => bail!("--features is not JSON: {detail}"),
         Err(Malformed::TooManyRows) => bail!("--features takes one row"),
     }
@@ -172,6 +165,20 @@ mod tests {
         assert!(problems.is_empty() && codes.iter().all(|code| code.is_nan()), "{codes:?} {problems:?}");
         let (_, problems) = cells("size=1,size=2,color=red", true);
         assert_eq!(problems, ["size: the feature is given twice"]);
+    }
+
+    #[test]
+    fn a_json_row_names_its_features_as_they_are_and_counts_what_it_does_not_list() {
+        let (schema, mut codes) = (schema(), Matrix::with_capacity(1, 2));
+        let mut row: serde_json::Map<_, _> = (0..120).map(|i| (format!("a/{i}"), 1.into())).collect();
+        row.insert("size".into(), 1.into());
+        row.insert("color".into(), "red".into());
+        let text = serde_json::Value::from(row).to_string();
+        let problems = read_json(&text, &schema, false, &mut codes).unwrap();
+        assert!(problems[0].contains("\"a/0\""), "{}", problems[0]);
+        assert_eq!((problems.len(), problems[100].as_str()), (101, "and 20 more"));
+        let problems = read_json(r#"{"a/b":1}"#, &schema, false, &mut codes).unwrap();
+        assert!(problems.iter().all(|problem| !problem.contains("~1")), "{problems:?}");
     }
 
     #[test]

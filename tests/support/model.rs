@@ -9,7 +9,7 @@ use mlapi::data::cells::target::Target;
 use mlapi::data::cells::target::Truth;
 use mlapi::data::judge::profile::Profile;
 use mlapi::data::prepare::recipe::Recipe;
-use mlapi::data::read::{csv, load};
+use mlapi::data::read::{load, source};
 use mlapi::model::evaluation::{Baseline, Context, Evaluation};
 use mlapi::model::learn::linear::{least_squares as linear, logistic};
 use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched};
@@ -45,7 +45,7 @@ pub fn iris_that_panics() -> Model {
 
 fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-    let raw = load::read_table(&path, &csv::Options::default()).unwrap();
+    let raw = load::read_table(&path, &source::Options::default()).unwrap();
     let nulls = NullTokens::default();
     let last = raw.names.len() - 1;
     let types: Vec<_> = (0..=last).map(|i| Profile::of(&raw, i, &nulls).column_type()).collect();

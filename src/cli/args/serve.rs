@@ -5,17 +5,18 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum, value_parser};
 
 use super::values::{parse_count, parse_header_bytes, parse_rate, parse_sample};
+use super::{DEFAULT_HOST, DEFAULT_MODEL, DEFAULT_PORT};
 use crate::server::Limits;
 
 /// `mlapi serve`
 #[derive(Debug, ClapArgs)]
 pub struct Serve {
     /// Port to listen on; 0 takes a free port and prints it
-    #[arg(short, long, value_name = "PORT", default_value_t = 8080, env = "MLAPI_PORT")]
+    #[arg(short, long, value_name = "PORT", default_value_t = DEFAULT_PORT, env = "MLAPI_PORT")]
     pub port: u16,
 
     /// Address to listen on
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1", env = "MLAPI_HOST")]
+    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_HOST, env = "MLAPI_HOST")]
     pub host: String,
 
     /// Model file, optionally with a name, or a folder of model files; repeatable, the first is the default
@@ -23,7 +24,7 @@ pub struct Serve {
         short,
         long,
         value_name = "[NAME=]FILE",
-        default_value = "model.mlapi",
+        default_value = DEFAULT_MODEL,
         value_delimiter = ',',
         env = "MLAPI_MODEL"
     )]

@@ -12,7 +12,7 @@ use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut};
 use super::digest::PassingDigest;
 use super::fields::{Dialect, Record};
 use super::sniff::{First, begins_with_a_row, sniff};
-pub use super::source::{Input, Options, open};
+use super::source::{Input, Options};
 
 /// Delimited text after its header.
 pub struct Records {

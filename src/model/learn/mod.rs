@@ -10,7 +10,6 @@
 pub mod algorithm;
 pub mod choice;
 pub mod dataset;
-mod held_out;
 pub mod hyperparameter;
 #[cfg(test)]
 mod laws;
@@ -22,6 +21,7 @@ pub(crate) mod network;
 pub mod plan;
 pub(crate) mod svm;
 pub mod train;
+mod train_test_split;
 pub mod trees;
 
 use std::fmt;

@@ -8,8 +8,8 @@ use anyhow::{Result, bail, ensure};
 use crate::data::cells::cell::{ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
-use crate::data::read::csv;
 use crate::data::read::load::{Reading, read_tables};
+use crate::data::read::source;
 use crate::data::split::arrangement::SplitBy;
 use crate::data::training_set::Roles;
 use crate::error::usage;
@@ -31,7 +31,7 @@ pub struct Plan {
     /// Paths of the training files, one or more of one header; `-` for standard input.
     pub data: Vec<String>,
     /// The notation of the files: delimiter, quote, encoding, header. Default: found in them.
-    pub options: csv::Options,
+    pub options: source::Options,
     /// The texts that mean a missing value.
     pub nulls: NullTokens,
     /// The target column. Default: the last one.
@@ -63,11 +63,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The default share of the rows to evaluate on.
+    pub(crate) const TEST_SIZE: f64 = 0.2;
+    /// The default seed.
+    pub(crate) const SEED: u64 = 42;
+
     /// The defaults of `mlapi train`, for a file; `-` for standard input.
     pub fn new(data: impl Into<String>) -> Self {
         Self {
             data: vec![data.into()],
-            options: csv::Options::default(),
+            options: source::Options::default(),
             nulls: NullTokens::default(),
             target: None,
             task: None,
@@ -75,8 +80,8 @@ impl Plan {
             settings: Vec::new(),
             cv: None,
             tune: None,
-            hold_out: HoldOut::Share(0.2),
-            seed: 42,
+            hold_out: HoldOut::Share(Self::TEST_SIZE),
+            seed: Self::SEED,
             drop: Vec::new(),
             types: Vec::new(),
             weight: None,

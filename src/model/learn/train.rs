@@ -7,15 +7,18 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
+use super::choice::Choice;
 use super::choice::candidates::Contenders;
 use super::choice::cross_validation::Search;
 use super::choice::fitter::{Fitted, Fitter};
 use super::choice::main_figure::MainFigure;
-use super::held_out::HeldOut;
 use super::plan::Plan;
-use super::{Unwatched, Watch};
+use super::train_test_split::TrainTestSplit;
+use super::{Spec, Unwatched, Watch};
 use crate::data::cells::cell::Task;
+use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::target::Truth;
 use crate::data::judge::findings::{Findings, OtherFile, Rows};
 use crate::data::judge::profile::Profile;
 use crate::data::training_set::TrainingSet;
@@ -65,7 +68,6 @@ impl Plan {
 /// An [`Error::Usage`] for a setting that cannot be used with these files; else what is wrong with the files.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let mut raw = plan.read()?;
-    let mut notes = std::mem::take(&mut raw.notes);
     let (roles, target_reason) = plan.roles(&raw)?;
     let (task, task_reason) = plan.choose_task(&raw, roles.target)?;
     let contenders = Contenders::of(&plan.algorithm, task, &plan.settings)?;
@@ -73,93 +75,40 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         return Err(usage("--balance needs classes, and this is a regression"));
     }
 
-    let split_by = plan.hold_out.split_by();
-    let mut set = TrainingSet::new(&mut raw, &roles, task, split_by.as_ref(), &plan.nulls)?;
-    notes.append(&mut set.notes);
-    let held_out = HeldOut::choose(plan, &raw, &set)?;
-    let findings = look(plan, &raw, &set, &held_out);
-    notes.extend(findings.notes);
+    let set = TrainingSet::new(&mut raw, &roles, task, plan.hold_out.split_by().as_ref(), &plan.nulls)?;
+    let split = TrainTestSplit::choose(plan, &raw, &set)?;
+    let findings = look(plan, &raw, &set, &split);
 
     let fitter = fitter(plan, &raw, &set);
-    let truth = set.truth.select(&held_out.train);
+    let truth = set.truth.select(&split.train);
     let search = Search {
         fitter: &fitter,
-        rows: &held_out.train,
+        rows: &split.train,
         truth: &truth,
-        arrangement: &set.arrangement.select(&held_out.train),
+        arrangement: &set.arrangement.select(&split.train),
         figure: MainFigure::of(task, plan.balance),
         n_folds: plan.cv,
         seed: plan.seed,
         watch,
     };
     let choice = search.choose(&contenders, plan.tune, &plan.settings)?;
-    notes.extend(choice.notes);
-
-    // An interruption that ended the search must not cut short the fit of the choice.
-    let uninterrupted = Uninterrupted(watch);
-    let watch: &dyn Watch = if watch.stopped() { &uninterrupted } else { watch };
-    let mut fit_seconds = 0.0;
-    let mut fit = |rows: &[usize], truth| {
-        let started = Instant::now();
-        let fitted = fitter.fit(&choice.spec, rows, truth, watch);
-        fit_seconds += started.elapsed().as_secs_f64();
-        fitted
-    };
-    let Fitted { mut pipeline, notes: fit_notes } = fit(&held_out.train, &truth)?;
-    notes.extend(fit_notes);
-    let baseline = Baseline::fit(&truth);
-    let evaluation = evaluate(choice.spec.algorithm.name, &pipeline, &baseline, &set, &held_out)?;
-
-    let all: Vec<usize>;
-    let fitted_rows = if plan.refit {
-        all = (0..set.n_rows()).collect();
-        pipeline = fit(&all, &set.truth)?.pipeline;
-        &all
-    } else {
-        &held_out.train
-    };
-    if watch.stopped() {
-        notes.push("training was interrupted; the best model so far was kept".into());
-    }
-    let golden = pipeline.schema.codes(&set.table, &golden_rows(fitted_rows))?;
-    let mut sources = raw.files.iter().map(DataSource::of);
-    let card = Card {
-        algorithm: choice.spec.algorithm.name.into(),
-        hyperparameters: choice.spec.hyperparameters().clone(),
-        selection: choice.selection,
-        data: sources.next().context("no file was read")?,
-        more_data: sources.collect(),
-        written: Written::of(&plan.options),
-        test_size: plan.hold_out.share(),
-        split_by,
-        test: held_out.file.map(|file| file.source),
-        seed: plan.seed,
-        n_train: fitted_rows.len(),
-        n_without_target: raw.n_rows() - set.n_rows(),
-        n_repeated: findings.n_repeated,
-        n_held_out_seen: findings.n_held_out_seen,
-        refit: plan.refit,
-        weight: plan.weight.clone(),
-        balance: plan.balance,
-        baseline,
-        evaluation,
-        notes,
-    };
+    let chosen = fit_choice(plan, &fitter, &choice.spec, &truth, (&set, &split), watch)?;
+    let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
     Ok(Trained {
-        model: Model { card, pipeline, golden },
+        model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden },
         n_rows: raw.n_rows(),
         source: raw.source,
         target_reason,
         task_reason,
-        split_reason: held_out.reason,
+        split_reason: split.reason,
         algorithm_reason: choice.reason,
-        fit_seconds,
+        fit_seconds: chosen.fit_seconds,
         profiles: set.profiles,
     })
 }
 
 /// Looks for mistakes in the training set.
-fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, held_out: &HeldOut) -> Findings {
+fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, split: &TrainTestSplit) -> Findings {
     let rows = Rows {
         raw,
         table: &set.table,
@@ -167,10 +116,10 @@ fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, held_out: &HeldOut) -> F
         target: &set.target,
         with_target: &set.rows,
         truth: &set.truth,
-        train: &held_out.train,
-        test: &held_out.test,
+        train: &split.train,
+        test: &split.test,
     };
-    let other = held_out.file.as_ref().map(|file| &file.rows);
+    let other = split.file.as_ref().map(|file| &file.rows);
     let other = other.map(|file| OtherFile { raw: &file.raw, rows: &file.rows, truth: &file.truth });
     rows.look(other.as_ref(), plan.balance, &plan.nulls, plan.seed)
 }
@@ -192,17 +141,111 @@ fn fitter<'a>(plan: &'a Plan, raw: &RawTable, set: &'a TrainingSet) -> Fitter<'a
     }
 }
 
+/// The choice, fitted and evaluated.
+struct FittedChoice {
+    pipeline: Pipeline,
+    golden: Matrix,
+    baseline: Baseline,
+    evaluation: Evaluation,
+    n_train: usize,
+    fit_seconds: f64,
+    notes: Vec<String>,
+}
+
+/// Fits the choice on the training rows (`truth` is theirs), evaluates it, and fits it again on all rows if the plan
+/// says so.
+fn fit_choice(
+    plan: &Plan,
+    fitter: &Fitter,
+    spec: &Spec,
+    truth: &Truth,
+    (set, split): (&TrainingSet, &TrainTestSplit),
+    watch: &dyn Watch,
+) -> Result<FittedChoice> {
+    // An interruption that ended the search must not cut short the fit of the choice.
+    let uninterrupted = Uninterrupted(watch);
+    let watch: &dyn Watch = if watch.stopped() { &uninterrupted } else { watch };
+    let mut fit_seconds = 0.0;
+    let mut fit = |rows: &[usize], truth| {
+        let started = Instant::now();
+        let fitted = fitter.fit(spec, rows, truth, watch);
+        fit_seconds += started.elapsed().as_secs_f64();
+        fitted
+    };
+    let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
+    let baseline = Baseline::fit(truth);
+    let evaluation = evaluate(spec.algorithm.name, &pipeline, &baseline, set, split)?;
+
+    let all: Vec<usize>;
+    let fitted_rows = if plan.refit {
+        all = (0..set.n_rows()).collect();
+        pipeline = fit(&all, &set.truth)?.pipeline;
+        &all
+    } else {
+        &split.train
+    };
+    if watch.stopped() {
+        notes.push("training was interrupted; the best model so far was kept".into());
+    }
+    let golden = pipeline.schema.codes(&set.table, &golden_rows(fitted_rows))?;
+    Ok(FittedChoice {
+        pipeline,
+        golden,
+        baseline,
+        evaluation,
+        n_train: fitted_rows.len(),
+        fit_seconds,
+        notes,
+    })
+}
+
+/// The record of the training, with the notes of all its steps.
+fn card(
+    plan: &Plan,
+    raw: &RawTable,
+    set: &TrainingSet,
+    split: &TrainTestSplit,
+    findings: &Findings,
+    choice: &Choice,
+    chosen: &FittedChoice,
+) -> Result<Card> {
+    let mut sources = raw.files.iter().map(DataSource::of);
+    let notes: [&[String]; 5] = [&raw.notes, &set.notes, &findings.notes, &choice.notes, &chosen.notes];
+    Ok(Card {
+        algorithm: choice.spec.algorithm.name.into(),
+        hyperparameters: choice.spec.hyperparameters().clone(),
+        selection: choice.selection.clone(),
+        data: sources.next().context("no file was read")?,
+        more_data: sources.collect(),
+        written: Written::of(&plan.options),
+        test_size: plan.hold_out.share(),
+        split_by: plan.hold_out.split_by(),
+        test: split.file.as_ref().map(|file| file.source.clone()),
+        seed: plan.seed,
+        n_train: chosen.n_train,
+        n_without_target: raw.n_rows() - set.n_rows(),
+        n_repeated: findings.n_repeated,
+        n_held_out_seen: findings.n_held_out_seen,
+        refit: plan.refit,
+        weight: plan.weight.clone(),
+        balance: plan.balance,
+        baseline: chosen.baseline.clone(),
+        evaluation: chosen.evaluation.clone(),
+        notes: notes.concat(),
+    })
+}
+
 /// Evaluates a fitted pipeline on the held-out rows.
 fn evaluate(
     algorithm: &str,
     pipeline: &Pipeline,
     baseline: &Baseline,
     set: &TrainingSet,
-    held_out: &HeldOut,
+    split: &TrainTestSplit,
 ) -> Result<Evaluation> {
-    let (codes, truth) = match &held_out.file {
+    let (codes, truth) = match &split.file {
         Some(file) => (file.rows.codes(&pipeline.schema)?, &file.rows.truth),
-        None => (pipeline.schema.codes(&set.table, &held_out.test)?, &set.truth.select(&held_out.test)),
+        None => (pipeline.schema.codes(&set.table, &split.test)?, &set.truth.select(&split.test)),
     };
     let context = Context { algorithm, target: &set.target, baseline, positive: 1, threshold: None };
     Ok(Evaluation::new(context, &pipeline.predict(&codes, Decision::MostProbable), truth))

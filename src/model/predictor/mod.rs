@@ -152,7 +152,7 @@ impl Predictor {
         match self {
             Self::Linear(linear) => linear.link.form(),
             Self::Trees(trees) => trees.form(),
-            Self::NaiveBayes(_) => "bayes",
+            Self::NaiveBayes(_) => NaiveBayes::FORM,
             Self::Neighbours(_) => Neighbours::FORM,
             Self::Network(net) => net.form(),
             Self::SupportVectors(machine) => machine.form(),
@@ -183,7 +183,7 @@ impl Predictor {
         if let Some(link) = Trees::link_of_form(form) {
             return Trees::read_arrays(link, arrays).map(|trees| Self::Trees(Box::new(trees)));
         }
-        if form == "bayes" {
+        if form == NaiveBayes::FORM {
             return NaiveBayes::read_arrays(arrays).map(|bayes| Self::NaiveBayes(Box::new(bayes)));
         }
         if form == Neighbours::FORM {

@@ -70,6 +70,9 @@ impl PartialEq for NaiveBayes {
 }
 
 impl NaiveBayes {
+    /// The name of the form in the model file.
+    pub const FORM: &'static str = "bayes";
+
     /// Takes the logarithms.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::answering::{Answered, SOURCE, malformed, predict_rows, respond, table_failure, threads_for};
 use crate::data::cells::schema::Schema;
 use crate::data::read::json::Request;
-use crate::data::read::{csv, json};
+use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::Decision;
 use crate::predict;
@@ -93,7 +93,7 @@ pub(crate) fn score_csv(
         on_error: OnError::Stop,
         n_threads: threads_for(body.len()),
     };
-    let reading = csv::Options { header, ..csv::Options::default() };
+    let reading = source::Options { header, ..source::Options::default() };
     let mut out = Vec::new();
     csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| predict::predict_csv(model, records, &options, &mut out, watch))
@@ -145,7 +145,7 @@ fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Reques
     let columns: BTreeMap<String, &RawValue> = part("/inputs", inputs)?;
     let mut values: Vec<Vec<&RawValue>> = Vec::with_capacity(columns.len());
     for (name, column) in &columns {
-        let pointer = format!("/inputs/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("/inputs/{}", json::pointer_part(name));
         let is_list = column.get().starts_with('[');
         let column: Vec<&RawValue> = if is_list { part(&pointer, column)? } else { vec![column] };
         let n_rows = values.first().map_or(column.len(), Vec::len);
@@ -184,7 +184,7 @@ fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Reques
         if let ["", "inputs", row, column] = problem.pointer.split('/').collect::<Vec<_>>()[..]
             && let Some(name) = column.parse().ok().and_then(|column: usize| names.get(column))
         {
-            problem.pointer = format!("/inputs/{}/{row}", name.replace('~', "~0").replace('/', "~1"));
+            problem.pointer = format!("/inputs/{}/{row}", json::pointer_part(name));
         }
     }
     Ok(request)

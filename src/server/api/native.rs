@@ -15,7 +15,7 @@ use super::v2;
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
-use crate::data::read::{csv, json};
+use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict;
@@ -184,7 +184,7 @@ fn write_table(
     if form == Form::Ndjson {
         return predict::predict_ndjson(model, SOURCE, input, options, out, watch);
     }
-    let reading = csv::Options { header: options.header, ..csv::Options::default() };
+    let reading = source::Options { header: options.header, ..source::Options::default() };
     let records = csv::Records::from_reader(input, SOURCE, &reading)?;
     predict::predict_csv(model, records, options, out, watch)
 }

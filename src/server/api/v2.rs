@@ -21,7 +21,7 @@ use crate::data::cells::schema::Schema;
 use crate::data::read::json::Problems;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
-use crate::names::nearest;
+use crate::names::did_you_mean;
 use crate::predict::answer::number;
 use crate::server::error::Failure;
 use crate::server::wire::body::Response;
@@ -317,8 +317,8 @@ fn lay_out(
         vec![None]
     } else if width == 1 {
         let names = schema.features.iter().map(|feature| feature.name.as_str());
-        let hint = nearest(&input.name, names).map(|name| format!("; did you mean {name:?}?"));
-        return Err(("name", format!("no feature has this name{}", hint.unwrap_or_default())));
+        let hint = did_you_mean(&input.name, names);
+        return Err(("name", format!("no feature has this name{hint}")));
     } else {
         return Err(("shape", format!("{width} columns in one of several tensors; send each column as one")));
     };

@@ -10,6 +10,7 @@ mod visitors;
 
 pub(crate) use self::problems::MAX_LISTED_PROBLEMS;
 use self::problems::Place;
+pub(crate) use self::problems::pointer_part;
 pub use self::problems::{Problem, Problems};
 use self::reader::{Reader, Shape};
 use self::visitors::{Body, Row, Rows, SEND};

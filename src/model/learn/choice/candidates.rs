@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::data::cells::cell::Task;
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
-use crate::names::nearest;
+use crate::names::did_you_mean;
 
 /// An algorithm that `auto` may compare, and the sizes of tables it is compared on.
 struct Candidate {
@@ -70,14 +70,13 @@ impl Contenders {
                 continue;
             }
             let names = able.iter().flat_map(|a| a.parameters.iter().map(|p| p.name));
-            let hint = nearest(key, names).map(|name| format!("; did you mean {name}?"));
+            let hint = did_you_mean(key, names);
             let lists = able.iter().map(|a| {
                 let names: Vec<&str> = a.parameters.iter().map(|p| p.name).collect();
                 format!("{}: {}", a.name, names.join(", "))
             });
             return Err(usage(format!(
-                "no candidate of auto has a hyperparameter {key:?}{}\nknown are:\n{}",
-                hint.unwrap_or_default(),
+                "no candidate of auto has a hyperparameter {key:?}{hint}\nknown are:\n{}",
                 lists.collect::<Vec<_>>().join("\n")
             )));
         }
@@ -135,7 +134,10 @@ mod tests {
         let found = names(&[("max_depth", "3")]).unwrap();
         assert!(found.contains(&"random-forest") && !found.contains(&"logistic-regression"), "{found:?}");
         let error = names(&[("max_dept", "3")]).unwrap_err().to_string();
-        assert!(error.contains("did you mean max_depth?") && error.contains("random-forest: "), "{error}");
+        assert!(
+            error.contains("did you mean \"max_depth\"?") && error.contains("random-forest: "),
+            "{error}"
+        );
         let error = names(&[("tol", "3"), ("bootstrap", "true")]).unwrap_err().to_string();
         assert!(error.contains("no algorithm takes all of --set tol, bootstrap"), "{error}");
     }

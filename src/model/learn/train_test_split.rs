@@ -13,10 +13,10 @@ use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
 use crate::data::training_set::TrainingSet;
 use crate::model::DataSource;
-use crate::model::hold_out::{HoldOut, TestRows, beside, reading};
+use crate::model::hold_out::{HoldOut, TestRows, companion_options, reading};
 
 /// The rows of a training set to fit and to evaluate on.
-pub(super) struct HeldOut {
+pub(super) struct TrainTestSplit {
     pub(super) train: Vec<usize>,
     /// Empty if the rows to evaluate on are those of another file.
     pub(super) test: Vec<usize>,
@@ -31,7 +31,7 @@ pub(super) struct TestFile {
     pub(super) rows: TestRows,
 }
 
-impl HeldOut {
+impl TrainTestSplit {
     /// Chooses rows of the training set, or reads the other file.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ fn read_file(plan: &Plan, raw: &RawTable, set: &TrainingSet, path: &str) -> Resu
     let target = &set.target;
     let labels = Some(target.name.as_str()).filter(|_| target.task == Task::Classification);
     let reading = reading(&plan.nulls, chosen, labels, None);
-    let options = beside(&plan.options, !raw.no_header);
+    let options = companion_options(&plan.options, !raw.no_header);
     let rows = TestRows::read(&[path.to_string()], &options, &reading, target)?;
     let source = rows.raw.files.first().map(DataSource::of).context("no file was read")?;
     Ok(TestFile { source, rows })
@@ -220,19 +220,19 @@ mod tests {
         let (task, _) = plan.choose_task(&raw, roles.target).unwrap();
         let split_by = plan.hold_out.split_by();
         let set = TrainingSet::new(&mut raw, &roles, task, split_by.as_ref(), &plan.nulls).unwrap();
-        let held_out = HeldOut::choose(&plan, &raw, &set).unwrap();
+        let split = TrainTestSplit::choose(&plan, &raw, &set).unwrap();
 
         let model = plan.train().unwrap();
         let again = TestRows::replay(&model, Path::new(""), &Options::default()).expect(case);
         let schema = &model.pipeline.schema;
-        let (rows, truth, codes) = match &held_out.file {
+        let (rows, truth, codes) = match &split.file {
             Some(TestFile { rows, .. }) => {
                 (rows.rows.clone(), rows.truth.clone(), rows.codes(schema).unwrap())
             }
             None => {
-                let rows: Vec<usize> = held_out.test.iter().map(|&row| set.rows[row]).collect();
-                let codes = schema.codes(&set.table, &held_out.test).unwrap();
-                (rows, set.truth.select(&held_out.test), codes)
+                let rows: Vec<usize> = split.test.iter().map(|&row| set.rows[row]).collect();
+                let codes = schema.codes(&set.table, &split.test).unwrap();
+                (rows, set.truth.select(&split.test), codes)
             }
         };
         assert!(rows.len() > 10 && rows == again.rows, "{case}: {rows:?} and {:?}", again.rows);
