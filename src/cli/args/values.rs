@@ -121,3 +121,108 @@ pub(super) fn parse_header_bytes(text: &str) -> Result<usize, String> {
     // hyper's smallest buffer is 8 KiB.
     parse_whole(text, 8192, 1 << 30)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each text is read as, and the texts that are refused with a hint that holds `hint`.
+    fn check<T: PartialEq + std::fmt::Debug>(
+        parse: impl Fn(&str) -> Result<T, String>,
+        accepted: &[(&str, T)],
+        refused: &[&str],
+        hint: &str,
+    ) {
+        for (text, value) in accepted {
+            assert_eq!(parse(text).as_ref(), Ok(value), "{text:?}");
+        }
+        for text in refused {
+            let error = parse(text).expect_err(text);
+            assert!(error.contains(hint), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_per_second_whatever_its_unit() {
+        let accepted = [
+            ("100", 100.0),
+            ("100/s", 100.0),
+            ("600/m", 10.0),
+            ("7200/h", 2.0),
+            ("0.5/s", 0.5),
+            ("3/m", 0.05),
+        ];
+        let refused = ["", "0", "-1/s", "inf", "nan", "1/d", "/s", "1/s/s", "1 / s", "x/m"];
+        check(parse_rate, &accepted, &refused, "100/s, 600/m or 1000/h");
+    }
+
+    #[test]
+    fn shares_and_probabilities_keep_to_their_bounds() {
+        let outside = ["-0.1", "1.1", "nan", "inf", "half", "50%", ""];
+        let with = |more: &[&'static str]| [&outside[..], more].concat();
+        let hint = "above 0 and at most 1";
+        check(parse_sample, &[("1", 1.0), ("0.25", 0.25), ("1e-3", 1e-3)], &with(&["0"]), hint);
+        let hint = "above 0 and below 1";
+        check(parse_share, &[("0.25", 0.25), ("0.999", 0.999)], &with(&["0", "1"]), hint);
+        check(parse_probability, &[("0", 0.0), ("1", 1.0), ("0.5", 0.5)], &outside, "from 0 to 1");
+    }
+
+    #[test]
+    fn a_setting_ends_its_key_at_the_first_equals_sign_and_a_column_its_name_at_the_last() {
+        let pair = |key: &str, value: &str| (key.to_string(), value.to_string());
+        let accepted = [("C=1", pair("C", "1")), (" C = a=b ", pair("C", "a=b")), ("C=", pair("C", ""))];
+        check(parse_pair, &accepted, &["C", ""], "KEY=VALUE");
+        let typed = |column: &str, column_type| (column.to_string(), column_type);
+        let accepted = [
+            ("a=number", typed("a", ColumnType::Number)),
+            ("a=boolean", typed("a", ColumnType::Boolean)),
+            ("a=category", typed("a", ColumnType::Category)),
+            ("a b=text", typed("a b", ColumnType::Text)),
+            ("x=y=date", typed("x=y", ColumnType::Date)),
+        ];
+        check(parse_type, &accepted, &["number"], "COL=TYPE");
+        check(parse_type, &[], &["a=", "a=Number", "a=int"], "number, boolean, category, text, date");
+        assert!(parse_type("a=int").unwrap_err().contains("\"int\""));
+    }
+
+    #[test]
+    fn a_delimiter_and_a_quote_are_one_ascii_character_or_have_a_name() {
+        let accepted = [(",", b','), (";", b';'), (" ", b' '), ("\\t", b'\t'), ("tab", b'\t'), ("\t", b'\t')];
+        check(parse_delimiter, &accepted, &["", ",,", "\"", "\n", "\r", "§", "\\n"], "\\t for a tab");
+        let accepted = [("'", Quote(Some(b'\''))), ("\"", Quote(Some(b'"'))), ("none", Quote(None))];
+        check(parse_quote, &accepted, &["", "''", "\n", "\r", "«", "None"], "or none");
+    }
+
+    #[test]
+    fn words_are_read_and_others_are_answered_with_all_words() {
+        let accepted = [("stop", OnError::Stop), ("skip", OnError::Skip), ("null", OnError::Null)];
+        check(parse_on_error, &accepted, &["", "Stop", "ignore"], "stop, skip or null");
+        let named = |encoding| Encoding(Some(encoding));
+        let accepted = [
+            ("auto", Encoding(None)),
+            ("utf-8", named(encoding_rs::UTF_8)),
+            ("Latin-1", named(encoding_rs::WINDOWS_1252)),
+            ("shift_jis", named(encoding_rs::SHIFT_JIS)),
+        ];
+        check(parse_encoding, &accepted, &["", "utf-9"], "is not an encoding");
+    }
+
+    #[test]
+    fn whole_numbers_name_their_bounds_and_take_both() {
+        type Parser = fn(&str) -> Result<usize, String>;
+        let parsers: [(Parser, usize, usize); 5] = [
+            (parse_threads, 1, 1024),
+            (parse_folds, 2, 1000),
+            (parse_trials, 1, 100_000),
+            (parse_count, 1, 1 << 40),
+            (parse_header_bytes, 8192, 1 << 30),
+        ];
+        for (parse, low, high) in parsers {
+            let (below, above) = ((low - 1).to_string(), (high + 1).to_string());
+            let refused =
+                [below.as_str(), above.as_str(), "", "-1", "2.0", "1e3", "all", "99999999999999999999"];
+            let accepted = [(&*low.to_string(), low), (&*high.to_string(), high)];
+            check(parse, &accepted, &refused, &format!("a whole number from {low} to {high}"));
+        }
+    }
+}

@@ -277,3 +277,166 @@ impl Visitor for Builder<'_> {
         self.chunk.failure.is_none()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [Kind; 4] = [Kind::Numbers, Kind::Levels, Kind::Texts, Kind::Nothing];
+
+    fn table(n_columns: usize) -> RawTable {
+        RawTable {
+            source: "t.csv".into(),
+            names: ["a", "b", "c", "d"][..n_columns].iter().map(|name| name.to_string()).collect(),
+            ..RawTable::default()
+        }
+    }
+
+    fn read_into(form: &Form, kinds: &[Kind], nulls: &NullTokens, text: &str, chunk: &mut Chunk) {
+        let block = Block { bytes: text.as_bytes().to_vec(), line: 2 };
+        form.read(&block, kinds, &table(kinds.len()), nulls, chunk);
+    }
+
+    fn delimited(kinds: &[Kind], nulls: &NullTokens, text: &str) -> Chunk {
+        let mut chunk = Chunk::default();
+        read_into(&Form::delimited(Dialect::default(), kinds, nulls), kinds, nulls, text, &mut chunk);
+        chunk
+    }
+
+    fn ndjson(text: &str) -> Chunk {
+        let mut chunk = Chunk::default();
+        read_into(&Form::Ndjson, &KINDS[..2], &NullTokens::default(), text, &mut chunk);
+        chunk
+    }
+
+    fn failure(chunk: &Chunk) -> String {
+        chunk.failure.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The cells of a chunk's column after it was appended to an empty one, with the levels it has by then.
+    fn cells(kind: Kind, chunks: Vec<Chunk>, column: usize) -> (Vec<String>, RawColumn) {
+        let (mut whole, mut global) = (kind.column(), Some(Interner::default()));
+        let mut before = 0;
+        for mut chunk in chunks {
+            append(&mut whole, &mut chunk.columns[column], &mut global, before);
+            before += chunk.lines.len();
+        }
+        if let (RawColumn::Levels { levels, .. }, Some(global)) = (&mut whole, global) {
+            *levels = global.into_strings();
+        }
+        let none = NullTokens::default();
+        let text = |cell: Cell| match cell {
+            Cell::Text(text) => text.to_string(),
+            Cell::Number(value) => value.to_string(),
+            Cell::Missing => "missing".into(),
+            Cell::Boolean(value) => value.to_string(),
+        };
+        let cells = whole.cells(&none).map(text).collect();
+        (cells, whole)
+    }
+
+    #[test]
+    fn each_kind_of_column_keeps_its_cells_and_their_lines() {
+        let text = "1.5,x,one,z\n,y,two,\n\n-2,x,,w\n";
+        let read = || vec![delimited(&KINDS, &NullTokens::default(), text)];
+        assert_eq!(cells(Kind::Numbers, read(), 0).0, ["1.5", "missing", "-2"]);
+        assert_eq!(cells(Kind::Levels, read(), 1).0, ["x", "y", "x"]);
+        assert_eq!(cells(Kind::Texts, read(), 2).0, ["one", "two", "missing"]);
+        assert!(cells(Kind::Nothing, read(), 3).0.is_empty(), "not kept");
+        let chunk = &read()[0];
+        assert_eq!([0, 1, 2].map(|row| chunk.lines.get(row).0), [2, 3, 5], "the blank line counts");
+        assert!(chunk.failure.is_none());
+    }
+
+    #[test]
+    fn levels_have_the_same_codes_in_every_chunk() {
+        let nulls = NullTokens::default();
+        let chunks =
+            ["red\nblue\n", "green\nred\n", "blue\n"].map(|text| delimited(&[Kind::Levels], &nulls, text));
+        let (found, column) = cells(Kind::Levels, chunks.into(), 0);
+        assert_eq!(found, ["red", "blue", "green", "red", "blue"]);
+        assert!(matches!(column, RawColumn::Levels { codes, .. } if codes == [0, 1, 2, 0, 1]));
+    }
+
+    #[test]
+    fn a_text_among_numbers_marks_its_column_and_an_infinite_cell_keeps_its_row() {
+        let nulls = NullTokens::default();
+        let read = |text: &str| delimited(&[Kind::Numbers], &nulls, text);
+        let (_, sound) = cells(Kind::Numbers, vec![read("1\nNA\n"), read("2\ninf\n")], 0);
+        assert!(!is_doubtful(&sound));
+        assert!(
+            matches!(&sound, RawColumn::Numbers { infinite, .. } if *infinite == [(3, "inf".to_string())])
+        );
+        // Once in a chunk, once in the whole column, and even if the list of infinite cells is full.
+        let full = "inf\n".repeat(2 * LISTED);
+        let (_, doubtful) = cells(Kind::Numbers, vec![read(&full), read("x\ny\n"), read("1\nz\n")], 0);
+        assert!(is_doubtful(&doubtful));
+        assert!(matches!(&doubtful, RawColumn::Numbers { infinite, values }
+            if infinite.len() == LISTED + 1 && values.len() == 2 * LISTED + 4));
+    }
+
+    #[test]
+    fn a_token_that_is_a_number_is_missing_and_other_numbers_are_not() {
+        let nulls = NullTokens::with(vec!["-999".into()]);
+        let read = vec![delimited(&[Kind::Numbers], &nulls, "1\n-999\n-99\n")];
+        assert_eq!(cells(Kind::Numbers, read, 0).0, ["1", "missing", "-99"]);
+    }
+
+    #[test]
+    fn a_record_of_another_length_is_a_failure_with_its_line_and_ends_the_chunk() {
+        let chunk = delimited(&KINDS[..2], &NullTokens::default(), "1,x\n2\n3,x,y\n");
+        let failure = failure(&chunk);
+        assert!(failure.contains("t.csv") && failure.contains("line 3"), "{failure}");
+        assert!(chunk.lines.len() < 3);
+    }
+
+    #[test]
+    fn a_cell_that_is_not_utf8_names_its_column_and_line() {
+        let mut chunk = Chunk::default();
+        let nulls = NullTokens::default();
+        let kinds = &KINDS[..3];
+        let block = Block { bytes: b"1,x,y\n2,x,\xff\n".to_vec(), line: 2 };
+        Form::delimited(Dialect::default(), kinds, &nulls).read(&block, kinds, &table(3), &nulls, &mut chunk);
+        let failure = failure(&chunk);
+        assert!(failure.contains("\"c\"") && failure.contains('3'), "{failure}");
+    }
+
+    #[test]
+    fn a_chunk_that_is_used_again_holds_nothing_of_the_block_before() {
+        let nulls = NullTokens::default();
+        let form = Form::delimited(Dialect::default(), &KINDS, &nulls);
+        let mut chunk = Chunk::default();
+        read_into(&form, &KINDS, &nulls, "x,p,q,r\n1,2\n", &mut chunk);
+        assert!(chunk.failure.is_some());
+        read_into(&form, &KINDS, &nulls, "7,new,text,r\n", &mut chunk);
+        assert!(chunk.failure.is_none() && chunk.lines.len() == 1);
+        let ChunkColumn::Levels { codes, levels } = &chunk.columns[1] else { panic!("not levels") };
+        assert_eq!((codes.as_slice(), levels.strings().len()), (&[0][..], 1));
+        let ChunkColumn::Numbers { values, infinite } = &chunk.columns[0] else { panic!("not numbers") };
+        assert_eq!((values.as_slice(), infinite.len()), (&[7.0][..], 0));
+    }
+
+    #[test]
+    fn members_go_to_their_columns_in_any_order_and_those_not_given_are_missing() {
+        let text = "{\"a\":1,\"b\":\"x\"}\n\n{\"b\":\"y\",\"a\":2.5}\n{\"b\":null}\n{\"a\":3,\"new\":true}\n";
+        assert_eq!(cells(Kind::Numbers, vec![ndjson(text)], 0).0, ["1", "2.5", "missing", "3"]);
+        assert_eq!(cells(Kind::Levels, vec![ndjson(text)], 1).0, ["x", "y", "missing", "missing"]);
+        let mut chunk = ndjson(text);
+        assert_eq!((0..4).map(|row| chunk.lines.get(row).0).collect::<Vec<_>>(), [2, 4, 5, 6]);
+        assert!(!chunk.late.push("new", 3, "again"), "a member without a column is kept with its row");
+    }
+
+    #[test]
+    fn a_json_line_that_is_no_row_is_a_failure_with_its_line() {
+        for (line, wanted) in [
+            ("[1]", "not a JSON object"),
+            ("{\"a\":1", "not a JSON object"),
+            ("{\"a\":1,\"b\":2,\"a\":3}", "\"a\" is given twice"),
+            ("{\"new\":1,\"new\":2}", "\"new\" is given twice"),
+            ("{\"a\":[1]}", "\"a\": an array or an object"),
+        ] {
+            let failure = failure(&ndjson(&format!("{{\"a\":1}}\n{line}\n")));
+            assert!(failure.contains("t.csv line 3") && failure.contains(wanted), "{line}: {failure}");
+        }
+    }
+}

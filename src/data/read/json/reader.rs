@@ -168,3 +168,125 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::data::cells::cell::{ColumnType, Task};
+    use crate::data::cells::schema::Ignored;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
+
+    /// Features `size` (a number), `color` (blue, red) and `sold` (a boolean); `id` is ignored, `price` is the
+    /// target; in the file: size, id, color, sold, price.
+    pub(crate) fn schema() -> Schema {
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "id", "color", "sold", "price"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number(vec![1.0, 5.0]),
+                Column::Number(vec![7.0, 8.0]),
+                Column::Category { codes: vec![0, 1], levels: vec!["blue".into(), "red".into()] },
+                Column::Number(vec![0.0, 1.0]),
+                Column::Number(vec![10.0, 20.0]),
+            ],
+            lines: vec![2, 3].into(),
+        };
+        let target =
+            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
+        let features = [(0, ColumnType::Number), (2, ColumnType::Category), (3, ColumnType::Boolean)];
+        Schema::fit(&table, &features, target, ignored, &[0, 1])
+    }
+
+    const PLACE: Place = Place { key: "data", row: Some(4) };
+
+    fn stage(reader: &mut Reader, texts: &[&str]) {
+        for text in texts {
+            reader.texts.push_str(text);
+            reader.staged.push(Staged::Text(reader.texts.len()));
+        }
+    }
+
+    type Json = serde_json::Error;
+
+    #[test]
+    fn the_number_of_values_says_which_columns_they_are_row_by_row() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        for row in [
+            &["2.5", "red", "true"][..],
+            &["2.5", "7", "red", "true"],
+            &["2.5", "7", "red", "true", "9"],
+            &["2.5", "red", "true"],
+        ] {
+            stage(&mut reader, row);
+            reader.finish_positional::<Json>(PLACE).unwrap();
+        }
+        let (codes, problems) = reader.finish();
+        assert_eq!(problems, Problems::default());
+        assert_eq!(codes.n_rows(), 4);
+        assert!(codes.rows().all(|row| row == [2.5, 1.0, 1.0]), "{:?}", codes.values());
+    }
+
+    #[test]
+    fn rows_of_given_names_take_these_columns_and_no_other_number_of_values() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        reader.named = true;
+        // Three values as the model has features, but in another order.
+        reader.positions = (3, vec![Some(2), None, Some(0)]);
+        stage(&mut reader, &["true", "anything", "4"]);
+        reader.finish_positional::<Json>(PLACE).unwrap();
+        let row = reader.codes.row(0);
+        assert_eq!((row[0], row[2]), (4.0, 1.0));
+        stage(&mut reader, &["1", "2", "3", "4"]);
+        reader.finish_positional::<Json>(PLACE).unwrap();
+        let problems = reader.finish().1;
+        assert_eq!(problems.listed[0].pointer, "/data/4");
+        assert_eq!(problems.listed[0].detail, "4 values where there are 3 columns");
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_is_missing_and_named_by_its_place() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        reader.push_row::<Json>().unwrap();
+        for (staged, wanted) in [
+            (Staged::Number(2.0), Some(2.0)),
+            (Staged::Missing, None),
+            (Staged::Boolean(true), None),
+            (Staged::Nested, None),
+        ] {
+            reader.code(0, &staged, 0, PLACE, &"a/b");
+            let code = reader.codes.row(0)[0];
+            assert_eq!(Some(code).filter(|code| !code.is_nan()), wanted);
+        }
+        let problems = reader.finish().1;
+        assert_eq!(problems.total, 2, "a boolean and an array; no value at all is none");
+        assert!(problems.listed.iter().all(|problem| problem.pointer == "/data/4/a~1b"));
+    }
+
+    #[test]
+    fn lenient_forgives_what_is_forgivable_and_no_serious_problem() {
+        let schema = schema();
+        for (lenient, details) in [(false, &["serious", "forgivable"][..]), (true, &["serious"])] {
+            let mut reader = Reader::new(&schema, 10);
+            reader.lenient = lenient;
+            reader.forgivable.push("/b".into(), "forgivable".into());
+            reader.serious.push("/a".into(), "serious".into());
+            let problems = reader.finish().1;
+            assert_eq!(problems.total, details.len());
+            assert!(problems.listed.iter().map(|problem| &problem.detail).eq(details));
+        }
+    }
+
+    #[test]
+    fn one_row_more_than_allowed_is_an_error() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 2);
+        assert!(reader.push_row::<Json>().is_ok() && reader.push_row::<Json>().is_ok());
+        assert!(reader.push_row::<Json>().unwrap_err().to_string().starts_with(TOO_MANY_ROWS));
+        assert_eq!(reader.codes.n_rows(), 2);
+    }
+}

@@ -306,3 +306,139 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
         self.scalar(Staged::Nested)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::tests::schema;
+    use super::super::{Request, read_request};
+
+    fn read(body: &str) -> Request {
+        read_request(body.as_bytes(), &schema(), 10).unwrap()
+    }
+
+    /// The codes of the only row, `None` for a missing value, and the pointers of all problems.
+    fn row(body: &str) -> (Vec<Option<f64>>, Vec<String>) {
+        let request = read(body);
+        assert_eq!(request.codes.n_rows(), 1, "{body}");
+        let codes = request.codes.row(0).iter().map(|&code| Some(code).filter(|code| !code.is_nan()));
+        (codes.collect(), request.problems.listed.into_iter().map(|problem| problem.pointer).collect())
+    }
+
+    #[test]
+    fn null_is_a_missing_value_and_no_value_at_all_is_a_problem() {
+        let given = row(r#"{"features":{"size":null,"color":"red","sold":null}}"#);
+        assert_eq!(given, (vec![None, Some(1.0), None], vec![]));
+        assert_eq!(row(r#"{"data":[null,"red",null]}"#), given);
+        let (codes, problems) = row(r#"{"features":{"color":"red"}}"#);
+        assert_eq!(codes, given.0);
+        assert_eq!(problems, ["/features/size", "/features/sold"]);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_a_problem_at_its_place_and_a_missing_value() {
+        for (one, pointer) in [
+            (r#"{"features":{"size":"big","color":"red","sold":true}}"#, "/features/size"),
+            (r#"{"features":{"size":true,"color":"red","sold":true}}"#, "/features/size"),
+            (r#"{"data":["big","red",true]}"#, "/data/0"),
+            (r#"{"data":[["big","red",true]]}"#, "/data/0/0"),
+            (r#"{"data":[{"sold":true,"color":"red","size":"big"}]}"#, "/data/0/size"),
+        ] {
+            assert_eq!(row(one), (vec![None, Some(1.0), Some(1.0)], vec![pointer.into()]), "{one}");
+        }
+        assert_eq!(row(r#"{"data":[1,"red",2]}"#).1, ["/data/2"], "a boolean is 0 or 1");
+    }
+
+    #[test]
+    fn a_nested_value_is_skipped_as_a_whole_and_the_next_one_stands_in_its_own_place() {
+        for (one, pointer) in [
+            (r#"{"data":["2",{"a":["x",{"b":"y"}]},"true"]}"#, "/data/1"),
+            (r#"{"data":["2",["x",[["y"]]],"true"]}"#, "/data/1"),
+            (r#"{"data":[["2",{"a":["x",{"b":"y"}]},"true"]]}"#, "/data/0/1"),
+            (r#"{"data":[["2",["x",[["y"]]],"true"]]}"#, "/data/0/1"),
+            (r#"{"features":{"size":2,"color":{"size":9,"sold":false},"sold":true}}"#, "/features/color"),
+            (r#"{"features":{"size":2,"color":["red"],"sold":true}}"#, "/features/color"),
+            (r#"{"features":[{"size":2,"color":["red"],"sold":true}]}"#, "/features/0/color"),
+        ] {
+            assert_eq!(row(one), (vec![Some(2.0), None, Some(1.0)], vec![pointer.into()]), "{one}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_a_problem_and_its_value_is_not_looked_into() {
+        let (codes, problems) = row(
+            r#"{"features":{"weight":{"size":9},"size":2,"color":"red","sold":true,"id":[{}],"price":{}}}"#,
+        );
+        assert_eq!(codes, [Some(2.0), Some(1.0), Some(1.0)]);
+        assert_eq!(problems, ["/features/weight"], "a column that the model does not use is none");
+    }
+
+    #[test]
+    fn a_name_given_twice_is_a_problem_that_lenient_does_not_forgive() {
+        for first in ["1", "null", "\"big\"", "[]"] {
+            let of = |lenient: bool| {
+                read(&format!(
+                    r#"{{"lenient":{lenient},"features":{{"size":{first},"color":"red","sold":true,"size":1}}}}"#
+                ))
+            };
+            for request in [of(false), of(true)] {
+                let twice = request.problems.listed.iter().filter(|problem| problem.detail.contains("twice"));
+                assert!(twice.map(|problem| &*problem.pointer).eq(["/features/size"]), "{first}");
+            }
+            assert_eq!(of(true).problems.total, 1, "{first}");
+        }
+        for body in [
+            r#"{"data":[1,"red",true],"data":[2,"red",true]}"#,
+            r#"{"data":[1,"red",true],"features":{"size":[[]]}}"#,
+        ] {
+            let (codes, problems) = row(body);
+            assert_eq!((codes[0], problems.len()), (Some(1.0), 1), "the first rows count: {body}");
+        }
+    }
+
+    #[test]
+    fn lenient_takes_unknown_missing_and_unfit_as_missing() {
+        for body in [
+            r#"{"lenient":LENIENT,"features":{"size":"big","weight":1,"sold":true}}"#,
+            r#"{"lenient":LENIENT,"data":["big",{"color":"red"},true]}"#,
+            r#"{"data":[["big",[],true]],"lenient":LENIENT}"#,
+        ] {
+            let found = row(&body.replace("LENIENT", "true"));
+            assert_eq!(found, (vec![None, None, Some(1.0)], vec![]), "{body}");
+            let (codes, problems) = row(&body.replace("LENIENT", "false"));
+            assert_eq!(codes, found.0, "{body}");
+            assert!(problems.len() >= 2, "{body}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn options_are_read_wherever_they_stand_and_say_what_they_take() {
+        for body in [
+            r#"{"threshold":0.3,"explain":false,"data":[1,"red",true]}"#,
+            r#"{"data":[1,"red",true],"explain":false,"threshold":0.3}"#,
+        ] {
+            let request = read(body);
+            assert_eq!((request.threshold, request.problems.total, request.many), (Some(0.3), 0, false));
+        }
+        for (option, pointer) in [
+            (r#""threshold":1.1"#, "/threshold"),
+            (r#""threshold":"0.5""#, "/threshold"),
+            (r#""threshold":null"#, "/threshold"),
+            (r#""lenient":1"#, "/lenient"),
+            (r#""explain":true"#, "/explain"),
+            (r#""a~b/c":{"data":[]}"#, "/a~0b~1c"),
+        ] {
+            assert_eq!(row(&format!(r#"{{{option},"data":[1,"red",true]}}"#)).1, [pointer]);
+        }
+    }
+
+    #[test]
+    fn rows_by_name_and_by_place_mix_but_a_value_is_no_row() {
+        let request =
+            read(r#"{"data":[[1,"red",true],{"sold":true,"size":1,"color":"red"},5,[1,"red",true]]}"#);
+        assert!(request.many);
+        assert_eq!(request.codes.n_rows(), 3);
+        assert!(request.codes.rows().all(|row| row == [1.0, 1.0, 1.0]));
+        assert_eq!(request.problems.listed[0].pointer, "/data/2");
+        assert_eq!(request.problems.total, 1);
+    }
+}

@@ -137,3 +137,143 @@ impl<'a> LogisticLoss<'a> {
         moments
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::dataset::Labels;
+    use crate::model::learn::laws::{noise, select};
+
+    const N_INPUTS: usize = 3;
+
+    /// Rows of more than one block, with weights of which some are 0.
+    fn rows() -> (Matrix, Vec<f64>) {
+        let n = 2 * BLOCK_ROWS + 40;
+        (noise(n, N_INPUTS, 5), (0..n).map(|row| [1.0, 2.5, 0.0, 0.5][row % 4]).collect())
+    }
+
+    /// Acts on the loss of `n_classes` with and without weights, penalty and intercepts, at some point.
+    fn each(n_classes: usize, act: impl Fn(&LogisticLoss, &[f64])) {
+        let (x, weights) = rows();
+        let codes: Vec<u32> = (0..x.n_rows() as u32).map(|row| row * 7 % 11 % n_classes as u32).collect();
+        let y = Labels::Classes { codes: &codes, n_classes };
+        let n_scores = if n_classes == 2 { 1 } else { n_classes };
+        let point = noise(1, n_scores * (N_INPUTS + 1), 9);
+        for weights in [None, Some(&weights[..])] {
+            for l1_share in [None, Some(0.0), Some(0.5)] {
+                for fit_intercept in [true, false] {
+                    let data = Dataset { weights, ..Dataset::new(&x, y) };
+                    // A small C, so that the penalty is not lost beside the loss.
+                    let loss = LogisticLoss::new(data, (&codes, n_classes), 1e-3, l1_share, fit_intercept);
+                    assert_eq!(loss.n_coefficients(), n_scores * N_INPUTS);
+                    act(&loss, point.row(0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_gradient_equals_central_differences() {
+        for n_classes in [2, 3, 4] {
+            each(n_classes, |loss, point| {
+                let parts: [&dyn Fn(&[f64]) -> (f64, Vec<f64>); 2] =
+                    [&|at| loss.mean(at), &|at| loss.smooth(at)];
+                for part in parts {
+                    let gradient = part(point).1;
+                    assert_eq!(gradient.len(), point.len());
+                    for (j, slope) in gradient.iter().enumerate() {
+                        let at = |step: f64| {
+                            let mut nudged = point.to_vec();
+                            nudged[j] += step;
+                            part(&nudged).0
+                        };
+                        let difference = (at(1e-5) - at(-1e-5)) / 2e-5;
+                        if j >= loss.n_coefficients() && !loss.fit_intercept {
+                            assert_eq!(*slope, 0.0, "an intercept stays where it is");
+                        } else {
+                            assert!(
+                                (slope - difference).abs() < 1e-8,
+                                "{n_classes} {j}: {slope} {difference}"
+                            );
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn at_0_every_class_is_as_probable_and_the_loss_is_the_logarithm_of_their_number() {
+        for n_classes in [2, 3, 4] {
+            each(n_classes, |loss, point| {
+                let (value, _) = loss.smooth(&vec![0.0; point.len()]);
+                assert!((value - (n_classes as f64).ln()).abs() < 1e-12, "{n_classes}: {value}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_penalty_is_split_by_its_share_and_falls_as_c_and_the_weights_grow() {
+        let (x, weights) = rows();
+        let codes = vec![0; x.n_rows()];
+        let data = Dataset {
+            weights: Some(&weights),
+            ..Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 })
+        };
+        let of = |share| LogisticLoss::new(data, (&codes, 2), 4.0, share, true);
+        let strength = 1.0 / (4.0 * weights.iter().sum::<f64>());
+        for (share, l1, l2) in
+            [(None, 0.0, 0.0), (Some(0.0), 0.0, 1.0), (Some(1.0), 1.0, 0.0), (Some(0.25), 0.25, 0.75)]
+        {
+            let loss = of(share);
+            assert!(
+                (loss.l1 - l1 * strength).abs() < 1e-18 && (loss.l2 - l2 * strength).abs() < 1e-18,
+                "{share:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_weight_is_that_many_rows_and_rows_are_summed_to_the_same_in_any_blocks() {
+        let (x, _) = rows();
+        let codes: Vec<u32> = (0..x.n_rows() as u32).map(|row| row % 3).collect();
+        let weights: Vec<f64> = (0..x.n_rows()).map(|row| (row % 3) as f64).collect();
+        let repeat: Vec<usize> = (0..x.n_rows()).flat_map(|row| vec![row; row % 3]).collect();
+        let repeated = select(&x, &repeat);
+        let repeated_codes: Vec<u32> = repeat.iter().map(|&row| codes[row]).collect();
+        let y = Labels::Classes { codes: &codes, n_classes: 3 };
+        let weighted = Dataset { weights: Some(&weights), ..Dataset::new(&x, y) };
+        let plain = Dataset::new(&repeated, Labels::Classes { codes: &repeated_codes, n_classes: 3 });
+        let point = noise(1, 3 * (N_INPUTS + 1), 2);
+        let a = LogisticLoss::new(weighted, (&codes, 3), 1.0, Some(0.5), true);
+        let b = LogisticLoss::new(plain, (&repeated_codes, 3), 1.0, Some(0.5), true);
+        let ((loss, gradient), (other, of_other)) = (a.smooth(point.row(0)), b.smooth(point.row(0)));
+        assert!((loss - other).abs() < 1e-12);
+        assert!(gradient.iter().zip(&of_other).all(|(a, b)| (a - b).abs() < 1e-12));
+        let (moments, of_other) = (a.second_moments(), b.second_moments());
+        assert!(moments.values.iter().zip(&of_other.values).all(|(a, b)| (a - b).abs() < 1e-12));
+    }
+
+    #[test]
+    fn second_moments_are_those_of_the_rows_with_a_1_behind() {
+        let x = noise(30, 2, 4);
+        let codes = vec![0; 30];
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 });
+        let mean = |of: &dyn Fn(&[f64]) -> f64| x.rows().map(of).sum::<f64>() / 30.0;
+        let with = LogisticLoss::new(data, (&codes, 2), 1.0, None, true).second_moments().values;
+        let without = LogisticLoss::new(data, (&codes, 2), 1.0, None, false).second_moments().values;
+        for i in 0..2 {
+            for j in 0..=i {
+                let wanted = mean(&|row| row[i] * row[j]);
+                assert!(
+                    (with[i * 3 + j] - wanted).abs() < 1e-12 && (without[i * 3 + j] - wanted).abs() < 1e-12
+                );
+            }
+            assert!((with[6 + i] - mean(&|row| row[i])).abs() < 1e-12);
+            assert_eq!(without[6 + i], 0.0);
+        }
+        assert!((with[8] - 1.0).abs() < 1e-12);
+        assert_eq!(without[8], 1.0, "so that it can be inverted");
+    }
+}
