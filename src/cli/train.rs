@@ -13,13 +13,11 @@ use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
 use crate::model::learn::plan::Plan;
-use crate::model::learn::train::{Trained, train};
+use crate::model::learn::train::train;
 use crate::model::selection::{CrossValidation, Standing, Tuning};
+use crate::model::trained::Trained;
 use crate::report::columns::ColumnNote;
-use crate::report::{columns, selection, text};
-
-/// Columns beyond this many are counted, not listed.
-const MAX_LISTED_COLUMNS: usize = 24;
+use crate::report::{columns, training};
 
 #[derive(Serialize)]
 struct TrainResult<'a> {
@@ -83,7 +81,8 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     if args.format == Format::Json {
         return write_json(args, &trained, out);
     }
-    out.write_all(summary(args, &trained).as_bytes())?;
+    out.write_all(training::summary(&trained, &args.types).as_bytes())?;
+    out.write_all(format!("\nThe model is in {}\n", args.output).as_bytes())?;
     if !common.quiet {
         out.write_all(next_steps(args, &trained).as_bytes())?;
     }
@@ -136,7 +135,7 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
         evaluation: &card.evaluation,
         n_train: card.n_train,
         fit_seconds: trained.fit_seconds,
-        columns: describe(args, trained),
+        columns: columns::describe(&trained.model.pipeline, &trained.profiles, &args.types),
         leaderboard: card.selection.leaderboard.iter().map(Row::of).collect(),
         tuning: &card.selection.tuning,
         cv: &card.selection.cv,
@@ -145,83 +144,13 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
     Ok(out.write_all(b"\n")?)
 }
 
-fn describe(args: &Train, trained: &Trained) -> Vec<ColumnNote> {
-    columns::describe(&trained.model.pipeline, &trained.profiles, &args.types)
-}
-
-fn summary(args: &Train, trained: &Trained) -> String {
-    let (card, schema) = (&trained.model.card, &trained.model.pipeline.schema);
-    let Trained { source, n_rows, .. } = trained;
-    let mut lines = format!("{source}: {n_rows} rows, {} columns\n", schema.columns.len());
-    lines += &columns::table(&describe(args, trained), trained.n_rows, MAX_LISTED_COLUMNS);
-    let classes = match schema.target.labels.len() {
-        0 => String::new(),
-        n => format!(", {n} classes"),
-    };
-    let split = match &args.test {
-        Some(path) => format!("{} rows to fit, {} in {path}", card.n_train, card.evaluation.n_rows),
-        None => {
-            let fitted = trained.n_rows - card.n_without_target - card.evaluation.n_rows;
-            let refit = if card.refit { "; after the evaluation fitted again on all rows" } else { "" };
-            format!(
-                "{fitted} rows to fit, {} held out ({}){refit}",
-                card.evaluation.n_rows, trained.split_reason
-            )
-        }
-    };
-    let facts = [
-        ("target", format!("{} ({})", schema.target.name, trained.target_reason)),
-        ("task", format!("{}{classes} ({})", schema.target.task.name(), trained.task_reason)),
-        ("split", split),
-        ("algorithm", format!("{} ({})", card.algorithm, trained.algorithm_reason)),
-        ("fitted in", duration(trained.fit_seconds)),
-    ];
-    let mut rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
-    if let Some(flags) = selection::set_flags(&card.algorithm, &card.selection) {
-        rows.insert(4, vec!["tuned to".into(), flags]);
-    }
-    lines += &text::table(&rows, 0, false);
-    lines += &selection::selection(&card.selection, true);
-    lines += &format!("\nOn {}:\n", text::count(card.evaluation.n_rows, "held-out row", "held-out rows"));
-    lines += &text::metrics(&card.evaluation, true);
-    lines += &format!("  {}\n", text::baseline_words(&card.evaluation));
-    lines += &format!("\nThe model is in {}\n", args.output);
-    lines
-}
-
-/// Seconds, or milliseconds below one second.
-fn duration(seconds: f64) -> String {
-    if seconds < 1.0 { format!("{:.1} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
-}
-
 fn next_steps(args: &Train, trained: &Trained) -> String {
     let model = match args.output.as_str() {
         DEFAULT_MODEL => String::new(),
         path => format!(" --model {path}"),
     };
-    let example = example_row(trained);
+    let example = training::example_row(&trained.model);
     format!(
         "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port {DEFAULT_PORT}\n"
     )
-}
-
-/// A training row as a value for `--features`.
-fn example_row(trained: &Trained) -> String {
-    let values = trained.model.pipeline.schema.values_of(&trained.model.golden, 0);
-    let mut writer = csv_writer();
-    let cells = values.iter().map(|value| match value {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string().trim_end_matches(".0").to_string(),
-    });
-    let written = writer.write_record(cells).ok().and_then(|()| writer.into_inner().ok());
-    let row = String::from_utf8(written.unwrap_or_default()).unwrap_or_default();
-    let row = row.trim_end();
-    let plain = |c: char| c.is_ascii_alphanumeric() || ",.-_+".contains(c);
-    if row.chars().all(plain) { row.into() } else { format!("'{}'", row.replace('\'', "'\\''")) }
-}
-
-fn csv_writer() -> ::csv::Writer<Vec<u8>> {
-    ::csv::WriterBuilder::new().from_writer(Vec::new())
 }

@@ -3,7 +3,7 @@
 //! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, [`row`] predicts rows of Rust values, [`evaluation`] compares predictions with the truth on the rows
 //! of [`hold_out`] or another file, [`requirement`] is the gate of `eval --require`, [`selection`] the record of how
-//! a model was chosen, [`learn`] the fitting. Only `learn` uses `learn`: predicting and serving need none of it.
+//! a model was chosen, [`learn`] the fitting, [`trained`] its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 pub mod evaluation;
 pub mod file;
@@ -14,6 +14,7 @@ pub mod predictor;
 pub mod requirement;
 pub mod row;
 pub mod selection;
+pub mod trained;
 
 use std::path::Path;
 

@@ -7,3 +7,4 @@ pub(crate) mod columns;
 pub(crate) mod prediction;
 pub(crate) mod selection;
 pub(crate) mod text;
+pub(crate) mod training;

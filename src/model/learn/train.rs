@@ -20,36 +20,13 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::judge::findings::{Findings, OtherFile, Rows};
-use crate::data::judge::profile::Profile;
 use crate::data::training_set::TrainingSet;
 use crate::error::{Error, usage};
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::trained::Trained;
 use crate::model::{Card, DataSource, Model, Written};
-
-/// A trained model and what is to be said about it.
-#[derive(Debug)]
-pub struct Trained {
-    /// The model.
-    pub model: Model,
-    /// The contents of each column of the file.
-    pub profiles: Vec<Profile>,
-    /// The name of the training files in messages.
-    pub source: String,
-    /// Rows of the training files.
-    pub n_rows: usize,
-    /// The reason for the target.
-    pub target_reason: String,
-    /// The reason for the task.
-    pub task_reason: String,
-    /// The manner in which the held-out rows were chosen; empty if they are another file.
-    pub split_reason: String,
-    /// The reason for the algorithm.
-    pub algorithm_reason: String,
-    /// Time spent fitting recipe and predictor.
-    pub fit_seconds: f64,
-}
 
 impl Plan {
     /// Trains a model; its card holds the evaluation on the held-out rows.
