@@ -275,11 +275,11 @@ pub struct Train {
     #[arg(long, value_name = "FILE", conflicts_with = "test_size")]
     pub test: Option<String>,
 
-    /// Keep rows with the same value of COL on one side of every split; COL is no feature
+    /// Keep rows with the same value of COL on one side of every split; COL is not a feature
     #[arg(long, value_name = "COL", conflicts_with = "test")]
     pub group: Option<String>,
 
-    /// Hold out the latest rows by a column of numbers or dates; each fold is scored on rows later than it fits
+    /// Hold out the latest rows by a column of numbers or dates; each fold is scored on later rows than it was fitted on
     #[arg(long, value_name = "COL", conflicts_with_all = ["test", "group"])]
     pub split_by: Option<String>,
 
@@ -315,7 +315,7 @@ pub struct Train {
     #[command(flatten)]
     pub dialect: Dialect,
 
-    /// Another text for a missing value, besides NA, NaN, null, ? and the like; repeatable
+    /// Read TOKEN as a missing value, in addition to NA, NaN, null, ? and the like; repeatable
     #[arg(long, value_name = "TOKEN")]
     pub null: Vec<String>,
 

@@ -89,8 +89,8 @@ impl Tag {
     /// The endpoints of the tag in one sentence.
     pub(crate) fn description(self) -> &'static str {
         match self {
-            Self::Predict => "Rows in, predictions out.",
-            Self::Describe => "What is served.",
+            Self::Predict => "Predictions for rows.",
+            Self::Describe => "The models and the API.",
             Self::Operate => "Health, metrics and administration.",
             Self::V2 => "The Open Inference Protocol, for clients of KServe, Triton and MLServer.",
             Self::Mlflow => "MLflow's scoring protocol, for its clients and SageMaker's.",
@@ -133,7 +133,7 @@ statuses! {
     Conflict = 409, "Some models or the keys could not be loaded and stay as they were.";
     TooLarge = 413, "The request body has more bytes or rows than the limit.";
     UnsupportedMedia = 415, "The request body is compressed.";
-    Unprocessable = 422, "The request body does not fit the model; every problem is listed with its place.";
+    Unprocessable = 422, "The request body does not fit the model; every problem is listed with a JSON pointer.";
     TooManyRequests = 429, "The client is above its rate limit; Retry-After says when to try again.";
     HeadTooLarge = 431, "The request head has more bytes than the limit.";
     Internal = 500, "A defect of the server.";
@@ -289,7 +289,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
         id: "models",
         path: "/models",
         label: "/models",
-        summary: "The models that are served",
+        summary: "All models of the server",
         tag: Tag::Describe,
         ..GET
     },
@@ -373,7 +373,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
         id: "v2_model",
         path: "/v2/models/NAME",
         aliases: &["/v2/models/NAME/versions/1"],
-        summary: "The tensors that {model} takes and gives",
+        summary: "Input and output tensors of {model}",
         ..V2_MODEL
     },
     Endpoint {
