@@ -70,3 +70,91 @@ pub(crate) fn quote(text: &str) -> String {
         None => format!("{text:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(column_type: ColumnType, cell: Cell) -> Result<f64, String> {
+        column_type.plain_code(cell, None)
+    }
+
+    #[test]
+    fn a_missing_cell_is_missing_in_a_column_of_any_type() {
+        for column_type in [ColumnType::Number, ColumnType::Boolean, ColumnType::Date] {
+            assert!(code(column_type, Cell::Missing).unwrap().is_nan());
+        }
+    }
+
+    #[test]
+    fn a_number_is_a_finite_number_or_its_text() {
+        for (cell, wanted) in [
+            (Cell::Number(2.5), 2.5),
+            (Cell::Text("2.5"), 2.5),
+            (Cell::Text("-1e3"), -1000.0),
+            (Cell::Number(0.0), 0.0),
+        ] {
+            assert_eq!(code(ColumnType::Number, cell), Ok(wanted));
+        }
+        for (cell, hint) in [
+            (Cell::Text("big"), "\"big\" is not a number"),
+            (Cell::Text("1,5"), "\"1,5\" is not a number"),
+            (Cell::Boolean(true), "true is not a number"),
+            (Cell::Text("inf"), "not a finite number"),
+            (Cell::Text("1e999"), "not a finite number"),
+            (Cell::Number(f64::INFINITY), "too large"),
+        ] {
+            let error = code(ColumnType::Number, cell).unwrap_err();
+            assert!(error.contains(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_boolean_is_one_of_json_0_or_1_or_a_word_of_its_column() {
+        let words = Some(Notation::Boolean(Words::YesNo));
+        for (cell, wanted) in [
+            (Cell::Boolean(true), 1.0),
+            (Cell::Boolean(false), 0.0),
+            (Cell::Number(1.0), 1.0),
+            (Cell::Number(0.0), 0.0),
+            (Cell::Text("TRUE"), 1.0),
+            (Cell::Text("0"), 0.0),
+        ] {
+            assert_eq!(code(ColumnType::Boolean, cell), Ok(wanted));
+            assert_eq!(ColumnType::Boolean.plain_code(cell, words), Ok(wanted));
+        }
+        assert_eq!(ColumnType::Boolean.plain_code(Cell::Text("No"), words), Ok(0.0));
+        let error = code(ColumnType::Boolean, Cell::Text("no")).unwrap_err();
+        assert_eq!(error, "\"no\" is not true or false");
+        assert_eq!(code(ColumnType::Boolean, Cell::Number(2.0)).unwrap_err(), "2 is not true or false");
+        let error = ColumnType::Boolean.plain_code(Cell::Text("on"), words).unwrap_err();
+        assert_eq!(error, "\"on\" is not yes or no");
+    }
+
+    #[test]
+    fn a_date_is_read_as_its_column_writes_it() {
+        let day_first = date::Notation { order: Some(date::Order::DayFirst), numbers: false };
+        let month_first = date::Notation { order: Some(date::Order::MonthFirst), numbers: false };
+        let read =
+            |text, notation| ColumnType::Date.plain_code(Cell::Text(text), Some(Notation::Date(notation)));
+        let iso = |text| code(ColumnType::Date, Cell::Text(text)).unwrap();
+        assert_eq!(iso("1970-01-02"), 86_400.0);
+        assert_eq!(read("05/03/2024", day_first), Ok(iso("2024-03-05")));
+        assert_eq!(read("05/03/2024", month_first), Ok(iso("2024-05-03")));
+        assert!(code(ColumnType::Date, Cell::Text("05/03/2024")).is_err(), "either order is possible");
+        // Numbers are dates only in a column that was trained on such.
+        let numbers = Some(Notation::Date(date::Notation { order: None, numbers: true }));
+        let number = Cell::Number(20_240_305.0);
+        assert_eq!(ColumnType::Date.plain_code(number, numbers), Ok(iso("2024-03-05")));
+        assert!(code(ColumnType::Date, number).unwrap_err().contains("not a date"));
+        assert!(ColumnType::Date.plain_code(Cell::Boolean(true), numbers).is_err());
+    }
+
+    #[test]
+    fn a_text_in_a_message_is_one_line_of_at_most_60_characters() {
+        assert_eq!(quote("a\"b\nc"), r#""a\"b\nc""#);
+        let exact = "é".repeat(60);
+        assert_eq!(quote(&exact), format!("\"{exact}\""));
+        assert_eq!(quote(&format!("{exact}x")), format!("\"{exact}\"…"));
+    }
+}

@@ -63,3 +63,90 @@ impl DateParts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::date::{Notation, PART_NAMES, parse};
+
+    fn code(text: &str) -> f64 {
+        parse(text, Notation::default()).unwrap()
+    }
+
+    fn codes(texts: &[&str]) -> Vec<f64> {
+        texts.iter().map(|text| if text.is_empty() { f64::NAN } else { code(text) }).collect()
+    }
+
+    fn kept(texts: &[&str]) -> Vec<&'static str> {
+        let parts = DateParts::fit(&codes(texts), 0.0, false);
+        parts.kept(Encoding::Raw).map(|(part, _)| PART_NAMES[part]).collect()
+    }
+
+    fn encoded(parts: &DateParts, encoding: Encoding, code: f64) -> Vec<f64> {
+        let mut out = vec![f64::INFINITY; parts.n_slots(encoding)];
+        parts.encode(encoding, code, &mut out);
+        assert!(!out.contains(&f64::INFINITY), "every slot is written");
+        out
+    }
+
+    #[test]
+    fn parts_that_vary_are_kept_and_the_days_always() {
+        assert_eq!(kept(&[]), ["elapsed days"]);
+        assert_eq!(kept(&["2024-03-05", "", "2024-03-05"]), ["elapsed days"]);
+        // A week later: only the day of the month is another.
+        assert_eq!(kept(&["2024-03-05", "2024-03-12"]), ["day", "elapsed days"]);
+        assert_eq!(kept(&["2024-03-05T10:00", "", "2024-03-05T11:00"]), ["hour", "elapsed days"]);
+        assert_eq!(kept(&["2024-03-05", "2025-04-06"]), ["year", "month", "day", "weekday", "elapsed days"]);
+    }
+
+    #[test]
+    fn raw_parts_are_numbers_of_the_calendar_and_those_of_a_missing_date_are_missing() {
+        let parts = DateParts::fit(&codes(&["1970-01-03T05:00", "1971-02-04T06:00"]), 0.0, false);
+        // A Saturday, the sixth day of a week.
+        assert_eq!(
+            encoded(&parts, Encoding::Raw, code("1970-01-03T12:00")),
+            [1970.0, 1.0, 3.0, 6.0, 12.0, 2.5]
+        );
+        assert!(encoded(&parts, Encoding::Raw, f64::NAN).iter().all(|value| value.is_nan()));
+    }
+
+    #[test]
+    fn standardised_parts_have_mean_0_and_deviation_1_with_missing_dates_filled() {
+        let column = codes(&["2024-03-05T10:00", "2023-12-31T23:00", "", "2020-02-29", "1999-07-01T05:00"]);
+        let fill = code("2021-01-01");
+        let parts = DateParts::fit(&column, fill, true);
+        let filled = column.iter().map(|&code| if code.is_nan() { fill } else { code });
+        let rows: Vec<Vec<f64>> = filled.map(|code| encoded(&parts, Encoding::Standardised, code)).collect();
+        let mut slot = 0;
+        for (part, cyclic) in parts.kept(Encoding::Standardised) {
+            let mean = rows.iter().map(|row| row[slot]).sum::<f64>() / 5.0;
+            let variance = rows.iter().map(|row| (row[slot] - mean).powi(2)).sum::<f64>() / 5.0;
+            assert!(mean.abs() < 1e-12 && (variance - 1.0).abs() < 1e-12, "{}", PART_NAMES[part]);
+            slot += if cyclic { 3 } else { 1 };
+        }
+        // Six parts, of three of them a sine and a cosine.
+        assert_eq!((slot, parts.n_slots(Encoding::Raw)), (12, 6));
+    }
+
+    #[test]
+    fn the_ends_of_a_cycle_are_neighbours() {
+        let parts = DateParts::fit(&codes(&["2024-01-05", "2024-12-05"]), 0.0, true);
+        let month = |text: &str| {
+            let at = parts.kept(Encoding::Standardised).take_while(|(part, _)| PART_NAMES[*part] != "month");
+            let slot: usize = at.map(|(_, cyclic)| if cyclic { 3 } else { 1 }).sum();
+            let row = encoded(&parts, Encoding::Standardised, code(text));
+            assert!((row[slot + 1].powi(2) + row[slot + 2].powi(2) - 1.0).abs() < 1e-12);
+            [row[slot + 1], row[slot + 2]]
+        };
+        let distance = |a: &str, b: &str| {
+            let (a, b) = (month(a), month(b));
+            (a[0] - b[0]).hypot(a[1] - b[1])
+        };
+        let step = distance("2024-03-01", "2024-04-01");
+        assert!((distance("2023-12-31", "2024-01-01") - step).abs() < 1e-12);
+        assert!(
+            (distance("2024-01-01", "2024-07-01") - 2.0).abs() < 1e-12,
+            "half a year is as far as it gets"
+        );
+    }
+}

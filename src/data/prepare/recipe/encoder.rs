@@ -153,3 +153,173 @@ fn scale_to_length_1(values: &mut [f64]) {
         values.iter_mut().for_each(|v| *v /= length);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::cell::{ColumnType, MISSING_LEVEL, Task, UNSEEN};
+    use crate::data::cells::matrix::Matrix;
+    use crate::data::cells::schema::Schema;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::{Target, Truth};
+    use crate::data::prepare::recipe::{Recipe, TextForm};
+
+    /// More rows than a thread encodes at a time: number, boolean, category, date and text, each with missing
+    /// values.
+    fn mixed() -> (Schema, Matrix) {
+        let n = 1100;
+        let number = |row: usize, every: usize, value: f64| if row % every == 3 { f64::NAN } else { value };
+        let mut texts = Texts::default();
+        let said: Vec<f64> = (0..n)
+            .map(|row| match row % 5 {
+                0 => f64::NAN,
+                i => texts.push(["", "red apple", "green apple apple", "", "pear"][i]),
+            })
+            .collect();
+        let level = |row: usize| if row % 9 == 4 { MISSING_LEVEL } else { (row * 7 % 3) as u32 };
+        let day = |row: usize| number(row, 6, (row * 40) as f64 * 86_400.0);
+        let table = Table {
+            source: "t.csv".into(),
+            names: ["size", "sold", "color", "day", "said"].map(String::from).to_vec(),
+            columns: vec![
+                Column::Number((0..n).map(|row| number(row, 7, (row * 37 % 101) as f64)).collect()),
+                Column::Number((0..n).map(|row| number(row, 11, f64::from(row as u32 % 3 / 2))).collect()),
+                Column::Category {
+                    codes: (0..n).map(level).collect(),
+                    levels: ["blue", "green", "red"].map(String::from).to_vec(),
+                },
+                Column::Number((0..n).map(day).collect()),
+                Column::Text { codes: said, texts },
+            ],
+            lines: (0..n as u64).map(|row| row + 2).collect::<Vec<_>>().into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let types = [
+            ColumnType::Number,
+            ColumnType::Boolean,
+            ColumnType::Category,
+            ColumnType::Date,
+            ColumnType::Text,
+        ];
+        let features: Vec<(usize, ColumnType)> = (0..).zip(types).collect();
+        let rows: Vec<usize> = (0..n).collect();
+        let schema = Schema::fit(&table, &features, target, vec![], &rows);
+        let codes = schema.codes(&table, &rows).unwrap();
+        (schema, codes)
+    }
+
+    fn same(a: &[f64], b: &[f64]) -> bool {
+        a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()))
+    }
+
+    #[test]
+    fn a_block_is_encoded_as_each_of_its_rows_alone() {
+        let (schema, codes) = mixed();
+        let truth = Truth::Values((0..codes.n_rows()).map(|row| (row % 5) as f64).collect());
+        for encoding in [Encoding::Standardised, Encoding::Raw] {
+            for form in [TextForm::Sparse, TextForm::Dense(&truth)] {
+                let recipe = Recipe::fit_to(&schema, encoding, &codes, form, None).0;
+                let n_dense = recipe.n_slots() - recipe.n_sparse();
+                let whole = recipe.encode(&codes);
+                let owned = recipe.encode_owned(codes.clone());
+                assert!(same(owned.values(), whole.values()));
+                let (mut buffer, mut of_block) = (Vec::new(), Vec::new());
+                let (block, sparse) = recipe.encode_block(codes.values(), codes.texts(), &mut of_block);
+                assert!(same(block, whole.values()));
+                for (i, row) in codes.rows().enumerate() {
+                    let (alone, sparse_alone) = recipe.encode_block(row, codes.texts(), &mut buffer);
+                    assert_eq!(alone.len(), n_dense);
+                    assert!(same(alone, whole.row(i)), "{encoding:?} row {i}");
+                    if recipe.n_sparse() > 0 {
+                        assert_eq!(sparse_alone.row(0), whole.sparse().row(i), "{encoding:?} row {i}");
+                        assert_eq!(sparse.row(i), whole.sparse().row(i), "{encoding:?} row {i}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_slot_has_a_meaning_and_standardised_slots_are_finite_even_of_a_row_of_missing_values() {
+        let (schema, codes) = mixed();
+        let recipe = Recipe::fit(&schema, Encoding::Standardised, &codes);
+        let slots = recipe.slots();
+        assert_eq!(slots.len(), recipe.n_slots());
+        let mut buffer = Vec::new();
+        let row = [f64::NAN; 5];
+        let (out, _) = recipe.encode_block(&row, codes.texts(), &mut buffer);
+        for (value, (feature, slot)) in out.iter().zip(&slots) {
+            assert!(value.is_finite());
+            match slot {
+                Slot::Missing => assert_eq!(*value, 1.0, "feature {feature}"),
+                Slot::Level(_) | Slot::OtherLevel => assert_eq!(*value, 0.0, "no level at all"),
+                _ => {}
+            }
+        }
+        let marked: Vec<usize> =
+            slots.iter().filter(|(_, slot)| *slot == Slot::Missing).map(|(feature, _)| *feature).collect();
+        assert_eq!(marked, [0, 1, 2, 3, 4]);
+    }
+
+    fn encoder(step: Step, first_slot: usize) -> Encoder {
+        Encoder { step, first_slot, target_means: None, indicator_slot: None }
+    }
+
+    fn encoded(encoder: &Encoder, code: f64) -> [f64; 5] {
+        let mut out = [0.0; 5];
+        encoder.encode(Encoding::Standardised, code, &Texts::default(), &mut out, &mut Scratch::default());
+        out
+    }
+
+    #[test]
+    fn a_feature_writes_its_own_slots_alone() {
+        let number = encoder(Step::Number { fill: 7.0, mean: 1.0, scale: 2.0 }, 1);
+        assert_eq!(encoded(&number, 5.0), [0.0, 2.0, 0.0, 0.0, 0.0]);
+        assert_eq!(encoded(&number, f64::NAN), [0.0, 3.0, 0.0, 0.0, 0.0]);
+        let marked = Encoder { indicator_slot: Some(3), ..number };
+        assert_eq!(encoded(&marked, 5.0), [0.0, 2.0, 0.0, 0.0, 0.0]);
+        assert_eq!(encoded(&marked, f64::NAN), [0.0, 3.0, 0.0, 1.0, 0.0]);
+        let boolean = encoder(Step::Boolean { fill: 1.0 }, 4);
+        assert_eq!([0.0, 1.0, f64::NAN].map(|code| encoded(&boolean, code)[4]), [0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_level_has_its_slot_and_rare_and_unseen_levels_share_the_last() {
+        // The level 0 has the second slot, the level 1 none of its own, the level 2 the first.
+        let category = encoder(Step::Category { slot_of_level: vec![1, 2, 0], other: 2 }, 1);
+        for (code, slot) in [(0.0, 2), (1.0, 3), (2.0, 1), (3.0, 3), (UNSEEN, 3)] {
+            let mut wanted = [0.0; 5];
+            wanted[slot] = 1.0;
+            assert_eq!(encoded(&category, code), wanted, "{code}");
+        }
+        assert_eq!(encoded(&category, f64::NAN), [0.0; 5]);
+        let (mut dense, mut sparse) = (Vec::new(), Vec::new());
+        category.describe(Encoding::Standardised, 6, &mut dense, &mut sparse);
+        assert_eq!(dense, [(6, Slot::Level(2)), (6, Slot::Level(0)), (6, Slot::OtherLevel)]);
+        assert!(sparse.is_empty());
+    }
+
+    #[test]
+    fn means_of_the_target_follow_the_level_and_those_of_all_rows_stand_for_what_is_unknown() {
+        let means = TargetMeans::of_values(2, vec![1.0, 2.0, 3.0, 4.0, 9.0, 8.0]);
+        let category = Encoder {
+            target_means: Some((means, 2)),
+            indicator_slot: Some(4),
+            ..encoder(Step::Category { slot_of_level: vec![0, 0], other: 1 }, 0)
+        };
+        assert_eq!(encoded(&category, 1.0), [1.0, 0.0, 3.0, 4.0, 0.0]);
+        assert_eq!(encoded(&category, UNSEEN), [0.0, 1.0, 9.0, 8.0, 0.0]);
+        assert_eq!(encoded(&category, f64::NAN), [0.0, 0.0, 9.0, 8.0, 1.0]);
+    }
+
+    #[test]
+    fn a_vector_keeps_its_direction_at_length_1_and_0_stays_0() {
+        let mut values = [3.0, 0.0, -4.0];
+        scale_to_length_1(&mut values);
+        assert_eq!(values, [0.6, 0.0, -0.8]);
+        let mut zero = [0.0; 2];
+        scale_to_length_1(&mut zero);
+        assert_eq!(zero, [0.0; 2]);
+    }
+}

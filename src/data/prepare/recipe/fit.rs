@@ -150,3 +150,162 @@ impl Recipe {
         Self::assemble(schema, encoding, &parts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::cell::Task;
+    use crate::data::cells::table::{Column, Table};
+    use crate::data::cells::target::Target;
+
+    const MISSING: f64 = f64::NAN;
+
+    fn schema_and_codes(columns: Vec<(ColumnType, Column)>, n_rows: usize) -> (Schema, Matrix) {
+        let features: Vec<(usize, ColumnType)> = columns.iter().map(|column| column.0).enumerate().collect();
+        let table = Table {
+            source: "t.csv".into(),
+            names: (0..columns.len()).map(|column| format!("c{column}")).collect(),
+            columns: columns.into_iter().map(|(_, column)| column).collect(),
+            lines: vec![2; n_rows].into(),
+        };
+        let target =
+            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let rows: Vec<usize> = (0..n_rows).collect();
+        let schema = Schema::fit(&table, &features, target, vec![], &rows);
+        let codes = schema.codes(&table, &rows).unwrap();
+        (schema, codes)
+    }
+
+    #[test]
+    fn a_column_has_mean_0_and_deviation_1_with_missing_values_filled_by_the_median() {
+        // More columns than a thread gathers together, so that none is taken for another.
+        let n_columns = 2 * GATHERED_COLUMNS + 3;
+        let value =
+            |row: usize, column: usize| (row * row * (column + 1) % 23) as f64 + 100.0 * column as f64;
+        let column = |column: usize| {
+            let values = (0..41).map(|row| if row % 10 == column % 7 { MISSING } else { value(row, column) });
+            (ColumnType::Number, Column::Number(values.collect()))
+        };
+        let (schema, codes) = schema_and_codes((0..n_columns).map(column).collect(), 41);
+        let parts = Recipe::fit(&schema, Encoding::Standardised, &codes).parts();
+        for column in 0..n_columns {
+            let mut present: Vec<f64> = codes.rows().map(|row| row[column]).filter(|v| !v.is_nan()).collect();
+            present.sort_by(f64::total_cmp);
+            let n = present.len();
+            let median = (present[(n - 1) / 2] + present[n / 2]) / 2.0;
+            assert_eq!(parts.fill[column], median);
+            let filled = || codes.rows().map(|row| if row[column].is_nan() { median } else { row[column] });
+            let mean = filled().sum::<f64>() / 41.0;
+            let variance = filled().map(|v| (v - mean).powi(2)).sum::<f64>() / 41.0;
+            assert!((parts.mean[column] - mean).abs() < 1e-10, "{column}");
+            assert!((parts.scale[column] - variance.sqrt()).abs() < 1e-10, "{column}");
+            assert_eq!(parts.indicator[column], 1);
+        }
+    }
+
+    #[test]
+    fn a_missing_value_becomes_the_median_and_its_mark_only_if_a_training_row_misses_one() {
+        let number = |values: &[f64]| (ColumnType::Number, Column::Number(values.to_vec()));
+        let columns = vec![number(&[1.0, MISSING, 2.0, 9.0]), number(&[4.0, 4.0, 4.0, 8.0])];
+        let (schema, codes) = schema_and_codes(columns, 4);
+        let recipe = Recipe::fit(&schema, Encoding::Standardised, &codes);
+        // The first column, its mark, the second column.
+        assert_eq!(recipe.n_slots(), 3);
+        let (mut buffer, mut other) = (Vec::new(), Vec::new());
+        let texts = Default::default();
+        let (missing, _) = recipe.encode_block(&[MISSING, MISSING], &texts, &mut buffer);
+        let (median, _) = recipe.encode_block(&[2.0, 4.0], &texts, &mut other);
+        assert_eq!((missing[0], missing[2]), (median[0], median[2]));
+        assert_eq!((missing[1], median[1]), (1.0, 0.0));
+    }
+
+    #[test]
+    fn a_boolean_is_filled_with_the_more_frequent_value_and_not_scaled() {
+        for (values, fill) in [
+            ([1.0, 1.0, 0.0, MISSING], 1.0),
+            ([0.0, 1.0, 0.0, MISSING], 0.0),
+            ([0.0, 1.0, MISSING, MISSING], 0.0),
+        ] {
+            let column = (ColumnType::Boolean, Column::Number(values.to_vec()));
+            let (schema, codes) = schema_and_codes(vec![column], 4);
+            let parts = Recipe::fit(&schema, Encoding::Standardised, &codes).parts();
+            assert_eq!((parts.fill[0], parts.mean[0], parts.scale[0]), (fill, 0.0, 1.0), "{values:?}");
+        }
+    }
+
+    /// A category of more levels than have slots, four rows of each, and a value per row.
+    fn many_levels() -> (Schema, Matrix, Vec<f64>) {
+        let n_levels = MAX_LEVEL_SLOTS + 44;
+        let n_rows = 4 * n_levels;
+        let level = |row: usize| (row % n_levels) as u32;
+        let column = Column::Category {
+            codes: (0..n_rows).map(level).collect(),
+            levels: (0..n_levels).map(|level| format!("{level:04}")).collect(),
+        };
+        let values = (0..n_rows).map(|row| f64::from(level(row) % 17) + (row % 3) as f64).collect();
+        let (schema, codes) = schema_and_codes(vec![(ColumnType::Category, column)], n_rows);
+        (schema, codes, values)
+    }
+
+    fn out_of_fold(schema: &Schema, encoding: Encoding, codes: &Matrix, values: &[f64]) -> (Matrix, Recipe) {
+        let truth = Truth::Values(values.to_vec());
+        let known = Known { truth: &truth, weights: None, groups: None, seed: 3 };
+        let (recipe, out_of_fold) =
+            Recipe::fit_to(schema, encoding, codes, TextForm::Dense(&truth), Some(&known));
+        let mut x = recipe.encode(codes).into_owned();
+        let before = x.clone();
+        out_of_fold.write_into(&mut x);
+        let means: Vec<bool> =
+            recipe.slots().iter().map(|(_, slot)| *slot == super::super::Slot::TargetMean).collect();
+        assert_eq!(means.iter().filter(|is_mean| **is_mean).count(), 1);
+        for (after, before) in x.rows().zip(before.rows()) {
+            let others = after.iter().zip(before).zip(&means).filter(|(_, is_mean)| !**is_mean);
+            assert!(others.into_iter().all(|((a, b), _)| a == b), "no other slot is replaced");
+        }
+        let slot = means.iter().position(|is_mean| *is_mean).unwrap();
+        let mut column = Matrix::zeros(x.n_rows(), 1);
+        for row in 0..x.n_rows() {
+            column.row_mut(row)[0] = x.row(row)[slot];
+        }
+        (column, recipe)
+    }
+
+    #[test]
+    fn a_training_row_is_not_told_by_its_own_target() {
+        let (schema, codes, mut values) = many_levels();
+        let (before, _) = out_of_fold(&schema, Encoding::Raw, &codes, &values);
+        values[5] += 1e6;
+        let (after, _) = out_of_fold(&schema, Encoding::Raw, &codes, &values);
+        assert_eq!(before.row(5), after.row(5));
+        let n_levels = schema.features[0].levels.len();
+        assert!(
+            [1, 2, 3].iter().any(|i| before.row(5 + i * n_levels) != after.row(5 + i * n_levels)),
+            "but its level is"
+        );
+    }
+
+    #[test]
+    fn standardised_means_of_the_target_have_mean_0_and_deviation_1_in_the_training_rows() {
+        let (schema, codes, values) = many_levels();
+        let (column, recipe) = out_of_fold(&schema, Encoding::Standardised, &codes, &values);
+        assert!(recipe.has_target_means());
+        let n = column.n_rows() as f64;
+        let mean = column.values().iter().sum::<f64>() / n;
+        let variance = column.values().iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 1e-10 && (variance - 1.0).abs() < 1e-10, "{mean} {variance}");
+    }
+
+    #[test]
+    fn without_a_known_target_or_many_levels_there_are_no_means() {
+        let (schema, codes, values) = many_levels();
+        let truth = Truth::Values(values);
+        let form = TextForm::Dense(&truth);
+        assert!(!Recipe::fit_to(&schema, Encoding::Raw, &codes, form, None).0.has_target_means());
+        let few = Column::Category { codes: vec![0, 1, 1], levels: vec!["a".into(), "b".into()] };
+        let (schema, codes) = schema_and_codes(vec![(ColumnType::Category, few)], 3);
+        let truth = Truth::Values(vec![1.0, 2.0, 3.0]);
+        let known = Known { truth: &truth, weights: None, groups: None, seed: 3 };
+        let form = TextForm::Dense(&truth);
+        assert!(!Recipe::fit_to(&schema, Encoding::Raw, &codes, form, Some(&known)).0.has_target_means());
+    }
+}

@@ -203,3 +203,84 @@ impl Run<'_> {
 fn signs(n_first: usize, n: usize) -> Vec<f64> {
     (0..n).map(|i| if i < n_first { -1.0 } else { 1.0 }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::learn::dataset::{Dataset, Labels};
+    use crate::model::learn::laws::{self, noise, scores};
+    use crate::model::learn::svm::SVM;
+
+    fn fitted(settings: &[(&str, &str)], x: &Matrix, codes: &[u32], n_classes: usize) -> Vec<f64> {
+        let data = Dataset::new(x, Labels::Classes { codes, n_classes });
+        scores(&laws::predictor(&SVM, settings, &data), x)
+    }
+
+    /// Three classes by two columns.
+    fn three(x: &Matrix) -> Vec<u32> {
+        x.rows().map(|row| if row[0] > 0.3 { 2 } else { u32::from(row[1] > 0.0) }).collect()
+    }
+
+    const SETTINGS: [(&str, &str); 3] = [("gamma", "0.8"), ("tol", "1e-8"), ("probability", "false")];
+
+    #[test]
+    fn the_first_class_of_a_pair_is_negative() {
+        assert_eq!(signs(2, 5), [-1.0, -1.0, 1.0, 1.0, 1.0]);
+        assert_eq!(signs(0, 1), [1.0]);
+    }
+
+    #[test]
+    fn classes_may_have_any_numbers_and_one_that_no_row_has_is_never_predicted() {
+        let x = noise(90, 2, 4);
+        let codes = three(&x);
+        // The classes 0, 1, 2 become 4, 1, 3 of five.
+        let renamed: Vec<u32> = codes.iter().map(|&code| [4, 1, 3][code as usize]).collect();
+        for kernel in ["rbf", "linear"] {
+            let settings = [&SETTINGS[..], &[("kernel", kernel)]].concat();
+            let (found, others) = (fitted(&settings, &x, &codes, 3), fitted(&settings, &x, &renamed, 5));
+            for (found, other) in found.chunks_exact(3).zip(others.chunks_exact(5)) {
+                for (class, new) in [(0, 4), (1, 1), (2, 3)] {
+                    assert!((found[class] - other[new]).abs() < 1e-5, "{kernel}: {found:?} {other:?}");
+                }
+                assert!(other[0] == 0.0 && other[2] == 0.0, "{kernel}: {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn balanced_classes_are_those_whose_rows_are_repeated_until_they_are_alike() {
+        let x = noise(60, 2, 9);
+        // A quarter of the rows are of the second class: each counts for three of the first, whatever the noise.
+        let codes: Vec<u32> = (0..60).map(|row| u32::from(row % 4 == 0)).collect();
+        let rows: Vec<usize> = (0..60).flat_map(|row| vec![row; if row % 4 == 0 { 3 } else { 1 }]).collect();
+        let repeated = laws::select(&x, &rows);
+        let repeated_codes: Vec<u32> = rows.iter().map(|&row| codes[row]).collect();
+        let balanced = [&SETTINGS[..], &[("class_weight", "balanced"), ("C", "1.5")]].concat();
+        // Rows of a class count 60 / (2 · 45) and 60 / (2 · 15): thrice as much, and two thirds of 1.
+        let plain = [&SETTINGS[..], &[("C", "1.0")]].concat();
+        let data = Dataset::new(&repeated, Labels::Classes { codes: &repeated_codes, n_classes: 2 });
+        let of_repeated = scores(&laws::predictor(&SVM, &plain, &data), &x);
+        for (a, b) in fitted(&balanced, &x, &codes, 2).iter().zip(&of_repeated) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn calibrated_probabilities_need_two_rows_of_each_class_or_a_note_says_so() {
+        let x = noise(40, 2, 7);
+        let notes = |codes: &[u32]| {
+            let data = Dataset::new(&x, Labels::Classes { codes, n_classes: 3 });
+            laws::fit(&SVM, &[], &data).unwrap().notes
+        };
+        let mut codes = three(&x);
+        assert_eq!(notes(&codes), Vec::<String>::new());
+        // One row alone of the class 2.
+        let of_two: Vec<usize> = (0..40).filter(|&row| codes[row] == 2).collect();
+        of_two[1..].iter().for_each(|&row| codes[row] = 0);
+        let notes = notes(&codes);
+        assert!(
+            notes.iter().any(|note| note.contains("of 3 pairs of classes have too few rows")),
+            "{notes:?}"
+        );
+    }
+}

@@ -99,3 +99,66 @@ pub(super) struct Start {
     /// z − Kβ.
     pub residual: Vec<f64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: [[f64; 2]; 3] = [[1.0, 2.0], [0.5, -1.0], [3.0, 0.0]];
+
+    fn problem(epsilon: f64) -> Problem<'static> {
+        Problem {
+            kernel: Kernel::Linear,
+            rows: ROWS.iter().map(|row| row.as_slice()).collect(),
+            target: vec![1.0, -1.0, 1.0],
+            lower: vec![-2.0, -2.0, 0.0],
+            upper: vec![2.0, 0.0, 2.0],
+            epsilon,
+        }
+    }
+
+    #[test]
+    fn a_weight_at_a_bound_is_never_moved_beyond_it() {
+        let problem = problem(0.1);
+        assert_eq!(problem.sides(0, 2.0).0, f64::NEG_INFINITY);
+        assert_eq!(problem.sides(0, -2.0).1, f64::INFINITY);
+        assert_eq!(problem.sides(1, 0.0).0, f64::NEG_INFINITY);
+        assert_eq!(problem.sides(2, 0.0).1, f64::INFINITY);
+        // And between the bounds it may move either way.
+        assert!([-1.0, 0.0, 1.0].iter().all(|&beta| {
+            let (up, down) = problem.sides(0, beta);
+            up.is_finite() && down.is_finite()
+        }));
+    }
+
+    #[test]
+    fn the_sides_are_the_slopes_of_the_tube() {
+        let problem = problem(0.25);
+        // −ε |β| as β moves up or down, by its definition.
+        for beta in [-1.0, 0.0, 1.0_f64] {
+            let slope = |step: f64| -0.25 * ((beta + step).abs() - beta.abs()) / step;
+            let (up, down) = problem.sides(0, beta);
+            assert!(
+                (up - slope(1e-3)).abs() < 1e-9 && (down - slope(-1e-3)).abs() < 1e-9,
+                "{beta}: {up} {down}"
+            );
+        }
+    }
+
+    #[test]
+    fn weights_are_the_rows_times_beta_in_the_order_of_beta() {
+        let problem = problem(0.0);
+        assert_eq!(problem.weights(&[0, 1, 2], &[1.0, 2.0, 0.0]), [2.0, 0.0]);
+        assert_eq!(problem.weights(&[2, 0], &[1.0, -1.0]), [2.0, -2.0]);
+        assert_eq!(problem.weights(&[], &[]), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_intercept_is_that_of_the_rows_on_the_edge_of_the_tube() {
+        let problem = problem(0.25);
+        // Row 0 is free and above the tube, row 1 free and below, row 2 at its bound and not asked.
+        let intercept = problem.intercept(&[1.0, -1.0, 2.0], &[3.0, 1.0, 100.0]).unwrap();
+        assert_eq!(intercept, ((3.0 - 0.25) + (1.0 + 0.25)) / 2.0);
+        assert_eq!(problem.intercept(&[2.0, -2.0, 0.0], &[3.0, 1.0, 100.0]), None);
+    }
+}

@@ -91,3 +91,91 @@ pub(crate) fn gain_of_sums(g_left: f64, g: f64, h_left: f64, h: f64, l2: f64) ->
 pub(crate) fn low(bits: u32) -> i64 {
     (1 << bits) - 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gain(g_left: f64, g: f64, h_left: f64, h: f64, l2: f64) -> f64 {
+        let (numerator, denominator) = gain_of_sums(g_left, g, h_left, h, l2);
+        assert!(denominator > 0.0);
+        numerator / denominator
+    }
+
+    /// Sums of a left side and of all rows: g left, g, h left, h.
+    const SUMS: [[f64; 4]; 5] = [
+        [3.0, 4.0, 5.0, 9.0],
+        [-2.5, 1.0, 0.5, 8.0],
+        [0.0, 0.0, 1.0, 2.0],
+        [7.0, -7.0, 3.0, 4.0],
+        [6.0, 9.0, 4.0, 6.0],
+    ];
+
+    #[test]
+    fn a_gain_is_the_same_whichever_side_is_left() {
+        for [g_left, g, h_left, h] in SUMS {
+            for l2 in [0.0, 0.5, 3.0] {
+                let (one, other) = (gain(g_left, g, h_left, h, l2), gain(g - g_left, g, h - h_left, h, l2));
+                assert!((one - other).abs() < 1e-12 * one.abs().max(1.0), "{g_left} {g} {l2}: {one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_gain_is_g_squared_over_h_of_the_sides_less_that_of_all() {
+        let term = |g: f64, h: f64, l2: f64| g * g / (h + l2);
+        for [g_left, g, h_left, h] in SUMS {
+            for l2 in [0.0, 0.5, 3.0] {
+                let wanted = term(g_left, h_left, l2) + term(g - g_left, h - h_left, l2) - term(g, h, l2);
+                let found = gain(g_left, g, h_left, h, l2);
+                assert!((found - wanted).abs() < 1e-12 * wanted.abs().max(1.0), "{found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn sides_of_the_same_mean_gain_nothing() {
+        assert_eq!(gain(2.0, 6.0, 1.0, 3.0, 0.0), 0.0);
+        assert_eq!(gain(-5.0, -10.0, 4.0, 8.0, 0.0), 0.0);
+        assert!(gain(2.0, 6.0, 1.0, 3.0, 1.0) < 0.0, "a penalty counts each side");
+    }
+
+    #[test]
+    fn the_gain_of_two_classes_is_half_the_gini_impurity_that_is_lost() {
+        let gini = |first: f64, second: f64| {
+            let n = first + second;
+            1.0 - (first / n).powi(2) - (second / n).powi(2)
+        };
+        // Counts of known impurity: a pure side, an even one.
+        assert_eq!((gini(4.0, 0.0), gini(3.0, 3.0)), (0.0, 0.5));
+        for ([a, b], [c, d]) in [([4.0, 0.0], [0.0, 4.0]), ([3.0, 3.0], [5.0, 1.0]), ([1.0, 2.0], [2.0, 4.0])]
+        {
+            let all = (a + b + c + d) * gini(a + c, b + d);
+            let lost = all - (a + b) * gini(a, b) - (c + d) * gini(c, d);
+            let found = gain(b, b + d, a + b, a + b + c + d, 0.0);
+            assert!((found - lost / 2.0).abs() < 1e-12, "{found} {lost}");
+        }
+    }
+
+    #[test]
+    fn splits_of_equal_gain_in_whole_numbers_are_equal_to_the_last_bit() {
+        // Sides exchanged, and all numbers negated.
+        let (numerator, denominator) = gain_of_sums(1e6 + 1.0, 3e6, 7.0, 19.0, 0.0);
+        assert_eq!(gain_of_sums(3e6 - (1e6 + 1.0), 3e6, 12.0, 19.0, 0.0), (numerator, denominator));
+        assert_eq!(gain_of_sums(-(1e6 + 1.0), -3e6, 7.0, 19.0, 0.0), (numerator, denominator));
+    }
+
+    #[test]
+    fn cells_are_added_and_taken_away_exactly_in_any_order() {
+        let cells = [[1, i64::MAX / 4], [5, -9], [-3, 2]];
+        let sum = |order: [usize; 3]| order.iter().fold(<[i64; 2]>::ZERO, |sum, &i| sum.plus(&cells[i]));
+        let parent = sum([0, 1, 2]);
+        assert_eq!(parent, sum([2, 0, 1]));
+        assert_eq!(
+            parent.minus(&cells[1]),
+            cells[0].plus(&cells[2]),
+            "a histogram is its parent's less its sibling's"
+        );
+        assert_eq!((low(1), low(10), low(32)), (1, 1023, i64::from(u32::MAX)));
+    }
+}
