@@ -56,7 +56,7 @@ const fn space(algorithm: &'static str, parameter: &'static str, draw: Draw) -> 
     Space { algorithm, parameter, draw }
 }
 
-/// All spaces. Names that are not in [`crate::model::learn::ALGORITHMS`] are skipped.
+/// All spaces.
 static SPACES: [Space; 32] = [
     space("logistic-regression", "C", Draw::Log(1e-4, 1e4)),
     space("ridge", "alpha", Draw::Log(1e-4, 1e4)),

@@ -144,6 +144,7 @@ mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
     use crate::model::learn::Unwatched;
+    use crate::model::learn::hyperparameter::ClassWeight;
     use crate::model::learn::laws::{self, noise};
     use crate::model::learn::svm::{Gamma, KernelName, SVM};
 
@@ -165,7 +166,7 @@ mod tests {
             coef0: 0.0,
             epsilon: 0.05,
             probability: false,
-            balanced: false,
+            class_weight: ClassWeight::None,
             tol: 1e-6,
             max_iter: None,
             shrinking: true,
