@@ -26,7 +26,7 @@ use crate::data::cells::date;
 const BATCH_ROWS: usize = 1024;
 
 /// The text of a Parquet file: fields divided by commas, in double quotes if needed, with a header.
-pub struct ParquetText {
+pub(super) struct ParquetText {
     batches: ParquetRecordBatchReader,
     text: Vec<u8>,
     at: usize,
@@ -37,7 +37,7 @@ impl ParquetText {
     ///
     /// # Errors
     /// A damaged file; a column that is no column of single values, by name; a compression that is not known.
-    pub fn open(path: &str) -> Result<Self> {
+    pub(super) fn open(path: &str) -> Result<Self> {
         let damaged = || format!("{path} is not a readable Parquet file");
         let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;

@@ -177,8 +177,8 @@ mod tests {
     fn the_gradient_equals_central_differences() {
         for n_classes in [2, 3, 4] {
             each(n_classes, |loss, point| {
-                let parts: [&dyn Fn(&[f64]) -> (f64, Vec<f64>); 2] =
-                    [&|at| loss.mean(at), &|at| loss.smooth(at)];
+                type Part<'a> = &'a dyn Fn(&[f64]) -> (f64, Vec<f64>);
+                let parts: [Part; 2] = [&|at| loss.mean(at), &|at| loss.smooth(at)];
                 for part in parts {
                     let gradient = part(point).1;
                     assert_eq!(gradient.len(), point.len());
