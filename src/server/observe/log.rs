@@ -1,10 +1,11 @@
 //! The server log: one line per response if the access log is on, and the results of reloads. Never a value of a
 //! feature, never a key.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use serde_json::json;
+use serde::Serialize;
 
 use super::spool::Spool;
 
@@ -45,9 +46,26 @@ pub struct Entry<'a> {
     /// The name of the API key.
     pub key: Option<&'a str>,
     /// The client's address.
-    pub client: Option<std::net::IpAddr>,
+    pub client: Option<IpAddr>,
     /// The model that answered.
     pub model: Option<&'a str>,
+}
+
+/// A line of the access log as JSON, its members sorted by name. That each is written straight into the line is why
+/// this costs less than `tracing`, which formats the fields twice: see benches/log.rs.
+#[derive(Serialize)]
+struct Line<'a> {
+    client: Option<IpAddr>,
+    key: Option<&'a str>,
+    method: &'a str,
+    milliseconds: f64,
+    model: Option<&'a str>,
+    path: &'a str,
+    request_id: &'a str,
+    status: u16,
+    /// Seconds since 1970 UTC.
+    time: f64,
+    traceparent: Option<&'a str>,
 }
 
 /// A longer path is cut to this.
@@ -70,39 +88,44 @@ impl Log {
         let milliseconds = entry.took.as_secs_f64() * 1e3;
         // hyper accepts only ASCII paths.
         let path = entry.path.get(..MAX_PATH_BYTES).unwrap_or(entry.path);
-        let mut line = match self.access {
+        let mut line: Vec<u8> = match self.access {
             Access::Off => return,
             Access::Text => {
                 let client = entry.client.map_or("-".into(), |client| client.to_string());
                 let (method, status, id) = (entry.method, entry.status.as_u16(), entry.request_id);
-                format!("{client} {method} {path} {status} {milliseconds:.3}ms {id}")
+                format!("{client} {method} {path} {status} {milliseconds:.3}ms {id}").into_bytes()
             }
-            Access::Json => json!({
-                "time": SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64(),
-                "method": entry.method,
-                "path": path,
-                "status": entry.status.as_u16(),
-                "milliseconds": milliseconds,
-                "request_id": entry.request_id,
-                "traceparent": entry.traceparent,
-                "key": entry.key,
-                "client": entry.client,
-                "model": entry.model,
-            })
-            .to_string(),
+            Access::Json => {
+                let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+                let status = entry.status.as_u16();
+                let &Entry { method, request_id, traceparent, key, client, model, .. } = entry;
+                let line = Line {
+                    client,
+                    key,
+                    method,
+                    milliseconds,
+                    model,
+                    path,
+                    request_id,
+                    status,
+                    time,
+                    traceparent,
+                };
+                serde_json::to_vec(&line).unwrap_or_default()
+            }
         };
-        line.push('\n');
-        out.put(line.into_bytes());
+        line.push(b'\n');
+        out.put(line);
     }
 
     /// Logs an event of the server as a whole.
     pub fn event(&self, text: &str) {
         let Some(out) = &self.out else { return };
         let line = match self.access {
-            Access::Json => json!({ "event": text }).to_string(),
-            _ => format!("mlapi: {text}"),
+            Access::Json => format!("{}\n", serde_json::json!({ "event": text })),
+            _ => format!("mlapi: {text}\n"),
         };
-        out.put(format!("{line}\n").into_bytes());
+        out.put(line.into_bytes());
     }
 
     /// Waits until the queued lines are written, for two seconds at most.
@@ -118,6 +141,8 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn logged(access: Access, path: &str) -> String {
