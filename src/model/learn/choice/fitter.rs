@@ -130,3 +130,96 @@ impl Fitter<'_> {
         self.features.iter().map(slots).sum()
     }
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::cells::cell::Task;
+    use crate::model::learn::{Unwatched, algorithm};
+
+    /// Numbers and a category; `rows` are taken of it, in this order.
+    fn table(rows: &[usize]) -> Table {
+        let columns = vec![
+            Column::Number(rows.iter().map(|&row| (row * 37 % 101) as f64).collect()),
+            Column::Category {
+                codes: rows.iter().map(|&row| (row * 7 % 5) as u32).collect(),
+                levels: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
+            },
+        ];
+        let names = vec!["x".into(), "c".into()];
+        Table { source: "t.csv".into(), names, columns, lines: vec![2; rows.len()].into() }
+    }
+
+    fn truth(rows: &[usize]) -> Truth {
+        let code = |&row: &usize| u32::from(row * 37 % 101 > 40 || row % 7 == 0);
+        Truth::Classes { codes: rows.iter().map(code).collect(), labels: vec!["no".into(), "yes".into()] }
+    }
+
+    /// Fits on `rows` of the table.
+    fn fit(
+        table: &Table,
+        weights: Option<&[f64]>,
+        balance: bool,
+        rows: &[usize],
+        truth: &Truth,
+        name: &str,
+    ) -> Fitted {
+        let labels = vec!["no".into(), "yes".into()];
+        let target = Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false };
+        let fitter = Fitter {
+            table,
+            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
+            ignored: &[],
+            target: &target,
+            weights,
+            groups: None,
+            balance,
+            seed: 3,
+            header: false,
+            decimal_comma: true,
+            delimiter: b';',
+            nulls: &NullTokens::with(vec!["-9".into()]),
+        };
+        // A number and five levels with one for all others.
+        assert_eq!(fitter.n_slots(), 7);
+        let spec = Spec::new(algorithm(name).unwrap(), Task::Classification, &[]).unwrap();
+        fitter.fit(&spec, rows, truth, &Unwatched).unwrap()
+    }
+
+    const ALGORITHMS: [&str; 2] = ["logistic-regression", "decision-tree"];
+
+    #[test]
+    fn a_fit_on_some_rows_knows_nothing_of_the_others() {
+        let all: Vec<usize> = (0..120).collect();
+        let some: Vec<usize> = (0..120).filter(|row| row % 3 != 1).collect();
+        let weights: Vec<f64> = (0..120).map(|row| 1.0 + (row % 4) as f64).collect();
+        let of_some: Vec<f64> = some.iter().map(|&row| weights[row]).collect();
+        let in_order: Vec<usize> = (0..some.len()).collect();
+        for name in ALGORITHMS {
+            let part = fit(&table(&all), Some(&weights), true, &some, &truth(&some), name).pipeline;
+            let alone = fit(&table(&some), Some(&of_some), true, &in_order, &truth(&some), name).pipeline;
+            assert!(part.recipe == alone.recipe && part.predictor == alone.predictor, "{name}");
+        }
+    }
+
+    #[test]
+    fn weights_and_balance_count() {
+        let rows: Vec<usize> = (0..120).collect();
+        let weights: Vec<f64> = (0..120).map(|row| 1.0 + (row % 4) as f64).collect();
+        let (table, truth) = (table(&rows), truth(&rows));
+        let of = |weights, balance| {
+            fit(&table, weights, balance, &rows, &truth, "logistic-regression").pipeline.predictor
+        };
+        let plain = of(None, false);
+        assert!(plain != of(Some(&weights), false));
+        assert!(plain != of(None, true));
+        assert!(plain == of(Some(&[1.0; 120]), false));
+    }
+
+    #[test]
+    fn the_schema_reads_later_files_as_the_training_file_was_read() {
+        let rows: Vec<usize> = (0..60).collect();
+        let schema = fit(&table(&rows), None, false, &rows, &truth(&rows), "decision-tree").pipeline.schema;
+        assert_eq!((schema.header, schema.delimiter, schema.decimal_comma), (false, b';', true));
+        assert!(schema.null_tokens.texts().any(|token| token == "-9"));
+    }
+}
