@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
 use crate::error::usage;
-use crate::report::card;
 use crate::server;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Keys;
@@ -38,7 +37,7 @@ pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     let sources = Sources::parse(&args.model).map_err(|error| usage(error.to_string()))?;
     let sources = sources.with_shadows(&args.shadow);
     let models = sources.load()?;
-    let example = serde_json::json!({ "data": card::example(&models.default_model().model) }).to_string();
+    let example = serde_json::json!({ "data": models.default_model().model.example() }).to_string();
     let mut limits = limits(args, threads);
     limits.connections = server::wire::files::make_room(args.max_connections);
     if limits.connections < args.max_connections {

@@ -21,6 +21,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::cells::cell::Task;
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::ReadFile;
 use crate::data::read::source::Options;
@@ -233,5 +234,27 @@ impl Model {
     /// The class labels, in the order of the probabilities; empty for regression.
     pub fn labels(&self) -> &[String] {
         &self.pipeline.schema.target.labels
+    }
+
+    /// Importance of each feature, largest first: the sum over its prepared columns of the mean absolute coefficient
+    /// (per standard deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm
+    /// that has none.
+    pub fn importances(&self) -> Vec<(&str, f64)> {
+        let features = &self.pipeline.schema.features;
+        let Some(of_slots) = self.pipeline.predictor.importances() else {
+            return Vec::new();
+        };
+        let mut importances: Vec<(&str, f64)> = features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
+        for ((feature, _), importance) in self.pipeline.recipe.slots().iter().zip(of_slots) {
+            importances[*feature].1 += importance;
+        }
+        importances.sort_by(|a, b| b.1.total_cmp(&a.1));
+        importances
+    }
+
+    /// A row in column order that the model predicts without a warning: a value of each feature that is typical of
+    /// the training rows.
+    pub fn example(&self) -> Vec<serde_json::Value> {
+        self.pipeline.schema.features.iter().map(Feature::typical).collect()
     }
 }

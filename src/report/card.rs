@@ -16,7 +16,7 @@ const MAX_LISTED_LEVELS: usize = 5;
 pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
-        importances(model).into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        model.importances().into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
     json!({
         "mlapi_version": env!("CARGO_PKG_VERSION"),
         "algorithm": model.card.algorithm,
@@ -26,52 +26,10 @@ pub(crate) fn describe(model: &Model) -> Value {
         "metrics": model.card.evaluation.metrics,
         "baseline": model.card.evaluation.baseline,
         "importances": importances,
-        "example": { "data": example(model) },
+        "example": { "data": model.example() },
         "card": model.card,
         "schema": schema,
     })
-}
-
-/// Importance of each feature, largest first: the sum over its slots of the mean absolute coefficient (per standard
-/// deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm that has none.
-pub(crate) fn importances(model: &Model) -> Vec<(&str, f64)> {
-    let schema = &model.pipeline.schema;
-    let mut importances: Vec<(&str, f64)> = schema.features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
-    let Some(of_slots) = model.pipeline.predictor.importances() else {
-        return Vec::new();
-    };
-    for ((feature, _), importance) in model.pipeline.recipe.slots().iter().zip(of_slots) {
-        importances[*feature].1 += importance;
-    }
-    importances.sort_by(|a, b| b.1.total_cmp(&a.1));
-    importances
-}
-
-/// A row in column order that this model predicts without a warning.
-pub(crate) fn example(model: &Model) -> Vec<Value> {
-    model.pipeline.schema.features.iter().map(usual).collect()
-}
-
-/// A value as the training rows have it: the mean of a number to three digits, the most frequent level of a category.
-fn usual(feature: &Feature) -> Value {
-    match feature.column_type {
-        ColumnType::Number => {
-            let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
-            let value = rounded.clamp(feature.min, feature.max);
-            // 2^53: a double above it is not one whole number.
-            if value.fract() == 0.0 && value.abs() < 9.0e15 { (value as i64).into() } else { value.into() }
-        }
-        ColumnType::Boolean => feature.boolean(feature.mean >= 0.5),
-        ColumnType::Date => {
-            let midnight = (feature.mean / 86_400.0).floor() * 86_400.0;
-            date::format(midnight.clamp(feature.min, feature.max)).into()
-        }
-        ColumnType::Text => "a few words of text".into(),
-        ColumnType::Category => {
-            let most = (0..feature.levels.len()).max_by_key(|&i| (feature.counts[i], std::cmp::Reverse(i)));
-            most.map(|i| feature.levels[i].clone()).into()
-        }
-    }
 }
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
@@ -116,7 +74,7 @@ fn facts(model: &Model) -> String {
 
 /// A table of the features: type, importance, missing values, and the values of the training rows.
 fn features(model: &Model) -> String {
-    let importances = importances(model);
+    let importances = model.importances();
     let mut rows = vec![["feature", "type", "importance", "missing", "values"].map(String::from).to_vec()];
     for feature in &model.pipeline.schema.features {
         let importance = importances.iter().find(|(name, _)| *name == feature.name);
@@ -169,21 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn a_usual_number_is_short_and_within_the_range_of_the_training_rows() {
-        let usual = |values: &[f64]| {
-            usual(&feature(Column::Number(values.to_vec()), ColumnType::Number, values.len()))
-        };
-        assert_eq!(usual(&[1.0, 2.0, 4.0]), serde_json::json!(2.33));
-        assert_eq!(usual(&[2.0, 4.0]), serde_json::json!(3), "a whole number has no decimals");
-        assert_eq!(usual(&[1.2345, 1.2345]), serde_json::json!(1.2345), "1.23 is below all of them");
-    }
-
-    #[test]
-    fn a_usual_level_is_the_most_frequent_and_only_the_first_levels_are_listed() {
+    fn only_the_first_levels_are_listed() {
         let levels: Vec<String> = ["a", "b", "c", "d", "e", "f"].map(String::from).to_vec();
         let column = Column::Category { codes: vec![0, 2, 1, 2, 3, 1, 4, 5], levels };
-        let feature = feature(column, ColumnType::Category, 8);
-        assert_eq!(usual(&feature), "b", "the first of equals");
-        assert_eq!(values(&feature), "6 levels: a, b, c, d, e, …");
+        assert_eq!(values(&feature(column, ColumnType::Category, 8)), "6 levels: a, b, c, d, e, …");
     }
 }

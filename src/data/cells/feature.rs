@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, UNSEEN};
+use super::date;
 use super::notation::Notation;
 use super::table::Column;
 use super::text::Texts;
@@ -127,6 +128,33 @@ impl Feature {
         self.levels.binary_search_by(|level| level.as_str().cmp(text)).ok()
     }
 
+    /// A value typical of the training rows: the mean of a number to three digits, the most frequent level of a
+    /// category.
+    pub(crate) fn typical(&self) -> serde_json::Value {
+        match self.column_type {
+            ColumnType::Number => {
+                let rounded = format!("{:.2e}", self.mean).parse::<f64>().unwrap_or(self.mean);
+                let value = rounded.clamp(self.min, self.max);
+                // 2^53: a double above it is not one whole number.
+                if value.fract() == 0.0 && value.abs() < 9.0e15 {
+                    (value as i64).into()
+                } else {
+                    value.into()
+                }
+            }
+            ColumnType::Boolean => self.boolean(self.mean >= 0.5),
+            ColumnType::Date => {
+                let midnight = (self.mean / 86_400.0).floor() * 86_400.0;
+                date::format(midnight.clamp(self.min, self.max)).into()
+            }
+            ColumnType::Text => "a few words of text".into(),
+            ColumnType::Category => {
+                let most = (0..self.levels.len()).max_by_key(|&i| (self.counts[i], std::cmp::Reverse(i)));
+                most.map(|i| self.levels[i].clone()).into()
+            }
+        }
+    }
+
     pub(crate) fn fit(name: &str, column_type: ColumnType, column: &Column, rows: &[usize]) -> Self {
         let mut feature = Self {
             name: name.into(),
@@ -248,5 +276,23 @@ mod tests {
         assert!(feature.code(Cell::Text("on"), &mut texts).unwrap_err().contains("is not yes or no"));
         let plain = fit(ColumnType::Boolean, &Column::Number(vec![1.0]), &[0]);
         assert_eq!(plain.boolean(true), true);
+    }
+
+    #[test]
+    fn a_typical_number_is_short_and_within_the_range_of_the_training_rows() {
+        let typical = |values: &[f64]| {
+            let rows: Vec<usize> = (0..values.len()).collect();
+            fit(ColumnType::Number, &Column::Number(values.to_vec()), &rows).typical()
+        };
+        assert_eq!(typical(&[1.0, 2.0, 4.0]), serde_json::json!(2.33));
+        assert_eq!(typical(&[2.0, 4.0]), serde_json::json!(3), "a whole number has no decimals");
+        assert_eq!(typical(&[1.2345, 1.2345]), serde_json::json!(1.2345), "1.23 is below all of them");
+    }
+
+    #[test]
+    fn a_typical_level_is_the_most_frequent_and_the_first_of_equals() {
+        let levels: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let column = Column::Category { codes: vec![0, 2, 1, 2, 1], levels };
+        assert_eq!(fit(ColumnType::Category, &column, &[0, 1, 2, 3, 4]).typical(), "b");
     }
 }

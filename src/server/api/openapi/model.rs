@@ -15,7 +15,6 @@ use crate::data::cells::notation::Notation;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json as rows;
 use crate::model::pipeline::Decision;
-use crate::report::card;
 use crate::server::api::v2;
 use crate::server::endpoints::{Endpoint, Operation};
 use crate::server::models::served::Served;
@@ -43,7 +42,7 @@ pub(super) struct ModelPart<'a> {
 impl<'a> ModelPart<'a> {
     pub(super) fn new(served: &'a Served, index: usize) -> Self {
         let schema = &served.model.pipeline.schema;
-        let row = card::example(&served.model);
+        let row = served.model.example();
         let mut codes = Matrix::with_capacity(1, schema.n_features());
         let text = serde_json::to_vec(&row).unwrap_or_default();
         // A row that cannot be read is a row of missing values, which are predicted as well.
@@ -382,4 +381,100 @@ impl<'a> ModelPart<'a> {
 /// A request body of these content types.
 pub(super) fn body(content: Value) -> Value {
     json!({ "required": true, "content": content })
+}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::file;
+
+    /// Acts on the part of a model of each kind: two labels or more, numbers, dates.
+    fn each(act: impl Fn(&ModelPart)) {
+        for name in ["format-1-linear", "format-3-dates"] {
+            let model = file::load(&format!("fixtures/models/{name}.mlapi")).unwrap();
+            let served = Served::new("a b", model, Arc::default()).unwrap();
+            act(&ModelPart::new(&served, 0));
+        }
+    }
+
+    #[test]
+    fn the_examples_of_a_request_are_rows_that_the_model_reads() {
+        each(|part| {
+            let examples = part.request()["examples"].clone();
+            for example in examples.as_array().unwrap() {
+                let body = serde_json::to_vec(example).unwrap();
+                let request = rows::read_request(&body, part.schema, 1).unwrap();
+                assert_eq!(request.problems.total, 0, "{example}: {:?}", request.problems);
+                assert_eq!(request.codes.n_rows(), 1);
+            }
+            assert_eq!(examples.as_array().unwrap().len(), 2, "in column order and by name");
+        });
+    }
+
+    #[test]
+    fn rows_in_column_order_have_a_form_for_every_length_that_is_read() {
+        each(|part| {
+            let row = part.positional_row();
+            let forms = row["anyOf"].as_array().unwrap();
+            for n in 0..part.schema.columns.len() + 2 {
+                let form = forms.iter().find(|form| form["minItems"] == n);
+                assert_eq!(form.is_some(), part.schema.positions(n).is_ok(), "{n} values");
+                let Some(form) = form else { continue };
+                assert_eq!(form["prefixItems"].as_array().unwrap().len(), n);
+                assert_eq!(form["maxItems"], n);
+            }
+        });
+    }
+
+    #[test]
+    fn a_threshold_is_offered_to_models_of_two_classes_alone_and_every_label_is_listed() {
+        each(|part| {
+            let labels = &part.schema.target.labels;
+            let request = part.request();
+            let has_threshold = request["anyOf"][0]["properties"]["threshold"].is_object();
+            assert_eq!(has_threshold, labels.len() == 2);
+            let (label, _) = part.prediction();
+            assert_eq!(label["enum"].as_array().map_or(0, Vec::len), labels.len());
+            assert_eq!(part.prediction.is_number(), labels.is_empty());
+            if !labels.is_empty() {
+                assert!(label["enum"].as_array().unwrap().contains(&part.prediction));
+            }
+        });
+    }
+
+    #[test]
+    fn the_csv_example_has_a_cell_per_feature_under_its_name() {
+        each(|part| {
+            let text = part.csv();
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            let names: Vec<&str> = part.schema.features.iter().map(|feature| feature.name.as_str()).collect();
+            assert!(reader.headers().unwrap().iter().eq(names.iter().copied()));
+            let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
+            assert_eq!(records.len(), 1);
+            for (cell, value) in records[0].iter().zip(&part.row) {
+                let text = value.as_str().map_or_else(|| value.to_string(), String::from);
+                assert!(cell == text || value.is_null() && cell.is_empty(), "{cell} {value}");
+            }
+        });
+    }
+
+    #[test]
+    fn schemas_of_the_first_model_have_plain_names_and_those_of_others_say_whose_they_are() {
+        let model = file::load("fixtures/models/format-1-linear.mlapi").unwrap();
+        let served = Served::new("a b", model, Arc::default()).unwrap();
+        let names = |index| {
+            let mut schemas = Map::new();
+            ModelPart::new(&served, index).schemas(&mut schemas);
+            schemas.keys().cloned().collect::<Vec<String>>()
+        };
+        let (first, third) = (names(0), names(2));
+        assert!(first.iter().any(|name| name == "NamedRow"));
+        assert!(
+            third
+                .iter()
+                .all(|name| name.strip_prefix("a_b.2.").is_some_and(|rest| first.iter().any(|f| f == rest)))
+        );
+        assert_eq!(first.len(), third.len());
+    }
 }
