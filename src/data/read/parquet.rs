@@ -301,3 +301,104 @@ fn write_text(text: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        ArrayRef, BinaryArray, Date32Array, Decimal128Array, DictionaryArray, Float32Array, Float64Array,
+        Int32Array, Int64Array, ListArray, StringArray, Time64MicrosecondArray, TimestampMillisecondArray,
+        UInt64Array,
+    };
+
+    use super::*;
+
+    fn texts(array: &dyn Array) -> Vec<String> {
+        let write = cells(array).unwrap();
+        let text = |row| {
+            let mut out = Vec::new();
+            write(row, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        (0..array.len()).map(text).collect()
+    }
+
+    fn batch(columns: &[(&str, ArrayRef)]) -> RecordBatch {
+        RecordBatch::try_from_iter(columns.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_number_is_written_as_the_shortest_text_that_reads_as_the_same_number() {
+        assert_eq!(
+            texts(&Float32Array::from(vec![0.1, 16_777_216.0, 1e-10])),
+            ["0.1", "16777216.0", "1e-10"]
+        );
+        let numbers = [0.1, 1.0 / 3.0, f64::MAX, 5e-324, -0.0];
+        for (text, number) in texts(&Float64Array::from(numbers.to_vec())).iter().zip(numbers) {
+            assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits(), "{text}");
+        }
+        let ends = (i64::MIN.to_string(), u64::MAX.to_string());
+        assert_eq!(texts(&Int64Array::from(vec![i64::MIN])), [ends.0]);
+        assert_eq!(texts(&UInt64Array::from(vec![u64::MAX])), [ends.1]);
+        let decimals = Decimal128Array::from(vec![-1205, 5]).with_precision_and_scale(6, 2).unwrap();
+        assert_eq!(texts(&decimals), ["-12.05", "0.05"]);
+    }
+
+    #[test]
+    fn moments_are_iso_8601_also_before_1970() {
+        assert_eq!(
+            texts(&Date32Array::from(vec![0, -1, 19_782])),
+            ["1970-01-01", "1969-12-31", "2024-02-29"]
+        );
+        let moments = TimestampMillisecondArray::from(vec![1_700_000_000_000, -1000]);
+        assert_eq!(texts(&moments), ["2023-11-14T22:13:20Z", "1969-12-31T23:59:59Z"]);
+        let clock = Time64MicrosecondArray::from(vec![0, 86_399_999_999]);
+        assert_eq!(texts(&clock), ["00:00:00", "23:59:59"]);
+    }
+
+    #[test]
+    fn a_missing_value_is_an_empty_cell_in_every_form_of_a_column() {
+        assert_eq!(texts(&Int32Array::from(vec![None, Some(1)])), ["", "1"]);
+        assert_eq!(texts(&StringArray::from(vec![None, Some("a")])), ["", "a"]);
+        let dictionary: DictionaryArray<arrow_array::types::Int8Type> =
+            [Some("b"), None, Some("b")].into_iter().collect();
+        assert_eq!(texts(&dictionary), ["b", "", "b"]);
+        assert_eq!(texts(&arrow_array::NullArray::new(2)), ["", ""]);
+    }
+
+    #[test]
+    fn rows_are_read_back_as_csv_whatever_their_texts_hold() {
+        let wanted = ["plain", "a,b", "say \"x\"", "two\nlines", "\r", ""];
+        let text: ArrayRef = Arc::new(StringArray::from(wanted.to_vec()));
+        let bytes: ArrayRef = Arc::new(BinaryArray::from_iter_values(wanted));
+        let batch = batch(&[("a,\"b\"", text), (" ", bytes)]);
+        let mut out = header(&batch.schema());
+        write_rows(&batch, &mut out).unwrap();
+        let mut reader = csv::Reader::from_reader(&out[..]);
+        assert_eq!(reader.headers().unwrap(), vec!["a,\"b\"", "column_2"]);
+        let records: Vec<_> = reader.records().map(|record| record.unwrap()).collect();
+        assert_eq!(records.len(), wanted.len());
+        for (record, text) in records.iter().zip(wanted) {
+            assert_eq!((&record[0], &record[1]), (text, text));
+        }
+    }
+
+    #[test]
+    fn the_only_cell_of_a_row_is_marked_as_missing_because_a_blank_line_is_no_row() {
+        let only: ArrayRef = Arc::new(StringArray::from(vec![Some("x"), None, Some(" ")]));
+        let mut out = Vec::new();
+        write_rows(&batch(&[("a", only)]), &mut out).unwrap();
+        assert_eq!(out, b"x\nNA\nNA\n");
+    }
+
+    #[test]
+    fn a_column_of_lists_is_refused_also_inside_a_dictionary() {
+        let list = ListArray::from_iter_primitive::<arrow_array::types::Int32Type, _, _>([Some([Some(1)])]);
+        let data_type = list.data_type().clone();
+        assert_eq!(refused(&data_type), Some("a list"));
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int8), Box::new(data_type));
+        assert_eq!(refused(&dictionary), Some("a list"));
+        assert_eq!(refused(&DataType::Utf8), None);
+    }
+}
