@@ -482,6 +482,7 @@ fn algorithms_go_by_name_and_by_alias() {
     }
     misused(&["--algorithm", "logistic"], &["there is no algorithm \"logistic\"", "logistic-regression"]);
     misused(&["--algorithm", "rigde"], &["did you mean \"ridge\"?"]);
+    misused(&["--algorithm", "forrest"], &["did you mean \"forest\"?"]);
     misused(&["--algorithm", "ridge"], &["ridge cannot do classification", "logistic-regression"]);
 }
 

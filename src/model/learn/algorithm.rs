@@ -39,7 +39,8 @@ pub fn algorithm(name: &str) -> Result<&'static Algorithm> {
     let found = ALGORITHMS.iter().find(|a| a.name == name || a.alias == Some(name));
     found.copied().ok_or_else(|| {
         let names: Vec<&str> = ALGORITHMS.iter().map(|a| a.name).collect();
-        let hint = did_you_mean(name, names.iter().copied());
+        let aliases = ALGORITHMS.iter().filter_map(|a| a.alias);
+        let hint = did_you_mean(name, names.iter().copied().chain(aliases).chain(["auto"]));
         usage(format!("there is no algorithm {name:?}{hint}\nknown are: auto, {}", names.join(", ")))
     })
 }
