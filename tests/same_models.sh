@@ -68,8 +68,9 @@ run() { # TABLE ARGUMENT…
     fi
 }
 
-algorithms=(logistic-regression linear-regression ridge lasso elastic-net decision-tree random-forest extra-trees
-    gradient-boosting svm knn naive-bayes mlp auto)
+# The names that the message about an unknown one lists.
+IFS=', ' read -ra algorithms < <("$new" train iris.csv --algorithm '?' 2>&1 | sed -n 's/^known are: //p')
+[ ${#algorithms[@]} -gt 1 ] || { echo "which algorithms does $new have?" >&2; exit 2; }
 for table in iris wine breast_cancer penguins diabetes visits rentals intents digits; do
     for algorithm in "${algorithms[@]}"; do
         run $table.csv --algorithm "$algorithm"

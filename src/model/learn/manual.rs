@@ -19,8 +19,9 @@ const SMARTCORE: &str = "
 ## The part of smartcore
 
 [smartcore](https://docs.rs/smartcore) gives the decompositions that solve linear systems. The rest is written
-here, because its estimators lack weights, probabilities or missing values, or take many times as long; the
-figures are of smartcore 0.7.
+here, because its estimators lack weights, probabilities or missing values, or take many times as long. The
+figures are of smartcore 0.7 compared with mlapi, both on one thread: `bash benches/smartcore.sh`, which also shows
+each input that smartcore gets wrong.
 
 | algorithm | smartcore's part |
 |---|---|
@@ -71,6 +72,7 @@ fn add(page: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::Spec;
 
     #[test]
     fn docs_algorithms_is_that_of_the_table() {
@@ -90,6 +92,33 @@ mod tests {
             assert!(idea.ends_with('.') && idea.matches(". ").count() >= 1, "{name}");
             assert!(source.contains(|c: char| c.is_ascii_digit()) && !source.ends_with('.'), "{name}");
             assert!(smartcore.ends_with('.') && !smartcore.contains('|'), "{name}");
+        }
+    }
+
+    fn page(name: &str) -> String {
+        std::fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    #[test]
+    fn docs_model_file_names_the_predictor_of_every_algorithm_once() {
+        let page = page("model-file.md");
+        let table = page.split("| `predictor` | algorithms |").nth(1).unwrap().split("\n\n").next().unwrap();
+        let cells = table.lines().filter_map(|line| line.split(" | ").nth(1));
+        let mut listed: Vec<&str> = cells.flat_map(|cell| cell.trim().split(", ")).collect();
+        let mut names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).collect();
+        names.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, names);
+    }
+
+    #[test]
+    fn docs_columns_names_the_algorithms_that_read_all_terms_of_a_text() {
+        let page = page("columns.md");
+        let section = page.split("### Text").nth(1).unwrap().split("## ").next().unwrap();
+        for algorithm in ALGORITHMS {
+            let settings = Spec::new(algorithm, algorithm.tasks[0], &[]).unwrap();
+            let named = section.contains(&format!("`{}`", algorithm.name));
+            assert_eq!(named, settings.reads_sparse(), "{}", algorithm.name);
         }
     }
 }

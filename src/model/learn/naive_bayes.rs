@@ -6,7 +6,8 @@
 //! (`MultinomialNB`), as have numbers with `numbers=counts`. A missing value is skipped, in training and in
 //! prediction.
 //!
-//! smartcore's `GaussianNB` (0.7) has no variance smoothing, no weights and no probabilities.
+//! smartcore's `GaussianNB` (0.7) has no variance smoothing, no weights and no probabilities, and its time grows with
+//! the square of the rows: 870 times as long on 8,000 of them (benches/smartcore.rs).
 
 use anyhow::{Result, anyhow, ensure};
 use rayon::prelude::*;
@@ -33,7 +34,7 @@ pub(crate) static NAIVE_BAYES: Algorithm = Algorithm {
     source: "Maron 1961, \"Automatic indexing\"; Chan, Golub and LeVeque 1983, \"Algorithms for computing \
            the sample variance\"",
     smartcore: "None. Its `GaussianNB` (0.7) has no variance smoothing, weights or probabilities, and its \
-           time grows with the square of the rows.",
+           time grows with the square of the rows: 870 times as long on 8,000.",
     parameters: &[
         Parameter {
             name: "var_smoothing",

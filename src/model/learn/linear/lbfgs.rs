@@ -1,7 +1,7 @@
 //! L-BFGS with a preconditioner (Nocedal and Wright 2006, "Numerical optimization", algorithms 7.4 and 7.5).
 //!
-//! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart, 2 to 3 times per step (2.07 s on
-//! digits, for which scikit-learn needs 0.016 s), and starts from a multiple of the identity. The fixed part
+//! smartcore's `LBFGS` (0.7) asks for the value and the gradient apart, 2 to 3 times per step (0.94 s on
+//! digits, 22 times as long: benches/smartcore.rs), and starts from a multiple of the identity. The fixed part
 //! of the curvature, known before the first step, saves most of the steps if columns depend on each other.
 //!
 //! With a penalty on absolute values it is OWL-QN (Andrew and Gao 2007, "Scalable training of L1-regularized

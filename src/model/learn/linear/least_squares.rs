@@ -1,7 +1,8 @@
 //! Least squares and ridge.
 //!
 //! smartcore's own estimators are not used: its `LinearRegression` (0.7) refuses n ≤ p, its `RidgeRegression`
-//! constant columns, and neither has weights. What is used are its decompositions, of matrices made in
+//! constant columns, neither has weights, and they take 19 and 24 times as long on 16,000 rows
+//! (benches/smartcore.rs). What is used are its decompositions, of matrices made in
 //! `gram`.
 
 use anyhow::{Result, anyhow};

@@ -1,7 +1,7 @@
 //! Logistic regression, binary and multinomial, with an L2, L1 or elastic-net penalty or none.
 //!
-//! smartcore's `LogisticRegression` (0.7) has no L1 penalty, no weights, and takes 60 times as long on
-//! `digits`. Smooth penalties are minimised by L-BFGS, preconditioned with the curvature at 0; penalties with
+//! smartcore's `LogisticRegression` (0.7) has no L1 penalty, no weights, and takes 22 times as long on
+//! `digits` (benches/smartcore.rs). Smooth penalties are minimised by L-BFGS, preconditioned with the curvature at 0; penalties with
 //! an L1 part by Newton steps on one class at a time, each found by coordinate descent (`proximal_newton`).
 
 use anyhow::{Result, anyhow};
@@ -40,7 +40,7 @@ pub static LOGISTIC_REGRESSION: Algorithm = Algorithm {
            \"Numerical optimization\", 7.4 (L-BFGS); Friedman, Hastie and Tibshirani 2010, \
            \"Regularization paths for generalized linear models via coordinate descent\"",
     smartcore: "The Cholesky and singular value decompositions of the preconditioner. Its estimator (0.7) \
-           has no L1 penalty and no weights, and takes 60 times as long on digits; its L-BFGS has no \
+           has no L1 penalty and no weights, and takes 22 times as long on digits; its L-BFGS has no \
            preconditioner.",
     parameters: &[
         Parameter {

@@ -1,8 +1,8 @@
 //! Support vector machines for classification and regression.
 //!
 //! smartcore's `SVC` and `SVR` are not used (0.7): the kernel of a pair of rows is worked out before the
-//! cache is asked for it and two vectors are allocated each time, 24 s on 4,000 rows, for which libsvm needs
-//! 0.15 s; with fewer rows than columns the last columns are silently dropped and predicting panics; a
+//! cache is asked for it and two vectors are allocated each time: 184 times as long on 2,000 rows
+//! (benches/smartcore.rs); with fewer rows than columns the last columns are silently dropped and predicting panics; a
 //! regression takes a wrong diagonal for all kernels but rbf; votes of equal number are broken by the order
 //! of a hash map; and there are neither probabilities nor weights.
 //!
@@ -48,8 +48,8 @@ pub(crate) static SVM: Algorithm = Algorithm {
            selection using second order information for training support vector machines\"; Hsieh et \
            al. 2008, \"A dual coordinate descent method for large-scale linear SVM\"; Platt 1999, \
            \"Probabilistic outputs for support vector machines\"",
-    smartcore: "None. Its `SVC` (0.7) needs 24 s on 4,000 rows, for which libsvm needs 0.15 s, and has no \
-           probabilities or weights; its `SVR` is wrong for all kernels but rbf.",
+    smartcore: "None. Its `SVC` (0.7) takes 184 times as long on 2,000 rows and has no probabilities or \
+           weights; its `SVR` is wrong for all kernels but rbf.",
     parameters: &[
         Parameter {
             name: "C",
