@@ -35,7 +35,7 @@ pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let sources = Sources::parse(&args.model).map_err(|error| usage(error.to_string()))?;
-    let sources = sources.with_shadows(&args.shadow);
+    let sources = sources.with_shadows(&args.shadow).with_max_bytes(args.limit.max_model_bytes);
     let models = sources.load()?;
     let example = serde_json::json!({ "data": models.default_model().model.example() }).to_string();
     let mut limits = limits(args, threads);

@@ -126,6 +126,7 @@ pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result
                 () = pause => false,
             };
             let shared = Arc::clone(&state);
+            let before = last.clone();
             let (seen, known) = (last, loaded);
             let look = move || {
                 let now = stamps(&shared);
@@ -135,7 +136,8 @@ pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result
                 }
                 (now, known)
             };
-            (last, loaded) = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+            (last, loaded) =
+                tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| (before.clone(), before));
         }
     })
 }
