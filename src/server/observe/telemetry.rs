@@ -230,8 +230,8 @@ pub(crate) struct ShadowCounts {
     pub(crate) disagreements: AtomicU64,
     /// Rows that were not compared because too many waited.
     pub(crate) dropped: AtomicU64,
-    /// Cells of the rows that wait.
-    pub(crate) queued_cells: AtomicUsize,
+    /// Bytes of the rows that wait.
+    pub(crate) queued_bytes: AtomicUsize,
 }
 
 #[cfg(test)]
