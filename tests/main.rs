@@ -21,6 +21,7 @@ mod readme; // the console blocks of README.md and docs/ are what the program pr
 mod roads; // one value, one prediction, however it is sent
 mod search; // auto, --cv and --tune
 mod serve; // the HTTP interface, in this process
+mod serve_guard; // what the server lets in, and what gives way
 #[cfg(unix)]
 mod serve_observed; // metrics, logs and feedback of a server process
 #[cfg(unix)]

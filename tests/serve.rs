@@ -11,7 +11,13 @@ use mlapi::server::Limits;
 const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
 
 fn limits() -> Limits {
-    Limits { drain_time: Duration::from_secs(5), body_bytes: 8 * 1024 * 1024, ..Limits::default() }
+    Limits {
+        drain_time: Duration::from_secs(5),
+        body_bytes: 8 * 1024 * 1024,
+        // All clients of the tests have the same address.
+        connections_per_address: 1024,
+        ..Limits::default()
+    }
 }
 
 fn iris() -> Server {

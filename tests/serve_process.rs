@@ -98,3 +98,86 @@ fn several_models_are_served_by_name_and_the_first_is_the_default() {
     dir.run(&twice).fails(1).complains(&["two models are called \"a\""]);
     dir.run(&["serve", "--port", "0", "--model", "a b=model.mlapi"]).fails(2);
 }
+
+#[test]
+fn a_local_server_answers_no_foreign_page() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let row = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
+    let server =
+        Server::start(&dir, &["--log-predictions", "log", "--cors-origin", "https://shop.example"], &[]);
+    let ask = |server: &Server, host: &str, headers: &str| {
+        let mut socket = TcpStream::connect(&server.address).unwrap();
+        let head = format!("POST /predict HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}");
+        let length = row.len();
+        socket.write_all(format!("{head}Content-Length: {length}\r\n\r\n{row}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split("\r\n\r\n").next().unwrap().to_string() + &answer
+    };
+    // A page whose name now resolves to this machine, and one that posts rows as text.
+    let rebound = ask(&server, "evil.example:8080", "Origin: http://evil.example:8080\r\n");
+    assert!(rebound.starts_with("HTTP/1.1 403") && rebound.contains("--allowed-host"), "{rebound}");
+    let text = "Content-Type: text/plain\r\n";
+    for origin in ["https://evil.example", "null", "http://localhost:3000"] {
+        let posted = ask(&server, &server.address, &format!("{text}Origin: {origin}\r\n"));
+        assert!(posted.starts_with("HTTP/1.1 403") && posted.contains("--cors-origin"), "{posted}");
+    }
+    let metrics = server.get("/metrics");
+    for line in [
+        "mlapi_rows_predicted_total{model=\"model\"} 0\n",
+        "mlapi_rejected_total{reason=\"host\"} 1\n",
+        "mlapi_rejected_total{reason=\"origin\"} 3\n",
+    ] {
+        assert!(metrics.contains(line), "no {line} in {metrics}");
+    }
+    for headers in
+        ["", "Origin: https://shop.example\r\n", "Origin: https://a.b\r\nSec-Fetch-Site: same-origin\r\n"]
+    {
+        assert!(ask(&server, "localhost", headers).starts_with("HTTP/1.1 200"), "{headers}");
+    }
+    let own = format!("Origin: http://{}\r\n", server.address);
+    assert!(ask(&server, &server.address, &own).starts_with("HTTP/1.1 200"));
+    server.stop();
+    assert_eq!(dir.read("log").lines().count(), 4);
+    let server = Server::start(&dir, &["--allowed-host", "api.example"], &[]);
+    assert!(ask(&server, "api.example", "").starts_with("HTTP/1.1 200"));
+    assert!(ask(&server, "other.example", "").starts_with("HTTP/1.1 403"));
+    let server = Server::start(&dir, &[], &[("MLAPI_API_KEYS", "0123456789abcdef")]);
+    assert!(ask(&server, "api.example", "").starts_with("HTTP/1.1 401"), "a page has no key");
+}
+
+#[test]
+fn what_is_no_request_and_what_acts_on_a_terminal_is_logged_as_such() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let server = Server::start(&dir, &["--access-log", "text"], &[]);
+    for request in
+        ["nonsense\r\n\r\n", "GET /\u{9b}2J\u{202e} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"]
+    {
+        let mut socket = TcpStream::connect(&server.address).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    let said = server.stop();
+    assert!(said.contains("127.0.0.1 - - 400 "), "{said}");
+    assert!(said.contains(" GET /\\u{9b}2J\\u{202e} 404 "), "{said}");
+}
+
+#[test]
+fn a_unix_socket_is_gone_when_the_server_is() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_mlapi"))
+        .args(["serve", "--unix", "s"])
+        .current_dir(dir.path("."))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 16];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    assert!(dir.path("s").exists());
+    assert!(std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!dir.path("s").exists());
+}

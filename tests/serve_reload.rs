@@ -139,7 +139,7 @@ fn the_openapi_document_says_what_the_server_asks_of_clients() {
 #[test]
 fn keys_are_asked_for_and_changed_without_a_gap() {
     let dir = two_models();
-    dir.write("keys", format!("# one\nweb:{KEY}\n"));
+    dir.write("keys", format!("# one\nweb:{KEY} admin\n"));
     let server = Server::start(&dir, &["--api-keys-file", "keys", "--access-log", "json"], &[]);
     let with = |key: &str| format!("Authorization: Bearer {key}\r\n");
     for path in ["/predict", "/model", "/models", "/metrics", "/admin/reload", "/nothing"] {
@@ -155,7 +155,7 @@ fn keys_are_asked_for_and_changed_without_a_gap() {
     let id = "X-Request-Id: order-7\r\n";
     let answer = server.send("POST", "/predict", &(with(KEY) + id), ROW);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("x-request-id: order-7\r\n"), "{answer}");
-    dir.write("keys", format!("web:{KEY}\nnext:fedcba9876543210\n"));
+    dir.write("keys", format!("web:{KEY} admin\nnext:fedcba9876543210\n"));
     let answer = server.send("POST", "/admin/reload", &with(KEY), "");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("{\"reloaded\":[\"model\"]}"), "{answer}");
     assert!(server.send("POST", "/predict", &with("fedcba9876543210"), ROW).starts_with("HTTP/1.1 200"));
@@ -163,6 +163,8 @@ fn keys_are_asked_for_and_changed_without_a_gap() {
         server.send("POST", "/predict", &with(KEY), ROW).starts_with("HTTP/1.1 200"),
         "the old one as well"
     );
+    let refused = server.send("POST", "/admin/reload", &with("fedcba9876543210"), "");
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("NAME:KEY admin"), "{refused}");
     put(&dir, "keys");
     let answer = server.send("POST", "/admin/reload", &with(KEY), "");
     assert!(
@@ -178,6 +180,8 @@ fn keys_are_asked_for_and_changed_without_a_gap() {
         Server::start(&dir, &["--model", "first.mlapi"], &[("MLAPI_API_KEYS", "a:aaaaaaaaaaaaaaaa")]);
     assert!(server.send("POST", "/predict", "", ROW).starts_with("HTTP/1.1 401"));
     assert!(server.send("POST", "/predict", &with("aaaaaaaaaaaaaaaa"), ROW).starts_with("HTTP/1.1 200"));
+    let reloaded = server.send("POST", "/admin/reload", &with("aaaaaaaaaaaaaaaa"), "");
+    assert!(reloaded.starts_with("HTTP/1.1 200"), "the only key is its owner's: {reloaded}");
     dir.write("short", "abc\n");
     dir.run(&["serve", "--port", "0", "--model", "first.mlapi", "--api-keys-file", "short"])
         .fails(1)

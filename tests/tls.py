@@ -7,12 +7,15 @@
 - A plain HTTP request is answered 400 at once. The server closes a connection whose handshake stalls after
   --header-seconds, and one that is idle after its handshake; meanwhile it serves others, even if such connections
   take all slots.
+- A reload reads a new certificate and its key; one without its key changes nothing.
 - A certificate and a key that do not match, or are not valid, are refused before the server listens.
 """
 
 import json
 import pathlib
 import re
+import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -130,7 +133,8 @@ def handshakes():
 
 
 def without_a_handshake():
-    with Server("--header-seconds", "2", "--max-connections", "8") as server:
+    flags = ["--header-seconds", "2", "--max-connections", "8", "--max-connections-per-address", "8"]
+    with Server(*flags) as server:
         started = time.monotonic()
         with server.plain() as connection:
             connection.sendall(post(ROW))
@@ -181,6 +185,31 @@ def without_a_handshake():
         server.answers()
 
 
+def renewed():
+    shutil.copy("server.pem", "live.pem")
+    shutil.copy("server.key", "live.key")
+    with Server(certificate="live") as server:
+        def certificate():
+            return ssl.get_server_certificate(server.address)
+
+        first = certificate()
+        kept = server.connect()
+        shutil.copy("other.pem", "live.pem")
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        check(certificate() == first, "a certificate without its key is used")
+        shutil.copy("other.key", "live.key")
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 5
+        while certificate() == first:
+            check(time.monotonic() < deadline, "a new certificate is not used")
+            time.sleep(0.05)
+        kept.sendall(post(ROW))
+        check(receive(kept)[0] == 200, "a connection from before the reload is not answered")
+        kept.close()
+    print("tls: a reload reads a new certificate, and one without its key changes nothing")
+
+
 def refused():
     for flags, said in (
         (["--tls-cert", "server.pem", "--tls-key", "other.key"], "is not the key of"),
@@ -196,4 +225,5 @@ subprocess.run([MLAPI, "--quiet", "train", str(FIXTURES / "iris.csv"), "--algori
                check=True, stdout=subprocess.DEVNULL)  # fmt: skip
 handshakes()
 without_a_handshake()
+renewed()
 refused()

@@ -1,7 +1,8 @@
 //! `mlapi serve`: loads the models, listens, prints the address, answers until a signal ends it.
 
 use std::io::Write;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::term::Term;
 use crate::error::usage;
 use crate::server;
 use crate::server::guard::cors::Cors;
+use crate::server::guard::hosts::Hosts;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::{Rate, RateLimit};
 use crate::server::models::journal::Journal;
@@ -20,6 +22,7 @@ use crate::server::models::sources::Sources;
 use crate::server::observe::feedback::Recent;
 use crate::server::observe::log::{Access, Log};
 use crate::server::observe::spool::Spool;
+use crate::server::reload::Seen;
 use crate::server::{Limits, Listener, Setup, State, Tls};
 
 /// The environment variable that holds keys, so that no file is needed.
@@ -36,7 +39,11 @@ pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
     };
     let sources = Sources::parse(&args.model).map_err(|error| usage(error.to_string()))?;
     let sources = sources.with_shadows(&args.shadow).with_max_bytes(args.limit.max_model_bytes);
-    let models = sources.load()?;
+    // Before they are loaded: a file that is replaced meanwhile has changed.
+    let certificate = args.tls_cert.iter().chain(&args.tls_key).map(PathBuf::from);
+    let seen = Seen::now(&sources, args.api_keys_file.iter().cloned().chain(certificate));
+    let (models, misnamed) = sources.load()?;
+    misnamed.iter().for_each(|error| term.warn(format_args!("not served: {error:#}")));
     let example = serde_json::json!({ "data": models.default_model().model.example() }).to_string();
     let mut limits = limits(args, threads);
     limits.connections = server::wire::files::make_room(args.max_connections);
@@ -46,16 +53,17 @@ pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
             limits.connections, args.max_connections
         ));
     }
+    limits.connections_per_address = per_address(args, limits.connections);
     let state = Arc::new(State::new(setup(args, sources, models, limits)?)?);
-    let tls = tls(args)?;
     let bound = bind(args)?;
     server::runtime(threads)?.block_on(async {
         let (listener, address) = bound.listen()?;
         // Before the address is printed, so that a stop right after it is orderly.
         let shutdown = server::shutdown_signal()?;
-        tokio::spawn(server::reload::keep_current(Arc::clone(&state), args.watch.map(Duration::from_secs))?);
-        announce(args, address, tls.is_on(), state.keys.are_required(), &example, term)?;
-        server::serve(listener, tls, Arc::clone(&state), shutdown).await
+        let watch = args.watch.map(Duration::from_secs);
+        tokio::spawn(server::reload::keep_current(Arc::clone(&state), watch, seen)?);
+        announce(args, address, state.tls.is_on(), state.keys.are_required(), &example, term)?;
+        server::serve(listener, Arc::clone(&state), shutdown).await
     })?;
     state.log.finish();
     state.journal.iter().for_each(Journal::finish);
@@ -85,16 +93,25 @@ fn setup(args: &Serve, sources: Sources, models: Models, limits: Limits) -> Resu
             Some(Journal::new(spool, args.log_sample))
         }
     };
+    // A page can only send requests as a program of this machine can if no key is needed.
+    let is_local = args.unix.is_none() && !keys.are_required() && is_loopback(&args.host);
     Ok(Setup {
         sources,
         keys,
         rate,
+        hosts: Hosts::new(&args.allowed_host, is_local).map_err(usage)?,
+        tls: tls(args)?,
         cors: Cors::new(&args.cors_origin).map_err(usage)?,
         log: Log::new(access, Spool::to_stderr()?),
         journal,
         recent: Recent::new(args.feedback),
         ..Setup::with_models(models, limits)
     })
+}
+
+/// Whether only programs of this machine reach a server that listens on this address.
+fn is_loopback(host: &str) -> bool {
+    (host, 0).to_socket_addrs().is_ok_and(|mut addresses| addresses.all(|address| address.ip().is_loopback()))
 }
 
 /// Prints the address on standard output, and a `curl` line that works.
@@ -135,9 +152,14 @@ fn announce(
     Ok(())
 }
 
+fn per_address(args: &Serve, connections: usize) -> usize {
+    args.max_connections_per_address.unwrap_or_else(|| Limits::per_address(connections))
+}
+
 fn limits(args: &Serve, threads: usize) -> Limits {
     Limits {
         connections: args.max_connections,
+        connections_per_address: per_address(args, args.max_connections),
         in_flight: args.max_in_flight,
         body_bytes: args.max_body_bytes,
         held_bytes: args.max_held_bytes,

@@ -155,6 +155,10 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let file = builder.tempfile_in(folder).with_context(cannot)?;
+    if let Ok(existing) = fs::metadata(path) {
+        // Whoever may not read or write the old file may not read or write the new one.
+        file.as_file().set_permissions(existing.permissions()).with_context(cannot)?;
+    }
     // The lock says that the writer is alive; without locks nobody removes the file.
     let _ = file.as_file().try_lock();
     let mut writer = BufWriter::new(file);
@@ -455,6 +459,23 @@ mod tests {
         assert!(check_golden(&model.pipeline, &rows, &scores).is_err());
         assert!(check_golden(&model.pipeline, &rows, &scores[..3]).is_err());
         assert!(check_golden(&model.pipeline, &[], &[]).is_err(), "nothing was tested");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_is_replaced_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        write_atomically(&path, b"new").unwrap();
+        let ordinary = mode();
+        for kept in [0o600, 0o640, 0o444] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(kept)).unwrap();
+            write_atomically(&path, b"newer").unwrap();
+            assert_eq!((mode(), fs::read(&path).unwrap().as_slice()), (kept, &b"newer"[..]));
+        }
+        assert_eq!(ordinary & 0o600, 0o600);
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub(crate) fn predict_file(
         input.notes.iter().for_each(|text| note(text));
         let source = input.source.clone();
         let blocks = input.blocks(Cut::Lines, BLOCK_BYTES);
-        return ndjson::predict_blocks(model, &source, blocks, options, out, watch);
+        return ndjson::predict_ndjson(model, &source, blocks, options, out, watch);
     }
     let records = Records::new(input, &written)?;
     records.notes().iter().for_each(|text| note(text));

@@ -10,7 +10,7 @@ use super::answer::number;
 use super::batch::Batch;
 use super::output::{Job, Output};
 use super::{Keep, OnError, Options, Part, Summary};
-use crate::data::read::blocks::{BLOCK_BYTES, Block, Blocks, Cut};
+use crate::data::read::blocks::{Block, Blocks};
 use crate::data::read::json::{self, Malformed, Problem};
 use crate::data::read::ndjson::{Members, lines};
 use crate::model::Model;
@@ -22,22 +22,6 @@ use crate::model::Model;
 /// # Errors
 /// As [`super::predict_csv`]; a line that is not JSON counts as a row that does not fit.
 pub(crate) fn predict_ndjson(
-    model: &Model,
-    source: &str,
-    input: Box<dyn Read + Send>,
-    options: &Options,
-    out: &mut dyn Write,
-    watch: &mut dyn FnMut(Part),
-) -> Result<Summary> {
-    let blocks = Blocks::new(source, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false);
-    predict_blocks(model, source, blocks, options, out, watch)
-}
-
-/// As [`predict_ndjson`], from an input that is cut into blocks.
-///
-/// # Errors
-/// As there.
-pub(super) fn predict_blocks(
     model: &Model,
     source: &str,
     mut blocks: Blocks<Box<dyn Read + Send>>,

@@ -127,6 +127,7 @@ statuses! {
     NoContent = 204, "The answer to a preflight request of a browser.";
     BadRequest = 400, "The request breaks a rule of HTTP, or its body cannot be read.";
     Unauthorized = 401, "The request needs an API key.";
+    Forbidden = 403, "The key is not an admin's, or the request names a host or an origin that is not allowed.";
     NotFound = 404, "No endpoint or model has this path, or the request id of a feedback is unknown.";
     MethodNotAllowed = 405, "The path takes other methods; Allow lists them.";
     Timeout = 408, "The request body did not arrive in time.";
@@ -142,8 +143,8 @@ statuses! {
 
 impl Status {
     /// Failures of any endpoint.
-    pub(crate) const EVERYWHERE: [Self; 4] =
-        [Self::BadRequest, Self::MethodNotAllowed, Self::HeadTooLarge, Self::Internal];
+    pub(crate) const EVERYWHERE: [Self; 5] =
+        [Self::BadRequest, Self::Forbidden, Self::MethodNotAllowed, Self::HeadTooLarge, Self::Internal];
 
     /// The status code.
     pub(crate) fn code(self) -> u16 {
@@ -513,7 +514,7 @@ impl<'a> Route<'a> {
             endpoint,
             model: named.map(|(_, name, _)| unescape(name)),
             dialect: endpoint.map_or_else(|| Dialect::of_unknown(path), |endpoint| endpoint.dialect),
-            label: endpoint.and_then(|endpoint| labelled(endpoint.label)).unwrap_or(N_LABELS - 1),
+            label: endpoint.and_then(|endpoint| labelled(endpoint.label)).unwrap_or(OTHER_LABEL),
         }
     }
 }
@@ -522,6 +523,9 @@ impl<'a> Route<'a> {
 /// paths that are none.
 pub(crate) const N_LABELS: usize = ENDPOINTS.len() + 1;
 
+/// The slot of requests whose path is no endpoint, or was not read.
+pub(crate) const OTHER_LABEL: usize = N_LABELS - 1;
+
 fn labelled(label: &str) -> Option<usize> {
     ENDPOINTS.iter().position(|endpoint| endpoint.label == label)
 }
@@ -529,7 +533,7 @@ fn labelled(label: &str) -> Option<usize> {
 /// The `route` labels of metrics with their slots.
 pub(crate) fn labels() -> impl Iterator<Item = (usize, &'static str)> {
     let labels = ENDPOINTS.iter().map(|endpoint| endpoint.label).enumerate();
-    labels.filter(|(i, label)| labelled(label) == Some(*i)).chain([(N_LABELS - 1, OTHER)])
+    labels.filter(|(i, label)| labelled(label) == Some(*i)).chain([(OTHER_LABEL, OTHER)])
 }
 
 /// A part of a path without its percent-encoding (RFC 3986, section 2.1); unchanged if that is malformed.

@@ -46,6 +46,12 @@ pub(crate) enum Failure {
     DoesNotFit(Problems),
     /// The request has no API key, or an unknown one.
     NoKey,
+    /// The key may not do this; only one that is marked as an admin's may.
+    NotAdmin,
+    /// `Host` names no host that the server answers to.
+    WrongHost,
+    /// A page of an origin that is not allowed sent the request.
+    ForeignOrigin,
     /// The key or address is above the rate limit; the number of seconds to wait.
     RateLimited(u64),
     /// Some models could not be reloaded: the place and the reason of each.
@@ -107,6 +113,7 @@ impl Failure {
             Self::DoesNotFit(_) => Status::Unprocessable,
             Self::Panicked => Status::Internal,
             Self::NoKey => Status::Unauthorized,
+            Self::NotAdmin | Self::WrongHost | Self::ForeignOrigin => Status::Forbidden,
             Self::RateLimited(_) => Status::TooManyRequests,
             Self::NotReloaded(_) => Status::Conflict,
             Self::Overloaded | Self::BodiesOverloaded | Self::Draining => Status::Unavailable,
@@ -128,6 +135,9 @@ impl Failure {
             Self::ContentEncoding => "Unsupported content encoding",
             Self::DoesNotFit(_) => "The request does not fit the model",
             Self::NoKey => "A key is needed",
+            Self::NotAdmin => "An admin's key is needed",
+            Self::WrongHost => "Unknown host",
+            Self::ForeignOrigin => "Origin not allowed",
             Self::RateLimited(_) => "Too many requests",
             Self::NotReloaded(_) => "Not everything was reloaded",
             Self::UnknownRequest(_) => "Unknown request id",
@@ -159,6 +169,16 @@ impl Failure {
                 format!("{} {things} not fit{more}; GET /model shows what the model takes", problems.total)
             }
             Self::NoKey => "send Authorization: Bearer KEY with a key of this server".into(),
+            Self::NotAdmin => {
+                "this key may not do this; a line `NAME:KEY admin` of the keys marks one that may".into()
+            }
+            Self::WrongHost => {
+                "this server answers to localhost and to addresses; serve --allowed-host HOST adds a name"
+                    .into()
+            }
+            Self::ForeignOrigin => {
+                "pages of this origin may not send requests; serve --cors-origin ORIGIN allows them".into()
+            }
             Self::RateLimited(seconds) => format!("wait {seconds} s, and send fewer requests"),
             Self::NotReloaded(_) => "what could not be loaded stays as it was".into(),
             Self::UnknownRequest(text) => (*text).into(),
@@ -227,6 +247,7 @@ impl Failure {
     fn code(&self) -> &'static str {
         match self.status() {
             Status::Unauthorized => "UNAUTHENTICATED",
+            Status::Forbidden => "PERMISSION_DENIED",
             Status::NotFound => "RESOURCE_DOES_NOT_EXIST",
             Status::TooManyRequests => "REQUEST_LIMIT_EXCEEDED",
             Status::Unavailable => "TEMPORARILY_UNAVAILABLE",

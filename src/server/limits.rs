@@ -7,6 +7,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Open connections.
     pub connections: usize,
+    /// Open connections of one address.
+    pub connections_per_address: usize,
     /// Predictions that are read or made at the same time.
     pub in_flight: usize,
     /// Bytes of one request body.
@@ -37,6 +39,7 @@ impl Limits {
     /// The defaults of `mlapi serve`.
     pub const DEFAULT: Self = Self {
         connections: 1024,
+        connections_per_address: Self::per_address(1024),
         in_flight: 256,
         body_bytes: 32 * 1024 * 1024,
         header_bytes: 16 * 1024,
@@ -50,6 +53,13 @@ impl Limits {
         write_stall: Duration::from_secs(30),
         drain_time: Duration::from_secs(10),
     };
+}
+
+impl Limits {
+    /// The connections of one address if nothing is said: a quarter of all, so that no client takes all.
+    pub(crate) const fn per_address(connections: usize) -> usize {
+        if connections < 4 { 1 } else { connections / 4 }
+    }
 }
 
 impl Default for Limits {

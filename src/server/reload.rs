@@ -1,48 +1,56 @@
-//! Reloads models and keys while the server goes on answering: on SIGHUP, when a file changes, on request.
+//! Reloads models, keys and the TLS certificate while the server goes on answering: on SIGHUP, when a file changes, on
+//! request.
 //!
 //! A new model is read, checked (golden rows included) and prepared while the old one answers, and then replaces
 //! it. A model that cannot be loaded changes nothing; the failure is counted, logged and shown in `/metrics`.
 
 use std::fs::Metadata;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use crate::server::models::served::Models;
+use crate::server::models::sources::{Files, Sources};
 use crate::server::state::State;
 
-/// The result of reloading one model, or the keys.
+/// The result of reloading one model, the keys or the certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    /// The model's name; `None` for the keys or all models.
+    /// The model's name; `None` for anything else.
     pub(crate) model: Option<String>,
     /// The reason why it could not be reloaded, without paths; `None` if it was.
     pub(crate) failure: Option<String>,
 }
 
-/// Loads every model and the keys again. Blocks.
+/// Loads every model, the keys and the certificate again. Blocks.
 pub(crate) fn reload(state: &State) -> Vec<Outcome> {
     let _one_at_a_time = state.reloading();
     let mut outcomes = Vec::new();
-    if let Err(error) = state.keys.reload() {
-        outcomes.push(failed(state, None, &error));
+    for reloaded in [state.keys.reload(), state.tls.reload()] {
+        outcomes.extend(reloaded.err().map(|error| failed(state, None, &error)));
     }
     let before = state.models();
-    let files = match state.sources.files() {
-        Ok(files) => files,
+    let Files { files, misnamed } = match state.sources.files() {
+        Ok(found) => found,
         Err(error) => {
             before.iter().for_each(|served| served.counts.reloaded(false));
             outcomes.push(failed(state, None, &error));
             return outcomes;
         }
     };
+    outcomes.extend(misnamed.iter().map(|error| failed(state, None, error)));
     let mut models = Vec::with_capacity(files.len());
-    for (name, path) in files {
+    for (i, (name, path)) in files.into_iter().enumerate() {
         let old = before.find(Some(&name));
         let counts = old.map(|served| Arc::clone(&served.counts)).unwrap_or_default();
-        let loaded = state.sources.load_one(&name, &path, Arc::clone(&counts));
+        // A defect that a file brings to light is a failure of that file.
+        let load = AssertUnwindSafe(|| state.sources.load_one(&name, &path, i == 0, Arc::clone(&counts)));
+        let loaded = catch_unwind(load).unwrap_or_else(|_| {
+            Err(anyhow!("a defect of mlapi: it panicked on this file; please report it"))
+        });
         counts.reloaded(loaded.is_ok());
         match loaded {
             Ok(served) => {
@@ -90,25 +98,43 @@ fn number(_: &Metadata) -> u64 {
     0
 }
 
-fn stamps(state: &State) -> Vec<(PathBuf, Stamp)> {
-    let files = state.sources.files().unwrap_or_default().into_iter().map(|(_, path)| path);
-    let others = state.keys.file().map(Path::to_path_buf).into_iter().chain(state.sources.shadow_files());
-    files.chain(others).map(|path| (path.clone(), stamp(&path))).collect()
+/// The files of a server, each with its mark at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen(Vec<(PathBuf, Stamp)>);
+
+impl Seen {
+    /// Looks at the files of models, and at `others`: keys and certificates.
+    pub(crate) fn now(sources: &Sources, others: impl IntoIterator<Item = PathBuf>) -> Self {
+        let models = sources.files().map(|found| found.files).unwrap_or_default();
+        let models = models.into_iter().map(|(_, path)| path).chain(sources.shadow_files());
+        Self(models.chain(others).map(|path| (path.clone(), stamp(&path))).collect())
+    }
+
+    fn of(state: &State) -> Self {
+        Self::now(
+            &state.sources,
+            state.keys.file().map(Path::to_path_buf).into_iter().chain(state.tls.files()),
+        )
+    }
 }
 
 /// Reloads at SIGHUP, and, if `watch` is given, when a file has changed and then stayed the same for that long, so
-/// that a file is not read while it is written. To be called on the runtime; never completes.
+/// that a file is not read while it is written. `loaded`: the files before they were loaded, so that one that was
+/// replaced meanwhile is a change. To be called on the runtime; never completes.
 ///
 /// # Errors
 /// The operating system does not let the signal be caught.
-pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result<impl Future<Output = ()>> {
+pub(crate) fn keep_current(
+    state: Arc<State>,
+    watch: Option<Duration>,
+    mut loaded: Seen,
+) -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut hangup = {
         use tokio::signal::unix::{SignalKind, signal};
         signal(SignalKind::hangup()).context("cannot catch signals")?
     };
     Ok(async move {
-        let mut loaded = stamps(&state);
         let mut last = loaded.clone();
         loop {
             #[cfg(unix)]
@@ -126,18 +152,16 @@ pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result
                 () = pause => false,
             };
             let shared = Arc::clone(&state);
-            let before = last.clone();
-            let (seen, known) = (last, loaded);
+            let (seen, known) = (last.clone(), loaded.clone());
             let look = move || {
-                let now = stamps(&shared);
+                let now = Seen::of(&shared);
                 if asked || (now == seen && now != known) {
                     reload(&shared);
                     return (now.clone(), now);
                 }
                 (now, known)
             };
-            (last, loaded) =
-                tokio::task::spawn_blocking(look).await.unwrap_or_else(|_| (before.clone(), before));
+            (last, loaded) = tokio::task::spawn_blocking(look).await.unwrap_or((last, loaded));
         }
     })
 }
@@ -146,12 +170,11 @@ pub(crate) fn keep_current(state: Arc<State>, watch: Option<Duration>) -> Result
 mod tests {
     use super::*;
     use crate::server::limits::Limits;
-    use crate::server::models::sources::Sources;
     use crate::server::state::Setup;
 
     fn serving(path: &Path) -> State {
         let sources = Sources::parse(&[format!("a={}", path.display())]).unwrap();
-        let models = sources.load().unwrap();
+        let (models, _) = sources.load().unwrap();
         State::new(Setup { sources, ..Setup::with_models(models, Limits::DEFAULT) }).unwrap()
     }
 
@@ -170,6 +193,47 @@ mod tests {
         let failure = outcomes[0].failure.as_deref().unwrap();
         assert!(!failure.contains(dir.path().to_str().unwrap()), "{failure}");
         assert!(Arc::ptr_eq(&second, &state.find(None).unwrap()));
+    }
+
+    #[tokio::test]
+    async fn a_model_that_is_replaced_while_it_is_loaded_is_found_by_watching() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.mlapi");
+        std::fs::copy("fixtures/models/format-1-linear.mlapi", &path).unwrap();
+        let seen = Seen::now(&Sources::parse(&[format!("a={}", path.display())]).unwrap(), []);
+        let state = Arc::new(serving(&path));
+        let first = state.find(None).unwrap();
+        // After it was read, and before the first look of the watch.
+        std::fs::copy("fixtures/models/format-3-dates.mlapi", &path).unwrap();
+        let watch = keep_current(Arc::clone(&state), Some(Duration::from_millis(1)), seen).unwrap();
+        let found = async {
+            while Arc::ptr_eq(&first, &state.find(None).unwrap()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            () = watch => {}
+            found = tokio::time::timeout(Duration::from_secs(20), found) => found.unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_misnamed_file_in_a_folder_is_a_failure_and_the_others_are_reloaded() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::copy("fixtures/models/format-1-linear.mlapi", dir.path().join("a.mlapi")).unwrap();
+        let sources = Sources::parse(&[dir.path().display().to_string()]).unwrap();
+        let (models, _) = sources.load().unwrap();
+        let state = State::new(Setup { sources, ..Setup::with_models(models, Limits::DEFAULT) }).unwrap();
+        std::fs::copy("fixtures/models/format-1-linear.mlapi", dir.path().join("a (1).mlapi")).unwrap();
+        let first = state.find(None).unwrap();
+        let outcomes = reload(&state);
+        let failure = outcomes[0].failure.as_deref().unwrap();
+        assert!(
+            failure.contains("\"a (1)\"") && !failure.contains(dir.path().to_str().unwrap()),
+            "{failure}"
+        );
+        assert_eq!(outcomes[1], Outcome { model: Some("a".into()), failure: None });
+        assert!(!Arc::ptr_eq(&first, &state.find(None).unwrap()));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::limits::Limits;
 use super::work::Work;
 use crate::model::Model;
 use crate::server::guard::cors::Cors;
+use crate::server::guard::hosts::Hosts;
 use crate::server::guard::keys::Keys;
 use crate::server::guard::rate::RateLimit;
 use crate::server::models::journal::Journal;
@@ -25,6 +26,8 @@ use crate::server::observe::log::Log;
 use crate::server::observe::telemetry::Telemetry;
 use crate::server::observe::trace::{self, Ids};
 use crate::server::request_body::Held;
+use crate::server::wire::socket::Tls;
+use crate::server::wire::streams::Streams;
 
 /// The settings of a server: everything that is decided before it starts.
 #[derive(Debug)]
@@ -38,8 +41,11 @@ pub struct Setup {
     pub(crate) keys: Keys,
     /// The request rate per key or address; `None` for no limit.
     pub(crate) rate: Option<RateLimit>,
-    /// The origins of pages that browsers let read responses.
+    /// The hosts that requests may name.
+    pub(crate) hosts: Hosts,
+    /// The origins of pages that may send requests, and read responses.
     pub(crate) cors: Cors,
+    pub(crate) tls: Tls,
     pub(crate) log: Log,
     /// The prediction log.
     pub(crate) journal: Option<Journal>,
@@ -70,7 +76,9 @@ impl Setup {
             sources: Sources::default(),
             keys: Keys::default(),
             rate: None,
+            hosts: Hosts::default(),
             cors: Cors::default(),
+            tls: Tls::default(),
             log: Log::default(),
             journal: None,
             recent: Recent::new(0),
@@ -88,12 +96,16 @@ pub struct State {
     pub(crate) limits: Limits,
     /// The threads for large requests.
     pub(crate) work: Work,
+    /// The request bodies that are predicted while they arrive; each has a thread.
+    pub(crate) streams: Arc<Streams>,
     /// The memory that unanswered request bodies take.
-    pub(crate) held: Held,
+    pub(crate) held: Arc<Held>,
     pub(crate) sources: Sources,
     pub(crate) keys: Keys,
     pub(crate) rate: Option<RateLimit>,
+    pub(crate) hosts: Hosts,
     pub(crate) cors: Cors,
+    pub(crate) tls: Tls,
     pub(crate) log: Log,
     /// Makes request ids.
     pub(crate) ids: Ids,
@@ -107,19 +119,22 @@ impl State {
     /// # Errors
     /// The threads for large requests cannot be started.
     pub fn new(setup: Setup) -> Result<Self> {
-        let Setup { models, limits, sources, keys, rate, cors, log, journal, recent } = setup;
+        let Setup { models, limits, sources, keys, rate, hosts, cors, tls, log, journal, recent } = setup;
         Ok(Self {
             models: ArcSwap::from_pointee(models),
             draining: AtomicBool::new(false),
             reloading: Mutex::default(),
             telemetry: Telemetry::new(),
             limits,
-            work: Work::new(limits.batch_threads, limits.streams)?,
-            held: Held::default(),
+            work: Work::new(limits.batch_threads)?,
+            streams: Arc::new(Streams::new(limits.streams)),
+            held: Arc::default(),
             sources,
             keys,
             rate,
+            hosts,
             cors,
+            tls,
             log,
             ids: Ids::default(),
             journal,

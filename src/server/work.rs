@@ -33,15 +33,13 @@ pub(crate) fn step_back() {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE);
 }
 
-/// The pool for large requests, and the permits for streams.
+/// The pool for large requests.
 #[derive(Debug)]
 pub(crate) struct Work {
     pool: ThreadPool,
     permits: Semaphore,
     n_permits: usize,
     waiting: AtomicUsize,
-    /// One permit for each request body that is predicted while it arrives; each has a thread.
-    pub(crate) streams: Semaphore,
 }
 
 impl Work {
@@ -49,7 +47,7 @@ impl Work {
     ///
     /// # Errors
     /// The threads cannot be started.
-    pub(crate) fn new(threads: usize, streams: usize) -> Result<Self> {
+    pub(crate) fn new(threads: usize) -> Result<Self> {
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|i| format!("batch-{i}"))
@@ -57,8 +55,8 @@ impl Work {
             .build()
             .context("cannot start the threads for large requests")?;
         let n_permits = pool.current_num_threads() * JOBS_PER_THREAD;
-        let (permits, streams) = (Semaphore::new(n_permits), Semaphore::new(streams));
-        Ok(Self { pool, permits, n_permits, waiting: AtomicUsize::new(0), streams })
+        let permits = Semaphore::new(n_permits);
+        Ok(Self { pool, permits, n_permits, waiting: AtomicUsize::new(0) })
     }
 
     /// Runs a large request on the pool.
@@ -106,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_gives_its_result_and_a_panic_is_a_failure_of_that_job_alone() {
-        let work = Work::new(1, 1).unwrap();
+        let work = Work::new(1).unwrap();
         let panicked: Result<(), Failure> = work.run(|| std::panic::resume_unwind(Box::new("defect"))).await;
         assert!(matches!(panicked, Err(Failure::Panicked)));
         assert_eq!(work.run(|| 7).await.unwrap(), 7);
@@ -114,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_beyond_the_queue_are_turned_away_at_once() {
-        let work = Work::new(1, 1).unwrap();
+        let work = Work::new(1).unwrap();
         let limit = work.n_permits * (1 + WAITING_PER_PERMIT);
         let (finish, finished) = mpsc::channel::<()>();
         let finished = std::sync::Arc::new(std::sync::Mutex::new(finished));

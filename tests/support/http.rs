@@ -38,9 +38,7 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         let socket = TcpStream::connect(self.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        socket.set_write_timeout(Some(PATIENCE)).unwrap();
-        Client { reader: BufReader::new(socket) }
+        Client::of(socket)
     }
 
     /// One request on a connection of its own.
@@ -110,6 +108,12 @@ pub struct Client {
 }
 
 impl Client {
+    pub fn of(socket: TcpStream) -> Self {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { reader: BufReader::new(socket) }
+    }
+
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_write(bytes.as_ref()).unwrap();
     }
@@ -148,6 +152,14 @@ impl Client {
         reply.body.resize(length, 0);
         self.reader.read_exact(&mut reply.body).unwrap();
         reply
+    }
+
+    /// Everything that comes until the server closes the connection.
+    pub fn read_to_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = self.reader.read_to_end(&mut bytes);
+        assert!(read.is_ok() || read.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset));
+        bytes
     }
 
     /// Reads at most `n` bytes of a body.

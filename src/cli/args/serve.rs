@@ -70,7 +70,11 @@ pub struct Serve {
           value_parser = parse_count)]
     pub rate_burst: Option<usize>,
 
-    /// Allow cross-origin requests from ORIGIN; repeatable
+    /// Answer requests for HOST; repeatable. Other domain names get 403, also by default on loopback without API keys
+    #[arg(long, value_name = "HOST", value_delimiter = ',', env = "MLAPI_ALLOWED_HOST")]
+    pub allowed_host: Vec<String>,
+
+    /// Allow cross-origin requests from ORIGIN; repeatable. Pages of other origins get 403
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MLAPI_CORS_ORIGIN")]
     pub cors_origin: Vec<String>,
 
@@ -101,6 +105,10 @@ pub struct Serve {
           env = "MLAPI_MAX_CONNECTIONS",
           value_parser = parse_count)]
     pub max_connections: usize,
+
+    /// Open connections of one address; above it the server answers 503 [default: a quarter of --max-connections]
+    #[arg(long, value_name = "N", env = "MLAPI_MAX_CONNECTIONS_PER_ADDRESS", value_parser = parse_count)]
+    pub max_connections_per_address: Option<usize>,
 
     /// Predictions in progress; above it the server answers 503
     #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.in_flight, env = "MLAPI_MAX_IN_FLIGHT",

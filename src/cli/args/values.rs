@@ -1,5 +1,7 @@
 //! Parsers of single flag values; each error says how the value is written.
 
+use std::ops::RangeInclusive;
+
 use crate::data::cells::cell::ColumnType;
 use crate::data::read::source::Options;
 use crate::predict::OnError;
@@ -12,6 +14,9 @@ pub struct Quote(pub Option<u8>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding(pub Option<&'static encoding_rs::Encoding>);
 
+/// The rates that can be meant, in requests per second.
+const RATES: RangeInclusive<f64> = 0.1 / 3600.0..=1e6;
+
 /// Requests a second of `100/s`, `600/m` or `100`.
 pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     let (count, seconds) = match text.split_once('/') {
@@ -20,8 +25,8 @@ pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
         Some((count, "h")) => (count, 3600.0),
         Some(_) => (text, 1.0),
     };
-    let rate = count.parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
-    rate.map(|n| n / seconds).ok_or_else(|| "write it as 100/s, 600/m or 1000/h".into())
+    let rate = count.parse::<f64>().ok().map(|n| n / seconds).filter(|rate| RATES.contains(rate));
+    rate.ok_or_else(|| "write it as 100/s, 600/m or 1000/h; at least 0.1/h and at most 1000000/s".into())
 }
 
 /// A number above 0 and up to 1.
@@ -152,7 +157,21 @@ mod tests {
             ("0.5/s", 0.5),
             ("3/m", 0.05),
         ];
-        let refused = ["", "0", "-1/s", "inf", "nan", "1/d", "/s", "1/s/s", "1 / s", "x/m"];
+        let refused = [
+            "",
+            "0",
+            "1e-20/s",
+            "0.05/h",
+            "1000001/s",
+            "-1/s",
+            "inf",
+            "nan",
+            "1/d",
+            "/s",
+            "1/s/s",
+            "1 / s",
+            "x/m",
+        ];
         check(parse_rate, &accepted, &refused, "100/s, 600/m or 1000/h");
     }
 

@@ -44,6 +44,11 @@ impl Texts {
         self.ends.len()
     }
 
+    /// The memory that they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len() + size_of_val(self.ends.as_slice())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -5,9 +5,10 @@
 //! one consumer as if a single thread had done it all. Nothing here knows the meaning of a record.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::io::Read;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use anyhow::{Context, Result, bail};
 use memchr::{memchr, memchr_iter, memrchr, memrchr2};
@@ -20,6 +21,61 @@ pub const BLOCK_BYTES: usize = 512 * 1024;
 /// A longer record is not a record but an unclosed quote (or an attack), and is refused before memory is
 /// spent on it.
 pub const MAX_RECORD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Memory that several inputs share.
+pub trait Room: std::fmt::Debug + Send + Sync {
+    /// Takes so many bytes.
+    ///
+    /// # Errors
+    /// There is not so much room.
+    fn take(&self, bytes: usize) -> io::Result<()>;
+
+    /// Gives bytes back that were taken.
+    fn give_back(&self, bytes: usize);
+}
+
+/// The limits of one record.
+#[derive(Debug, Clone)]
+pub struct RecordLimits {
+    /// Its bytes.
+    pub bytes: usize,
+    /// The memory that the bytes of a record longer than a block are taken from; `None`: not limited.
+    pub room: Option<Arc<dyn Room>>,
+}
+
+impl Default for RecordLimits {
+    fn default() -> Self {
+        Self { bytes: MAX_RECORD_BYTES, room: None }
+    }
+}
+
+/// Bytes of a long record, given back when it is dropped.
+#[derive(Debug, Default)]
+struct Taken {
+    room: Option<Arc<dyn Room>>,
+    bytes: usize,
+}
+
+impl Taken {
+    fn grow(&mut self, limits: &RecordLimits, bytes: usize) -> io::Result<()> {
+        if let Some(room) = &limits.room
+            && bytes > self.bytes
+        {
+            room.take(bytes - self.bytes)?;
+            self.room = Some(Arc::clone(room));
+        }
+        self.bytes = self.bytes.max(bytes);
+        Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if let Some(room) = &self.room {
+            room.give_back(self.bytes);
+        }
+    }
+}
 
 /// The capacity of a pipe; one read of an input that may come slowly asks for as much.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -45,6 +101,20 @@ pub struct Block {
     pub bytes: Vec<u8>,
     /// The line of the input that they start on; the first is 1.
     pub line: u64,
+    /// The memory of a record that is longer than a block.
+    taken: Taken,
+}
+
+impl Block {
+    /// Records that start on line `line`.
+    pub fn new(bytes: Vec<u8>, line: u64) -> Self {
+        Self { bytes, line, taken: Taken::default() }
+    }
+
+    /// Whether a record in it is longer than a block: its memory is not to be kept for other blocks.
+    fn is_long(&self) -> bool {
+        self.taken.bytes > 0
+    }
 }
 
 /// Line ends in `bytes`: `\n`, `\r\n`, and `\r` alone.
@@ -136,6 +206,7 @@ pub struct Blocks<R> {
     line: u64,
     ended: bool,
     slow: bool,
+    limits: RecordLimits,
 }
 
 impl<R: Read> Blocks<R> {
@@ -153,7 +224,14 @@ impl<R: Read> Blocks<R> {
             line: 1,
             ended: false,
             slow: false,
+            limits: RecordLimits::default(),
         }
+    }
+
+    /// Changes the limits of a record.
+    #[must_use]
+    pub fn within(self, limits: RecordLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Whether the reader is known to wait for its input.
@@ -164,21 +242,27 @@ impl<R: Read> Blocks<R> {
     /// The next records, in the memory of `bytes`; `None` at the end.
     ///
     /// # Errors
-    /// An input that cannot be read; a record longer than [`MAX_RECORD_BYTES`].
+    /// An input that cannot be read; a record that is longer than its limit, or that there is no room for.
     pub fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Block>> {
         bytes.clear();
         bytes.append(&mut self.rest);
         let mut scan = Scan::default();
+        let mut taken = Taken::default();
         let mut look_first = self.prompt && !bytes.is_empty();
         while scan.cut == 0 && !self.ended {
             if !std::mem::take(&mut look_first) {
-                self.read(&mut bytes)?;
+                self.read(&mut bytes, &mut taken)?;
             }
             scan.advance(&bytes, self.cut, self.ended);
-            if scan.cut == 0 && bytes.len() > MAX_RECORD_BYTES {
-                let (line, megabytes) = (self.line, MAX_RECORD_BYTES / 1024 / 1024);
+            if scan.cut == 0 && bytes.len() > self.limits.bytes {
+                const MEGABYTE: usize = 1024 * 1024;
+                let limit = match self.limits.bytes {
+                    bytes if bytes % MEGABYTE == 0 => format!("{} MB", bytes / MEGABYTE),
+                    bytes => format!("{bytes} bytes"),
+                };
+                let line = self.line;
                 bail!(
-                    "{} line {line}: the record is longer than {megabytes} MB; is a quote not closed?",
+                    "{} line {line}: the record is longer than {limit}; is a quote not closed?",
                     self.source
                 );
             }
@@ -194,7 +278,7 @@ impl<R: Read> Blocks<R> {
         }
         let line = self.line;
         self.line += count_lines(&bytes);
-        Ok(Some(Block { bytes, line }))
+        Ok(Some(Block { bytes, line, taken }))
     }
 
     /// Hands the rest of a block back, to be the start of the next one.
@@ -205,7 +289,7 @@ impl<R: Read> Blocks<R> {
         self.rest = bytes;
     }
 
-    fn read(&mut self, bytes: &mut Vec<u8>) -> Result<()> {
+    fn read(&mut self, bytes: &mut Vec<u8>, taken: &mut Taken) -> Result<()> {
         let before = bytes.len();
         let failed = || format!("cannot read {}", self.source);
         if self.prompt {
@@ -221,8 +305,12 @@ impl<R: Read> Blocks<R> {
             self.ended = n == 0;
             return Ok(());
         }
-        let wanted = if before < self.size { self.size - before } else { before };
-        // As few and as large reads as there can be.
+        // As few and as large reads as there can be; but no more than a block at a time of a record that is longer,
+        // so that memory follows the bytes that have arrived.
+        let wanted = if before < self.size { self.size - before } else { self.size };
+        if before >= self.size {
+            taken.grow(&self.limits, before + wanted).with_context(failed)?;
+        }
         bytes.resize(before + wanted, 0);
         let mut end = before;
         while end < bytes.len() && !self.ended {
@@ -277,6 +365,11 @@ impl<R: Read, O> Desk<'_, R, O> {
     }
 }
 
+/// The memory of a block and its result, to be used again; that of a long record is given back.
+fn used<O: Default>(block: Block, result: O) -> (Vec<u8>, O) {
+    if block.is_long() { Default::default() } else { (block.bytes, result) }
+}
+
 /// Lets `n_threads` threads `work` on the blocks, each filling a result that may have been used before, and
 /// gives the results to `consume` in the order of the blocks, on the calling thread. At most `2 * n_threads + 2`
 /// blocks are in memory at a time.
@@ -299,7 +392,7 @@ pub fn in_order<R: Read + Send, O: Default + Send>(
         };
         work(&block, &mut result);
         consume(&mut result)?;
-        bytes = block.bytes;
+        (bytes, result) = used(block, result);
         n_before += 1;
     }
     let n_results = 2 * n_threads + 2;
@@ -328,7 +421,7 @@ pub fn in_order<R: Read + Send, O: Default + Send>(
                     };
                     let worked = block.map(|block| {
                         work(&block, &mut result);
-                        (block.bytes, result)
+                        (block, result)
                     });
                     if done.send((number, worked)).is_err() {
                         return;
@@ -344,9 +437,9 @@ pub fn in_order<R: Read + Send, O: Default + Send>(
         for (number, worked) in finished {
             early.insert(number, worked);
             while let Some(worked) = early.remove(&next) {
-                let (bytes, mut result) = worked?;
+                let (block, mut result) = worked?;
                 consume(&mut result)?;
-                let _ = idle.send((bytes, result));
+                let _ = idle.send(used(block, result));
                 next += 1;
             }
         }
@@ -420,5 +513,82 @@ mod tests {
         blocks.next(Vec::new()).unwrap();
         let message = blocks.next(Vec::new()).unwrap_err().to_string();
         assert!(message.contains("t.csv line 2: the record is longer than 64 MB"), "{message}");
+    }
+
+    #[derive(Debug, Default)]
+    struct Counted {
+        limit: usize,
+        taken: Mutex<(usize, usize)>,
+    }
+
+    impl Room for Counted {
+        fn take(&self, bytes: usize) -> io::Result<()> {
+            let mut taken = self.taken.lock().unwrap();
+            if taken.0 + bytes > self.limit {
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+            taken.0 += bytes;
+            taken.1 = taken.1.max(taken.0);
+            Ok(())
+        }
+
+        fn give_back(&self, bytes: usize) {
+            self.taken.lock().unwrap().0 -= bytes;
+        }
+    }
+
+    /// Reads `text` in blocks of 100 bytes within a room; the error, the most bytes that were taken, and those that
+    /// are still.
+    fn within(text: &str, bytes: usize, limit: usize, n_threads: usize) -> (Result<()>, usize, usize) {
+        let room = Arc::new(Counted { limit, ..Counted::default() });
+        let limits = RecordLimits { bytes, room: Some(room.clone()) };
+        let mut blocks = Blocks::new("t", Vec::new(), text.as_bytes(), Cut::Lines, 100, false).within(limits);
+        let mut read = Vec::new();
+        let work = |block: &Block, out: &mut Vec<u8>| out.clone_from(&block.bytes);
+        let result = in_order(&mut blocks, n_threads, work, |out| {
+            read.extend_from_slice(out);
+            Ok(())
+        });
+        assert!(result.is_err() || read == text.as_bytes());
+        let (now, most) = *room.taken.lock().unwrap();
+        (result, most, now)
+    }
+
+    #[test]
+    fn a_record_that_is_longer_than_a_block_takes_room_and_gives_it_back() {
+        let long = format!(
+            "{}
+",
+            "x".repeat(5000)
+        );
+        let text = format!(
+            "1
+2
+{long}{}{long}",
+            "3
+"
+            .repeat(200)
+        );
+        for n_threads in [1, 3] {
+            let short = "1
+"
+            .repeat(1000);
+            assert!(
+                matches!(within(&short, 6000, 0, n_threads), (Ok(()), 0, 0)),
+                "ordinary records take none"
+            );
+            let (read, most, left) = within(&text, 6000, 20_000, n_threads);
+            read.unwrap();
+            assert!((5000..=10_400).contains(&most) && left == 0, "{most} bytes, {left} at the end");
+            let (read, most, left) = within(&text, 6000, 4000, n_threads);
+            let error = read.unwrap_err();
+            let kind = error.downcast_ref::<io::Error>().unwrap().kind();
+            assert_eq!((kind, left), (io::ErrorKind::QuotaExceeded, 0));
+            assert!(most <= 4000);
+            let (read, most, left) = within(&text, 3000, 20_000, n_threads);
+            let message = read.unwrap_err().to_string();
+            assert!(message.contains("t line 3: the record is longer than 3000 bytes"), "{message}");
+            assert!(most <= 3200 && left == 0, "{most}");
+        }
     }
 }

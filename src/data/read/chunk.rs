@@ -293,7 +293,7 @@ mod tests {
     }
 
     fn read_into(form: &Form, kinds: &[Kind], nulls: &NullTokens, text: &str, chunk: &mut Chunk) {
-        let block = Block { bytes: text.as_bytes().to_vec(), line: 2 };
+        let block = Block::new(text.as_bytes().to_vec(), 2);
         form.read(&block, kinds, &table(kinds.len()), nulls, chunk);
     }
 
@@ -395,7 +395,7 @@ mod tests {
         let mut chunk = Chunk::default();
         let nulls = NullTokens::default();
         let kinds = &KINDS[..3];
-        let block = Block { bytes: b"1,x,y\n2,x,\xff\n".to_vec(), line: 2 };
+        let block = Block::new(b"1,x,y\n2,x,\xff\n".to_vec(), 2);
         Form::delimited(Dialect::default(), kinds, &nulls).read(&block, kinds, &table(3), &nulls, &mut chunk);
         let failure = failure(&chunk);
         assert!(failure.contains("\"c\"") && failure.contains('3'), "{failure}");

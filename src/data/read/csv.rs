@@ -90,14 +90,14 @@ impl Records {
             return Ok(Self { source, names, header: false, dialect, notes, digest, blocks, sample });
         }
         let names = header_names(&fields, &source, record.line)?;
-        let Block { bytes, line: _ } = block;
+        let bytes = block.bytes;
         let after = record.place.end;
         let line_end = match (bytes.get(after), bytes.get(after + 1)) {
             (Some(b'\r'), Some(b'\n')) => 2,
             (Some(_), _) => 1,
             (None, _) => 0,
         };
-        blocks.put_back(Block { bytes: bytes[after + line_end..].to_vec(), line: record.last_line + 1 });
+        blocks.put_back(Block::new(bytes[after + line_end..].to_vec(), record.last_line + 1));
         Ok(Self { source, names, header: true, dialect, notes, digest, blocks, sample })
     }
 

@@ -309,7 +309,7 @@ mod tests {
             wants: vec![Want::Number, Want::Nothing, Want::Number],
             places: false,
         };
-        let block = Block { bytes: b"1,50;x;-2\n\"3\";y;4 \n1.5;;+7".to_vec(), line: 5 };
+        let block = Block::new(b"1,50;x;-2\n\"3\";y;4 \n1.5;;+7".to_vec(), 5);
         let mut found = Collect::default();
         found.fields.clear();
         struct Two(Collect);

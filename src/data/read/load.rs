@@ -225,7 +225,7 @@ impl Load<'_> {
             Opened::Ndjson { start, .. } => {
                 let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
                 let bytes = start[..end].to_vec();
-                Form::Ndjson.read(&Block { bytes, line: 1 }, &kinds, raw, nulls, &mut chunk);
+                Form::Ndjson.read(&Block::new(bytes, 1), &kinds, raw, nulls, &mut chunk);
             }
         }
         // An error is found and reported again when the file is read.
@@ -393,7 +393,7 @@ fn skip_record(block: &mut Block, dialect: Dialect) {
 /// The names of the members of the objects that a file begins with, in the order in which they are met.
 fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
     let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
-    let block = Block { bytes: start[..end].to_vec(), line: 1 };
+    let block = Block::new(start[..end].to_vec(), 1);
     let mut names: Vec<String> = Vec::new();
     let mut known = BTreeSet::new();
     for (line, bytes) in lines(&block) {

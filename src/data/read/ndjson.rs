@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn blank_lines_are_skipped_and_counted() {
-        let block = Block { bytes: b"{}\n\n \r\n{}".to_vec(), line: 5 };
+        let block = Block::new(b"{}\n\n \r\n{}".to_vec(), 5);
         assert_eq!(lines(&block).map(|(line, _)| line).collect::<Vec<_>>(), [5, 8]);
     }
 

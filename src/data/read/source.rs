@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read};
 use anyhow::{Context, Result, bail, ensure};
 use encoding_rs::{Encoding, UTF_8};
 
-use super::blocks::{Blocks, Cut, count_lines};
+use super::blocks::{Blocks, Cut, RecordLimits, count_lines};
 use super::compression::Compression;
 use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
@@ -31,6 +31,8 @@ pub struct Options {
     /// Whether numbers have a decimal comma. `None`: if fields are separated by `;` and the numbers of the
     /// sample have commas and no dots.
     pub decimal_comma: Option<bool>,
+    /// The limits of one record.
+    pub record: RecordLimits,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             header_in_doubt: false,
             encoding: None,
             decimal_comma: None,
+            record: RecordLimits::default(),
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct Input {
     pub prompt: bool,
     /// Observations that the user should know.
     pub notes: Vec<String>,
+    /// The limits of one record.
+    record: RecordLimits,
     /// The digest of the bytes of the file as they are.
     pub digest: Option<PassingDigest>,
     /// Whether the text was made here, of a Parquet file, so that its dialect is known.
@@ -164,12 +169,13 @@ impl Input {
             reader = Box::new(Transcoder::new(Cursor::new(start).chain(reader), encoding));
             start = sample(&mut reader, prompt).with_context(failed)?;
         }
-        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, digest, made })
+        let record = options.record.clone();
+        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, record, digest, made })
     }
 
     /// The text as blocks of whole records.
     pub fn blocks(self, cut: Cut, block_bytes: usize) -> Blocks<Box<dyn Read + Send>> {
-        Blocks::new(&self.source, self.start, self.rest, cut, block_bytes, self.prompt)
+        Blocks::new(&self.source, self.start, self.rest, cut, block_bytes, self.prompt).within(self.record)
     }
 }
 

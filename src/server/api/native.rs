@@ -15,6 +15,7 @@ use super::v2;
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
+use crate::data::read::blocks::{BLOCK_BYTES, Blocks, Cut, RecordLimits};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
@@ -23,10 +24,13 @@ use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
 use crate::server::api::exposition;
 use crate::server::api::observation::Observation;
 use crate::server::error::Failure;
+use crate::server::guard::keys::Holder;
 use crate::server::models::served::{Models, Served};
 use crate::server::observe::feedback::Label;
 use crate::server::observe::telemetry::Feedback;
+use crate::server::observe::trace::RequestId;
 use crate::server::reload;
+use crate::server::request_body;
 use crate::server::state::State;
 use crate::server::wire::body::Response;
 
@@ -48,7 +52,7 @@ pub(crate) enum Call {
 pub(crate) fn call(
     state: &State,
     served: &Served,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
     call: Call,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -81,7 +85,7 @@ pub(crate) fn call(
 pub(crate) fn predict(
     state: &State,
     served: &Served,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
     form: Form,
     body: Bytes,
 ) -> Result<Response, Failure> {
@@ -94,7 +98,7 @@ pub(crate) fn predict(
 fn predict_json(
     state: &State,
     served: &Served,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
     body: &[u8],
 ) -> Result<Response, Failure> {
     let schema = &served.model.pipeline.schema;
@@ -153,14 +157,15 @@ impl Table {
 fn predict_table(
     state: &State,
     served: &Served,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
     form: Form,
     body: Bytes,
 ) -> Result<Response, Failure> {
     let options = options(state, form, has_header(served, form), body.len());
     let (mut out, mut table) = (Vec::with_capacity(body.len() * 2), Table::default());
-    let input = Box::new(Cursor::new(body));
-    let done = write_table(&served.model, form, input, &options, &mut out, &mut |part| table.keep(part));
+    let (input, record) = (Box::new(Cursor::new(body)), RecordLimits::default());
+    let watch = &mut |part: Part| table.keep(part);
+    let done = write_table(&served.model, form, input, record, &options, &mut out, watch);
     done.map_err(|error| table_failure(error, &options))?;
     table.show(Observation::new(state, served, id, options.decision));
     Ok(respond(content_type(form), out))
@@ -177,26 +182,29 @@ fn write_table(
     model: &Model,
     form: Form,
     input: Box<dyn Read + Send>,
+    record: RecordLimits,
     options: &Options,
     out: &mut dyn Write,
     watch: &mut dyn FnMut(Part),
 ) -> anyhow::Result<Summary> {
     if form == Form::Ndjson {
-        return predict::predict_ndjson(model, SOURCE, input, options, out, watch);
+        let blocks = Blocks::new(SOURCE, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false).within(record);
+        return predict::predict_ndjson(model, SOURCE, blocks, options, out, watch);
     }
-    let reading = source::Options { header: options.header, ..source::Options::default() };
+    let reading = source::Options { header: options.header, record, ..source::Options::default() };
     let records = csv::Records::from_reader(input, SOURCE, &reading)?;
     predict::predict_csv(model, records, options, out, watch)
 }
 
-/// Predicts a table while it arrives: rows in, rows out, in constant memory. Blocks.
+/// Predicts a table while it arrives: rows in, rows out, in memory for some blocks; a longer record counts as held.
+/// Blocks.
 ///
 /// # Errors
 /// As [`predict`]. If rows were written before the failure, `out` ends after them.
 pub(crate) fn predict_stream(
     state: &State,
     served: &Served,
-    id: Option<&HeaderValue>,
+    id: Option<&RequestId>,
     form: Form,
     input: Box<dyn Read + Send>,
     mut out: impl Write,
@@ -205,7 +213,8 @@ pub(crate) fn predict_stream(
     let options = Options { max_rows: usize::MAX, ..options };
     let mut observation = Observation::new(state, served, id, options.decision);
     let mut watch = |part: Part| observation.part(&part);
-    let done = write_table(&served.model, form, input, &options, &mut out, &mut watch);
+    let record = request_body::record_limits(&state.limits, &state.held);
+    let done = write_table(&served.model, form, input, record, &options, &mut out, &mut watch);
     done.map(drop).map_err(|error| stream_failure(error, &options, state.limits.body_time))
 }
 
@@ -216,6 +225,8 @@ fn stream_failure(error: anyhow::Error, options: &Options, body_time: Duration) 
     match sending.map(std::io::Error::kind).next() {
         Some(std::io::ErrorKind::TimedOut) => Failure::SlowBody(body_time.as_secs_f64()),
         Some(std::io::ErrorKind::UnexpectedEof) => Failure::BrokenBody,
+        Some(request_body::GIVES_WAY) => Failure::Overloaded,
+        Some(request_body::NO_ROOM) => Failure::BodiesOverloaded,
         _ => table_failure(error, options),
     }
 }
@@ -263,11 +274,11 @@ pub(crate) fn metrics(state: &State) -> Response {
     respond("text/plain; version=0.0.4; charset=utf-8", exposition::text(state))
 }
 
-/// `POST /feedback`: the true labels of an answer, by its request id.
+/// `POST /feedback`: the true labels of an answer, by its request id, from the key that got the answer or an admin's.
 ///
 /// # Errors
 /// Not JSON, an unknown request id, or labels that do not fit.
-pub(crate) fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> {
+pub(crate) fn feedback(state: &State, from: Option<&Holder>, body: &[u8]) -> Result<Response, Failure> {
     if !state.recent.is_on() {
         return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
     }
@@ -281,7 +292,7 @@ pub(crate) fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> 
         _ => return Err(Failure::unfit("", "send either \"label\" or \"labels\"".into())),
     };
     const FORGOTTEN: &str = "no answer with this id is remembered, or its labels have come already";
-    let given = state.recent.take(&label.request_id).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
+    let given = state.recent.take(&label.request_id, from).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
     let served = state.find(Some(&given.model)).ok_or(Failure::NoSuchModel)?;
     match compare(&served, &given.predictions, &labels) {
         Ok(feedback) => {
@@ -290,7 +301,7 @@ pub(crate) fn feedback(state: &State, body: &[u8]) -> Result<Response, Failure> 
             Ok(respond("application/json", answer.to_string()))
         }
         Err(failure) => {
-            state.recent.put_back(&label.request_id, given);
+            state.recent.put_back(given);
             Err(failure)
         }
     }
@@ -360,7 +371,7 @@ mod tests {
     }
 
     fn predicted(state: &State, body: String) -> Result<Response, Failure> {
-        let id = HeaderValue::from_static("r1");
+        let id = RequestId { header: HeaderValue::from_static("r1"), key: 0 };
         predict(state, &state.find(None).unwrap(), Some(&id), Form::Json, body.into())
     }
 
@@ -376,7 +387,7 @@ mod tests {
     fn labels_are_compared_once_and_ones_that_do_not_fit_may_come_again() {
         let state = state(Limits::DEFAULT);
         predicted(&state, format!("{{\"data\":{ROW}}}")).unwrap();
-        let told = |text: &str| feedback(&state, text.as_bytes());
+        let told = |text: &str| feedback(&state, None, text.as_bytes());
         assert!(matches!(told(r#"{"request_id":"r1"}"#), Err(Failure::DoesNotFit(_))));
         assert!(matches!(told(r#"{"request_id":"r1","labels":["a","b"]}"#), Err(Failure::DoesNotFit(_))));
         assert!(matches!(told(r#"{"request_id":"r1","label":{}}"#), Err(Failure::DoesNotFit(_))));

@@ -1,8 +1,6 @@
 //! The rows of one request, counted, compared with the shadow model, logged and remembered, in any protocol and
 //! format. A table comes in parts as it is predicted; a JSON body is one part.
 
-use hyper::header::HeaderValue;
-
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::WarningKind;
 use crate::model::pipeline::{Decision, Predictions};
@@ -10,6 +8,7 @@ use crate::predict::{Part, Summary};
 use crate::server::models::journal::Journal;
 use crate::server::models::served::Served;
 use crate::server::observe::feedback;
+use crate::server::observe::trace::RequestId;
 use crate::server::state::State;
 
 /// The rows of a request that have been answered so far. Never blocks.
@@ -17,7 +16,7 @@ use crate::server::state::State;
 pub(crate) struct Observation<'a> {
     state: &'a State,
     served: &'a Served,
-    id: &'a str,
+    id: Option<&'a RequestId>,
     decision: Decision,
     n_rows: usize,
     /// Whether this request is in the sample of the prediction log.
@@ -31,13 +30,13 @@ impl<'a> Observation<'a> {
     pub(crate) fn new(
         state: &'a State,
         served: &'a Served,
-        id: Option<&'a HeaderValue>,
+        id: Option<&'a RequestId>,
         decision: Decision,
     ) -> Self {
         Self {
             state,
             served,
-            id: id.and_then(|id| id.to_str().ok()).unwrap_or_default(),
+            id,
             decision,
             n_rows: 0,
             is_noted: state.journal.as_ref().is_some_and(Journal::takes_one),
@@ -52,7 +51,8 @@ impl<'a> Observation<'a> {
             shadow.compare(codes, predictions, self.decision);
         }
         if let (true, Some(journal)) = (self.is_noted, &self.state.journal) {
-            journal.note(self.served, self.id, self.n_rows, codes, predictions);
+            let id = self.id.map_or("", RequestId::text);
+            journal.note(self.served, id, self.n_rows, codes, predictions);
         }
         self.n_rows += codes.n_rows();
         if let Some(values) = &mut self.remembered {
@@ -87,8 +87,8 @@ impl Drop for Observation<'_> {
         if self.n_rows > 0 {
             self.served.counts.rows(self.n_rows);
         }
-        if let Some(values) = self.remembered.take() {
-            self.state.recent.remember(self.id, &self.served.name, values);
+        if let (Some(values), Some(id)) = (self.remembered.take(), self.id) {
+            self.state.recent.remember(id.text(), id.key, &self.served.name, values);
         }
     }
 }
@@ -97,9 +97,11 @@ impl Drop for Observation<'_> {
 mod tests {
     use super::*;
     use crate::data::read::json;
+    use crate::server::guard::keys::Holder;
     use crate::server::limits::Limits;
     use crate::server::models::served::tests::{ROW, penguins};
     use crate::server::state::Setup;
+    use hyper::header::HeaderValue;
 
     #[test]
     fn rows_are_remembered_up_to_a_limit_when_the_request_ends() {
@@ -111,12 +113,13 @@ mod tests {
         let codes = json::read_request(body.as_bytes(), &pipeline.schema, 1000).unwrap().codes;
         let predictions = pipeline.predict(&codes, Decision::MostProbable);
         for (id, parts, remembered) in [("short", 1, true), ("long", 2, false)] {
-            let header = HeaderValue::from_static(id);
-            let mut observation = Observation::new(&state, &served, Some(&header), Decision::MostProbable);
+            let request = RequestId { header: HeaderValue::from_static(id), key: 7 };
+            let mut observation = Observation::new(&state, &served, Some(&request), Decision::MostProbable);
             (0..parts).for_each(|_| observation.rows(&codes, &predictions));
-            assert!(state.recent.take(id).is_none(), "the request has not ended");
+            let by = Holder { name: "shop".into(), number: 7, is_admin: false };
+            assert!(state.recent.take(id, Some(&by)).is_none(), "the request has not ended");
             drop(observation);
-            let given = state.recent.take(id);
+            let given = state.recent.take(id, Some(&by));
             assert_eq!(
                 given.map(|given| given.predictions.len()),
                 remembered.then_some(codes.n_rows()),

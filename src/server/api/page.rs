@@ -82,6 +82,7 @@ mod tests {
         let Limits { body_bytes, header_bytes, held_bytes, rows, cells, .. } = Limits::DEFAULT;
         let Limits { connections, in_flight, streams, header_time, body_time, write_stall, .. } =
             Limits::DEFAULT;
+        let per_address = Limits::DEFAULT.connections_per_address;
         let limits = [
             (
                 "bytes of a request body",
@@ -93,8 +94,9 @@ mod tests {
             ("rows × features of a JSON request", cells.to_string(), "413"),
             ("total bytes of request bodies in memory", format!("{} MiB", held_bytes >> 20), "503"),
             ("requests being answered", in_flight.to_string(), "503"),
-            ("request bodies being streamed", streams.to_string(), "503"),
+            ("request bodies being streamed", streams.to_string(), "the one awaited longest ends, or 503"),
             ("open connections", connections.to_string(), "the longest idle one is closed, or 503"),
+            ("open connections of one address", per_address.to_string(), "the same among them"),
             (
                 "time for a request head, and idle",
                 format!("{} s", header_time.as_secs()),

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
+};
+use hyper::http::request::Parts;
 use hyper::{Request, Version};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -20,19 +23,18 @@ use super::v2;
 use crate::server::endpoints::{Endpoint, Operation, Route};
 use crate::server::error::Failure;
 use crate::server::guard::cors::Cors;
+use crate::server::guard::keys::Holder;
 use crate::server::guard::rate::Caller;
 use crate::server::models::served::Served;
 use crate::server::observe::log::Entry;
 use crate::server::observe::telemetry::Rejection;
-use crate::server::observe::trace::{REQUEST_ID, TRACEPARENT, traceparent};
-use crate::server::request_body;
+use crate::server::observe::trace::{REQUEST_ID, RequestId, TRACEPARENT, traceparent};
+use crate::server::request_body::{self, Upload};
 use crate::server::state::State;
-use crate::server::wire::body::{Body, PieceReader, PieceWriter, Response, StreamEnds};
+use crate::server::wire::body::{Body, MAX_PIECE_BYTES, PieceReader, PieceWriter, Response, StreamEnds};
 use crate::server::wire::stream::Shared;
+use crate::server::wire::streams::Entered;
 use crate::server::work::{self, LARGE_BODY_BYTES};
-
-/// The largest piece of a streamed response.
-const STREAM_WRITE_BYTES: usize = 64 * 1024;
 
 /// Answers a request and counts it.
 ///
@@ -52,18 +54,25 @@ pub(crate) async fn answer(
     let endpoint = endpoint.filter(exists);
     if request.body().is_end_stream() {
         connection.request_is_read();
+    } else {
+        connection.request_is_unread();
     }
-    let id = state.request_id(request.headers());
+    let mut id = state.request_id(request.headers()).map(|header| RequestId { header, key: 0 });
     let trace = traceparent(request.headers()).cloned();
     let origin = state.cors.is_on().then(|| state.cors.allowed(request.headers()).cloned()).flatten();
     let logged = state.log.is_on().then(|| (request.method().clone(), request.uri().path().to_string()));
     let mut key = None;
-    let is_open = endpoint.is_some_and(|endpoint| endpoint.open);
-    let found = match admit(&state, &connection, is_open, &request, &mut key) {
+    let (head, body) = request.into_parts();
+    let mut body = Upload::new(body);
+    let found = match admit(&state, &connection, endpoint, &head, &mut key) {
         Err(failure) => Err(failure),
         Ok(Some(response)) => Ok(response),
         Ok(None) => {
-            dispatch(&state, endpoint, model.as_ref(), id.as_ref(), &connection, request, started).await
+            if let (Some(id), Some(key)) = (&mut id, &key) {
+                id.key = key.number;
+            }
+            let asked = Asked { id: id.as_ref(), key: key.as_ref(), head: &head, started };
+            dispatch(&state, endpoint, model.as_ref(), &connection, asked, &mut body).await
         }
     };
     let mut response = found.unwrap_or_else(|failure| {
@@ -84,16 +93,16 @@ pub(crate) async fn answer(
             path: &path,
             status: response.status(),
             took: ended - started,
-            request_id: id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default(),
+            request_id: id.as_ref().map_or("", RequestId::text),
             traceparent: trace.as_ref().and_then(|trace| trace.to_str().ok()),
-            key: key.as_deref(),
+            key: key.as_ref().map(|key| key.name.as_str()),
             client: connection.peer,
             model: of_model.as_ref().map(|served| served.name.as_str()),
         });
     }
     let headers = response.headers_mut();
     if let Some(id) = id {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID, id.header);
     }
     if let Some(trace) = trace {
         headers.insert(TRACEPARENT, trace);
@@ -101,10 +110,16 @@ pub(crate) async fn answer(
     if let Some(origin) = origin {
         Cors::mark(origin, headers);
     }
+    let mut closes = state.is_draining();
     let counts = of_model.as_ref().map(|served| &*served.counts);
     state.telemetry.answered(counts, label, response.status(), ended - started);
     if !matches!(response.body(), Body::Stream { .. }) {
+        // hyper closes a connection whose request is not read to its end, and says nothing.
+        closes |= !body.finish(&head, &connection).await;
         connection.request_ends(ended);
+    }
+    if closes {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
 }
@@ -118,26 +133,36 @@ fn rejection(failure: &Failure) -> Option<Rejection> {
         Failure::SlowBody(_) => Some(Rejection::BodyTime),
         Failure::NoKey => Some(Rejection::Key),
         Failure::RateLimited(_) => Some(Rejection::Rate),
+        Failure::WrongHost => Some(Rejection::Host),
+        Failure::ForeignOrigin => Some(Rejection::Origin),
         _ => None,
     }
 }
 
-/// Hands a request to the handler of its endpoint.
+/// A request without its body.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    id: Option<&'a RequestId>,
+    key: Option<&'a Holder>,
+    head: &'a Parts,
+    started: Instant,
+}
+
+/// Hands a request to the handler of its endpoint, which takes the body if it reads it.
 async fn dispatch(
     state: &Arc<State>,
     endpoint: Option<&'static Endpoint>,
     model: Option<&Arc<Served>>,
-    id: Option<&HeaderValue>,
     connection: &Arc<Shared>,
-    request: Request<Incoming>,
-    started: Instant,
+    asked: Asked<'_>,
+    body: &mut Upload,
 ) -> Result<Response, Failure> {
     let model = model.ok_or(Failure::NoSuchModel)?;
     let endpoint = endpoint.ok_or(Failure::NotFound)?;
-    if !endpoint.method.accepts(request.method().as_str()) {
+    if !endpoint.method.accepts(asked.head.method.as_str()) {
         return Err(Failure::MethodNotAllowed(endpoint.method.allow()));
     }
-    let headers = request.headers();
+    let headers = &asked.head.headers;
     let form = || Form::of(headers.get(CONTENT_TYPE));
     let call = match endpoint.operation {
         Operation::Predict => Call::Predict(form()),
@@ -155,39 +180,52 @@ async fn dispatch(
         Operation::V2Ready => return native::readyz(state).map(|_| v2::ready()),
         Operation::V2Model => return Ok(v2::model(&model.model, &model.name)),
         Operation::V2ModelReady => return native::readyz(state).map(|_| v2::model_ready(&model.name)),
-        Operation::Feedback => return Box::pin(feedback(state, connection, request, started)).await,
+        Operation::Feedback => return Box::pin(feedback(state, connection, asked, body)).await,
         Operation::Reload => return Box::pin(reload(state)).await,
     };
-    predict(state, model, id, connection, request, call, started).await
+    predict(state, model, connection, asked, body, call).await
 }
 
-/// Admits a request or not: the rules of HTTP, CORS preflight, API key, rate limit. A preflight is answered here.
-fn admit<B>(
+/// Admits a request or not: the rules of HTTP, host and origin, CORS preflight, API key, rate limit. A preflight is
+/// answered here.
+fn admit(
     state: &State,
     connection: &Shared,
-    is_open: bool,
-    request: &Request<B>,
-    key: &mut Option<String>,
+    endpoint: Option<&Endpoint>,
+    head: &Parts,
+    key: &mut Option<Holder>,
 ) -> Result<Option<Response>, Failure> {
-    check_head(connection, request)?;
+    check_head(connection, head)?;
+    if !state.hosts.allow(head.headers.get(HOST)) {
+        return Err(Failure::WrongHost);
+    }
+    if !state.cors.admits(&head.method, &head.headers) {
+        return Err(Failure::ForeignOrigin);
+    }
     if state.cors.is_on()
-        && let Some(response) = state.cors.preflight(request.method(), request.headers())
+        && let Some(response) = state.cors.preflight(&head.method, &head.headers)
     {
         return Ok(Some(response));
     }
-    if is_open {
+    if endpoint.is_some_and(|endpoint| endpoint.open) {
         return Ok(None);
     }
     let required = state.keys.are_required();
-    let holder = required.then(|| state.keys.holder(request.headers().get(AUTHORIZATION))).flatten();
+    let holder = required.then(|| state.keys.holder(head.headers.get(AUTHORIZATION))).flatten();
     if let Some(rate) = &state.rate {
         let caller =
-            holder.as_ref().map_or_else(|| Caller::at(connection.peer), |(_, number)| Caller::Key(*number));
+            holder.as_ref().map_or_else(|| Caller::at(connection.peer), |holder| Caller::Key(holder.number));
         let wait = rate.take(caller, std::time::Instant::now());
         wait.map_err(|wait: Duration| Failure::RateLimited(wait.as_secs_f64().ceil().max(1.0) as u64))?;
     }
     match holder {
-        Some((name, _)) => *key = Some(name),
+        Some(holder) => {
+            let may = holder.is_admin || endpoint.is_none_or(|endpoint| !endpoint.only_with_keys);
+            *key = Some(holder);
+            if !may {
+                return Err(Failure::NotAdmin);
+            }
+        }
         None if required => return Err(Failure::NoKey),
         None => {}
     }
@@ -195,12 +233,12 @@ fn admit<B>(
 }
 
 /// Checks the rules of RFC 9112 (sections 3.2 and 6.1) that hyper does not.
-fn check_head<B>(connection: &Shared, request: &Request<B>) -> Result<(), Failure> {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    if request.version() == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
+fn check_head(connection: &Shared, head: &Parts) -> Result<(), Failure> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    if head.version == Version::HTTP_11 && (hosts.next().is_none() || hosts.next().is_some()) {
         return Err(Failure::NotHttp("an HTTP/1.1 request has exactly one Host header"));
     }
-    if connection.take_ambiguous() {
+    if head.headers.contains_key(TRANSFER_ENCODING) && connection.is_ambiguous() {
         return Err(Failure::NotHttp("a request has either Content-Length or Transfer-Encoding, not both"));
     }
     Ok(())
@@ -224,25 +262,24 @@ impl<S: Deref<Target = State>> Drop for Permit<S> {
 async fn predict(
     state: &Arc<State>,
     model: &Arc<Served>,
-    id: Option<&HeaderValue>,
     connection: &Arc<Shared>,
-    request: Request<Incoming>,
+    asked: Asked<'_>,
+    body: &mut Upload,
     call: Call,
-    started: Instant,
 ) -> Result<Response, Failure> {
-    let headers = request.headers();
-    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    let Asked { id, head, started, .. } = asked;
+    if head.headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Failure::ContentEncoding);
     }
-    let length = request.body().size_hint().exact();
+    let length = body.length();
     if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
         && length.is_none_or(|length| length > state.limits.body_bytes as u64)
     {
         // Rare cases are boxed: otherwise their large futures would be moved for every small request too.
-        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, request)).await;
+        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, body)).await;
     }
-    let (body, held) =
-        request_body::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+    let body = body.take()?;
+    let (body, held) = request_body::body(body, &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // The permit is taken only now, so that a request body that never ends cannot hold one.
     if body.len() <= LARGE_BODY_BYTES {
@@ -264,26 +301,28 @@ async fn predict(
 async fn stream(
     state: &Arc<State>,
     model: Arc<Served>,
-    id: Option<HeaderValue>,
+    id: Option<RequestId>,
     connection: &Arc<Shared>,
     form: Form,
-    request: Request<Incoming>,
+    body: &mut Upload,
 ) -> Result<Response, Failure> {
     let in_flight = Permit::take(Arc::clone(state))?;
-    if state.work.streams.try_acquire().map(|permit| permit.forget()).is_err() {
-        return Err(Failure::Overloaded);
+    let entered = state.streams.enter(connection, Instant::now());
+    let Entered { slot, mut end, displaces } = entered.ok_or(Failure::Overloaded)?;
+    if displaces {
+        state.telemetry.rejected(Rejection::GivenUp);
     }
-    let stream = StreamPermit(Arc::clone(state));
     // Two pieces each way: one is processed while another is transferred.
     let (send_in, receive_in) = mpsc::channel(2);
     let (send_out, mut receive_out) = mpsc::channel(2);
-    tokio::spawn(request_body::pump(request.into_body(), state.limits, Arc::clone(connection), send_in));
+    let body = body.take_as_stream()?;
+    tokio::spawn(request_body::pump(body, state.limits, Arc::clone(connection), send_in, end.clone()));
     let (done, mut ended) = tokio::sync::oneshot::channel();
     let work = move || {
-        let _permits = (&in_flight, &stream);
+        let _permits = (&in_flight, &slot);
         work::step_back();
         let input = Box::new(PieceReader::new(receive_in));
-        let out = BufWriter::with_capacity(STREAM_WRITE_BYTES, PieceWriter(send_out.clone()));
+        let out = BufWriter::with_capacity(MAX_PIECE_BYTES, PieceWriter(send_out.clone()));
         let predict =
             AssertUnwindSafe(|| native::predict_stream(&in_flight.0, &model, id.as_ref(), form, input, out));
         let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
@@ -310,7 +349,17 @@ async fn stream(
         let mut next = Some(Ok(first));
         while let Some(piece) = next {
             let failed = piece.is_err();
-            if send.send(piece).await.is_err() || failed {
+            let sent = tokio::select! {
+                biased;
+                sent = send.send(piece) => sent.is_ok(),
+                () = end.comes() => {
+                    // The thread may wait for this client to take its response: it ends when nobody listens to it.
+                    drop(receive_out);
+                    let _ = send.send(Err(request_body::GIVES_WAY.into())).await;
+                    return;
+                }
+            };
+            if !sent || failed {
                 return;
             }
             next = receive_out.recv().await;
@@ -321,25 +370,17 @@ async fn stream(
     Ok(response)
 }
 
-/// A permit for one stream, given back when it is dropped.
-struct StreamPermit(Arc<State>);
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        self.0.work.streams.add_permits(1);
-    }
-}
-
 async fn feedback(
     state: &Arc<State>,
     connection: &Shared,
-    request: Request<Incoming>,
-    started: Instant,
+    asked: Asked<'_>,
+    body: &mut Upload,
 ) -> Result<Response, Failure> {
+    let body = body.take()?;
     let (body, _held) =
-        request_body::body(request.into_body(), &state.limits, &state.held, connection, started).await?;
+        request_body::body(body, &state.limits, &state.held, connection, asked.started).await?;
     connection.request_is_read();
-    native::feedback(state, &body)
+    native::feedback(state, asked.key, &body)
 }
 
 async fn reload(state: &Arc<State>) -> Result<Response, Failure> {
@@ -357,11 +398,11 @@ mod tests {
     use crate::server::models::served::tests::penguins;
     use crate::server::state::Setup;
 
-    fn request(headers: &[(&str, &str)]) -> Request<()> {
+    fn request(headers: &[(&str, &str)]) -> Parts {
         let with = |builder: hyper::http::request::Builder, (name, value): &(&str, &str)| {
             builder.header(*name, *value)
         };
-        headers.iter().fold(Request::post("/predict"), with).body(()).unwrap()
+        headers.iter().fold(Request::post("/predict"), with).body(()).unwrap().into_parts().0
     }
 
     #[test]
@@ -372,7 +413,7 @@ mod tests {
             assert!(matches!(check_head(&connection, &request(bad)), Err(Failure::NotHttp(_))));
         }
         let mut old = request(&[]);
-        *old.version_mut() = Version::HTTP_10;
+        old.version = Version::HTTP_10;
         assert!(check_head(&connection, &old).is_ok());
     }
 
@@ -385,13 +426,14 @@ mod tests {
         let connection = Shared::new(None);
         let admitted = |open: bool, headers: &[(&str, &str)]| {
             let mut key = None;
-            admit(&state, &connection, open, &request(headers), &mut key).map(|_| key)
+            let endpoint = Route::of(if open { "/livez" } else { "/model" }).endpoint;
+            admit(&state, &connection, endpoint, &request(headers), &mut key).map(|_| key)
         };
         let (plain, with_key) =
             ([("host", "a")], [("host", "a"), ("authorization", "Bearer 0123456789abcdef")]);
         (0..9).for_each(|_| assert!(admitted(true, &plain).is_ok()));
         assert!(matches!(admitted(false, &plain), Err(Failure::NoKey)));
-        assert_eq!(admitted(false, &with_key).unwrap().as_deref(), Some("shop"));
+        assert_eq!(admitted(false, &with_key).unwrap().map(|key| key.name).as_deref(), Some("shop"));
         admitted(false, &with_key).unwrap();
         assert!(matches!(admitted(false, &with_key), Err(Failure::RateLimited(_))));
     }

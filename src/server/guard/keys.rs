@@ -1,4 +1,5 @@
-//! API keys (bearer tokens), several at a time so that they can be rotated without downtime.
+//! API keys (bearer tokens), several at a time so that they can be rotated without downtime, and which of them are an
+//! admin's.
 //!
 //! Only the SHA-256 of a key is kept, and a token is compared with all of them in constant time. Rate limits are in
 //! [`super::rate`].
@@ -23,7 +24,22 @@ struct Key {
     /// The key's name in the log.
     name: String,
     sha256: [u8; 32],
+    is_admin: bool,
 }
+
+/// The key of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    /// The key's name in the log.
+    pub(crate) name: String,
+    /// The key's number for rate limits and feedback.
+    pub(crate) number: u64,
+    /// Whether it may reload models and keys.
+    pub(crate) is_admin: bool,
+}
+
+/// Marks an admin's key, behind it: a key holds no space, so no other key can end like this.
+const ADMIN: &str = " admin";
 
 /// The keys of a server; without any, no key is needed.
 #[derive(Debug, Default)]
@@ -35,7 +51,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// The keys of a file (one a line) and of `given` (separated by commas), each `KEY` or `NAME:KEY`.
+    /// The keys of a file (one a line) and of `given` (separated by commas), each `KEY` or `NAME:KEY`, an admin's with
+    /// [`ADMIN`] behind it. A key that is the only one is its owner's, who needs no mark to be the admin.
     ///
     /// # Errors
     /// A file that cannot be read or holds no key, or a key that is too short.
@@ -59,6 +76,9 @@ impl Keys {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {source}"))?;
             keys.extend(parse(text.lines(), &source)?);
         }
+        if let [only] = keys.as_mut_slice() {
+            only.is_admin = true;
+        }
         self.current.store(Arc::new(keys));
         Ok(())
     }
@@ -73,8 +93,8 @@ impl Keys {
         !self.current.load().is_empty()
     }
 
-    /// The name of the key in an `Authorization` header, and its number for rate limits.
-    pub(crate) fn holder(&self, authorization: Option<&HeaderValue>) -> Option<(String, u64)> {
+    /// The holder of the key in an `Authorization` header.
+    pub(crate) fn holder(&self, authorization: Option<&HeaderValue>) -> Option<Holder> {
         let (scheme, token) = authorization?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
@@ -89,7 +109,7 @@ impl Keys {
         }
         let key = found?;
         let number = key.sha256.iter().take(8).fold(0, |n, byte| n << 8 | u64::from(*byte));
-        Some((key.name.clone(), number))
+        Some(Holder { name: key.name.clone(), number, is_admin: key.is_admin })
     }
 }
 
@@ -107,6 +127,10 @@ fn parse<'a>(lines: impl Iterator<Item = &'a str>, source: &str) -> Result<Vec<K
             continue;
         }
         let place = i + 1;
+        let (line, is_admin) = match line.strip_suffix(ADMIN) {
+            Some(line) => (line.trim_end(), true),
+            None => (line, false),
+        };
         let (name, key) = match line.split_once(':') {
             Some((name, key)) => (name.trim().to_string(), key.trim()),
             None => (format!("key-{place}"), line),
@@ -116,9 +140,12 @@ fn parse<'a>(lines: impl Iterator<Item = &'a str>, source: &str) -> Result<Vec<K
             "{source}, key {place}: a key is at least {MIN_KEY_BYTES} visible ASCII characters without spaces; \
              `openssl rand -hex 24` makes one"
         );
-        keys.push(Key { name, sha256: Sha256::digest(key.as_bytes()).into() });
+        keys.push(Key { name, sha256: Sha256::digest(key.as_bytes()).into(), is_admin });
     }
-    ensure!(!keys.is_empty(), "{source} holds no key; write one a line, KEY or NAME:KEY");
+    ensure!(
+        !keys.is_empty(),
+        "{source} holds no key; write one a line, KEY or NAME:KEY, and \" admin\" behind the key of an admin"
+    );
     Ok(keys)
 }
 
@@ -129,7 +156,7 @@ mod tests {
     #[test]
     fn any_of_several_keys_opens_and_nothing_else_does() {
         let keys = Keys::load(None, Some("web:0123456789abcdef,fedcba9876543210")).unwrap();
-        let holder = |text: &str| keys.holder(Some(&HeaderValue::from_str(text).unwrap())).map(|h| h.0);
+        let holder = |text: &str| keys.holder(Some(&HeaderValue::from_str(text).unwrap())).map(|h| h.name);
         assert_eq!(holder("Bearer 0123456789abcdef"), Some("web".into()));
         assert_eq!(holder("bearer fedcba9876543210"), Some("key-2".into()));
         for wrong in
@@ -139,6 +166,24 @@ mod tests {
         }
         assert!(keys.holder(None).is_none() && keys.are_required());
         assert!(!Keys::default().are_required());
+    }
+
+    #[test]
+    fn only_a_marked_key_is_an_admins_or_one_that_is_alone() {
+        let is_admin = |keys: &str, key: &str| {
+            let header = HeaderValue::from_str(&format!("Bearer {key}")).unwrap();
+            Keys::load(None, Some(keys)).unwrap().holder(Some(&header)).unwrap().is_admin
+        };
+        let (one, other) = ("0123456789abcdef", "fedcba9876543210");
+        assert!(is_admin(one, one) && is_admin(&format!("web:{one}"), one));
+        let unmarked = format!("{one},admin:{other}");
+        assert!(!is_admin(&unmarked, one) && !is_admin(&unmarked, other), "a name is no mark");
+        let marked = format!("shop:{one},ops:{other} admin");
+        assert!(!is_admin(&marked, one) && is_admin(&marked, other));
+        let key_with_colon = format!("admin:{one}:x , {other} \t admin");
+        assert!(is_admin(&key_with_colon, other) && !is_admin(&key_with_colon, &format!("{one}:x")));
+        let error = Keys::load(None, Some(&format!("{one} root"))).unwrap_err().to_string();
+        assert!(error.contains("without spaces"), "{error}");
     }
 
     #[test]

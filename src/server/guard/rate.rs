@@ -5,8 +5,12 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Buckets that are kept; full ones are dropped first, and beyond that new callers share one.
+/// Buckets that are kept.
 const MAX_BUCKETS: usize = 65_536;
+
+/// The share of them that is forgotten at once when a new caller needs one: the fullest, whose callers lose least by
+/// it, which is to say gain least. All at once, because that takes a look at all of them.
+const FORGOTTEN_SHARE: usize = 8;
 
 /// A caller with a bucket of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,7 +19,7 @@ pub(crate) enum Caller {
     Key(u64),
     /// An IPv4 address, or the /64 network of an IPv6 address, which is what one subscriber has.
     Address(u64),
-    /// A client of a Unix socket, or one of too many to distinguish.
+    /// A client of a Unix socket.
     Others,
 }
 
@@ -69,18 +73,27 @@ impl RateLimit {
         let refilled = |bucket: &Bucket| {
             (bucket.tokens + now.saturating_duration_since(bucket.at).as_secs_f64() * per_second).min(burst)
         };
-        let mut caller = caller;
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(&caller) {
-            buckets.retain(|_, bucket| refilled(bucket) < burst);
-            if buckets.len() >= MAX_BUCKETS {
-                caller = Caller::Others;
-            }
+            let mut tokens: Vec<f64> = buckets.values().map(refilled).collect();
+            let (_, least, _) =
+                tokens.select_nth_unstable_by(MAX_BUCKETS / FORGOTTEN_SHARE, |a, b| b.total_cmp(a));
+            // Of equally full ones no more than needed, or those that have just come would be forgotten with the rest.
+            let (least, mut n_forgotten) = (*least, 0);
+            buckets.retain(|_, bucket| {
+                let tokens = refilled(bucket);
+                let goes =
+                    tokens >= burst || (tokens >= least && n_forgotten < MAX_BUCKETS / FORGOTTEN_SHARE);
+                n_forgotten += usize::from(goes);
+                !goes
+            });
         }
         let bucket = buckets.entry(caller).or_insert(Bucket { tokens: burst, at: now });
         bucket.tokens = refilled(bucket);
         bucket.at = now;
         if bucket.tokens < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - bucket.tokens) / per_second));
+            // A rate may be so low that the time does not fit.
+            let wait = Duration::try_from_secs_f64((1.0 - bucket.tokens) / per_second);
+            return Err(wait.unwrap_or(Duration::MAX));
         }
         bucket.tokens -= 1.0;
         Ok(())
@@ -107,15 +120,27 @@ mod tests {
     }
 
     #[test]
-    fn the_table_does_not_grow_without_bound() {
-        let limit = RateLimit::new(Rate { per_second: 1.0, burst: 1.0 });
-        let now = Instant::now();
-        for i in 0..MAX_BUCKETS as u64 + 10 {
-            let _ = limit.take(Caller::Address(i), now);
+    fn the_table_does_not_grow_without_bound_and_newcomers_have_buckets_of_their_own() {
+        let limit = RateLimit::new(Rate { per_second: 0.01, burst: 2.0 });
+        let start = Instant::now();
+        let busy = Caller::Key(7);
+        (0..2).for_each(|_| limit.take(busy, start).unwrap());
+        for i in 0..2 * MAX_BUCKETS as u64 {
+            limit.take(Caller::Address(i), start + Duration::from_micros(i)).unwrap();
         }
-        assert!(limit.buckets.lock().unwrap().len() <= MAX_BUCKETS + 1);
-        limit.take(Caller::Address(u64::MAX), now + Duration::from_secs(2)).unwrap();
-        assert_eq!(limit.buckets.lock().unwrap().len(), 1, "full buckets are forgotten");
+        assert!(limit.buckets.lock().unwrap().len() <= MAX_BUCKETS);
+        assert!(limit.take(busy, start).is_err(), "an empty bucket is kept while fuller ones go");
+        let later = start + Duration::from_secs(1000);
+        (0..MAX_BUCKETS as u64).for_each(|i| limit.take(Caller::Key(1000 + i), later).unwrap());
+        assert!(limit.buckets.lock().unwrap().len() <= MAX_BUCKETS, "full buckets are forgotten");
+    }
+
+    #[test]
+    fn the_wait_for_a_rate_that_is_next_to_nothing_is_very_long() {
+        let limit = RateLimit::new(Rate { per_second: 1e-300, burst: 1.0 });
+        let now = Instant::now();
+        limit.take(Caller::Others, now).unwrap();
+        assert_eq!(limit.take(Caller::Others, now), Err(Duration::MAX));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::Predictions;
 use crate::server::models::served::Served;
+use crate::server::observe::log::shown_json;
 use crate::server::observe::spool::Spool;
 
 /// Rows of one request that are logged; a client that sends more has them itself.
@@ -63,7 +64,9 @@ impl Journal {
             line.pop();
             line.push_str(",\"answer\":");
             line.push_str(&String::from_utf8_lossy(&answer));
-            line.push_str("}\n");
+            line.push('}');
+            let mut line = shown_json(line);
+            line.push('\n');
             self.out.put(line.into_bytes());
         }
     }

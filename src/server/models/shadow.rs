@@ -19,8 +19,8 @@ use crate::server::observe::telemetry::ShadowCounts;
 /// Requests that may wait for the shadow model; more are not compared.
 const MAX_QUEUED: usize = 256;
 
-/// Values that may wait for the shadow model (8 MiB).
-const MAX_QUEUED_CELLS: usize = 1024 * 1024;
+/// Bytes of the rows that may wait for the shadow model, their texts and predictions included.
+const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
 
 /// A relative difference of up to this is not a disagreement of numbers.
 const TOLERANCE: f64 = 0.01;
@@ -80,6 +80,12 @@ impl Translation {
     }
 }
 
+/// The memory of rows and their predictions.
+fn bytes_of(codes: &Matrix, predictions: &Predictions) -> usize {
+    let numbers = codes.values().len() + predictions.scores.values().len() + predictions.classes.len();
+    numbers * size_of::<f64>() + codes.texts().bytes()
+}
+
 impl Shadow {
     /// Starts a shadow model.
     ///
@@ -111,7 +117,7 @@ impl Shadow {
                 });
                 counted.disagreements.fetch_add(differ.count() as u64, Relaxed);
                 counted.rows.fetch_add(codes.n_rows() as u64, Relaxed);
-                counted.queued_cells.fetch_sub(codes.values().len(), Relaxed);
+                counted.queued_bytes.fetch_sub(bytes_of(&codes, &answered), Relaxed);
             }
         };
         thread::Builder::new().name("shadow".into()).spawn(compare).context("cannot start a thread")?;
@@ -120,10 +126,10 @@ impl Shadow {
 
     /// Queues rows of codes that were answered with `predictions` for the shadow model, unless too many wait.
     pub(crate) fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
-        let cells = codes.values().len();
-        let fits = self.counts.queued_cells.fetch_add(cells, Relaxed) + cells <= MAX_QUEUED_CELLS;
+        let bytes = bytes_of(codes, predictions);
+        let fits = self.counts.queued_bytes.fetch_add(bytes, Relaxed) + bytes <= MAX_QUEUED_BYTES;
         if !fits || self.queue.try_send((codes.clone(), predictions.clone(), decision)).is_err() {
-            self.counts.queued_cells.fetch_sub(cells, Relaxed);
+            self.counts.queued_bytes.fetch_sub(bytes, Relaxed);
             self.counts.dropped.fetch_add(codes.n_rows() as u64, Relaxed);
         }
     }
@@ -153,6 +159,28 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!((counts.disagreements.load(Relaxed), counts.dropped.load(Relaxed)), (1, 0));
+    }
+
+    #[test]
+    fn the_texts_of_rows_that_wait_count_and_rows_beyond_the_limit_are_dropped() {
+        let model = penguins();
+        let schema = &model.pipeline.schema;
+        let body = format!("{{\"data\":[{ROW}]}}");
+        let mut codes = json::read_request(body.as_bytes(), schema, 10).unwrap().codes;
+        let predictions = model.pipeline.predict(&codes, Decision::MostProbable);
+        let small = bytes_of(&codes, &predictions);
+        codes.texts_mut().push(&"x".repeat(MAX_QUEUED_BYTES / 2));
+        let bytes = bytes_of(&codes, &predictions);
+        assert!(small < 500 && bytes > MAX_QUEUED_BYTES / 2, "{small} and {bytes}");
+        // The receiving end stands still.
+        let (queue, waiting) = sync_channel(MAX_QUEUED);
+        let shadow = Shadow { queue, counts: Arc::default() };
+        (0..9).for_each(|_| shadow.compare(&codes, &predictions, Decision::MostProbable));
+        assert_eq!(waiting.try_iter().count(), 1);
+        assert_eq!(
+            (shadow.counts.dropped.load(Relaxed), shadow.counts.queued_bytes.load(Relaxed)),
+            (8, bytes)
+        );
     }
 
     #[test]

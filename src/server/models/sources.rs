@@ -23,6 +23,15 @@ enum Source {
     Folder(PathBuf),
 }
 
+/// The model files of a server at a moment.
+#[derive(Debug)]
+pub(crate) struct Files {
+    /// The names of the models and their files.
+    pub(crate) files: Vec<(String, PathBuf)>,
+    /// Why files of folders are not among them: their names cannot stand in a path.
+    pub(crate) misnamed: Vec<anyhow::Error>,
+}
+
 /// The `--model`s and `--shadow`s of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sources {
@@ -48,7 +57,7 @@ impl Sources {
                 Some(name) => name.to_string(),
                 None => stem(Path::new(path)),
             };
-            check_name(&name, path)?;
+            check_name(&name)?;
             Ok(Source::File { name, path: path.into() })
         };
         let models = texts.iter().map(one).collect::<Result<_>>()?;
@@ -75,12 +84,12 @@ impl Sources {
         self.shadows.iter().map(|(_, path)| path.clone())
     }
 
-    /// The files as they are now, with the names of their models.
+    /// The files as they are now.
     ///
     /// # Errors
-    /// A folder that cannot be read or holds no model, or a name that cannot stand in a path.
-    pub(crate) fn files(&self) -> Result<Vec<(String, PathBuf)>> {
-        let mut files = Vec::new();
+    /// A folder that cannot be read or holds no model.
+    pub(crate) fn files(&self) -> Result<Files> {
+        let (mut files, mut misnamed) = (Vec::new(), Vec::new());
         for source in &self.models {
             match source {
                 Source::File { name, path } => files.push((name.clone(), path.clone())),
@@ -92,24 +101,31 @@ impl Sources {
                         let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
                         if path.extension().is_some_and(|e| e == EXTENSION) && path.is_file() {
                             let name = stem(&path);
-                            check_name(&name, &path.to_string_lossy())?;
-                            files.push((name, path));
+                            match check_name(&name) {
+                                Ok(()) => files.push((name, path)),
+                                Err(error) => misnamed.push(error),
+                            }
                         }
                     }
-                    ensure!(files.len() > before, "{} holds no .{EXTENSION} file", folder.display());
+                    if files.len() == before {
+                        let none = || format!("{} holds no .{EXTENSION} file to serve", folder.display());
+                        return Err(misnamed
+                            .pop()
+                            .map_or_else(|| anyhow!(none()), |error| error.context(none())));
+                    }
                     files[before..].sort();
                 }
             }
         }
-        Ok(files)
+        Ok(Files { files, misnamed })
     }
 
-    /// Loads and checks every model.
+    /// Loads and checks every model; files of folders that cannot be served for their names are skipped and returned.
     ///
     /// # Errors
     /// The first model that cannot be served.
-    pub(crate) fn load(&self) -> Result<Models> {
-        let files = self.files()?;
+    pub(crate) fn load(&self) -> Result<(Models, Vec<anyhow::Error>)> {
+        let Files { files, misnamed } = self.files()?;
         for (name, path) in &self.shadows {
             let known = name.as_ref().is_none_or(|name| files.iter().any(|(model, _)| model == name));
             ensure!(
@@ -119,22 +135,35 @@ impl Sources {
                 name.as_deref().unwrap_or("")
             );
         }
-        let load =
-            |(name, path): (String, PathBuf)| Ok(Arc::new(self.load_one(&name, &path, Arc::default())?));
-        Models::new(files.into_iter().map(load).collect::<Result<_>>()?)
+        let load = |(i, (name, path)): (usize, (String, PathBuf))| {
+            Ok(Arc::new(self.load_one(&name, &path, i == 0, Arc::default())?))
+        };
+        Ok((Models::new(files.into_iter().enumerate().map(load).collect::<Result<_>>()?)?, misnamed))
     }
 
-    /// Loads and checks one model, and its shadow model.
+    /// Loads and checks one model, and its shadow model. `first`: whether it is the first one, which a shadow without a
+    /// name is for.
     ///
     /// # Errors
     /// Either cannot be served.
-    pub(crate) fn load_one(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
-        guarded(path, || self.load_unguarded(name, path, counts))
+    pub(crate) fn load_one(
+        &self,
+        name: &str,
+        path: &Path,
+        first: bool,
+        counts: Arc<ModelCounts>,
+    ) -> Result<Served> {
+        guarded(path, || self.load_unguarded(name, path, first, counts))
     }
 
-    fn load_unguarded(&self, name: &str, path: &Path, counts: Arc<ModelCounts>) -> Result<Served> {
+    fn load_unguarded(
+        &self,
+        name: &str,
+        path: &Path,
+        first: bool,
+        counts: Arc<ModelCounts>,
+    ) -> Result<Served> {
         let mut served = Served::new(name, file::load_within(path, self.max_bytes)?, counts)?;
-        let first = self.files()?.first().is_some_and(|(first, _)| first == name);
         let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
         if let Some((_, path)) = shadow {
             let model = file::load_within(path, self.max_bytes)?;
@@ -170,12 +199,12 @@ fn stem(path: &Path) -> String {
 }
 
 /// Checks a name, which is written into paths and metrics unescaped.
-fn check_name(name: &str, path: &str) -> Result<()> {
+fn check_name(name: &str) -> Result<()> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.starts_with('.') {
         bail!(
             "{name:?} cannot be the name of a model: up to 64 letters, digits, '.', '_' and '-'; \
-             --model NAME={path} gives another"
+             --model NAME=FILE gives another"
         );
     }
     Ok(())
@@ -203,8 +232,26 @@ mod tests {
         let files =
             Sources::parse(&["churn=a.mlapi".into(), "m/price.mlapi".into()]).unwrap().files().unwrap();
         assert_eq!(
-            files,
+            files.files,
             [("churn".into(), "a.mlapi".into()), ("price".into(), PathBuf::from("m/price.mlapi"))]
         );
+    }
+    #[test]
+    fn a_name_that_cannot_be_served_keeps_no_other_file_of_its_folder_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = Sources::parse(&[dir.path().display().to_string()]).unwrap();
+        let put = |name: &str| std::fs::write(dir.path().join(name), "").unwrap();
+        put("model (1).mlapi");
+        let error = format!("{:#}", sources.files().unwrap_err());
+        assert!(
+            error.contains("holds no .mlapi file to serve") && error.contains("\"model (1)\""),
+            "{error}"
+        );
+        put("b.mlapi");
+        put("a.mlapi");
+        let Files { files, misnamed } = sources.files().unwrap();
+        assert_eq!(files.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        let reason = misnamed[0].root_cause().to_string();
+        assert!(misnamed.len() == 1 && !reason.contains(dir.path().to_str().unwrap()), "{reason}");
     }
 }

@@ -1,6 +1,7 @@
 //! The server log: one line per response if the access log is on, and the results of reloads. Never a value of a
 //! feature, never a key.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,6 +72,47 @@ struct Line<'a> {
 /// A longer path is cut to this.
 const MAX_PATH_BYTES: usize = 256;
 
+/// A longer method is cut to this; that of no endpoint is longer than 4.
+const MAX_METHOD_BYTES: usize = 32;
+
+/// Whether a character acts on a terminal instead of being shown: a control character, or one that changes the
+/// direction of the text around it (Unicode 16, table 23-3).
+fn is_control(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text that a client or a file made, for a line of text: control characters are escaped as Rust writes them.
+fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_control) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_control(c) { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out.into()
+}
+
+/// A line of JSON without control characters, of which JSON itself asks to escape only the first 32. They stand in
+/// strings, since nothing else holds them.
+pub(crate) fn shown_json(line: String) -> String {
+    if !line.contains(is_control) {
+        return line;
+    }
+    let mut out = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        // All of them have four digits at most.
+        if is_control(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
+    }
+    out
+}
+
+/// The first bytes of a text, up to a limit, that are whole characters.
+fn cut(text: &str, limit: usize) -> &str {
+    &text[..text.floor_char_boundary(limit)]
+}
+
 impl Log {
     /// A log whose lines go to `out`.
     pub fn new(access: Access, out: Spool) -> Self {
@@ -86,19 +128,18 @@ impl Log {
     pub fn answered(&self, entry: &Entry) {
         let Some(out) = &self.out else { return };
         let milliseconds = entry.took.as_secs_f64() * 1e3;
-        // hyper accepts only ASCII paths.
-        let path = entry.path.get(..MAX_PATH_BYTES).unwrap_or(entry.path);
-        let mut line: Vec<u8> = match self.access {
+        let (method, path) = (cut(entry.method, MAX_METHOD_BYTES), cut(entry.path, MAX_PATH_BYTES));
+        let status = entry.status.as_u16();
+        let &Entry { request_id, traceparent, key, client, model, .. } = entry;
+        let mut line = match self.access {
             Access::Off => return,
             Access::Text => {
-                let client = entry.client.map_or("-".into(), |client| client.to_string());
-                let (method, status, id) = (entry.method, entry.status.as_u16(), entry.request_id);
-                format!("{client} {method} {path} {status} {milliseconds:.3}ms {id}").into_bytes()
+                let client = client.map_or("-".into(), |client| client.to_string());
+                let path = shown(path);
+                format!("{client} {method} {path} {status} {milliseconds:.3}ms {request_id}")
             }
             Access::Json => {
                 let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-                let status = entry.status.as_u16();
-                let &Entry { method, request_id, traceparent, key, client, model, .. } = entry;
                 let line = Line {
                     client,
                     key,
@@ -111,21 +152,21 @@ impl Log {
                     time,
                     traceparent,
                 };
-                serde_json::to_vec(&line).unwrap_or_default()
+                shown_json(serde_json::to_string(&line).unwrap_or_default())
             }
         };
-        line.push(b'\n');
-        out.put(line);
+        line.push('\n');
+        out.put(line.into_bytes());
     }
 
     /// Logs an event of the server as a whole.
     pub fn event(&self, text: &str) {
         let Some(out) = &self.out else { return };
         let line = match self.access {
-            Access::Json => format!("{}\n", serde_json::json!({ "event": text })),
-            _ => format!("mlapi: {text}\n"),
+            Access::Json => shown_json(serde_json::json!({ "event": text }).to_string()),
+            _ => format!("mlapi: {}", shown(text)),
         };
-        out.put(line.into_bytes());
+        out.put(format!("{line}\n").into_bytes());
     }
 
     /// Waits until the queued lines are written, for two seconds at most.
@@ -181,5 +222,22 @@ mod tests {
         let line: serde_json::Value =
             serde_json::from_str(&logged(Access::Json, &"/x".repeat(MAX_PATH_BYTES))).unwrap();
         assert_eq!(line["path"].as_str().unwrap().len(), MAX_PATH_BYTES);
+        let line = logged(Access::Text, &"é".repeat(MAX_PATH_BYTES));
+        assert!(line.contains(&format!("POST {} 200", "é".repeat(MAX_PATH_BYTES / 2))), "{line}");
+        assert_eq!(cut(&"x".repeat(16_000), MAX_METHOD_BYTES).len(), MAX_METHOD_BYTES);
+    }
+
+    #[test]
+    fn no_character_of_a_path_acts_on_a_terminal() {
+        let path = "/\u{1b}[2J\u{7f}\u{9b}2J\u{202e}\u{2066}\u{61c}\u{2028}é";
+        let text = logged(Access::Text, path);
+        assert!(
+            text.contains(" /\\u{1b}[2J\\u{7f}\\u{9b}2J\\u{202e}\\u{2066}\\u{61c}\\u{2028}é 200 "),
+            "{text}"
+        );
+        let json = logged(Access::Json, path);
+        assert!(!json.trim_end().contains(is_control), "{json}");
+        let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(line["path"], path);
     }
 }

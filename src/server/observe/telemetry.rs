@@ -30,13 +30,31 @@ pub(crate) enum Rejection {
     Rate,
     /// The operating system refused to accept a connection.
     Accept,
-    /// An idle connection was closed because another needed its slot.
+    /// An idle connection or stream was closed because another needed its slot.
     GivenUp,
+    /// Too many connections of one address.
+    Address,
+    /// `Host` is not a name of the server.
+    Host,
+    /// A page of an origin that is not allowed.
+    Origin,
 }
 
 impl Rejection {
-    pub(crate) const NAMES: [&str; 9] =
-        ["connections", "in_flight", "body_bytes", "rows", "body_time", "key", "rate", "accept", "given_up"];
+    pub(crate) const NAMES: [&str; 12] = [
+        "connections",
+        "in_flight",
+        "body_bytes",
+        "rows",
+        "body_time",
+        "key",
+        "rate",
+        "accept",
+        "given_up",
+        "address",
+        "host",
+        "origin",
+    ];
 }
 
 /// Upper bounds of request durations, in nanoseconds and as they are written: one row takes tens of microseconds,
@@ -230,8 +248,8 @@ pub(crate) struct ShadowCounts {
     pub(crate) disagreements: AtomicU64,
     /// Rows that were not compared because too many waited.
     pub(crate) dropped: AtomicU64,
-    /// Cells of the rows that wait.
-    pub(crate) queued_cells: AtomicUsize,
+    /// Bytes of the rows that wait.
+    pub(crate) queued_bytes: AtomicUsize,
 }
 
 #[cfg(test)]

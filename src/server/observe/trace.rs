@@ -10,6 +10,22 @@ use hyper::header::{HeaderName, HeaderValue};
 /// The header of a request's id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// The id of a request, and who sent it.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId {
+    /// The header that is sent back.
+    pub(crate) header: HeaderValue,
+    /// The number of the key; 0 for none.
+    pub(crate) key: u64,
+}
+
+impl RequestId {
+    /// The id as a text; it is ASCII.
+    pub(crate) fn text(&self) -> &str {
+        self.header.to_str().unwrap_or_default()
+    }
+}
+
 /// The header of W3C Trace Context.
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 

@@ -95,12 +95,16 @@ impl io::Read for PieceReader {
     }
 }
 
+/// The largest piece of a streamed response.
+pub(crate) const MAX_PIECE_BYTES: usize = 64 * 1024;
+
 /// A writer of the pieces of a response. Blocks.
 pub(crate) struct PieceWriter(pub(crate) mpsc::Sender<io::Result<Bytes>>);
 
 impl io::Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        let bytes = &bytes[..bytes.len().min(MAX_PIECE_BYTES)];
         self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes))).map_err(gone)?;
         Ok(bytes.len())
     }

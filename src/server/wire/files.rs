@@ -45,10 +45,10 @@ mod tests {
 
     #[test]
     fn the_connections_that_there_is_room_for_need_no_more_files_than_there_are() {
-        for files in [1024, 4096, 65_536] {
+        for files in [2048, 4096, 65_536] {
             assert_eq!(needed(room(files)), files);
         }
-        assert_eq!(room(256), 96);
+        assert_eq!((room(256), room(1024)), (96, 480));
         assert_eq!(room(10), 1);
         assert_eq!(room(needed(1024)), 1024);
     }

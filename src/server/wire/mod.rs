@@ -5,3 +5,4 @@ pub(crate) mod files;
 pub(crate) mod refusal;
 pub(crate) mod socket;
 pub(crate) mod stream;
+pub(crate) mod streams;

@@ -6,10 +6,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Refused connections that are kept open for a moment to take their response; the oldest is closed for the next.
-pub(crate) const MAX_REFUSALS: usize = 256;
+pub(crate) const MAX_REFUSALS: usize = 512;
 
 /// Time for a refused connection to take its response.
 pub(crate) const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// The part of it that a connection has even if another one is to be refused: a close while its request is on the way
+/// would reset the connection, and many clients then never read their response. With the number above, this allows
+/// five thousand refusals a second of clients that do not read.
+pub(crate) const LEAST_REFUSAL_TIME: Duration = Duration::from_millis(100);
 
 /// Sent to a connection above the limit.
 pub(crate) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
@@ -20,6 +25,16 @@ pub(crate) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
     \r\n\
     {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
     \"detail\":\"as many clients as allowed are connected; try again shortly\"}";
+
+/// Sent to a connection above the limit of its address.
+pub(crate) const OF_ONE_ADDRESS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+    content-type: application/problem+json\r\n\
+    retry-after: 1\r\n\
+    connection: close\r\n\
+    content-length: 163\r\n\
+    \r\n\
+    {\"type\":\"about:blank\",\"title\":\"Too many connections\",\"status\":503,\
+    \"detail\":\"your address has as many connections as it may; use those again, or try again shortly\"}";
 
 /// Sent to a plain HTTP request on a port that speaks TLS.
 #[cfg(any(feature = "tls", test))]
@@ -50,7 +65,7 @@ mod tests {
 
     #[test]
     fn answers_that_are_written_as_they_are_have_the_length_that_they_say() {
-        for (answer, status) in [(NO_ROOM, 503), (NOT_TLS, 400)] {
+        for (answer, status) in [(NO_ROOM, 503), (OF_ONE_ADDRESS, 503), (NOT_TLS, 400)] {
             let text = std::str::from_utf8(answer).unwrap();
             let (head, body) = text.split_once("\r\n\r\n").unwrap();
             assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());

@@ -19,6 +19,12 @@ use super::refusal;
 #[cfg(unix)]
 const BACKLOG: i32 = 4096;
 
+/// Connections that are accepted at most when the listener is closed: as many as can wait.
+const MAX_WAITING: usize = 4096;
+
+/// The address of a client; a client of a Unix socket has none.
+pub(crate) type Peer = Option<IpAddr>;
+
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub(crate) enum Listener {
@@ -51,16 +57,47 @@ impl Listener {
     ///
     /// # Errors
     /// As the operating system says.
-    pub(crate) async fn accept(&self) -> io::Result<(Socket, Option<IpAddr>)> {
+    pub(crate) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Self::Tcp(listener) => {
                 let (socket, address) = listener.accept().await?;
-                // A response is one write, so waiting for more to send would only delay it.
-                let _ = socket.set_nodelay(true);
-                Ok((Socket::Tcp(socket), Some(address.ip())))
+                Ok((Socket::tcp(socket), Some(address.ip())))
             }
             #[cfg(unix)]
             Self::Unix(listener) => Ok((Socket::Unix(listener.accept().await?.0), None)),
+        }
+    }
+
+    /// Closes the listener, and gives the connections that the operating system has completed and nobody has accepted:
+    /// a close alone would reset them, with the requests that they have sent. The file of a Unix socket is removed
+    /// first, so that nobody connects to it any more. To be called on the runtime.
+    pub(crate) fn close(self) -> Box<dyn Iterator<Item = (Socket, Peer)> + Send> {
+        // The runtime may not know yet that they are there: the listener itself does.
+        match self {
+            Self::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else { return Box::new(std::iter::empty()) };
+                let next = move || {
+                    let (socket, address) = listener.accept().ok()?;
+                    socket.set_nonblocking(true).ok()?;
+                    Some((Socket::tcp(TcpStream::from_std(socket).ok()?), Some(address.ip())))
+                };
+                Box::new(std::iter::from_fn(next).take(MAX_WAITING))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                let Ok(listener) = listener.into_std() else { return Box::new(std::iter::empty()) };
+                if let Ok(address) = listener.local_addr()
+                    && let Some(path) = address.as_pathname()
+                {
+                    let _ = std::fs::remove_file(path);
+                }
+                let next = move || {
+                    let (socket, _) = listener.accept().ok()?;
+                    socket.set_nonblocking(true).ok()?;
+                    Some((Socket::Unix(UnixStream::from_std(socket).ok()?), None))
+                };
+                Box::new(std::iter::from_fn(next).take(MAX_WAITING))
+            }
         }
     }
 }
@@ -76,6 +113,14 @@ pub(crate) enum Socket {
     /// Over TLS.
     #[cfg(feature = "tls")]
     Tls(Box<tokio_rustls::server::TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn tcp(socket: TcpStream) -> Self {
+        // A response is one write, so waiting for more to send would only delay it.
+        let _ = socket.set_nodelay(true);
+        Self::Tcp(socket)
+    }
 }
 
 macro_rules! each {
@@ -122,11 +167,19 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The TLS settings; none if connections are plain.
+/// The TLS settings; none if connections are plain. Clones share them.
 #[derive(Clone, Default)]
 pub(crate) struct Tls {
     #[cfg(feature = "tls")]
-    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    files: Option<std::sync::Arc<CertificateFiles>>,
+}
+
+/// A certificate chain and its key, which may be replaced while the server runs.
+#[cfg(feature = "tls")]
+struct CertificateFiles {
+    certificates: String,
+    key: String,
+    acceptor: arc_swap::ArcSwap<tokio_rustls::rustls::ServerConfig>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -142,35 +195,62 @@ impl Tls {
     /// # Errors
     /// Files that cannot be read, or do not belong together.
     pub(crate) fn from_files(certificates: &str, key: &str) -> anyhow::Result<Self> {
-        use anyhow::{Context, ensure};
-        use tokio_rustls::rustls::ServerConfig;
-        use tokio_rustls::rustls::crypto::ring;
-        use tokio_rustls::rustls::pki_types::pem::PemObject;
-        use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-
-        let unusable = |path: &str| format!("{path} is not a usable PEM file");
-        let chain = CertificateDer::pem_file_iter(certificates)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .with_context(|| unusable(certificates))?;
-        ensure!(!chain.is_empty(), "{certificates} holds no certificate");
-        let private = PrivateKeyDer::from_pem_file(key).with_context(|| unusable(key))?;
-        let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, private)
-            .with_context(|| format!("{key} is not the key of {certificates}"))?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { acceptor: Some(std::sync::Arc::new(config).into()) })
+        let acceptor = arc_swap::ArcSwap::from_pointee(server_config(certificates, key)?);
+        let files = CertificateFiles { certificates: certificates.into(), key: key.into(), acceptor };
+        Ok(Self { files: Some(std::sync::Arc::new(files)) })
     }
+}
+
+#[cfg(feature = "tls")]
+fn server_config(certificates: &str, key: &str) -> anyhow::Result<tokio_rustls::rustls::ServerConfig> {
+    use anyhow::{Context, ensure};
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let unusable = |path: &str| format!("{path} is not a usable PEM file");
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unusable(certificates))?;
+    ensure!(!chain.is_empty(), "{certificates} holds no certificate");
+    let private = PrivateKeyDer::from_pem_file(key).with_context(|| unusable(key))?;
+    let mut config = ServerConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .with_context(|| format!("{key} is not the key of {certificates}"))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
 
 impl Tls {
     /// Whether connections are encrypted.
     pub(crate) fn is_on(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.acceptor.is_some();
+        return self.files.is_some();
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    /// The files of the certificate and its key.
+    pub(crate) fn files(&self) -> Vec<std::path::PathBuf> {
+        #[cfg(feature = "tls")]
+        return self.files.iter().flat_map(|f| [(&f.certificates).into(), (&f.key).into()]).collect();
+        #[cfg(not(feature = "tls"))]
+        Vec::new()
+    }
+
+    /// Reads certificate and key again, for connections to come; if that fails they stay as they are.
+    ///
+    /// # Errors
+    /// As `from_files`.
+    pub(crate) fn reload(&self) -> anyhow::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(files) = &self.files {
+            files.acceptor.store(server_config(&files.certificates, &files.key)?.into());
+        }
+        Ok(())
     }
 
     /// Does the TLS handshake on a connection, if TLS is on.
@@ -179,8 +259,8 @@ impl Tls {
     /// The client cannot agree with the server, or goes away.
     pub(crate) async fn accept(&self, socket: Socket) -> io::Result<Socket> {
         #[cfg(feature = "tls")]
-        let socket = match (&self.acceptor, socket) {
-            (Some(acceptor), Socket::Tcp(socket)) => {
+        let socket = match (&self.files, socket) {
+            (Some(files), Socket::Tcp(socket)) => {
                 let mut first = [0];
                 socket.peek(&mut first).await?;
                 // A plain HTTP request begins with a letter, TLS with a 22 (RFC 8446, section 5.1).
@@ -188,6 +268,7 @@ impl Tls {
                     refusal::refuse(socket, refusal::NOT_TLS).await?;
                     return Err(io::Error::new(io::ErrorKind::InvalidData, "a request in the clear"));
                 }
+                let acceptor = tokio_rustls::TlsAcceptor::from(files.acceptor.load_full());
                 return Ok(Socket::Tls(Box::new(acceptor.accept(socket).await?)));
             }
             (_, socket) => socket,

@@ -6,8 +6,8 @@
 //!   it fires.
 //! - A close with unread bytes would make the kernel reset the connection and destroy the response (RFC 9112,
 //!   section 9.6); so bytes that still arrive are read and dropped for a moment first.
-//! - A head with both Content-Length and Transfer-Encoding is reported. hyper drops the former before a handler
-//!   sees it, and section 6.1 of the same RFC allows a server to reject the request.
+//! - A head with both Content-Length and Transfer-Encoding is reported, also behind other requests in one piece. hyper
+//!   drops the former before a handler sees it, and section 6.1 of the same RFC allows a server to reject the request.
 //!
 //! A timer exists only while something is pending.
 
@@ -42,6 +42,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces in a row before the other connections of this thread get their turn.
 const PIECES_AT_A_TURN: u32 = 2;
 
+/// A client that has kept the server waiting for less than this gives way to no other.
+pub(crate) const LEAST_WAIT: Duration = Duration::from_secs(1);
+
 /// The part of a request or response that a client keeps the connection waiting for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum WaitsFor {
@@ -65,7 +68,7 @@ pub(crate) struct Shared {
     write_since: AtomicU64,
     /// Bytes have arrived that belong to no request that was read to its end.
     unread: AtomicBool,
-    /// The head read last has Content-Length and Transfer-Encoding.
+    /// A head among those that arrived last has Content-Length and Transfer-Encoding.
     ambiguous: AtomicBool,
 }
 
@@ -134,29 +137,63 @@ impl Shared {
         self.unread.store(false, Relaxed);
     }
 
-    /// Whether the current request gives its length twice. A head that arrived in one piece with the request before
-    /// it is not checked; hyper closes the connection after such a request in any case.
-    pub(crate) fn take_ambiguous(&self) -> bool {
-        self.ambiguous.load(Relaxed) && self.ambiguous.swap(false, Relaxed)
+    /// To be called when a head has arrived whose body is still to be read.
+    pub(crate) fn request_is_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    /// Whether bytes have arrived that belong to no request that was read to its end.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Whether a head that arrived lately gives the length of its body twice: that of the current request, if it has
+    /// Transfer-Encoding, or of one close to it.
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        self.ambiguous.load(Relaxed)
     }
 }
 
-/// Watches the header lines of a head as they arrive.
+/// Watches the header lines of heads as they arrive, and passes over bodies of known length between them.
 #[derive(Debug, Default)]
 struct HeadWatch {
-    /// The start of a line whose end has not arrived; long enough for the name.
+    /// The start of a line whose end has not arrived; long enough for a name and a length.
     line: Vec<u8>,
     started: bool,
-    ended: bool,
-    content_length: bool,
+    content_length: Option<u64>,
     transfer_encoding: bool,
+    /// Bytes of a body that are still to come before the next head.
+    skip: u64,
+    /// A body of chunks follows, whose end is not looked for beyond the bytes that came with its head.
+    chunks: bool,
+    /// A head had both headers.
+    ambiguous: bool,
 }
 
 impl HeadWatch {
-    const LONGEST_NAME: usize = "transfer-encoding:".len();
+    const LONGEST_LINE: usize = "transfer-encoding:".len() + 32;
+
+    /// To be called before the first bytes of a request: what was found in those before it is forgotten, but not a
+    /// head of which a part came with them.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.chunks) {
+            // What was looked at last were chunks.
+            *self = Self::default();
+        }
+        (self.skip, self.ambiguous) = (0, false);
+    }
 
     fn look(&mut self, mut bytes: &[u8]) {
-        while !self.ended && !bytes.is_empty() {
+        if self.chunks {
+            return;
+        }
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+                self.skip -= skipped as u64;
+                bytes = &bytes[skipped..];
+                continue;
+            }
             let end = memchr::memchr(b'\n', bytes);
             let piece = &bytes[..end.unwrap_or(bytes.len())];
             bytes = &bytes[(piece.len() + 1).min(bytes.len())..];
@@ -164,7 +201,7 @@ impl HeadWatch {
                 self.look_at_line(piece);
                 continue;
             }
-            let room = Self::LONGEST_NAME - self.line.len();
+            let room = Self::LONGEST_LINE - self.line.len();
             self.line.extend_from_slice(&piece[..piece.len().min(room)]);
             if end.is_some() {
                 let line = std::mem::take(&mut self.line);
@@ -175,12 +212,24 @@ impl HeadWatch {
 
     fn look_at_line(&mut self, line: &[u8]) {
         match line.first() {
-            None | Some(b'\r') => self.ended = self.started,
-            Some(b'c' | b'C') => self.content_length |= is_named(line, b"content-length:"),
+            None | Some(b'\r') if self.started => self.head_ends(),
+            Some(b'c' | b'C') if is_named(line, b"content-length:") => {
+                let value = std::str::from_utf8(&line["content-length:".len()..]).unwrap_or_default();
+                self.content_length = Some(value.trim().parse().unwrap_or_default());
+            }
             Some(b't' | b'T') => self.transfer_encoding |= is_named(line, b"transfer-encoding:"),
-            Some(_) => {}
+            _ => {}
         }
         self.started |= !matches!(line, b"" | b"\r");
+    }
+
+    fn head_ends(&mut self) {
+        let length = self.content_length.take();
+        let chunks = std::mem::take(&mut self.transfer_encoding);
+        self.ambiguous |= chunks && length.is_some();
+        self.chunks |= chunks;
+        self.skip = if chunks { 0 } else { length.unwrap_or(0) };
+        self.started = false;
     }
 }
 
@@ -298,12 +347,11 @@ impl AsyncRead for Stream {
             let this = &mut *self;
             if !this.shared.unread.load(Relaxed) {
                 this.shared.unread.store(true, Relaxed);
-                this.head = HeadWatch { line: std::mem::take(&mut this.head.line), ..HeadWatch::default() };
-                this.head.line.clear();
+                this.head.forget();
                 this.shared.ambiguous.store(false, Relaxed);
             }
             this.head.look(arrived);
-            if this.head.content_length && this.head.transfer_encoding {
+            if this.head.ambiguous {
                 this.shared.ambiguous.store(true, Relaxed);
             }
         }
@@ -383,7 +431,7 @@ mod tests {
     fn ambiguous(pieces: &[&[u8]]) -> bool {
         let mut head = HeadWatch::default();
         pieces.iter().for_each(|piece| head.look(piece));
-        head.content_length && head.transfer_encoding
+        head.ambiguous
     }
 
     #[test]
@@ -395,6 +443,31 @@ mod tests {
         }
         let one = b"\r\nPOST / HTTP/1.1\r\nContent-Length: 30\r\nX-Transfer-Encoding: x\r\n\r\nTransfer-Encoding: x\r\n";
         assert!(!ambiguous(&[one]));
+    }
+
+    #[test]
+    fn two_lengths_are_noticed_behind_other_requests_but_not_in_their_bodies() {
+        let both = &b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n"[..];
+        let get = &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..];
+        let body = &b"a: 1\r\n\r\ntransfer-encoding: x\r\ncontent-length: 1\r\n\r\n"[..];
+        let post =
+            [b"POST / HTTP/1.1\r\ncontent-length:", body.len().to_string().as_bytes(), b"\r\n\r\n", body]
+                .concat();
+        assert!(!ambiguous(&[get, &post, get]));
+        assert!(ambiguous(&[&[get, both].concat()]) && ambiguous(&[&[&post, both].concat()]));
+        for at in 1..post.len() {
+            assert!(ambiguous(&[&post[..at], &[&post[at..], both].concat()]), "at {at}");
+        }
+        let chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert!(!ambiguous(&[chunked, body]), "the chunks that come later are no heads");
+        let mut watch = HeadWatch::default();
+        watch.look(&[get, &both[..30]].concat());
+        watch.forget();
+        watch.look(&both[30..]);
+        assert!(watch.ambiguous, "a head that came in part with the request before it");
+        watch.forget();
+        watch.look(get);
+        assert!(!watch.ambiguous, "the next request");
     }
 
     async fn pair(head_limit: Duration, stall_limit: Duration) -> (Stream, tokio::net::TcpStream) {
