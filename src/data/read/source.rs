@@ -31,6 +31,8 @@ pub struct Options {
     /// Whether numbers have a decimal comma. `None`: if fields are separated by `;` and the numbers of the
     /// sample have commas and no dots.
     pub decimal_comma: Option<bool>,
+    /// Delimited text of more columns is refused before anything is kept of them. Default: no limit.
+    pub max_columns: usize,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             header_in_doubt: false,
             encoding: None,
             decimal_comma: None,
+            max_columns: usize::MAX,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::shadow::Shadow;
 use crate::model::Model;
 use crate::predict::answer::AnswerWriter;
 use crate::report::card;
+use crate::server::cost::Cost;
 use crate::server::observe::profile::Profile;
 use crate::server::observe::telemetry::ModelCounts;
 
@@ -28,6 +29,8 @@ pub(crate) struct Served {
     pub(crate) model: Model,
     /// The writer of its predictions.
     pub(crate) answers: AnswerWriter,
+    /// The work and memory that a row takes.
+    pub(crate) cost: Cost,
     /// The body of `GET /model`.
     pub(crate) description: Bytes,
     /// The time it was loaded.
@@ -48,9 +51,10 @@ impl Served {
     pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
         let answers = AnswerWriter::new(&model.pipeline.schema);
+        let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model.pipeline.schema));
         let (name, loaded) = (name.into(), SystemTime::now());
-        Ok(Self { name, model, answers, description, loaded, counts, profile, shadow: None })
+        Ok(Self { name, model, answers, cost, description, loaded, counts, profile, shadow: None })
     }
 
     /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.

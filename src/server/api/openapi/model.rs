@@ -50,7 +50,7 @@ impl<'a> ModelPart<'a> {
         let _ = rows::read_row(&text, schema, true, &mut codes);
         let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
         let warnings: Vec<Warning> = schema.warnings(&codes).collect();
-        let answer = served.answers.answer(&predictions, false, &warnings);
+        let answer = served.answers.answer(&predictions, false, &warnings, warnings.len());
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         // Component names take few characters (OpenAPI 3.1, section 4.8.7); the index keeps them apart.
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
