@@ -1,7 +1,7 @@
 //! What a request may cost: memory by what it holds and not by how it is written, in every dialect. Work is bounded in the
 //! unit tests of `server::cost`, `server::work`, `names` and the readers.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::workdir::Workdir;
 
@@ -208,4 +208,38 @@ fn a_header_of_too_many_columns_is_refused_by_predict() {
     dir.write("wide.csv", format!("{header}\n5.1,3.5,1.4,0.2{}\n", ",7".repeat(5000)));
     let lenient = dir.run(&["predict", "--input", "wide.csv", "--lenient", "--keep", "none"]).ok();
     assert!(lenient.out().contains("setosa"), "unknown columns are ignored");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_tells_no_value_of_a_private_column() {
+    use crate::support::process::Server;
+
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "logreg", "--private", "island"]);
+    let server = Server::start(&dir, &[], &[]);
+    let told: Vec<String> = ["/model", "/models", "/openapi.json", "/metrics", "/v2/models/model"]
+        .map(|path| server.get(path))
+        .into();
+    let odd = server.predict(r#"{"data":["Atlantis",true,17.2,201,4200,"male",2008]}"#);
+    for text in told.iter().chain([&odd]) {
+        for level in ["Biscoe", "Dream", "Torgersen"] {
+            assert!(!text.contains(level), "{text}");
+        }
+    }
+    assert!(told[0].contains("female"), "a column that is not private");
+    let body = told[0].split("\r\n\r\n").nth(1).unwrap();
+    let described: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(described["schema"]["features"][0]["private"], true);
+    let known = server.predict(r#"{"data":["Biscoe",43.9,17.2,201,4200,"male",2008]}"#);
+    assert!(known.starts_with("HTTP/1.1 200") && !known.contains("unseen"), "{known}");
+    // What is private is a matter of the description alone.
+    dir.run(&["train", "penguins.csv", "-q", "--algorithm", "logreg", "--output", "told.mlapi"]).ok();
+    let predict = |model: &str| {
+        dir.run(&["predict", "--model", model, "--input", "penguins.csv"]).ok().out().to_string()
+    };
+    assert_eq!(predict("told.mlapi"), predict("model.mlapi"));
+    dir.run(&["train", "penguins.csv", "--private", "iland"])
+        .fails(2)
+        .complains(&["--private", "did you mean \"island\""]);
+    dir.run(&["train", "penguins.csv", "--private", "species"]).fails(2).complains(&["that is the target"]);
 }

@@ -20,6 +20,9 @@ pub struct Feature {
     pub column_type: ColumnType,
     /// Training rows without a value.
     pub missing: u64,
+    /// Whether its values are private: a server then tells none of those below.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// How its cells are written, if the type leaves that open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notation: Option<Notation>,
@@ -150,6 +153,7 @@ impl Feature {
             name: name.into(),
             column_type,
             missing: 0,
+            private: false,
             notation: None,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,

@@ -152,6 +152,16 @@ impl<'a> ModelPart<'a> {
             _ => json!({ "type": ["string", "number", "boolean", "null"] }),
         };
         match feature.column_type {
+            _ if feature.private => {
+                let what = match feature.column_type {
+                    ColumnType::Number => "A number",
+                    ColumnType::Boolean => "A boolean",
+                    ColumnType::Date => "A date or date-time as ISO 8601 writes it",
+                    ColumnType::Category => "A category",
+                    ColumnType::Text => "A text",
+                };
+                schema["description"] = format!("{what}; its values in training are private.").into();
+            }
             ColumnType::Number => {
                 schema["description"] =
                     format!("A number, in training from {} to {}.", feature.min, feature.max).into();
