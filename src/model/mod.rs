@@ -265,7 +265,7 @@ impl Model {
     }
 
     /// A row in column order that the model predicts without a warning: a value of each feature that is typical of
-    /// the training rows.
+    /// the training rows. Private columns have no value in it.
     pub fn example(&self) -> Vec<serde_json::Value> {
         self.pipeline.schema.features.iter().map(Feature::typical).collect()
     }
