@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::model::evaluation::{Evaluation, Metrics};
+use crate::model::evaluation::{Evaluation, MAX_MATRIX_CLASSES, Metrics};
 use crate::printable::printable_line;
 
 /// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
@@ -107,6 +107,12 @@ pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
             rows.push(std::iter::once(label(name)).chain(counts.iter().map(u64::to_string)).collect());
         }
         let _ = write!(out, "\n{}", table(&rows, 2, true));
+    } else if let Some(classes) = &evaluation.classes {
+        let _ = writeln!(
+            out,
+            "\n  no confusion matrix: {} classes, more than {MAX_MATRIX_CLASSES}",
+            classes.len()
+        );
     }
     out
 }
