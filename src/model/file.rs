@@ -43,7 +43,7 @@ const CARD_KEY: &str = "mlapi";
 const TARGET_MEANS: &str = "recipe.target_means";
 
 /// Limit of the header, which holds the card and the level names of categories; it is safetensors' own.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+pub(crate) const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Limit of the file: more than any model that could be served.
 const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024 * 1024;

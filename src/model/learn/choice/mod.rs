@@ -170,6 +170,7 @@ mod tests {
         };
         let fitter = Fitter {
             table: &table,
+            files: &[],
             features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
             ignored: &[],
             target: &target,
