@@ -321,10 +321,7 @@ fn call_within_memory(
         return native::call(state, model, id, call, body);
     }
     let n_rows = call.most_rows(&body, cost.n_features()).min(call.max_rows(cost, &state.limits));
-    let mut bytes = cost.bytes(n_rows);
-    if call.repeats_input() {
-        bytes += body.len();
-    }
+    let bytes = cost.bytes(n_rows) + call.copies() * body.len();
     let mut hold = state.held.none();
     if bytes > ALWAYS_HELD_BYTES {
         hold.set(bytes, limit)?;
