@@ -22,8 +22,8 @@ use crate::server::wire::stream::Shared;
 use crate::server::wire::streams::End;
 
 /// The total bytes of request bodies held in memory, so that many that never end take a bounded amount.
-#[derive(Debug, Default)]
-pub(crate) struct Held(AtomicUsize);
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Held(Arc<AtomicUsize>);
 
 /// The bytes of one request body, given back when it is dropped.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ pub(crate) const NO_ROOM: io::ErrorKind = io::ErrorKind::QuotaExceeded;
 /// The memory for the long records of streams, which is that for request bodies.
 #[derive(Debug)]
 struct StreamRoom {
-    held: Arc<Held>,
+    held: Held,
     limit: usize,
 }
 
@@ -201,8 +201,8 @@ impl Room for StreamRoom {
 }
 
 /// The limits of one record of a stream: it is no longer than a request body may be, and held as one.
-pub(crate) fn record_limits(limits: &Limits, held: &Arc<Held>) -> RecordLimits {
-    let room = StreamRoom { held: Arc::clone(held), limit: limits.held_bytes };
+pub(crate) fn record_limits(limits: &Limits, held: &Held) -> RecordLimits {
+    let room = StreamRoom { held: held.clone(), limit: limits.held_bytes };
     RecordLimits { bytes: limits.body_bytes.min(MAX_RECORD_BYTES), room: Some(Arc::new(room)) }
 }
 

@@ -94,7 +94,7 @@ pub struct State {
     /// The request bodies that are predicted while they arrive; each has a thread.
     pub(crate) streams: Arc<Streams>,
     /// The memory that unanswered request bodies take.
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Held,
     pub(crate) sources: Sources,
     pub(crate) keys: Keys,
     pub(crate) rate: Option<RateLimit>,
@@ -123,7 +123,7 @@ impl State {
             limits,
             work: Work::new(limits.batch_threads)?,
             streams: Arc::new(Streams::new(limits.streams)),
-            held: Arc::default(),
+            held: Held::default(),
             sources,
             keys,
             rate,
