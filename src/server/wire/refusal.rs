@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Refused connections that are kept open for a moment to take their response; the oldest is closed for the next.
-pub(crate) const MAX_REFUSALS: usize = 512;
+pub(crate) const MAX_REFUSALS: usize = 1024;
 
 /// Time for a refused connection to take its response.
 pub(crate) const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// The part of it that a connection has even if another one is to be refused: a close while its request is on the way
 /// would reset the connection, and many clients then never read their response. With the number above, this allows
-/// five thousand refusals a second of clients that do not read.
-pub(crate) const LEAST_REFUSAL_TIME: Duration = Duration::from_millis(100);
+/// 17,000 refusals a second of clients that do not read.
+pub(crate) const LEAST_REFUSAL_TIME: Duration = Duration::from_millis(60);
 
 /// Sent to a connection above the limit.
 pub(crate) const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
