@@ -24,6 +24,10 @@ const ANY: RangeInclusive<usize> = 0..=usize::MAX;
 /// Most classes that trees learn.
 const TREE_CLASSES: usize = 1023;
 
+/// Most classes of candidates that fit something for each class many times: a tree per round, a machine per pair, the
+/// shares of a hundred trees' leaves.
+const MANY_CLASSES: usize = 200;
+
 /// The candidates of `auto`, simplest first: the simpler one is easier to read, stores less, and overfits less. The
 /// linear models come before naive Bayes, which is as small but far too sure of itself (Niculescu-Mizil and Caruana
 /// 2005, "Predicting good probabilities with supervised learning").
@@ -38,13 +42,17 @@ static CANDIDATES: [Candidate; 10] = [
     Candidate { name: "decision-tree", rows: ANY, max_slots: usize::MAX, max_classes: TREE_CLASSES },
     // Distances say little in many columns, and every prediction looks at the training rows.
     Candidate { name: "knn", rows: 0..=10_000, max_slots: 100, max_classes: usize::MAX },
-    Candidate { name: "random-forest", rows: ANY, max_slots: usize::MAX, max_classes: TREE_CLASSES },
-    Candidate { name: "extra-trees", rows: ANY, max_slots: usize::MAX, max_classes: TREE_CLASSES },
-    // Its time grows with the square of the rows, and it fits six machines for each pair of classes.
-    Candidate { name: "svm", rows: 0..=5_000, max_slots: usize::MAX, max_classes: 200 },
-    // Leaves of 20 rows leave a small table few splits, and its time grows with the rounds all the same. A round is a
-    // tree per class.
-    Candidate { name: "gradient-boosting", rows: 500..=usize::MAX, max_slots: usize::MAX, max_classes: 200 },
+    Candidate { name: "random-forest", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
+    Candidate { name: "extra-trees", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
+    // Its time grows with the square of the rows.
+    Candidate { name: "svm", rows: 0..=5_000, max_slots: usize::MAX, max_classes: MANY_CLASSES },
+    // Leaves of 20 rows leave a small table few splits, and its time grows with the rounds all the same.
+    Candidate {
+        name: "gradient-boosting",
+        rows: 500..=usize::MAX,
+        max_slots: usize::MAX,
+        max_classes: MANY_CLASSES,
+    },
 ];
 
 /// The algorithms that may be chosen: one that was named, or the candidates of `auto`, simplest first.
@@ -170,6 +178,7 @@ mod tests {
         let of_many = of_classes(201);
         assert!(!of_many.contains(&"svm") && !of_many.contains(&"gradient-boosting"), "{of_many:?}");
         assert_eq!(TREE_CLASSES, MAX_TREE_CLASSES);
-        assert!(of_many.contains(&"random-forest") && !of_classes(1024).contains(&"random-forest"));
+        assert!(of_many.contains(&"decision-tree") && !of_many.contains(&"random-forest"));
+        assert!(of_classes(1023).contains(&"decision-tree") && !of_classes(1024).contains(&"decision-tree"));
     }
 }

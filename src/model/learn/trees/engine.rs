@@ -10,7 +10,7 @@ const MIN_HISTOGRAM_ROWS: usize = 512;
 
 /// Cells of so many bytes, those of 63 classes and more, are in no histogram of more than so many bytes.
 const WIDE_CELL: usize = 64 * size_of::<i64>();
-const MAX_WIDE_HISTOGRAM: usize = 16 << 20;
+const MAX_WIDE_HISTOGRAM: usize = 2 << 20;
 
 /// Sums of fewer cells are not worth a second thread.
 const MIN_PARALLEL_UPDATES: usize = 1 << 17;

@@ -334,11 +334,13 @@ impl<C: Criterion> Engine<'_, C> {
             children[large].best = found.1;
             children[1 - large].histogram = Some(of_small);
             children[large].histogram = Some(of_large);
-            for (child, may) in children.iter_mut().zip(may) {
-                if !may {
+            for (i, child) in children.iter_mut().enumerate() {
+                if !may[i] {
                     child.best = Best::none(self.growth.limits.min_gain);
                 }
-                if !child.best.found() {
+                // The children of a small child sum up none, so that it need not keep what they would be subtracted from.
+                let is_needed = self.uses_histograms(sides[i].0.len(), &scratch.columns);
+                if !child.best.found() || !is_needed {
                     scratch.pool.extend(child.histogram.take());
                 }
             }
@@ -472,6 +474,24 @@ mod tests {
             expected.push(node.gain);
             frontier.extend([node.left as usize, node.left as usize + 1]);
         }
+    }
+
+    #[test]
+    fn small_leaves_that_wait_keep_no_histogram() {
+        let mut x = Matrix::zeros(N_ROWS, 1);
+        (0..N_ROWS).for_each(|i| x.row_mut(i)[0] = i as f64);
+        let y = vec![0.0; N_ROWS];
+        let mut bins = Bins::new(&Dataset::new(&x, Labels::Values(&y)));
+        bins.group();
+        // The best split is always that of the last few rows, which wait for the others.
+        let items = (0..N_ROWS).map(|i| CRITERION.item(1 << (i / 200), 1));
+        let growth = Growth { max_depth: 100, max_features: 1, parallel: false, ..growth() };
+        let mut grower = Grower::new(&bins, CRITERION, growth);
+        grower.items().extend(items);
+        let tree = grower.grow((0..N_ROWS as u32).collect(), &bins.usable, 1);
+        assert!(tree.leaves().count() >= 20);
+        // All that there ever were lie in the pool.
+        assert!(grower.scratch[0].pool.len() < 5, "{}", grower.scratch[0].pool.len());
     }
 
     #[test]
