@@ -77,17 +77,6 @@ impl Drop for Hold {
     }
 }
 
-struct HeldBytes<T> {
-    bytes: T,
-    _hold: Hold,
-}
-
-impl<T: AsRef<[u8]>> AsRef<[u8]> for HeldBytes<T> {
-    fn as_ref(&self) -> &[u8] {
-        self.bytes.as_ref()
-    }
-}
-
 /// A request body that nobody wants is read if it has arrived, and no longer than this.
 const UNWANTED_BYTES: usize = 64 * 1024;
 
@@ -146,6 +135,17 @@ impl Upload {
         }
         connection.request_is_read();
         true
+    }
+}
+
+struct HeldBytes<T> {
+    bytes: T,
+    _hold: Hold,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for HeldBytes<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
     }
 }
 
