@@ -17,6 +17,7 @@ mod parquet; // a Parquet file equals the same table as CSV
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
 mod readme; // the console blocks of README.md and docs/ are what the program prints
+mod requests; // what a request may cost, in every dialect
 mod roads; // one value, one prediction, however it is sent
 mod search; // auto, --cv and --tune
 mod serve; // the HTTP interface, in this process

@@ -295,6 +295,10 @@ pub struct Train {
     #[arg(long, value_name = "COL")]
     pub drop: Vec<String>,
 
+    /// Let no server tell the values of a column, in GET /model or the API document; repeatable
+    #[arg(long, value_name = "COL")]
+    pub private: Vec<String>,
+
     /// Set the type of a column: number, boolean, category, text or date; repeatable [default: inferred]
     #[arg(long = "type", value_name = "COL=TYPE", value_parser = parse_type)]
     pub types: Vec<(String, ColumnType)>,

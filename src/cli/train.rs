@@ -52,7 +52,7 @@ impl<'a> Row<'a> {
 /// Whether the user says nothing of the header: no flag, and no name of a column that only a header can give.
 fn header_in_doubt(args: &Train) -> bool {
     let split = [&args.group, &args.split_by];
-    let mut named = (args.target.iter().chain(&args.weight).chain(&args.drop))
+    let mut named = (args.target.iter().chain(&args.weight).chain(&args.drop).chain(&args.private))
         .chain(split.into_iter().flatten())
         .chain(args.types.iter().map(|(name, _)| name));
     !args.dialect.header && !args.dialect.no_header && named.all(|name| name.starts_with("column_"))
@@ -121,6 +121,7 @@ fn plan(args: &Train) -> Plan {
         hold_out,
         seed: args.seed,
         drop: args.drop.clone(),
+        private: args.private.clone(),
         types: args.types.clone(),
         weight: args.weight.clone(),
         balance: args.balance,

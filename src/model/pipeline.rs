@@ -34,6 +34,29 @@ pub struct Predictions {
     pub classes: Vec<u32>,
 }
 
+/// The message for a row whose prediction is not a number.
+pub(crate) const NOT_FINITE: &str =
+    "the prediction is not a finite number: values of the row are too far from those of training";
+
+impl Predictions {
+    /// Whether the scores of a row are numbers; those of values that are far out may overflow.
+    pub(crate) fn is_finite(&self, row: usize) -> bool {
+        self.scores.row(row).iter().all(|score| score.is_finite())
+    }
+
+    /// The first row whose scores are not all numbers.
+    pub(crate) fn first_not_finite(&self) -> Option<usize> {
+        let at = self.scores.values().iter().position(|score| !score.is_finite())?;
+        Some(at / self.scores.n_cols().max(1))
+    }
+
+    /// Removes all but the first `n_rows` rows.
+    pub(crate) fn truncate(&mut self, n_rows: usize) {
+        self.scores.truncate(n_rows);
+        self.classes.truncate(n_rows);
+    }
+}
+
 /// Rows that are encoded and scored together: enough for one task of a thread, few enough to stay in cache.
 const BLOCK_ROWS: usize = 512;
 
@@ -225,6 +248,19 @@ mod tests {
             one.push_row(0.0).copy_from_slice(codes.row(i));
             assert_eq!(pipeline.scores(&one).row(0), all.scores.row(i), "row {i}");
         }
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_found_by_its_row() {
+        let mut scores = Matrix::with_capacity(3, 2);
+        [[0.5, 0.5], [1.0, f64::NAN], [f64::INFINITY, 0.0]]
+            .iter()
+            .for_each(|row| scores.push_row(0.0).copy_from_slice(row));
+        let mut predictions = Predictions { scores, classes: vec![0, 0, 0] };
+        assert_eq!(predictions.first_not_finite(), Some(1));
+        assert_eq!([0, 1, 2].map(|row| predictions.is_finite(row)), [true, false, false]);
+        predictions.truncate(1);
+        assert_eq!((predictions.first_not_finite(), predictions.classes.len()), (None, 1));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::Model;
-use super::pipeline::{Decision, Predictions};
+use super::pipeline::{Decision, NOT_FINITE, Predictions};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
 use crate::data::read::json::{self, Malformed};
@@ -98,6 +98,9 @@ pub(super) fn predict<R: Serialize>(
         }
     }
     let predictions = model.pipeline.predict(&codes, Decision::MostProbable);
+    if let Some(row) = predictions.first_not_finite() {
+        bail!("{} does not fit the model: {NOT_FINITE}", name(row));
+    }
     let new = |row| Prediction::new(schema, &predictions, row);
     let mut predicted: Vec<Prediction> = (0..codes.n_rows()).map(new).collect();
     for Warning { row, feature, kind } in schema.warnings(&codes) {
@@ -171,6 +174,12 @@ mod tests {
     fn a_number_is_predicted_as_a_value() {
         let model = model("diabetes.csv", "ridge");
         let row: Vec<f64> = model.golden.row(0).to_vec();
+        let far: Vec<f64> = (0..row.len()).map(|i| if i % 2 == 0 { -1e308 } else { 1e308 }).collect();
+        let message = model.predict_rows([&row, &far]).unwrap_err().to_string();
+        assert!(
+            message.starts_with("row 1 does not fit the model: the prediction is not a finite"),
+            "{message}"
+        );
         let prediction = model.predict(&row).unwrap();
         assert_eq!(prediction.value(), Some(model.pipeline.scores(&model.golden).row(0)[0]));
         assert_eq!((prediction.label(), prediction.probability()), (None, None));

@@ -43,8 +43,20 @@ impl AnswerWriter {
         }
     }
 
-    /// The whole answer to a request: one object, or a list under `predictions` if `many`.
-    pub(crate) fn answer(&self, predictions: &Predictions, many: bool, warnings: &[Warning]) -> Vec<u8> {
+    /// The memory of an answer to many rows, per row.
+    pub(crate) fn bytes_per_row(&self) -> usize {
+        self.element_bytes
+    }
+
+    /// The whole answer to a request: one object, or a list under `predictions` if `many`. There are `n_warnings`, of
+    /// which the first are given.
+    pub(crate) fn answer(
+        &self,
+        predictions: &Predictions,
+        many: bool,
+        warnings: &[Warning],
+        n_warnings: usize,
+    ) -> Vec<u8> {
         let n_rows = predictions.scores.n_rows();
         let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
@@ -53,7 +65,7 @@ impl AnswerWriter {
             self.element(predictions, 0, &mut out);
             out.pop();
         }
-        self.warnings(warnings, warnings.len(), &mut out);
+        self.warnings(warnings, n_warnings, &mut out);
         out.push(b'}');
         out
     }
@@ -169,7 +181,8 @@ mod tests {
     }
 
     fn text(schema: &Schema, predictions: &Predictions, many: bool, warnings: &[Warning]) -> String {
-        String::from_utf8(AnswerWriter::new(schema).answer(predictions, many, warnings)).unwrap()
+        let answer = AnswerWriter::new(schema).answer(predictions, many, warnings, warnings.len());
+        String::from_utf8(answer).unwrap()
     }
 
     #[test]
@@ -201,7 +214,7 @@ mod tests {
             let writer = AnswerWriter::new(&schema(&labels, numeric));
             assert_eq!(writer.values(&predictions), format!("{{\"predictions\":{values}}}").into_bytes());
             let answer: serde_json::Value =
-                serde_json::from_slice(&writer.answer(&predictions, true, &[])).unwrap();
+                serde_json::from_slice(&writer.answer(&predictions, true, &[], 0)).unwrap();
             let alone: serde_json::Value = serde_json::from_slice(&writer.values(&predictions)).unwrap();
             for row in 0..2 {
                 assert_eq!(answer["predictions"][row]["prediction"], alone["predictions"][row]);

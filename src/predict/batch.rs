@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use crate::background::give_way_at;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problem, Problems};
 use crate::data::cells::schema::{Warning, WarningKind};
-use crate::data::read::json::Problem;
-use crate::model::pipeline::{Decision, Pipeline, Predictions};
+use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
 
 use super::answer::MAX_LISTED_WARNINGS;
 use super::{BadRows, OnError, Summary};
@@ -18,27 +18,40 @@ pub(super) struct Row {
     pub place: Range<usize>,
     /// Its row among the predictions, unless it does not fit.
     pub prediction: Option<usize>,
+    /// Whether it is skipped after all, because its prediction is not a number.
+    pub skipped: bool,
 }
 
 /// Problems of the rows of a block.
 #[derive(Default)]
-pub(super) struct Problems {
+pub(super) struct Found {
     /// The row, counted from the start of the block, and the problem with its pointer within the row.
-    found: Vec<(usize, Problem)>,
+    listed: Vec<(usize, Problem)>,
     /// The same for people.
     messages: Vec<String>,
+    total: usize,
 }
 
-impl Problems {
+impl Found {
+    /// How many more may be listed.
+    pub(super) fn room(&self) -> usize {
+        MAX_LISTED_PROBLEMS - self.listed.len()
+    }
+
+    /// Counts problems that are not listed.
+    pub(super) fn count(&mut self, n: usize) {
+        self.total += n;
+    }
+
     /// The error they make in a block that `n_before` rows stand before; `None` without a problem.
     pub(super) fn take(&mut self, source: &str, n_before: usize) -> Option<BadRows> {
-        let Self { found, messages } = std::mem::take(self);
-        let pointed = found.into_iter().map(|(row, problem)| Problem {
-            pointer: format!("/{}{}", n_before + row, problem.pointer),
-            ..problem
-        });
-        let problems: Vec<Problem> = pointed.collect();
-        (!problems.is_empty()).then(|| BadRows { source: source.into(), problems, messages })
+        let Self { listed, messages, total } = std::mem::take(self);
+        let mut problems = Problems::default();
+        for (row, problem) in listed {
+            problems.push(format!("/{}{}", n_before + row, problem.pointer), problem.detail);
+        }
+        problems.total = total;
+        (total > 0).then(|| BadRows { source: source.into(), problems, messages })
     }
 }
 
@@ -60,7 +73,7 @@ pub(super) struct Batch {
     /// An error that ends the work once the rows before it are written.
     pub failure: Option<anyhow::Error>,
     /// The rows that do not fit.
-    pub problems: Problems,
+    pub problems: Found,
     /// One for each row of `codes`.
     pub predictions: Predictions,
     pub summary: Summary,
@@ -87,17 +100,22 @@ impl Batch {
         self.places.clear();
         (self.bad, self.stopped) = (false, false);
         self.n_read = 0;
-        self.problems = Problems::default();
+        self.problems = Found::default();
         self.failure = None;
         self.summary = Summary::default();
         self.warnings.clear();
         self.out.clear();
     }
 
-    /// Notes a problem of the row being read. `pointer`: within the row.
-    pub(super) fn add_problem(&mut self, pointer: String, detail: String, message: String) {
-        self.problems.found.push((self.n_read, Problem { pointer, detail }));
-        self.problems.messages.push(message);
+    /// Counts a problem of the row being read: its pointer within the row, the fact, and the message for people, which are
+    /// made if it is one of the first.
+    pub(super) fn add_problem(&mut self, problem: impl FnOnce() -> (String, String, String)) {
+        self.problems.count(1);
+        if self.problems.room() > 0 {
+            let (pointer, detail, message) = problem();
+            self.problems.listed.push((self.n_read, Problem { pointer, detail }));
+            self.problems.messages.push(message);
+        }
     }
 
     /// Ends the row being read, which stands at `place`; if it `fits`, its codes are the last row of `codes`. Whether
@@ -115,14 +133,23 @@ impl Batch {
         }
         let is_written = !self.stopped && (fits || on_error == OnError::Null);
         if is_written {
-            self.rows.push(Row { place, prediction: fits.then_some(last) });
+            self.rows.push(Row { place, prediction: fits.then_some(last), skipped: false });
         }
         is_written
     }
 
-    /// Predicts the rows that fit, and counts the unusual values in them.
-    pub(super) fn predict(&mut self, pipeline: &Pipeline, decision: Decision) {
+    /// Predicts the rows that fit, and counts the unusual values in them. `place` names the place of a row for people.
+    pub(super) fn predict(
+        &mut self,
+        pipeline: &Pipeline,
+        decision: Decision,
+        on_error: OnError,
+        place: impl Fn(&Row) -> String,
+    ) {
         self.predictions = pipeline.predict_serially(&self.codes, decision);
+        if let Some(first) = self.predictions.first_not_finite() {
+            self.reject(first, on_error, place);
+        }
         for warning in pipeline.schema.warnings(&self.codes) {
             match warning.kind {
                 WarningKind::MissingValue => self.summary.n_missing += 1,
@@ -134,11 +161,45 @@ impl Batch {
             }
         }
         if !self.warnings.is_empty() {
-            let row_of: Vec<usize> =
-                (0..self.rows.len()).filter(|&i| self.rows[i].prediction.is_some()).collect();
-            self.warnings.iter_mut().for_each(|warning| warning.row = row_of[warning.row]);
+            let mut row_of = vec![None; self.codes.n_rows()];
+            let written = self.rows.iter().filter(|row| !row.skipped).enumerate();
+            written.for_each(|(i, row)| row.prediction.into_iter().for_each(|at| row_of[at] = Some(i)));
+            self.warnings.retain_mut(|warning| match row_of[warning.row] {
+                Some(row) => {
+                    warning.row = row;
+                    true
+                }
+                None => false,
+            });
         }
-        self.summary.n_rows = self.rows.len();
+        self.summary.n_rows = self.rows.iter().filter(|row| !row.skipped).count();
+    }
+
+    /// Treats rows as not fitting whose predictions are not numbers, the first of which is that of row `first`.
+    #[cold]
+    fn reject(&mut self, first: usize, on_error: OnError, place: impl Fn(&Row) -> String) {
+        if on_error == OnError::Stop {
+            // All rows fit until the first that does not, so they are numbered alike.
+            let message = format!("{}: {NOT_FINITE}", place(&self.rows[first]));
+            let problem = Problem { pointer: String::new(), detail: NOT_FINITE.into() };
+            self.problems.count(1);
+            self.problems.listed.insert(0, (first, problem));
+            self.problems.listed.truncate(MAX_LISTED_PROBLEMS);
+            self.problems.messages.insert(0, message);
+            self.problems.messages.truncate(MAX_LISTED_PROBLEMS);
+            self.summary.n_bad += 1;
+            self.rows.truncate(first);
+            self.codes.truncate(first);
+            self.predictions.truncate(first);
+            self.failure = None;
+            return;
+        }
+        for row in &mut self.rows {
+            if row.prediction.is_some_and(|row| !self.predictions.is_finite(row)) {
+                (row.prediction, row.skipped) = (None, on_error == OnError::Skip);
+                self.summary.n_bad += 1;
+            }
+        }
     }
 }
 
@@ -183,18 +244,35 @@ mod tests {
         batch.start(1);
         batch.codes.push_row(0.0);
         batch.admit(0..0, true, OnError::Stop);
-        batch.add_problem("/a".into(), "why".into(), "line 3: why".into());
+        batch.add_problem(|| ("/a".into(), "why".into(), "line 3: why".into()));
         let bad = batch.problems.take("t.csv", 10).unwrap();
-        assert_eq!(bad.problems, [Problem { pointer: "/11/a".into(), detail: "why".into() }]);
+        assert_eq!(bad.problems.listed, [Problem { pointer: "/11/a".into(), detail: "why".into() }]);
         assert_eq!((bad.source.as_str(), bad.to_string().as_str()), ("t.csv", "line 3: why"));
         assert!(batch.problems.take("t.csv", 10).is_none());
+    }
+
+    #[test]
+    fn the_first_problems_of_a_block_are_listed_and_all_are_counted() {
+        let mut batch = Batch::default();
+        batch.start(1);
+        let mut n_made = 0;
+        for _ in 0..5000 {
+            batch.add_problem(|| {
+                n_made += 1;
+                (String::new(), "why".into(), "why".into())
+            });
+        }
+        let bad = batch.problems.take("t.csv", 0).unwrap();
+        let listed = (bad.problems.listed.len(), bad.messages.len());
+        assert_eq!((bad.problems.total, listed, n_made), (5000, (100, 100), 100));
+        assert!(bad.to_string().ends_with("\nand 4980 more"));
     }
 
     #[test]
     fn a_batch_that_is_started_again_remembers_nothing() {
         let mut batch = Batch::default();
         batch.start(2);
-        batch.add_problem(String::new(), "why".into(), "why".into());
+        batch.add_problem(|| (String::new(), "why".into(), "why".into()));
         batch.admit(0..1, false, OnError::Stop);
         batch.row[1] = 7.0;
         batch.out.push(b'x');

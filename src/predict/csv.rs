@@ -6,18 +6,18 @@ use std::ops::Range;
 use anyhow::{Context, Result, anyhow};
 
 use super::answer::number;
-use super::batch::Batch;
+use super::batch::{Batch, Row};
 use super::output::{Job, Output};
 use super::{BadRows, Format, Keep, OnError, Options, Part, Summary};
 use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::number::parse as parse_number;
+use crate::data::cells::problems::{Problem, Problems};
 use crate::data::cells::schema::Schema;
-use crate::data::read::blocks::Block;
+use crate::data::read::blocks::{Block, count_lines};
 use crate::data::read::csv::{Records, not_utf8, ragged};
 use crate::data::read::fields::{Dialect, Record, Visitor, Walk, Want};
-use crate::data::read::json::Problem;
 use crate::model::Model;
-use crate::names::did_you_mean;
+use crate::names::{did_you_mean, quote};
 
 /// Predicts every record of delimited text and writes the result to `out`; with a header line, columns are
 /// matched by name. `watch` gets each block once it is written.
@@ -70,13 +70,12 @@ impl<'a> Table<'a> {
         let map = if options.header {
             schema.map_columns(&names, options.lenient)
         } else {
-            schema.positions(names.len()).map_err(|problem| vec![problem])
+            schema.positions(names.len()).map_err(|problem| Problems::one(String::new(), problem))
         };
-        let map = map.map_err(|found| {
+        let map = map.map_err(|problems| {
             let source = job.source.to_string();
-            let messages = found.iter().map(|detail| format!("{source}: {detail}")).collect();
-            let problem = |detail| Problem { pointer: String::new(), detail };
-            BadRows { source, problems: found.into_iter().map(problem).collect(), messages }
+            let message = |problem: &Problem| format!("{source}: {}", problem.detail);
+            BadRows { messages: problems.listed.iter().map(message).collect(), source, problems }
         })?;
         let kept = kept_columns(&options.keep, &names)?;
         let want = |feature: &Option<usize>| match feature.map(|feature| schema.features[feature].column_type)
@@ -112,7 +111,8 @@ impl<'a> Table<'a> {
     fn predict(&self, block: &Block, batch: &mut Batch) {
         batch.start(self.schema.n_features());
         self.walk.through(block, &mut RowReader { table: self, batch });
-        self.job.answer(batch, |batch, row, out| self.record(block, batch, row, out));
+        let line = |row: &Row| block.line + count_lines(&block.bytes[..row.place.start]);
+        self.job.answer(batch, line, |batch, row, out| self.record(block, batch, row, out));
     }
 
     /// Writes the kept fields of a record as they stand, and its prediction.
@@ -156,7 +156,7 @@ fn kept_columns(keep: &Keep, names: &[String]) -> Result<Vec<usize>> {
     let find = |name: &String| {
         names.iter().position(|n| n == name).with_context(|| {
             let hint = did_you_mean(name, names.iter().map(String::as_str));
-            format!("the input has no column {name:?} to keep{hint}")
+            format!("the input has no column {} to keep{hint}", quote(name))
         })
     };
     wanted.iter().map(find).collect()
@@ -195,8 +195,10 @@ impl RowReader<'_, '_> {
         self.batch.bad = true;
         if self.options().on_error == OnError::Stop {
             let (source, name) = (self.table.job.source, &self.table.names[column]);
-            let message = format!("{source} line {line}, column {name:?}: {detail}");
-            self.batch.add_problem(format!("/{name}"), detail, message);
+            self.batch.add_problem(|| {
+                let message = format!("{source} line {line}, column {name:?}: {detail}");
+                (format!("/{name}"), detail, message)
+            });
         }
     }
 }
@@ -233,7 +235,7 @@ impl Visitor for RowReader<'_, '_> {
                 Some(value) => cell = Cell::Number(value),
                 None if self.options().lenient => return,
                 None => {
-                    let detail = format!("{text:?} is not a number with a decimal comma");
+                    let detail = format!("{} is not a number with a decimal comma", quote(text));
                     return self.bad_cell(column, line, detail);
                 }
             }

@@ -17,9 +17,9 @@ use std::ops::AddAssign;
 use anyhow::Result;
 
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::Problems;
 use crate::data::read::blocks::{BLOCK_BYTES, Cut};
 use crate::data::read::csv::Records;
-use crate::data::read::json::Problem;
 use crate::data::read::ndjson::is_ndjson;
 use crate::data::read::source::Input;
 use crate::data::read::source::Options as FileOptions;
@@ -150,9 +150,9 @@ impl AddAssign for Summary {
 pub struct BadRows {
     /// The name of the input in messages.
     pub source: String,
-    /// All problems of the block: the place (`/ROW/COLUMN`, rows counted from 0) and the fact.
-    pub problems: Vec<Problem>,
-    /// The same for people, with lines and columns.
+    /// The problems of the block: the place (`/ROW/COLUMN`, rows counted from 0) and the fact.
+    pub problems: Problems,
+    /// Those that are listed for people, with lines and columns.
     pub messages: Vec<String>,
 }
 
@@ -163,8 +163,8 @@ impl std::fmt::Display for BadRows {
             let separator = if i > 0 { "\n" } else { "" };
             write!(f, "{separator}{message}")?;
         }
-        if self.messages.len() > SHOWN {
-            write!(f, "\nand {} more", self.messages.len() - SHOWN)?;
+        if self.problems.total > SHOWN {
+            write!(f, "\nand {} more", self.problems.total - SHOWN)?;
         }
         Ok(())
     }
@@ -184,6 +184,13 @@ impl std::fmt::Display for TooManyRows {
 
 impl std::error::Error for TooManyRows {}
 
+/// The columns of an input that is worth reading. If unknown columns are ignored, a wide table is as good as any other.
+pub(crate) fn max_columns(model: &Model, options: &Options) -> usize {
+    const LENIENT: usize = 1_000_000;
+    let most = model.pipeline.schema.max_columns();
+    if options.lenient { most.max(LENIENT) } else { most }
+}
+
 /// Predicts the rows of the file at `path` (`-`: standard input) and writes the result to `out`. The file is NDJSON or
 /// delimited text, by its name or its first line; `written` says how delimited text is written, its header aside.
 /// `note` gets remarks on how the file was read, `watch` each block once it is written.
@@ -199,7 +206,8 @@ pub(crate) fn predict_file(
     watch: &mut dyn FnMut(Part),
     note: &mut dyn FnMut(&str),
 ) -> Result<Summary> {
-    let written = FileOptions { header: options.header, ..written.clone() };
+    let written =
+        FileOptions { header: options.header, max_columns: max_columns(model, options), ..written.clone() };
     let input = Input::open(path, &written)?;
     if is_ndjson(path, &input.start) {
         input.notes.iter().for_each(|text| note(text));

@@ -1,18 +1,22 @@
 //! JSON rows, one a line: an object or an array into codes, and its members repeated with the prediction among them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use anyhow::Result;
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::answer::number;
-use super::batch::Batch;
+use super::batch::{Batch, Row};
 use super::output::{Job, Output};
 use super::{Keep, OnError, Options, Part, Summary};
+use crate::data::cells::problems::Problems;
 use crate::data::read::blocks::{Block, Blocks};
-use crate::data::read::json::{self, Malformed, Problem};
-use crate::data::read::ndjson::{Members, lines};
+use crate::data::read::json::{self, Malformed};
+use crate::data::read::ndjson::lines;
 use crate::model::Model;
 
 /// Predicts every line of JSON rows and writes the result to `out`; an output like the input repeats the kept
@@ -40,7 +44,8 @@ fn predict(job: &Job, block: &Block, batch: &mut Batch) {
         let fits = read_line(job, *number, line, batch);
         batch.admit(i..i, fits, job.options.on_error);
     }
-    job.answer(batch, |batch, row, out| {
+    let line = |row: &Row| lines[row.place.start].0;
+    job.answer(batch, line, |batch, row, out| {
         write_line(job, lines[batch.rows[row].place.start].1, batch, row, out)
     });
 }
@@ -49,27 +54,31 @@ fn predict(job: &Job, block: &Block, batch: &mut Batch) {
 fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
     let n_rows = batch.codes.n_rows();
     let schema = &job.pipeline.schema;
-    let problems = match json::read_row(line, schema, job.options.lenient, &mut batch.codes) {
-        Ok(problems) => problems.listed,
+    let stops = job.options.on_error == OnError::Stop;
+    let room = if stops { batch.problems.room() } else { 0 };
+    let problems = match json::read_row_listing(line, schema, job.options.lenient, room, &mut batch.codes) {
+        Ok(problems) => problems,
         Err(malformed) => {
             let detail = match malformed {
                 Malformed::NotJson(detail) => format!("not JSON: {detail}"),
                 Malformed::TooManyRows => "too many rows".into(),
             };
-            vec![Problem { pointer: String::new(), detail }]
+            Problems::one(String::new(), detail)
         }
     };
-    let fits = problems.is_empty();
+    let fits = problems.total == 0;
     if !fits {
         batch.codes.truncate(n_rows);
     }
-    if job.options.on_error == OnError::Stop {
-        for problem in problems {
+    if stops {
+        let n_listed = problems.listed.len();
+        for problem in problems.listed {
             let place = problem.place();
             let place = if place.is_empty() { place } else { format!(", {place:?}") };
             let message = format!("{} line {number}{place}: {}", job.source, problem.detail);
-            batch.add_problem(problem.pointer, problem.detail, message);
+            batch.add_problem(|| (problem.pointer, problem.detail, message));
         }
+        batch.problems.count(problems.total - n_listed);
     }
     fits
 }
@@ -93,22 +102,52 @@ fn write_line(job: &Job, line: &[u8], batch: &Batch, index: usize, out: &mut Vec
 /// Repeats the kept members of a row, as they stand.
 fn keep_members(keep: &Keep, line: &[u8], object: &mut Object) {
     let text = std::str::from_utf8(line).unwrap_or_default().trim();
-    let Ok(Members(members)) = serde_json::from_str(text) else {
-        if *keep == Keep::All && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+    let before = (object.out.len(), object.is_empty);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let repeated = json.deserialize_map(Repeat { keep, object: &mut *object }).and_then(|()| json.end());
+    if repeated.is_err() {
+        object.out.truncate(before.0);
+        object.is_empty = before.1;
+        if *keep == Keep::All && serde_json::from_str::<IgnoredAny>(text).is_ok() {
             object.raw("input", text);
         }
-        return;
-    };
-    match keep {
-        Keep::All => members.iter().for_each(|(name, value)| object.raw(name, value.get())),
-        Keep::None => {}
-        Keep::Columns(wanted) => {
-            let members: BTreeMap<&str, &RawValue> =
-                members.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
-            for name in wanted {
-                object.raw(name, members.get(name.as_str()).map_or("null", |value| value.get()));
+    }
+}
+
+/// Writes the kept members of an object as they are met: a line may have millions.
+struct Repeat<'k, 'o, 'a> {
+    keep: &'k Keep,
+    object: &'o mut Object<'a>,
+}
+
+impl<'de> Visitor<'de> for Repeat<'_, '_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { keep, object } = self;
+        let mut found: BTreeMap<&str, &RawValue> = BTreeMap::new();
+        while let Some(name) = map.next_key::<Cow<str>>()? {
+            let value: &RawValue = map.next_value()?;
+            match keep {
+                Keep::All => object.raw(&name, value.get()),
+                Keep::None => {}
+                Keep::Columns(wanted) => {
+                    if let Some(wanted) = wanted.iter().find(|wanted| **wanted == name) {
+                        found.insert(wanted, value);
+                    }
+                }
             }
         }
+        if let Keep::Columns(wanted) = keep {
+            for name in wanted {
+                object.raw(name, found.get(name.as_str()).map_or("null", |value| value.get()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -161,5 +200,6 @@ mod tests {
         assert_eq!(kept("all", "[1, 2]"), r#"{"input":[1, 2]"#);
         assert_eq!(kept("a", "[1, 2]"), "");
         assert_eq!(kept("all", "[1, 2"), "");
+        assert_eq!(kept("all", r#"{"a":1,"b""#), "", "nor its beginning");
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use anyhow::{Context, Result};
 
 use super::answer::{AnswerWriter, DOCUMENT_START, MAX_LISTED_WARNINGS};
-use super::batch::Batch;
+use super::batch::{Batch, Row};
 use super::{Format, Options, Part, Summary, TooManyRows};
 use crate::background::give_way_at;
 use crate::data::cells::schema::Warning;
@@ -48,13 +48,22 @@ impl<'a> Job<'a> {
         class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied())
     }
 
-    /// Predicts a batch that has been read, and writes its rows into its text; `like_input` writes one row (by its
-    /// index in `Batch::rows`) in the form of the input.
-    pub(super) fn answer(&self, batch: &mut Batch, like_input: impl Fn(&Batch, usize, &mut Vec<u8>)) {
-        batch.predict(self.pipeline, self.options.decision);
+    /// Predicts a batch that has been read, and writes its rows into its text; `line` is the line of a row, and
+    /// `like_input` writes one row (by its index in `Batch::rows`) in the form of the input.
+    pub(super) fn answer(
+        &self,
+        batch: &mut Batch,
+        line: impl Fn(&Row) -> u64,
+        like_input: impl Fn(&Batch, usize, &mut Vec<u8>),
+    ) {
+        let place = |row: &Row| format!("{} line {}", self.source, line(row));
+        batch.predict(self.pipeline, self.options.decision, self.options.on_error, place);
         let mut out = std::mem::take(&mut batch.out);
         for (i, row) in batch.rows.iter().enumerate() {
             give_way_at(i);
+            if row.skipped {
+                continue;
+            }
             match self.options.format {
                 Format::LikeInput => like_input(batch, i, &mut out),
                 format => self.element(&batch.predictions, row.prediction, format, &mut out),
@@ -185,8 +194,8 @@ mod tests {
     use crate::model::predictor::{Linear, Link, Predictor};
     use crate::predict::{BadRows, Keep, OnError};
 
-    /// Predicts x from x; training saw 0 to 5.
-    fn identity() -> Pipeline {
+    /// Predicts so many times x from x; training saw 0 to 5.
+    fn line(slope: f64) -> Pipeline {
         let table = Table {
             source: "t.csv".into(),
             names: vec!["x".into(), "y".into()],
@@ -197,30 +206,40 @@ mod tests {
             Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
         let schema = Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0, 1]);
         let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(2, 1));
-        let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![1.0], vec![0.0]));
+        let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![slope], vec![0.0]));
         Pipeline { schema, recipe, predictor }
     }
 
     /// The output for one number a line, read in blocks of about so many bytes.
     fn written(rows: &str, block_bytes: usize, options: &Options) -> (String, Result<Summary>) {
-        let pipeline = identity();
+        written_by(1.0, rows, block_bytes, options)
+    }
+
+    fn written_by(
+        slope: f64,
+        rows: &str,
+        block_bytes: usize,
+        options: &Options,
+    ) -> (String, Result<Summary>) {
+        let pipeline = line(slope);
         let job = Job::new(&pipeline, options, "t.csv");
         let reader: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(rows.to_string()));
         let mut blocks = Blocks::new("t.csv", Vec::new(), reader, Cut::Lines, block_bytes, false);
         let work = |block: &Block, batch: &mut Batch| {
             batch.start(1);
-            for line in std::str::from_utf8(&block.bytes).unwrap().lines() {
+            for (i, line) in std::str::from_utf8(&block.bytes).unwrap().lines().enumerate() {
                 let value = line.parse();
                 match value {
                     Ok(value) => batch.codes.push_row(value).fill(value),
                     Err(_) if options.on_error == OnError::Stop => {
-                        batch.add_problem("/x".into(), "no number".into(), line.into());
+                        batch.add_problem(|| ("/x".into(), "no number".into(), line.into()));
                     }
                     Err(_) => {}
                 }
-                batch.admit(0..0, value.is_ok(), options.on_error);
+                batch.admit(i..i, value.is_ok(), options.on_error);
             }
-            job.answer(batch, |batch, row, out| {
+            let line_of = |row: &Row| block.line + row.place.start as u64;
+            job.answer(batch, line_of, |batch, row, out| {
                 let prediction = batch.rows[row].prediction.map(|row| batch.predictions.scores.row(row)[0]);
                 out.extend(format!("{prediction:?}\n").bytes());
             });
@@ -281,7 +300,34 @@ mod tests {
                 written("1\n2\nbad\n3\n", block_bytes, &options(Format::Ndjson, OnError::Stop));
             assert_eq!(out, "{\"prediction\":1.0}\n{\"prediction\":2.0}\n");
             let bad = result.unwrap_err().downcast::<BadRows>().unwrap();
-            assert_eq!((bad.problems[0].pointer.as_str(), bad.messages.len()), ("/2/x", 1));
+            assert_eq!((bad.problems.listed[0].pointer.as_str(), bad.messages.len()), ("/2/x", 1));
+        }
+    }
+
+    #[test]
+    fn a_row_whose_prediction_is_no_number_does_not_fit() {
+        // The steep line below overflows for the largest numbers alone.
+        let rows = "1\n-1e308\n2\nbad\n";
+        for (on_error, expected) in [
+            (OnError::Skip, "{\"prediction\":1000.0}\n{\"prediction\":2000.0}\n"),
+            (
+                OnError::Null,
+                "{\"prediction\":1000.0}\n{\"prediction\":null}\n{\"prediction\":2000.0}\n{\"prediction\":null}\n",
+            ),
+            (OnError::Stop, "{\"prediction\":1000.0}\n"),
+        ] {
+            for block_bytes in [1, 9, 1000] {
+                let (out, result) = written_by(1000.0, rows, block_bytes, &options(Format::Ndjson, on_error));
+                assert_eq!(out, expected, "{on_error:?}");
+                match result {
+                    Ok(summary) => assert_eq!((summary.n_bad, summary.n_rows), (2, expected.lines().count())),
+                    Err(error) => {
+                        let bad = error.downcast::<BadRows>().unwrap();
+                        assert_eq!(bad.problems.listed[0].pointer, "/1");
+                        assert!(bad.messages[0].starts_with("t.csv line 2: the prediction is not a finite"));
+                    }
+                }
+            }
         }
     }
 

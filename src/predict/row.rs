@@ -1,13 +1,17 @@
 //! The row of `predict --features`: values in column order, `NAME=VALUE` pairs, or JSON.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 
 use super::answer::AnswerWriter;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json::{self, Malformed};
 use crate::model::Model;
-use crate::model::pipeline::{Decision, Predictions};
+use crate::model::pipeline::{Decision, NOT_FINITE, Predictions};
+use crate::names::cut;
 
 /// One row and its prediction.
 pub(crate) struct PredictedRow {
@@ -22,7 +26,7 @@ pub(crate) struct PredictedRow {
 impl PredictedRow {
     /// The answer of the HTTP API to this row.
     pub(crate) fn json(&self, schema: &Schema) -> Vec<u8> {
-        AnswerWriter::new(schema).answer(&self.predictions, false, &self.warnings)
+        AnswerWriter::new(schema).answer(&self.predictions, false, &self.warnings, self.warnings.len())
     }
 }
 
@@ -48,6 +52,9 @@ pub(crate) fn predict_row(
         bail!("--features does not fit the model:\n  {}", problems.join("\n  "));
     }
     let predictions = model.pipeline.predict(&codes, decision);
+    if predictions.first_not_finite().is_some() {
+        bail!("--features: {NOT_FINITE}");
+    }
     let warnings = schema.warnings(&codes).collect();
     Ok(PredictedRow { codes, predictions, warnings })
 }
@@ -74,11 +81,10 @@ fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) ->
     let (map, values): (Vec<Option<usize>>, Vec<&str>) = match pairs {
         Some(pairs) => {
             let names: Vec<String> = pairs.iter().map(|(name, _)| name.trim().to_string()).collect();
-            problems.extend(schema.map_columns(&names, lenient).err().into_iter().flatten());
-            for (i, name) in names.iter().enumerate() {
-                if names[..i].contains(name) {
-                    problems.push(format!("{name}: the feature is given twice"));
-                }
+            problems.extend(schema.map_columns(&names, lenient).err().iter().flat_map(Problems::lines));
+            let mut seen = BTreeSet::new();
+            for name in names.iter().filter(|name| !seen.insert(*name)) {
+                problems.push(format!("{}: the feature is given twice", cut(name)));
             }
             // The values behind the names that are right are checked all the same.
             let map = schema.map_columns(&names, true).unwrap_or_default();

@@ -47,7 +47,7 @@ pub(crate) fn importances(model: &Model) -> Vec<(&str, f64)> {
     importances
 }
 
-/// A row in column order that this model predicts without a warning.
+/// A row in column order that this model predicts without a warning, but for private columns, which have no value in it.
 pub(crate) fn example(model: &Model) -> Vec<Value> {
     model.pipeline.schema.features.iter().map(usual).collect()
 }
@@ -55,6 +55,7 @@ pub(crate) fn example(model: &Model) -> Vec<Value> {
 /// A value as the training rows have it: the mean of a number to three digits, the most frequent level of a category.
 fn usual(feature: &Feature) -> Value {
     match feature.column_type {
+        _ if feature.private => Value::Null,
         ColumnType::Number => {
             let rounded = format!("{:.2e}", feature.mean).parse::<f64>().unwrap_or(feature.mean);
             let value = rounded.clamp(feature.min, feature.max);

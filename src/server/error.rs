@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use serde::Serialize;
 
-use crate::data::read::json::{Problem, Problems};
+use crate::data::cells::problems::Problems;
 use crate::server::endpoints::{Dialect, Status};
 use crate::server::wire::body::Response;
 
@@ -97,8 +97,7 @@ impl std::error::Error for Failure {}
 impl Failure {
     /// One value or option in the request body that does not fit.
     pub(crate) fn unfit(pointer: &str, detail: String) -> Self {
-        let problem = Problem { pointer: pointer.into(), detail };
-        Self::DoesNotFit(Problems { listed: vec![problem], total: 1 })
+        Self::DoesNotFit(Problems::one(pointer.into(), detail))
     }
 
     /// The status; [`Status`] lists all of them with their meanings.
@@ -305,8 +304,8 @@ mod tests {
 
     #[test]
     fn a_problem_document_has_the_members_of_rfc_9457_and_all_problems() {
-        let problem = |i: usize| Problem { pointer: format!("/data/{i}"), detail: "is wrong".into() };
-        let problems = Problems { listed: (0..100).map(problem).collect(), total: 103 };
+        let mut problems = Problems::default();
+        (0..103).for_each(|i| problems.push(format!("/data/{i}"), "is wrong".into()));
         let document = body(&Failure::DoesNotFit(problems));
         assert_eq!(
             (document["type"].as_str(), document["status"].as_u64()),

@@ -15,11 +15,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of one request head.
     pub header_bytes: usize,
-    /// Total bytes of request bodies held in memory.
+    /// Total bytes held in memory: bodies, the rows read from them, and answers that clients have not taken.
     pub held_bytes: usize,
     /// Rows of a request that is read before it is answered.
     pub rows: usize,
-    /// Rows times features of such a request.
+    /// Rows times features of such a request, and rows times classes.
     pub cells: usize,
     /// Request bodies that are answered while they arrive.
     pub streams: usize,

@@ -1,4 +1,7 @@
 //! Reads request bodies within the limits on size, time and memory; called by the router.
+//!
+//! Memory is counted where it is held, not where it is asked for: the count of a body goes where its bytes go, into the
+//! queue of large requests too, and that of an answer is given back when the client has taken it.
 
 use std::future::poll_fn;
 use std::io;
@@ -21,35 +24,52 @@ use crate::server::limits::Limits;
 use crate::server::wire::stream::Shared;
 use crate::server::wire::streams::End;
 
-/// The total bytes of request bodies held in memory, so that many that never end take a bounded amount.
+/// The total bytes held in memory for requests: bodies, the rows that are read from them, and answers that their clients
+/// have not taken yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held(Arc<AtomicUsize>);
 
-/// The bytes of one request body, given back when it is dropped.
+/// The bytes that are held for one request or answer, given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Hold<'a> {
-    held: &'a Held,
+pub(crate) struct Hold {
+    held: Held,
     bytes: usize,
 }
 
 impl Held {
-    fn none(&self) -> Hold<'_> {
-        Hold { held: self, bytes: 0 }
+    /// Nothing yet.
+    pub(crate) fn none(&self) -> Hold {
+        Hold { held: self.clone(), bytes: 0 }
     }
 }
 
-impl Hold<'_> {
-    fn add(&mut self, bytes: usize, limit: usize) -> Result<(), Failure> {
-        self.bytes += bytes;
-        if self.held.0.fetch_add(bytes, Relaxed) + bytes > limit {
+impl Hold {
+    /// Holds so many bytes, no more and no less, unless all together would exceed `limit`.
+    ///
+    /// # Errors
+    /// They would.
+    pub(crate) fn set(&mut self, bytes: usize, limit: usize) -> Result<(), Failure> {
+        if bytes <= self.bytes {
+            self.held.0.fetch_sub(self.bytes - bytes, Relaxed);
+            self.bytes = bytes;
+            return Ok(());
+        }
+        let more = bytes - self.bytes;
+        self.bytes = bytes;
+        if self.held.0.fetch_add(more, Relaxed) + more > limit {
             Err(Failure::BodiesOverloaded)
         } else {
             Ok(())
         }
     }
+
+    /// Bytes that are held as long as they exist.
+    pub(crate) fn around(self, bytes: impl AsRef<[u8]> + Send + 'static) -> Bytes {
+        Bytes::from_owner(HeldBytes { bytes, _hold: self })
+    }
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
         if self.bytes > 0 {
             self.held.0.fetch_sub(self.bytes, Relaxed);
@@ -118,22 +138,32 @@ impl Upload {
     }
 }
 
-/// A request body of up to this many bytes is read even if others fill the memory for bodies, so that requests for
-/// a few rows always get through. The limit on connections bounds their total.
-const ALWAYS_HELD_BYTES: usize = 16 * 1024;
+struct HeldBytes<T> {
+    bytes: T,
+    _hold: Hold,
+}
+
+impl<T: AsRef<[u8]>> AsRef<[u8]> for HeldBytes<T> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+/// A request or answer that takes up to this many bytes is not counted, so that requests for a few rows always get
+/// through. The limit on connections bounds their total.
+pub(crate) const ALWAYS_HELD_BYTES: usize = 16 * 1024;
 
 /// Reads a request body within the limits on its size and time.
 ///
 /// # Errors
 /// The request body is too large, too slow or breaks off, or the memory for request bodies is full.
-pub(crate) async fn body<'a>(
+pub(crate) async fn body(
     mut body: Incoming,
     limits: &Limits,
-    held: &'a Held,
+    held: &Held,
     connection: &Shared,
     started: Instant,
-) -> Result<(Bytes, Hold<'a>), Failure> {
-    let mut hold = held.none();
+) -> Result<Bytes, Failure> {
     let declared = body.size_hint();
     if declared.lower() > limits.body_bytes as u64 {
         return Err(Failure::BodyTooLarge(limits.body_bytes));
@@ -141,13 +171,15 @@ pub(crate) async fn body<'a>(
     // A small request body mostly arrives with its head: then there is no wait and no copy.
     let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
     let first = match first {
-        Poll::Ready(None) => return Ok((Bytes::new(), hold)),
+        Poll::Ready(None) => return Ok(Bytes::new()),
         Poll::Ready(Some(frame)) => frame.map_err(|_| Failure::BrokenBody)?.into_data().unwrap_or_default(),
         Poll::Pending => Bytes::new(),
     };
     if declared.exact() == Some(first.len() as u64) {
-        return Ok((first, hold));
+        return Ok(first);
     }
+    let mut hold = held.none();
+    let most = declared.exact().map_or(limits.body_bytes, |exact| exact as usize);
     let mut whole = Vec::new();
     let mut next = Some(first);
     let deadline = started + limits.body_time;
@@ -155,11 +187,17 @@ pub(crate) async fn body<'a>(
         if whole.len() + piece.len() > limits.body_bytes {
             return Err(Failure::BodyTooLarge(limits.body_bytes));
         }
-        // Whatever length is declared, memory grows only with the bytes that have arrived (at most twice).
-        whole.extend_from_slice(&piece);
-        if whole.len() > ALWAYS_HELD_BYTES {
-            hold.add(whole.len() - hold.bytes, limits.held_bytes)?;
+        // Whatever length is declared, memory grows only with the bytes that have arrived (at most twice), and not beyond
+        // that length.
+        let length = whole.len() + piece.len();
+        if length > whole.capacity() {
+            let capacity = length.max(most.min(2 * whole.capacity()));
+            if capacity > ALWAYS_HELD_BYTES {
+                hold.set(capacity, limits.held_bytes)?;
+            }
+            whole.reserve_exact(capacity - whole.len());
         }
+        whole.extend_from_slice(&piece);
         connection.body_is_awaited(Instant::now());
         next = match timeout_at(deadline, body.frame()).await {
             Ok(None) => None,
@@ -169,7 +207,7 @@ pub(crate) async fn body<'a>(
         };
         connection.body_has_come();
     }
-    Ok((whole.into(), hold))
+    Ok(if hold.bytes > 0 { hold.around(whole) } else { whole.into() })
 }
 
 /// The kind of error by which a stream learns that the memory for request bodies is full.
@@ -270,12 +308,27 @@ mod tests {
     fn bytes_are_held_up_to_a_limit_and_given_back() {
         let held = Held::default();
         let mut one = held.none();
-        one.add(60, 100).unwrap();
+        one.set(60, 100).unwrap();
         let mut other = held.none();
-        assert!(matches!(other.add(50, 100), Err(Failure::BodiesOverloaded)));
+        assert!(matches!(other.set(50, 100), Err(Failure::BodiesOverloaded)));
         drop(other);
-        one.add(40, 100).unwrap();
+        one.set(100, 100).unwrap();
+        one.set(30, 100).unwrap();
+        held.none().set(70, 100).unwrap();
         drop(one);
-        held.none().add(100, 100).unwrap();
+        held.none().set(100, 100).unwrap();
+    }
+
+    #[test]
+    fn bytes_are_held_until_the_last_part_of_them_is_gone() {
+        let held = Held::default();
+        let mut hold = held.none();
+        hold.set(4, 100).unwrap();
+        let mut bytes = hold.around(b"four".to_vec());
+        let part = bytes.split_off(2);
+        drop(bytes);
+        assert_eq!((&part[..], held.0.load(Relaxed)), (&b"ur"[..], 4));
+        drop(part);
+        assert_eq!(held.0.load(Relaxed), 0);
     }
 }

@@ -1,7 +1,11 @@
 //! The threads that predict: small requests run on the thread that read them, large ones on a pool of their own
 //! with a limited queue and low priority. So a batch of a hundred thousand rows does not delay a single row.
+//!
+//! A job keeps its slot in the queue, and whatever it holds of memory, until it has ended; the job of a client that is
+//! gone is not begun.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context, Result};
@@ -37,9 +41,9 @@ pub(crate) fn step_back() {
 #[derive(Debug)]
 pub(crate) struct Work {
     pool: ThreadPool,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     n_permits: usize,
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Work {
@@ -55,8 +59,8 @@ impl Work {
             .build()
             .context("cannot start the threads for large requests")?;
         let n_permits = pool.current_num_threads() * JOBS_PER_THREAD;
-        let permits = Semaphore::new(n_permits);
-        Ok(Self { pool, permits, n_permits, waiting: AtomicUsize::new(0) })
+        let permits = Arc::new(Semaphore::new(n_permits));
+        Ok(Self { pool, permits, n_permits, waiting: Arc::default() })
     }
 
     /// Runs a large request on the pool.
@@ -67,13 +71,20 @@ impl Work {
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let _waiting = Waiting::enter(&self.waiting, self.n_permits * (1 + WAITING_PER_PERMIT))?;
+        let waiting = Waiting::enter(&self.waiting, self.n_permits * (1 + WAITING_PER_PERMIT))?;
         // The semaphore is never closed.
-        let _permit = self.permits.acquire().await.map_err(|_| Failure::Overloaded)?;
+        let permits = Arc::clone(&self.permits);
+        let permit = permits.acquire_owned().await.map_err(|_| Failure::Overloaded)?;
         let (tell, told) = oneshot::channel();
         self.pool.spawn(move || {
-            // The client may be gone.
-            let _ = tell.send(catch_unwind(AssertUnwindSafe(job)));
+            let slots = (waiting, permit);
+            // The client may have gone while the job was in the queue of the pool.
+            if tell.is_closed() {
+                return;
+            }
+            let done = catch_unwind(AssertUnwindSafe(job));
+            drop(slots);
+            let _ = tell.send(done);
         });
         match told.await {
             Ok(Ok(answer)) => Ok(answer),
@@ -82,16 +93,17 @@ impl Work {
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
+/// A slot of a job that waits or runs.
+struct Waiting(Arc<AtomicUsize>);
 
-impl<'a> Waiting<'a> {
-    fn enter(count: &'a AtomicUsize, limit: usize) -> Result<Self, Failure> {
-        let waiting = Self(count);
+impl Waiting {
+    fn enter(count: &Arc<AtomicUsize>, limit: usize) -> Result<Self, Failure> {
+        let waiting = Self(Arc::clone(count));
         if count.fetch_add(1, Relaxed) < limit { Ok(waiting) } else { Err(Failure::Overloaded) }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -131,6 +143,39 @@ mod tests {
             job.await.unwrap();
         }
         assert!(work.run(|| ()).await.is_ok(), "their permits are given back");
+    }
+
+    #[tokio::test]
+    async fn the_job_of_a_client_that_is_gone_is_not_begun_and_keeps_its_slot_until_then() {
+        let work = Work::new(1).unwrap();
+        let (finish, finished) = mpsc::channel::<()>();
+        let first = work.run(move || finished.recv().is_ok());
+        let mut first = [Box::pin(first)];
+        poll_once(&mut first).await;
+        // One job is at work and one in the queue of the pool; the others wait for a permit.
+        let begun = Arc::new(AtomicUsize::new(0));
+        let held = Arc::new(());
+        let mut others: Vec<_> = (0..work.n_permits + 2)
+            .map(|_| {
+                let (begun, held) = (Arc::clone(&begun), Arc::clone(&held));
+                Box::pin(work.run(move || {
+                    begun.fetch_add(1, Relaxed);
+                    drop(held);
+                }))
+            })
+            .collect();
+        poll_once(&mut others).await;
+        let n_queued = work.n_permits - 1;
+        drop(others);
+        assert_eq!(work.waiting.load(Relaxed), 1 + n_queued, "those in the queue of the pool count");
+        assert_eq!(Arc::strong_count(&held), 1 + n_queued, "with what they hold");
+        finish.send(()).unwrap();
+        for job in &mut first {
+            assert!(job.await.unwrap());
+        }
+        work.run(|| ()).await.unwrap();
+        assert_eq!((begun.load(Relaxed), Arc::strong_count(&held)), (0, 1));
+        assert_eq!(work.waiting.load(Relaxed), 0);
     }
 
     /// Starts all of them.

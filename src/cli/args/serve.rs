@@ -117,7 +117,7 @@ pub struct Serve {
           value_parser = parse_count)]
     pub max_body_bytes: usize,
 
-    /// Total bytes of request bodies held in memory; above it the server answers 503
+    /// Total bytes held in memory for bodies, their rows, and answers not yet taken; above it the server answers 503
     #[arg(long, value_name = "BYTES", default_value_t = Limits::DEFAULT.held_bytes,
           env = "MLAPI_MAX_HELD_BYTES",
           value_parser = parse_count)]
@@ -134,7 +134,7 @@ pub struct Serve {
           value_parser = parse_count)]
     pub max_rows: usize,
 
-    /// Rows times features of a JSON request; above it the server answers 413
+    /// Rows times features of a JSON request, and rows times classes; above it the server answers 413
     #[arg(long, value_name = "N", default_value_t = Limits::DEFAULT.cells, env = "MLAPI_MAX_CELLS",
           value_parser = parse_count)]
     pub max_cells: usize,

@@ -1,5 +1,7 @@
 //! One column that a model uses: its type, a summary of its training rows, and the code of each of its cells.
 
+use std::cmp::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
@@ -18,6 +20,9 @@ pub struct Feature {
     pub column_type: ColumnType,
     /// Training rows without a value.
     pub missing: u64,
+    /// Whether its values are private: a server then tells none of those below.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
     /// How its cells are written, if the type leaves that open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notation: Option<Notation>,
@@ -37,6 +42,9 @@ pub struct Feature {
     /// files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<Histogram>,
+    /// The levels that are numbers, sorted: the number, and the index of the first level that means it.
+    #[serde(skip)]
+    numeric_levels: Vec<(f64, u32)>,
 }
 
 /// How many training rows hold a value up to each of some bounds.
@@ -100,9 +108,7 @@ impl Feature {
             Cell::Text(text) => self.level(text),
             Cell::Boolean(value) => self.level(if value { "true" } else { "false" }),
             // A level such as a zip code may come as a JSON number, and 7.0 is the level "7" or "7.0".
-            Cell::Number(value) => self
-                .level(&value.to_string())
-                .or_else(|| self.levels.iter().position(|l| l.parse() == Ok(value))),
+            Cell::Number(value) => self.level(&value.to_string()).or_else(|| self.numeric_level(value)),
         };
         Ok(level.map_or(UNSEEN, |index| index as f64))
     }
@@ -127,11 +133,27 @@ impl Feature {
         self.levels.binary_search_by(|level| level.as_str().cmp(text)).ok()
     }
 
+    fn numeric_level(&self, value: f64) -> Option<usize> {
+        let at = self.numeric_levels.partition_point(|(level, _)| *level < value);
+        let (level, index) = self.numeric_levels.get(at)?;
+        (*level == value).then_some(*index as usize)
+    }
+
+    /// Sorts out the levels that are numbers; to be called when the levels are known.
+    pub(super) fn index_levels(&mut self) {
+        let number = |(i, level): (usize, &String)| Some((level.parse::<f64>().ok()?, i as u32));
+        let numbers = self.levels.iter().enumerate().filter_map(number);
+        self.numeric_levels = numbers.filter(|(value, _)| !value.is_nan()).collect();
+        // Stable, and 0 is as -0: of equal numbers the first level comes first.
+        self.numeric_levels.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+    }
+
     pub(crate) fn fit(name: &str, column_type: ColumnType, column: &Column, rows: &[usize]) -> Self {
         let mut feature = Self {
             name: name.into(),
             column_type,
             missing: 0,
+            private: false,
             notation: None,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
@@ -139,6 +161,7 @@ impl Feature {
             levels: Vec::new(),
             counts: Vec::new(),
             histogram: None,
+            numeric_levels: Vec::new(),
         };
         if let Column::Written { notation, .. } = column {
             feature.notation = Some(*notation);

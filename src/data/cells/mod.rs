@@ -2,7 +2,7 @@
 //!
 //! Imports no other room. From the bottom: [`cell`] and the readers of single values (`number`, `boolean`, `date`,
 //! `text`), `notation`, [`raw_table`], [`table`], `feature`, [`target`], [`schema`]. [`matrix`] lies here too, because the
-//! schema fills its rows.
+//! schema fills its rows, and [`problems`], because it finds them.
 
 pub(crate) mod boolean;
 pub mod cell;
@@ -11,6 +11,7 @@ pub(crate) mod feature;
 pub mod matrix;
 pub(crate) mod notation;
 pub(crate) mod number;
+pub mod problems;
 pub mod raw_table;
 pub mod schema;
 pub(crate) mod sparse;

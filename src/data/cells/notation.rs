@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
 use super::date;
+use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,19 +56,11 @@ impl ColumnType {
             (_, Cell::Number(value)) if value.is_finite() => Ok(value),
             (_, Cell::Number(_)) => Err("the number is too large".into()),
             (_, Cell::Text(text)) => match text.parse::<f64>() {
-                Ok(value) if value.is_infinite() => Err(format!("{text:?} is not a finite number")),
+                Ok(value) if value.is_infinite() => Err(format!("{} is not a finite number", quote(text))),
                 Ok(value) => Ok(value),
                 Err(_) => Err(format!("{} is not {}", quote(text), wanted())),
             },
         }
-    }
-}
-
-/// A cell's text in a message: escaped, and not longer than a line.
-pub(crate) fn quote(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((end, _)) => format!("{:?}…", &text[..end]),
-        None => format!("{text:?}"),
     }
 }
 
@@ -148,13 +141,5 @@ mod tests {
         assert_eq!(ColumnType::Date.plain_code(number, numbers), Ok(iso("2024-03-05")));
         assert!(code(ColumnType::Date, number).unwrap_err().contains("not a date"));
         assert!(ColumnType::Date.plain_code(Cell::Boolean(true), numbers).is_err());
-    }
-
-    #[test]
-    fn a_text_in_a_message_is_one_line_of_at_most_60_characters() {
-        assert_eq!(quote("a\"b\nc"), r#""a\"b\nc""#);
-        let exact = "é".repeat(60);
-        assert_eq!(quote(&exact), format!("\"{exact}\""));
-        assert_eq!(quote(&format!("{exact}x")), format!("\"{exact}\"…"));
     }
 }

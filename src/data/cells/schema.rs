@@ -6,7 +6,7 @@
 //! of a text among the texts of its [`Matrix`], NaN for a missing value.
 //! [`Recipe`](crate::data::prepare::recipe::Recipe) encodes rows of codes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,12 @@ use super::cell::{Cell, ColumnType, NullTokens, UNSEEN};
 use super::date;
 use super::feature::Feature;
 use super::matrix::Matrix;
-use super::notation::quote;
+use super::problems::Problems;
 use super::raw_table::RawTable;
 use super::table::{Column, Table};
 use super::target::Target;
 use super::text::Texts;
-use crate::names::did_you_mean;
+use crate::names::{did_you_mean, is_worth_seeking, quote};
 
 /// A column of the training file that is neither target nor feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +53,13 @@ pub struct Schema {
     pub null_tokens: NullTokens,
     #[serde(skip)]
     index: HashMap<String, usize>,
+    /// The names of target and ignored columns.
+    #[serde(skip)]
+    unused: HashSet<String>,
 }
+
+/// Columns that a table may have beyond those of the training file, so that a few unknown ones are named.
+const MORE_COLUMNS: usize = 1000;
 
 /// Something unusual in a row that is predicted all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,14 +118,18 @@ impl Schema {
             decimal_comma: false,
             null_tokens: NullTokens::default(),
             index: HashMap::new(),
+            unused: HashSet::new(),
         }
         .indexed()
     }
 
-    /// Makes the name look-up; to be called on a schema that was read from a file.
+    /// Makes the look-up of names and levels; to be called on a schema that was read from a file.
     pub fn indexed(mut self) -> Self {
         let names = self.features.iter().enumerate();
         self.index = names.map(|(i, f)| (f.name.clone(), i)).collect();
+        let unused = self.ignored.iter().map(|ignored| &ignored.name).chain([&self.target.name]);
+        self.unused = unused.cloned().collect();
+        self.features.iter_mut().for_each(Feature::index_levels);
         self
     }
 
@@ -181,12 +191,21 @@ impl Schema {
 
     /// Whether `name` is a column of the training file that a row may carry and the model does not use.
     pub fn is_unused(&self, name: &str) -> bool {
-        name == self.target.name || self.ignored.iter().any(|ignored| ignored.name == name)
+        self.unused.contains(name)
     }
 
-    /// The message for a name that is no feature, with the nearest name that is.
-    pub fn unknown_name(&self, name: &str) -> String {
-        let hint = did_you_mean(name, self.features.iter().map(|f| f.name.as_str()));
+    /// The columns of a table that is worth reading: more of them cannot all be columns of the training file.
+    pub fn max_columns(&self) -> usize {
+        self.columns.len() + MORE_COLUMNS
+    }
+
+    /// The message for a name that is no feature, with the nearest name that is, unless that has been sought for too many
+    /// of the `n_before` problems before.
+    pub fn unknown_name(&self, name: &str, n_before: usize) -> String {
+        let hint = match is_worth_seeking(n_before, self.features.len()) {
+            true => did_you_mean(name, self.features.iter().map(|f| f.name.as_str())),
+            false => String::new(),
+        };
         format!("{} is not a feature of this model{hint}", quote(name))
     }
 
@@ -199,20 +218,32 @@ impl Schema {
     /// Any other number of values.
     pub fn positions(&self, n_values: usize) -> Result<Vec<Option<usize>>, String> {
         let n = self.features.len();
+        if !self.takes(n_values) {
+            return Err(self.wrong_number(n_values));
+        }
         if n_values == n {
             return Ok((0..n).map(Some).collect());
         }
-        let all = || self.columns.iter().map(|name| self.index.get(name).copied());
+        let all = self.columns.iter().map(|name| self.index.get(name).copied());
         if n_values == self.columns.len() {
-            return Ok(all().collect());
+            return Ok(all.collect());
         }
-        if self.columns.len().checked_sub(1) == Some(n_values) {
-            let without = all().zip(&self.columns).filter(|(_, name)| **name != self.target.name);
-            return Ok(without.map(|(feature, _)| feature).collect());
-        }
+        let without = all.zip(&self.columns).filter(|(_, name)| **name != self.target.name);
+        Ok(without.map(|(feature, _)| feature).collect())
+    }
+
+    /// Whether a row of so many values without names can fit.
+    pub fn takes(&self, n_values: usize) -> bool {
+        let n_columns = self.columns.len();
+        n_values == self.features.len() || n_values == n_columns || n_columns.checked_sub(1) == Some(n_values)
+    }
+
+    /// The message for a row without names that has any other number of values.
+    pub fn wrong_number(&self, n_values: usize) -> String {
+        let n = self.features.len();
         let names: Vec<&str> = self.features.iter().take(8).map(|f| f.name.as_str()).collect();
         let more = if n > names.len() { ", …" } else { "" };
-        Err(format!("{n_values} values where the model has {n} features ({}{more})", names.join(",")))
+        format!("{n_values} values where the model has {n} features ({}{more})", names.join(","))
     }
 
     /// For each column of a file with a header, the feature it holds.
@@ -221,8 +252,8 @@ impl Schema {
     ///
     /// # Errors
     /// Every missing and every unknown column.
-    pub fn map_columns(&self, names: &[String], lenient: bool) -> Result<Vec<Option<usize>>, Vec<String>> {
-        let mut problems = Vec::new();
+    pub fn map_columns(&self, names: &[String], lenient: bool) -> Result<Vec<Option<usize>>, Problems> {
+        let mut problems = Problems::default();
         let mut found = vec![false; self.features.len()];
         let mut map = Vec::with_capacity(names.len());
         for (i, name) in names.iter().enumerate() {
@@ -230,15 +261,17 @@ impl Schema {
             if let Some(feature) = feature {
                 found[feature] = true;
             } else if !lenient && !self.is_unused(name) {
-                problems.push(self.unknown_name(name));
+                let n_before = problems.total;
+                problems.push_with(|| (String::new(), self.unknown_name(name, n_before)));
             }
             map.push(feature);
         }
         if !lenient {
-            let missing = self.features.iter().zip(found).filter(|(_, found)| !found);
-            problems.extend(missing.map(|(f, _)| format!("column {:?} is missing", f.name)));
+            for (feature, _) in self.features.iter().zip(found).filter(|(_, found)| !found) {
+                problems.push_with(|| (String::new(), format!("column {} is missing", quote(&feature.name))));
+            }
         }
-        if problems.is_empty() { Ok(map) } else { Err(problems) }
+        if problems.total == 0 { Ok(map) } else { Err(problems) }
     }
 
     /// The rows of codes of some rows of a typed table: `rows.len() × n_features`.
@@ -247,8 +280,10 @@ impl Schema {
     /// The table has no such column, or it is of another type.
     pub fn codes(&self, table: &Table, rows: &[usize]) -> Result<Matrix> {
         let mut codes = Matrix::zeros(rows.len(), self.features.len());
+        let places: HashMap<&str, usize> =
+            table.names.iter().enumerate().rev().map(|(i, name)| (name.as_str(), i)).collect();
         for (j, feature) in self.features.iter().enumerate() {
-            let Some(index) = table.names.iter().position(|name| *name == feature.name) else {
+            let Some(&index) = places.get(feature.name.as_str()) else {
                 bail!("{} has no column {:?}", table.source, feature.name);
             };
             match &table.columns[index] {
@@ -291,11 +326,12 @@ impl Schema {
         let map = if self.header {
             self.map_columns(&raw.names, false)
         } else {
-            self.positions(raw.names.len()).map_err(|problem| vec![problem])
+            self.positions(raw.names.len()).map_err(|problem| Problems::one(String::new(), problem))
         };
-        let map = map.map_err(|problems| anyhow::anyhow!("{}: {}", raw.source, problems.join("\n")))?;
+        let map =
+            map.map_err(|problems| anyhow::anyhow!("{}: {}", raw.source, problems.lines().join("\n")))?;
         let mut codes = Matrix::zeros(rows.len(), self.features.len());
-        let mut problems = Vec::new();
+        let mut problems = Problems::with_room(20);
         for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
             let cells = &raw.columns[column];
             for (i, &row) in rows.iter().enumerate() {
@@ -303,19 +339,12 @@ impl Schema {
                 let code = self.features[feature].code(cell, codes.texts_mut());
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {
-                    problems.push(format!("{}, column {:?}: {detail}", raw.place(row), raw.names[column]));
+                    let at = || format!("{}, column {:?}: {detail}", raw.place(row), raw.names[column]);
+                    problems.push_with(|| (String::new(), at()));
                 }
             }
         }
-        if problems.is_empty() {
-            return Ok(codes);
-        }
-        let more = problems.len().saturating_sub(20);
-        problems.truncate(20);
-        if more > 0 {
-            problems.push(format!("and {more} more"));
-        }
-        bail!(problems.join("\n"))
+        if problems.total == 0 { Ok(codes) } else { bail!(problems.lines().join("\n")) }
     }
 
     /// The JSON values that row `i` of codes stands for, in the order of the features.
@@ -399,10 +428,25 @@ mod tests {
     #[test]
     fn a_numeric_level_is_found_by_a_json_number() {
         let mut feature = schema().features[1].clone();
-        feature.levels = vec!["1.0".into(), "94103".into()];
-        assert_eq!(code(&feature, Cell::Number(94103.0)), Ok(1.0));
+        feature.levels = ["-0", "1", "1.0", "94103", "inf", "nan", "x"].map(String::from).to_vec();
+        feature.index_levels();
+        for (number, wanted) in [
+            (94103.0, 3.0),
+            (1.0, 1.0),
+            (0.0, 0.0),
+            (-0.0, 0.0),
+            (f64::INFINITY, 4.0),
+            (2.0, UNSEEN),
+            (f64::NAN, UNSEEN),
+        ] {
+            // As a search through all levels finds it; a NaN is equal to none.
+            let found = feature.levels.iter().position(|level| level.parse() == Ok(number));
+            assert_eq!(found.map_or(UNSEEN, |at| at as f64), wanted, "{number}");
+            assert_eq!(code(&feature, Cell::Number(number)), Ok(wanted), "{number}");
+        }
+        feature.levels = vec!["1.0".into()];
+        feature.index_levels();
         assert_eq!(code(&feature, Cell::Number(1.0)), Ok(0.0));
-        assert_eq!(code(&feature, Cell::Number(2.0)), Ok(UNSEEN));
     }
 
     #[test]
@@ -410,10 +454,30 @@ mod tests {
         let schema = schema();
         let names = ["siez", "weight", "id", "price"].map(String::from);
         let problems = schema.map_columns(&names, false).unwrap_err();
-        assert!(problems[0].contains("\"siez\" is not a feature of this model; did you mean \"size\"?"));
-        assert!(!problems[1].contains("did you mean"));
-        assert_eq!(problems.len(), 4, "two unknown and two missing: {problems:?}");
+        let lines = problems.lines();
+        assert!(lines[0].contains("\"siez\" is not a feature of this model; did you mean \"size\"?"));
+        assert!(!lines[1].contains("did you mean"));
+        assert_eq!(problems.total, 4, "two unknown and two missing: {problems:?}");
         assert_eq!(schema.map_columns(&names, true), Ok(vec![None; 4]));
+    }
+
+    #[test]
+    fn of_many_unknown_names_the_first_are_listed_and_all_are_counted() {
+        let names: Vec<String> = (0..5000).map(|i| format!("siez{i}")).collect();
+        let problems = schema().map_columns(&names, false).unwrap_err();
+        assert_eq!((problems.total, problems.listed.len()), (5002, 100));
+        assert!(problems.listed[0].detail.contains("did you mean"));
+        let wide = Schema { features: vec![schema().features[0].clone(); 200], ..schema() };
+        let problems = wide.map_columns(&names, false).unwrap_err();
+        let hints = problems.listed.iter().filter(|problem| problem.detail.contains("did you mean")).count();
+        assert_eq!(hints, 5, "a thousand comparisons");
+    }
+
+    #[test]
+    fn a_column_is_unused_if_it_is_the_target_or_ignored() {
+        let schema = schema();
+        assert!(schema.is_unused("price") && schema.is_unused("id"));
+        assert!(!schema.is_unused("size") && !schema.is_unused("weight"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::digest::PassingDigest;
 use super::fields::{Dialect, Record};
 use super::sniff::{First, begins_with_a_row, sniff};
 use super::source::{Input, Options};
+use crate::names::quote;
 
 /// Delimited text after its header.
 pub struct Records {
@@ -48,7 +49,7 @@ impl Records {
     /// Finds the dialect and reads the header.
     ///
     /// # Errors
-    /// A text without records; two columns of one name.
+    /// A text without records; two columns of one name; [`TooManyColumns`].
     pub fn new(input: Input, options: &Options) -> Result<Self> {
         Self::with_blocks(input, options, BLOCK_BYTES)
     }
@@ -75,7 +76,7 @@ impl Records {
         let empty = || format!("{source} is empty; it needs a header line and rows");
         let (block, record, fields) = loop {
             let block = blocks.next(Vec::new())?.with_context(empty)?;
-            if let Some((record, fields)) = First::of(&block, dialect) {
+            if let Some((record, fields)) = First::of(&block, dialect, options.max_columns) {
                 break (block, record, fields);
             }
         };
@@ -84,6 +85,10 @@ impl Records {
             "{source} line {}: a quote is opened in this record and never closed",
             record.line
         );
+        if record.n_fields > options.max_columns {
+            let (line, n_columns, most) = (record.line, record.n_fields, options.max_columns);
+            bail!(TooManyColumns { source, line, n_columns, most });
+        }
         if !header {
             let names = (1..=record.n_fields).map(|i| format!("column_{i}")).collect();
             blocks.put_back(block);
@@ -147,6 +152,28 @@ impl Records {
     }
 }
 
+/// More columns than [`Options::max_columns`].
+#[derive(Debug)]
+pub(crate) struct TooManyColumns {
+    source: String,
+    line: u64,
+    n_columns: usize,
+    most: usize,
+}
+
+impl std::fmt::Display for TooManyColumns {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let Self { source, line, n_columns, most } = self;
+        write!(
+            f,
+            "{source} line {line}: {n_columns} columns, where at most {most} are read; leave out those that the model \
+             does not use"
+        )
+    }
+}
+
+impl std::error::Error for TooManyColumns {}
+
 /// The columns' names in the fields of a header.
 fn header_names(fields: &[Vec<u8>], source: &str, line: u64) -> Result<Vec<String>> {
     let mut names = Vec::with_capacity(fields.len());
@@ -163,9 +190,10 @@ fn header_names(fields: &[Vec<u8>], source: &str, line: u64) -> Result<Vec<Strin
     for (i, name) in names.iter().enumerate() {
         if let Some(before) = first.insert(name, i) {
             bail!(
-                "{source} line {line}: columns {} and {} are both called {name:?}; rename one of them",
+                "{source} line {line}: columns {} and {} are both called {}; rename one of them",
                 before + 1,
-                i + 1
+                i + 1,
+                quote(name)
             );
         }
     }
@@ -225,6 +253,21 @@ mod tests {
         assert!(
             refused("a,\"b\n1,2\n").contains("line 1: a quote is opened in this record and never closed")
         );
+    }
+
+    #[test]
+    fn more_columns_than_are_wanted_are_refused_before_they_get_names() {
+        for header in [true, false] {
+            let options = Options { header, max_columns: 3, ..Options::default() };
+            assert_eq!(records("a,b,c\n1,2,3\n", &options).unwrap().names().len(), 3);
+            // Two columns of one name would be another error.
+            let error = records("\na,a,a,a\n1,2,3,4\n", &options).err().unwrap();
+            assert!(error.is::<TooManyColumns>(), "{error}");
+            assert!(error.to_string().starts_with("t.csv line 2: 4 columns, where at most 3 are read"));
+        }
+        let block = Block::new(b"a,b,c\n".to_vec(), 1);
+        let (record, fields) = First::of(&block, Dialect::default(), 2).unwrap();
+        assert_eq!((record.n_fields, fields.len()), (3, 2), "further ones are only counted");
     }
 
     #[test]

@@ -35,13 +35,14 @@ impl Visitor for First {
 }
 
 impl First {
-    pub(super) fn of(block: &Block, dialect: Dialect) -> Option<(Record, Vec<Vec<u8>>)> {
-        Self::some(block, dialect, 1).pop()
+    /// The first record and its fields, of which at most `n_fields` are kept.
+    pub(super) fn of(block: &Block, dialect: Dialect, n_fields: usize) -> Option<(Record, Vec<Vec<u8>>)> {
+        Self::some(block, dialect, 1, n_fields).pop()
     }
 
-    fn some(block: &Block, dialect: Dialect, at_most: usize) -> Vec<(Record, Vec<Vec<u8>>)> {
+    fn some(block: &Block, dialect: Dialect, at_most: usize, n_fields: usize) -> Vec<(Record, Vec<Vec<u8>>)> {
         // As many columns as there can be delimiters.
-        let wants = vec![Want::Text; block.bytes.len() + 1];
+        let wants = vec![Want::Text; n_fields.min(block.bytes.len() + 1)];
         let mut first = Self { at_most, ..Self::default() };
         Walk { dialect, wants, places: false }.through(block, &mut first);
         first.records
@@ -50,7 +51,8 @@ impl First {
 
 /// Whether the first record is one of the rows.
 pub(super) fn begins_with_a_row(start: &[u8], dialect: Dialect) -> bool {
-    let records = First::some(&whole_records(start, dialect.quote), dialect, SAMPLE_RECORDS + 1);
+    let block = whole_records(start, dialect.quote);
+    let records = First::some(&block, dialect, SAMPLE_RECORDS + 1, usize::MAX);
     let mut fields = records.into_iter().map(|(_, fields)| fields);
     fields
         .next()
@@ -119,7 +121,7 @@ fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
     let mut of_first = Vec::new();
     for candidate in CANDIDATES {
         let dialect = Dialect { delimiter: candidate, quote, ..Dialect::default() };
-        let records = First::some(&block, dialect, SAMPLE_RECORDS);
+        let records = First::some(&block, dialect, SAMPLE_RECORDS, 0);
         let n_fields = records.first().map_or(0, |(record, _)| record.n_fields);
         of_first.push((n_fields, candidate));
         if n_fields > 1 && records.iter().all(|(record, _)| record.n_fields == n_fields) {
@@ -158,7 +160,7 @@ fn has_decimal_commas(start: &[u8], dialect: Dialect) -> bool {
     }
     let block = whole_records(start, dialect.quote);
     let (mut commas, mut dots) = (0, 0);
-    for (_, fields) in First::some(&block, dialect, usize::MAX) {
+    for (_, fields) in First::some(&block, dialect, usize::MAX, usize::MAX) {
         for field in fields {
             let Ok(text) = std::str::from_utf8(&field) else {
                 continue;

@@ -33,6 +33,8 @@ pub struct Options {
     pub decimal_comma: Option<bool>,
     /// The limits of one record.
     pub record: RecordLimits,
+    /// Delimited text of more columns is refused before anything is kept of them. Default: no limit.
+    pub max_columns: usize,
 }
 
 impl Options {
@@ -55,6 +57,7 @@ impl Default for Options {
             encoding: None,
             decimal_comma: None,
             record: RecordLimits::default(),
+            max_columns: usize::MAX,
         }
     }
 }

@@ -52,6 +52,8 @@ pub struct Plan {
     pub seed: u64,
     /// Columns to drop.
     pub drop: Vec<String>,
+    /// Columns whose values a server of the model does not tell.
+    pub private: Vec<String>,
     /// Types of columns that are given instead of inferred.
     pub types: Vec<(String, ColumnType)>,
     /// The column of row weights.
@@ -83,6 +85,7 @@ impl Plan {
             hold_out: HoldOut::Share(Self::TEST_SIZE),
             seed: Self::SEED,
             drop: Vec::new(),
+            private: Vec::new(),
             types: Vec::new(),
             weight: None,
             balance: false,
@@ -145,6 +148,11 @@ impl Plan {
         roles.weight = self.weight.as_ref().map(|name| column(raw, "--weight", name)).transpose()?;
         for (name, column_type) in &self.types {
             roles.types.insert(column(raw, "--type", name)?, *column_type);
+        }
+        for name in &self.private {
+            if column(raw, "--private", name)? == target {
+                return Err(is_target("--private", name));
+            }
         }
         roles.dropped = self.drop.iter().map(|name| column(raw, "--drop", name)).collect::<Result<_>>()?;
         Ok((roles, reason))
@@ -241,13 +249,18 @@ mod tests {
     #[test]
     fn a_column_that_is_not_there_or_is_the_target_is_a_usage_error_that_names_the_flag() {
         type Change = fn(&mut Plan);
-        let changes: [(Change, &str); 7] = [
+        let changes: [(Change, &str); 9] = [
             (
                 |plan| plan.target = Some("prize".into()),
                 "--target \"prize\": t.csv has no such column; did you mean \"price\"?",
             ),
             (|plan| plan.weight = Some("x".into()), "--weight \"x\""),
             (|plan| plan.drop = vec!["x".into()], "--drop \"x\""),
+            (
+                |plan| plan.private = vec!["colr".into()],
+                "--private \"colr\": t.csv has no such column; did you mean",
+            ),
+            (|plan| plan.private = vec!["price".into()], "--private \"price\": that is the target"),
             (|plan| plan.drop = vec!["price".into()], "--drop \"price\": that is the target"),
             (|plan| plan.types = vec![("x".into(), ColumnType::Text)], "--type \"x\""),
             (

@@ -115,6 +115,7 @@ fn fitter<'a>(plan: &'a Plan, raw: &RawTable, set: &'a TrainingSet) -> Fitter<'a
         delimiter: raw.delimiter,
         decimal_comma: raw.decimal_comma,
         nulls: &plan.nulls,
+        private: &plan.private,
     }
 }
 

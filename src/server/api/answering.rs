@@ -6,14 +6,15 @@
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
+use crate::background;
 use crate::data::cells::matrix::Matrix;
-use crate::data::read::json::{MAX_LISTED_PROBLEMS, Malformed, Problems};
+use crate::data::read::csv::TooManyColumns;
+use crate::data::read::json::Malformed;
 use crate::model::Model;
-use crate::model::pipeline::{Decision, Predictions};
+use crate::model::pipeline::{Decision, NOT_FINITE, Predictions};
 use crate::predict::{BadRows, Options, TooManyRows};
 use crate::server::error::Failure;
 use crate::server::wire::body::Response;
-use crate::server::work::LARGE_BODY_BYTES;
 
 /// The name of the request body in messages.
 pub(crate) const SOURCE: &str = "the body";
@@ -93,19 +94,45 @@ pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
     }
 }
 
-/// Predicts the rows of a request body: a small one on this thread alone, which takes less time than waking others
-/// and never waits for another request's rows.
-pub(crate) fn predict_rows(model: &Model, codes: &Matrix, decision: Decision, body: &[u8]) -> Predictions {
-    if body.len() <= LARGE_BODY_BYTES {
-        model.pipeline.predict_serially(codes, decision)
-    } else {
-        model.pipeline.predict(codes, decision)
+/// The failure for JSON of another structure than the protocol has; the reason without a long value of the request.
+pub(crate) fn misread(error: &serde_json::Error) -> Failure {
+    const SHOWN: usize = 200;
+    let mut reason = error.to_string();
+    if let Some((end, _)) = reason.char_indices().nth(SHOWN) {
+        reason.truncate(end);
+        reason += &format!("… at line {} column {}", error.line(), error.column());
+    }
+    match error.classify() {
+        serde_json::error::Category::Data => Failure::unfit("", reason),
+        _ => Failure::NotJson(reason),
     }
 }
 
-/// The number of threads for a table of so many bytes.
-pub(crate) fn threads_for(bytes: usize) -> usize {
-    if bytes <= LARGE_BODY_BYTES { 1 } else { rayon::current_num_threads() }
+/// Predicts the rows of a request body: a small one on the thread of its connection alone, which takes less time than
+/// waking others and never waits for another request's rows. `pointer` is the place of a row.
+///
+/// # Errors
+/// A prediction that is not a number.
+pub(crate) fn predict_rows(
+    model: &Model,
+    codes: &Matrix,
+    decision: Decision,
+    pointer: impl Fn(usize) -> String,
+) -> Result<Predictions, Failure> {
+    let predictions = if background::is_entered() {
+        model.pipeline.predict(codes, decision)
+    } else {
+        model.pipeline.predict_serially(codes, decision)
+    };
+    match predictions.first_not_finite() {
+        None => Ok(predictions),
+        Some(row) => Err(Failure::unfit(&pointer(row), format!("row {row}: {NOT_FINITE}"))),
+    }
+}
+
+/// The number of threads for a table: all, unless this is the thread of a connection.
+pub(crate) fn threads_for_table() -> usize {
+    if background::is_entered() { rayon::current_num_threads() } else { 1 }
 }
 
 /// The failure for a table that was not predicted. The output is memory or the client's connection, so it is never
@@ -114,13 +141,11 @@ pub(crate) fn table_failure(error: anyhow::Error, options: &Options) -> Failure 
     if error.is::<TooManyRows>() {
         return Failure::TooManyRows(options.max_rows);
     }
+    if let Some(columns) = error.downcast_ref::<TooManyColumns>() {
+        return Failure::unfit("", columns.to_string());
+    }
     match error.downcast::<BadRows>() {
-        Ok(bad) => {
-            let total = bad.problems.len();
-            let mut listed = bad.problems;
-            listed.truncate(MAX_LISTED_PROBLEMS);
-            Failure::DoesNotFit(Problems { listed, total })
-        }
+        Ok(bad) => Failure::DoesNotFit(bad.problems),
         Err(error) => Failure::NotTable(format!("{error:#}")),
     }
 }

@@ -4,17 +4,19 @@
 //! Bytes in, a response out, for one model. The same readers as for `POST /predict` read the rows; this file
 //! unwraps them. Source: "MLflow Models", section "Deploy MLflow models" (mlflow.org).
 
-use std::collections::BTreeMap;
+use std::fmt;
 use std::io::Cursor;
 
 use hyper::body::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::answering::{Answered, SOURCE, malformed, predict_rows, respond, table_failure, threads_for};
+use super::answering::{
+    Answered, SOURCE, malformed, misread, predict_rows, respond, table_failure, threads_for_table,
+};
 use crate::data::cells::schema::Schema;
-use crate::data::read::json::Request;
+use crate::data::read::json::{Request, Scalar};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::Decision;
@@ -38,13 +40,15 @@ struct Body<'a> {
     instances: Option<&'a RawValue>,
     #[serde(borrow)]
     inputs: Option<&'a RawValue>,
-    params: Option<Value>,
+    #[serde(borrow)]
+    params: Option<Scalar<'a>>,
 }
 
 /// A table as pandas writes it with `orient="split"`.
 #[derive(Deserialize)]
 struct Split<'a> {
-    columns: Option<Vec<Value>>,
+    #[serde(borrow)]
+    columns: Option<&'a RawValue>,
     #[serde(borrow)]
     data: &'a RawValue,
 }
@@ -63,9 +67,9 @@ pub(crate) fn score_json(
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
-    let codes = request.codes;
+    let (codes, key) = (request.codes, request.key);
     let decision = Decision::MostProbable;
-    let predictions = predict_rows(model, &codes, decision, body);
+    let predictions = predict_rows(model, &codes, decision, |_| format!("/{key}"))?;
     let response = respond("application/json", answers.values(&predictions));
     Ok(Answered { response, codes, predictions, decision })
 }
@@ -91,9 +95,10 @@ pub(crate) fn score_csv(
         header,
         max_rows,
         on_error: OnError::Stop,
-        n_threads: threads_for(body.len()),
+        n_threads: threads_for_table(),
     };
-    let reading = source::Options { header, ..source::Options::default() };
+    let max_columns = predict::max_columns(model, &options);
+    let reading = source::Options { header, max_columns, ..source::Options::default() };
     let mut out = Vec::new();
     csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| predict::predict_csv(model, records, &options, &mut out, watch))
@@ -103,15 +108,72 @@ pub(crate) fn score_csv(
 
 /// A part of the request body that is known to be JSON. A wrong member is reported at `key`.
 fn part<'a, T: Deserialize<'a>>(key: &str, raw: &'a RawValue) -> Result<T, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| Failure::unfit(key, error.to_string()))
+    serde_json::from_str(raw.get()).map_err(|error| match misread(&error) {
+        Failure::DoesNotFit(problems) => {
+            let reasons = problems.listed.into_iter().map(|problem| problem.detail);
+            Failure::unfit(key, reasons.collect())
+        }
+        failure => failure,
+    })
+}
+
+/// The names of columns: the first, and how many there are. Further ones are skipped in place.
+struct Names {
+    first: Vec<String>,
+    n_names: usize,
+    /// Whether they are numbers, as those of a table without column names are.
+    are_numbers: bool,
+}
+
+impl Names {
+    /// # Errors
+    /// Not an array, or more columns than can be those of the model.
+    fn read(columns: &RawValue, schema: &Schema) -> Result<Self, Failure> {
+        const POINTER: &str = "/dataframe_split/columns";
+        let visitor = NamesVisitor { most: schema.max_columns() };
+        let read = serde_json::Deserializer::from_str(columns.get()).deserialize_seq(visitor);
+        let names = read.map_err(|_| Failure::unfit(POINTER, "columns is an array of names".into()))?;
+        if names.n_names > names.first.len() {
+            let (given, n_columns) = (names.n_names, schema.columns.len());
+            let detail = format!("{given} columns where the training file had {n_columns}");
+            return Err(Failure::unfit(POINTER, detail));
+        }
+        Ok(names)
+    }
+}
+
+struct NamesVisitor {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for NamesVisitor {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an array of names")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
+        let mut names = Names { first: Vec::new(), n_names: 0, are_numbers: true };
+        while names.first.len() < self.most {
+            let Some(name) = seq.next_element::<Scalar>()? else {
+                return Ok(names);
+            };
+            names.are_numbers &= matches!(name, Scalar::Number(_));
+            // An array or object names no column.
+            names.first.push(name.into_text().unwrap_or_default());
+            names.n_names += 1;
+        }
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            names.n_names += 1;
+        }
+        Ok(names)
+    }
 }
 
 fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
-        _ => Failure::NotJson(error.to_string()),
-    })?;
-    if body.params.is_some_and(|params| !params.is_object()) {
+    let body: Body = serde_json::from_slice(body).map_err(|error| misread(&error))?;
+    if body.params.is_some_and(|params| params != Scalar::Object) {
         return Err(Failure::unfit("/params", "params is an object; this model takes none".into()));
     }
     let rows = |key, raw: &RawValue| {
@@ -120,74 +182,20 @@ fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failur
     match (body.dataframe_split, body.dataframe_records, body.instances, body.inputs) {
         (Some(split), None, None, None) => {
             let Split { columns, data } = part("/dataframe_split", split)?;
-            // A table without column names has numbers as names.
-            let names = columns.filter(|names| !names.iter().all(Value::is_number));
-            let name = |value: Value| match value {
-                Value::String(name) => name,
-                other => other.to_string(),
-            };
-            let names: Option<Vec<String>> = names.map(|names| names.into_iter().map(name).collect());
+            let names = columns.map(|columns| Names::read(columns, schema)).transpose()?;
+            let names = names.filter(|names| !names.are_numbers).map(|names| names.first);
             json::read_rows(data.get().as_bytes(), schema, "dataframe_split/data", names.as_deref(), max_rows)
                 .map_err(|error| malformed(error, max_rows))
         }
         (None, Some(records), None, None) => rows("dataframe_records", records),
         (None, None, Some(instances), None) => rows("instances", instances),
         (None, None, None, Some(inputs)) if inputs.get().starts_with('{') => {
-            columns(inputs, schema, max_rows)
+            json::read_columns(inputs.get().as_bytes(), schema, "inputs", max_rows)
+                .map_err(|error| malformed(error, max_rows))
         }
         (None, None, None, Some(inputs)) => rows("inputs", inputs),
         _ => Err(Failure::unfit("", EXACTLY_ONE.into())),
     }
-}
-
-/// Rows from named columns, each an array of values or of arrays of one value, or a single value.
-fn columns(inputs: &RawValue, schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
-    let columns: BTreeMap<String, &RawValue> = part("/inputs", inputs)?;
-    let mut values: Vec<Vec<&RawValue>> = Vec::with_capacity(columns.len());
-    for (name, column) in &columns {
-        let pointer = format!("/inputs/{}", json::pointer_part(name));
-        let is_list = column.get().starts_with('[');
-        let column: Vec<&RawValue> = if is_list { part(&pointer, column)? } else { vec![column] };
-        let n_rows = values.first().map_or(column.len(), Vec::len);
-        if column.len() != n_rows {
-            let detail = format!("{} values where the first column has {n_rows}", column.len());
-            return Err(Failure::unfit(&pointer, detail));
-        }
-        values.push(column);
-    }
-    let n_rows = values.first().map_or(0, Vec::len);
-    if n_rows > max_rows {
-        return Err(Failure::TooManyRows(max_rows));
-    }
-    // Rows of values without names, so the text is not longer than the request body.
-    let mut text = b"[".to_vec();
-    for row in 0..n_rows {
-        text.extend(if row > 0 { ",[" } else { "[" }.bytes());
-        for (i, column) in values.iter().enumerate() {
-            if i > 0 {
-                text.push(b',');
-            }
-            let value = column[row].get();
-            let inner: Option<Vec<&RawValue>> =
-                value.starts_with('[').then(|| serde_json::from_str(value).ok()).flatten();
-            let value = inner.and_then(|inner| if inner.len() == 1 { Some(inner[0].get()) } else { None });
-            text.extend(value.unwrap_or(column[row].get()).bytes());
-        }
-        text.push(b']');
-    }
-    text.push(b']');
-    let names: Vec<String> = columns.into_keys().collect();
-    let mut request = json::read_rows(&text, schema, "inputs", Some(&names), max_rows)
-        .map_err(|error| malformed(error, max_rows))?;
-    for problem in &mut request.problems.listed {
-        // The pointer names column, then row: the request body has columns.
-        if let ["", "inputs", row, column] = problem.pointer.split('/').collect::<Vec<_>>()[..]
-            && let Some(name) = column.parse().ok().and_then(|column: usize| names.get(column))
-        {
-            problem.pointer = format!("/inputs/{}/{row}", json::pointer_part(name));
-        }
-    }
-    Ok(request)
 }
 
 #[cfg(test)]
@@ -280,8 +288,24 @@ mod tests {
         ] {
             assert!(!problems(body).is_empty(), "{body}");
         }
-        let eleven = format!(r#"{{"inputs":{{"size":[{}1]}}}}"#, "1,".repeat(10));
+        let eleven = format!(r#"{{"inputs":{{"size":[{0}1],"color":[{0}1]}}}}"#, "1,".repeat(10));
         assert!(matches!(read(eleven.as_bytes(), &schema(), 10), Err(Failure::TooManyRows(10))));
         assert!(matches!(read(b"[1", &schema(), 10), Err(Failure::NotJson(_))));
+    }
+
+    #[test]
+    fn parameters_and_names_of_columns_are_not_kept_as_values() {
+        let nested = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
+        assert_eq!(codes(&format!(r#"{{"params":{{"a":{nested}}},"inputs":[[2,"red"]]}}"#)), [2.0, 1.0]);
+        let found = problems(&format!(r#"{{"params":{nested},"inputs":[[2,"red"]]}}"#));
+        assert_eq!(found, ["/params params is an object; this model takes none"]);
+        let found = problems(&format!(r#"{{"dataframe_split":{{"columns":{nested},"data":[[1]]}}}}"#));
+        assert_eq!(found, ["/dataframe_split/columns 100001 columns where the training file had 4"]);
+        let found = problems(r#"{"dataframe_split":{"columns":["size",{},"color"],"data":[[1,2,"red"]]}}"#);
+        assert!(found[0].contains("\"\" is not a feature"), "{found:?}");
+        let text = format!(r#"{{"inputs":"{}"}}"#, "a".repeat(100_000));
+        assert!(problems(&text)[0].len() < 300);
+        let text = format!(r#"{{"dataframe_split":"{}"}}"#, "a".repeat(100_000));
+        assert!(problems(&text)[0].len() < 300);
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod answering;
 pub(crate) mod exposition;
+pub(crate) mod feedback;
 pub(crate) mod mlflow;
 pub(crate) mod native;
 pub(crate) mod observation;

@@ -7,12 +7,11 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
 use super::answering::{
-    Answered, Form, SOURCE, content_type, malformed, predict_rows, respond, table_failure, threads_for,
+    Answered, Form, SOURCE, content_type, malformed, predict_rows, respond, table_failure, threads_for_table,
 };
 use super::mlflow;
 use super::openapi;
 use super::v2;
-use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::blocks::{BLOCK_BYTES, Blocks, Cut, RecordLimits};
@@ -20,14 +19,15 @@ use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict;
+use crate::predict::answer::MAX_LISTED_WARNINGS;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
 use crate::server::api::exposition;
 use crate::server::api::observation::Observation;
+use crate::server::cost::Cost;
 use crate::server::error::Failure;
-use crate::server::guard::keys::Holder;
+use crate::server::limits::Limits;
 use crate::server::models::served::{Models, Served};
-use crate::server::observe::feedback::Label;
-use crate::server::observe::telemetry::Feedback;
+use crate::server::observe::telemetry::KINDS;
 use crate::server::observe::trace::RequestId;
 use crate::server::reload;
 use crate::server::request_body;
@@ -45,6 +45,39 @@ pub(crate) enum Call {
     Infer(Option<HeaderValue>),
 }
 
+impl Call {
+    /// Rows that a request body holds at most, by its brackets, commas and lines alone; it may hold none.
+    pub(crate) fn most_rows(&self, body: &[u8], n_features: usize) -> usize {
+        let count = |byte: u8| memchr::memchr_iter(byte, body).count();
+        // Each row of its own has a bracket, and so has the body.
+        let bracketed = || (count(b'[') + count(b'{')).saturating_sub(1);
+        // Columns have a comma less than they have values, and as many values as there are rows.
+        let by_columns = || count(b',') / n_features.max(1) + 1;
+        let rows = match self {
+            Self::Predict(Form::Json) => bracketed(),
+            Self::Score(Form::Json | Form::Ndjson) => bracketed().max(by_columns()),
+            Self::Infer(None) => by_columns(),
+            // An element has a byte.
+            Self::Infer(Some(_)) => body.len() / n_features.max(1),
+            Self::Predict(_) | Self::Score(_) => count(b'\n') + count(b'\r') + 1,
+        };
+        rows.max(1)
+    }
+
+    /// The row limit of a model for this request.
+    pub(crate) fn max_rows(&self, cost: &Cost, limits: &Limits) -> usize {
+        match self {
+            Self::Predict(Form::Csv { .. } | Form::Ndjson) => cost.max_table_rows(limits),
+            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
+        }
+    }
+
+    /// Whether the answer holds the input once more.
+    pub(crate) fn repeats_input(&self) -> bool {
+        matches!(self, Self::Predict(Form::Csv { .. } | Form::Ndjson))
+    }
+}
+
 /// Answers a request body in the protocol it was sent in.
 ///
 /// # Errors
@@ -57,7 +90,7 @@ pub(crate) fn call(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let model = &served.model;
-    let max_rows = max_rows(state, &model.pipeline.schema);
+    let max_rows = call.max_rows(&served.cost, &state.limits);
     let answered = match call {
         Call::Predict(form) => return predict(state, served, id, form, body),
         Call::Score(Form::Csv { header }) => {
@@ -73,8 +106,7 @@ pub(crate) fn call(
     };
     let Answered { response, codes, predictions, decision } = answered;
     Observation::new(state, served, id, decision).rows(&codes, &predictions);
-    let warnings = model.pipeline.schema.warnings(&codes);
-    warnings.for_each(|warning| served.counts.warnings(warning.kind, 1));
+    Unusual::of(&model.pipeline.schema, &codes).count(served);
     Ok(response)
 }
 
@@ -102,27 +134,52 @@ fn predict_json(
     body: &[u8],
 ) -> Result<Response, Failure> {
     let schema = &served.model.pipeline.schema;
-    let max_rows = max_rows(state, schema);
+    let max_rows = served.cost.max_rows(&state.limits);
     let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
     let decision = Decision::with_threshold(request.threshold, schema)
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
-    let predictions = predict_rows(&served.model, &request.codes, decision, body);
-    let warnings: Vec<Warning> = schema.warnings(&request.codes).collect();
+    let pointer = |row| match request.many {
+        true => format!("/{}/{row}", request.key),
+        false => format!("/{}", request.key),
+    };
+    let predictions = predict_rows(&served.model, &request.codes, decision, pointer)?;
+    let unusual = Unusual::of(schema, &request.codes);
     Observation::new(state, served, id, decision).rows(&request.codes, &predictions);
-    warnings.iter().for_each(|warning| served.counts.warnings(warning.kind, 1));
-    Ok(respond("application/json", served.answers.answer(&predictions, request.many, &warnings)))
+    unusual.count(served);
+    let Unusual { listed, counts } = unusual;
+    let answer = served.answers.answer(&predictions, request.many, &listed, counts.iter().sum());
+    Ok(respond("application/json", answer))
 }
 
-/// The row limit of a request body: a JSON row may be as short as `{}` whatever its width, so the limit on cells
-/// counts too.
-fn max_rows(state: &State, schema: &Schema) -> usize {
-    state.limits.rows.min(state.limits.cells / schema.n_features().max(1)).max(1)
+/// The unusual values of a request: the first, which the answer lists, and how many there are of each kind.
+struct Unusual {
+    listed: Vec<Warning>,
+    /// In the order of [`KINDS`].
+    counts: [usize; KINDS.len()],
 }
 
-fn options(state: &State, form: Form, header: bool, bytes: usize) -> Options {
+impl Unusual {
+    fn of(schema: &Schema, codes: &Matrix) -> Self {
+        let mut unusual = Self { listed: Vec::new(), counts: [0; KINDS.len()] };
+        for warning in schema.warnings(codes) {
+            unusual.counts[warning.kind as usize] += 1;
+            if unusual.listed.len() < MAX_LISTED_WARNINGS {
+                unusual.listed.push(warning);
+            }
+        }
+        unusual
+    }
+
+    fn count(&self, served: &Served) {
+        let kinds = KINDS.iter().zip(self.counts).filter(|(_, n)| *n > 0);
+        kinds.for_each(|(kind, n)| served.counts.warnings(*kind, n));
+    }
+}
+
+fn options(state: &State, served: &Served, form: Form) -> Options {
     Options {
         keep: Keep::All,
         format: if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput },
@@ -130,9 +187,9 @@ fn options(state: &State, form: Form, header: bool, bytes: usize) -> Options {
         probabilities: false,
         lenient: false,
         on_error: OnError::Stop,
-        header,
-        max_rows: state.limits.rows,
-        n_threads: threads_for(bytes),
+        header: has_header(served, form),
+        max_rows: served.cost.max_table_rows(&state.limits),
+        n_threads: threads_for_table(),
     }
 }
 
@@ -161,8 +218,8 @@ fn predict_table(
     form: Form,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let options = options(state, form, has_header(served, form), body.len());
-    let (mut out, mut table) = (Vec::with_capacity(body.len() * 2), Table::default());
+    let options = options(state, served, form);
+    let (mut out, mut table) = (Vec::with_capacity(body.len() + body.len() / 4), Table::default());
     let (input, record) = (Box::new(Cursor::new(body)), RecordLimits::default());
     let watch = &mut |part: Part| table.keep(part);
     let done = write_table(&served.model, form, input, record, &options, &mut out, watch);
@@ -191,7 +248,9 @@ fn write_table(
         let blocks = Blocks::new(SOURCE, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false).within(record);
         return predict::predict_ndjson(model, SOURCE, blocks, options, out, watch);
     }
-    let reading = source::Options { header: options.header, record, ..source::Options::default() };
+    let max_columns = predict::max_columns(model, options);
+    let reading =
+        source::Options { header: options.header, record, max_columns, ..source::Options::default() };
     let records = csv::Records::from_reader(input, SOURCE, &reading)?;
     predict::predict_csv(model, records, options, out, watch)
 }
@@ -209,8 +268,7 @@ pub(crate) fn predict_stream(
     input: Box<dyn Read + Send>,
     mut out: impl Write,
 ) -> Result<(), Failure> {
-    let options = options(state, form, has_header(served, form), usize::MAX);
-    let options = Options { max_rows: usize::MAX, ..options };
+    let options = Options { max_rows: usize::MAX, ..options(state, served, form) };
     let mut observation = Observation::new(state, served, id, options.decision);
     let mut watch = |part: Part| observation.part(&part);
     let record = request_body::record_limits(&state.limits, &state.held);
@@ -274,70 +332,6 @@ pub(crate) fn metrics(state: &State) -> Response {
     respond("text/plain; version=0.0.4; charset=utf-8", exposition::text(state))
 }
 
-/// `POST /feedback`: the true labels of an answer, by its request id, from the key that got the answer or an admin's.
-///
-/// # Errors
-/// Not JSON, an unknown request id, or labels that do not fit.
-pub(crate) fn feedback(state: &State, from: Option<&Holder>, body: &[u8]) -> Result<Response, Failure> {
-    if !state.recent.is_on() {
-        return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
-    }
-    let label: Label = serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
-        _ => Failure::NotJson(error.to_string()),
-    })?;
-    let labels = match (label.label, label.labels) {
-        (Some(one), None) => vec![one],
-        (None, Some(many)) => many,
-        _ => return Err(Failure::unfit("", "send either \"label\" or \"labels\"".into())),
-    };
-    const FORGOTTEN: &str = "no answer with this id is remembered, or its labels have come already";
-    let given = state.recent.take(&label.request_id, from).ok_or(Failure::UnknownRequest(FORGOTTEN))?;
-    let served = state.find(Some(&given.model)).ok_or(Failure::NoSuchModel)?;
-    match compare(&served, &given.predictions, &labels) {
-        Ok(feedback) => {
-            served.counts.feedback(feedback);
-            let answer = serde_json::json!({ "rows": feedback.rows, "correct": feedback.correct });
-            Ok(respond("application/json", answer.to_string()))
-        }
-        Err(failure) => {
-            state.recent.put_back(given);
-            Err(failure)
-        }
-    }
-}
-
-fn compare(served: &Served, predictions: &[f64], labels: &[serde_json::Value]) -> Result<Feedback, Failure> {
-    if labels.len() != predictions.len() {
-        let detail = format!("{} labels for {} predictions", labels.len(), predictions.len());
-        return Err(Failure::unfit("/labels", detail));
-    }
-    let target = &served.model.pipeline.schema.target;
-    let mut feedback = Feedback { rows: labels.len() as u64, ..Feedback::default() };
-    for (i, (label, predicted)) in labels.iter().zip(predictions).enumerate() {
-        let pointer = || if labels.len() == 1 { "/label".into() } else { format!("/labels/{i}") };
-        match served.model.task() {
-            Task::Regression => {
-                let number =
-                    label.as_f64().ok_or_else(|| Failure::unfit(&pointer(), "not a number".into()))?;
-                feedback.absolute_error += (number - predicted).abs();
-                feedback.correct += u64::from(number == *predicted);
-            }
-            Task::Classification => {
-                // A label that the model does not know may be the truth; it counts as not predicted.
-                let known = target.labels.get(*predicted as usize);
-                let is_same =
-                    |known: &String| *label == target.json_label(known) || label.as_str() == Some(known);
-                if label.is_object() || label.is_array() || label.is_null() {
-                    return Err(Failure::unfit(&pointer(), "a label is a string or a number".into()));
-                }
-                feedback.correct += u64::from(known.is_some_and(is_same));
-            }
-        }
-    }
-    Ok(feedback)
-}
-
 /// `POST /admin/reload`: loads the models and the keys again. Blocks.
 ///
 /// # Errors
@@ -360,7 +354,6 @@ pub(crate) fn reload(state: &State) -> Result<Response, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::limits::Limits;
     use crate::server::models::served::tests::{ROW, penguins};
     use crate::server::observe::feedback::Recent;
     use crate::server::state::Setup;
@@ -384,16 +377,38 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_compared_once_and_ones_that_do_not_fit_may_come_again() {
+    fn no_body_holds_more_rows_than_its_brackets_commas_and_lines_say() {
+        let (json, csv) = (Form::Json, Form::Csv { header: None });
+        for (call, body, n_rows) in [
+            (Call::Predict(json), r#"{"data":[1,2]}"#, 1),
+            (Call::Predict(json), r#"{"features":{"a":1,"b":2}}"#, 1),
+            (Call::Predict(json), r#"{"lenient":true,"data":[{},{},{}]}"#, 3),
+            (Call::Predict(json), r#"{"data":[[1,2],[1,2]]}"#, 2),
+            (Call::Score(json), r#"{"inputs":{"a":[1,2,3],"b":[1,2,3]}}"#, 3),
+            (Call::Score(Form::Ndjson), r#"{"inputs":[[1,2],[1,2]]}"#, 2),
+            (Call::Score(json), r#"{"dataframe_split":{"data":[[1,2],[1,2]]}}"#, 2),
+            (Call::Infer(None), r#"{"inputs":[{"name":"a","shape":[2,2],"data":[1,2,3,4]}]}"#, 2),
+            (Call::Infer(Some(HeaderValue::from_static("9"))), "{\"in\":[]}\0\u{1}\0\u{1}", 2),
+            (Call::Predict(csv), "a,b\n1,2\n3,4", 2),
+            (Call::Score(csv), "a,b\r1,2\r3,4\r", 2),
+            (Call::Predict(Form::Ndjson), "{}\n{}\n", 2),
+            (Call::Predict(json), "", 1),
+        ] {
+            let most = call.most_rows(body.as_bytes(), 2);
+            assert!((n_rows..=3 * n_rows + 3).contains(&most), "{call:?} {body}: {most}");
+        }
+    }
+
+    #[test]
+    fn rows_without_values_are_answered_in_a_bounded_list_of_warnings() {
         let state = state(Limits::DEFAULT);
-        predicted(&state, format!("{{\"data\":{ROW}}}")).unwrap();
-        let told = |text: &str| feedback(&state, None, text.as_bytes());
-        assert!(matches!(told(r#"{"request_id":"r1"}"#), Err(Failure::DoesNotFit(_))));
-        assert!(matches!(told(r#"{"request_id":"r1","labels":["a","b"]}"#), Err(Failure::DoesNotFit(_))));
-        assert!(matches!(told(r#"{"request_id":"r1","label":{}}"#), Err(Failure::DoesNotFit(_))));
-        assert!(told(r#"{"request_id":"r1","label":"Emperor"}"#).is_ok());
-        assert!(matches!(told(r#"{"request_id":"r1","label":"Gentoo"}"#), Err(Failure::UnknownRequest(_))));
-        assert!(matches!(told("{"), Err(Failure::NotJson(_))));
+        let body = format!("{{\"lenient\":true,\"data\":[{}{{}}]}}", "{},".repeat(999));
+        let response = predicted(&state, body).unwrap();
+        let length = hyper::body::Body::size_hint(response.body()).exact().unwrap();
+        assert!(length < 300_000, "{length}");
+        let served = state.find(None).unwrap();
+        let missing = served.counts.warnings[0].load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(missing, 7000, "and all of them are counted");
     }
 
     #[test]

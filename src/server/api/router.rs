@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
     AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
 };
@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::answering::{self, Form};
+use super::feedback;
 use super::native::{self, Call};
 use super::v2;
 use crate::server::endpoints::{Endpoint, Operation, Route};
@@ -25,11 +26,12 @@ use crate::server::error::Failure;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Holder;
 use crate::server::guard::rate::Caller;
+use crate::server::limits::Limits;
 use crate::server::models::served::Served;
 use crate::server::observe::log::Entry;
 use crate::server::observe::telemetry::Rejection;
 use crate::server::observe::trace::{REQUEST_ID, RequestId, TRACEPARENT, traceparent};
-use crate::server::request_body::{self, Upload};
+use crate::server::request_body::{self, ALWAYS_HELD_BYTES, Upload};
 use crate::server::state::State;
 use crate::server::wire::body::{Body, MAX_PIECE_BYTES, PieceReader, PieceWriter, Response, StreamEnds};
 use crate::server::wire::stream::Shared;
@@ -180,7 +182,7 @@ async fn dispatch(
         Operation::V2Ready => return native::readyz(state).map(|_| v2::ready()),
         Operation::V2Model => return Ok(v2::model(&model.model, &model.name)),
         Operation::V2ModelReady => return native::readyz(state).map(|_| v2::model_ready(&model.name)),
-        Operation::Feedback => return Box::pin(feedback(state, connection, asked, body)).await,
+        Operation::Feedback => return Box::pin(take_feedback(state, connection, asked, body)).await,
         Operation::Reload => return Box::pin(reload(state)).await,
     };
     predict(state, model, connection, asked, body, call).await
@@ -278,22 +280,64 @@ async fn predict(
         // Rare cases are boxed: otherwise their large futures would be moved for every small request too.
         return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, body)).await;
     }
-    let body = body.take()?;
-    let (body, held) = request_body::body(body, &state.limits, &state.held, connection, started).await?;
+    let body = request_body::body(body.take()?, &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
     // The permit is taken only now, so that a request body that never ends cannot hold one.
-    if body.len() <= LARGE_BODY_BYTES {
+    if is_small(&call, &body, model) {
         let _permit = Permit::take(&**state)?;
         // A handler only reads the state and adds to counters, so a panic leaves nothing half done.
-        let handler = AssertUnwindSafe(|| native::call(state, model, id, call, body));
+        let handler = AssertUnwindSafe(|| call_within_memory(state, model, id, call, body));
         return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
     }
     let permit = Permit::take(Arc::clone(state))?;
     let (model, id) = (Arc::clone(model), id.cloned());
-    let job = move || native::call(&permit.0, &model, id.as_ref(), call, body);
-    let answer = Box::pin(state.work.run(job)).await;
-    drop(held);
-    answer?
+    let job = move || call_within_memory(&permit.0, &model, id.as_ref(), call, body);
+    Box::pin(state.work.run(job)).await?
+}
+
+/// Whether a request is answered on the thread of its connection: by the work of its rows, not by its length.
+fn is_small(call: &Call, body: &[u8], model: &Served) -> bool {
+    let cost = &model.cost;
+    body.len() <= LARGE_BODY_BYTES
+        && (cost.is_small(bound_of_rows(body)) || cost.is_small(call.most_rows(body, cost.n_features())))
+}
+
+/// Rows that no body of this length exceeds: a row is a byte and a comma or a line end.
+fn bound_of_rows(body: &[u8]) -> usize {
+    body.len() / 2 + 1
+}
+
+/// Answers a request body; the memory for its rows and its answer is counted before it is taken, and that of the answer
+/// until the client has it.
+fn call_within_memory(
+    state: &State,
+    model: &Served,
+    id: Option<&RequestId>,
+    call: Call,
+    body: Bytes,
+) -> Result<Response, Failure> {
+    let (cost, limit) = (&model.cost, state.limits.held_bytes);
+    if cost.bytes(bound_of_rows(&body)) <= ALWAYS_HELD_BYTES {
+        return native::call(state, model, id, call, body);
+    }
+    let n_rows = call.most_rows(&body, cost.n_features()).min(call.max_rows(cost, &state.limits));
+    let mut bytes = cost.bytes(n_rows);
+    if call.repeats_input() {
+        bytes += body.len();
+    }
+    let mut hold = state.held.none();
+    if bytes > ALWAYS_HELD_BYTES {
+        hold.set(bytes, limit)?;
+    }
+    let response = native::call(state, model, id, call, body)?;
+    Ok(response.map(|body| match body {
+        Body::Whole(Some(answer)) if answer.len() > ALWAYS_HELD_BYTES => {
+            // Never more than is held already, but for rows that are wider than most.
+            let _ = hold.set(answer.len(), limit);
+            Body::Whole(Some(hold.around(answer)))
+        }
+        body => body,
+    }))
 }
 
 /// Predicts a table while it arrives: a request body without a length, or one that is too long to be held in
@@ -370,17 +414,17 @@ async fn stream(
     Ok(response)
 }
 
-async fn feedback(
+async fn take_feedback(
     state: &Arc<State>,
     connection: &Shared,
     asked: Asked<'_>,
     body: &mut Upload,
 ) -> Result<Response, Failure> {
-    let body = body.take()?;
-    let (body, _held) =
-        request_body::body(body, &state.limits, &state.held, connection, asked.started).await?;
+    let limits = Limits { body_bytes: state.limits.body_bytes.min(feedback::MAX_BYTES), ..state.limits };
+    let body = request_body::body(body.take()?, &limits, &state.held, connection, asked.started).await?;
     connection.request_is_read();
-    native::feedback(state, asked.key, &body)
+    let _permit = Permit::take(&**state)?;
+    feedback::feedback(state, asked.key, &body)
 }
 
 async fn reload(state: &Arc<State>) -> Result<Response, Failure> {

@@ -70,6 +70,11 @@ impl Datatype {
         }
     }
 
+    /// The bytes that an element takes at least: a text has its length before it.
+    pub(crate) fn least_bytes(self) -> usize {
+        self.width().unwrap_or(4)
+    }
+
     /// The cell of a JSON number, rounded to the precision of the data type, as it would be if it had come as
     /// bytes.
     fn number<'a>(self, value: f64) -> Result<Cell<'a>, String> {

@@ -12,16 +12,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answering::{Answered, predict_rows, respond};
+use super::answering::{Answered, misread, predict_rows, respond};
 use super::tensor;
 use super::tensor::Datatype;
 use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::Schema;
-use crate::data::read::json::Problems;
+use crate::data::read::json::First;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
-use crate::names::did_you_mean;
+use crate::names::{did_you_mean, is_worth_seeking};
 use crate::predict::answer::number;
 use crate::server::error::Failure;
 use crate::server::wire::body::Response;
@@ -92,13 +93,22 @@ pub(crate) fn model(model: &Model, name: &str) -> Response {
     respond("application/json", metadata.to_string())
 }
 
+/// Tensors and outputs that are read; a request with more is refused, whatever the model.
+const MAX_INPUTS: usize = 100_000;
+const MAX_OUTPUTS: usize = 10;
+
+/// Bytes of a request's id, which stands in the answer.
+const MAX_ID_BYTES: usize = 1000;
+
 #[derive(Deserialize)]
 struct Request<'a> {
-    id: Option<String>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
     parameters: Option<RequestParameters>,
     #[serde(borrow)]
-    inputs: Vec<Input<'a>>,
-    outputs: Option<Vec<Output>>,
+    inputs: First<Input<'a>, MAX_INPUTS>,
+    #[serde(borrow)]
+    outputs: Option<First<Output<'a>, MAX_OUTPUTS>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -109,12 +119,22 @@ struct RequestParameters {
 
 #[derive(Deserialize)]
 struct Input<'a> {
-    name: String,
-    shape: Vec<usize>,
-    datatype: String,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    /// No tensor has more than two dimensions.
+    shape: First<usize, 3>,
+    #[serde(borrow)]
+    datatype: Cow<'a, str>,
     parameters: Option<InputParameters>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+}
+
+impl Input<'_> {
+    /// The bytes of its data, if it follows the JSON.
+    fn size(&self) -> Option<usize> {
+        self.parameters.as_ref().and_then(|parameters| parameters.binary_data_size)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -123,8 +143,9 @@ struct InputParameters {
 }
 
 #[derive(Deserialize)]
-struct Output {
-    name: String,
+struct Output<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
     parameters: Option<OutputParameters>,
 }
 
@@ -154,10 +175,10 @@ pub(crate) fn infer(
                 .ok_or(Failure::NotHttp("Inference-Header-Content-Length is not a length within the body"))?
         }
     };
-    let request: Request = serde_json::from_slice(head).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => Failure::unfit("", error.to_string()),
-        _ => Failure::NotJson(error.to_string()),
-    })?;
+    let request: Request = serde_json::from_slice(head).map_err(|error| misread(&error))?;
+    if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
+        return Err(Failure::unfit("/id", format!("the id has more than {MAX_ID_BYTES} bytes")));
+    }
     let outputs = requested(&request, schema)?;
     let threshold = request.parameters.as_ref().and_then(|parameters| parameters.threshold);
     if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
@@ -166,7 +187,7 @@ pub(crate) fn infer(
     let decision = Decision::with_threshold(threshold, schema)
         .map_err(|error| Failure::unfit("/parameters/threshold", error.to_string()))?;
     let codes = read(&request.inputs, binary, schema, max_rows)?;
-    let predictions = predict_rows(model, &codes, decision, body);
+    let predictions = predict_rows(model, &codes, decision, |_| "/inputs".into())?;
     let response = answer(name, request.id.as_deref(), &outputs, schema, &predictions);
     Ok(Answered { response, codes, predictions, decision })
 }
@@ -177,12 +198,16 @@ fn requested(request: &Request, schema: &Schema) -> Result<Vec<(&'static str, bo
         if schema.target.labels.is_empty() { &[PREDICT] } else { &[PREDICT, PREDICT_PROBA] };
     let binary =
         request.parameters.as_ref().and_then(|parameters| parameters.binary_data_output).unwrap_or(false);
-    let Some(outputs) = request.outputs.as_ref().filter(|outputs| !outputs.is_empty()) else {
+    let Some(outputs) = request.outputs.as_ref().filter(|outputs| outputs.total > 0) else {
         return Ok(there_are.iter().map(|name| (*name, binary)).collect());
     };
     let mut problems = Problems::default();
     let mut found = Vec::with_capacity(there_are.len());
-    for (i, output) in outputs.iter().enumerate() {
+    if outputs.total > MAX_OUTPUTS {
+        let detail = format!("{} outputs, and the model has {}", outputs.total, there_are.len());
+        return Err(Failure::unfit("/outputs", detail));
+    }
+    for (i, output) in outputs.elements.iter().enumerate() {
         match there_are.iter().find(|name| **name == output.name) {
             Some(name) if found.iter().any(|(known, _)| known == name) => {
                 problems.push(format!("/outputs/{i}/name"), "the output is asked for twice".into());
@@ -208,10 +233,22 @@ struct Layout {
     columns: Vec<Option<usize>>,
 }
 
-/// The codes of the rows in the tensors. All shapes are checked before any element is read.
-fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Result<Matrix, Failure> {
+/// The codes of the rows in the tensors. All shapes are checked, and that there can be as much data, before any element
+/// is read or memory is taken.
+fn read(
+    inputs: &First<Input, MAX_INPUTS>,
+    binary: &[u8],
+    schema: &Schema,
+    max_rows: usize,
+) -> Result<Matrix, Failure> {
+    if inputs.total > schema.max_columns().min(MAX_INPUTS) {
+        let detail =
+            format!("{} tensors where the training file had {} columns", inputs.total, schema.columns.len());
+        return Err(Failure::unfit("/inputs", detail));
+    }
+    let inputs = &inputs.elements;
     let mut problems = Problems::default();
-    let n_rows = inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or(0);
+    let n_rows = inputs.first().and_then(|input| input.shape.elements.first()).copied().unwrap_or(0);
     if inputs.is_empty() {
         problems
             .push("/inputs".into(), "there are no tensors; send one for each column, or one of [n,k]".into());
@@ -223,21 +260,26 @@ fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Re
     let mut given = vec![false; schema.n_features()];
     let mut layouts = Vec::with_capacity(inputs.len().min(schema.columns.len()));
     for (i, input) in inputs.iter().enumerate() {
-        match lay_out(input, inputs.len() == 1, n_rows, schema) {
+        match lay_out(input, inputs.len() == 1, n_rows, schema, problems.total) {
             Ok(layout) => {
                 for feature in layout.columns.iter().flatten() {
                     if std::mem::replace(&mut given[*feature], true) {
-                        problems.push(format!("/inputs/{i}/name"), "the feature is given twice".into());
+                        let detail = || "the feature is given twice".into();
+                        problems.push_with(|| (format!("/inputs/{i}/name"), detail()));
                     }
+                }
+                if let Err(detail) = can_be_filled(input, n_rows, &layout) {
+                    problems.push_with(|| (format!("/inputs/{i}/data"), detail));
                 }
                 layouts.push(layout);
             }
-            Err((place, detail)) => problems.push(format!("/inputs/{i}/{place}"), detail),
+            Err((place, detail)) => problems.push_with(|| (format!("/inputs/{i}/{place}"), detail)),
         }
     }
     if problems.total == 0 {
         for (feature, _) in schema.features.iter().zip(given).filter(|(_, given)| !given) {
-            problems.push("/inputs".into(), format!("the feature {:?} is missing", feature.name));
+            let detail = || format!("the feature {:?} is missing", feature.name);
+            problems.push_with(|| ("/inputs".into(), detail()));
         }
     }
     if problems.total > 0 {
@@ -259,12 +301,11 @@ fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Re
             });
             match cell.and_then(|cell| schema.features[feature].code(cell, codes.texts_mut())) {
                 Ok(code) => codes.row_mut(row)[feature] = code,
-                Err(detail) => bad.push(format!("/inputs/{i}/data/{element}"), detail),
+                Err(detail) => bad.push_with(|| (format!("/inputs/{i}/data/{element}"), detail)),
             }
         };
-        let size = input.parameters.as_ref().and_then(|parameters| parameters.binary_data_size);
-        let read = match (input.data, size) {
-            (Some(data), None) => tensor::read_json(data.get(), &input.shape, datatype, &mut sink),
+        let read = match (input.data, input.size()) {
+            (Some(data), None) => tensor::read_json(data.get(), &input.shape.elements, datatype, &mut sink),
             (None, Some(size)) => match rest.split_at_checked(size) {
                 Some((bytes, after)) => {
                     rest = after;
@@ -274,8 +315,8 @@ fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Re
                     Err(format!("binary_data_size is {size}, and {} bytes are left of the body", rest.len()))
                 }
             },
-            (Some(_), Some(_)) => Err("there is data both in JSON and as bytes".into()),
-            (None, None) => Err("there is no data, neither in JSON nor with a binary_data_size".into()),
+            // Refused by `can_be_filled`.
+            (Some(_), Some(_)) | (None, None) => Err(String::new()),
         };
         if let Err(detail) = read {
             bad.push(format!("/inputs/{i}/data"), detail);
@@ -288,36 +329,59 @@ fn read(inputs: &[Input], binary: &[u8], schema: &Schema, max_rows: usize) -> Re
     if problems.total > 0 { Err(Failure::DoesNotFit(problems)) } else { Ok(codes) }
 }
 
-/// The features that a tensor holds; or the member that is wrong, with the reason.
+/// Whether the data of a tensor may have as many elements as its shape says, by its length alone.
+fn can_be_filled(input: &Input, n_rows: usize, layout: &Layout) -> Result<(), String> {
+    let n = n_rows.saturating_mul(layout.columns.len());
+    match (input.data, input.size()) {
+        (Some(data), None) => {
+            // An element more has a comma more; those within texts only make room.
+            let most = memchr::memchr_iter(b',', data.get().as_bytes()).count() + 1;
+            if n > most { Err(format!("at most {most} elements where the shape has {n}")) } else { Ok(()) }
+        }
+        (None, Some(size)) if n > size / layout.datatype.least_bytes() => {
+            let (name, least) = (layout.datatype.name(), layout.datatype.least_bytes());
+            Err(format!("{size} bytes where {n} elements of {name} take {least} each"))
+        }
+        (None, Some(_)) => Ok(()),
+        (Some(_), Some(_)) => Err("there is data both in JSON and as bytes".into()),
+        (None, None) => Err("there is no data, neither in JSON nor with a binary_data_size".into()),
+    }
+}
+
+/// The features that a tensor holds; or the member that is wrong, with the reason. `n_before` problems were found before.
 fn lay_out(
     input: &Input,
     only: bool,
     n_rows: usize,
     schema: &Schema,
+    n_before: usize,
 ) -> Result<Layout, (&'static str, String)> {
     let Some(datatype) = Datatype::named(&input.datatype) else {
         let known: Vec<&str> = Datatype::names().collect();
         return Err(("datatype", format!("not a data type; there are {}", known.join(", "))));
     };
-    let width = match input.shape[..] {
-        [_] => 1,
-        [_, width] => width,
+    let (rows, width) = match input.shape.elements[..] {
+        [rows] => (rows, 1),
+        [rows, width] => (rows, width),
         _ => return Err(("shape", "a column has the shape [n] or [n,1], a table [n,k]".into())),
     };
-    if input.shape[0] != n_rows {
-        return Err(("shape", format!("{} rows where the first tensor has {n_rows}", input.shape[0])));
+    if rows != n_rows {
+        return Err(("shape", format!("{rows} rows where the first tensor has {n_rows}")));
     }
     let feature = schema.feature_index(&input.name, 0).filter(|_| width == 1);
     let columns = if feature.is_some() {
         vec![feature]
-    } else if only && input.shape.len() == 2 {
+    } else if only && input.shape.total == 2 {
         // A wrong width is rejected before it takes memory.
         schema.positions(width).map_err(|detail| ("shape", detail))?
     } else if width == 1 && schema.is_unused(&input.name) {
         vec![None]
     } else if width == 1 {
         let names = schema.features.iter().map(|feature| feature.name.as_str());
-        let hint = did_you_mean(&input.name, names);
+        let hint = match is_worth_seeking(n_before, schema.n_features()) {
+            true => did_you_mean(&input.name, names),
+            false => String::new(),
+        };
         return Err(("name", format!("no feature has this name{hint}")));
     } else {
         return Err(("shape", format!("{width} columns in one of several tensors; send each column as one")));
@@ -458,8 +522,61 @@ mod tests {
     use super::*;
     use crate::server::models::served::tests::penguins;
 
-    fn inputs(text: &str) -> Vec<Input<'_>> {
+    fn inputs(text: &str) -> First<Input<'_>, MAX_INPUTS> {
         serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_shape_without_as_much_data_takes_no_memory() {
+        let model = penguins();
+        let problems = |text: &str| match read(&inputs(text), &[0; 64], &model.pipeline.schema, usize::MAX) {
+            Err(Failure::DoesNotFit(problems)) => problems.lines(),
+            other => panic!("{other:?}"),
+        };
+        let table = |shape: &str, datatype: &str, data: &str| {
+            problems(&format!(r#"[{{"name":"x","shape":{shape},"datatype":"{datatype}"{data}}}]"#))
+        };
+        // So many rows would be an abort or a crash.
+        let huge = "[1000000000000,7]";
+        for (shape, datatype, data, words) in [
+            (huge, "FP64", "", "there is no data"),
+            (huge, "FP64", r#","data":[]"#, "at most 1 elements where the shape has 7000000000000"),
+            (huge, "FP64", r#","data":[1,2,[3]]"#, "elements where the shape has"),
+            (huge, "FP64", r#","parameters":{"binary_data_size":64}"#, "take"),
+            (huge, "BYTES", r#","parameters":{"binary_data_size":64}"#, "take"),
+            ("[2,7]", "BYTES", r#","parameters":{"binary_data_size":55}"#, "take"),
+            (
+                "[2,7]",
+                "BYTES",
+                r#","data":[1],"parameters":{"binary_data_size":64}"#,
+                "both in JSON and as bytes",
+            ),
+            ("[9223372036854775807,7]", "FP64", r#","data":[1]"#, "elements where the shape has"),
+            ("[1,1,1,1,1]", "FP64", r#","data":[1]"#, "a column has the shape [n]"),
+        ] {
+            let found = table(shape, datatype, data);
+            assert!(found.len() == 1 && found[0].contains(words), "{shape} {datatype} {data}: {found:?}");
+        }
+        let many =
+            format!("[{}]", vec![r#"{"name":"x","shape":[1],"datatype":"FP64","data":[1]}"#; 2000].join(","));
+        assert_eq!(problems(&many), ["inputs: 2000 tensors where the training file had 8 columns"]);
+    }
+
+    #[test]
+    fn an_id_or_a_list_of_outputs_that_is_out_of_proportion_is_refused() {
+        let model = penguins();
+        let infer = |text: &str| infer(&model, "m", None, text.as_bytes(), 10);
+        let id = format!(r#"{{"id":"{}","inputs":[]}}"#, "a".repeat(2000));
+        let outputs =
+            format!(r#"{{"inputs":[],"outputs":[{}{{"name":"x"}}]}}"#, r#"{"name":"x"},"#.repeat(1000));
+        for (text, pointer) in [(&id, "/id"), (&outputs, "/outputs")] {
+            match infer(text) {
+                Err(Failure::DoesNotFit(problems)) => assert_eq!(problems.listed[0].pointer, pointer),
+                other => panic!("{other:?}"),
+            }
+        }
+        let long = format!(r#"{{"inputs":"{}"}}"#, "a".repeat(100_000));
+        assert!(infer(&long).unwrap_err().to_string().len() < 500);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::shadow::Shadow;
 use crate::model::Model;
 use crate::predict::answer::AnswerWriter;
 use crate::report::card;
+use crate::server::cost::Cost;
 use crate::server::observe::profile::Profile;
 use crate::server::observe::telemetry::ModelCounts;
 
@@ -28,6 +29,8 @@ pub(crate) struct Served {
     pub(crate) model: Model,
     /// The writer of its predictions.
     pub(crate) answers: AnswerWriter,
+    /// The work and memory that a row takes.
+    pub(crate) cost: Cost,
     /// The body of `GET /model`.
     pub(crate) description: Bytes,
     /// The time it was loaded.
@@ -48,9 +51,10 @@ impl Served {
     pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
         let answers = AnswerWriter::new(&model.pipeline.schema);
+        let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model.pipeline.schema));
         let (name, loaded) = (name.into(), SystemTime::now());
-        Ok(Self { name, model, answers, description, loaded, counts, profile, shadow: None })
+        Ok(Self { name, model, answers, cost, description, loaded, counts, profile, shadow: None })
     }
 
     /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.
@@ -132,7 +136,11 @@ impl Models {
     }
 }
 
-/// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths.
+/// The members of a feature's description that tell values.
+const VALUES: [&str; 6] = ["levels", "counts", "min", "max", "mean", "histogram"];
+
+/// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths, and without the values of
+/// private columns.
 fn describe(model: &Model) -> Result<Vec<u8>> {
     let mut shown = model.card.clone();
     let mut names = Vec::new();
@@ -148,8 +156,23 @@ fn describe(model: &Model) -> Result<Vec<u8>> {
             *note = note.replace(path, name);
         }
     }
+    let private: Vec<String> = model
+        .pipeline
+        .schema
+        .features
+        .iter()
+        .filter(|feature| feature.private)
+        .map(|feature| format!("{:?}", feature.name))
+        .collect();
+    // A note on a column may quote its cells.
+    shown.notes.retain(|note| !private.iter().any(|name| note.contains(name)));
     let mut description = card::describe(model);
     description["card"] = serde_json::to_value(shown)?;
+    for feature in description["schema"]["features"].as_array_mut().into_iter().flatten() {
+        if let (true, Some(members)) = (feature["private"] == true, feature.as_object_mut()) {
+            members.retain(|member, _| !VALUES.contains(&member.as_str()));
+        }
+    }
     Ok(serde_json::to_vec(&description)?)
 }
 
@@ -203,6 +226,33 @@ pub(crate) mod tests {
             assert!(text.contains(&format!("\"path\":\"{name}\"")), "{text}");
             assert!(text.contains(&format!("\"the first line of {name} holds only numbers\"")), "{text}");
         }
+    }
+
+    #[test]
+    fn the_description_of_a_private_column_tells_no_value_of_it() {
+        let mut model = penguins();
+        let text_of = |model: Model| String::from_utf8(served("a", model).description.to_vec()).unwrap();
+        model.card.notes = vec!["\"island\" has \"Biscoe\"".into(), "\"sex\" has two levels".into()];
+        assert!(text_of(penguins()).contains("Biscoe"));
+        for feature in &mut model.pipeline.schema.features {
+            feature.private = ["island", "bill_length_mm"].contains(&feature.name.as_str());
+        }
+        let text = text_of(model);
+        for level in ["Biscoe", "Dream", "Torgersen"] {
+            assert!(!text.contains(level), "{text}");
+        }
+        let description: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(description["card"]["notes"], json!(["\"sex\" has two levels"]));
+        let feature = |i: usize| &description["schema"]["features"][i];
+        assert_eq!(
+            feature(1),
+            &json!({
+                "name": "bill_length_mm", "type": "number", "private": true, "missing": feature(1)["missing"],
+            })
+        );
+        assert!(feature(2)["max"].is_number() && feature(2)["private"].is_null());
+        let example = &description["example"]["data"];
+        assert!(example[0].is_null() && example[1].is_null() && example[2].is_number());
     }
 
     #[test]

@@ -3,27 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Deserialize;
-use serde_json::Value;
-
 use crate::server::guard::keys::Holder;
 
 /// A request with more rows is not remembered; it is a batch, whose truth is compared elsewhere.
 pub(crate) const MAX_ROWS: usize = 1000;
-
-/// `POST /feedback`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Label {
-    /// The `X-Request-Id` of the answer.
-    pub(crate) request_id: String,
-    /// The true label of one row.
-    #[serde(default)]
-    pub(crate) label: Option<Value>,
-    /// The true label of each row.
-    #[serde(default)]
-    pub(crate) labels: Option<Vec<Value>>,
-}
 
 /// The predictions of one request.
 #[derive(Debug, PartialEq)]

@@ -155,7 +155,8 @@ impl ModelCounts {
         let mut sum = self.feedback.lock().unwrap_or_else(PoisonError::into_inner);
         sum.rows += more.rows;
         sum.correct += more.correct;
-        sum.absolute_error += more.absolute_error;
+        // Not beyond the largest number, so that the mean is one for good.
+        sum.absolute_error = (sum.absolute_error + more.absolute_error).min(f64::MAX);
     }
 
     /// Counts warnings of one kind.

@@ -4,18 +4,21 @@
 //! `data` or `features`, together with options. Used by the server, by NDJSON input and by
 //! `predict --features '{…}'`.
 
+mod columns;
 mod problems;
 mod reader;
+mod scalar;
 mod visitors;
 
-pub(crate) use self::problems::MAX_LISTED_PROBLEMS;
+pub(crate) use self::columns::read_columns;
 use self::problems::Place;
-pub(crate) use self::problems::pointer_part;
-pub use self::problems::{Problem, Problems};
 use self::reader::{Reader, Shape};
+pub(crate) use self::scalar::{First, Scalar};
 use self::visitors::{Body, Row, Rows, SEND};
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problems};
 use crate::data::cells::schema::Schema;
+use crate::names::quote;
 
 /// A body that could be read; usable only when there are no `problems`.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct Request {
     pub codes: Matrix,
     /// Whether the answer is a list.
     pub many: bool,
+    /// The member that holds the rows.
+    pub(crate) key: &'static str,
     /// The option `threshold`.
     pub threshold: Option<f64>,
     /// The values that do not fit the schema.
@@ -51,9 +56,9 @@ pub fn read_request(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Req
     } else if reader.codes.n_rows() == 0 && reader.serious.total == 0 {
         reader.serious.push(format!("/{}", reader.key), "there are no rows".into());
     }
-    let (many, threshold) = (reader.shape == Shape::Many, reader.threshold);
+    let (many, key, threshold) = (reader.shape == Shape::Many, reader.key, reader.threshold);
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, threshold, problems })
+    Ok(Request { codes, many, key, threshold, problems })
 }
 
 /// Reads one row, an array or an object, and appends its codes to `codes`; a cell with a problem becomes a
@@ -67,10 +72,24 @@ pub fn read_row(
     lenient: bool,
     codes: &mut Matrix,
 ) -> Result<Problems, Malformed> {
-    let mut reader = Reader::new(schema, usize::MAX);
+    read_row_listing(text, schema, lenient, MAX_LISTED_PROBLEMS, codes)
+}
+
+/// As [`read_row`], with at most `n_listed` problems listed: a file of rows has a limit for all of them.
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_row_listing(
+    text: &[u8],
+    schema: &Schema,
+    lenient: bool,
+    n_listed: usize,
+    codes: &mut Matrix,
+) -> Result<Problems, Malformed> {
+    let mut reader = Reader::listing(schema, usize::MAX, n_listed);
     reader.shape = Shape::Many;
     reader.lenient = lenient;
-    reader.parse(text, |reader| Row { reader, place: Place { key: "", row: None } })?;
+    reader.parse(text, |reader| Row { reader, place: Place::TEXT })?;
     let (row, problems) = reader.finish();
     codes.push_row(f64::NAN);
     if row.n_rows() > 0 {
@@ -102,16 +121,17 @@ pub fn read_rows(
     reader.key = key;
     if let Some(names) = columns {
         match schema.map_columns(names, false) {
-            Ok(map) => reader.positions = (names.len(), map),
-            Err(problems) => {
-                problems.into_iter().for_each(|detail| reader.serious.push(format!("/{key}"), detail));
+            Ok(map) => reader.set_positions(map),
+            Err(mut problems) => {
+                problems.listed.iter_mut().for_each(|problem| problem.pointer = format!("/{key}"));
+                reader.serious.extend(problems);
             }
         }
         let mut seen = std::collections::BTreeSet::new();
         for name in names.iter().filter(|name| !seen.insert(*name)) {
-            reader.serious.push(format!("/{key}"), format!("the column {name:?} is given twice"));
+            let detail = || format!("the column {} is given twice", quote(name));
+            reader.serious.push_with(|| (format!("/{key}"), detail()));
         }
-        reader.named = true;
     }
     if reader.serious.total == 0 {
         reader.parse(text, |reader| Rows { reader })?;
@@ -121,7 +141,7 @@ pub fn read_rows(
     }
     let many = reader.shape == Shape::Many;
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, threshold: None, problems })
+    Ok(Request { codes, many, key, threshold: None, problems })
 }
 
 #[cfg(test)]
@@ -236,6 +256,72 @@ mod tests {
         assert!(read(&deep).problems.total > 0, "and the stack is not used up");
         let three = r#"{"data":[[1,"red"],[1,"red"],[1,"red"]]}"#;
         assert_eq!(refused(three), Malformed::TooManyRows);
+    }
+
+    #[test]
+    fn options_and_unknown_members_are_skipped_in_place_whatever_they_hold() {
+        let nested = format!("[{}0]", r#"{"":0},"#.repeat(1000));
+        for (member, pointer) in [
+            ("threshold", "/threshold"),
+            ("lenient", "/lenient"),
+            ("explain", "/explain"),
+            ("weights", "/weights"),
+        ] {
+            let found = problems(&format!(r#"{{"{member}":{nested},"data":[1,"red"]}}"#));
+            assert_eq!(found.len(), 1, "{member}");
+            assert_eq!(found[0].0, pointer);
+        }
+    }
+
+    #[test]
+    fn problems_beyond_those_listed_are_counted_and_long_names_are_cut() {
+        let long = "s".repeat(100_000);
+        let names: String = (0..500).map(|i| format!("\"{long}{i}\":1,")).collect();
+        let found = read(&format!(r#"{{"features":{{{names}"size":1,"color":"red"}}}}"#)).problems;
+        assert_eq!((found.total, found.listed.len()), (500, 100));
+        let length: usize = found.listed.iter().map(|p| p.pointer.len() + p.detail.len()).sum();
+        assert!(length < 100 * 300, "{length}");
+        let found = read(&format!(r#"{{"{long}":1}}"#)).problems;
+        assert!(found.listed[0].pointer.len() < 100, "{}", found.listed[0].pointer.len());
+    }
+
+    #[test]
+    fn columns_hold_the_same_rows_and_no_column_alone_makes_rows() {
+        let read = |text: &str| read_columns(text.as_bytes(), &schema(), "inputs", 10);
+        for text in [
+            r#"{"size":[2,3],"color":["red","blue"]}"#,
+            r#"{"price":[[[]]],"color":[["red"],["blue"]],"id":{},"size":[2,[3]]}"#,
+        ] {
+            let request = read(text).unwrap();
+            assert_eq!(request.problems.listed, [], "{text}");
+            assert_eq!(request.codes.values(), [2.0, 1.0, 3.0, 0.0], "{text}");
+        }
+        assert_eq!(read(r#"{"size":2,"color":"red"}"#).unwrap().codes.values(), [2.0, 1.0]);
+        let pointers = |text: &str| -> Vec<String> {
+            let listed = read(text).unwrap().problems.listed;
+            listed.into_iter().map(|problem| problem.pointer).collect()
+        };
+        assert_eq!(
+            pointers(r#"{"size":[2,"big",[1,2],[]],"color":["red","red",1,{}]}"#),
+            ["/inputs/size/1", "/inputs/size/2", "/inputs/size/3", "/inputs/color/3"]
+        );
+        assert_eq!(pointers(r#"{"size":[2,3],"color":["red"],"size":1}"#), ["/inputs/color", "/inputs/size"]);
+        assert_eq!(pointers(r#"{"siez":[2],"color":["red"]}"#), ["/inputs/siez", "/inputs/size"]);
+        assert_eq!(pointers("{}"), ["/inputs/size", "/inputs/color"]);
+        assert_eq!(pointers(r#"{"size":[],"color":[]}"#), ["/inputs"]);
+        let ones = "1,".repeat(99_999);
+        let alone =
+            read_columns(format!(r#"{{"size":[{ones}1]}}"#).as_bytes(), &schema(), "inputs", 1_000_000);
+        let alone = alone.unwrap();
+        assert_eq!(alone.problems.total, 2, "{:?}", alone.problems);
+        assert!(
+            alone.codes.n_rows() <= 50_010,
+            "as many as two columns could have: {}",
+            alone.codes.n_rows()
+        );
+        let eleven = format!(r#"{{"size":[{0}1],"color":[{0}1]}}"#, "1,".repeat(10));
+        assert_eq!(read(&eleven).unwrap_err(), Malformed::TooManyRows);
+        assert!(matches!(read("[]"), Err(Malformed::NotJson(_))));
     }
 
     #[test]

@@ -1,14 +1,13 @@
 //! The state of reading one JSON text: the codes of its rows so far, and the problems.
 
-use std::fmt;
-
 use serde::de::{DeserializeSeed, Error};
 
 use super::Malformed;
-use super::problems::{Place, Problems};
+use super::problems::Place;
 use crate::background::give_way_at;
 use crate::data::cells::cell::Cell;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problems};
 use crate::data::cells::schema::Schema;
 
 const TOO_MANY_ROWS: &str = "too many rows";
@@ -43,8 +42,13 @@ pub(super) struct Reader<'s> {
     pub(super) shape: Shape,
     /// `data` or `features`, as sent.
     pub(super) key: &'static str,
+    /// The values of the row without names that is being read; those beyond `max_values` are only counted.
     pub(super) staged: Vec<Staged>,
     pub(super) texts: String,
+    /// How many values that row has so far.
+    n_values: usize,
+    /// The values of the longest row that can fit.
+    max_values: usize,
     /// The features that rows of this many values hold.
     pub(super) positions: (usize, Vec<Option<usize>>),
     /// Whether these were given by their names.
@@ -58,6 +62,11 @@ pub(super) struct Reader<'s> {
 
 impl<'s> Reader<'s> {
     pub(super) fn new(schema: &'s Schema, max_rows: usize) -> Self {
+        Self::listing(schema, max_rows, MAX_LISTED_PROBLEMS)
+    }
+
+    /// A reader that lists so many problems and counts further ones.
+    pub(super) fn listing(schema: &'s Schema, max_rows: usize, n_listed: usize) -> Self {
         Self {
             schema,
             max_rows,
@@ -66,13 +75,22 @@ impl<'s> Reader<'s> {
             key: "",
             staged: Vec::with_capacity(schema.n_features()),
             texts: String::new(),
+            n_values: 0,
+            max_values: schema.n_features().max(schema.columns.len()),
             positions: (usize::MAX, Vec::new()),
             named: false,
             threshold: None,
             lenient: false,
-            serious: Problems::default(),
-            forgivable: Problems::default(),
+            serious: Problems::with_room(n_listed),
+            forgivable: Problems::with_room(n_listed),
         }
+    }
+
+    /// Rows without names hold these columns from now on.
+    pub(super) fn set_positions(&mut self, columns: Vec<Option<usize>>) {
+        self.max_values = columns.len();
+        self.positions = (columns.len(), columns);
+        self.named = true;
     }
 
     pub(super) fn parse<'r, 'de, S>(
@@ -108,15 +126,39 @@ impl<'s> Reader<'s> {
         Ok(())
     }
 
-    /// Writes a staged value into the last row.
+    /// Keeps the text of the value that is staged next; the end of all texts.
+    #[inline]
+    pub(super) fn keep_text(&mut self, text: &str) -> usize {
+        if self.n_values < self.max_values {
+            self.texts.push_str(text);
+        }
+        self.texts.len()
+    }
+
+    /// Takes the next value of a row without names, or the only value of a name.
+    #[inline]
+    pub(super) fn stage(&mut self, staged: Staged) {
+        if self.n_values < self.max_values {
+            self.staged.push(staged);
+        }
+        self.n_values += 1;
+    }
+
+    /// Gives the value of a name back, if it was staged; its text is the only one.
+    #[inline]
+    pub(super) fn unstage(&mut self) -> Option<Staged> {
+        self.n_values = 0;
+        self.staged.pop()
+    }
+
+    /// Writes a staged value into a row.
     #[inline]
     pub(super) fn code(
         &mut self,
-        feature: usize,
+        (row, feature): (usize, usize),
         staged: &Staged,
         text_start: usize,
-        place: Place,
-        name: &dyn fmt::Display,
+        pointer: impl FnOnce() -> String,
     ) {
         let cell = match *staged {
             Staged::Missing => Ok(Cell::Missing),
@@ -126,10 +168,9 @@ impl<'s> Reader<'s> {
             Staged::Nested => Err("an array or an object is not a value".to_string()),
         };
         let code = cell.and_then(|cell| self.schema.features[feature].code(cell, self.codes.texts_mut()));
-        let row = self.codes.n_rows() - 1;
         self.codes.row_mut(row)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
         if let Err(detail) = code {
-            self.forgivable.push(place.pointer(name), detail);
+            self.forgivable.push_with(|| (pointer(), detail));
         }
     }
 
@@ -137,25 +178,26 @@ impl<'s> Reader<'s> {
     pub(super) fn finish_positional<E: Error>(&mut self, place: Place) -> Result<(), E> {
         self.push_row()?;
         let staged = std::mem::take(&mut self.staged);
-        let in_order = !self.named && staged.len() == self.schema.n_features();
-        if self.named && self.positions.0 != staged.len() {
-            let detail = format!("{} values where there are {} columns", staged.len(), self.positions.0);
-            self.serious.push(place.pointer(""), detail);
-        } else if !in_order && self.positions.0 != staged.len() {
-            match self.schema.positions(staged.len()) {
-                Ok(positions) => self.positions = (staged.len(), positions),
-                Err(detail) => {
-                    self.serious.push(place.pointer(""), detail);
-                    self.positions.0 = usize::MAX;
-                }
+        let n_values = std::mem::take(&mut self.n_values);
+        let in_order = !self.named && n_values == self.schema.n_features();
+        if self.named && self.positions.0 != n_values {
+            let n_columns = self.positions.0;
+            let detail = || format!("{n_values} values where there are {n_columns} columns");
+            self.serious.push_with(|| (place.pointer(""), detail()));
+        } else if !in_order && self.positions.0 != n_values {
+            if !self.schema.takes(n_values) {
+                let schema = self.schema;
+                self.serious.push_with(|| (place.pointer(""), schema.wrong_number(n_values)));
+            } else if let Ok(positions) = self.schema.positions(n_values) {
+                self.positions = (n_values, positions);
             }
         }
-        if in_order || self.positions.0 == staged.len() {
-            let mut text_start = 0;
+        if in_order || self.positions.0 == n_values {
+            let (row, mut text_start) = (self.codes.n_rows() - 1, 0);
             for (i, value) in staged.iter().enumerate() {
                 let feature = if in_order { Some(i) } else { self.positions.1[i] };
                 if let Some(feature) = feature {
-                    self.code(feature, value, text_start, place, &i);
+                    self.code((row, feature), value, text_start, || place.pointer(i));
                 }
                 if let Staged::Text(end) = value {
                     text_start = *end;
@@ -203,8 +245,8 @@ pub(super) mod tests {
 
     fn stage(reader: &mut Reader, texts: &[&str]) {
         for text in texts {
-            reader.texts.push_str(text);
-            reader.staged.push(Staged::Text(reader.texts.len()));
+            let end = reader.keep_text(text);
+            reader.stage(Staged::Text(end));
         }
     }
 
@@ -233,9 +275,8 @@ pub(super) mod tests {
     fn rows_of_given_names_take_these_columns_and_no_other_number_of_values() {
         let schema = schema();
         let mut reader = Reader::new(&schema, 10);
-        reader.named = true;
         // Three values as the model has features, but in another order.
-        reader.positions = (3, vec![Some(2), None, Some(0)]);
+        reader.set_positions(vec![Some(2), None, Some(0)]);
         stage(&mut reader, &["true", "anything", "4"]);
         reader.finish_positional::<Json>(PLACE).unwrap();
         let row = reader.codes.row(0);
@@ -258,7 +299,7 @@ pub(super) mod tests {
             (Staged::Boolean(true), None),
             (Staged::Nested, None),
         ] {
-            reader.code(0, &staged, 0, PLACE, &"a/b");
+            reader.code((0, 0), &staged, 0, || PLACE.pointer("a/b"));
             let code = reader.codes.row(0)[0];
             assert_eq!(Some(code).filter(|code| !code.is_nan()), wanted);
         }
@@ -279,6 +320,21 @@ pub(super) mod tests {
             assert_eq!(problems.total, details.len());
             assert!(problems.listed.iter().map(|problem| &problem.detail).eq(details));
         }
+    }
+
+    #[test]
+    fn values_beyond_those_of_the_longest_row_that_fits_are_only_counted() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        stage(&mut reader, &["x"; 1000]);
+        assert_eq!((reader.staged.len(), reader.texts.len()), (5, 5));
+        reader.finish_positional::<Json>(PLACE).unwrap();
+        stage(&mut reader, &["2.5", "red", "true"]);
+        reader.finish_positional::<Json>(PLACE).unwrap();
+        assert_eq!(reader.codes.row(1), [2.5, 1.0, 1.0], "and the next row is read as any other");
+        let problems = reader.finish().1;
+        assert!(problems.listed[0].detail.contains("1000 values where the model has 3 features"));
+        assert_eq!(problems.total, 1);
     }
 
     #[test]

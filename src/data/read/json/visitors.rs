@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::problems::Place;
 use super::reader::{NOT_GIVEN, Reader, Shape, Staged};
+use super::scalar::Scalar;
 use crate::names::did_you_mean;
 
 /// The remedy for a body that holds no rows.
@@ -69,8 +70,7 @@ macro_rules! scalars {
             self.scalar(Staged::Number(value as f64))
         }
         fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-            self.reader.texts.push_str(value);
-            let end = self.reader.texts.len();
+            let end = self.reader.keep_text(value);
             self.scalar(Staged::Text(end))
         }
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -78,6 +78,7 @@ macro_rules! scalars {
         }
     };
 }
+pub(super) use scalars;
 
 impl Body<'_, '_> {
     fn scalar<E>(self, _: Staged) -> Result<(), E> {
@@ -105,36 +106,38 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                 }
                 Some(&(key, Member::Rows)) => {
                     map.next_value::<IgnoredAny>()?;
-                    reader.serious.push(format!("/{key}"), "the rows are given twice".into());
+                    reader.serious.push_with(|| (format!("/{key}"), "the rows are given twice".into()));
                 }
                 Some(&(key, Member::Option(option))) => {
-                    let value = map.next_value::<serde_json::Value>()?;
+                    let value = map.next_value::<Scalar>()?;
                     let wrong = match option {
                         BodyOption::Threshold => {
-                            reader.threshold = value.as_f64();
+                            reader.threshold = value.number();
                             let fits = reader.threshold.is_some_and(|t| (0.0..=1.0).contains(&t));
                             (!fits).then_some("the threshold is a number from 0 to 1")
                         }
                         BodyOption::Lenient => {
-                            reader.lenient = value == true;
-                            (!value.is_boolean()).then_some("lenient is true or false")
+                            reader.lenient = value == Scalar::Boolean(true);
+                            (!matches!(value, Scalar::Boolean(_))).then_some("lenient is true or false")
                         }
                         BodyOption::Explain => {
-                            (value != false).then_some("this version does not explain predictions")
+                            let wanted = value != Scalar::Boolean(false);
+                            wanted.then_some("this version does not explain predictions")
                         }
                     };
                     if let Some(detail) = wrong {
-                        reader.serious.push(format!("/{key}"), detail.into());
+                        reader.serious.push_with(|| (format!("/{key}"), detail.into()));
                     }
                 }
                 None => {
                     map.next_value::<IgnoredAny>()?;
-                    let mut hint = did_you_mean(&key, MEMBERS.map(|(name, _)| name));
-                    if hint.is_empty() {
-                        hint = format!("; {SEND}");
-                    }
-                    let place = Place { key: "", row: None };
-                    reader.serious.push(place.pointer(&key), format!("unknown option{hint}"));
+                    reader.serious.push_with(|| {
+                        let mut hint = did_you_mean(&key, MEMBERS.map(|(name, _)| name));
+                        if hint.is_empty() {
+                            hint = format!("; {SEND}");
+                        }
+                        (Place::TEXT.pointer(&key), format!("unknown option{hint}"))
+                    });
                 }
             }
         }
@@ -205,10 +208,11 @@ impl Row<'_, '_> {
     fn scalar<E>(self, staged: Staged) -> Result<(), E> {
         if self.reader.shape == Shape::Many {
             let detail = "a row is an array of values or an object by name";
-            self.reader.serious.push(self.place.pointer(""), detail.into());
+            self.reader.serious.push_with(|| (self.place.pointer(""), detail.into()));
+            self.reader.texts.clear();
         } else {
             self.reader.shape = Shape::One;
-            self.reader.staged.push(staged);
+            self.reader.stage(staged);
         }
         Ok(())
     }
@@ -222,7 +226,7 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
         let reader = self.reader;
         if reader.shape == Shape::One {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
-            reader.staged.push(Staged::Nested);
+            reader.stage(Staged::Nested);
             return Ok(());
         }
         reader.shape = Shape::Many;
@@ -233,7 +237,7 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         if self.reader.shape == Shape::One {
             while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            self.reader.staged.push(Staged::Nested);
+            self.reader.stage(Staged::Nested);
             return Ok(());
         }
         self.reader.shape = Shape::Many;
@@ -249,17 +253,18 @@ fn read_named<'de, A: MapAccess<'de>>(reader: &mut Reader, place: Place, mut map
         let Some(feature) = reader.schema.feature_index(&name, expected) else {
             map.next_value::<IgnoredAny>()?;
             if !reader.schema.is_unused(&name) {
-                reader.forgivable.push(place.pointer(&name), reader.schema.unknown_name(&name));
+                let (schema, n_before) = (reader.schema, reader.forgivable.total);
+                reader.forgivable.push_with(|| (place.pointer(&name), schema.unknown_name(&name, n_before)));
             }
             continue;
         };
         expected = feature + 1;
         if reader.codes.row(row)[feature] != NOT_GIVEN {
-            reader.serious.push(place.pointer(&name), "the feature is given twice".into());
+            reader.serious.push_with(|| (place.pointer(&name), "the feature is given twice".into()));
         }
         map.next_value_seed(Value { reader: &mut *reader })?;
-        if let Some(staged) = reader.staged.pop() {
-            reader.code(feature, &staged, 0, place, &name);
+        if let Some(staged) = reader.unstage() {
+            reader.code((row, feature), &staged, 0, || place.pointer(&name));
         }
         reader.texts.clear();
     }
@@ -267,15 +272,15 @@ fn read_named<'de, A: MapAccess<'de>>(reader: &mut Reader, place: Place, mut map
     for (feature, code) in schema.features.iter().zip(reader.codes.row_mut(row)) {
         if *code == NOT_GIVEN {
             *code = f64::NAN;
-            reader.forgivable.push(place.pointer(&feature.name), "the feature is missing".into());
+            reader.forgivable.push_with(|| (place.pointer(&feature.name), "the feature is missing".into()));
         }
     }
     Ok(())
 }
 
-/// One value of a row.
-struct Value<'r, 's> {
-    reader: &'r mut Reader<'s>,
+/// One value of a row, to be staged.
+pub(super) struct Value<'r, 's> {
+    pub(super) reader: &'r mut Reader<'s>,
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
@@ -287,7 +292,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
 
 impl Value<'_, '_> {
     fn scalar<E>(self, staged: Staged) -> Result<(), E> {
-        self.reader.staged.push(staged);
+        self.reader.stage(staged);
         Ok(())
     }
 }

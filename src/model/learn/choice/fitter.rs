@@ -41,6 +41,8 @@ pub(crate) struct Fitter<'a> {
     pub decimal_comma: bool,
     /// Texts that mean "no value" in it.
     pub nulls: &'a NullTokens,
+    /// The columns whose values are private.
+    pub private: &'a [String],
 }
 
 /// The result of a fit.
@@ -69,6 +71,7 @@ impl Fitter<'_> {
         schema.delimiter = self.delimiter;
         schema.decimal_comma = self.decimal_comma;
         schema.null_tokens = self.nulls.clone();
+        schema.features.iter_mut().for_each(|feature| feature.private = self.private.contains(&feature.name));
         let codes = schema.codes(self.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
         let mut weights: Option<Vec<f64>> =

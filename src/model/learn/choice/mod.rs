@@ -176,6 +176,7 @@ mod tests {
             decimal_comma: false,
             delimiter: b',',
             nulls: &NullTokens::default(),
+            private: &[],
         };
         let rows: Vec<usize> = (0..n).collect();
         let figure = MainFigure::Accuracy;

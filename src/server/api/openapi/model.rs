@@ -50,7 +50,7 @@ impl<'a> ModelPart<'a> {
         let _ = rows::read_row(&text, schema, true, &mut codes);
         let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
         let warnings: Vec<Warning> = schema.warnings(&codes).collect();
-        let answer = served.answers.answer(&predictions, false, &warnings);
+        let answer = served.answers.answer(&predictions, false, &warnings, warnings.len());
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
         // Component names take few characters (OpenAPI 3.1, section 4.8.7); the index keeps them apart.
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
@@ -152,6 +152,16 @@ impl<'a> ModelPart<'a> {
             _ => json!({ "type": ["string", "number", "boolean", "null"] }),
         };
         match feature.column_type {
+            _ if feature.private => {
+                let what = match feature.column_type {
+                    ColumnType::Number => "A number",
+                    ColumnType::Boolean => "A boolean",
+                    ColumnType::Date => "A date or date-time as ISO 8601 writes it",
+                    ColumnType::Category => "A category",
+                    ColumnType::Text => "A text",
+                };
+                schema["description"] = format!("{what}; its values in training are private.").into();
+            }
             ColumnType::Number => {
                 schema["description"] =
                     format!("A number, in training from {} to {}.", feature.min, feature.max).into();
