@@ -48,7 +48,7 @@ fn no_request_takes_many_times_its_size_of_memory() {
         (predict, json, "{\"", "a", "\":0}", 422),
         (predict, json, r#"{"features":{""#, "a", "\":0}}", 422),
         (predict, csv, "", ",", "\n1\n", 422),
-        (predict, csv, "", "a", ",b\n1,2\n", 422),
+        (predict, csv, "", "a", ",b\n1,2\n", 400),
         (predict, csv, "sepal_length,sepal_width,petal_length,petal_width\n", "x,x,x,x\n", "", 422),
         (predict, ndjson, "", "{}\n", "", 422),
         (predict, ndjson, "", "1\n", "", 422),

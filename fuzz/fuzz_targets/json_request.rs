@@ -35,7 +35,6 @@ fuzz_target!(|input: &[u8]| {
             let predictions = model.pipeline.predict_serially(&request.codes, Decision::MostProbable);
             assert!(request.codes.n_rows() > 0);
             assert_eq!(predictions.scores.n_rows(), request.codes.n_rows());
-            assert!(predictions.scores.values().iter().all(|score| score.is_finite()));
         }
     }
 });

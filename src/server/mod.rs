@@ -4,7 +4,6 @@
 //! keys and limits per client, `observe` metrics, logs and feedback, `wire` sockets and bodies.
 //!
 //! Files beside them serve more than one folder, or use the state that holds parts of all: `connections` lets
-//! Files beside them serve more than one folder, or use the state that holds parts of all: `connections` lets
 //! connections in and serves them, `cost` what a row takes of a model, `endpoints` is the table of endpoints and
 //! statuses, `error` the failures and their responses, `limits` the limits with their defaults, `state` the data that
 //! connections share, `request_body` reads bodies within the limits, `reload` replaces models and keys, `work` has the

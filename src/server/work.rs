@@ -21,7 +21,8 @@ pub(crate) const LARGE_BODY_BYTES: usize = 64 * 1024;
 /// Large requests that run at once per thread of the pool: one can be read or written while another is predicted.
 const JOBS_PER_THREAD: usize = 2;
 
-/// Large requests that may wait per running one; more are answered 503.
+/// Requests with long bodies that may wait per running one; more are answered 503. Others take less memory than a
+/// connection, so the limit on requests in flight is enough for them.
 const WAITING_PER_PERMIT: usize = 8;
 
 /// The priority of the pool: a contending thread of nice 10 gets about a tenth of the time of one of nice 0
@@ -63,15 +64,18 @@ impl Work {
         Ok(Self { pool, permits, n_permits, waiting: Arc::default() })
     }
 
-    /// Runs a large request on the pool.
+    /// Runs a request of so many bytes on the pool.
     ///
     /// # Errors
     /// Too many requests wait already, or the job panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        n_bytes: usize,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let waiting = Waiting::enter(&self.waiting, self.n_permits * (1 + WAITING_PER_PERMIT))?;
+        let limit = self.n_permits * (1 + WAITING_PER_PERMIT);
+        let waiting =
+            (n_bytes > LARGE_BODY_BYTES).then(|| Waiting::enter(&self.waiting, limit)).transpose()?;
         // The semaphore is never closed.
         let permits = Arc::clone(&self.permits);
         let permit = permits.acquire_owned().await.map_err(|_| Failure::Overloaded)?;
@@ -114,12 +118,15 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
+    const LARGE: usize = LARGE_BODY_BYTES + 1;
+
     #[tokio::test]
     async fn a_job_gives_its_result_and_a_panic_is_a_failure_of_that_job_alone() {
         let work = Work::new(1).unwrap();
-        let panicked: Result<(), Failure> = work.run(|| std::panic::resume_unwind(Box::new("defect"))).await;
+        let panicked: Result<(), Failure> =
+            work.run(LARGE, || std::panic::resume_unwind(Box::new("defect"))).await;
         assert!(matches!(panicked, Err(Failure::Panicked)));
-        assert_eq!(work.run(|| 7).await.unwrap(), 7);
+        assert_eq!(work.run(LARGE, || 7).await.unwrap(), 7);
     }
 
     #[tokio::test]
@@ -131,25 +138,28 @@ mod tests {
         let mut jobs: Vec<_> = (0..limit)
             .map(|_| {
                 let finished = std::sync::Arc::clone(&finished);
-                Box::pin(work.run(move || {
+                Box::pin(work.run(LARGE, move || {
                     let _ = finished.lock().unwrap().recv();
                 }))
             })
             .collect();
         assert!(poll_once(&mut jobs).await.iter().all(Option::is_none));
-        assert!(matches!(work.run(|| ()).await, Err(Failure::Overloaded)));
+        assert!(matches!(work.run(LARGE, || ()).await, Err(Failure::Overloaded)));
+        let mut short = [Box::pin(work.run(100, || ()))];
+        assert!(poll_once(&mut short).await[0].is_none(), "one with a short body waits");
+        drop(short);
         drop(finish);
         for job in &mut jobs {
             job.await.unwrap();
         }
-        assert!(work.run(|| ()).await.is_ok(), "their permits are given back");
+        assert!(work.run(LARGE, || ()).await.is_ok(), "their permits are given back");
     }
 
     #[tokio::test]
     async fn the_job_of_a_client_that_is_gone_is_not_begun_and_keeps_its_slot_until_then() {
         let work = Work::new(1).unwrap();
         let (finish, finished) = mpsc::channel::<()>();
-        let first = work.run(move || finished.recv().is_ok());
+        let first = work.run(LARGE, move || finished.recv().is_ok());
         let mut first = [Box::pin(first)];
         poll_once(&mut first).await;
         // One job is at work and one in the queue of the pool; the others wait for a permit.
@@ -158,7 +168,7 @@ mod tests {
         let mut others: Vec<_> = (0..work.n_permits + 2)
             .map(|_| {
                 let (begun, held) = (Arc::clone(&begun), Arc::clone(&held));
-                Box::pin(work.run(move || {
+                Box::pin(work.run(LARGE, move || {
                     begun.fetch_add(1, Relaxed);
                     drop(held);
                 }))
@@ -173,7 +183,7 @@ mod tests {
         for job in &mut first {
             assert!(job.await.unwrap());
         }
-        work.run(|| ()).await.unwrap();
+        work.run(LARGE, || ()).await.unwrap();
         assert_eq!((begun.load(Relaxed), Arc::strong_count(&held)), (0, 1));
         assert_eq!(work.waiting.load(Relaxed), 0);
     }

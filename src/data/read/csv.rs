@@ -15,6 +15,9 @@ use super::sniff::{First, begins_with_a_row, sniff};
 use super::source::{Input, Options};
 use crate::names::quote;
 
+/// Bytes that the names of columns have on average at most, if the number of columns is limited.
+const BYTES_PER_NAME: usize = 256;
+
 /// Delimited text after its header.
 pub struct Records {
     source: String,
@@ -74,9 +77,12 @@ impl Records {
         let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
         let mut blocks = input.blocks(cut, block_bytes);
         let empty = || format!("{source} is empty; it needs a header line and rows");
+        // The fields of a row are read again, with the rows.
+        let n_kept = if header { options.max_columns } else { 0 };
+        let max_bytes = options.max_columns.saturating_mul(BYTES_PER_NAME);
         let (block, record, fields) = loop {
             let block = blocks.next(Vec::new())?.with_context(empty)?;
-            if let Some((record, fields)) = First::of(&block, dialect, options.max_columns) {
+            if let Some((record, fields)) = First::of(&block, dialect, n_kept, max_bytes) {
                 break (block, record, fields);
             }
         };
@@ -89,6 +95,13 @@ impl Records {
             let (line, n_columns, most) = (record.line, record.n_fields, options.max_columns);
             bail!(TooManyColumns { source, line, n_columns, most });
         }
+        ensure!(
+            !header || record.place.len() <= max_bytes,
+            "{source} line {}: a header of {} bytes, where names of columns have at most {max_bytes}; is a quote not \
+             closed, or is it a row (--no-header, or header=absent in the content type)?",
+            record.line,
+            record.place.len()
+        );
         if !header {
             let names = (1..=record.n_fields).map(|i| format!("column_{i}")).collect();
             blocks.put_back(block);
@@ -266,8 +279,17 @@ mod tests {
             assert!(error.to_string().starts_with("t.csv line 2: 4 columns, where at most 3 are read"));
         }
         let block = Block::new(b"a,b,c\n".to_vec(), 1);
-        let (record, fields) = First::of(&block, Dialect::default(), 2).unwrap();
+        let (record, fields) = First::of(&block, Dialect::default(), 2, 9).unwrap();
         assert_eq!((record.n_fields, fields.len()), (3, 2), "further ones are only counted");
+        let long = format!("a,{},b\n", "n".repeat(2000));
+        let options = Options { max_columns: 3, ..Options::default() };
+        let error = records(&long, &options).err().unwrap().to_string();
+        assert!(error.starts_with("t.csv line 1: a header of 2004 bytes"), "{error}");
+        assert!(records(&long, &Options { header: false, ..options }).is_ok(), "a cell may be long");
+        assert!(records(&long, &Options::default()).is_ok());
+        let block = Block::new(long.into_bytes(), 1);
+        let fields = First::of(&block, Dialect::default(), 3, 768).unwrap().1;
+        assert_eq!(fields.concat().len(), 2, "what is longer is not kept");
     }
 
     #[test]

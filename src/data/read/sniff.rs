@@ -19,13 +19,17 @@ pub(super) struct First {
     fields: Vec<Vec<u8>>,
     records: Vec<(Record, Vec<Vec<u8>>)>,
     at_most: usize,
+    /// Bytes of fields that may still be kept.
+    room: usize,
 }
 
 impl Visitor for First {
     fn number(&mut self, _column: usize, _value: f64) {}
 
     fn text(&mut self, _column: usize, text: &[u8], _line: u64) {
-        self.fields.push(text.to_vec());
+        let kept = if text.len() <= self.room { text } else { &[] };
+        self.room -= kept.len();
+        self.fields.push(kept.to_vec());
     }
 
     fn end(&mut self, record: Record) -> bool {
@@ -35,17 +39,29 @@ impl Visitor for First {
 }
 
 impl First {
-    /// The first record and its fields, of which at most `n_fields` are kept.
-    pub(super) fn of(block: &Block, dialect: Dialect, n_fields: usize) -> Option<(Record, Vec<Vec<u8>>)> {
-        Self::some(block, dialect, 1, n_fields).pop()
+    /// The first record and its fields, of which at most `n_fields` and `n_bytes` in all are kept; one that is too long is
+    /// empty.
+    pub(super) fn of(
+        block: &Block,
+        dialect: Dialect,
+        n_fields: usize,
+        n_bytes: usize,
+    ) -> Option<(Record, Vec<Vec<u8>>)> {
+        let mut first = Self { at_most: 1, room: n_bytes, ..Self::default() };
+        first.walk(block, dialect, n_fields);
+        first.records.pop()
     }
 
     fn some(block: &Block, dialect: Dialect, at_most: usize, n_fields: usize) -> Vec<(Record, Vec<Vec<u8>>)> {
+        let mut first = Self { at_most, room: usize::MAX, ..Self::default() };
+        first.walk(block, dialect, n_fields);
+        first.records
+    }
+
+    fn walk(&mut self, block: &Block, dialect: Dialect, n_fields: usize) {
         // As many columns as there can be delimiters.
         let wants = vec![Want::Text; n_fields.min(block.bytes.len() + 1)];
-        let mut first = Self { at_most, ..Self::default() };
-        Walk { dialect, wants, places: false }.through(block, &mut first);
-        first.records
+        Walk { dialect, wants, places: false }.through(block, self);
     }
 }
 

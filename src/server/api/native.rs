@@ -72,9 +72,13 @@ impl Call {
         }
     }
 
-    /// Whether the answer holds the input once more.
-    pub(crate) fn repeats_input(&self) -> bool {
-        matches!(self, Self::Predict(Form::Csv { .. } | Form::Ndjson))
+    /// The copies of the body that are made at most: a value as long as the body is copied once, and a table is cut into
+    /// blocks and repeated in the answer.
+    pub(crate) fn copies(&self) -> usize {
+        match self {
+            Self::Predict(Form::Csv { .. } | Form::Ndjson) | Self::Score(Form::Csv { .. }) => 2,
+            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => 1,
+        }
     }
 }
 

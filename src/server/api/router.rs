@@ -290,9 +290,9 @@ async fn predict(
         return catch_unwind(handler).unwrap_or(Err(Failure::Panicked));
     }
     let permit = Permit::take(Arc::clone(state))?;
-    let (model, id) = (Arc::clone(model), id.cloned());
+    let (model, id, n_bytes) = (Arc::clone(model), id.cloned(), body.len());
     let job = move || call_within_memory(&permit.0, &model, id.as_ref(), call, body);
-    Box::pin(state.work.run(job)).await?
+    Box::pin(state.work.run(n_bytes, job)).await?
 }
 
 /// Whether a request is answered on the thread of its connection: by the work of its rows, not by its length.
@@ -321,10 +321,9 @@ fn call_within_memory(
         return native::call(state, model, id, call, body);
     }
     let n_rows = call.most_rows(&body, cost.n_features()).min(call.max_rows(cost, &state.limits));
-    let mut bytes = cost.bytes(n_rows);
-    if call.repeats_input() {
-        bytes += body.len();
-    }
+    // A request that is alone gets through, whatever its length.
+    let room = limit.saturating_sub(body.len());
+    let bytes = cost.bytes(n_rows).saturating_add(call.copies() * body.len()).min(room);
     let mut hold = state.held.none();
     if bytes > ALWAYS_HELD_BYTES {
         hold.set(bytes, limit)?;
