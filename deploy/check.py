@@ -101,6 +101,13 @@ compose = yaml.safe_load((here / "compose.yaml").read_text())
 schema = json.loads((package("compose") / "config" / "compose_spec.json").read_text())
 jsonschema.Draft7Validator(schema).validate(compose)
 
+# What requests take at the default limits of the server, and room for models.
+unit = (here / "mlapi.service").read_text()
+limits = [re.search(r"^MemoryMax=(.*)$", unit, re.M)[1], compose["services"]["mlapi"]["mem_limit"]]
+for resource in (deployment["spec"]["template"]["spec"], by_kind["ServingRuntime"]["spec"]):
+    limits.append(resource["containers"][0]["resources"]["limits"]["memory"])
+assert {limit.rstrip("i").upper() for limit in limits} == {"768M"}, f"memory is limited to {limits}"
+
 # Show that the checks can fail.
 broken = json.loads(json.dumps(deployment))
 broken["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}

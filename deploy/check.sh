@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks what is in deploy/ without a cluster: builds the static binary that is shipped and the image, runs the
-# image, verifies the unit, and validates the manifests and the compose file against their schemas.
+# image, verifies the unit, runs the binary under the unit's system call filter, and validates the manifests and the compose file against their schemas.
 #
 #     bash deploy/check.sh [STATIC_MLAPI]     (default: builds one into target/static)
 #
@@ -17,7 +17,7 @@ stop() {
     [ -n "$pid" ] || return 0
     local all
     all=$(descendants "$pid")
-    kill -TERM $all 2>/dev/null || true
+    kill -TERM ${all:-"$pid"} 2>/dev/null || true
     wait "$pid" || true
     pid=
 }
@@ -28,6 +28,15 @@ cleanup() {
 }
 trap cleanup EXIT
 say() { printf -- '-- %s\n' "$*"; }
+wait_for_server() {
+    for _ in $(seq 100); do
+        grep -q listening "$folder/out" && return
+        kill -0 "$pid" || break
+        sleep 0.1
+    done
+    cat "$folder/out" >&2
+    exit 1
+}
 
 say "a static binary"
 static=${1:+$(realpath "$1")}
@@ -60,6 +69,38 @@ if command -v systemd-analyze >/dev/null; then
     systemd-analyze verify --man=no "$folder/mlapi.service"
     # Exposure from 0 (safe) to 10 (unsafe); a service without hardening has 9.6.
     systemd-analyze security --offline=yes --no-pager --threshold=20 "$folder/mlapi.service" | tail -1
+
+    say "a server under the unit's system call filter"
+    # The priority of its background threads is such a call: where a refused one ends the process, it does not start.
+    grep -v '^SystemCallErrorNumber=' "$folder/mlapi.service" >"$folder/kill.service"
+    under() { exec "$python" "$root/deploy/under_filter.py" "$@"; }
+    (under "$folder/kill.service" "$static" serve --port 0 --model "$folder/model.mlapi") >/dev/null 2>&1 && killed=0 || killed=$?
+    [ "$killed" -eq 159 ] || { echo "the filter refuses nothing: exit status $killed, not that of SIGSYS" >&2; exit 1; }
+    (under "$folder/mlapi.service" "$static" serve --port 0 --model "$folder/model.mlapi") >"$folder/out" 2>&1 &
+    pid=$!
+    wait_for_server
+    url=$(grep -o 'http://[0-9.:]*' "$folder/out" | head -1)
+    answer=$(curl -sS --max-time 5 -d '{"data":[5.1,3.5,1.4,0.2]}' "$url/predict")
+    [[ $answer == '{"prediction":"setosa",'* ]]
+    # A body that the threads for large requests compute, and one that is streamed.
+    rows=$(for _ in $(seq 10000); do echo 5.1,3.5,1.4,0.2; done)
+    for form in '' 'Transfer-Encoding: chunked'; do
+        n=$(curl -sS --max-time 20 -H 'Content-Type: text/csv; header=absent' -H "$form" --data-binary @- "$url/predict" \
+            <<<"$rows" | grep -c setosa)
+        [ "$n" -eq 10000 ] || { echo "$n rows of 10000 came back" >&2; exit 1; }
+    done
+    # As `systemctl reload` does.
+    kill -HUP "$pid"
+    for _ in $(seq 50); do
+        reloads=$(curl -sS --max-time 5 "$url/metrics" | grep '^mlapi_reloads_total{.*"ok"}')
+        [[ $reloads == *' 1' ]] && break
+        sleep 0.1
+    done
+    [[ $reloads == *' 1' ]] || { echo "the model was not reloaded: $reloads" >&2; exit 1; }
+    kill -TERM "$pid"
+    wait "$pid"
+    pid=
+    echo "it starts, answers, streams, reloads and ends"
 else
     say "systemd unit: not checked, there is no systemd-analyze"
 fi
@@ -98,11 +139,7 @@ chmod -R a+rX "$folder"
 inside() { buildah "${storage[@]}" run --isolation chroot --env MLAPI_PORT="$port" --env MLAPI_HOST=127.0.0.1 "$@"; }
 inside --volume "$folder/models:/models:ro" "$container" -- /mlapi serve >"$folder/out" 2>&1 &
 pid=$!
-for _ in $(seq 100); do
-    grep -q listening "$folder/out" && break
-    kill -0 "$pid" || { cat "$folder/out" >&2; exit 1; }
-    sleep 0.1
-done
+wait_for_server
 inside "$container" -- /mlapi healthcheck --quiet
 answer=$(curl -sS --max-time 5 -d '{"data":[5.1,3.5,1.4,0.2]}' "http://127.0.0.1:$port/predict")
 echo "$answer"

@@ -8,6 +8,7 @@ mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
 mod findings; // mistakes in a table that training names
+mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes

@@ -13,6 +13,7 @@ use clap::{
 };
 
 use crate::data::cells::cell::{ColumnType, Task};
+use crate::model::file;
 use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::tune::spaces;
 use crate::model::learn::plan::Plan;
@@ -352,6 +353,15 @@ pub struct Dialect {
     pub no_header: bool,
 }
 
+/// Limit of the model file.
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub struct ModelLimit {
+    /// Bytes of a model file; a larger one is refused
+    #[arg(long, value_name = "BYTES", default_value_t = file::MAX_BYTES, env = "MLAPI_MAX_MODEL_BYTES",
+          value_parser = value_parser!(u64).range(1..))]
+    pub max_model_bytes: u64,
+}
+
 /// `mlapi eval`
 #[derive(Debug, ClapArgs)]
 pub struct Eval {
@@ -362,6 +372,10 @@ pub struct Eval {
     /// Model file
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
 
     /// Predict the positive class if its probability is at least T (two classes only)
     #[arg(long, value_name = "T", value_parser = parse_probability)]
@@ -409,6 +423,10 @@ pub struct Predict {
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
 
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
     /// Input columns to repeat in the output: all, none, or names separated by commas
     #[arg(long, value_name = "COLS", default_value = "all", conflicts_with = "features")]
     pub keep: String,
@@ -445,6 +463,10 @@ pub struct Inspect {
     /// Model file
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
     pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
 
     /// Format of the result
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]

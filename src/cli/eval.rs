@@ -26,7 +26,7 @@ struct EvalResult<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
     let positive = Positive::new(&model, args.positive.as_deref(), args.threshold)?;

@@ -11,7 +11,7 @@ use crate::report::card;
 
 /// Runs the verb.
 pub(super) fn run(args: &Inspect, term: &Term, out: &mut impl Write) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
     if args.format == Format::Json {
         writeln!(out, "{}", card::describe(&model))?;
         return Ok(());

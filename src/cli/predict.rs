@@ -15,7 +15,7 @@ use crate::report::{prediction, text};
 
 /// Runs the verb.
 pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
     let decision = Decision::with_threshold(args.threshold, &model.pipeline.schema)
         .map_err(|e| usage(format!("--threshold: {e}")))?;
     if args.probabilities && model.labels().is_empty() {

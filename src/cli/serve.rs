@@ -39,7 +39,7 @@ pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
     let sources = Sources::parse(&args.model).map_err(|error| usage(error.to_string()))?;
-    let sources = sources.with_shadows(&args.shadow);
+    let sources = sources.with_shadows(&args.shadow).with_max_bytes(args.limit.max_model_bytes);
     // Before they are loaded: a file that is replaced meanwhile has changed.
     let certificate = args.tls_cert.iter().chain(&args.tls_key).map(PathBuf::from);
     let seen = Seen::now(&sources, args.api_keys_file.iter().cloned().chain(certificate));

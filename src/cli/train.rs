@@ -74,6 +74,12 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
         term.warn(note);
     }
     term.detail(format_args!("hyperparameters {:?}", trained.model.card.hyperparameters));
+    if bytes.len() as u64 > file::MAX_BYTES {
+        term.warn(format_args!(
+            "the model file has {} bytes, more than other verbs read; give them --max-model-bytes {0}",
+            bytes.len()
+        ));
+    }
     if to_stdout {
         return Ok(out.write_all(&bytes)?);
     }

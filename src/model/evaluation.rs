@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use super::hold_out::TestRows;
 use super::pipeline::{Decision, Predictions};
+use super::scalar;
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Target;
@@ -121,6 +122,7 @@ impl Metrics {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClassRow {
     /// Its label, with the type it has in JSON.
+    #[serde(deserialize_with = "scalar::one")]
     pub label: serde_json::Value,
     /// Its metrics.
     #[serde(flatten)]
@@ -131,6 +133,7 @@ pub struct ClassRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
     /// The labels of rows and columns.
+    #[serde(deserialize_with = "scalar::list")]
     pub labels: Vec<serde_json::Value>,
     /// Number of rows of each pair, `n_classes × n_classes`.
     pub counts: Vec<Vec<u64>>,
@@ -148,7 +151,7 @@ pub struct Evaluation {
     /// Rows evaluated.
     pub n_rows: usize,
     /// The positive class; two classes only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "scalar::some")]
     pub positive: Option<serde_json::Value>,
     /// The threshold on its probability, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

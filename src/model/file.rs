@@ -1,5 +1,5 @@
-//! The model file: a safetensors container with a JSON card in its metadata, written atomically and checked
-//! before it is used. Callers are [`Model::open`] and [`Model::save`], the command line and the server.
+//! The model file: a safetensors [container](super::container) with a JSON card in its metadata, written atomically and
+//! checked before it is used. Callers are [`Model::open`] and [`Model::save`], the command line and the server.
 //!
 //! Layout: one metadata entry `mlapi`, a JSON object with `format_version`, `mlapi_version`, `predictor` (the
 //! inference form), `encoding` (of the recipe), `card`, `schema` and `golden` (some training rows as JSON values);
@@ -10,17 +10,17 @@
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorView};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use serde_json::value::{RawValue, to_raw_value};
 
+use super::container::{self, Container, DAMAGED};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
@@ -36,17 +36,11 @@ use crate::data::read::json;
 /// The newest format version that this program writes and reads.
 pub const FORMAT_VERSION: u64 = 4;
 
-/// The one metadata entry.
-const CARD_KEY: &str = "mlapi";
-
 /// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
 
-/// Limit of the header, which holds the card and the level names of categories; it is safetensors' own.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
-
-/// Limit of the file: more than any model that could be served.
-const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+/// The largest model file that is read unless `--max-model-bytes` says otherwise: it is in memory as a whole.
+pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// The scores of golden rows may differ by this much, relative to 1 or the value: `ln`, `sin` and `tanh` are those of
 /// the system, and not the same to the last bit on every one.
@@ -55,6 +49,9 @@ const GOLDEN_TOLERANCE: f64 = 1e-9;
 /// Number of training rows that a model file carries to test itself with.
 const GOLDEN_ROWS: usize = 5;
 
+/// The most that a file may carry, as each is predicted when it is read.
+const MAX_GOLDEN_ROWS: usize = 100;
+
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
     format_version: u64,
@@ -62,9 +59,11 @@ struct Header<'a> {
     predictor: String,
     #[serde(default)]
     encoding: Encoding,
-    card: std::borrow::Cow<'a, Card>,
-    schema: std::borrow::Cow<'a, Schema>,
-    golden: Vec<Vec<serde_json::Value>>,
+    card: Cow<'a, Card>,
+    schema: Cow<'a, Schema>,
+    /// Arrays of JSON values, read as rows of a request are.
+    #[serde(borrow)]
+    golden: Vec<&'a RawValue>,
 }
 
 /// Part of the header that is read first, to distinguish a newer file from a damaged one.
@@ -100,28 +99,23 @@ fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
 /// Only if the card cannot be written as JSON.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     let Model { pipeline, golden, .. } = model;
+    let row = |i| to_raw_value(&pipeline.schema.values_of(golden, i));
+    let rows: Vec<_> = (0..golden.n_rows()).map(row).collect::<Result<_, _>>()?;
     let header = serde_json::to_string(&Header {
         format_version: format_version(pipeline),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: pipeline.predictor.form().into(),
         encoding: pipeline.recipe.encoding(),
-        card: std::borrow::Cow::Borrowed(&model.card),
-        schema: std::borrow::Cow::Borrowed(&pipeline.schema),
-        golden: (0..golden.n_rows()).map(|i| pipeline.schema.values_of(golden, i)).collect(),
+        card: Cow::Borrowed(&model.card),
+        schema: Cow::Borrowed(&pipeline.schema),
+        golden: rows.iter().map(|row| &**row).collect(),
     })?;
     let mut arrays = recipe_arrays(&pipeline.recipe);
     pipeline.predictor.write_arrays(&mut arrays);
     let scores = pipeline.scores(golden);
     let shape = vec![scores.n_rows(), scores.n_cols()];
     arrays.insert("golden.scores".into(), Array::F64(shape, scores.values().to_vec()));
-    let checksum = checksum(&header, &arrays);
-    arrays.insert("checksum".into(), Array::U8(vec![checksum.len()], checksum));
-    let bytes: Vec<(&String, Vec<u8>)> = arrays.iter().map(|(name, a)| (name, a.to_bytes())).collect();
-    let views = arrays.values().zip(&bytes).map(|(array, (name, bytes))| {
-        Ok((name.as_str(), TensorView::new(array.dtype(), array.shape().to_vec(), bytes)?))
-    });
-    let views: Vec<(&str, TensorView)> = views.collect::<Result<_>>()?;
-    Ok(safetensors::serialize(views, Some(HashMap::from([(CARD_KEY.to_string(), header)])))?)
+    container::to_bytes(header, arrays)
 }
 
 /// Writes bytes to `path` as [`replace_atomically`] does.
@@ -202,41 +196,48 @@ fn remove_left_behind(folder: &Path) {
     }
 }
 
-/// Reads a model file and checks all of it, golden rows included.
+/// Reads a model file of at most [`MAX_BYTES`] and checks all of it, golden rows included.
 ///
 /// # Errors
 /// The fault of the file, and the remedy.
 pub fn load(path: impl AsRef<Path>) -> Result<Model> {
+    load_within(path, MAX_BYTES)
+}
+
+/// As [`load`], of at most `max_bytes`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_within(path: impl AsRef<Path>, max_bytes: u64) -> Result<Model> {
     let (path, shown) = (path.as_ref(), path.as_ref().display());
-    let file = File::open(path).with_context(|| {
-        let path = &shown;
-        format!("cannot open the model {path}; train one first (mlapi train DATA) or name one (--model FILE)")
-    })?;
+    let cannot = || {
+        format!(
+            "cannot open the model {shown}; train one first (mlapi train DATA) or name one (--model FILE)"
+        )
+    };
+    let unusable = || format!("{shown} is not a usable model file");
+    // Looked at first: opening a pipe would wait for its writer.
+    let is_file = fs::metadata(path).with_context(cannot)?.is_file();
+    ensure!(is_file, "{}: it is not an ordinary file", unusable());
+    let file = File::open(path).with_context(cannot)?;
     let length = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
-    read(file, length).with_context(|| format!("{shown} is not a usable model file"))
+    let fits = || -> Result<()> {
+        ensure!(
+            length <= max_bytes,
+            "it has {length} bytes, more than the {max_bytes} that are read; --max-model-bytes allows more"
+        );
+        Ok(())
+    };
+    fits().and_then(|()| read(file, length)).with_context(unusable)
 }
 
 /// Reads a model of `length` bytes.
 ///
 /// # Errors
 /// As [`load`].
-pub fn read(mut file: impl Read, length: u64) -> Result<Model> {
-    const DAMAGED: &str = "it is damaged; restore it from a copy or train it again";
-    ensure!(length >= 8, "it is too short; {DAMAGED}");
-    ensure!(length <= MAX_FILE_BYTES, "it is larger than any model file ({length} bytes)");
-    let mut bytes = vec![0; 8];
-    file.read_exact(&mut bytes)?;
-    let header_length = bytes.iter().rev().fold(0_u64, |n, &byte| n << 8 | u64::from(byte));
-    ensure!(
-        header_length <= MAX_HEADER_BYTES && header_length <= length - 8,
-        "its first bytes are not those of a model file; {DAMAGED}"
-    );
-    let header_end = 8 + header_length as usize;
-    bytes.resize(header_end, 0);
-    file.read_exact(&mut bytes[8..])?;
-    let metadata: Metadata = serde_json::from_slice(&bytes[8..]).context(DAMAGED)?;
-    let header = header_text(&metadata).context(DAMAGED)?;
-    let version: Version = serde_json::from_str(header).context(DAMAGED)?;
+pub fn read(file: impl Read, length: u64) -> Result<Model> {
+    let mut container = Container::open(file, length)?;
+    let version: Version = serde_json::from_str(container.entry()?).context(DAMAGED)?;
     ensure!(
         version.format_version <= FORMAT_VERSION,
         "it has format version {} (mlapi {}) and this is mlapi {}, which reads up to version {FORMAT_VERSION}; \
@@ -246,30 +247,9 @@ pub fn read(mut file: impl Read, length: u64) -> Result<Model> {
         env!("CARGO_PKG_VERSION")
     );
     ensure!(version.format_version > 0, "it has no format version; {DAMAGED}");
-    ensure!(
-        metadata.data_len() as u64 == length - header_end as u64,
-        "it has {length} bytes and should have {}; {DAMAGED}",
-        header_end + metadata.data_len()
-    );
-    bytes.resize(length as usize, 0);
-    file.read_exact(&mut bytes[header_end..])?;
-    let tensors = SafeTensors::deserialize(&bytes).context(DAMAGED)?;
-    let mut arrays = Arrays::new();
-    for (name, view) in tensors.iter() {
-        arrays.insert(name.into(), Array::from_view(&view).context(DAMAGED)?);
-    }
-    let found = arrays.remove("checksum");
-    let expected = checksum(header, &arrays);
-    ensure!(
-        found == Some(Array::U8(vec![expected.len()], expected)),
-        "its checksum does not match its contents; {DAMAGED}"
-    );
-    let header: Header = serde_json::from_str(header).context(DAMAGED)?;
+    let arrays = container.arrays()?;
+    let header: Header = serde_json::from_str(container.entry()?).context(DAMAGED)?;
     assemble(header, arrays).context(DAMAGED)
-}
-
-fn header_text(metadata: &Metadata) -> Option<&str> {
-    Some(metadata.metadata().as_ref()?.get(CARD_KEY)?.as_str())
 }
 
 fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
@@ -287,16 +267,21 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
 }
 
 /// Predicts the golden rows as rows of a request are predicted, and compares the scores; the codes of the rows.
-fn check_golden(pipeline: &Pipeline, rows: &[Vec<serde_json::Value>], expected: &[f64]) -> Result<Matrix> {
+fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Result<Matrix> {
+    ensure!(
+        (1..=MAX_GOLDEN_ROWS).contains(&rows.len()),
+        "it has {} golden rows, not from 1 to {MAX_GOLDEN_ROWS}",
+        rows.len()
+    );
     let schema = &pipeline.schema;
+    let n_scores = rows.len().checked_mul(pipeline.predictor.n_outputs());
+    ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
-        let text = serde_json::to_vec(row)?;
-        let problems = json::read_row(&text, schema, false, &mut codes);
+        let problems = json::read_row(row.get().as_bytes(), schema, false, &mut codes);
         ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
     }
     let scores = pipeline.scores(&codes);
-    ensure!(scores.values().len() == expected.len(), "the golden rows and scores differ in number");
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= GOLDEN_TOLERANCE * b.abs().max(1.0);
     ensure!(
         scores.values().iter().zip(expected).all(near),
@@ -362,8 +347,9 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
         let n_outputs = n_outputs.context("the means of the target have no shape")?;
         let mut rest = values.as_slice();
         for feature in schema.features.iter().filter(|feature| feature.levels.len() > MAX_LEVEL_SLOTS) {
-            let n = (feature.levels.len() + 1) * n_outputs;
-            let (of_feature, behind) = rest.split_at_checked(n).context("a mean of the target is missing")?;
+            let split =
+                (feature.levels.len() + 1).checked_mul(n_outputs).and_then(|n| rest.split_at_checked(n));
+            let (of_feature, behind) = split.context("a mean of the target is missing")?;
             parts.target_means.push(TargetMeans::of_values(n_outputs, of_feature.to_vec()));
             rest = behind;
         }
@@ -405,62 +391,6 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
         first = range.end;
     }
     Ok(parts)
-}
-
-fn checksum(header: &str, arrays: &Arrays) -> Vec<u8> {
-    let mut sha = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        sha.update((bytes.len() as u64).to_le_bytes());
-        sha.update(bytes);
-    };
-    part(header.as_bytes());
-    for (name, array) in arrays {
-        part(name.as_bytes());
-        part(format!("{:?} {:?}", array.dtype(), array.shape()).as_bytes());
-        part(&array.to_bytes());
-    }
-    sha.finalize().to_vec()
-}
-
-impl Array {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Self::F64(..) => Dtype::F64,
-            Self::U32(..) => Dtype::U32,
-            Self::U8(..) => Dtype::U8,
-        }
-    }
-
-    fn shape(&self) -> &[usize] {
-        match self {
-            Self::F64(shape, _) | Self::U32(shape, _) | Self::U8(shape, _) => shape,
-        }
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::F64(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::U32(_, values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            Self::U8(_, values) => values.clone(),
-        }
-    }
-
-    fn from_view(view: &TensorView) -> Result<Self> {
-        let shape = view.shape().to_vec();
-        let data = view.data();
-        Ok(match view.dtype() {
-            Dtype::F64 => {
-                let (values, _) = data.as_chunks::<8>();
-                Self::F64(shape, values.iter().map(|b| f64::from_le_bytes(*b)).collect())
-            }
-            Dtype::U32 => {
-                let (values, _) = data.as_chunks::<4>();
-                Self::U32(shape, values.iter().map(|b| u32::from_le_bytes(*b)).collect())
-            }
-            Dtype::U8 => Self::U8(shape, data.to_vec()),
-            other => bail!("an array is of kind {other:?}, which is not used in model files"),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -519,7 +449,8 @@ mod tests {
     #[test]
     fn golden_rows_that_are_predicted_otherwise_make_a_file_unusable() {
         let model = trained("iris.csv", "tree");
-        let rows: Vec<_> = (0..2).map(|i| model.pipeline.schema.values_of(&model.golden, i)).collect();
+        let rows = [0, 1].map(|i| to_raw_value(&model.pipeline.schema.values_of(&model.golden, i)).unwrap());
+        let rows: Vec<&RawValue> = rows.iter().map(|row| &**row).collect();
         let mut scores = model.pipeline.scores(&model.golden).values()[..6].to_vec();
         assert!(check_golden(&model.pipeline, &rows, &scores).is_ok());
         scores[4] += 2.0 * GOLDEN_TOLERANCE;
@@ -527,6 +458,7 @@ mod tests {
         scores[4] = f64::NAN;
         assert!(check_golden(&model.pipeline, &rows, &scores).is_err());
         assert!(check_golden(&model.pipeline, &rows, &scores[..3]).is_err());
+        assert!(check_golden(&model.pipeline, &[], &[]).is_err(), "nothing was tested");
     }
 
     #[cfg(unix)]

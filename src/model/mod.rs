@@ -1,10 +1,12 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
 //! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) is the
-//! model file, [`row`] predicts rows of Rust values, [`evaluation`] compares predictions with the truth on the rows
-//! of [`hold_out`] or another file, [`requirement`] is the gate of `eval --require`, [`selection`] the record of how
-//! a model was chosen, [`learn`] the fitting, [`trained`] its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
+//! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
+//! [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
+//! the gate of `eval --require`, [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
+//! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
+mod container;
 pub mod evaluation;
 pub mod file;
 pub mod hold_out;
@@ -13,6 +15,7 @@ pub mod pipeline;
 pub mod predictor;
 pub mod requirement;
 pub mod row;
+mod scalar;
 pub mod selection;
 pub mod trained;
 
@@ -39,6 +42,7 @@ pub struct Card {
     /// Name of the algorithm.
     pub algorithm: String,
     /// Its hyperparameters, defaults included.
+    #[serde(deserialize_with = "scalar::settings")]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
     /// How the two were chosen, unless they were given.
     #[serde(default, skip_serializing_if = "Selection::is_empty")]
@@ -173,12 +177,20 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a model file and checks all of it.
+    /// Opens a model file of at most [1 GiB](file::MAX_BYTES) and checks all of it.
     ///
     /// # Errors
-    /// [`Error::Model`] for a file that is missing, damaged, or of a newer format.
+    /// [`Error::Model`] for a file that is missing, damaged, too large, or of a newer format.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        file::load(path.as_ref()).map_err(Error::model)
+        Self::open_within(path, file::MAX_BYTES)
+    }
+
+    /// As [`Model::open`], of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_within(path: impl AsRef<Path>, max_bytes: u64) -> Result<Self, Error> {
+        file::load_within(path.as_ref(), max_bytes).map_err(Error::model)
     }
 
     /// Saves the model: at every moment the old file is there or the new one, whole.

@@ -60,6 +60,9 @@ impl Predictions {
 /// Rows that are encoded and scored together: enough for one task of a thread, few enough to stay in cache.
 const BLOCK_ROWS: usize = 512;
 
+/// Numbers of the encoded rows of a block, so that wide rows do not take memory by the hundred.
+const BLOCK_NUMBERS: usize = 1 << 20;
+
 impl Pipeline {
     /// The task: classes or a number.
     pub fn task(&self) -> Task {
@@ -93,7 +96,17 @@ impl Pipeline {
             reads_sparse || !self.recipe.has_sparse_texts(),
             "the predictor cannot read the sparse columns that the recipe makes"
         );
+        let (n_dense, n_sparse) = (self.recipe.n_dense(), self.recipe.n_sparse());
+        ensure!(
+            self.predictor.reads(n_dense, n_sparse),
+            "the predictor does not read rows of {n_dense} numbers and {n_sparse} terms, which the recipe makes"
+        );
         Ok(())
+    }
+
+    /// The rows of a block.
+    fn block_rows(&self) -> usize {
+        (BLOCK_NUMBERS / self.recipe.n_buffered().max(1)).clamp(1, BLOCK_ROWS)
     }
 
     /// Scores rows of codes (`n_rows × n_features`): for each row the probability of every class, or the predicted
@@ -101,18 +114,19 @@ impl Pipeline {
     /// scored on all cores, with the same result.
     pub fn scores(&self, codes: &Matrix) -> Matrix {
         let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
+        let block_rows = self.block_rows();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let score_block = |(block, out): (&[f64], &mut [f64])| {
             self.score_block(block, codes.texts(), &mut Vec::new(), out);
             give_way();
         };
-        if codes.n_rows() <= BLOCK_ROWS {
+        if codes.n_rows() <= block_rows {
             score_block((codes.values(), scores.values_mut()));
         } else {
             codes
                 .values()
-                .par_chunks(BLOCK_ROWS * n_features)
-                .zip(scores.values_mut().par_chunks_mut(BLOCK_ROWS * width))
+                .par_chunks(block_rows * n_features)
+                .zip(scores.values_mut().par_chunks_mut(block_rows * width))
                 .for_each(score_block);
         }
         scores
@@ -139,8 +153,9 @@ impl Pipeline {
         let width = self.predictor.n_outputs();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let mut buffer = Vec::new();
-        let blocks = codes.values().chunks(BLOCK_ROWS * self.schema.n_features());
-        for (block, out) in blocks.zip(scores.values_mut().chunks_mut(BLOCK_ROWS * width)) {
+        let block_rows = self.block_rows();
+        let blocks = codes.values().chunks(block_rows * self.schema.n_features());
+        for (block, out) in blocks.zip(scores.values_mut().chunks_mut(block_rows * width)) {
             give_way();
             self.score_block(block, codes.texts(), &mut buffer, out);
         }

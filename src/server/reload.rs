@@ -5,12 +5,11 @@
 //! it. A model that cannot be loaded changes nothing; the failure is counted, logged and shown in `/metrics`.
 
 use std::fs::Metadata;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::server::models::served::Models;
 use crate::server::models::sources::{Files, Sources};
@@ -46,11 +45,7 @@ pub(crate) fn reload(state: &State) -> Vec<Outcome> {
     for (i, (name, path)) in files.into_iter().enumerate() {
         let old = before.find(Some(&name));
         let counts = old.map(|served| Arc::clone(&served.counts)).unwrap_or_default();
-        // A defect that a file brings to light is a failure of that file.
-        let load = AssertUnwindSafe(|| state.sources.load_one(&name, &path, i == 0, Arc::clone(&counts)));
-        let loaded = catch_unwind(load).unwrap_or_else(|_| {
-            Err(anyhow!("a defect of mlapi: it panicked on this file; please report it"))
-        });
+        let loaded = state.sources.load_one(&name, &path, i == 0, Arc::clone(&counts));
         counts.reloaded(loaded.is_ok());
         match loaded {
             Ok(served) => {

@@ -63,6 +63,11 @@ impl Setup {
         Ok(Self::with_models(Models::new(vec![Arc::new(served)])?, limits))
     }
 
+    /// Remembers the predictions of the last `n` requests for `POST /feedback`.
+    pub fn remembering(self, n: usize) -> Self {
+        Self { recent: Recent::new(n), ..self }
+    }
+
     /// Several models; nothing optional is on.
     pub(crate) fn with_models(models: Models, limits: Limits) -> Self {
         Self {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum, value_parser};
 
 use super::values::{parse_count, parse_header_bytes, parse_rate, parse_sample};
-use super::{DEFAULT_HOST, DEFAULT_MODEL, DEFAULT_PORT};
+use super::{DEFAULT_HOST, DEFAULT_MODEL, DEFAULT_PORT, ModelLimit};
 use crate::server::Limits;
 
 /// `mlapi serve`
@@ -29,6 +29,10 @@ pub struct Serve {
         env = "MLAPI_MODEL"
     )]
     pub model: Vec<String>,
+
+    /// Limit of the model files.
+    #[command(flatten)]
+    pub limit: ModelLimit,
 
     /// Shadow model: scores the same rows as NAME (default: the first model), its answers are never sent,
     /// disagreements are counted

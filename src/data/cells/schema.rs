@@ -151,6 +151,7 @@ impl Schema {
                 || feature.counts.len() != feature.levels.len()
                 || (!category && !feature.levels.is_empty())
                 || ![feature.min, feature.max, feature.mean].iter().all(|v| v.is_finite())
+                || feature.min > feature.max
                 || feature.histogram.as_ref().is_some_and(|h| h.counts.len() != h.edges.len() + 1)
                 || (feature.column_type == ColumnType::Date && !date::in_calendar(feature.min, feature.max))
             {

@@ -61,6 +61,15 @@ impl Predictor {
         }
     }
 
+    /// Whether rows of `n_dense` numbers and, behind them, `n_sparse` sparse columns are what goes in.
+    pub(crate) fn reads(&self, n_dense: usize, n_sparse: usize) -> bool {
+        match self {
+            Self::Linear(linear) => n_dense.checked_add(n_sparse) == Some(linear.n_inputs),
+            Self::NaiveBayes(bayes) => (bayes.n_columns(), bayes.n_terms()) == (n_dense, n_sparse),
+            _ => n_sparse == 0 && n_dense == self.n_inputs(),
+        }
+    }
+
     /// Numbers per row that come out: one per class, or one value.
     pub fn n_outputs(&self) -> usize {
         match self {

@@ -114,7 +114,17 @@ impl NaiveBayes {
 
     /// Numbers per row that go in.
     pub fn n_inputs(&self) -> usize {
-        self.parts.levels.len() + self.parts.terms.len() / self.parts.priors.len()
+        self.n_columns() + self.n_terms()
+    }
+
+    /// How many of them are numbers and categories.
+    pub(super) fn n_columns(&self) -> usize {
+        self.parts.levels.len()
+    }
+
+    /// How many of them are terms of texts.
+    pub(super) fn n_terms(&self) -> usize {
+        self.parts.terms.len() / self.parts.priors.len()
     }
 
     /// Numbers per row that come out.

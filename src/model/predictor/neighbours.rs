@@ -21,6 +21,9 @@ use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::kd_tree::KdTree;
 use super::nearest::{Metric, Nearest, PANEL_ROWS, Products, TILE_QUERIES, push_panel, scan_panel};
 
+/// Neighbours that are collected at the same time, for all rows that are searched for together.
+const MAX_NEAREST: usize = 1 << 20;
+
 /// The weights of the neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weighting {
@@ -167,8 +170,9 @@ impl Neighbours {
         let (n_inputs, n_outputs) = (self.n_inputs(), self.n_outputs());
         let k = self.parts.n_neighbors;
         if let Index::Products(products) = &self.index {
-            let mut nearest = vec![Nearest::new(k); TILE_QUERIES.min(x.len() / n_inputs)];
-            let tiles = x.chunks(TILE_QUERIES * n_inputs).zip(out.chunks_mut(TILE_QUERIES * n_outputs));
+            let n_together = (MAX_NEAREST / k).clamp(1, TILE_QUERIES);
+            let mut nearest = vec![Nearest::new(k); n_together.min(x.len() / n_inputs)];
+            let tiles = x.chunks(n_together * n_inputs).zip(out.chunks_mut(n_together * n_outputs));
             for (x, out) in tiles {
                 products.search(&self.parts.x, x, &mut nearest);
                 for (nearest, out) in nearest.iter_mut().zip(out.chunks_exact_mut(n_outputs)) {

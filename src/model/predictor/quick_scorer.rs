@@ -83,7 +83,9 @@ impl QuickScorer {
                     if left <= i || left + 1 >= end {
                         return None;
                     }
-                    n_leaves[i - root] = n_leaves[left - root] + n_leaves[left + 1 - root];
+                    // Nodes that are no tree may share leaves, and double them with every level.
+                    n_leaves[i - root] =
+                        (n_leaves[left - root] + n_leaves[left + 1 - root]).min(MAX_LEAVES + 1);
                     parents[left - root] += 1;
                     parents[left + 1 - root] += 1;
                 }
@@ -326,6 +328,10 @@ mod tests {
         assert!(!fits(&[7, LEAF, LEAF], &[1, 0, 0], &mut random), "no such column");
         assert!(!fits(&[0, 0, 0, LEAF, LEAF], &[1, 3, 3, 0, 0], &mut random), "two parents");
         assert!(!fits(&[0, LEAF, LEAF, LEAF, LEAF], &[1, 0, 0, 0, 0], &mut random), "no parent");
+        // Every node has the two behind it as children: more leaves than a number can count.
+        let feature: Vec<u32> = (0..126).map(|i| if i < 124 { 0 } else { LEAF }).collect();
+        let left: Vec<u32> = (0..126).map(|i| if i < 124 { i + 1 } else { 0 }).collect();
+        assert!(!fits(&feature, &left, &mut random), "shared children");
         // A chain of 65 leaves.
         let feature: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { 0 } else { LEAF }).collect();
         let left: Vec<u32> = (0..129).map(|i| if i % 2 == 0 && i < 128 { i + 1 } else { 0 }).collect();

@@ -29,6 +29,12 @@ use super::pairwise::{count_votes, couple, pair};
 /// Rows that share a tile of vectors while it is in the first-level cache.
 const BLOCK_ROWS: usize = 64;
 
+/// Scores of the rows that are scored together: a model of hundreds of classes has many thousands per row.
+const BLOCK_SCORES: usize = 1 << 20;
+
+/// Numbers of the tiles of a model: 2 GiB. A class of few vectors fills up a tile of its own.
+const MAX_TILED: usize = 1 << 28;
+
 /// The largest power of a polynomial kernel.
 pub(crate) const MAX_DEGREE: u32 = 1000;
 
@@ -107,11 +113,18 @@ impl SupportVectors {
                 k.checked_mul(k - 1).context("too many classes")? / 2
             }
         };
+        ensure!(n_vectors > 0 || k == 0, "a classifier has no support vectors");
         let n_calibrated = if parts.outcome == Outcome::Coupled { n_scores } else { 0 };
         ensure!(
             parts.intercepts.len() == n_scores && parts.calibration.len() == 2 * n_calibrated,
             "the support vectors do not have an intercept and a calibration for every score"
         );
+        let all = [u32::try_from(n_vectors).context("too many support vectors")?];
+        let sizes = if parts.counts.is_empty() { &all[..] } else { &parts.counts[..] };
+        let n_tiled = sizes.iter().try_fold(0_usize, |sum, &n| {
+            sum.checked_add((n as usize).checked_next_multiple_of(LANES)?.checked_mul(d.checked_add(k)?)?)
+        });
+        ensure!(n_tiled.is_some_and(|n| n <= MAX_TILED), "the support vectors are too many or too wide");
         let vectors = std::mem::take(&mut parts.vectors);
         let coefficients = std::mem::take(&mut parts.coefficients);
         let mut groups = Vec::new();
@@ -178,13 +191,14 @@ impl SupportVectors {
     /// Scores prepared rows, a tile of vectors with many rows at a time.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         let (d, n_scores) = (self.parts.n_inputs, self.parts.intercepts.len());
-        let n_rows = (x.len() / d).min(BLOCK_ROWS);
+        let n_together = (BLOCK_SCORES / n_scores).clamp(1, BLOCK_ROWS);
+        let n_rows = (x.len() / d).min(n_together);
         // The scores of a block, then what coupling needs.
         let n_classes = self.parts.classes.len();
         let mut buffer = vec![0.0; n_rows * n_scores + n_classes * (n_classes + 1)];
         let (scores, workspace) = buffer.split_at_mut(n_rows * n_scores);
         let n_outputs = self.parts.n_outputs;
-        for (x, out) in x.chunks(BLOCK_ROWS * d).zip(out.chunks_mut(BLOCK_ROWS * n_outputs)) {
+        for (x, out) in x.chunks(n_together * d).zip(out.chunks_mut(n_together * n_outputs)) {
             self.decide(x, scores);
             for (scores, out) in scores.chunks_exact(n_scores).zip(out.chunks_exact_mut(n_outputs)) {
                 self.finish(scores, out, workspace);

@@ -1,5 +1,6 @@
 //! The sources of a server's models: files with names, and folders of files.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub(crate) struct Files {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Sources {
     models: Vec<Source>,
+    /// The largest file that is read.
+    max_bytes: u64,
     /// The model that each shadows (`None`: the first), and its file.
     shadows: Vec<(Option<String>, PathBuf)>,
 }
@@ -57,7 +60,13 @@ impl Sources {
             check_name(&name)?;
             Ok(Source::File { name, path: path.into() })
         };
-        Ok(Self { models: texts.iter().map(one).collect::<Result<_>>()?, shadows: Vec::new() })
+        let models = texts.iter().map(one).collect::<Result<_>>()?;
+        Ok(Self { models, max_bytes: file::MAX_BYTES, shadows: Vec::new() })
+    }
+
+    /// Sets the largest file that is read.
+    pub(crate) fn with_max_bytes(self, max_bytes: u64) -> Self {
+        Self { max_bytes, ..self }
     }
 
     /// Adds shadow models, each `[NAME=]FILE`; without a name it shadows the first model.
@@ -144,10 +153,20 @@ impl Sources {
         first: bool,
         counts: Arc<ModelCounts>,
     ) -> Result<Served> {
-        let mut served = Served::new(name, file::load(path)?, counts)?;
+        guarded(path, || self.load_unguarded(name, path, first, counts))
+    }
+
+    fn load_unguarded(
+        &self,
+        name: &str,
+        path: &Path,
+        first: bool,
+        counts: Arc<ModelCounts>,
+    ) -> Result<Served> {
+        let mut served = Served::new(name, file::load_within(path, self.max_bytes)?, counts)?;
         let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
         if let Some((_, path)) = shadow {
-            let model = file::load(path)?;
+            let model = file::load_within(path, self.max_bytes)?;
             let counts = Arc::clone(&served.counts.shadow);
             let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
             served.shadow =
@@ -155,6 +174,16 @@ impl Sources {
         }
         Ok(served)
     }
+}
+
+/// Loads from a file; a panic becomes an error, so that it is reported, counted, and not tried again until the file
+/// changes.
+fn guarded<T>(path: &Path, load: impl FnOnce() -> Result<T>) -> Result<T> {
+    // Nothing is left half done: what was loaded until then is dropped.
+    catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| {
+        Err(anyhow!("loading it panicked, which is a fault of mlapi; train the model again"))
+            .with_context(|| format!("{} cannot be served", path.display()))
+    })
 }
 
 /// Name and path of `[NAME=]PATH`. The path of an existing file may hold an equals sign.
@@ -184,6 +213,14 @@ fn check_name(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_while_a_model_is_loaded_is_an_error_that_names_no_path_at_its_root() {
+        let error = guarded(Path::new("m.mlapi"), || -> Result<()> { panic!("an index out of bounds") });
+        let error = error.unwrap_err();
+        assert!(error.to_string().contains("m.mlapi"), "{error}");
+        assert!(error.root_cause().to_string().starts_with("loading it panicked"), "{error:#}");
+    }
 
     #[test]
     fn a_name_may_stand_before_the_file() {

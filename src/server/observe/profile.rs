@@ -123,8 +123,8 @@ impl Column {
             ColumnType::Category => {
                 // In the order of the levels, so that a code is a bin; the levels beyond share the last.
                 counts = feature.counts.iter().take(MAX_LEVEL_BINS).map(|&n| n as f64).collect();
-                let rest: u64 = feature.counts.iter().skip(MAX_LEVEL_BINS).sum();
-                counts.push(rest as f64);
+                // Of a hostile model file they may be more than fit a whole number.
+                counts.push(feature.counts.iter().skip(MAX_LEVEL_BINS).map(|&n| n as f64).sum());
             }
             _ => {
                 if let Some(histogram) = &feature.histogram {

@@ -153,9 +153,19 @@ impl Recipe {
         self.n_dense + self.n_sparse
     }
 
+    /// How many of those, the first ones, are dense.
+    pub(crate) fn n_dense(&self) -> usize {
+        self.n_dense
+    }
+
     /// How many of those, the last ones, are sparse columns.
     pub fn n_sparse(&self) -> usize {
         self.n_sparse
+    }
+
+    /// How many numbers a row takes in the memory that it is encoded in: none if its codes are passed on.
+    pub(crate) fn n_buffered(&self) -> usize {
+        if self.encoders.is_empty() { 0 } else { self.n_dense }
     }
 
     /// Whether a text becomes sparse columns, even if no term of it is known.

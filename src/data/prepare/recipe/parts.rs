@@ -10,6 +10,9 @@ use crate::data::cells::schema::Schema;
 use crate::data::prepare::categories::TargetMeans;
 use crate::data::prepare::vocabulary::{MAX_TERMS, Vocabulary};
 
+/// The longest row that a recipe may make, sparse columns aside: 128 MiB.
+const MAX_DENSE_SLOTS: usize = 1 << 24;
+
 /// The numbers a recipe consists of, one entry per feature, for the model file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
@@ -70,7 +73,7 @@ impl Recipe {
         let sizes: Vec<usize> = many.map(|feature| feature.levels.len() + 1).collect();
         let fits = |(means, size): (&TargetMeans, &usize)| {
             means.n_outputs() > 0
-                && means.values().len() == size * means.n_outputs()
+                && size.checked_mul(means.n_outputs()) == Some(means.values().len())
                 && means.values().iter().all(|v| v.is_finite())
         };
         ensure!(
@@ -79,9 +82,27 @@ impl Recipe {
                     && parts.target_means.iter().zip(&sizes).all(fits)),
             "the recipe does not have a finite mean of the target for every level"
         );
-        if !standardised {
-            return Ok(Self::assemble(schema, encoding, parts));
+        // Only then can no level make a row longer than the numbers that the file holds for it.
+        let n_classes = schema.target.labels.len();
+        ensure!(
+            parts.target_means.iter().all(|means| [1, n_classes].contains(&means.n_outputs())),
+            "the recipe has means of another target"
+        );
+        if standardised {
+            Self::check_standardised(schema, parts)?;
         }
+        let recipe = Self::assemble(schema, encoding, parts);
+        ensure!(
+            recipe.n_dense <= MAX_DENSE_SLOTS && u32::try_from(recipe.n_sparse).is_ok(),
+            "the recipe makes rows of {} numbers and {} terms",
+            recipe.n_dense,
+            recipe.n_sparse
+        );
+        Ok(recipe)
+    }
+
+    /// Checks the numbers that only standardised rows need.
+    fn check_standardised(schema: &Schema, parts: &Parts) -> Result<()> {
         let n = schema.n_features();
         let n_levels: usize = schema.features.iter().map(|f| f.levels.len()).sum();
         let lengths = [parts.fill.len(), parts.mean.len(), parts.scale.len(), parts.indicator.len()];
@@ -102,7 +123,7 @@ impl Recipe {
             parts.level_slot.iter().all(|&slot| slot as usize <= MAX_LEVEL_SLOTS),
             "the recipe names a slot that does not exist"
         );
-        Ok(Self::assemble(schema, encoding, parts))
+        Ok(())
     }
 
     /// The numbers that make this recipe again together with its schema; empty if codes are passed on.
@@ -147,6 +168,7 @@ mod tests {
     #[test]
     fn means_of_the_target_that_do_not_fit_the_levels_are_refused() {
         let (mut schema, recipe) = fitted();
+        schema.target.labels = ["a", "b", "c"].map(String::from).to_vec();
         let n = MAX_LEVEL_SLOTS + 1;
         schema.features[2].levels = (0..n).map(|i| format!("{i:04}")).collect();
         schema.features[2].counts = vec![1; n];
@@ -156,11 +178,12 @@ mod tests {
             let parts = Parts { level_slot: level_slot.clone(), target_means, ..recipe.parts() };
             Recipe::from_parts(&schema, Encoding::Standardised, &parts)
         };
-        let good = recipe_of(means(2, (n + 1) * 2)).unwrap();
+        let good = recipe_of(means(3, (n + 1) * 3)).unwrap();
         assert!(good.has_target_means());
         assert_eq!(Recipe::from_parts(&schema, Encoding::Standardised, &good.parts()).unwrap(), good);
         for bad in [
-            means(2, n * 2),
+            means(3, n * 3),
+            means(2, (n + 1) * 2),
             means(0, 0),
             [means(1, n + 1), means(1, n + 1)].concat(),
             vec![TargetMeans::of_values(1, vec![f64::NAN; n + 1])],
@@ -168,6 +191,19 @@ mod tests {
             assert!(recipe_of(bad).is_err());
         }
         assert!(!recipe_of(Vec::new()).unwrap().has_target_means(), "as older programs wrote it");
+    }
+
+    #[test]
+    fn a_number_of_means_that_overflows_is_refused() {
+        let (mut schema, recipe) = fitted();
+        let n = MAX_LEVEL_SLOTS * 2 - 1;
+        schema.features[2].levels = (0..n).map(|i| format!("{i:04}")).collect();
+        schema.features[2].counts = vec![1; n];
+        // 512 times as many are 0 in 64 bits.
+        let target_means = vec![TargetMeans::of_values(1 << (usize::BITS - 9), Vec::new())];
+        let level_slot = vec![0; n];
+        let parts = Parts { level_slot, target_means, ..recipe.parts() };
+        assert!(Recipe::from_parts(&schema, Encoding::Standardised, &parts).is_err());
     }
 
     #[test]

@@ -1,0 +1,247 @@
+//! Model files that are written to do harm, with a checksum that fits: an error before memory is taken, at every verb
+//! and in a running server.
+
+use crate::support::container::{Container, f64s, u8s, u32s};
+#[cfg(unix)]
+use crate::support::process::Server;
+use crate::support::workdir::Workdir;
+use mlapi::model::{Model, file};
+use serde_json::{Value, json};
+
+#[cfg(unix)]
+const ROW: &str = r#"{"data":[5.1,3.5,1.4,0.2]}"#;
+
+fn read(bytes: &[u8]) -> anyhow::Result<Model> {
+    file::read(bytes, bytes.len() as u64)
+}
+
+fn iris(algorithm: &str) -> (Workdir, Container) {
+    let dir = Workdir::trained("iris.csv", &["--algorithm", algorithm]);
+    let container = Container::of(&dir.bytes("model.mlapi"));
+    (dir, container)
+}
+
+/// What a file with these parts is refused for.
+fn refused(container: &Container) -> String {
+    let error = read(&container.bytes()).expect_err("a hostile file was taken for a model");
+    let message = format!("{error:#}");
+    assert!(message.starts_with("it is damaged") && !message.contains("checksum"), "{message}");
+    message
+}
+
+/// Adds a feature, and its value to each golden row.
+fn add_feature(entry: &mut Value, feature: Value, value: &str, version: u64) {
+    entry["schema"]["features"].as_array_mut().unwrap().push(feature);
+    entry["format_version"] = version.into();
+    entry["golden"].as_array_mut().unwrap().iter_mut().for_each(|row| {
+        row.as_array_mut().unwrap().push(value.into());
+    });
+}
+
+/// 2⁵⁵ means of the target per level: 512 times that is 0 in 64 bits, so no mean is missed, and a row is 2⁵⁵ numbers
+/// long. The support vectors are as wide, and none.
+fn too_wide() -> (Workdir, Container) {
+    let (dir, mut file) = iris("svm");
+    let n = 1_u64 << 55;
+    let levels: Vec<String> = (0..511).map(|i| format!("l{i:03}")).collect();
+    let feature = json!({ "name": "c", "type": "category", "missing": 0, "min": 0.0, "max": 0.0, "mean": 0.0,
+                          "levels": levels, "counts": vec![1; 511] });
+    add_feature(&mut file.entry, feature, "l000", 4);
+    for (name, more) in [("fill", 0.0_f64), ("mean", 0.0), ("scale", 1.0)] {
+        let raw = file.arrays.get_mut(&format!("recipe.{name}")).unwrap();
+        raw.shape = vec![5];
+        raw.bytes.extend(more.to_le_bytes());
+    }
+    file.put([
+        ("recipe.target_means", f64s(&[0, n], &[])),
+        ("recipe.indicator", u8s(&[0; 5])),
+        ("recipe.level_slot", u32s(&(0..511).map(|i| i.min(256)).collect::<Vec<_>>())),
+        ("kernel.vectors", f64s(&[0, 4 + 257 + n], &[])),
+        ("kernel.coefficients", f64s(&[0, 2], &[])),
+        ("kernel.counts", u32s(&[0, 0, 0])),
+    ]);
+    (dir, file)
+}
+
+/// Naive Bayes whose columns reach into the sparse ones of a text.
+fn beyond_its_row() -> Container {
+    let mut file = iris("naive-bayes").1;
+    let text = json!({ "name": "t", "type": "text", "missing": 0, "min": 0.0, "max": 0.0, "mean": 0.0 });
+    add_feature(&mut file.entry, text, "a b", 2);
+    file.put([
+        ("recipe.vocabulary_sizes", u32s(&[4])),
+        ("recipe.terms", u32s(&[1, 2, 3, 4])),
+        ("recipe.idf", f64s(&[0], &[])),
+        ("recipe.dense_texts", u8s(&[0])),
+        ("bayes.levels", u32s(&[0, 0, 0, 0, 0, 0, 0, 2])),
+        ("bayes.means", f64s(&[7, 3], &[0.0; 21])),
+        ("bayes.variances", f64s(&[7, 3], &[1.0; 21])),
+        ("bayes.frequencies", f64s(&[2, 3], &[0.5; 6])),
+    ]);
+    file
+}
+
+#[test]
+fn a_file_that_is_taken_apart_and_put_together_is_the_same_model() {
+    let (_, file) = iris("svm");
+    let model = read(&file.bytes()).unwrap();
+    assert_eq!(Container::of(&file::to_bytes(&model).unwrap()), file);
+}
+
+#[test]
+fn lengths_that_overflow_are_refused_with_and_without_golden_rows() {
+    let (dir, mut file) = too_wide();
+    assert!(refused(&file).contains("a mean of the target is missing"));
+    dir.write("bad.mlapi", file.bytes());
+    for verb in ["inspect", "eval", "serve"] {
+        dir.run(&[verb, "--model", "bad.mlapi"]).fails(1).complains(&["bad.mlapi", "it is damaged"]);
+    }
+    file.entry["golden"] = json!([]);
+    file.put([("golden.scores", f64s(&[0, 3], &[]))]);
+    refused(&file);
+}
+
+#[test]
+fn a_classifier_without_support_vectors_cannot_claim_any_width() {
+    let mut file = iris("svm").1;
+    for width in [4_u64, 1 << 40, 1 << 60] {
+        file.put([
+            ("kernel.vectors", f64s(&[0, width], &[])),
+            ("kernel.coefficients", f64s(&[0, 2], &[])),
+            ("kernel.counts", u32s(&[0, 0, 0])),
+        ]);
+        assert!(refused(&file).contains("no support vectors"), "{width}");
+    }
+}
+
+#[test]
+fn a_regression_without_support_vectors_is_a_model_of_the_right_width_only() {
+    // All values lie within epsilon of their mean, so no row becomes a support vector.
+    let rows = (0..40).map(|i| format!("{},{},{}\n", i * 5 % 13, i * 7 % 11, 1.0 + f64::from(i % 5) * 0.001));
+    let dir = Workdir::new();
+    dir.write("t.csv", format!("a,b,y\n{}", rows.collect::<String>()));
+    dir.run(&["train", "t.csv", "-q", "--algorithm", "svm", "--task", "regression"]).ok();
+    let mut file = Container::of(&dir.bytes("model.mlapi"));
+    assert_eq!(file.arrays["kernel.vectors"].shape, [0, 2]);
+    read(&file.bytes()).unwrap();
+    file.put([("kernel.vectors", f64s(&[0, 1 << 58], &[]))]);
+    assert!(refused(&file).contains("the predictor maps"));
+}
+
+#[test]
+fn columns_of_naive_bayes_that_reach_into_texts_are_refused() {
+    assert!(refused(&beyond_its_row()).contains("the predictor does not read rows of 4 numbers and 4 terms"));
+}
+
+#[test]
+fn a_file_tests_itself_with_a_golden_row_at_least_and_not_with_thousands() {
+    let mut file = iris("tree").1;
+    let rows = file.entry["golden"].as_array().unwrap().clone();
+    for n in [0_usize, 1000] {
+        file.entry["golden"] = rows.iter().cycle().take(n).cloned().collect();
+        file.put([("golden.scores", f64s(&[n as u64, 3], &vec![0.0; 3 * n]))]);
+        assert!(refused(&file).contains(&format!("it has {n} golden rows")));
+    }
+}
+
+#[test]
+fn a_card_that_nests_what_should_be_a_value_is_refused() {
+    let (_, file) = iris("logreg");
+    for place in ["/card/hyperparameters/C", "/card/evaluation/confusion_matrix/labels/0"] {
+        let mut nested = file.clone();
+        *nested.entry.pointer_mut(place).expect(place) = json!([{ "": 0 }]);
+        refused(&nested);
+    }
+}
+
+#[test]
+fn a_column_whose_range_is_upside_down_is_refused() {
+    let mut file = iris("tree").1;
+    file.entry["schema"]["features"][0]["min"] = json!(9.5);
+    assert!(refused(&file).contains("is inconsistent"));
+}
+
+#[test]
+fn dimensions_of_every_form_are_compared_with_each_other() {
+    // Each array of each form in turn: empty, one element less, and of a huge second dimension.
+    for algorithm in ["logreg", "tree", "boost", "svm", "knn", "bayes", "mlp"] {
+        let (_, file) = iris(algorithm);
+        for (name, raw) in &file.arrays {
+            let size = raw.bytes.len() / raw.shape.iter().product::<u64>().max(1) as usize;
+            let mut changed = file.clone();
+            let mut put = |shape: &[u64], bytes: &[u8]| {
+                let array = changed.arrays.get_mut(name).unwrap();
+                (array.shape, array.bytes) = (shape.to_vec(), bytes.to_vec());
+                let is_refused = read(&changed.bytes()).is_err();
+                assert!(is_refused || bytes == raw.bytes, "{algorithm} {name} {shape:?}");
+            };
+            put(&[0], &[]);
+            put(&[0, 1 << 61], &[]);
+            if let Some(less) = (raw.bytes.len() / size.max(1)).checked_sub(1) {
+                put(&[less as u64], &raw.bytes[..less * size]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_above_the_limit_is_refused_before_it_is_read() {
+    let dir = Workdir::trained("iris.csv", &["--algorithm", "tree"]);
+    let path = dir.path("sparse.mlapi");
+    std::fs::write(&path, dir.bytes("model.mlapi")).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(2 << 30).unwrap();
+    for verb in ["inspect", "eval", "serve"] {
+        let done = dir.run(&[verb, "--model", "sparse.mlapi"]).fails(1);
+        done.complains(&["2147483648 bytes, more than the 1073741824", "--max-model-bytes"]);
+    }
+    let length = dir.bytes("model.mlapi").len();
+    for (limit, code) in [(length, 0), (length - 1, 1)] {
+        let row = ["predict", "--features", "5.1,3.5,1.4,0.2", "--max-model-bytes", &limit.to_string()];
+        dir.run(&row).fails(code);
+        dir.run(&row[..3]).env("MLAPI_MAX_MODEL_BYTES", row[4]).fails(code);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_in_memory_once_while_it_is_read() {
+    // 160 MiB of zeros that no predictor has, in 300 MiB of address space; twice would not fit.
+    let (dir, mut file) = iris("tree");
+    file.put([("zeros", u8s(&vec![0; 160 << 20]))]);
+    dir.write("large.mlapi", file.bytes());
+    let limited =
+        format!("ulimit -v {}; exec {} inspect --model large.mlapi", 300 << 10, env!("CARGO_BIN_EXE_mlapi"));
+    let done =
+        std::process::Command::new("sh").args(["-c", &limited]).current_dir(dir.path(".")).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("it holds arrays that belong to nothing"), "{:?} {said}", done.status);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_place_of_a_model_is_refused_and_not_waited_for() {
+    let dir = Workdir::new();
+    assert!(std::process::Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
+    dir.run(&["inspect", "--model", "pipe"]).fails(1).complains(&["pipe", "not an ordinary file"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hostile_file_in_the_place_of_a_served_one_changes_nothing_and_is_tried_once() {
+    let (dir, file) = too_wide();
+    let server = Server::start(&dir, &["--watch=1"], &[]);
+    let before = server.predict(ROW);
+    for (n, file) in [file, beyond_its_row()].iter().enumerate() {
+        dir.write("new", file.bytes());
+        std::fs::rename(dir.path("new"), dir.path("model.mlapi")).unwrap();
+        let failed = format!("mlapi_reloads_total{{model=\"model\",result=\"failed\"}} {}\n", n + 1);
+        server.wait_for("", &failed);
+        // Several looks later.
+        std::thread::sleep(std::time::Duration::from_millis(3500));
+        let metrics = server.get("/metrics");
+        assert!(metrics.contains(&failed), "{metrics}");
+    }
+    let body = |answer: &str| answer.split("\r\n\r\n").nth(1).unwrap().to_string();
+    assert_eq!(body(&server.predict(ROW)), body(&before));
+    assert!(server.stop().contains("not loaded, everything stays as it was"));
+}
