@@ -59,6 +59,18 @@ impl StdError for Error {
     }
 }
 
+/// The user ended the work before there was anything to keep.
+#[derive(Debug)]
+pub(crate) struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("interrupted before a model was fitted; nothing was written")
+    }
+}
+
+impl StdError for Interrupted {}
+
 /// An error that says that a setting cannot be used.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Error::Usage(message.into().into()).into()

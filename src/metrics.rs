@@ -83,49 +83,85 @@ pub fn confusion_matrix(y_true: &[u32], y_pred: &[u32], n_classes: usize) -> Vec
     counts
 }
 
+/// What the figures of classes ask of a confusion matrix: its diagonal, and the sums of its rows and columns. Unlike the
+/// matrix they do not grow with the square of the classes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// Rows of the class that are predicted as it.
+    pub hits: u64,
+    /// Rows of the class.
+    pub support: u64,
+    /// Rows that are predicted as the class.
+    pub predicted: u64,
+}
+
+/// The counts of every class; all `y` are below `n_classes`.
+pub fn class_counts(y_true: &[u32], y_pred: &[u32], n_classes: usize) -> Vec<ClassCounts> {
+    let mut counts = vec![ClassCounts::default(); n_classes];
+    for (&truth, &predicted) in y_true.iter().zip(y_pred) {
+        counts[truth as usize].support += 1;
+        counts[predicted as usize].predicted += 1;
+        counts[truth as usize].hits += u64::from(truth == predicted);
+    }
+    counts
+}
+
 fn ratio(numerator: u64, denominator: u64) -> f64 {
     if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
 }
 
 /// Precision, recall, F1 and support of every class.
-pub fn per_class(confusion: &[Vec<u64>]) -> Vec<ClassMetrics> {
-    let predicted = |class: usize| confusion.iter().map(|row| row[class]).sum::<u64>();
-    let class_metrics = |(class, row): (usize, &Vec<u64>)| {
-        let (hit, support) = (row[class], row.iter().sum());
-        ClassMetrics {
-            precision: ratio(hit, predicted(class)),
-            recall: ratio(hit, support),
-            f1: ratio(2 * hit, predicted(class) + support),
-            support,
-        }
+pub fn per_class(counts: &[ClassCounts]) -> Vec<ClassMetrics> {
+    let class_metrics = |&ClassCounts { hits, support, predicted }: &ClassCounts| ClassMetrics {
+        precision: ratio(hits, predicted),
+        recall: ratio(hits, support),
+        f1: ratio(2 * hits, predicted + support),
+        support,
     };
-    confusion.iter().enumerate().map(class_metrics).collect()
+    counts.iter().map(class_metrics).collect()
+}
+
+/// The class probabilities of rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Probabilities<'a> {
+    /// `n_rows × n_classes`, row-major; one row if all rows have the same.
+    pub values: &'a [f64],
+    /// Numbers of a row.
+    pub n_classes: usize,
+    /// Whether there is one row for all.
+    pub same: bool,
+}
+
+impl<'a> Probabilities<'a> {
+    /// Of each of `n` rows.
+    fn rows(self, n: usize) -> impl Iterator<Item = &'a [f64]> {
+        let step = if self.same { 0 } else { self.n_classes };
+        (0..n).map(move |row| &self.values[row * step..][..self.n_classes])
+    }
 }
 
 /// All figures of a classification.
 ///
-/// `probabilities`: `n_rows × n_classes`, row-major, for `y_true` and `y_pred` below `n_classes`;
-/// `positive`: the class that the figures for two classes ask about. `n_classes` may exceed
-/// `n_scored`, the number of columns of `probabilities`: rows of a class without a column have
+/// `probabilities`: for `y_true` and `y_pred` below `n_classes`; `positive`: the class that the figures for two classes
+/// ask about. `n_classes` may exceed the number of classes that have probabilities: rows of a class without one have
 /// probability 0 of being right.
 pub fn classification(
     y_true: &[u32],
     y_pred: &[u32],
-    probabilities: &[f64],
-    n_scored: usize,
+    probabilities: Probabilities,
     n_classes: usize,
     positive: usize,
 ) -> Classification {
-    let n = y_true.len();
-    let confusion = confusion_matrix(y_true, y_pred, n_classes);
-    let classes = per_class(&confusion);
-    let hits = (0..n_classes).map(|class| confusion[class][class]).sum();
-    let column_sum = |class: usize| confusion.iter().map(|row| row[class]).sum::<u64>();
+    let (n, n_scored) = (y_true.len(), probabilities.n_classes);
+    let counts = class_counts(y_true, y_pred, n_classes);
+    let classes = per_class(&counts);
+    let hits = counts.iter().map(|class| class.hits).sum();
     // The classes scikit-learn averages over when it is not given a list: those that occur.
-    let occurring: Vec<&ClassMetrics> = classes
+    let occurs = |class: &ClassCounts| class.support > 0 || class.predicted > 0;
+    let occurring: Vec<&ClassMetrics> = counts
         .iter()
-        .enumerate()
-        .filter(|(class, metrics)| metrics.support > 0 || column_sum(*class) > 0)
+        .zip(&classes)
+        .filter(|(counts, _)| occurs(counts))
         .map(|(_, metrics)| metrics)
         .collect();
     let average = |figure: fn(&ClassMetrics) -> f64| Averages {
@@ -135,44 +171,45 @@ pub fn classification(
     };
     let with_rows: Vec<f64> = classes.iter().filter(|m| m.support > 0).map(|m| m.recall).collect();
     let two_classes = n_scored == 2 && n_classes == 2;
-    let score = |class: usize| probabilities.chunks_exact(n_scored).map(move |row| row[class]);
+    let score = |class: usize| probabilities.rows(n).map(move |row| row[class]);
     let is = |class: usize| y_true.iter().map(move |&truth| truth as usize == class);
     let positive_scores: Vec<f64> = if two_classes { score(positive).collect() } else { Vec::new() };
     let truth: Vec<bool> = is(positive).collect();
-    let auc = |class: usize| roc_auc(&is(class).collect::<Vec<_>>(), &score(class).collect::<Vec<_>>());
     Classification {
         accuracy: (n > 0).then(|| ratio(hits, n as u64)),
         balanced_accuracy: (n > 0).then(|| with_rows.iter().sum::<f64>() / with_rows.len() as f64),
         precision: average(|m| m.precision),
         recall: average(|m| m.recall),
         f1: average(|m| m.f1),
-        log_loss: log_loss(y_true, probabilities, n_scored),
+        log_loss: log_loss(y_true, probabilities),
         roc_auc: if two_classes {
             roc_auc(&truth, &positive_scores)
         } else if n_classes > n_scored {
             None
         } else {
-            let each: Option<Vec<f64>> = (0..n_scored).map(auc).collect();
-            each.map(|each| each.iter().sum::<f64>() / n_scored as f64)
+            one_vs_rest_auc(y_true, probabilities, &counts)
         },
         average_precision: two_classes.then(|| average_precision(&truth, &positive_scores)).flatten(),
-        brier: (two_classes && n > 0).then(|| {
-            let errors = truth.iter().zip(&positive_scores);
-            errors.map(|(&t, p)| (p - f64::from(u8::from(t))).powi(2)).sum::<f64>() / n as f64
-        }),
-        mcc: (n > 0).then(|| mcc(&confusion)),
+        brier: (two_classes && n > 0)
+            .then(|| {
+                let errors = truth.iter().zip(&positive_scores);
+                errors.map(|(&t, p)| (p - f64::from(u8::from(t))).powi(2)).sum::<f64>() / n as f64
+            })
+            .filter(|brier| brier.is_finite()),
+        mcc: (n > 0).then(|| mcc(&counts)),
     }
 }
 
-fn log_loss(y_true: &[u32], probabilities: &[f64], n_scored: usize) -> Option<f64> {
+fn log_loss(y_true: &[u32], probabilities: Probabilities) -> Option<f64> {
     if y_true.is_empty() {
         return None;
     }
-    let losses = y_true.iter().zip(probabilities.chunks_exact(n_scored)).map(|(&truth, row)| {
+    let losses = y_true.iter().zip(probabilities.rows(y_true.len())).map(|(&truth, row)| {
         let p = row.get(truth as usize).copied().unwrap_or(0.0);
         -p.clamp(LOG_LOSS_EPSILON, 1.0 - LOG_LOSS_EPSILON).ln()
     });
-    Some(losses.sum::<f64>() / y_true.len() as f64)
+    // Scores of numbers far outside of the training rows may be no numbers.
+    Some(losses.sum::<f64>() / y_true.len() as f64).filter(|loss| loss.is_finite())
 }
 
 /// Rows in falling order of score, cut into runs of equal score: positives and negatives of each run.
@@ -213,6 +250,39 @@ pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Option<f64> {
     Some(doubled_wins as f64 / 2.0 / (positives as f64 * negatives as f64))
 }
 
+/// The mean area of each class against all others; `None` if a class has no row, or all of them.
+fn one_vs_rest_auc(y_true: &[u32], probabilities: Probabilities, counts: &[ClassCounts]) -> Option<f64> {
+    let n = y_true.len() as u64;
+    if counts.iter().any(|class| class.support == 0 || class.support == n) {
+        return None;
+    }
+    let mut sum = 0.0;
+    for class in 0..probabilities.n_classes {
+        let scores = || probabilities.rows(y_true.len()).map(|row| row[class]);
+        let of_class = || y_true.iter().map(|&truth| truth as usize == class);
+        let mut own: Vec<f64> =
+            scores().zip(of_class()).filter(|(_, is_own)| *is_own).map(|(score, _)| score).collect();
+        own.sort_unstable_by(f64::total_cmp);
+        sum += if own.iter().any(|score| score.is_nan()) || scores().any(f64::is_nan) {
+            roc_auc(&of_class().collect::<Vec<_>>(), &scores().collect::<Vec<_>>())?
+        } else {
+            // Twice the number of won pairs, in whole numbers as in `roc_auc`: a class has few rows of many, so that
+            // they alone are sorted.
+            let others = scores().zip(of_class()).filter(|(_, is_own)| !*is_own);
+            let doubled_wins: u128 = others
+                .map(|(score, _)| {
+                    let not_above = own.partition_point(|own| *own <= score);
+                    let below = own.partition_point(|own| *own < score);
+                    (2 * (own.len() - not_above) + (not_above - below)) as u128
+                })
+                .sum();
+            let support = counts[class].support;
+            doubled_wins as f64 / 2.0 / (support as f64 * (n - support) as f64)
+        };
+    }
+    Some(sum / probabilities.n_classes as f64)
+}
+
 /// Σ (Rₙ − Rₙ₋₁) Pₙ over falling thresholds (`sklearn.metrics.average_precision_score`); 0 without positives.
 fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
     if truth.is_empty() {
@@ -229,26 +299,26 @@ fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
 }
 
 /// Matthews correlation for any number of classes (Gorodkin 2004); 0 where a denominator vanishes.
-fn mcc(confusion: &[Vec<u64>]) -> f64 {
-    let classes = 0..confusion.len();
-    let t: Vec<i128> = confusion.iter().map(|row| row.iter().map(|&c| i128::from(c)).sum()).collect();
-    let p: Vec<i128> =
-        classes.clone().map(|class| confusion.iter().map(|row| i128::from(row[class])).sum()).collect();
-    let correct: i128 = classes.map(|class| i128::from(confusion[class][class])).sum();
-    let n: i128 = t.iter().sum();
-    let dot = |a: &[i128], b: &[i128]| a.iter().zip(b).map(|(a, b)| a * b).sum::<i128>();
-    let covariance = correct * n - dot(&t, &p);
-    let (spread_true, spread_pred) = (n * n - dot(&t, &t), n * n - dot(&p, &p));
+fn mcc(counts: &[ClassCounts]) -> f64 {
+    let sum = |of: &dyn Fn(&ClassCounts) -> (u64, u64)| -> i128 {
+        counts.iter().map(of).map(|(a, b)| i128::from(a) * i128::from(b)).sum()
+    };
+    let (correct, n) = (sum(&|class| (class.hits, 1)), sum(&|class| (class.support, 1)));
+    let covariance = correct * n - sum(&|class| (class.support, class.predicted));
+    let spread_true = n * n - sum(&|class| (class.support, class.support));
+    let spread_pred = n * n - sum(&|class| (class.predicted, class.predicted));
     if spread_true == 0 || spread_pred == 0 {
         return 0.0;
     }
     covariance as f64 / ((spread_true as f64).sqrt() * (spread_pred as f64).sqrt())
 }
 
-/// All figures of a regression; `y_true` and `y_pred` in the target's unit.
+/// All figures of a regression; `y_true` and `y_pred` in the target's unit. A figure too large for a number is undefined.
 pub fn regression(y_true: &[f64], y_pred: &[f64]) -> Regression {
     let n = y_true.len();
-    let mean = |values: &mut dyn Iterator<Item = f64>| (n > 0).then(|| values.sum::<f64>() / n as f64);
+    let mean = |values: &mut dyn Iterator<Item = f64>| {
+        (n > 0).then(|| values.sum::<f64>() / n as f64).filter(|mean| mean.is_finite())
+    };
     let pairs = || y_true.iter().zip(y_pred);
     let mut absolute: Vec<f64> = pairs().map(|(t, p)| (t - p).abs()).collect();
     let mean_absolute = mean(&mut absolute.iter().copied());
@@ -257,7 +327,9 @@ pub fn regression(y_true: &[f64], y_pred: &[f64]) -> Regression {
         r2: r2(y_true, y_pred),
         rmse: mean(&mut pairs().map(|(t, p)| (t - p) * (t - p))).map(f64::sqrt),
         mae: mean_absolute,
-        median_ae: (n > 0).then(|| (absolute[(n - 1) / 2] + absolute[n / 2]) / 2.0),
+        median_ae: (n > 0)
+            .then(|| (absolute[(n - 1) / 2] + absolute[n / 2]) / 2.0)
+            .filter(|median| median.is_finite()),
         mape: mean(&mut pairs().map(|(t, p)| (t - p).abs() / t.abs().max(f64::EPSILON))),
     }
 }
@@ -276,12 +348,63 @@ fn r2(y_true: &[f64], y_pred: &[f64]) -> Option<f64> {
     }
     let mean = y_true.iter().sum::<f64>() / n as f64;
     let total: f64 = y_true.iter().map(|t| (t - mean) * (t - mean)).sum();
-    Some(1.0 - residual / total)
+    Some(1.0 - residual / total).filter(|r2| r2.is_finite())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::{below, generator, unit_interval};
+
+    fn probabilities(values: &[f64], n_classes: usize) -> Probabilities<'_> {
+        Probabilities { values, n_classes, same: false }
+    }
+
+    #[test]
+    fn figures_of_many_classes_are_those_of_the_whole_matrix_and_of_each_class_alone() {
+        let mut random = generator(4);
+        for (n_classes, n) in [(3, 40), (12, 200), (30, 2000)] {
+            let y_true: Vec<u32> = (0..n)
+                .map(|i| if i < n_classes { i } else { below(n_classes, &mut random) } as u32)
+                .collect();
+            let y_pred: Vec<u32> = y_true
+                .iter()
+                .map(|&y| if below(3, &mut random) == 0 { below(n_classes, &mut random) as u32 } else { y })
+                .collect();
+            // Few different scores, so that many are equal.
+            let values: Vec<f64> =
+                (0..n * n_classes).map(|_| (unit_interval(&mut random) * 9.0).floor() / 9.0).collect();
+            let matrix = confusion_matrix(&y_true, &y_pred, n_classes);
+            for (class, counts) in class_counts(&y_true, &y_pred, n_classes).iter().enumerate() {
+                assert_eq!(counts.hits, matrix[class][class]);
+                assert_eq!(counts.support, matrix[class].iter().sum::<u64>());
+                assert_eq!(counts.predicted, matrix.iter().map(|row| row[class]).sum::<u64>());
+            }
+            let alone = (0..n_classes).map(|class| {
+                let truth: Vec<bool> = y_true.iter().map(|&y| y as usize == class).collect();
+                let scores: Vec<f64> = values.chunks_exact(n_classes).map(|row| row[class]).collect();
+                roc_auc(&truth, &scores).unwrap()
+            });
+            let mean = alone.sum::<f64>() / n_classes as f64;
+            let found = classification(&y_true, &y_pred, probabilities(&values, n_classes), n_classes, 1);
+            assert_eq!(found.roc_auc, Some(mean), "to the last bit");
+            // One row for all says what it says as often as there are rows.
+            let one = Probabilities { values: &values[..n_classes], n_classes, same: true };
+            let repeated = values[..n_classes].repeat(n);
+            let repeated =
+                classification(&y_true, &y_pred, probabilities(&repeated, n_classes), n_classes, 1);
+            assert_eq!(classification(&y_true, &y_pred, one, n_classes, 1), repeated);
+        }
+    }
+
+    #[test]
+    fn figures_that_are_no_numbers_are_undefined() {
+        let found = regression(&[1.0, 2.0], &[1e300, 2.0]);
+        assert_eq!((found.r2, found.rmse), (None, None));
+        assert!(found.mae.is_some());
+        let found = regression(&[1.0, 2.0], &[f64::NAN, 2.0]);
+        assert_eq!((found.rmse, found.mae, found.mape), (None, None, None));
+    }
 
     #[test]
     fn ties_count_half_and_one_class_has_no_auc() {
@@ -292,14 +415,14 @@ mod tests {
 
     #[test]
     fn no_rows_have_no_figures() {
-        let none = classification(&[], &[], &[], 2, 2, 1);
+        let none = classification(&[], &[], probabilities(&[], 2), 2, 1);
         assert_eq!((none.accuracy, none.log_loss, none.mcc), (None, None, None));
         assert_eq!(regression(&[], &[]).rmse, None);
     }
 
     #[test]
     fn a_class_the_model_does_not_know_counts_as_wrong() {
-        let found = classification(&[0, 2], &[0, 1], &[0.9, 0.1, 0.2, 0.8], 2, 3, 1);
+        let found = classification(&[0, 2], &[0, 1], probabilities(&[0.9, 0.1, 0.2, 0.8], 2), 3, 1);
         assert_eq!(found.accuracy, Some(0.5));
         assert!(found.log_loss.unwrap() > 10.0);
         assert_eq!(found.roc_auc, None);

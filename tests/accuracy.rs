@@ -341,7 +341,8 @@ fn every_classification_metric_equals_scikit_learns() {
         let codes = |key: &str| -> Vec<u32> { numbers(&case[key]).iter().map(|v| *v as u32).collect() };
         let (y_true, y_pred) = (codes("y_true"), codes("y_pred"));
         let probabilities = rows(&case["probabilities"]).concat();
-        let found = metrics::classification(&y_true, &y_pred, &probabilities, k, k, 1);
+        let of_rows = metrics::Probabilities { values: &probabilities, n_classes: k, same: false };
+        let found = metrics::classification(&y_true, &y_pred, of_rows, k, 1);
         let expected = &case["expected"];
         for (metric, value) in [
             ("accuracy", found.accuracy),
@@ -368,7 +369,8 @@ fn every_classification_metric_equals_scikit_learns() {
         let counts: Vec<Vec<f64>> =
             confusion.iter().map(|row| row.iter().map(|&c| c as f64).collect()).collect();
         assert_eq!(counts, rows(&expected["confusion_matrix"]), "{name}");
-        for (class, of_class) in metrics::per_class(&confusion).iter().enumerate() {
+        let counts = metrics::class_counts(&y_true, &y_pred, k);
+        for (class, of_class) in metrics::per_class(&counts).iter().enumerate() {
             near(Some(of_class.precision), &expected["precision"]["per_class"][class], name);
             near(Some(of_class.recall), &expected["recall"]["per_class"][class], name);
             near(Some(of_class.f1), &expected["f1"]["per_class"][class], name);

@@ -184,3 +184,33 @@ fn parquet_is_refused_with_the_feature_that_reads_it() {
         .fails(1)
         .complains(&["orders.parquet is a Parquet file", "--features parquet"]);
 }
+
+#[test]
+fn names_and_labels_steer_no_terminal_and_stay_what_they_are_in_data() {
+    let dir = Workdir::new();
+    let label = ["no\u{1b}[31m", "yes\u{202e}\u{9b}2J"];
+    let row = |i: usize| {
+        let color = ["red\u{1b}]0;title\u{7}", "blue\u{8}"][i * 7 % 3 / 2];
+        format!("{}.5,{color},\u{85},{}\n", i * 37 % 101, label[usize::from(i * 37 % 101 > 50)])
+    };
+    let text = "size\u{1b}[2J,color\u{9b}31m,cons\u{2066}tant,y\u{7f}\n".to_string();
+    dir.write("t.csv", text + &(0..90).map(row).collect::<String>());
+    let steers = |c: char| c.is_control() && !"\n\t".contains(c) || "\u{202e}\u{2066}".contains(c);
+    for args in [
+        &["train", "t.csv", "--algorithm", "tree", "-v"][..],
+        &["inspect"],
+        &["eval"],
+        &["predict", "--probabilities", "--features", "99.5,green\u{1b}c,x"],
+        &["train", "t.csv", "--target", "none\u{1b}[2J", "-o", "other"],
+    ] {
+        let done = dir.run(args).done();
+        let shown = done.out().to_string() + &done.err();
+        assert!(!shown.contains(steers), "{args:?}: {shown:?}");
+        assert!(shown.contains("\\u{"), "{args:?}: {shown:?}");
+    }
+    let answer = dir.run(&["predict", "--format", "json", "--features", "99.5,green,x", "--lenient"]).ok();
+    assert_eq!(answer.json()["prediction"], label[1]);
+    dir.write("rows.csv", "size\u{1b}[2J,color\u{9b}31m\n99.5,red\n");
+    let rows = dir.run(&["predict", "--input", "rows.csv"]).ok();
+    assert!(rows.out().contains(label[1]), "{rows}");
+}

@@ -113,3 +113,19 @@ fn what_parquet_holds_and_a_table_does_not_is_refused_by_name() {
     dir.run(&["train", "damaged.parquet"]).fails(1).complains(&["cannot read damaged.parquet"]);
     dir.run(&["train", "-"]).stdin(&whole).fails(1).complains(&["standard input", "give its path"]);
 }
+
+/// The files of `fixtures/parquet/damaged-*.parquet`, on which the decoder panics, each at another place.
+#[test]
+fn a_damaged_file_is_an_error_and_no_panic() {
+    let dir = orders();
+    dir.run(&["train", "orders.csv", "--algorithm", "tree", "-q"]).ok();
+    for number in 1..=4 {
+        let name = format!("damaged-{number}.parquet");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/parquet").join(&name);
+        dir.write(&name, std::fs::read(path).unwrap());
+        for args in [&["train", &name, "-o", "m"][..], &["predict", "--input", &name], &["eval", &name]] {
+            let done = dir.run(args).fails(1);
+            assert!(!done.err().contains("panicked") && done.err().contains(&name), "{done}");
+        }
+    }
+}

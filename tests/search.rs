@@ -210,13 +210,9 @@ fn auto_is_not_far_from_the_best_algorithm_on_the_fixtures() {
     }
 }
 
-/// Interrupts a training once it listens and has worked for a while.
+/// Waits until a program handles Ctrl-C.
 #[cfg(target_os = "linux")]
-fn interrupted(dir: &Workdir, args: &[&str]) -> crate::support::workdir::Done {
-    use std::process::Command;
-    use std::time::Duration;
-
-    let child = dir.run(args).spawn();
+fn wait_until_it_listens(child: &std::process::Child) {
     let status = format!("/proc/{}/status", child.id());
     let listens = || {
         let text = std::fs::read_to_string(&status).unwrap();
@@ -225,10 +221,23 @@ fn interrupted(dir: &Workdir, args: &[&str]) -> crate::support::workdir::Done {
         u64::from_str_radix(caught.trim(), 16).unwrap() & 2 != 0
     };
     while !listens() {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    std::thread::sleep(Duration::from_millis(700));
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+}
+
+#[cfg(target_os = "linux")]
+fn interrupt(child: &std::process::Child) {
+    let id = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+}
+
+/// Interrupts a training once it listens and has worked for a while.
+#[cfg(target_os = "linux")]
+fn interrupted(dir: &Workdir, args: &[&str]) -> crate::support::workdir::Done {
+    let child = dir.run(args).spawn();
+    wait_until_it_listens(&child);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     let (stdout, stderr) = (output.stdout, output.stderr);
     crate::support::workdir::Done { command: format!("{args:?}"), code: output.status.code(), stdout, stderr }
@@ -249,5 +258,35 @@ fn ctrl_c_keeps_the_best_so_far_and_the_model_works() {
         assert!(done.err().contains(notes) && done.out().contains("The model is in model.mlapi"), "{done}");
         dir.run(&["eval"]).ok().says(&["accuracy"]);
         std::fs::remove_file(dir.path("model.mlapi")).unwrap();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ctrl_c_while_the_table_is_read_ends_the_training_for_every_algorithm_alike() {
+    use std::io::Write;
+
+    let dir = Workdir::new();
+    let rows: String =
+        (0..40_000).map(|i| format!("{},{},{}\n", i * 37 % 101, i % 7, i * 37 % 101 / 60)).collect();
+    for algorithm in ["random-forest", "svm", "linear-regression", "auto"] {
+        let mut child = dir.run(&["train", "-", "--algorithm", algorithm]).spawn();
+        let mut stdin = child.stdin.take().unwrap();
+        wait_until_it_listens(&child);
+        stdin.write_all(b"a,b,y\n").unwrap();
+        stdin.write_all(rows.as_bytes()).unwrap();
+        interrupt(&child);
+        // It is read no further than what comes after; the rest has no reader.
+        let mut n_written = 0;
+        while n_written < 1000 && stdin.write_all(rows.as_bytes()).is_ok() {
+            n_written += 1;
+        }
+        assert!(n_written < 1000, "{algorithm}: all of 400 MB were read");
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{algorithm}: {error}");
+        assert!(error.contains("interrupted before a model was fitted"), "{algorithm}: {error}");
+        assert!(!dir.path("model.mlapi").exists());
     }
 }

@@ -967,3 +967,28 @@ fn a_column_is_what_all_of_its_cells_are_however_late_they_come() {
     dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok().says(&found);
     dir.run(&["train", "-", "--algorithm", "tree"]).stdin(&both).ok().says(&found);
 }
+
+#[test]
+fn many_classes_make_a_model_without_a_confusion_matrix_and_too_many_are_told_at_once() {
+    let dir = Workdir::new();
+    let table = |n_classes: usize, n: usize| -> String {
+        "a,b,y\n".to_string()
+            + &(0..n)
+                .map(|i| format!("{}.{},{},c{}\n", i % n_classes, i % 10, i % 7, i % n_classes))
+                .collect::<String>()
+    };
+    dir.write("many.csv", table(1200, 4800));
+    dir.run(&["train", "many.csv", "--algorithm", "naive-bayes", "-q"]).ok();
+    let header = dir.bytes("model.mlapi");
+    assert!(header.len() < 2_000_000, "{}", header.len());
+    dir.run(&["eval"]).ok().says(&["no confusion matrix: 1200 classes, more than 1000", "c1199"]);
+    let json = dir.run(&["eval", "--format", "json"]).ok().json();
+    assert!(json["confusion_matrix"].is_null() && json["classes"].as_array().unwrap().len() == 1200);
+    for algorithm in ["svm", "random-forest"] {
+        let done = dir.run(&["train", "many.csv", "--algorithm", algorithm]).fails(1);
+        assert!(done.err().contains("there are 1200"), "{done}");
+    }
+    dir.write("ids.csv", table(20_000, 20_000));
+    let done = dir.run(&["train", "ids.csv"]).fails(1);
+    done.complains(&["has 20000 classes, and at most 10000 are learned", "--task regression"]);
+}

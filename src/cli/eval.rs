@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::args::{Eval, Format};
-use super::term::Term;
+use super::term::{Term, write_text};
 use crate::model::Model;
 use crate::model::evaluation::{Evaluation, Positive, evaluate};
 use crate::model::hold_out::TestRows;
@@ -75,11 +75,11 @@ fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Wri
     }
     let rows = text::count(evaluation.n_rows, "row", "rows");
     let which = if recorded { " held out, as recorded at training" } else { "" };
-    writeln!(
-        out,
-        "{}: {} predicting {}, on {rows}{which}",
+    let head = format!(
+        "{}: {} predicting {}, on {rows}{which}\n",
         args.model, evaluation.algorithm, evaluation.target
-    )?;
-    out.write_all(text::evaluation(evaluation).as_bytes())?;
+    );
+    write_text(out, &head)?;
+    write_text(out, &text::evaluation(evaluation))?;
     Ok(writeln!(out, "\n  {}", text::baseline_words(evaluation))?)
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::Result;
 
 use super::args::{Format, Inspect};
-use super::term::Term;
+use super::term::{Term, write_text};
 use crate::model::Model;
 use crate::report::card;
 
@@ -16,7 +16,7 @@ pub(super) fn run(args: &Inspect, term: &Term, out: &mut impl Write) -> Result<(
         writeln!(out, "{}", card::describe(&model))?;
         return Ok(());
     }
-    write!(out, "{}\n{}", args.model, card::text(&model))?;
+    write_text(out, &format!("{}\n{}", args.model, card::text(&model)))?;
     model.card.notes.iter().for_each(|note| term.note(note));
     Ok(())
 }

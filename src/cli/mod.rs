@@ -18,13 +18,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::error::Error;
+use crate::error::{Error, Interrupted};
 use crate::model::requirement::NotMet;
 use args::{Args, Verb};
 use term::Term;
 
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
-/// requirement of `eval` not met.
+/// requirement of `eval` not met, 130 interrupted before there was a result.
 pub fn main() -> ExitCode {
     let args = match Args::parse_line(std::env::args_os()) {
         Ok(args) => args,
@@ -42,6 +42,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(match error {
                 error if Error::is_usage(&error) => 2,
                 error if error.is::<NotMet>() => 3,
+                // As the shell says of a program that SIGINT ended.
+                error if error.is::<Interrupted>() => 130,
                 _ => 1,
             })
         }

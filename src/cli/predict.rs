@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::args::{Predict, RowFormat};
-use super::term::Term;
+use super::term::{Term, write_text};
 use crate::error::usage;
 use crate::model::pipeline::Decision;
 use crate::model::{Model, file};
@@ -49,6 +49,7 @@ fn one_row(
         answer
     };
     match args.output.as_str() {
+        "-" if args.format == RowFormat::Text => Ok(write_text(out, &String::from_utf8_lossy(&answer))?),
         "-" => Ok(out.write_all(&answer)?),
         path => file::write_atomically(Path::new(path), &answer),
     }

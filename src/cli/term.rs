@@ -12,6 +12,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Color;
 use crate::model::learn::Watch;
+use crate::printable::printable;
+
+/// Writes a result for people. Nothing in it steers the terminal.
+pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
+    out.write_all(printable(text).as_bytes())
+}
 
 /// The writer of messages.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ impl Term {
     }
 
     fn say(&self, label: &str, code: &str, text: &dyn fmt::Display) {
+        let text = text.to_string();
+        let text = printable(&text);
         let mut stderr = io::stderr().lock();
         // A message that stderr does not take has nowhere else to go.
         let _ = if self.color {
@@ -74,7 +82,7 @@ impl Term {
     /// A line on stderr without a label.
     pub(super) fn line(&self, text: impl fmt::Display) {
         if !self.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            let _ = writeln!(io::stderr().lock(), "{}", printable(&text.to_string()));
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::args::{Common, DEFAULT_MODEL, DEFAULT_PORT, Format, Train};
-use super::term::Term;
+use super::term::{Term, write_text};
 use crate::data::cells::cell::NullTokens;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
@@ -87,10 +87,10 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     if args.format == Format::Json {
         return write_json(args, &trained, out);
     }
-    out.write_all(training::summary(&trained, &args.types).as_bytes())?;
-    out.write_all(format!("\nThe model is in {}\n", args.output).as_bytes())?;
+    write_text(out, &training::summary(&trained, &args.types))?;
+    write_text(out, &format!("\nThe model is in {}\n", args.output))?;
     if !common.quiet {
-        out.write_all(next_steps(args, &trained).as_bytes())?;
+        write_text(out, &next_steps(args, &trained))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 
 use super::cells::cell::{ColumnType, NullTokens, Task};
+use super::cells::number::MAX_SUMMED;
 use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
@@ -75,6 +76,7 @@ impl TrainingSet {
     ) -> Result<Self> {
         let target = Target::fit(raw, roles.target, task, nulls)?;
         let (rows, truth) = target.read(raw, roles.target, nulls)?;
+        check_size(raw, &target, &rows, &truth)?;
         let mut notes = Vec::new();
         let n_without_target = raw.n_rows() - rows.len();
         if n_without_target > 0 {
@@ -99,16 +101,39 @@ impl TrainingSet {
     }
 }
 
+/// # Errors
+/// A number to predict that no figure of a regression can be calculated of.
+fn check_size(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) -> Result<()> {
+    let Truth::Values(values) = truth else {
+        return Ok(());
+    };
+    let too_large = values.iter().zip(rows).find(|(value, _)| value.abs() > MAX_SUMMED);
+    if let Some((value, &row)) = too_large {
+        bail!(
+            "{}, target column {:?}: {value:e} is too large to be squared and summed up, as the errors of a regression \
+             are; if it means \"no value\", --null TOKEN with the text of the cell says so; else give the target in a \
+             larger unit",
+            raw.place(row),
+            target.name
+        );
+    }
+    Ok(())
+}
+
 /// The weights of all rows of the file.
 fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
     let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, nulls)? else {
         bail!("column {:?} holds no numbers", raw.names[index]);
     };
-    let wrong = weights.iter().enumerate().find(|(_, weight)| weight.is_nan() || **weight < 0.0);
+    let wrong = weights.iter().enumerate().find(|(_, weight)| !(0.0..=MAX_SUMMED).contains(*weight));
     if let Some((row, weight)) = wrong {
         let name = &raw.names[index];
-        let fault = if weight.is_nan() { "is missing".to_string() } else { format!("is {weight}") };
-        bail!("{}, column {name:?}: the weight {fault}; weights are 0 or more", raw.place(row));
+        let (fault, most) = match weight {
+            weight if weight.is_nan() => ("is missing".to_string(), String::new()),
+            weight if *weight > MAX_SUMMED => (format!("is {weight:e}"), format!(", up to {MAX_SUMMED:e}")),
+            weight => (format!("is {weight}"), String::new()),
+        };
+        bail!("{}, column {name:?}: the weight {fault}; weights are 0 or more{most}", raw.place(row));
     }
     Ok(weights)
 }
@@ -152,7 +177,8 @@ impl Typed {
         }
         typed.check_features(roles.target)?;
         typed.drop_copies(roles);
-        let Self { table, features, notes, .. } = &mut typed;
+        let Self { table, features, notes, profiles, .. } = &mut typed;
+        notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
         notes.extend(findings::lookalike_levels(table, features));
         Ok(typed)
@@ -172,8 +198,15 @@ impl Typed {
     ) -> Result<(Column, ColumnType)> {
         let profile = &self.profiles[index];
         if given.is_none() && profile.is_mostly_numbers() {
-            // The parser's message lists the cells and the ways out.
+            // The parser's message lists the cells and the ways out; it takes numbers with a dot in any file.
             Column::parse(raw, index, ColumnType::Number, nulls)?;
+            let name = &raw.names[index];
+            if let Some((fault, text)) = profile.first_odd_cell(raw, "column", name) {
+                bail!(
+                    "{fault}; correct it, name it as missing (--null {text:?}), or read the column as text (--type \
+                     \"{name}=category\")"
+                );
+            }
         }
         if given.is_none() && profile.is_mostly_dates() {
             Column::parse(raw, index, ColumnType::Date, nulls)?;
@@ -218,20 +251,18 @@ impl Typed {
 
     /// Drops features with the same cells as a feature before them, unless their type is given.
     fn drop_copies(&mut self, roles: &Roles) {
+        let types: BTreeMap<usize, ColumnType> = self.features.iter().copied().collect();
         for (copy, first) in duplicates::duplicate_columns(&self.table, &self.features) {
-            let Some(at) = self.features.iter().position(|(index, _)| *index == copy) else {
+            let Some(&column_type) = types.get(&copy).filter(|_| !roles.types.contains_key(&copy)) else {
                 continue;
             };
-            if roles.types.contains_key(&copy) {
-                continue;
-            }
             let (name, original) = (&self.table.names[copy], &self.table.names[first]);
-            self.notes.push(findings::duplicate_column(name, original, self.features[at].1));
+            self.notes.push(findings::duplicate_column(name, original, column_type));
             let reason = format!("the same cells as {original:?}");
             self.ignore(copy, reason);
-            self.features.remove(at);
             self.table.columns[copy] = Column::Number(Vec::new());
         }
+        self.features.retain(|(index, _)| !self.table.columns[*index].is_empty());
     }
 }
 
@@ -355,9 +386,11 @@ mod tests {
 
     #[test]
     fn a_weight_that_is_missing_or_negative_is_an_error_with_its_line() {
-        for (cells, words) in
-            [(["1", "1", "-2", "1", "1", "1"], "line 4"), (["1", "1", "1", "", "1", "1"], "line 5")]
-        {
+        for (cells, words) in [
+            (["1", "1", "-2", "1", "1", "1"], "line 4"),
+            (["1", "1", "1", "", "1", "1"], "line 5"),
+            (["1", "1", "1", "1", "1e200", "1"], "line 6"),
+        ] {
             let mut raw = raw(&[("x", &["0.5", "1", "2", "3.5", "4", "5"]), ("w", &cells), TARGET]);
             let roles = Roles { target: 2, weight: Some(1), ..Roles::default() };
             let message = set(&mut raw, &roles, None).unwrap_err().to_string();

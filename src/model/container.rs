@@ -25,7 +25,7 @@ const ENTRY: &str = "mlapi";
 const CHECKSUM: &str = "checksum";
 
 /// Limit of the header, which holds the card and the level names of categories; it is safetensors' own.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+pub(crate) const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Limit of the number of arrays: several times those of the largest form.
 const MAX_ARRAYS: usize = 256;

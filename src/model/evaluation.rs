@@ -11,12 +11,11 @@ use super::hold_out::TestRows;
 use super::pipeline::{Decision, Predictions};
 use super::scalar;
 use crate::data::cells::cell::Task;
-use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::error::usage;
 use crate::metrics;
-use crate::metrics::{ClassMetrics, Classification, Regression};
+use crate::metrics::{ClassMetrics, Classification, Probabilities, Regression};
 
 /// The prediction of a model that ignores the features, the same for every row: the most frequent class, with the
 /// class shares of the training rows as probabilities, or their mean.
@@ -43,18 +42,21 @@ impl Baseline {
         }
     }
 
-    fn predictions(&self, n_rows: usize) -> Predictions {
-        let row: &[f64] = match self {
-            Self::ClassShares(shares) => shares,
-            Self::Mean(mean) => std::slice::from_ref(mean),
-        };
-        let mut scores = Matrix::with_capacity(n_rows, row.len());
-        (0..n_rows).for_each(|_| scores.push_row(0.0).copy_from_slice(row));
-        let classes = match self {
-            Self::ClassShares(shares) => vec![Decision::MostProbable.class(shares); n_rows],
-            Self::Mean(_) => Vec::new(),
-        };
-        Predictions { scores, classes }
+    /// Its metrics on rows; the prediction, which is the same for all, is not made for each.
+    fn metrics(&self, truth: &Truth, positive: usize) -> Metrics {
+        let n_rows = truth.len();
+        match self {
+            Self::ClassShares(shares) => {
+                let classes = vec![Decision::MostProbable.class(shares); n_rows];
+                let of_rows = Probabilities { values: shares, n_classes: shares.len(), same: true };
+                Metrics::of(of_rows, &classes, truth, positive)
+            }
+            Self::Mean(mean) => {
+                let values = vec![*mean; n_rows];
+                let of_rows = Probabilities { values: &values, n_classes: 1, same: false };
+                Metrics::of(of_rows, &[], truth, positive)
+            }
+        }
     }
 }
 
@@ -73,16 +75,16 @@ impl Metrics {
     /// `positive`.
     pub fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
         let scores = &predictions.scores;
+        let of_rows = Probabilities { values: scores.values(), n_classes: scores.n_cols(), same: false };
+        Self::of(of_rows, &predictions.classes, truth, positive)
+    }
+
+    fn of(scores: Probabilities, classes: &[u32], truth: &Truth, positive: usize) -> Self {
         match truth {
-            Truth::Classes { codes, labels } => Self::Classification(metrics::classification(
-                codes,
-                &predictions.classes,
-                scores.values(),
-                scores.n_cols(),
-                labels.len(),
-                positive,
-            )),
-            Truth::Values(values) => Self::Regression(metrics::regression(values, scores.values())),
+            Truth::Classes { codes, labels } => {
+                Self::Classification(metrics::classification(codes, classes, scores, labels.len(), positive))
+            }
+            Truth::Values(values) => Self::Regression(metrics::regression(values, scores.values)),
         }
     }
 
@@ -129,6 +131,10 @@ pub struct ClassRow {
     pub metrics: ClassMetrics,
 }
 
+/// Classes up to which there is a confusion matrix: of a thousand it has a million numbers, two megabytes in a model file
+/// and in each answer that shows it.
+pub const MAX_MATRIX_CLASSES: usize = 1000;
+
 /// Counts of rows by true class (rows) and predicted class (columns).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConfusionMatrix {
@@ -163,7 +169,7 @@ pub struct Evaluation {
     /// The metrics of each class; classification only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<ClassRow>>,
-    /// The confusion matrix; classification only.
+    /// The confusion matrix; classification only, and only of at most [`MAX_MATRIX_CLASSES`] classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confusion_matrix: Option<ConfusionMatrix>,
 }
@@ -245,7 +251,6 @@ impl Evaluation {
     /// Compares predictions with the truth of the same rows.
     pub fn new(context: Context, predictions: &Predictions, truth: &Truth) -> Self {
         let n_rows = truth.len();
-        let base = context.baseline.predictions(n_rows);
         let target = context.target;
         let mut evaluation = Self {
             task: target.task,
@@ -255,16 +260,19 @@ impl Evaluation {
             positive: (target.labels.len() == 2).then(|| target.json_label(&target.labels[context.positive])),
             threshold: context.threshold,
             metrics: Metrics::new(predictions, truth, context.positive),
-            baseline: Metrics::new(&base, truth, context.positive),
+            baseline: context.baseline.metrics(truth, context.positive),
             classes: None,
             confusion_matrix: None,
         };
         if let Truth::Classes { codes, labels } = truth {
-            let counts = metrics::confusion_matrix(codes, &predictions.classes, labels.len());
+            let counts = metrics::class_counts(codes, &predictions.classes, labels.len());
             let json_labels = || labels.iter().map(|label| target.json_label(label));
             let rows = json_labels().zip(metrics::per_class(&counts));
             evaluation.classes = Some(rows.map(|(label, metrics)| ClassRow { label, metrics }).collect());
-            evaluation.confusion_matrix = Some(ConfusionMatrix { labels: json_labels().collect(), counts });
+            evaluation.confusion_matrix = (labels.len() <= MAX_MATRIX_CLASSES).then(|| ConfusionMatrix {
+                labels: json_labels().collect(),
+                counts: metrics::confusion_matrix(codes, &predictions.classes, labels.len()),
+            });
         }
         evaluation
     }
@@ -273,6 +281,7 @@ impl Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::matrix::Matrix;
 
     fn target(labels: &[&str]) -> Target {
         let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
@@ -305,14 +314,13 @@ mod tests {
         let truth = classes(&[1, 0, 1, 1], &["a", "b"]);
         let baseline = Baseline::fit(&truth);
         assert_eq!(baseline, Baseline::ClassShares(vec![0.25, 0.75]));
-        let predictions = baseline.predictions(2);
-        assert_eq!(
-            (predictions.classes, predictions.scores.values()),
-            (vec![1, 1], &[0.25, 0.75, 0.25, 0.75][..])
-        );
-        let baseline = Baseline::fit(&Truth::Values(vec![1.0, 2.0, 6.0]));
+        let same = predictions(&[&[0.25, 0.75][..]; 4]);
+        assert_eq!(same.classes, [1; 4]);
+        assert_eq!(baseline.metrics(&truth, 1), Metrics::new(&same, &truth, 1));
+        let truth = Truth::Values(vec![1.0, 2.0, 6.0]);
+        let baseline = Baseline::fit(&truth);
         assert_eq!(baseline, Baseline::Mean(3.0));
-        let r2 = Metrics::new(&baseline.predictions(3), &Truth::Values(vec![1.0, 2.0, 6.0]), 1).figures()[0];
+        let r2 = baseline.metrics(&truth, 1).figures()[0];
         assert_eq!(r2, ("r2", Some(0.0)), "of its own rows the mean explains nothing");
     }
 
@@ -328,6 +336,26 @@ mod tests {
         assert_eq!(supports, [1, 1, 2]);
         assert_eq!(evaluation.classes.unwrap().len(), 3);
         assert_eq!(evaluation.positive, None, "there are three classes");
+    }
+
+    #[test]
+    fn there_is_no_matrix_of_more_than_a_thousand_classes_and_everything_else_there_is() {
+        for n in [MAX_MATRIX_CLASSES, MAX_MATRIX_CLASSES + 1] {
+            let labels: Vec<String> = (0..n).map(|class| class.to_string()).collect();
+            let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+            let truth = classes(&[0, 5, n as u32 - 1], &labels);
+            let row =
+                |class: usize| -> Vec<f64> { (0..n).map(|i| f64::from(u8::from(i == class))).collect() };
+            let rows = [row(0), row(6), row(n - 1)];
+            let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+            let found = evaluation(&target(&labels), &predictions(&rows), &truth);
+            assert_eq!(found.confusion_matrix.is_some(), n == MAX_MATRIX_CLASSES);
+            assert_eq!(found.metrics.figures()[0], ("accuracy", Some(2.0 / 3.0)));
+            let of_classes = found.classes.as_ref().unwrap();
+            assert_eq!((of_classes.len(), of_classes[5].metrics.support), (n, 1));
+            let json = serde_json::to_string(&found).unwrap();
+            assert_eq!(serde_json::from_str::<Evaluation>(&json).unwrap(), found);
+        }
     }
 
     #[test]

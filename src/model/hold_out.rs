@@ -15,7 +15,7 @@ use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
-use crate::data::read::load::{Reading, read_tables};
+use crate::data::read::load::{Reading, read_tables_unless};
 use crate::data::read::{digest, source};
 use crate::data::split::Split;
 use crate::data::split::arrangement::{Arrangement, SplitBy};
@@ -106,17 +106,18 @@ pub(crate) struct TestRows {
 }
 
 impl TestRows {
-    /// Reads all rows of files, with the columns of a model.
+    /// Reads all rows of files, with the columns of a model, unless it is `stopped`.
     ///
     /// # Errors
-    /// Those of [`read_tables`]; no target column; no row with a target value.
+    /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn read(
+        stopped: &dyn Fn() -> bool,
         paths: &[String],
         options: &source::Options,
         reading: &Reading,
         target: &Target,
     ) -> Result<Self> {
-        let raw = read_tables(paths, options, reading)?;
+        let raw = read_tables_unless(stopped, paths, options, reading)?;
         let index = raw.names.iter().position(|name| *name == target.name).with_context(|| {
             format!("{} has no target column {:?} to compare with", raw.source, target.name)
         })?;
@@ -129,9 +130,9 @@ impl TestRows {
     /// Reads all rows of a file that is named for an evaluation; `-` for standard input.
     ///
     /// # Errors
-    /// Those of [`read_tables`]; no target column; no row with a target value.
+    /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
-        Self::read(&[path.to_string()], options, &known(model), &model.pipeline.schema.target)
+        Self::read(&|| false, &[path.to_string()], options, &known(model), &model.pipeline.schema.target)
     }
 
     /// Reads the rows again that training held out. Files are looked for at their paths from here, at their paths from
@@ -156,7 +157,10 @@ impl TestRows {
         }
         let path = |source: &&DataSource| Ok(source.find(folder)?.to_string_lossy().into_owned());
         let paths = sources.iter().map(path).collect::<Result<Vec<String>>>()?;
-        let all = Self::read(&paths, &options, &known(model), &schema.target)?;
+        let all = Self::read(&|| false, &paths, &options, &known(model), &schema.target)?;
+        for (file, source) in all.raw.files.iter().zip(&sources) {
+            ensure!(file.sha256 == source.sha256, "{} has changed while it was read; try again", file.path);
+        }
         let Some(hold_out) = HoldOut::of(card).filter(|hold_out| hold_out.share().is_some()) else {
             return Ok(all);
         };

@@ -1,6 +1,8 @@
 //! A model's card, schema and importances: as JSON for `mlapi inspect --format json` and `GET /model`, as text for
 //! `mlapi inspect`.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::{selection, text};
@@ -117,14 +119,14 @@ fn facts(model: &Model) -> String {
 
 /// A table of the features: type, importance, missing values, and the values of the training rows.
 fn features(model: &Model) -> String {
-    let importances = importances(model);
+    let importances: HashMap<&str, f64> = importances(model).into_iter().collect();
     let mut rows = vec![["feature", "type", "importance", "missing", "values"].map(String::from).to_vec()];
     for feature in &model.pipeline.schema.features {
-        let importance = importances.iter().find(|(name, _)| *name == feature.name);
+        let importance = importances.get(feature.name.as_str());
         rows.push(vec![
             feature.name.clone(),
             feature.column_type.name().into(),
-            importance.map_or(String::new(), |(_, value)| text::figure(Some(*value))),
+            importance.map_or(String::new(), |value| text::figure(Some(*value))),
             feature.missing.to_string(),
             values(feature),
         ]);

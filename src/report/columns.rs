@@ -43,6 +43,8 @@ pub(crate) fn describe(
     let schema = &pipeline.schema;
     let ignored: HashMap<&str, &str> =
         schema.ignored.iter().map(|ignored| (ignored.name.as_str(), ignored.reason.as_str())).collect();
+    let mut parts_of: Vec<Vec<Slot>> = vec![Vec::new(); schema.n_features()];
+    pipeline.recipe.slots().into_iter().for_each(|(feature, part)| parts_of[feature].push(part));
     let describe = |(name, profile): (&String, &Profile)| {
         let ignored = ignored.get(name.as_str());
         let index = schema.feature_index(name, usize::MAX);
@@ -55,7 +57,7 @@ pub(crate) fn describe(
                 let feature = &schema.features[index];
                 let column_type = feature.column_type;
                 let why = if is_given { "--type".into() } else { profile.reason(column_type) };
-                (column_type.name(), becomes(pipeline, index, feature, profile.missing > 0), why)
+                (column_type.name(), becomes(pipeline, &parts_of[index], feature, profile.missing > 0), why)
             }
         };
         let may_be_codes = kind == ColumnType::Number.name() && !is_given && profile.may_be_codes();
@@ -73,12 +75,10 @@ pub(crate) fn describe(
     schema.columns.iter().zip(profiles).map(describe).collect()
 }
 
-fn becomes(pipeline: &Pipeline, index: usize, feature: &Feature, has_missing: bool) -> String {
+/// `parts`: the meaning of each slot of the feature.
+fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: bool) -> String {
     let raw = pipeline.recipe.encoding() == Encoding::Raw;
-    let parts = || {
-        let slots = pipeline.recipe.slots().into_iter();
-        slots.filter(move |(of, _)| *of == index).map(|(_, part)| part)
-    };
+    let parts = || parts.iter().copied();
     let (of_missing, of_levels) = match pipeline.predictor {
         Predictor::NaiveBayes(_) => ("missing skipped", "frequencies"),
         _ => ("missing kept", "sets of levels"),

@@ -1,12 +1,16 @@
 //! Results for people: aligned tables without colour.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
-use crate::model::evaluation::{Evaluation, Metrics};
+use crate::model::evaluation::{Evaluation, MAX_MATRIX_CLASSES, Metrics};
+use crate::printable::printable_line;
 
 /// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
-/// is indented by `indent` spaces and ends with a line end.
+/// is indented by `indent` spaces and ends with a line end. Nothing in a cell steers a terminal or ends its line.
 pub(crate) fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String {
+    let rows: Vec<Vec<Cow<str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable_line(cell)).collect()).collect();
     let n_columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -14,7 +18,7 @@ pub(crate) fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String 
     };
     let widths: Vec<usize> = (0..n_columns).map(width).collect();
     let mut out = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = " ".repeat(indent);
         for (column, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[column] - cell.chars().count());
@@ -103,6 +107,12 @@ pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
             rows.push(std::iter::once(label(name)).chain(counts.iter().map(u64::to_string)).collect());
         }
         let _ = write!(out, "\n{}", table(&rows, 2, true));
+    } else if let Some(classes) = &evaluation.classes {
+        let _ = writeln!(
+            out,
+            "\n  no confusion matrix: {} classes, more than {MAX_MATRIX_CLASSES}",
+            classes.len()
+        );
     }
     out
 }
@@ -126,6 +136,8 @@ mod tests {
         let rows = [vec!["ä".to_string(), "1".into()], vec!["long".to_string(), "22".into()]];
         assert_eq!(table(&rows, 1, true), " ä      1\n long  22\n");
         assert_eq!(table(&rows, 0, false), "ä     1\nlong  22\n");
+        let rows = [vec!["\u{1b}[1m".to_string(), "1".into()], vec!["a\nb".to_string(), "2".into()]];
+        assert_eq!(table(&rows, 0, true), "\\u{1b}[1m  1\na\\nb       2\n");
     }
 
     #[test]

@@ -7,6 +7,9 @@ const POWERS: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
+/// What adds up squares takes numbers up to this: the square of a sum of such squares is still a number.
+pub(crate) const MAX_SUMMED: f64 = 1e140;
+
 /// 2^53: every whole number up to it is a double.
 const MAX_EXACT: u64 = 9_007_199_254_740_992;
 

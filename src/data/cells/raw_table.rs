@@ -204,10 +204,14 @@ impl RawTable {
 
     /// File and line of a row, for messages.
     pub fn place(&self, row: usize) -> String {
-        let (line, file) = self.lines.get(row);
-        let path = self.files.get(file).map(|file| source_name(&file.path));
-        format!("{} line {line}", path.unwrap_or_else(|| self.source.clone()))
+        place(self.lines.get(row), &self.files, &self.source)
     }
+}
+
+/// File and line of a row, for messages; `source` is the name of a table whose files have no names.
+pub(crate) fn place((line, file): (u64, usize), files: &[ReadFile], source: &str) -> String {
+    let path = files.get(file).map(|file| source_name(&file.path));
+    format!("{} line {line}", path.unwrap_or_else(|| source.into()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use super::cell::{Cell, ColumnType, NullTokens, Task};
 use super::number;
 use super::raw_table::RawTable;
 
+/// Most classes that are learned. Scores, and much of a model, grow with rows times classes; a column of more labels is an
+/// id, a text, or a number to predict.
+pub(crate) const MAX_CLASSES: usize = 10_000;
+
 /// The column to predict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Target {
@@ -74,7 +78,7 @@ impl Target {
     /// The target that column `index` of a training file makes.
     ///
     /// # Errors
-    /// No value at all, one class only, text if numbers are needed.
+    /// No value at all, one class only, more than [`MAX_CLASSES`], text if numbers are needed.
     pub fn fit(raw: &RawTable, index: usize, task: Task, nulls: &NullTokens) -> Result<Self> {
         let name = raw.names[index].clone();
         let (mut present, mut whole) = (false, true);
@@ -99,6 +103,14 @@ impl Target {
         let Truth::Classes { labels, .. } = truth else {
             return Ok(target);
         };
+        ensure!(
+            labels.len() <= MAX_CLASSES,
+            "{}: the target column {:?} has {} classes, and at most {MAX_CLASSES} are learned; --task regression if its \
+             values are quantities, --target COL if it is an id, else join rare classes",
+            raw.source,
+            target.name,
+            labels.len()
+        );
         target.labels = labels;
         if target.numeric_labels {
             target.labels.sort_by_key(|label| label.parse::<i64>().unwrap_or(0));
@@ -253,7 +265,11 @@ mod tests {
     }
 
     #[test]
-    fn a_target_of_one_class_or_without_values_is_refused() {
+    fn a_target_of_one_class_of_ten_thousands_or_without_values_is_refused() {
+        let labels = |n: usize| (0..n).map(|i| format!("l{i}\n")).collect::<String>();
+        assert!(fit(&labels(MAX_CLASSES), Task::Classification).is_ok());
+        let message = fit(&labels(MAX_CLASSES + 1), Task::Classification).unwrap_err().to_string();
+        assert!(message.contains("has 10001 classes, and at most 10000"), "{message}");
         assert!(fit("a\na\n", Task::Classification).unwrap_err().to_string().contains("two classes"));
         assert!(fit("?\n?\n", Task::Classification).unwrap_err().to_string().contains("no values"));
     }

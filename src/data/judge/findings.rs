@@ -9,7 +9,9 @@ use rayon::prelude::*;
 
 use super::duplicates::{Copies, repeated, row_hashes, seen};
 use super::leakage::{Leak, leaks};
+use super::profile::Profile;
 use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::number::MAX_SUMMED;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::{Target, Truth};
@@ -66,6 +68,32 @@ pub(crate) fn mostly_missing(table: &Table, columns: &[(usize, ColumnType)]) -> 
     Some(format!(
         "more than half of the cells are missing in {names}; if a missing value there says nothing, --drop COL drops a column"
     ))
+}
+
+/// The notes on columns of numbers that are too large for sums of squares; one of databases' "no value" is DBL_MAX.
+pub(crate) fn too_large(
+    raw: &RawTable,
+    profiles: &[Profile],
+    table: &Table,
+    columns: &[(usize, ColumnType)],
+) -> Vec<String> {
+    let look = |&(index, column_type): &(usize, ColumnType)| {
+        let (profile, name) = (&profiles[index], &table.names[index]);
+        let (Column::Number(values), ColumnType::Number) = (&table.columns[index], column_type) else {
+            return None;
+        };
+        if profile.max <= MAX_SUMMED && profile.min >= -MAX_SUMMED {
+            return None;
+        }
+        let row = values.iter().position(|value| value.abs() > MAX_SUMMED)?;
+        Some(format!(
+            "{}, column {name:?}: {:e} is too large for most algorithms; if it means \"no value\", --null TOKEN with the \
+             text of the cell says so",
+            raw.place(row),
+            values[row]
+        ))
+    };
+    columns.iter().filter_map(look).collect()
 }
 
 /// The indices of texts that differ only by case or spaces, those of each text together.

@@ -167,10 +167,10 @@ impl Profile {
         if self.texts == 0 {
             return;
         }
+        let mark = raw.decimal_mark();
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
             if let Cell::Text(text) = cell
-                && !matches!(raw.number_cell(cell), Cell::Number(_))
-                && text.parse::<f64>().is_err()
+                && number::parse(text, mark).is_none()
             {
                 self.first_texts.push((raw.place(row), text.into()));
                 if self.first_texts.len() == 5 {
@@ -239,6 +239,18 @@ impl Profile {
         self.column_type() == ColumnType::Category
             && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
             && self.numbers * 10 >= self.present() * 9
+    }
+
+    /// The first of those other cells, its place, and what is wrong with it; `kind` says which column it is of.
+    pub(crate) fn first_odd_cell(&self, raw: &RawTable, kind: &str, name: &str) -> Option<(String, &str)> {
+        let (place, text) = self.first_texts.first()?;
+        // Either decimal mark may be the mistake, or the dot stands between thousands.
+        let is_other = raw.decimal_comma && text.parse::<f64>().is_ok();
+        let with = if is_other { " with a decimal comma" } else { "" };
+        let fault = format!(
+            "{place}, {kind} {name:?}: {text:?} is not a number{with}, and nearly all other cells are"
+        );
+        Some((fault, text))
     }
 
     /// Whether this is a column of dates with a few cells that are not, such as days and months in two orders.
@@ -407,15 +419,18 @@ fn is_id_number(name: &str, values: &[f64]) -> bool {
 mod tests {
     use super::*;
 
-    fn profile(cells: &[&str]) -> Profile {
-        let raw = RawTable {
+    fn raw(cells: &[&str]) -> RawTable {
+        RawTable {
             source: "t.csv".into(),
             names: vec!["x".into()],
             columns: vec![RawColumn::of_texts(cells.iter().copied())],
             lines: (2..2 + cells.len() as u64).collect::<Vec<_>>().into(),
             ..RawTable::default()
-        };
-        Profile::of(&raw, 0, &NullTokens::default())
+        }
+    }
+
+    fn profile(cells: &[&str]) -> Profile {
+        Profile::of(&raw(cells), 0, &NullTokens::default())
     }
 
     #[test]
@@ -450,6 +465,22 @@ mod tests {
         let profile = profile(&cells);
         assert!(profile.is_mostly_numbers());
         assert_eq!(profile.first_texts, [("t.csv line 52".to_string(), "many".to_string())]);
+    }
+
+    #[test]
+    fn a_dot_among_decimal_commas_is_named_and_not_a_number() {
+        let numbers: Vec<String> = (0..50).map(|i| format!("{i},5")).collect();
+        let mut cells: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        cells.extend(["nan", "2.5"]);
+        let raw = RawTable { decimal_comma: true, ..raw(&cells) };
+        let profile = Profile::of(&raw, 0, &NullTokens::default());
+        assert!(profile.is_mostly_numbers());
+        let (fault, text) = profile.first_odd_cell(&raw, "column", "x").unwrap();
+        assert_eq!(text, "2.5");
+        assert!(
+            fault.contains("line 53, column \"x\": \"2.5\" is not a number with a decimal comma"),
+            "{fault}"
+        );
     }
 
     #[test]

@@ -21,6 +21,9 @@ use crate::data::split::groups::fold_groups;
 /// should not grow with the number of customers.
 pub const MAX_LEVEL_SLOTS: usize = 256;
 
+/// Of more classes a level has no means: each would be a number in every row, and one per level and class in the model.
+const MAX_MEANS: usize = 200;
+
 /// Folds of the cross-fitting, as in scikit-learn.
 const N_FOLDS: usize = 5;
 
@@ -55,6 +58,11 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
+    /// Whether levels become means of this target.
+    pub(crate) fn has_means(&self) -> bool {
+        n_outputs(self.truth) <= MAX_MEANS
+    }
+
     fn folds(&self) -> Vec<Split> {
         let Some(groups) = self.groups else {
             return self.truth.folds(N_FOLDS, self.seed);

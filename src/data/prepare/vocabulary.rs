@@ -41,7 +41,7 @@ impl Vocabulary {
         if let Some(truth) = telling
             && counted.len() > MAX_DENSE_TERMS
         {
-            let scores = scores(codes, feature, &counted, truth);
+            let scores = scores(codes, feature, &counted, truth, MAX_SUMS);
             let mut order: Vec<usize> = (0..counted.len()).collect();
             order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             order.truncate(MAX_DENSE_TERMS);
@@ -102,9 +102,28 @@ fn count_documents(codes: &Matrix, feature: usize) -> Vec<(u32, u32)> {
     counted
 }
 
+/// Sums of terms within classes that are held at a time.
+const MAX_SUMS: usize = MAX_TERMS * 256;
+
 /// How much the presence of each term says about the target: χ² of classes, the squares between the rows with
 /// and without it of numbers, which order terms as the F statistic does.
-fn scores(codes: &Matrix, feature: usize, counted: &[(u32, u32)], truth: &Truth) -> Vec<f64> {
+fn scores(
+    codes: &Matrix,
+    feature: usize,
+    counted: &[(u32, u32)],
+    truth: &Truth,
+    max_sums: usize,
+) -> Vec<f64> {
+    let n_classes = match truth {
+        Truth::Classes { labels, .. } => labels.len(),
+        Truth::Values(_) => 1,
+    };
+    // Of many classes the sums of some terms are looked at, then those of others.
+    let blocks = counted.chunks((max_sums / n_classes).max(1));
+    blocks.flat_map(|counted| scores_of(codes, feature, counted, truth)).collect()
+}
+
+fn scores_of(codes: &Matrix, feature: usize, counted: &[(u32, u32)], truth: &Truth) -> Vec<f64> {
     let width = match truth {
         Truth::Classes { labels, .. } => labels.len(),
         Truth::Values(_) => 1,
@@ -155,6 +174,20 @@ mod tests {
             codes.row_mut(i)[0] = codes.texts_mut().push(text);
         }
         codes
+    }
+
+    #[test]
+    fn terms_of_many_classes_are_scored_a_few_at_a_time_alike() {
+        let texts: Vec<String> = (0..60).map(|i| format!("w{} w{} w{}", i % 7, i % 11, i % 13)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let (codes, labels) = (codes(&texts), ["a", "b", "c"].map(String::from).to_vec());
+        let counted = count_documents(&codes, 0);
+        let classes = Truth::Classes { codes: (0..60).map(|i| i % 5 % 3).collect(), labels };
+        let values = Truth::Values((0..60).map(|i| f64::from(i % 11)).collect());
+        for truth in [classes, values] {
+            let [all, few, one] = [1000, 20, 1].map(|max| scores(&codes, 0, &counted, &truth, max));
+            assert!(all.len() == counted.len() && all == few && all == one);
+        }
     }
 
     #[test]

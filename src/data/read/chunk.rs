@@ -8,7 +8,7 @@ use super::blocks::Block;
 use super::csv::{not_utf8, ragged};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::interner::Interner;
-use super::ndjson::{LateMembers, Members, cell_text, lines};
+use super::ndjson::{LateFault, LateMembers, Members, cell_text, lines, too_many_late};
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
 use crate::data::cells::raw_table::{Lines, RawColumn, RawTable};
@@ -218,12 +218,18 @@ impl Builder<'_> {
                         return self.fail(format!("{source} line {line}, member {name:?}: {detail}"));
                     }
                 };
-                let is_first = match column {
-                    Some(column) => std::mem::replace(&mut given[column], n + 1) <= n,
+                let added = match column {
+                    Some(column) if std::mem::replace(&mut given[column], n + 1) > n => Err(LateFault::Twice),
+                    Some(_) => Ok(()),
                     None => self.chunk.late.push(name, n, &text),
                 };
-                if !is_first {
-                    return self.fail(format!("{source} line {line}: the member {name:?} is given twice"));
+                if let Err(fault) = added {
+                    return self.fail(match fault {
+                        LateFault::Twice => {
+                            format!("{source} line {line}: the member {name:?} is given twice")
+                        }
+                        LateFault::TooMany => format!("{source} {}", too_many_late(name)),
+                    });
                 }
                 // A JSON number has a dot, whatever the file's decimals.
                 if let Some(column) = column {
@@ -423,7 +429,20 @@ mod tests {
         assert_eq!(cells(Kind::Levels, vec![ndjson(text)], 1).0, ["x", "y", "missing", "missing"]);
         let mut chunk = ndjson(text);
         assert_eq!((0..4).map(|row| chunk.lines.get(row).0).collect::<Vec<_>>(), [2, 4, 5, 6]);
-        assert!(!chunk.late.push("new", 3, "again"), "a member without a column is kept with its row");
+        assert_eq!(
+            chunk.late.push("new", 3, "again"),
+            Err(LateFault::Twice),
+            "a member without a column is kept with its row"
+        );
+    }
+
+    #[test]
+    fn a_line_of_many_new_members_ends_its_block_before_it_holds_them_all() {
+        let members: Vec<String> = (0..5000).map(|i| format!("\"k{i}\":1")).collect();
+        let mut chunk = ndjson(&format!("{{\"a\":1}}\n{{{}}}\n", members.join(",")));
+        let failure = failure(&chunk);
+        assert!(failure.contains("more than 1000 members") && failure.contains("\"k1000\""), "{failure}");
+        assert_eq!(chunk.late.push("another", 9, "1"), Err(LateFault::TooMany));
     }
 
     #[test]

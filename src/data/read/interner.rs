@@ -1,4 +1,10 @@
 //! Gives each distinct text of a column a number, in the order of their first rows.
+//!
+//! Where a text lies depends on a key that differs from process to process, so that nobody can choose texts that all
+//! fall into one place. Numbers and order of the texts do not depend on it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 use crate::data::cells::text::Texts;
 
@@ -13,8 +19,14 @@ struct Key {
     len: u32,
 }
 
-/// 2^64 divided by the golden ratio.
-const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+/// Two random numbers, of which the second is odd.
+type Seeds = [u64; 2];
+
+/// The seeds of this process.
+static SEEDS: LazyLock<Seeds> = LazyLock::new(|| {
+    let random = RandomState::new();
+    [random.hash_one(0), random.hash_one(1) | 1]
+});
 
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
@@ -23,10 +35,10 @@ fn fold(a: u64, b: u64) -> u64 {
 
 impl Key {
     #[inline]
-    fn of(text: &[u8]) -> Self {
+    fn of(text: &[u8], seeds: Seeds) -> Self {
         let n = text.len();
         let words = if n > SHORT {
-            long(text)
+            long(text, seeds)
         } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
             [u64::from_le_bytes(*first), u64::from_le_bytes(*last)]
         } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
@@ -39,17 +51,16 @@ impl Key {
     }
 
     #[inline]
-    fn hash(self) -> usize {
-        fold(self.words[0] ^ MULTIPLIER, self.words[1].wrapping_add(u64::from(self.len)) ^ !MULTIPLIER)
-            as usize
+    fn hash(self, seeds: Seeds) -> usize {
+        fold(self.words[0] ^ seeds[0], self.words[1].wrapping_add(u64::from(self.len)) ^ seeds[1]) as usize
     }
 }
 
 /// Eight bytes at a time, multiplied and folded.
-fn long(text: &[u8]) -> [u64; 2] {
-    let mut hashes = [text.len() as u64, MULTIPLIER];
+fn long(text: &[u8], seeds: Seeds) -> [u64; 2] {
+    let mut hashes = [seeds[0] ^ text.len() as u64, seeds[1]];
     let mut mix = |word: [u8; 8]| {
-        hashes[0] = fold(hashes[0] ^ u64::from_le_bytes(word), MULTIPLIER);
+        hashes[0] = fold(hashes[0] ^ u64::from_le_bytes(word), seeds[1]);
         hashes[1] = hashes[1].rotate_left(23) ^ hashes[0];
     };
     let mut words = text.chunks_exact(8);
@@ -68,14 +79,25 @@ struct Slot {
 }
 
 /// Distinct texts and their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Interner {
+    seeds: Seeds,
     strings: Texts,
     /// Open addressing, a power of two.
     slots: Vec<Slot>,
 }
 
+impl Default for Interner {
+    fn default() -> Self {
+        Self::seeded(*SEEDS)
+    }
+}
+
 impl Interner {
+    fn seeded(seeds: Seeds) -> Self {
+        Self { seeds, strings: Texts::default(), slots: Vec::new() }
+    }
+
     /// The interner in which `texts`, all of them different, have their indices as numbers.
     pub(super) fn of(texts: &Texts) -> Self {
         let mut interner = Self::default();
@@ -118,9 +140,9 @@ impl Interner {
         if self.strings.len() * 2 >= self.slots.len() {
             self.grow();
         }
-        let key = Key::of(bytes);
+        let key = Key::of(bytes, self.seeds);
         let mask = self.slots.len() - 1;
-        let mut at = key.hash() & mask;
+        let mut at = key.hash(self.seeds) & mask;
         loop {
             let slot = self.slots[at];
             if slot.number == 0 {
@@ -143,7 +165,7 @@ impl Interner {
         let n = (self.slots.len() * 2).max(64);
         let old = std::mem::replace(&mut self.slots, vec![Slot::default(); n]);
         for slot in old.into_iter().filter(|slot| slot.number != 0) {
-            let mut at = slot.key.hash() & (n - 1);
+            let mut at = slot.key.hash(self.seeds) & (n - 1);
             while self.slots[at].number != 0 {
                 at = (at + 1) & (n - 1);
             }
@@ -173,6 +195,39 @@ mod tests {
                 prop_assert_eq!(interner.strings().nth(wanted as usize), text.as_str());
             }
         }
+    }
+
+    /// Texts, short and long, that all fall into one of 2^10 places by seeds that are known.
+    fn chosen() -> Vec<String> {
+        let public = [0x9E37_79B9_7F4A_7C15, 0x9E37_79B9_7F4A_7C15];
+        let place = |text: &str| {
+            let key = Key::of(text.as_bytes(), public);
+            // The second seed of a short text was the complement.
+            let seeds = if text.len() > SHORT { public } else { [public[0], !public[1]] };
+            key.hash(seeds) & 0x3FF
+        };
+        let texts = (0..).map(|i: u32| format!("{i:08}{}", ["suffix", "and a long suffix"][i as usize % 2]));
+        texts.filter(|text| place(text) == 0).take(600).collect()
+    }
+
+    #[test]
+    fn texts_that_were_chosen_for_one_place_are_spread_and_have_the_numbers_that_they_always_have() {
+        let texts = chosen();
+        let mut found = Vec::new();
+        for seeds in [[3, 5], *SEEDS, [u64::MAX, 0x1234_5678_9abc_def1]] {
+            let mut interner = Interner::seeded(seeds);
+            let numbers: Vec<u32> = texts.iter().map(|text| interner.code(text)).collect();
+            assert_eq!(numbers, (0..texts.len() as u32).collect::<Vec<_>>());
+            found.push(interner.strings().iter().map(str::to_string).collect::<Vec<_>>());
+            // The steps from the place of each text to its slot: 180,000 if all had one place.
+            let n = interner.slots.len();
+            let steps =
+                |(at, slot): (usize, &Slot)| at.wrapping_sub(slot.key.hash(seeds) & (n - 1)) & (n - 1);
+            let taken = interner.slots.iter().enumerate().filter(|(_, slot)| slot.number != 0);
+            let steps: usize = taken.map(steps).sum();
+            assert!(steps < 5000, "{steps}");
+        }
+        assert!(found.iter().all(|texts| *texts == found[0]));
     }
 
     #[test]

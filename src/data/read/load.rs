@@ -22,6 +22,7 @@ use super::source::{Input, Options, open};
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
 use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile, source_name};
+use crate::error::Interrupted;
 
 /// How a table is to be read.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +55,21 @@ pub fn read_table(path: &str, options: &Options) -> Result<RawTable> {
 /// Those of [`Records::open`]; a record with another number of fields; a cell that is not UTF-8; no rows; files
 /// whose columns differ.
 pub fn read_tables(paths: &[String], options: &Options, reading: &Reading) -> Result<RawTable> {
-    Load { options, reading, block_bytes: BLOCK_BYTES, n_threads: rayon::current_num_threads() }.files(paths)
+    read_tables_unless(&|| false, paths, options, reading)
+}
+
+/// As [`read_tables`], but stops soon after `stopped` says so.
+///
+/// # Errors
+/// Those of [`read_tables`]; [`Interrupted`].
+pub(crate) fn read_tables_unless(
+    stopped: &dyn Fn() -> bool,
+    paths: &[String],
+    options: &Options,
+    reading: &Reading,
+) -> Result<RawTable> {
+    let n_threads = rayon::current_num_threads();
+    Load { options, reading, block_bytes: BLOCK_BYTES, n_threads, stopped }.files(paths)
 }
 
 /// The source of a table's bytes, opened as often as they are needed. Standard input can be read only once and is kept
@@ -88,7 +103,8 @@ impl Origin<'_> {
             }
             (path, _) => open(path)?,
         };
-        let mut input = Input::new(reader, self.path, options, true, first)?;
+        // The second time the digest says whether the bytes are still the same.
+        let mut input = Input::new(reader, self.path, options, true, true)?;
         input.prompt = false;
         Ok(input)
     }
@@ -105,6 +121,8 @@ struct Load<'a> {
     reading: &'a Reading,
     block_bytes: usize,
     n_threads: usize,
+    /// Whether to stop.
+    stopped: &'a dyn Fn() -> bool,
 }
 
 impl Load<'_> {
@@ -302,11 +320,23 @@ impl Load<'_> {
             columns: wants.iter().map(|kind| kind.column()).collect(),
             ..RawTable::default()
         };
-        for (number, origin) in origins.iter().enumerate() {
-            let opened = self.open(origin, &mut again, false)?;
-            self.read(opened, origin.path, number, &wants, &mut again)?;
+        for (number, (origin, file)) in origins.iter().zip(&raw.files).enumerate() {
+            // Whatever is odd about other bytes, that they are others comes first.
+            let changed = || {
+                anyhow!(
+                    "{} has changed while it was read; train on a copy that nothing writes to",
+                    source_name(origin.path)
+                )
+            };
+            let opened = self.open(origin, &mut again, false).map_err(|error| error.context(changed()))?;
+            let digest = match self.read(opened, origin.path, number, &wants, &mut again) {
+                Err(error) if !error.is::<Interrupted>() => return Err(error.context(changed())),
+                read => read?,
+            };
+            if digest != file.sha256 {
+                return Err(changed());
+            }
         }
-        ensure!(again.n_rows() == raw.n_rows(), "{} has changed while it was read", raw.source);
         for (i, column) in again.columns.into_iter().enumerate() {
             if doubtful[i] {
                 raw.columns[i] = column;
@@ -350,6 +380,9 @@ impl Load<'_> {
         in_order(&mut blocks, self.n_threads, work, |chunk| {
             if let Some(failure) = chunk.failure.take() {
                 return Err(failure);
+            }
+            if (self.stopped)() {
+                return Err(Interrupted.into());
             }
             let before = raw.lines.len();
             chunk.lines.set_file(file as u32);
@@ -423,7 +456,17 @@ mod tests {
     fn load(texts: &[&str], reading: &Reading, block_bytes: usize, n_threads: usize) -> Result<RawTable> {
         let files: Vec<_> = texts.iter().map(|text| file(text)).collect();
         let paths: Vec<String> = files.iter().map(|file| file.path().to_str().unwrap().to_string()).collect();
-        Load { options: &Options::default(), reading, block_bytes, n_threads }.files(&paths)
+        load_paths(&paths, reading, block_bytes, n_threads, &|| false)
+    }
+
+    fn load_paths(
+        paths: &[String],
+        reading: &Reading,
+        block_bytes: usize,
+        n_threads: usize,
+        stopped: &dyn Fn() -> bool,
+    ) -> Result<RawTable> {
+        Load { options: &Options::default(), reading, block_bytes, n_threads, stopped }.files(paths)
     }
 
     /// Every cell of a table, by row, as text.
@@ -497,6 +540,66 @@ mod tests {
         assert_eq!((rows[0].as_str(), rows[30_000].as_str()), ("1 - \"u\"", "- \"2\" \"v\""));
         let twice = load(&["{\"a\":1,\"a\":2}\n"], &Reading::default(), 100, 1).unwrap_err().to_string();
         assert!(twice.contains("line 1: the member \"a\" is given twice"), "{twice}");
+    }
+
+    /// Rows of four bytes in more blocks than two.
+    const ROWS: usize = BLOCK_BYTES;
+
+    /// Loads a file of which another takes the place during the first reading, which has it open.
+    fn load_replaced(first: &str, second: &str) -> Result<RawTable> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t");
+        std::fs::write(&path, first).unwrap();
+        let n_asked = std::cell::Cell::new(0);
+        let replace = || {
+            n_asked.set(n_asked.get() + 1);
+            if n_asked.get() == 1 {
+                // A new file, as editors and jobs write it; the open one stays as it was.
+                std::fs::write(folder.path().join("new"), second).unwrap();
+                std::fs::rename(folder.path().join("new"), &path).unwrap();
+            }
+            false
+        };
+        let loaded = load_paths(&[path.to_str().unwrap().into()], &Reading::default(), 4096, 1, &replace);
+        assert!(n_asked.get() > 0);
+        loaded
+    }
+
+    #[test]
+    fn a_file_that_another_takes_the_place_of_between_the_two_readings_is_an_error() {
+        let csv = |cell: &str| "a,b\n".to_string() + &"1,2\n".repeat(ROWS) + cell + ",3\n";
+        let json = |member: &str| "{\"a\":1,\"b\":2}\n".repeat(30_000) + "{\"a\":" + member + ",\"b\":3}\n";
+        assert!(load_replaced(&csv("five"), &csv("five")).is_ok(), "the same bytes");
+        for (first, second) in [
+            (csv("five"), csv("four")),
+            (csv("five"), csv("five") + "6,7\n"),
+            (csv("five"), "a,c\n1,2\n".into()),
+            (csv("five"), "a,b\n1,2,3\n".into()),
+            (csv("five"), json("\"five\"")),
+            (json("\"five\""), json("\"five\",\"new\":1")),
+            (json("\"five\""), json("\"four\"")),
+            (json("\"five\""), "no rows\n".into()),
+        ] {
+            let loaded = load_replaced(&first, &second);
+            let message = loaded.err().map_or("no error".into(), |error| format!("{error:#}"));
+            let end = &second[second.len().saturating_sub(50)..];
+            assert!(message.contains("has changed while it was read"), "{end}: {message}");
+        }
+    }
+
+    #[test]
+    fn reading_stops_soon_after_it_is_asked_to() {
+        let file = file(&("a,b\n".to_string() + &"1,2\n".repeat(ROWS)));
+        let path = [file.path().to_str().unwrap().to_string()];
+        for n_threads in [1, 3] {
+            let n_asked = std::cell::Cell::new(0);
+            let stopped = || {
+                n_asked.set(n_asked.get() + 1);
+                n_asked.get() > 2
+            };
+            let error = load_paths(&path, &Reading::default(), 4096, n_threads, &stopped).err().unwrap();
+            assert!(error.is::<Interrupted>() && n_asked.get() == 3, "{error}");
+        }
     }
 
     #[test]

@@ -48,25 +48,58 @@ pub(crate) fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
 
 /// The cells of members that no object at the beginning of a table has: row and text.
 #[derive(Debug, Default)]
-pub(crate) struct LateMembers(Vec<(String, Vec<(usize, String)>)>);
+pub(crate) struct LateMembers {
+    by_member: Vec<(String, Vec<(usize, String)>)>,
+    places: HashMap<String, usize>,
+}
+
+/// What is wrong with a late member.
+#[derive(Debug, PartialEq)]
+pub(crate) enum LateFault {
+    /// The row has one of that name already.
+    Twice,
+    /// There are too many names.
+    TooMany,
+}
 
 impl LateMembers {
-    /// Adds a cell; `false` if the row has one of that name already.
-    pub(crate) fn push(&mut self, name: &str, row: usize, text: &str) -> bool {
-        let place = self.0.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            self.0.push((name.into(), Vec::new()));
-            self.0.len() - 1
-        });
-        let cells = &mut self.0[place].1;
-        let is_new = cells.last().is_none_or(|(last, _)| *last != row);
+    /// Adds a cell.
+    ///
+    /// # Errors
+    /// The row has one of that name already; more names than become columns.
+    pub(crate) fn push(&mut self, name: &str, row: usize, text: &str) -> Result<(), LateFault> {
+        let place = match self.places.get(name) {
+            Some(&place) => place,
+            None if self.by_member.len() == MAX_LATE => return Err(LateFault::TooMany),
+            None => {
+                self.places.insert(name.into(), self.by_member.len());
+                self.by_member.push((name.into(), Vec::new()));
+                self.by_member.len() - 1
+            }
+        };
+        let cells = &mut self.by_member[place].1;
+        if cells.last().is_some_and(|(last, _)| *last == row) {
+            return Err(LateFault::Twice);
+        }
         cells.push((row, text.trim().into()));
-        is_new
+        Ok(())
     }
 
     /// Removes all of them.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.by_member.clear();
+        self.places.clear();
     }
+}
+
+/// The rest of the message about too many late members, of which `name` is one.
+pub(crate) fn too_many_late(name: &str) -> String {
+    let short: String = name.chars().take(MAX_SHOWN).collect();
+    let more = if short.len() < name.len() { "…" } else { "" };
+    format!(
+        "has more than {MAX_LATE} members that none of its first lines has, such as {short:?}{more}; is a value \
+         written where its name should be?"
+    )
 }
 
 /// The columns that late members make, in the order of their first rows; rows without one have no value.
@@ -80,13 +113,17 @@ pub(crate) struct LateColumns {
 /// More names than this are not columns: values are written as names.
 const MAX_LATE: usize = 1000;
 
+/// Characters of a name that a message shows.
+const MAX_SHOWN: usize = 64;
+
 impl LateColumns {
     /// Takes the members of the rows that follow `before`.
     ///
     /// # Errors
     /// More than a thousand names.
     pub(crate) fn take(&mut self, late: &mut LateMembers, before: usize) -> Result<(), String> {
-        for (name, cells) in late.0.drain(..) {
+        late.places.clear();
+        for (name, cells) in late.by_member.drain(..) {
             let index = *self.by_name.entry(name).or_insert_with_key(|name| {
                 let mut levels = Interner::default();
                 levels.code("");
@@ -95,11 +132,7 @@ impl LateColumns {
                 self.names.len() - 1
             });
             if index >= MAX_LATE {
-                return Err(format!(
-                    "has more than {MAX_LATE} members that none of its first lines has, such as {:?}; is a value \
-                     written where its name should be?",
-                    self.names[index]
-                ));
+                return Err(too_many_late(&self.names[index]));
             }
             let (codes, levels) = &mut self.columns[index];
             for (row, text) in cells {
@@ -179,13 +212,13 @@ mod tests {
     fn late_members_make_columns_that_are_missing_in_all_other_rows() {
         let mut columns = LateColumns::default();
         let mut late = LateMembers::default();
-        assert!(late.push("b", 1, " x "));
-        assert!(!late.push("b", 1, "y"), "given twice in one row");
+        late.push("b", 1, " x ").unwrap();
+        assert_eq!(late.push("b", 1, "y"), Err(LateFault::Twice));
         late.clear();
-        late.push("b", 1, " x ");
+        late.push("b", 1, " x ").unwrap();
         columns.take(&mut late, 2).unwrap();
-        late.push("a", 0, "1");
-        late.push("b", 0, "x");
+        late.push("a", 0, "1").unwrap();
+        late.push("b", 0, "x").unwrap();
         columns.take(&mut late, 4).unwrap();
         let nulls = NullTokens::default();
         let found: Vec<(String, RawColumn)> = columns.finish(6).collect();
@@ -198,12 +231,19 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_thousand_late_names_are_an_error() {
+    fn more_than_a_thousand_late_names_are_an_error_in_one_block_and_in_several() {
         let mut late = LateMembers::default();
-        (0..=MAX_LATE).for_each(|i| {
-            late.push(&i.to_string(), 0, "1");
-        });
-        let message = LateColumns::default().take(&mut late, 0).unwrap_err();
-        assert!(message.contains("more than 1000 members") && message.contains("\"1000\""), "{message}");
+        for i in 0..MAX_LATE {
+            late.push(&i.to_string(), i % 3, "1").unwrap();
+        }
+        assert_eq!(late.push("one more", 4, "1"), Err(LateFault::TooMany), "the block holds no more");
+        late.push("7", 4, "1").unwrap();
+        let mut columns = LateColumns::default();
+        columns.take(&mut late, 0).unwrap();
+        late.push("one more", 0, "1").unwrap();
+        let message = columns.take(&mut late, 5).unwrap_err();
+        assert!(message.contains("more than 1000 members") && message.contains("\"one more\""), "{message}");
+        let message = too_many_late(&"n".repeat(100_000));
+        assert!(message.len() < 300 && message.contains("n\"…"), "{message}");
     }
 }

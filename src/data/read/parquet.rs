@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     ArrowPrimitiveType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
@@ -21,13 +21,15 @@ use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchR
 use parquet::basic::Compression;
 
 use crate::data::cells::date;
+use crate::panics::caught;
 
 /// Rows that become text together.
 const BATCH_ROWS: usize = 1024;
 
 /// The text of a Parquet file: fields divided by commas, in double quotes if needed, with a header.
 pub(super) struct ParquetText {
-    batches: ParquetRecordBatchReader,
+    /// None after it panicked.
+    batches: Option<ParquetRecordBatchReader>,
     text: Vec<u8>,
     at: usize,
 }
@@ -38,9 +40,14 @@ impl ParquetText {
     /// # Errors
     /// A damaged file; a column that is no column of single values, by name; a compression that is not known.
     pub(super) fn open(path: &str) -> Result<Self> {
-        let damaged = || format!("{path} is not a readable Parquet file");
+        // The crate (60.1) panics on some damaged files: its checks are not everywhere that its arithmetic is.
+        caught(|| Self::open_sound(path)).map_err(|panic| anyhow!("{panic}")).with_context(damaged(path))?
+    }
+
+    fn open_sound(path: &str) -> Result<Self> {
+        let damaged = damaged(path);
         let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(damaged)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).with_context(&damaged)?;
         let schema = builder.schema().clone();
         for field in schema.fields() {
             if let Some(what) = refused(field.data_type()) {
@@ -63,20 +70,39 @@ impl ParquetText {
                 );
             }
         }
-        let batches = builder.with_batch_size(BATCH_ROWS).build().with_context(damaged)?;
-        Ok(Self { batches, text: header(&schema), at: 0 })
+        let batches = builder.with_batch_size(BATCH_ROWS).build().with_context(&damaged)?;
+        Ok(Self { batches: Some(batches), text: header(&schema), at: 0 })
     }
+}
+
+fn damaged(path: &str) -> impl Fn() -> String + '_ {
+    move || format!("{path} is not a readable Parquet file")
+}
+
+/// Writes the rows of the next batch; `None` at the end.
+fn write_next(batches: &mut ParquetRecordBatchReader, text: &mut Vec<u8>) -> Option<io::Result<()>> {
+    let batch = batches.next()?;
+    Some(batch.map_err(io::Error::other).and_then(|batch| write_rows(&batch, text)))
 }
 
 impl Read for ParquetText {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.text.len() {
-            let Some(batch) = self.batches.next() else {
-                return Ok(0);
+            let Some(batches) = &mut self.batches else {
+                return Err(io::Error::other("the Parquet file is damaged"));
             };
             self.text.clear();
             self.at = 0;
-            write_rows(&batch.map_err(io::Error::other)?, &mut self.text)?;
+            let text = &mut self.text;
+            match caught(|| write_next(batches, text)) {
+                Ok(None) => return Ok(0),
+                Ok(Some(written)) => written?,
+                Err(panic) => {
+                    // What the decoder is left with means nothing.
+                    self.batches = None;
+                    return Err(io::Error::other(format!("the Parquet file is damaged: {panic}")));
+                }
+            }
         }
         let n = buffer.len().min(self.text.len() - self.at);
         buffer[..n].copy_from_slice(&self.text[self.at..self.at + n]);

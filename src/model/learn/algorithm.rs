@@ -3,7 +3,9 @@
 //! The only file that names every family. `--algorithm`, `auto`, the card, the manual and the laws that every
 //! learner is tested by go through [`ALGORITHMS`]: an algorithm that is added there is everywhere.
 
-use anyhow::Result;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, anyhow};
 use serde_json::{Map, Value};
 
 use super::dataset::{Dataset, Fit};
@@ -13,6 +15,7 @@ use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::error::usage;
 use crate::names::did_you_mean;
+use crate::panics;
 
 /// Every algorithm, in the order of the manual.
 pub static ALGORITHMS: [&Algorithm; 13] = [
@@ -116,9 +119,7 @@ impl Spec {
     pub fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         data.check(self.algorithm.encoding)?;
         let learner = (self.algorithm.learner)(&self.settings);
-        // On a thread of the pool from the start: work that is handed in from outside waits until a thread
-        // picks it up.
-        rayon::scope(|_| learner.fit(data, watch))
+        guarded(|| learner.fit(data, watch))
     }
 
     /// As [`Spec::fit`] on rows that are not needed afterwards; the rows of `data` are ignored.
@@ -128,13 +129,38 @@ impl Spec {
     pub fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         Dataset { x: &x, ..*data }.check(self.algorithm.encoding)?;
         let learner = (self.algorithm.learner)(&self.settings);
-        rayon::scope(|_| learner.fit_owned(x, data, watch))
+        guarded(|| learner.fit_owned(x, data, watch))
     }
+}
+
+/// Runs a fit on a thread of the pool from the start: work that is handed in from outside waits until a thread picks it
+/// up. A panic ends this fit alone, so that `auto` goes on with other candidates; its message is printed, for a report.
+fn guarded(fit: impl FnOnce() -> Result<Fit> + Send) -> Result<Fit> {
+    catch_unwind(AssertUnwindSafe(|| rayon::scope(|_| fit()))).unwrap_or_else(|panic| {
+        let message = panics::message(&*panic);
+        Err(anyhow!("it failed on these rows ({message}), which is a mistake of mlapi; please report it"))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::{Labels, Learner, Unwatched};
+
+    #[test]
+    fn a_panic_of_a_learner_is_an_error_of_its_fit_on_any_thread() {
+        struct Panics;
+        impl Learner for Panics {
+            fn fit(&self, _: &Dataset, _: &dyn Watch) -> Result<Fit> {
+                crate::parallel::for_each_index(9, &|i| assert!(i < 5, "row {i}"));
+                unreachable!()
+            }
+        }
+        let x = Matrix::zeros(2, 1);
+        let data = Dataset::new(&x, Labels::Values(&[1.0, 2.0]));
+        let message = guarded(|| Panics.fit(&data, &Unwatched)).unwrap_err().to_string();
+        assert!(message.contains("(row ") && message.contains("please report it"), "{message}");
+    }
 
     #[test]
     fn every_default_lies_in_its_range_and_names_are_distinct() {

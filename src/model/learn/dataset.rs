@@ -3,6 +3,8 @@
 //! Every family imports this file. [`Dataset::weight`] and [`Dataset::y`] read a row whatever form weights
 //! and labels have; [`Dataset::check`] runs once before a fit, so that no learner checks its input again.
 
+use std::error::Error;
+use std::fmt;
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
@@ -10,6 +12,7 @@ use rayon::prelude::*;
 
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::number::MAX_SUMMED;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::Split;
 use crate::data::split::groups::hold_out_groups;
@@ -18,6 +21,36 @@ use crate::model::predictor::Predictor;
 
 /// Values that a thread checks at a time.
 const CHECKED_VALUES: usize = 1 << 14;
+
+/// A prepared value that a learner cannot calculate with.
+#[derive(Debug)]
+pub(crate) struct Unusable {
+    /// Its row in the dataset.
+    pub(crate) row: usize,
+    /// Its column in the dataset.
+    pub(crate) slot: usize,
+    value: f64,
+}
+
+impl Unusable {
+    /// The largest number of a column, for learners that find out later that it is too large.
+    pub(crate) fn largest(x: &Matrix, slot: usize) -> Self {
+        let values = x.rows().map(|row| row[slot]).enumerate().filter(|(_, value)| !value.is_nan());
+        let largest = values.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()));
+        let (row, value) = largest.unwrap_or((0, f64::NAN));
+        Self { row, slot, value }
+    }
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { row, slot, value } = self;
+        let what = if value.is_finite() { "is so large that squares of it are" } else { "is" };
+        write!(f, "a prepared value {what} not finite: {value:e} in row {row}, column {slot}")
+    }
+}
+
+impl Error for Unusable {}
 
 /// The labels to learn, one per row.
 #[derive(Debug, Clone, Copy)]
@@ -115,9 +148,15 @@ impl<'a> Dataset<'a> {
     pub(crate) fn check(&self, encoding: Encoding) -> Result<()> {
         let (n_rows, n_labels) = (self.x.n_rows(), self.n_rows());
         ensure!(n_rows > 0 && n_labels == n_rows, "{n_rows} rows and {n_labels} labels to learn from");
-        let is_sound = |v: &f64| v.is_finite() || (encoding == Encoding::Raw && v.is_nan());
+        // Trees compare raw values and add up none.
+        let is_raw = encoding == Encoding::Raw;
+        let most = if is_raw { f64::MAX } else { MAX_SUMMED };
+        let is_sound = |v: &f64| v.abs() <= most || (is_raw && v.is_nan());
         let all_sound = self.x.values().par_chunks(CHECKED_VALUES).all(|values| values.iter().all(is_sound));
-        ensure!(all_sound, "a prepared value is not finite");
+        if !all_sound && let Some(at) = self.x.values().iter().position(|v| !is_sound(v)) {
+            let (row, slot) = (at / self.x.n_cols(), at % self.x.n_cols());
+            return Err(Unusable { row, slot, value: self.x.values()[at] }.into());
+        }
         let sparse = self.x.sparse();
         ensure!(
             sparse.n_cols() == 0 || sparse.n_rows() == n_rows,
@@ -128,13 +167,16 @@ impl<'a> Dataset<'a> {
         if let Some(weights) = self.weights {
             ensure!(weights.len() == n_rows, "{n_rows} rows and {} weights", weights.len());
             ensure!(
-                weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0),
-                "row weights are finite, not negative, and not all 0"
+                weights.iter().all(|w| (0.0..=MAX_SUMMED).contains(w)) && weights.iter().any(|w| *w > 0.0),
+                "row weights are numbers up to {MAX_SUMMED:e}, not negative, and not all 0"
             );
         }
         match self.y {
             Labels::Values(values) => {
-                ensure!(values.iter().all(|v| v.is_finite()), "a target value is not finite");
+                ensure!(
+                    values.iter().all(|v| v.abs() <= MAX_SUMMED),
+                    "a target value is not a number up to {MAX_SUMMED:e}"
+                );
             }
             Labels::Classes { codes, n_classes } => {
                 let mut seen = vec![false; n_classes];
@@ -279,6 +321,14 @@ mod tests {
         x.row_mut(1)[0] = f64::NAN;
         let data = Dataset::new(&x, Labels::Values(&values));
         assert!(data.check(Encoding::Raw).is_ok());
-        assert_eq!(message(&data, Encoding::Standardised), "a prepared value is not finite");
+        let found = message(&data, Encoding::Standardised);
+        assert_eq!(found, "a prepared value is not finite: NaN in row 1, column 0");
+        x.row_mut(1)[0] = -1e141;
+        let data = Dataset::new(&x, Labels::Values(&values));
+        assert!(data.check(Encoding::Raw).is_ok());
+        let found = message(&data, Encoding::Standardised);
+        assert!(found.contains("squares of it are not finite: -1e141 in row 1, column 0"), "{found}");
+        let values = [1.0, 1e200, 3.0];
+        assert!(message(&Dataset::new(&x, Labels::Values(&values)), Encoding::Raw).contains("target value"));
     }
 }

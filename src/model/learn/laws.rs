@@ -6,17 +6,21 @@
 //! own files.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 
 use super::dataset::{Dataset, Fit, Labels};
 use super::hyperparameter::Range;
-use super::{ALGORITHMS, Algorithm, Spec, Unwatched, Watch};
+use super::plan::Plan;
+use super::train::train;
+use super::{ALGORITHMS, Algorithm, Spec, Unwatched, Watch, algorithm};
 use crate::data::cells::cell::{ColumnType, Task};
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
+use crate::model::file;
 use crate::model::predictor::Predictor;
-use crate::model::predictor::arrays::Arrays;
+use crate::model::predictor::arrays::{Arrays, take_u32};
 use crate::random::{generator, unit_interval};
 
 /// Pseudo-random numbers between −1 and 1.
@@ -335,5 +339,149 @@ fn a_stopped_fit_is_refused_or_leaves_a_predictor_that_works() {
         if let Ok(fit) = fit_watched(table.algorithm, &[], &table.data(), &Stopped) {
             assert!(scores(&fit.predictor, &table.x).iter().all(|v| v.is_finite()), "{table}");
         }
+    }
+}
+
+/// Sizes at which squares, products or quotients are no numbers any more, or next to.
+const SIZES: [f64; 10] = [f64::MAX, 1e308, 1e200, 1e155, 1e140, 1e100, 1e-100, 1e-155, 1e-308, 5e-324];
+
+/// A fit that is refused or has finite scores; a panic counts as neither.
+fn check_result(what: &str, table: &Table) {
+    match table.fit() {
+        Err(error) => assert!(!format!("{error:#}").contains("please report"), "{table}, {what}: {error:#}"),
+        Ok(predictor) => {
+            let found = scores(&predictor, &table.x);
+            assert!(found.iter().all(|v| v.is_finite()), "{table}, {what}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn numbers_of_any_size_are_learned_from_or_refused() {
+    for size in SIZES {
+        for mut table in tables(|| noise(60, 8, 11)) {
+            for row in 0..60 {
+                table.x.row_mut(row)[2] *= size;
+            }
+            check_result(&format!("a column of size {size:e}"), &table);
+            for row in 0..60 {
+                let sign = if row % 2 == 0 { 1.0 } else { -1.0 };
+                table.x.row_mut(row)[3] = if row % 3 == 0 { sign * size } else { 0.0 };
+            }
+            check_result(&format!("and one of ±{size:e}"), &table);
+        }
+        for mut table in tables(|| noise(60, 8, 12)) {
+            (0..60).for_each(|row| table.x.row_mut(row)[..6].iter_mut().for_each(|v| *v *= size));
+            check_result(&format!("all columns of size {size:e}"), &table);
+        }
+        for mut table in tables(|| noise(60, 8, 13)) {
+            table.values.iter_mut().for_each(|v| *v *= size / 16.0);
+            check_result(&format!("a target of size {size:e}"), &table);
+            table.values[17] = -size;
+            check_result(&format!("a target with {:e}", -size), &table);
+        }
+        for mut table in tables(|| noise(60, 8, 14)) {
+            table.weights = Some(vec![size; 60]);
+            check_result(&format!("weights of {size:e}"), &table);
+            table.weights = Some((0..60).map(|row| if row % 7 == 2 { size } else { 1.0 }).collect());
+            check_result(&format!("weights of 1 and {size:e}"), &table);
+        }
+        // More columns than rows are solved in another way.
+        for mut table in tables(|| noise(12, 40, 15)) {
+            (0..12).for_each(|row| table.x.row_mut(row)[row] *= size);
+            check_result(&format!("wide, some cells of size {size:e}"), &table);
+        }
+    }
+}
+
+/// The rows of a table of three columns, the last of which is the target.
+fn csv(cells: impl Fn(usize) -> [String; 3]) -> String {
+    "x,z,y\n".to_string() + &(0..80).map(|row| cells(row).join(",") + "\n").collect::<String>()
+}
+
+#[test]
+fn a_file_with_numbers_of_any_size_is_learned_from_or_refused_with_the_place_of_the_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.csv");
+    let number = |row: usize| (row * 37 % 101) as f64 / 10.0 - 5.0;
+    for size in SIZES {
+        let auto = [f64::MAX, 1e155, 5e-324].contains(&size).then_some("auto");
+        let names: Vec<&str> = ALGORITHMS.iter().map(|algorithm| algorithm.name).chain(auto).collect();
+        let odd = |row: usize, plain: String| if row % 20 == 7 { format!("{size:e}") } else { plain };
+        let target = |row: usize| format!("{:.1}", number(row) * 2.0 + (row % 3) as f64);
+        let class = |row: usize| ["a", "b"][usize::from(number(row) + (row % 2) as f64 > 0.0)].to_string();
+        let x = |row: usize| number(row).to_string();
+        let z = |row: usize| (row % 6).to_string();
+        for (text, is_odd_feature) in [
+            (csv(|row| [odd(row, x(row)), z(row), target(row)]), true),
+            (csv(|row| [odd(row, x(row)), z(row), class(row)]), true),
+            (csv(|row| [format!("{:e}", number(row) / 5.0 * size), z(row), class(row)]), false),
+            (csv(|row| [format!("{:e}", number(row) / 5.0 * size), z(row), target(row)]), false),
+            (csv(|row| [x(row), z(row), odd(row, target(row))]), false),
+            (csv(|row| [x(row), odd(row, z(row)), format!("{:e}", number(row) / 5.0 * size)]), false),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            for &name in &names {
+                let task = if text.contains(",a\n") { Task::Classification } else { Task::Regression };
+                if algorithm(name).is_ok_and(|algorithm| !algorithm.tasks.contains(&task)) {
+                    continue;
+                }
+                let path = path.to_str().unwrap();
+                let plan = Plan { algorithm: name.into(), task: Some(task), ..Plan::new(path) };
+                match train(&plan, &Unwatched) {
+                    Ok(trained) => {
+                        // It can be written and read.
+                        let bytes = file::to_bytes(&trained.model).unwrap();
+                        file::read(bytes.as_slice(), bytes.len() as u64).unwrap();
+                    }
+                    Err(error) => {
+                        let error = format!("{error:#}");
+                        assert!(!error.contains("please report"), "{name}, {size:e}: {error}");
+                        let says = error.contains("9, column \"x\": ") && error.contains("--null");
+                        assert!(!is_odd_feature || says, "{name}, {size:e}: {error}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn trees_of_a_thousand_classes_need_little_of_a_stack_and_of_memory() {
+    let mut x = noise(3000, 3, 16);
+    for row in 0..3000 {
+        x.row_mut(row)[0] = (row % 1000) as f64;
+    }
+    let codes: Vec<u32> = (0..3000).map(|row| row % 1000).collect();
+    let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 1000 });
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).stack_size(512 << 10).build().unwrap();
+    for name in ["decision-tree", "extra-trees"] {
+        let settings: &[Setting] = if name == "extra-trees" { &[("n_estimators", "2")] } else { &[] };
+        let found = pool.install(|| fit(algorithm(name).unwrap(), settings, &data)).unwrap();
+        let Predictor::Trees(_) = found.predictor else { panic!("not trees") };
+    }
+}
+
+#[test]
+fn a_tree_that_is_interrupted_keeps_the_nodes_that_it_has() {
+    /// Asks to stop from the `n`th question on.
+    struct Asked(AtomicU64);
+    impl Watch for Asked {
+        fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {}
+
+        fn stopped(&self) -> bool {
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
+        }
+    }
+    let table = &tables(|| noise(4000, 8, 17)).into_iter().find(|t| t.algorithm.name == "decision-tree");
+    let data = table.as_ref().unwrap().data();
+    let size = |n: u64, settings: &[Setting]| {
+        let watch = Asked(AtomicU64::new(n));
+        let fit = fit_watched(algorithm("decision-tree").unwrap(), settings, &data, &watch).unwrap();
+        take_u32(&mut arrays(&fit.predictor), "trees.feature").unwrap().len()
+    };
+    for settings in [&[][..], &[("max_leaf_nodes", "200")]] {
+        let sizes = [0, 10, u64::MAX].map(|n| size(n, settings));
+        assert!(sizes[0] == 1 && sizes[1] > 5 && sizes[1] * 3 < sizes[2], "{sizes:?}");
     }
 }

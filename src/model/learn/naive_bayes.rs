@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::data::cells::cell::{ColumnType, Task};
 use crate::data::prepare::recipe::Encoding;
-use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
+use crate::model::learn::dataset::{Dataset, Fit, Labels, Unusable, sum_by_blocks};
 use crate::model::learn::hyperparameter::{Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
 use crate::model::predictor::Predictor;
@@ -159,11 +159,9 @@ impl NaiveBayes {
                 let spread = |at: usize| variance(at) + (mean[at] - pooled_mean) * (mean[at] - pooled_mean);
                 pooled_variance = cells().map(|at| counts[at] / n * spread(at)).sum();
             }
-            ensure!(
-                pooled_mean.is_finite() && pooled_variance.is_finite(),
-                "the numbers of feature {} are too large for a variance; scale them, or drop the column",
-                column + 1
-            );
+            if !(pooled_mean.is_finite() && pooled_variance.is_finite()) {
+                return Err(Unusable::largest(rows.data.x, column).into());
+            }
             largest = largest.max(pooled_variance);
             for at in cells() {
                 let is_seen = counts[at] > 0.0;
@@ -426,7 +424,7 @@ mod tests {
         let y = Labels::Classes { codes: &[0, 1], n_classes: 2 };
         let spec = Spec::new(&NAIVE_BAYES, Task::Classification, &[]).unwrap();
         let error = spec.fit(&Dataset::new(&huge, y), &Unwatched).unwrap_err().to_string();
-        assert!(error.contains("feature 1 are too large"), "{error}");
+        assert!(error.contains("squares of it are not finite: ") && error.contains("column 0"), "{error}");
     }
 
     #[test]

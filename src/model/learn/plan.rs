@@ -5,10 +5,11 @@
 
 use anyhow::{Result, bail, ensure};
 
+use super::Watch;
 use crate::data::cells::cell::{ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
-use crate::data::read::load::{Reading, read_tables};
+use crate::data::read::load::{Reading, read_tables_unless};
 use crate::data::read::source;
 use crate::data::split::arrangement::SplitBy;
 use crate::data::training_set::Roles;
@@ -94,8 +95,12 @@ impl Plan {
     }
 
     /// Reads the files. The notes of the table tell of doubts about the header.
-    pub(super) fn read(&self) -> Result<RawTable> {
-        let mut raw = read_tables(&self.data, &self.options, &self.reading())?;
+    ///
+    /// # Errors
+    /// Files that cannot be read; [`Interrupted`](crate::error::Interrupted) if `watch` says so.
+    pub(super) fn read(&self, watch: &dyn Watch) -> Result<RawTable> {
+        let stopped = || watch.stopped();
+        let mut raw = read_tables_unless(&stopped, &self.data, &self.options, &self.reading())?;
         if !raw.ndjson && !raw.no_header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
             raw.notes.push(format!(
                 "the first line of {} holds only numbers and was taken for the header; if it is data, use --no-header",
@@ -172,13 +177,10 @@ impl Plan {
 
 fn infer_task(raw: &RawTable, target: usize, nulls: &NullTokens) -> Result<(Task, String)> {
     let profile = Profile::of(raw, target, nulls);
-    if profile.is_mostly_numbers() {
-        let (place, text) = &profile.first_texts[0];
-        bail!(
-            "{place}, target column {:?}: {text:?} is not a number, and nearly all other cells are; \
-             correct it, name it as missing (--null {text:?}), or give the --task",
-            raw.names[target]
-        );
+    if profile.is_mostly_numbers()
+        && let Some((fault, text)) = profile.first_odd_cell(raw, "target column", &raw.names[target])
+    {
+        bail!("{fault}; correct it, name it as missing (--null {text:?}), or give the --task");
     }
     let (task, reason) = profile.task();
     let other = match task {

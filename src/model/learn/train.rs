@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::choice::Choice;
 use super::choice::candidates::Contenders;
@@ -18,10 +18,12 @@ use super::{Spec, Unwatched, Watch};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
+use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
 use crate::data::judge::findings::{Findings, OtherFile, Rows};
 use crate::data::training_set::TrainingSet;
-use crate::error::{Error, usage};
+use crate::error::{Error, Interrupted, usage};
+use crate::model::container::MAX_HEADER_BYTES;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
@@ -44,7 +46,7 @@ impl Plan {
 /// # Errors
 /// An [`Error::Usage`] for a setting that cannot be used with these files; else what is wrong with the files.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
-    let mut raw = plan.read()?;
+    let mut raw = plan.read(watch)?;
     let (roles, target_reason) = plan.roles(&raw)?;
     let (task, task_reason) = plan.choose_task(&raw, roles.target)?;
     let contenders = Contenders::of(&plan.algorithm, task, &plan.settings)?;
@@ -53,8 +55,11 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     }
 
     let set = TrainingSet::new(&mut raw, &roles, task, plan.hold_out.split_by().as_ref(), &plan.nulls)?;
-    let split = TrainTestSplit::choose(plan, &raw, &set)?;
+    go_on(watch)?;
+    let split = TrainTestSplit::choose(plan, &raw, &set, watch)?;
+    check_names(&set, &split)?;
     let findings = look(plan, &raw, &set, &split);
+    go_on(watch)?;
 
     let fitter = fitter(plan, &raw, &set);
     let truth = set.truth.select(&split.train);
@@ -84,6 +89,47 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     })
 }
 
+/// # Errors
+/// [`Interrupted`] once the user asked to stop: nothing is fitted yet that could be kept.
+fn go_on(watch: &dyn Watch) -> Result<()> {
+    if watch.stopped() { Err(Interrupted.into()) } else { Ok(()) }
+}
+
+/// # Errors
+/// More labels and levels than the header of a model file has room for, whatever is fitted.
+fn check_names(set: &TrainingSet, split: &TrainTestSplit) -> Result<()> {
+    // Of each at least `\"…\",` and a count.
+    let bytes_of = |text: &String| text.len() as u64 + 7;
+    let mut bytes: u64 = set.target.labels.iter().map(bytes_of).sum();
+    let mut widest = (0, set.target.name.as_str());
+    for &(index, _) in &set.features {
+        let Column::Category { codes, levels } = &set.table.columns[index] else { continue };
+        let mut of_column: u64 = levels.iter().map(bytes_of).sum();
+        if of_column > MAX_HEADER_BYTES / 4 {
+            // Levels that only held-out rows have are not kept.
+            let mut is_kept = vec![false; levels.len()];
+            for &row in &split.train {
+                if let Some(is_kept) = is_kept.get_mut(codes[row] as usize) {
+                    *is_kept = true;
+                }
+            }
+            of_column =
+                levels.iter().zip(is_kept).filter(|(_, kept)| *kept).map(|(text, _)| bytes_of(text)).sum();
+        }
+        bytes += of_column;
+        widest = widest.max((of_column, set.table.names[index].as_str()));
+    }
+    ensure!(
+        bytes <= MAX_HEADER_BYTES,
+        "the names of classes and levels need {} MB, and a model file has room for {}; column {:?} has most of them: \
+         --drop it, or read it as text (--type COL=text)",
+        bytes / 1_000_000,
+        MAX_HEADER_BYTES / 1_000_000,
+        widest.1
+    );
+    Ok(())
+}
+
 /// Looks for mistakes in the training set.
 fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, split: &TrainTestSplit) -> Findings {
     let rows = Rows {
@@ -101,9 +147,10 @@ fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, split: &TrainTestSplit) 
     rows.look(other.as_ref(), plan.balance, &plan.nulls, plan.seed)
 }
 
-fn fitter<'a>(plan: &'a Plan, raw: &RawTable, set: &'a TrainingSet) -> Fitter<'a> {
+fn fitter<'a>(plan: &'a Plan, raw: &'a RawTable, set: &'a TrainingSet) -> Fitter<'a> {
     Fitter {
         table: &set.table,
+        files: &raw.files,
         features: &set.features,
         ignored: &set.ignored,
         target: &set.target,
@@ -123,6 +170,8 @@ fn fitter<'a>(plan: &'a Plan, raw: &RawTable, set: &'a TrainingSet) -> Fitter<'a
 struct FittedChoice {
     pipeline: Pipeline,
     golden: Matrix,
+    /// Whether the pipeline is the one that was fitted on all rows.
+    refit: bool,
     baseline: Baseline,
     evaluation: Evaluation,
     n_train: usize,
@@ -154,14 +203,16 @@ fn fit_choice(
     let baseline = Baseline::fit(truth);
     let evaluation = evaluate(spec.algorithm.name, &pipeline, &baseline, set, split)?;
 
-    let all: Vec<usize>;
-    let fitted_rows = if plan.refit {
-        all = (0..set.n_rows()).collect();
-        pipeline = fit(&all, &set.truth)?.pipeline;
-        &all
-    } else {
-        &split.train
-    };
+    let all: Vec<usize> = if plan.refit { (0..set.n_rows()).collect() } else { Vec::new() };
+    let (mut fitted_rows, mut refit) = (&split.train, false);
+    if plan.refit && !watch.stopped() {
+        let refitted = fit(&all, &set.truth);
+        // One that was cut short is not the model that was evaluated.
+        if !watch.stopped() {
+            (pipeline, fitted_rows) = (refitted?.pipeline, &all);
+            refit = true;
+        }
+    }
     if watch.stopped() {
         notes.push("training was interrupted; the best model so far was kept".into());
     }
@@ -169,6 +220,7 @@ fn fit_choice(
     Ok(FittedChoice {
         pipeline,
         golden,
+        refit,
         baseline,
         evaluation,
         n_train: fitted_rows.len(),
@@ -204,7 +256,7 @@ fn card(
         n_without_target: raw.n_rows() - set.n_rows(),
         n_repeated: findings.n_repeated,
         n_held_out_seen: findings.n_held_out_seen,
-        refit: plan.refit,
+        refit: chosen.refit,
         weight: plan.weight.clone(),
         balance: plan.balance,
         baseline: chosen.baseline.clone(),

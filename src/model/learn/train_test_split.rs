@@ -4,6 +4,7 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::Watch;
 use super::plan::Plan;
 use crate::data::cells::cell::{Cell, Task};
 use crate::data::cells::raw_table::RawTable;
@@ -37,9 +38,9 @@ impl TrainTestSplit {
     /// # Errors
     /// Too few rows, groups or classes to hold any out; a class of which all rows are held out; those of
     /// [`TestRows::read`].
-    pub(super) fn choose(plan: &Plan, raw: &RawTable, set: &TrainingSet) -> Result<Self> {
+    pub(super) fn choose(plan: &Plan, raw: &RawTable, set: &TrainingSet, watch: &dyn Watch) -> Result<Self> {
         let file = match &plan.hold_out {
-            HoldOut::File(path) => Some(read_file(plan, raw, set, path)?),
+            HoldOut::File(path) => Some(read_file(plan, raw, set, path, watch)?),
             _ => {
                 let n = set.n_rows();
                 ensure!(
@@ -58,13 +59,20 @@ impl TrainTestSplit {
     }
 }
 
-fn read_file(plan: &Plan, raw: &RawTable, set: &TrainingSet, path: &str) -> Result<TestFile> {
+fn read_file(
+    plan: &Plan,
+    raw: &RawTable,
+    set: &TrainingSet,
+    path: &str,
+    watch: &dyn Watch,
+) -> Result<TestFile> {
     let chosen = set.features.iter().map(|&(index, column_type)| (raw.names[index].as_str(), column_type));
     let target = &set.target;
     let labels = Some(target.name.as_str()).filter(|_| target.task == Task::Classification);
     let reading = reading(&plan.nulls, chosen, labels, None);
     let options = companion_options(&plan.options, !raw.no_header);
-    let rows = TestRows::read(&[path.to_string()], &options, &reading, target)?;
+    let stopped = || watch.stopped();
+    let rows = TestRows::read(&stopped, &[path.to_string()], &options, &reading, target)?;
     let source = rows.raw.files.first().map(DataSource::of).context("no file was read")?;
     Ok(TestFile { source, rows })
 }
@@ -142,6 +150,7 @@ mod tests {
     use crate::data::cells::cell::{ColumnType, NullTokens};
     use crate::data::read::source::Options;
     use crate::model::evaluation::{Positive, evaluate};
+    use crate::model::learn::Unwatched;
 
     const NAMES: [&str; 8] = ["code", "color", "note", "size", "ok", "stamp", "g", "y"];
 
@@ -215,12 +224,12 @@ mod tests {
         files.iter().enumerate().for_each(|(i, bytes)| std::fs::write(path(i), bytes).unwrap());
         let mut plan = Plan { algorithm: "tree".into(), target: Some("y".into()), ..Plan::new(path(0)) };
         change(&mut plan, folder.path());
-        let mut raw = plan.read().unwrap();
+        let mut raw = plan.read(&Unwatched).unwrap();
         let (roles, _) = plan.roles(&raw).unwrap();
         let (task, _) = plan.choose_task(&raw, roles.target).unwrap();
         let split_by = plan.hold_out.split_by();
         let set = TrainingSet::new(&mut raw, &roles, task, split_by.as_ref(), &plan.nulls).unwrap();
-        let split = TrainTestSplit::choose(&plan, &raw, &set).unwrap();
+        let split = TrainTestSplit::choose(&plan, &raw, &set, &Unwatched).unwrap();
 
         let model = plan.train().unwrap();
         let again = TestRows::replay(&model, Path::new(""), &Options::default()).expect(case);

@@ -61,7 +61,7 @@ impl Recipe {
         known: Option<&Known>,
     ) -> (Self, OutOfFold) {
         let recipe = Self::fit_texts(schema, encoding, codes, form);
-        let Some(known) = known else {
+        let Some(known) = known.filter(|known| known.has_means()) else {
             return (recipe, OutOfFold::default());
         };
         let many = |feature: &Feature| feature.levels.len() > MAX_LEVEL_SLOTS;
@@ -296,11 +296,17 @@ mod tests {
     }
 
     #[test]
-    fn without_a_known_target_or_many_levels_there_are_no_means() {
+    fn without_a_known_target_or_many_levels_or_with_many_classes_there_are_no_means() {
         let (schema, codes, values) = many_levels();
         let truth = Truth::Values(values);
         let form = TextForm::Dense(&truth);
         assert!(!Recipe::fit_to(&schema, Encoding::Raw, &codes, form, None).0.has_target_means());
+        let labels = (0..201).map(|class| class.to_string()).collect();
+        let many =
+            Truth::Classes { codes: (0..codes.n_rows() as u32).map(|row| row % 201).collect(), labels };
+        let known = Known { truth: &many, weights: None, groups: None, seed: 3 };
+        let form = TextForm::Dense(&many);
+        assert!(!Recipe::fit_to(&schema, Encoding::Raw, &codes, form, Some(&known)).0.has_target_means());
         let few = Column::Category { codes: vec![0, 1, 1], levels: vec!["a".into(), "b".into()] };
         let (schema, codes) = schema_and_codes(vec![(ColumnType::Category, few)], 3);
         let truth = Truth::Values(vec![1.0, 2.0, 3.0]);

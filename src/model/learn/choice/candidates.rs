@@ -15,9 +15,18 @@ struct Candidate {
     rows: RangeInclusive<usize>,
     /// Largest number of slots of a standardised row.
     max_slots: usize,
+    /// Largest number of classes.
+    max_classes: usize,
 }
 
 const ANY: RangeInclusive<usize> = 0..=usize::MAX;
+
+/// Most classes that trees learn.
+const TREE_CLASSES: usize = 1023;
+
+/// Most classes of candidates that fit something for each class many times: a tree per round, a machine per pair, the
+/// shares of a hundred trees' leaves.
+const MANY_CLASSES: usize = 200;
 
 /// The candidates of `auto`, simplest first: the simpler one is easier to read, stores less, and overfits less. The
 /// linear models come before naive Bayes, which is as small but far too sure of itself (Niculescu-Mizil and Caruana
@@ -26,19 +35,24 @@ const ANY: RangeInclusive<usize> = 0..=usize::MAX;
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
 static CANDIDATES: [Candidate; 10] = [
-    Candidate { name: "linear-regression", rows: ANY, max_slots: usize::MAX },
-    Candidate { name: "ridge", rows: ANY, max_slots: usize::MAX },
-    Candidate { name: "logistic-regression", rows: ANY, max_slots: usize::MAX },
-    Candidate { name: "naive-bayes", rows: ANY, max_slots: usize::MAX },
-    Candidate { name: "decision-tree", rows: ANY, max_slots: usize::MAX },
+    Candidate { name: "linear-regression", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
+    Candidate { name: "ridge", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
+    Candidate { name: "logistic-regression", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
+    Candidate { name: "naive-bayes", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
+    Candidate { name: "decision-tree", rows: ANY, max_slots: usize::MAX, max_classes: TREE_CLASSES },
     // Distances say little in many columns, and every prediction looks at the training rows.
-    Candidate { name: "knn", rows: 0..=10_000, max_slots: 100 },
-    Candidate { name: "random-forest", rows: ANY, max_slots: usize::MAX },
-    Candidate { name: "extra-trees", rows: ANY, max_slots: usize::MAX },
+    Candidate { name: "knn", rows: 0..=10_000, max_slots: 100, max_classes: usize::MAX },
+    Candidate { name: "random-forest", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
+    Candidate { name: "extra-trees", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
     // Its time grows with the square of the rows.
-    Candidate { name: "svm", rows: 0..=5_000, max_slots: usize::MAX },
+    Candidate { name: "svm", rows: 0..=5_000, max_slots: usize::MAX, max_classes: MANY_CLASSES },
     // Leaves of 20 rows leave a small table few splits, and its time grows with the rounds all the same.
-    Candidate { name: "gradient-boosting", rows: 500..=usize::MAX, max_slots: usize::MAX },
+    Candidate {
+        name: "gradient-boosting",
+        rows: 500..=usize::MAX,
+        max_slots: usize::MAX,
+        max_classes: MANY_CLASSES,
+    },
 ];
 
 /// The algorithms that may be chosen: one that was named, or the candidates of `auto`, simplest first.
@@ -96,10 +110,13 @@ impl Contenders {
     }
 
     /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
-    pub(super) fn for_table(&self, n_rows: usize, n_slots: usize) -> Vec<&Spec> {
+    /// `n_classes`: 0 for a regression.
+    pub(super) fn for_table(&self, n_rows: usize, n_slots: usize, n_classes: usize) -> Vec<&Spec> {
         let fits = |spec: &&Spec| {
             let candidate = CANDIDATES.iter().find(|c| c.name == spec.algorithm.name);
-            candidate.is_none_or(|c| c.rows.contains(&n_rows) && n_slots <= c.max_slots)
+            candidate.is_none_or(|c| {
+                c.rows.contains(&n_rows) && n_slots <= c.max_slots && n_classes <= c.max_classes
+            })
         };
         let mut specs: Vec<&Spec> = self.specs.iter().filter(fits).collect();
         if specs.is_empty() {
@@ -112,6 +129,7 @@ impl Contenders {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::trees::classes::MAX_TREE_CLASSES;
 
     #[test]
     fn every_algorithm_has_one_place_in_the_order_of_simplicity_at_most() {
@@ -146,12 +164,21 @@ mod tests {
     fn a_large_or_wide_table_is_not_for_every_candidate_and_what_is_named_is_for_any() {
         let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
         let names = |n_rows, n_slots| -> Vec<&str> {
-            auto.for_table(n_rows, n_slots).iter().map(|spec| spec.algorithm.name).collect()
+            auto.for_table(n_rows, n_slots, 3).iter().map(|spec| spec.algorithm.name).collect()
         };
         assert!(names(1000, 10).contains(&"knn") && !names(1000, 101).contains(&"knn"));
         assert!(!names(5001, 10).contains(&"svm") && !names(499, 10).contains(&"gradient-boosting"));
         assert_eq!(names(1000, 10)[0], names(1_000_000, 1000)[0], "the simplest takes any table");
         let named = Contenders::of("knn", Task::Classification, &[]).unwrap();
-        assert_eq!(named.for_table(1_000_000, 1000).len(), 1);
+        assert_eq!(named.for_table(1_000_000, 1000, 5000).len(), 1);
+        let of_classes = |n_classes| -> Vec<&str> {
+            auto.for_table(1000, 10, n_classes).iter().map(|spec| spec.algorithm.name).collect()
+        };
+        assert!(of_classes(200).contains(&"svm") && of_classes(200).contains(&"gradient-boosting"));
+        let of_many = of_classes(201);
+        assert!(!of_many.contains(&"svm") && !of_many.contains(&"gradient-boosting"), "{of_many:?}");
+        assert_eq!(TREE_CLASSES, MAX_TREE_CLASSES);
+        assert!(of_many.contains(&"decision-tree") && !of_many.contains(&"random-forest"));
+        assert!(of_classes(1023).contains(&"decision-tree") && !of_classes(1024).contains(&"decision-tree"));
     }
 }

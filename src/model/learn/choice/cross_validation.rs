@@ -108,9 +108,9 @@ impl Search<'_> {
         let is_whole = |split: &Split| {
             !split.test.is_empty() && !split.train.is_empty() && n_seen(&truth, &split.train) == n_classes
         };
-        // Free rows are dealt out so that every fold can be fitted and scored, if there are enough of them.
-        let (free, n) = (*self.arrangement == Arrangement::Free, sample.len());
-        if splits.iter().any(|split| !is_whole(split)) && (free || self.n_folds.is_some() && share >= 1.0) {
+        // Without --cv the folds are not the user's, and those that can be fitted and scored are enough.
+        let n = sample.len();
+        if splits.iter().any(|split| !is_whole(split)) && self.n_folds.is_some() && share >= 1.0 {
             let what = match arrangement {
                 Arrangement::Free => format!("{n} training rows"),
                 Arrangement::Groups(_) => format!("{} groups of training rows", arrangement.n_units(n)),
@@ -222,6 +222,7 @@ fn n_seen(truth: &Truth, rows: &[usize]) -> usize {
 mod tests {
     use super::*;
     use crate::data::cells::cell::Task;
+    use crate::model::learn::choice::candidates::Contenders;
     use crate::model::learn::choice::tests::with_search;
     use crate::model::learn::{Unwatched, algorithm};
 
@@ -233,6 +234,22 @@ mod tests {
         }
         assert_eq!(with_search(&Unwatched, 200_000, None, |search| search.size()), (1, SAMPLED_CELLS / 15));
         assert_eq!(with_search(&Unwatched, 70_000, Some(7), |search| search.size()), (7, 70_000));
+    }
+
+    #[test]
+    fn rows_that_cannot_be_split_are_an_error_only_of_folds_that_were_asked_for() {
+        with_search(&Unwatched, 60, None, |search| {
+            // Every row is the only one of its class.
+            let labels = (0..60).map(|class| class.to_string()).collect();
+            let truth = &Truth::Classes { codes: (0..60).collect(), labels };
+            let none_asked = Search { truth, ..*search };
+            assert!(none_asked.splits(1.0).unwrap().is_empty());
+            let choice =
+                none_asked.choose(&Contenders::of("auto", Task::Classification, &[]).unwrap(), None, &[]);
+            assert!(choice.unwrap().reason.contains("60 rows cannot be split to compare others"));
+            let error = Search { truth, n_folds: Some(3), ..*search }.splits(1.0).unwrap_err().to_string();
+            assert!(error.starts_with("--cv 3: the 60 training rows cannot be cut into 3 folds"), "{error}");
+        });
     }
 
     #[test]

@@ -1,24 +1,31 @@
 //! Schema, recipe and predictor fitted on some rows of the training file and nothing but those rows: the fit of a
 //! training, of a fold of cross-validation and of a trial of tuning.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::data::cells::cell::{ColumnType, NullTokens};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
+use crate::data::cells::raw_table::{ReadFile, place};
 use crate::data::cells::schema::{Ignored, Schema};
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::{Target, Truth};
 use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
+use crate::model::learn::dataset::Unusable;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::model::pipeline::Pipeline;
+
+/// Most numbers of a model that has some for each input and class: one gigabyte, of which fitting needs a few.
+const MAX_NUMBERS: usize = 1 << 27;
 
 /// A training file as it is to be fitted, whatever the rows and the algorithm.
 pub(crate) struct Fitter<'a> {
     /// Its typed columns.
     pub table: &'a Table,
+    /// The files of its rows.
+    pub files: &'a [ReadFile],
     /// The columns that are features, with their types.
     pub features: &'a [(usize, ColumnType)],
     /// The columns that are neither feature nor target.
@@ -87,6 +94,17 @@ impl Fitter<'_> {
             recipe.n_slots() > 0,
             "the training rows hold no word at all; a model needs at least one column with values"
         );
+        if let (true, Truth::Classes { labels, .. }) = (spec.reads_sparse(), truth) {
+            let n_numbers = recipe.n_slots() * labels.len();
+            ensure!(
+                n_numbers <= MAX_NUMBERS,
+                "{} would have {n_numbers} numbers, one for each of {} words, levels and columns in each of {} classes, \
+                 and at most {MAX_NUMBERS} are learned; drop the texts (--drop COL) or join rare classes",
+                spec.algorithm.name,
+                recipe.n_slots(),
+                labels.len()
+            );
+        }
         // Freed by learners that read it once, before they need memory of their own.
         let mut x = recipe.encode_owned(codes);
         // No row is told by its own target.
@@ -115,10 +133,36 @@ impl Fitter<'_> {
             Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, groups, seed };
         let fit = spec
             .fit_owned(x, &data, watch)
+            .map_err(|error| match error.downcast::<Unusable>() {
+                Ok(unusable) => self.explain(&unusable, &recipe, rows),
+                Err(error) => error,
+            })
             .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
         let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
         pipeline.validate().context("the fitted model is not usable")?;
         Ok(Fitted { pipeline, notes: fit.notes })
+    }
+
+    /// The cell that made a prepared value unusable, and what may be done about it.
+    fn explain(&self, unusable: &Unusable, recipe: &Recipe, rows: &[usize]) -> anyhow::Error {
+        let (index, _) = self.features[recipe.slots()[unusable.slot].0];
+        let name = &self.table.names[index];
+        let place = |row: usize| place(self.table.lines.get(row), self.files, &self.table.source);
+        // One large number moves the mean of its column, and so every value.
+        let Column::Number(values) = &self.table.columns[index] else {
+            return anyhow!("{}, column {name:?}: {unusable}", place(rows[unusable.row]));
+        };
+        let size = |row: &usize| values[*row].abs();
+        let present = rows.iter().copied().filter(|&row| !values[row].is_nan());
+        let largest = present.reduce(|a, b| if size(&b) > size(&a) { b } else { a });
+        let row = largest.unwrap_or(rows[unusable.row]);
+        anyhow!(
+            "{}, column {name:?}: {:e} is too large to be squared and summed up; if it means \"no value\", --null TOKEN \
+             with the text of the cell says so; else give the column in a larger unit, drop it (--drop {name:?}), or \
+             choose trees, which only compare (--algorithm random-forest)",
+            place(row),
+            values[row]
+        )
     }
 
     /// About how many numbers a standardised row is: one per column, and one per level of a category.

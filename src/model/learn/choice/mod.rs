@@ -13,6 +13,7 @@ pub(crate) mod tune;
 use anyhow::{Result, bail};
 
 use super::Spec;
+use crate::data::cells::target::Truth;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::selection::Selection;
 use candidates::Contenders;
@@ -46,7 +47,11 @@ impl Search<'_> {
         n_trials: Option<usize>,
         fixed: &[(String, String)],
     ) -> Result<Choice> {
-        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots());
+        let n_classes = match self.truth {
+            Truth::Classes { labels, .. } => labels.len(),
+            Truth::Values(_) => 0,
+        };
+        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes);
         let Some(&first) = specs.first() else {
             bail!("there is no algorithm for this task");
         };
@@ -128,7 +133,7 @@ mod tests {
     use crate::data::cells::cell::Task;
     use crate::data::cells::cell::{ColumnType, NullTokens};
     use crate::data::cells::table::{Column, Table};
-    use crate::data::cells::target::{Target, Truth};
+    use crate::data::cells::target::Target;
     use crate::model::learn::{Unwatched, Watch};
 
     /// Two classes in two columns, the second a category, with some noise.
@@ -165,6 +170,7 @@ mod tests {
         };
         let fitter = Fitter {
             table: &table,
+            files: &[],
             features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
             ignored: &[],
             target: &target,

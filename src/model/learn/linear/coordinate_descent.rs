@@ -203,6 +203,7 @@ pub(crate) fn descend(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::Unwatched;
     use crate::model::learn::linear::gram::products;
 
     /// 5 rows of 3 columns, row by row, and the slopes at 0.
@@ -216,9 +217,10 @@ mod tests {
         let penalty = Penalty { l1: 0.5, l2: 0.1, n_penalised: 2 };
         let columns: Vec<f64> = (0..3).flat_map(|j| X.iter().map(move |row| row[j])).collect();
         let mut by_columns = ByColumns::new(&columns, 5, Some(&weights), SLOPES.to_vec());
-        let h = products(5, 3, &|row, out| {
+        let fill = |row: usize, out: &mut [f64]| {
             out.iter_mut().zip(X[row]).for_each(|(out, v)| *out = weights[row].sqrt() * v);
-        });
+        };
+        let h = products(5, 3, &fill, &Unwatched);
         let mut by_products = ByProducts::new(h, SLOPES.to_vec());
         let (mut a, mut b) = ([0.0; 3], [0.0; 3]);
         for _ in 0..50 {

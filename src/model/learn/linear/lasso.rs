@@ -144,10 +144,11 @@ impl Learner for ElasticNet {
         let negative = |values: &[f64]| values.iter().map(|v| -v).collect();
         let (coefficients, gap) = if prefers_products(n_rows, n_cols) {
             // The target goes along as one more column.
-            let mut all = products(n_rows, n_cols + 1, &|i, out| {
+            let fill = |i: usize, out: &mut [f64]| {
                 let y = rows.row_into(i, &mut out[..n_cols]);
                 out[n_cols] = y;
-            });
+            };
+            let mut all = products(n_rows, n_cols + 1, &fill, watch);
             let (x_by_y, y_square) = (all.row(n_cols)[..n_cols].to_vec(), all.row(n_cols)[n_cols]);
             all.shrink(n_cols);
             let slopes = negative(&x_by_y);

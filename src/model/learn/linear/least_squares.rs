@@ -12,6 +12,7 @@ use super::sparse::{Limits, SparseLoss};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
+use crate::error::Interrupted;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, sum_by_blocks};
 use crate::model::learn::hyperparameter::{Parameter, Range};
 use crate::model::learn::{Algorithm, Learner, Watch};
@@ -92,7 +93,7 @@ impl Learner for LeastSquares {
         let coefficients = if rows.n_cols() > rows.n_rows() {
             solve_wide(&rows, self.alpha)
         } else {
-            solve(&rows, self.alpha)
+            solve(&rows, self.alpha, watch)
         }?;
         Ok(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() })
     }
@@ -220,11 +221,18 @@ impl<'a> Centred<'a> {
 
 /// The w of least norm that minimises |y − X w|² + α |w|², from XᵀX w = Xᵀy. The rows are centred each time
 /// they are looked at, so that large tables are not copied.
-fn solve(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
+///
+/// # Errors
+/// The singular values cannot be found; [`Interrupted`], for there is nothing to keep before the end.
+fn solve(rows: &Centred, alpha: f64, watch: &dyn Watch) -> Result<Vec<f64>> {
     let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-    let products = products(n_rows, n_cols, &|i, out| {
+    let fill = |i: usize, out: &mut [f64]| {
         rows.row_into(i, out);
-    });
+    };
+    let products = products(n_rows, n_cols, &fill, watch);
+    if watch.stopped() {
+        return Err(Interrupted.into());
+    }
     let inverse = SymmetricInverse::new(products, alpha)?;
     let mut w = vec![0.0; n_cols];
     let mut row = vec![0.0; n_cols];

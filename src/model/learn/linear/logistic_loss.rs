@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::coordinate_descent::Penalty;
 use super::gram::{SquareMatrix, products};
+use crate::model::learn::Unwatched;
 use crate::model::learn::dataset::{Dataset, sum_by_blocks};
 use crate::model::predictor::linear::dot;
 use crate::model::predictor::link::{logistic_loss, softmax};
@@ -126,11 +127,12 @@ impl<'a> LogisticLoss<'a> {
     /// Σ weight · z zᵀ / Σ weights of the rows z with a 1 behind for the intercept.
     pub(crate) fn second_moments(&self) -> SquareMatrix {
         let n_inputs = self.data.x.n_cols();
-        let mut moments = products(self.data.x.n_rows(), n_inputs + 1, &|row, out| {
+        let fill = |row: usize, out: &mut [f64]| {
             let root = (self.data.weight(row) / self.weight_sum).sqrt();
             out.iter_mut().zip(self.data.x.row(row)).for_each(|(out, v)| *out = root * v);
             out[n_inputs] = if self.fit_intercept { root } else { 0.0 };
-        });
+        };
+        let mut moments = products(self.data.x.n_rows(), n_inputs + 1, &fill, &Unwatched);
         if !self.fit_intercept {
             moments.values[n_inputs * (n_inputs + 2)] = 1.0;
         }

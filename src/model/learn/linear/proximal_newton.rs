@@ -8,7 +8,7 @@
 use super::coordinate_descent::{ByColumns, ByProducts, Penalty, Quadratic, descend, prefers_products};
 use super::gram::products;
 use super::logistic_loss::LogisticLoss;
-use crate::model::learn::Watch;
+use crate::model::learn::{Unwatched, Watch};
 use crate::model::predictor::linear::dot;
 
 /// Least share of a row's weight in the curvature, so that rows that are certain do not make steps endless.
@@ -37,14 +37,14 @@ pub(crate) fn minimise(
         // Far more exact than the point is while the classes still move each other.
         let mut violation = 0.0_f64;
         for k in 0..n_scores {
+            if watch.stopped() {
+                return (descent.point, false);
+            }
             violation = violation.max(descent.improve(k, tol));
         }
         watch.progress(iteration as u64, max_iter as u64, format_args!("gradient {violation:.1e}"));
         if violation <= tol && (n_scores == 1 || descent.violation() <= tol) {
             return (descent.point, true);
-        }
-        if watch.stopped() {
-            break;
         }
     }
     (descent.point, false)
@@ -124,11 +124,12 @@ impl<'a> Descent<'a> {
         let old = w.clone();
         let slopes_before = slopes.clone();
         if self.columns.is_empty() {
-            let h = products(n_rows, n_inputs + 1, &|row, out| {
+            let fill = |row: usize, out: &mut [f64]| {
                 let root = curvatures[row].sqrt();
                 out.iter_mut().zip(loss.data.x.row(row)).for_each(|(out, v)| *out = root * v);
                 out[n_inputs] = if loss.fit_intercept { root } else { 0.0 };
-            });
+            };
+            let h = products(n_rows, n_inputs + 1, &fill, &Unwatched);
             step(&mut ByProducts::new(h, slopes), &self.penalty, &mut w, violation);
         } else {
             let mut quadratic = ByColumns::new(&self.columns, n_rows, Some(&curvatures), slopes);
@@ -183,7 +184,6 @@ fn step(quadratic: &mut impl Quadratic, penalty: &Penalty, w: &mut [f64], violat
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
-    use crate::model::learn::Unwatched;
     use crate::model::learn::dataset::{Dataset, Labels};
     use crate::model::learn::laws::noise;
 

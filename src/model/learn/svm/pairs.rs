@@ -1,7 +1,7 @@
 //! Classification by support vectors: one problem per pair of classes, and one per fold for calibrated
 //! probabilities.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
 use super::calibration;
@@ -17,6 +17,9 @@ use crate::model::predictor::linear::Linear;
 use crate::model::predictor::link::Link;
 use crate::model::predictor::support_vectors::{Outcome, Parts, SupportVectors};
 use crate::random::{generator, shuffle};
+
+/// Most classes: half a million pairs.
+const MAX_CLASSES: usize = 1000;
 
 /// Folds whose held-out scores are calibrated, as in libsvm and scikit-learn.
 const N_FOLDS: usize = 5;
@@ -40,6 +43,11 @@ impl Run<'_> {
         let classes: Vec<u32> = (0..n_classes as u32).filter(|&c| !members[c as usize].is_empty()).collect();
         members.retain(|rows| !rows.is_empty());
         let k = classes.len();
+        ensure!(
+            k <= MAX_CLASSES,
+            "svm learns up to {MAX_CLASSES} classes, because it fits each pair of them, and there are {k}; \
+             --algorithm NAME chooses another"
+        );
         if self.svm.class_weight == ClassWeight::Balanced {
             for rows_of_class in &members {
                 let factor = rows.len() as f64 / (k * rows_of_class.len()) as f64;

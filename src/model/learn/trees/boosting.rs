@@ -21,7 +21,7 @@ use super::hyperparameters::{BOOSTING, EarlyStopping, LossName, whole_or_unlimit
 use super::loss::Loss;
 use super::moments::{Moments, Packed};
 use super::newton::{MIN_SHARED_ROWS, State};
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
@@ -223,7 +223,11 @@ impl GradientBoosting {
         }
         let mut compact = Compact::new(data, bins, loss.link(), 1, base, 1.0);
         for Step { tree, values, gain_unit } in rounds[..=best_round].iter().flatten() {
-            compact.push(tree, bins, values, *gain_unit);
+            let mut values = values.iter();
+            let mut fill = |_: &Node, out: &mut [f64]| {
+                out.iter_mut().zip(&mut values).for_each(|(out, value)| *out = *value);
+            };
+            compact.push(tree, bins, &mut fill, *gain_unit);
         }
         Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes }
     }

@@ -27,6 +27,9 @@ fn information(x: f64, of: f64) -> f64 {
     if x > 0.0 { x * (x / of).log2() } else { 0.0 }
 }
 
+/// Most classes that a cell has room for.
+pub(crate) const MAX_TREE_CLASSES: usize = 1023;
+
 /// One class per row: `[count and mass, mass of each class…]`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Classes<const W: usize> {

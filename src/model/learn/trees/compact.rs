@@ -1,10 +1,11 @@
 //! Grown trees become the flat arrays of the inference form.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::bin_set::BinSet;
 use super::bins::{Bins, Kind};
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 use crate::model::learn::Dataset;
 use crate::model::predictor::Link;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
@@ -16,16 +17,36 @@ pub(crate) struct Compact {
     rows: Rows,
 }
 
+/// The numbers of a leaf that are not 0: index and bits. Of a thousand classes most leaves know a few.
+type Entries = Arc<[(u32, u64)]>;
+
 /// The row of each set of leaf values: most leaves of a deep tree are pure and share theirs.
 #[derive(Default)]
-struct Rows(HashMap<Vec<u64>, u32>);
+struct Rows {
+    /// Those of one number, which `parts.values` holds.
+    single: HashMap<u64, u32>,
+    /// Those of several numbers, and all of them in order; `parts.values` gets them in the end.
+    several: HashMap<Entries, u32>,
+    list: Vec<Entries>,
+}
 
 impl Rows {
     /// The row of `parts.values` that holds these, a new one if none does.
     fn row(&mut self, parts: &mut Parts, values: &[f64]) -> u32 {
-        *self.0.entry(values.iter().map(|v| v.to_bits()).collect()).or_insert_with(|| {
-            parts.values.extend(values);
-            (parts.values.len() / parts.width) as u32 - 1
+        if let &[value] = values {
+            return *self.single.entry(value.to_bits()).or_insert_with(|| {
+                parts.values.push(value);
+                parts.values.len() as u32 - 1
+            });
+        }
+        let bits = (0..).zip(values.iter().map(|v| v.to_bits()));
+        self.row_of(bits.filter(|(_, bits)| *bits != 0).collect())
+    }
+
+    fn row_of(&mut self, entries: Entries) -> u32 {
+        *self.several.entry(entries).or_insert_with_key(|entries| {
+            self.list.push(Arc::clone(entries));
+            self.list.len() as u32 - 1
         })
     }
 }
@@ -82,10 +103,12 @@ impl Compact {
 
     /// Adds the trees of another collection on the same columns.
     pub(crate) fn append(&mut self, other: Self) {
-        let (parts, other) = (&mut self.parts, other.parts);
+        let (parts, Self { parts: other, rows }) = (&mut self.parts, other);
         let first = parts.feature.len() as u32;
-        let rows: Vec<u32> =
-            other.values.chunks_exact(parts.width).map(|values| self.rows.row(parts, values)).collect();
+        let rows: Vec<u32> = match parts.width {
+            1 => other.values.iter().map(|&value| self.rows.row(parts, &[value])).collect(),
+            _ => rows.list.into_iter().map(|entries| self.rows.row_of(entries)).collect(),
+        };
         parts.roots.extend(other.roots.iter().map(|root| first + root));
         let child = |(&feature, &left): (&u32, &u32)| {
             if feature == LEAF { rows[left as usize] } else { first + left }
@@ -98,16 +121,23 @@ impl Compact {
         parts.importances.iter_mut().zip(other.importances).for_each(|(sum, gain)| *sum += gain);
     }
 
-    /// Adds a tree. `values`: one row per leaf, in the order of its nodes; its gains count `gain_unit` times.
-    pub(crate) fn push(&mut self, tree: &Tree, bins: &Bins, values: &[f64], gain_unit: f64) {
+    /// Adds a tree. `fill`: writes the numbers of a leaf over zeros, leaf after leaf; its gains count `gain_unit` times.
+    pub(crate) fn push(
+        &mut self,
+        tree: &Tree,
+        bins: &Bins,
+        fill: &mut dyn FnMut(&Node, &mut [f64]),
+        gain_unit: f64,
+    ) {
         let parts = &mut self.parts;
         let root = parts.feature.len() as u32;
         parts.roots.push(root);
-        let mut values = values.chunks_exact(parts.width);
+        let mut values = vec![0.0; parts.width];
         for node in &tree.nodes {
             if node.left == 0 {
-                let values = values.next().unwrap_or_default();
-                let row = self.rows.row(parts, values);
+                values.fill(0.0);
+                fill(node, &mut values);
+                let row = self.rows.row(parts, &values);
                 parts.feature.push(LEAF);
                 parts.threshold.push(0.0);
                 parts.left.push(row);
@@ -137,6 +167,11 @@ impl Compact {
 
     /// The trees, importances as shares of their sum.
     pub(crate) fn finish(mut self) -> Trees {
+        let width = self.parts.width;
+        self.parts.values.resize(self.parts.values.len().max(self.rows.list.len() * width), 0.0);
+        for (values, entries) in self.parts.values.chunks_exact_mut(width).zip(&self.rows.list) {
+            entries.iter().for_each(|&(i, bits)| values[i as usize] = f64::from_bits(bits));
+        }
         let sum: f64 = self.parts.importances.iter().sum();
         if sum > 0.0 {
             self.parts.importances.iter_mut().for_each(|importance| *importance /= sum);
@@ -202,7 +237,8 @@ mod tests {
                 let values: Vec<f64> =
                     at.iter().zip(&tree.nodes).filter(|(_, node)| node.left == 0).map(|(i, _)| *i).collect();
                 let mut compact = Compact::new(&data, &bins, Link::Identity, 1, vec![0.0], 1.0);
-                compact.push(&tree, &bins, &values, 1.0);
+                let mut values = values.into_iter();
+                compact.push(&tree, &bins, &mut |_, out| out[0] = values.next().unwrap(), 1.0);
                 let trees = compact.finish();
                 trees.validate().unwrap();
                 let mut out = vec![0.0; 3000];

@@ -35,8 +35,14 @@ impl<const W: usize> Cell for [i64; W] {
     }
 }
 
-/// The cells of a column, by bin.
+/// The cells of a column, by bin. Of a thousand classes they are two megabytes, for which no stack has room: they are
+/// a part of [`no_rows`], and never moved.
 pub(crate) type Cells<C> = [<C as Criterion>::Cell; 256];
+
+/// The cells of so many columns, without any row.
+pub(crate) fn no_rows<C: Criterion>(n_columns: usize) -> Vec<C::Cell> {
+    vec![C::Cell::ZERO; n_columns * 256]
+}
 
 /// How rows are summed up in cells, and how sums become gains.
 pub(crate) trait Criterion: Send + Sync {

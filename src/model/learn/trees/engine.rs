@@ -1,11 +1,16 @@
 //! The settings of a growing tree, and the questions about a node that growth and search share.
 
 use super::best_split::{Best, Limits};
-use super::bins::Bins;
-use super::criterion::{Cell, Criterion};
+use super::bins::{Bins, GROUP};
+use super::criterion::{Cell, Cells, Criterion};
+use crate::model::learn::Watch;
 
 /// Nodes of fewer rows sum up one column at a time.
 const MIN_HISTOGRAM_ROWS: usize = 512;
+
+/// Cells of so many bytes, those of 63 classes and more, are in no histogram of more than so many bytes.
+const WIDE_CELL: usize = 64 * size_of::<i64>();
+const MAX_WIDE_HISTOGRAM: usize = 2 << 20;
 
 /// Sums of fewer cells are not worth a second thread.
 const MIN_PARALLEL_UPDATES: usize = 1 << 17;
@@ -38,6 +43,8 @@ pub(crate) struct Engine<'a, C> {
     pub(crate) criterion: &'a C,
     /// The settings.
     pub(crate) growth: Growth,
+    /// May interrupt the growth.
+    pub(crate) watch: Option<&'a dyn Watch>,
 }
 
 impl<C: Criterion> Engine<'_, C> {
@@ -47,6 +54,11 @@ impl<C: Criterion> Engine<'_, C> {
             && items.len() >= self.growth.min_samples_split.max(2)
             && items.len() as i64 >= 2 * self.growth.limits.min_samples_leaf
             && !items.iter().all(|&item| self.criterion.agree(item, items[0]))
+    }
+
+    /// Whether the leaves that are left are to stay leaves.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.watch.is_some_and(|watch| watch.stopped())
     }
 
     /// Whether sums of so many numbers are worth a second thread.
@@ -60,6 +72,13 @@ impl<C: Criterion> Engine<'_, C> {
             && !self.bins.groups.is_empty()
             && !self.growth.random_cuts
             && self.growth.max_features >= columns.len()
+            && self.histogram_is_small()
+    }
+
+    /// Whether open leaves may keep a histogram each. Of many classes and columns one is as large as the table.
+    fn histogram_is_small(&self) -> bool {
+        let is_wide = size_of::<C::Cell>() >= WIDE_CELL;
+        !is_wide || self.bins.groups.len() * GROUP * size_of::<Cells<C>>() <= MAX_WIDE_HISTOGRAM
     }
 
     /// The sum of some rows.

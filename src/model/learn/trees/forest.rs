@@ -14,7 +14,7 @@ use rand_pcg::rand_core::Rng;
 
 use super::best_split::Limits;
 use super::bins::Bins;
-use super::classes::{Classes, Impurity, PackedClasses};
+use super::classes::{Classes, Impurity, MAX_TREE_CLASSES, PackedClasses};
 use super::compact::Compact;
 use super::criterion::Criterion;
 use super::engine::Growth;
@@ -28,7 +28,7 @@ use super::hyperparameters::{
 use super::moments::{Moments, Packed, Poisson};
 use super::out_of_bag::{self, OutOfBag};
 use super::prune::prune;
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
@@ -307,7 +307,10 @@ impl Run<'_> {
             16..64 => self.grow_classes::<64>(),
             64..256 => self.grow_classes::<256>(),
             _ => {
-                ensure!(n_classes < 1024, "trees learn up to 1023 classes, and there are {n_classes}");
+                ensure!(
+                    n_classes <= MAX_TREE_CLASSES,
+                    "trees learn up to {MAX_TREE_CLASSES} classes, and there are {n_classes}"
+                );
                 self.grow_classes::<1024>()
             }
         })
@@ -379,7 +382,8 @@ impl Run<'_> {
     ) -> Vec<Grown> {
         self.grow_trees(unit, &|Sample { draws, min_gain, seed }| {
             let limits = Limits { min_gain: *min_gain, ..self.growth.limits };
-            let mut grower = Grower::new(&self.bins, criterion, Growth { limits, ..self.growth });
+            let growth = Growth { limits, ..self.growth };
+            let mut grower = Grower::new(&self.bins, criterion, growth).interrupted_by(self.watch);
             let Target { rows, items, .. } = &self.target;
             let drawn = || draws.iter().enumerate().filter(|(_, draws)| **draws > 0);
             grower.items().extend(drawn().map(|(i, &draws)| item(items[i], draws)));
@@ -396,11 +400,19 @@ impl Run<'_> {
                 return None;
             }
             let grown = self.grow_one(index, unit, grow_tree);
+            if self.watch.stopped() {
+                // It may lack its deeper nodes: of a forest the others are better, a lone tree is better than none.
+                return (index == 0).then_some((false, grown));
+            }
             let n_done = n_done.fetch_add(1, Ordering::Relaxed) + 1;
             self.watch.progress(n_done, n_trees as u64, format_args!("trees"));
-            Some(grown)
+            Some((true, grown))
         });
-        grown.into_iter().flatten().collect()
+        let mut grown: Vec<(bool, Grown)> = grown.into_iter().flatten().collect();
+        if grown.iter().any(|(is_whole, _)| *is_whole) {
+            grown.retain(|(is_whole, _)| *is_whole);
+        }
+        grown.into_iter().map(|(_, grown)| grown).collect()
     }
 
     fn grow_one(&self, index: usize, unit: f64, grow_tree: &GrowTree) -> Grown {
@@ -431,12 +443,19 @@ impl Run<'_> {
         }
         let mut draws_of_row = vec![0; self.bins.n_rows()];
         target.rows.iter().zip(&sample.draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
-        let values = leaf_values(&tree, target.data, &draws_of_row);
+        let fill = |tree: &Tree, node: &Node, out: &mut [f64]| {
+            fill_leaf(tree.rows_of(node), target.data, &draws_of_row, out);
+        };
         let gain: f64 = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
+        let gain_unit = if gain > 0.0 { 1.0 / gain } else { 0.0 };
         let mut flat = self.no_trees(1);
         flat.reserve(tree.nodes.len());
-        flat.push(&tree, &self.bins, &values, if gain > 0.0 { 1.0 / gain } else { 0.0 });
+        flat.push(&tree, &self.bins, &mut |node, out| fill(&tree, node, out), gain_unit);
         let out_of_bag = (forest.oob_score && forest.bootstrap).then(|| {
+            let width = self.width();
+            let mut values = vec![0.0; tree.leaves().count() * width];
+            let leaves = tree.leaves().zip(values.chunks_exact_mut(width));
+            leaves.for_each(|(node, out)| fill(&tree, node, out));
             tree.rows = Vec::new();
             OutOfBag { tree, values, drawn: draws_of_row.iter().map(|&draws| draws > 0).collect() }
         });
@@ -444,24 +463,17 @@ impl Run<'_> {
     }
 }
 
-/// The class shares (of the second class, of two) or the mean of each leaf, in the order of the nodes.
-fn leaf_values(tree: &Tree, data: &Dataset, draws: &[u8]) -> Vec<f64> {
-    let mut out = Vec::new();
-    for node in tree.leaves() {
-        let rows = tree.rows_of(node);
-        let weight = |row: u32| f64::from(draws[row as usize]) * data.weight(row as usize);
-        let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
-        match data.y {
-            Labels::Classes { codes, n_classes } if n_classes > 2 => {
-                let first = out.len();
-                out.resize(first + n_classes, 0.0);
-                rows.iter().for_each(|&row| out[first + codes[row as usize] as usize] += weight(row));
-                out[first..].iter_mut().for_each(|share| *share /= sum);
-            }
-            _ => out.push(rows.iter().map(|&row| weight(row) * data.y(row as usize)).sum::<f64>() / sum),
+/// Writes the class shares (of the second class, of two) or the mean of a leaf of these rows over zeros.
+fn fill_leaf(rows: &[u32], data: &Dataset, draws: &[u8], out: &mut [f64]) {
+    let weight = |row: u32| f64::from(draws[row as usize]) * data.weight(row as usize);
+    let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
+    match data.y {
+        Labels::Classes { codes, n_classes } if n_classes > 2 => {
+            rows.iter().for_each(|&row| out[codes[row as usize] as usize] += weight(row));
+            out.iter_mut().for_each(|share| *share /= sum);
         }
+        _ => out[0] = rows.iter().map(|&row| weight(row) * data.y(row as usize)).sum::<f64>() / sum,
     }
-    out
 }
 
 impl Learner for Forest {

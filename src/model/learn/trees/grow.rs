@@ -18,11 +18,12 @@ use std::collections::BinaryHeap;
 
 use super::best_split::{Best, Limits};
 use super::bins::Bins;
-use super::criterion::{Cell, Cells, Criterion};
+use super::criterion::{Cell, Criterion};
 use super::engine::{Engine, Growth};
 use super::partition::Span;
 use super::search::Scratch;
 use super::tree::Tree;
+use crate::model::learn::Watch;
 use crate::parallel;
 use crate::random::seed_of_child;
 
@@ -42,7 +43,7 @@ struct Open<C: Criterion> {
     end: usize,
     total: C::Cell,
     best: Best,
-    histogram: Option<Vec<Cells<C>>>,
+    histogram: Option<Vec<C::Cell>>,
     /// Its split, once that is prepared.
     split: Option<Split<C>>,
 }
@@ -80,7 +81,7 @@ struct Child<C: Criterion> {
     total: C::Cell,
     /// Not found if it stays a leaf.
     best: Best,
-    histogram: Option<Vec<Cells<C>>>,
+    histogram: Option<Vec<C::Cell>>,
 }
 
 /// A leaf that is split while another is.
@@ -91,6 +92,7 @@ pub(crate) struct Grower<'a, C: Criterion> {
     bins: &'a Bins,
     criterion: C,
     growth: Growth,
+    watch: Option<&'a dyn Watch>,
     items: Vec<C::Item>,
     spare_rows: Vec<u32>,
     spare_items: Vec<C::Item>,
@@ -104,11 +106,18 @@ impl<'a, C: Criterion> Grower<'a, C> {
             bins,
             criterion,
             growth,
+            watch: None,
             items: Vec::new(),
             spare_rows: Vec::new(),
             spare_items: Vec::new(),
             scratch: std::array::from_fn(|_| Scratch::new(&[])),
         }
+    }
+
+    /// Lets `watch` interrupt the growth: leaves that are not split by then stay leaves.
+    pub(crate) fn interrupted_by(mut self, watch: &'a dyn Watch) -> Self {
+        self.watch = Some(watch);
+        self
     }
 
     /// Sets the limits in the units of the next tree's items.
@@ -137,7 +146,8 @@ impl<'a, C: Criterion> Grower<'a, C> {
             spare_rows: &mut self.spare_rows[..n],
             spare_items: &mut self.spare_items[..n],
         };
-        let engine = Engine { bins: self.bins, criterion: &self.criterion, growth: self.growth };
+        let Self { bins, growth, watch, .. } = *self;
+        let engine = Engine { bins, criterion: &self.criterion, growth, watch };
         let mut tree = Tree::leaf(n);
         if let Some(root) = engine.root(&span, seed, &mut self.scratch[0]) {
             if self.growth.max_leaf_nodes == usize::MAX {
@@ -180,6 +190,9 @@ impl<C: Criterion> Engine<'_, C> {
         let mut stack = vec![root];
         let mut subtrees = Vec::new();
         while let Some(mut open) = stack.pop() {
+            if self.is_interrupted() {
+                break;
+            }
             if open.end - open.begin < shared {
                 subtrees.push(open);
                 continue;
@@ -217,6 +230,7 @@ impl<C: Criterion> Engine<'_, C> {
         let mut frontier = BinaryHeap::from([root]);
         let mut n_leaves = 1;
         while n_leaves < self.growth.max_leaf_nodes
+            && !self.is_interrupted()
             && let Some(mut open) = frontier.pop()
         {
             let left = self.growth.max_leaf_nodes - n_leaves;
@@ -320,11 +334,13 @@ impl<C: Criterion> Engine<'_, C> {
             children[large].best = found.1;
             children[1 - large].histogram = Some(of_small);
             children[large].histogram = Some(of_large);
-            for (child, may) in children.iter_mut().zip(may) {
-                if !may {
+            for (i, child) in children.iter_mut().enumerate() {
+                if !may[i] {
                     child.best = Best::none(self.growth.limits.min_gain);
                 }
-                if !child.best.found() {
+                // The children of a small child sum up none, so that it need not keep what they would be subtracted from.
+                let is_needed = self.uses_histograms(sides[i].0.len(), &scratch.columns);
+                if !child.best.found() || !is_needed {
                     scratch.pool.extend(child.histogram.take());
                 }
             }
@@ -346,7 +362,7 @@ fn open_children<C: Criterion>(
     parent: &Open<C>,
     split: Split<C>,
     tree: &Tree,
-    pool: &mut Vec<Vec<Cells<C>>>,
+    pool: &mut Vec<Vec<C::Cell>>,
 ) -> [Option<Open<C>>; 2] {
     let left = tree.nodes[parent.node as usize].left;
     let [a, b] = split.children;
@@ -458,6 +474,24 @@ mod tests {
             expected.push(node.gain);
             frontier.extend([node.left as usize, node.left as usize + 1]);
         }
+    }
+
+    #[test]
+    fn small_leaves_that_wait_keep_no_histogram() {
+        let mut x = Matrix::zeros(N_ROWS, 1);
+        (0..N_ROWS).for_each(|i| x.row_mut(i)[0] = i as f64);
+        let y = vec![0.0; N_ROWS];
+        let mut bins = Bins::new(&Dataset::new(&x, Labels::Values(&y)));
+        bins.group();
+        // The best split is always that of the last few rows, which wait for the others.
+        let items = (0..N_ROWS).map(|i| CRITERION.item(1 << (i / 200), 1));
+        let growth = Growth { max_depth: 100, max_features: 1, parallel: false, ..growth() };
+        let mut grower = Grower::new(&bins, CRITERION, growth);
+        grower.items().extend(items);
+        let tree = grower.grow((0..N_ROWS as u32).collect(), &bins.usable, 1);
+        assert!(tree.leaves().count() >= 20);
+        // All that there ever were lie in the pool.
+        assert!(grower.scratch[0].pool.len() < 5, "{}", grower.scratch[0].pool.len());
     }
 
     #[test]

@@ -5,14 +5,14 @@
 use super::best_split::{Best, scan};
 use super::bin_set::first_bins;
 use super::bins::GROUP;
-use super::criterion::{Cell, Cells, Criterion};
+use super::criterion::{Cell, Cells, Criterion, no_rows};
 use super::engine::Engine;
 use crate::parallel;
 
 impl<C: Criterion> Engine<'_, C> {
     /// A histogram to be filled, from the pool if that has one.
-    pub(crate) fn take_histogram(&self, pool: &mut Vec<Vec<Cells<C>>>) -> Vec<Cells<C>> {
-        pool.pop().unwrap_or_else(|| vec![[C::Cell::ZERO; 256]; self.bins.groups.len() * GROUP])
+    pub(crate) fn take_histogram(&self, pool: &mut Vec<Vec<C::Cell>>) -> Vec<C::Cell> {
+        pool.pop().unwrap_or_else(|| no_rows::<C>(self.bins.groups.len() * GROUP))
     }
 
     /// Sums up the histogram of the rows in `cells`, subtracts it from that of `large`, and scans both: the best
@@ -21,9 +21,9 @@ impl<C: Criterion> Engine<'_, C> {
         &self,
         rows: &[u32],
         items: &[C::Item],
-        cells: &mut [Cells<C>],
+        cells: &mut [C::Cell],
         total: &C::Cell,
-        large: Option<(&mut [Cells<C>], &C::Cell)>,
+        large: Option<(&mut [C::Cell], &C::Cell)>,
         columns: &[u32],
     ) -> (Best, Best) {
         let is_large = self.is_large(rows.len() * columns.len());
@@ -31,11 +31,11 @@ impl<C: Criterion> Engine<'_, C> {
         let mut chosen = vec![columns.len() == self.bins.columns.len(); self.bins.columns.len()];
         columns.iter().for_each(|&column| chosen[column as usize] = true);
         let (large, large_total) = match large {
-            Some((cells, total)) => (cells, Some(total)),
+            Some((cells, total)) => (cells.as_chunks_mut().0, Some(total)),
             None => (&mut [][..], None),
         };
         let node = Sums { engine: self, rows, items, chosen: &chosen, total, large_total };
-        node.search(0, cells, large, shares)
+        node.search(0, cells.as_chunks_mut().0, large, shares)
     }
 }
 
@@ -86,7 +86,7 @@ impl<C: Criterion> Sums<'_, C> {
         large: &mut [Cells<C>],
         best: &mut (Best, Best),
     ) {
-        let Engine { bins, criterion, growth } = *self.engine;
+        let Engine { bins, criterion, growth, .. } = *self.engine;
         let first = group * GROUP;
         if !self.chosen[first..].iter().take(GROUP).any(|&chosen| chosen) {
             return;
@@ -170,7 +170,7 @@ mod tests {
             parallel,
             limits: LIMITS,
         };
-        Engine { bins, criterion: &CRITERION, growth }
+        Engine { bins, criterion: &CRITERION, growth, watch: None }
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
             let mut cells = engine.take_histogram(&mut Vec::new());
             let best =
                 pool.install(|| engine.search_all(&rows, &items, &mut cells, &total, None, &columns).0);
-            for (column, cells) in bins.columns.iter().zip(&cells) {
+            for (column, cells) in bins.columns.iter().zip(cells.as_chunks::<256>().0) {
                 let mut expected = [[0; 2]; 256];
                 for (&byte, item) in column.bytes.iter().zip(&items) {
                     let cell = &mut expected[usize::from(byte)];

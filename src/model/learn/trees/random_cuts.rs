@@ -195,7 +195,7 @@ mod tests {
             parallel: false,
             limits,
         };
-        Engine { bins, criterion: &CRITERION, growth }
+        Engine { bins, criterion: &CRITERION, growth, watch: None }
     }
 
     #[test]

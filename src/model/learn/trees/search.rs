@@ -3,7 +3,7 @@
 use super::best_split::{Best, scan};
 use super::bin_set::{bins_of, first_bins, insert};
 use super::bins::Kind;
-use super::criterion::{Cell, Cells, Criterion};
+use super::criterion::{Cell, Cells, Criterion, no_rows};
 use super::engine::Engine;
 use super::random_cuts::{Block, draw_cut};
 use crate::random::{below, generator};
@@ -19,12 +19,12 @@ pub(crate) struct Scratch<C: Criterion> {
     /// Columns of the tree; the first ones are those drawn, while a node draws.
     pub(crate) columns: Vec<u32>,
     swaps: Vec<usize>,
-    /// All zero between uses.
-    cells: Box<Cells<C>>,
+    /// Those of a column; all zero between uses.
+    cells: Vec<C::Cell>,
     bytes: Vec<u8>,
     block: Block,
     /// Histograms to be used again.
-    pub(crate) pool: Vec<Vec<Cells<C>>>,
+    pub(crate) pool: Vec<Vec<C::Cell>>,
 }
 
 impl<C: Criterion> Scratch<C> {
@@ -33,7 +33,7 @@ impl<C: Criterion> Scratch<C> {
         Self {
             columns: columns.to_vec(),
             swaps: Vec::new(),
-            cells: Box::new([C::Cell::ZERO; 256]),
+            cells: no_rows::<C>(1),
             bytes: Vec::new(),
             block: Block::default(),
             pool: Vec::new(),
@@ -88,7 +88,10 @@ impl<C: Criterion> Engine<'_, C> {
                 Some(random) if self.growth.random_cuts => {
                     self.search_random(column, rows, items, total, random, &mut scratch.bytes, &mut best)
                 }
-                _ => self.search_column(column, rows, items, total, &mut scratch.cells, &mut best),
+                _ => scratch
+                    .cells
+                    .first_chunk_mut()
+                    .is_some_and(|cells| self.search_column(column, rows, items, total, cells, &mut best)),
             };
         }
         if is_block {
@@ -178,7 +181,7 @@ mod tests {
                 parallel: false,
                 limits,
             };
-            let engine = Engine { bins: &bins, criterion: &criterion, growth };
+            let engine = Engine { bins: &bins, criterion: &criterion, growth, watch: None };
             let columns: Vec<u32> = (0..8).collect();
             let mut used = Scratch::new(&columns);
             for (seed, n_rows) in [(1, 600), (2, 100), (3, 30), (4, 2)] {

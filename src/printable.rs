@@ -1,0 +1,59 @@
+//! Text for a terminal: characters that would steer it instead of being shown are written as escapes.
+//!
+//! Names of columns, labels and paths come from files, and a file may be anybody's. Output for programs (CSV, JSON) stays
+//! as it is.
+
+use std::borrow::Cow;
+
+/// Whether a character steers a terminal or the order in which others are shown. Line ends and tabs do so as they should.
+fn steers(c: char) -> bool {
+    match c {
+        '\n' | '\t' => false,
+        // The marks, embeddings, overrides and isolates of Unicode's bidirectional algorithm (property Bidi_Control), and
+        // two more line ends.
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        // Also U+0080 to U+009F, among which are short forms of ESC [ and others.
+        c => c.is_control(),
+    }
+}
+
+/// The text with such characters as `\u{1b}`.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if steers(c) { shown.extend(c.escape_unicode()) } else { shown.push(c) }
+    }
+    Cow::Owned(shown)
+}
+
+/// The same for a text that is to stay on its line.
+pub(crate) fn printable_line(text: &str) -> Cow<'_, str> {
+    match printable(text) {
+        shown if shown.contains('\n') => Cow::Owned(shown.replace('\n', "\\n")),
+        shown => shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_everything_else_is_not() {
+        let plain = "größe, цена,\t価格 – שלום, a\u{200d}b\n";
+        assert!(matches!(printable(plain), Cow::Borrowed(text) if text == plain));
+        for (text, shown) in [
+            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("a\u{9b}2Jb", "a\\u{9b}2Jb"),
+            ("\u{7}\u{8}\r\u{7f}", "\\u{7}\\u{8}\\u{d}\\u{7f}"),
+            ("abc\u{202e}fdp", "abc\\u{202e}fdp"),
+            ("\u{2066}\u{2069}\u{200f}", "\\u{2066}\\u{2069}\\u{200f}"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
+        assert_eq!((printable("a\nb"), printable_line("a\nb\u{1b}")), ("a\nb".into(), "a\\nb\\u{1b}".into()));
+    }
+}
