@@ -1,41 +1,109 @@
 #!/usr/bin/env bash
-# Feeds arbitrary bytes to the readers of delimited text and of JSON requests, each for the seconds of the first
-# argument (default 60), and stops at the first input on which one of them panics or differs from its reference. Needs
-# Rust and a C++ compiler; the same targets run under `cargo fuzz run NAME`.
+# Feeds arbitrary bytes to the readers of delimited text and of JSON requests, to a server in each of its dialects, to
+# `predict` as a file of rows, and to the loader of model files as changes of sound ones; each for the seconds of the
+# first argument (default 60), or only the targets that further arguments name. Stops at the first input on which one
+# of them panics or breaks its rule; arithmetic that overflows panics. Needs Rust and a C++ compiler; the same targets
+# run under `cargo fuzz run NAME`.
+#
+#     bash fuzz/run.sh [SECONDS] [TARGET | TARGET:DIALECT]…
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-60}
+shift || true
+dialects=(json csv ndjson v2 v2_binary mlflow mlflow_csv feedback)
+targets=("$@")
+[ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file model_file)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The flags of `cargo fuzz build --sanitizer none`: counters on every edge, and traced comparisons. No code here is
 # unsafe, so an address sanitizer has nothing to find. As the target is named, build scripts are built without them.
 flags=(
-    --cfg fuzzing -Cpasses=sancov-module
+    --cfg fuzzing -Coverflow-checks -Cpasses=sancov-module
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares
 )
 RUSTFLAGS=${flags[*]} cargo build --locked --release --target "$host" --bins
 
 corpus=corpus/seeds
-mkdir -p $corpus/csv_reader $corpus/json_request
+folder=
+seeds() { folder=$corpus/$1 && mkdir -p "$folder"; }
+n=0
+seed() { n=$((n + 1)) && printf "$1" >"$folder/$n"; }
+
+seeds csv_reader
 for file in ../fixtures/nasty/*.csv; do
     # The first byte chooses the dialect, the second the block size; the text follows.
-    { printf '\0\037'; head -c 2000 "$file"; } >"$corpus/csv_reader/$(basename "$file")"
+    { printf '\0\037'; head -c 2000 "$file"; } >"$folder/$(basename "$file")"
 done
-seed() { printf "$2" >"$corpus/json_request/$1"; }
-seed 0 '\0{"data":["Torgersen",39.1,18.7,181.0,3750.0,"male",2007.0],"threshold":0.5}'
-seed 1 '\001{"features":[{"question":"Is it \\u0022 here?"},{"question":null}],"lenient":true}'
-seed 2 '\002{"data":["2023-11-29T10:00:00Z","2023-11-16","2023-09-06","dry"]}'
-seed 3 '\003{"features":{"plan":"p2","region":"r20","shop":"s189","age":null,"spend":"93.66"}}'
+seeds json_request
+seed '\0{"data":["Torgersen",39.1,18.7,181.0,3750.0,"male",2007.0],"threshold":0.5}'
+seed '\001{"features":[{"question":"Is it \\u0022 here?"},{"question":null}],"lenient":true}'
+seed '\002{"data":["2023-11-29T10:00:00Z","2023-11-16","2023-09-06","dry"]}'
+seed '\003{"features":{"plan":"p2","region":"r20","shop":"s189","age":null,"spend":"93.66"}}'
+
+# The first byte chooses model, content type and chunks.
+row='12.5,true,p2,s17,2024-03-05,late parcel refund'
+header='spend,member,plan,shop,day,said'
+json='[12.5,true,"p2","s17","2024-03-05","late parcel"]'
+named='{"spend":12.5,"member":"no","plan":"p9","shop":null,"day":"2024-03-05T10:00:00Z","said":"lost \\u0041"}'
+for first in '\000' '\010' '\120' '\150'; do
+    seeds http_request:json
+    seed "$first"'{"data":'"$json"',"threshold":0.5}'
+    seed "$first"'{"data":['"$json,$json"'],"explain":false}'
+    seed "$first"'{"features":['"$named,{}"'],"lenient":true}'
+    seeds http_request:csv
+    seed "$first$header"'\n'"$row"'\n"1.5",,,s1,,"a ""b"""\n'
+    seed "$first$row"'\n'
+    seeds http_request:ndjson
+    seed "$first$json"'\n'"$named"'\n'
+    seeds http_request:v2
+    seed "$first"'{"id":"1","parameters":{"threshold":0.3},"inputs":[{"name":"spend","shape":[2],"datatype":"FP64","data":[1,2]},{"name":"member","shape":[2,1],"datatype":"BOOL","data":[true,[false]]},{"name":"plan","shape":[2],"datatype":"BYTES","data":["p1","p2"]},{"name":"shop","shape":[2],"datatype":"BYTES","data":["s1","s2"]},{"name":"day","shape":[2],"datatype":"BYTES","data":["2024-01-01","2024-01-02"]},{"name":"said","shape":[2],"datatype":"BYTES","data":["late","lost"]}],"outputs":[{"name":"predict"}]}'
+    seed "$first"'{"inputs":[{"name":"x","shape":[1,6],"datatype":"INT32","data":[1,1,1,1,1,1]}]}'
+    seeds http_request:v2_binary
+    # 139 bytes of JSON, then two doubles.
+    seed "$first"'\213\0{"parameters":{"binary_data_output":true},"inputs":[{"name":"spend","shape":[2],"datatype":"FP64","parameters":{"binary_data_size":16}}]}  \0\0\0\0\0\0\360?\0\0\0\0\0\0\0@'
+    seed "$first"'\141\0{"inputs":[{"name":"said","shape":[1],"datatype":"BYTES","parameters":{"binary_data_size":8}}]}  \004\0\0\0late'
+    seeds http_request:mlflow
+    seed "$first"'{"dataframe_split":{"index":[0],"columns":["spend","member","plan","shop","day","said"],"data":['"$json"']}}'
+    seed "$first"'{"dataframe_records":['"$named"'],"params":{"a":[1]}}'
+    seed "$first"'{"instances":['"$json"']}'
+    seed "$first"'{"inputs":{"spend":[1,2],"member":[[true],[false]],"plan":["p1","p2"],"shop":["s1","s2"],"day":[null,null],"said":["a","b"]}}'
+    seeds http_request:mlflow_csv
+    seed "$first$header"'\n'"$row"'\n'
+    seeds http_request:feedback
+    seed "$first"'{"request_id":"r","labels":["low","high"]}'
+    seed "$first"'{"request_id":"r","label":1}'
+done
+# The first two bytes choose form and options.
+seeds predict_file
+for options in '\000\000' '\300\001' '\211\003' '\066\005' '\014\045'; do
+    seed "$options$header"',extra\n'"$row"',x\n1e309,maybe,,,2024-02-30,\n'
+    seed "$options$row"'\n'
+done
+for options in '\002\000' '\012\005' '\317\003' '\036\001'; do
+    seed "$options$json"'\n\n'"$named"'\n{"new":[1]}\n'
+done
+seeds model_file
+for file in $(seq 0 17); do
+    for change in '\0\001\002\003' '\003\004\0\014\001' '\006\001\020\140' '\010\002\005\0' '\002\003\001'; do
+        seed "\\$(printf %o "$file")$change"
+    done
+done
+
 for text in data features threshold lenient explain true false null question starts booked serviced weather plan \
-    region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00; do
+    region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00 \
+    member day said inputs outputs name shape datatype parameters binary_data_size binary_data_output predict_proba \
+    FP64 FP32 INT64 UINT8 BOOL BYTES dataframe_split dataframe_records columns instances params request_id label \
+    labels low high 18446744073709551615; do
     echo "\"$text\""
 done >corpus/words
 
-for target in csv_reader json_request; do
-    mkdir -p "corpus/$target" "artifacts/$target"
+for target in "${targets[@]}"; do
+    mkdir -p "corpus/$target" "artifacts/$target" "$corpus/$target"
     echo "== $target, $seconds seconds"
-    "target/$host/release/$target" -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=2048 \
+    dialect=${target#*:}
+    if [ "$dialect" != "$target" ]; then export MLAPI_DIALECT=$dialect; else unset MLAPI_DIALECT; fi
+    "target/$host/release/${target%:*}" -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=2048 \
         -dict=corpus/words -print_final_stats=1 -verbosity=0 -artifact_prefix="artifacts/$target/" \
         "corpus/$target" "$corpus/$target"
 done

@@ -24,7 +24,7 @@ use crate::names::did_you_mean;
 ///
 /// # Errors
 /// [`BadRows`], [`super::TooManyRows`], or an input or output that fails.
-pub(crate) fn predict_csv(
+pub fn predict_csv(
     model: &Model,
     mut records: Records,
     options: &Options,

@@ -26,8 +26,8 @@ use crate::data::read::source::Options as FileOptions;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 
-pub(crate) use csv::predict_csv;
-pub(crate) use ndjson::predict_ndjson;
+pub use csv::predict_csv;
+pub use ndjson::predict_ndjson;
 pub(crate) use row::predict_row;
 
 /// Which columns of the input are repeated in the output.

@@ -21,7 +21,7 @@ use crate::model::Model;
 ///
 /// # Errors
 /// As [`super::predict_csv`]; a line that is not JSON counts as a row that does not fit.
-pub(crate) fn predict_ndjson(
+pub fn predict_ndjson(
     model: &Model,
     source: &str,
     input: Box<dyn Read + Send>,
