@@ -305,6 +305,10 @@ def small_json(repeated):
     repeated('NDJSON: a row of {"":0} × 31 MB', iris, "[", '{"":0},', 31 * MB, "0]\n", NDJSON)
 
 
+# The prediction whose labels feedback requests tell.
+REMEMBERED = Request("", "/predict", lambda: b'{"data":[1,2,3,4]}', headers="X-Request-Id: r\r\n")
+
+
 # Servers and clients.
 
 
@@ -429,6 +433,8 @@ def line(name, status, seconds, cpu, peak, answer, beside, marks=""):
 def one(server, request):
     server.forget_peak()
     data = request.pieces()
+    if request.feedback:
+        send(server.address, REMEMBERED.pieces())
     cpu = server.cpu()
     with Beside(server.address, CHEAP[:1]) as beside:
         started = time.monotonic()
@@ -538,6 +544,7 @@ def main():
             if len(body) < left:
                 left -= len(body)
                 bodies.append(body)
+        bodies += [REMEMBERED.pieces()] * bool(more)
         small = [body for body in bodies if len(body) < 80 * KB]
         if len(bodies) > 1:
             mixture(f"{mixed}: all", server, bodies, seconds)
