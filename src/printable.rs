@@ -1,7 +1,7 @@
-//! Text for a terminal: characters that would steer it instead of being shown are written as escapes.
+//! Text for a terminal or a log: characters that would steer a terminal instead of being shown are written as escapes.
 //!
-//! Names of columns, labels and paths come from files, and a file may be anybody's. Output for programs (CSV, JSON) stays
-//! as it is.
+//! Names of columns, labels and paths come from files and requests, which may be anybody's. Output for programs (CSV,
+//! JSON) stays as it is.
 
 use std::borrow::Cow;
 
@@ -35,6 +35,20 @@ pub(crate) fn printable_line(text: &str) -> Cow<'_, str> {
         shown if shown.contains('\n') => Cow::Owned(shown.replace('\n', "\\n")),
         shown => shown,
     }
+}
+
+/// A line of JSON with such characters as JSON escapes them, of which it asks so for the first 32 only. They stand in
+/// strings, since nothing else holds them.
+pub(crate) fn printable_json(line: String) -> String {
+    if !line.contains(steers) {
+        return line;
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        // All of them have four digits at most.
+        if steers(c) { shown.push_str(&format!("\\u{:04x}", u32::from(c))) } else { shown.push(c) }
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -191,6 +191,24 @@ pub(crate) fn max_columns(model: &Model, options: &Options) -> usize {
     if options.lenient { most.max(LENIENT) } else { most }
 }
 
+/// Numbers that the predictions of a block have at most, whatever its rows: each may be two bytes.
+const MAX_BLOCK_NUMBERS: usize = 1 << 19;
+
+/// The size of a block of rows, each of which has so many numbers, or so many in its prediction.
+fn block_bytes(width: usize) -> usize {
+    (2 * MAX_BLOCK_NUMBERS / width.max(1)).clamp(4096, BLOCK_BYTES)
+}
+
+/// As [`block_bytes`] for delimited text, whose rows hold every feature.
+pub(crate) fn table_block_bytes(model: &Model) -> usize {
+    block_bytes(model.pipeline.predictor.n_outputs())
+}
+
+/// As [`block_bytes`] for JSON rows, which may be empty.
+pub(crate) fn json_block_bytes(model: &Model) -> usize {
+    block_bytes(model.pipeline.predictor.n_outputs().max(model.pipeline.schema.n_features()))
+}
+
 /// Predicts the rows of the file at `path` (`-`: standard input) and writes the result to `out`. The file is NDJSON or
 /// delimited text, by its name or its first line; `written` says how delimited text is written, its header aside.
 /// `note` gets remarks on how the file was read, `watch` each block once it is written.
@@ -206,13 +224,17 @@ pub(crate) fn predict_file(
     watch: &mut dyn FnMut(Part),
     note: &mut dyn FnMut(&str),
 ) -> Result<Summary> {
-    let written =
-        FileOptions { header: options.header, max_columns: max_columns(model, options), ..written.clone() };
+    let written = FileOptions {
+        header: options.header,
+        max_columns: max_columns(model, options),
+        block_bytes: table_block_bytes(model),
+        ..written.clone()
+    };
     let input = Input::open(path, &written)?;
     if is_ndjson(path, &input.start) {
         input.notes.iter().for_each(|text| note(text));
         let source = input.source.clone();
-        let blocks = input.blocks(Cut::Lines, BLOCK_BYTES);
+        let blocks = input.blocks(Cut::Lines, json_block_bytes(model));
         return ndjson::predict_ndjson(model, &source, blocks, options, out, watch);
     }
     let records = Records::new(input, &written)?;

@@ -245,15 +245,15 @@ impl<R: Read> Blocks<R> {
     /// An input that cannot be read; a record that is longer than its limit, or that there is no room for.
     pub fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Block>> {
         bytes.clear();
-        bytes.append(&mut self.rest);
+        self.take_rest(&mut bytes);
         let mut scan = Scan::default();
         let mut taken = Taken::default();
-        let mut look_first = self.prompt && !bytes.is_empty();
-        while scan.cut == 0 && !self.ended {
-            if !std::mem::take(&mut look_first) {
+        let mut look_first = !bytes.is_empty() && (self.prompt || !self.rest.is_empty());
+        while scan.cut == 0 && !self.is_done() {
+            if !std::mem::take(&mut look_first) && !self.take_rest(&mut bytes) {
                 self.read(&mut bytes, &mut taken)?;
             }
-            scan.advance(&bytes, self.cut, self.ended);
+            scan.advance(&bytes, self.cut, self.is_done());
             if scan.cut == 0 && bytes.len() > self.limits.bytes {
                 const MEGABYTE: usize = 1024 * 1024;
                 let limit = match self.limits.bytes {
@@ -267,11 +267,11 @@ impl<R: Read> Blocks<R> {
                 );
             }
         }
-        if self.ended {
+        if self.is_done() {
             // The rest is the last record, whole or not.
             scan.cut = bytes.len();
         }
-        self.rest.extend_from_slice(&bytes[scan.cut..]);
+        self.rest.splice(..0, bytes[scan.cut..].iter().copied());
         bytes.truncate(scan.cut);
         if bytes.is_empty() {
             return Ok(None);
@@ -279,6 +279,19 @@ impl<R: Read> Blocks<R> {
         let line = self.line;
         self.line += count_lines(&bytes);
         Ok(Some(Block { bytes, line, taken }))
+    }
+
+    /// Moves what was read before into a block, and no more than a block holds: the start of an input may be longer.
+    /// Whether there was anything.
+    fn take_rest(&mut self, bytes: &mut Vec<u8>) -> bool {
+        let n = self.rest.len().min(self.size);
+        bytes.extend(self.rest.drain(..n));
+        n > 0
+    }
+
+    /// Whether nothing follows what was handed out or is in a block.
+    fn is_done(&self) -> bool {
+        self.ended && self.rest.is_empty()
     }
 
     /// Hands the rest of a block back, to be the start of the next one.
@@ -460,6 +473,28 @@ mod tests {
             found.push((block.line, String::from_utf8(block.bytes).unwrap()));
         }
         found
+    }
+
+    #[test]
+    fn a_start_that_is_longer_than_a_block_makes_several() {
+        let text = "a,b\n\"x\ny\",2\n".repeat(20);
+        for (size, start) in [(1, 0), (1, 230), (7, 100), (30, 230), (300, 230)] {
+            let cut = Cut::Records { delimiter: b',', quote: Some(b'"') };
+            let (start, rest) = text.split_at(start);
+            let mut blocks = Blocks::new("t", start.into(), rest.as_bytes(), cut, size, false);
+            let (mut whole, mut n_blocks) = (Vec::new(), 0);
+            while let Some(block) = blocks.next(Vec::new()).unwrap() {
+                assert!(block.bytes.len() <= 2 * size + 12, "{} of {size}", block.bytes.len());
+                assert_eq!(block.line, 1 + count_lines(&whole));
+                whole.extend(block.bytes);
+                n_blocks += 1;
+                if n_blocks == 2 {
+                    let again = blocks.next(Vec::new()).unwrap();
+                    again.into_iter().for_each(|block| blocks.put_back(block));
+                }
+            }
+            assert_eq!(whole, text.as_bytes(), "{size}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut};
+use super::blocks::{Block, Blocks, Cut};
 use super::digest::PassingDigest;
 use super::fields::{Dialect, Record};
 use super::sniff::{First, begins_with_a_row, sniff};
@@ -54,7 +54,7 @@ impl Records {
     /// # Errors
     /// A text without records; two columns of one name; [`TooManyColumns`].
     pub fn new(input: Input, options: &Options) -> Result<Self> {
-        Self::with_blocks(input, options, BLOCK_BYTES)
+        Self::with_blocks(input, options, options.block_bytes)
     }
 
     fn with_blocks(mut input: Input, options: &Options, block_bytes: usize) -> Result<Self> {

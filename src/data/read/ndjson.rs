@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::interner::Interner;
 use crate::data::cells::raw_table::RawColumn;
+use crate::names::quote;
 
 /// The members of an object in their order, values as they were written.
 pub(crate) struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
@@ -94,11 +95,10 @@ impl LateMembers {
 
 /// The rest of the message about too many late members, of which `name` is one.
 pub(crate) fn too_many_late(name: &str) -> String {
-    let short: String = name.chars().take(MAX_SHOWN).collect();
-    let more = if short.len() < name.len() { "…" } else { "" };
     format!(
-        "has more than {MAX_LATE} members that none of its first lines has, such as {short:?}{more}; is a value \
-         written where its name should be?"
+        "has more than {MAX_LATE} members that none of its first lines has, such as {}; is a value written where its \
+         name should be?",
+        quote(name)
     )
 }
 
@@ -112,9 +112,6 @@ pub(crate) struct LateColumns {
 
 /// More names than this are not columns: values are written as names.
 const MAX_LATE: usize = 1000;
-
-/// Characters of a name that a message shows.
-const MAX_SHOWN: usize = 64;
 
 impl LateColumns {
     /// Takes the members of the rows that follow `before`.

@@ -8,7 +8,7 @@ use std::io::{self, Cursor, Read};
 use anyhow::{Context, Result, bail, ensure};
 use encoding_rs::{Encoding, UTF_8};
 
-use super::blocks::{Blocks, Cut, RecordLimits, count_lines};
+use super::blocks::{BLOCK_BYTES, Blocks, Cut, RecordLimits, count_lines};
 use super::compression::Compression;
 use super::digest::{Digesting, PassingDigest};
 use super::encoding::{self, Transcoder};
@@ -35,6 +35,8 @@ pub struct Options {
     pub record: RecordLimits,
     /// Delimited text of more columns is refused before anything is kept of them. Default: no limit.
     pub max_columns: usize,
+    /// The size of a block of delimited text.
+    pub block_bytes: usize,
 }
 
 impl Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             decimal_comma: None,
             record: RecordLimits::default(),
             max_columns: usize::MAX,
+            block_bytes: BLOCK_BYTES,
         }
     }
 }

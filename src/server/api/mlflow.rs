@@ -97,8 +97,9 @@ pub(crate) fn score_csv(
         on_error: OnError::Stop,
         n_threads: threads_for_table(),
     };
-    let max_columns = predict::max_columns(model, &options);
-    let reading = source::Options { header, max_columns, ..source::Options::default() };
+    let (max_columns, block_bytes) =
+        (predict::max_columns(model, &options), predict::table_block_bytes(model));
+    let reading = source::Options { header, max_columns, block_bytes, ..source::Options::default() };
     let mut out = Vec::new();
     csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
         .and_then(|records| predict::predict_csv(model, records, &options, &mut out, watch))

@@ -14,7 +14,7 @@ use super::openapi;
 use super::v2;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
-use crate::data::read::blocks::{BLOCK_BYTES, Blocks, Cut, RecordLimits};
+use crate::data::read::blocks::{Blocks, Cut, RecordLimits};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
@@ -249,12 +249,19 @@ fn write_table(
     watch: &mut dyn FnMut(Part),
 ) -> anyhow::Result<Summary> {
     if form == Form::Ndjson {
-        let blocks = Blocks::new(SOURCE, Vec::new(), input, Cut::Lines, BLOCK_BYTES, false).within(record);
+        let size = predict::json_block_bytes(model);
+        let blocks = Blocks::new(SOURCE, Vec::new(), input, Cut::Lines, size, false).within(record);
         return predict::predict_ndjson(model, SOURCE, blocks, options, out, watch);
     }
-    let max_columns = predict::max_columns(model, options);
-    let reading =
-        source::Options { header: options.header, record, max_columns, ..source::Options::default() };
+    let (max_columns, block_bytes) =
+        (predict::max_columns(model, options), predict::table_block_bytes(model));
+    let reading = source::Options {
+        header: options.header,
+        record,
+        max_columns,
+        block_bytes,
+        ..source::Options::default()
+    };
     let records = csv::Records::from_reader(input, SOURCE, &reading)?;
     predict::predict_csv(model, records, options, out, watch)
 }

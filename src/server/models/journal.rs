@@ -8,8 +8,8 @@ use serde_json::json;
 
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::Predictions;
+use crate::printable::printable_json;
 use crate::server::models::served::Served;
-use crate::server::observe::log::shown_json;
 use crate::server::observe::spool::Spool;
 
 /// Rows of one request that are logged; a client that sends more has them itself.
@@ -65,7 +65,7 @@ impl Journal {
             line.push_str(",\"answer\":");
             line.push_str(&String::from_utf8_lossy(&answer));
             line.push('}');
-            let mut line = shown_json(line);
+            let mut line = printable_json(line);
             line.push('\n');
             self.out.put(line.into_bytes());
         }

@@ -1,7 +1,6 @@
 //! The server log: one line per response if the access log is on, and the results of reloads. Never a value of a
 //! feature, never a key.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,6 +8,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::spool::Spool;
+use crate::printable::{printable_json, printable_line};
 
 /// The format of the access log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,39 +75,6 @@ const MAX_PATH_BYTES: usize = 256;
 /// A longer method is cut to this; that of no endpoint is longer than 4.
 const MAX_METHOD_BYTES: usize = 32;
 
-/// Whether a character acts on a terminal instead of being shown: a control character, or one that changes the
-/// direction of the text around it (Unicode 16, table 23-3).
-fn is_control(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// A text that a client or a file made, for a line of text: control characters are escaped as Rust writes them.
-fn shown(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_control) {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_control(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out.into()
-}
-
-/// A line of JSON without control characters, of which JSON itself asks to escape only the first 32. They stand in
-/// strings, since nothing else holds them.
-pub(crate) fn shown_json(line: String) -> String {
-    if !line.contains(is_control) {
-        return line;
-    }
-    let mut out = String::with_capacity(line.len() + 16);
-    for c in line.chars() {
-        // All of them have four digits at most.
-        if is_control(c) { out.push_str(&format!("\\u{:04x}", u32::from(c))) } else { out.push(c) }
-    }
-    out
-}
-
 /// The first bytes of a text, up to a limit, that are whole characters.
 fn cut(text: &str, limit: usize) -> &str {
     &text[..text.floor_char_boundary(limit)]
@@ -135,7 +102,7 @@ impl Log {
             Access::Off => return,
             Access::Text => {
                 let client = client.map_or("-".into(), |client| client.to_string());
-                let path = shown(path);
+                let path = printable_line(path);
                 format!("{client} {method} {path} {status} {milliseconds:.3}ms {request_id}")
             }
             Access::Json => {
@@ -152,7 +119,7 @@ impl Log {
                     time,
                     traceparent,
                 };
-                shown_json(serde_json::to_string(&line).unwrap_or_default())
+                printable_json(serde_json::to_string(&line).unwrap_or_default())
             }
         };
         line.push('\n');
@@ -163,8 +130,8 @@ impl Log {
     pub fn event(&self, text: &str) {
         let Some(out) = &self.out else { return };
         let line = match self.access {
-            Access::Json => shown_json(serde_json::json!({ "event": text }).to_string()),
-            _ => format!("mlapi: {}", shown(text)),
+            Access::Json => printable_json(serde_json::json!({ "event": text }).to_string()),
+            _ => format!("mlapi: {}", printable_line(text)),
         };
         out.put(format!("{line}\n").into_bytes());
     }
@@ -236,7 +203,10 @@ mod tests {
             "{text}"
         );
         let json = logged(Access::Json, path);
-        assert!(!json.trim_end().contains(is_control), "{json}");
+        assert!(
+            !json.trim_end().contains(['\u{1b}', '\u{7f}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2028}']),
+            "{json}"
+        );
         let line: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(line["path"], path);
     }

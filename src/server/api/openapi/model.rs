@@ -402,7 +402,7 @@ mod tests {
     /// Acts on the part of a model of each kind: two labels or more, numbers, dates.
     fn each(act: impl Fn(&ModelPart)) {
         for name in ["format-1-linear", "format-3-dates"] {
-            let model = file::load(&format!("fixtures/models/{name}.mlapi")).unwrap();
+            let model = file::load(format!("fixtures/models/{name}.mlapi")).unwrap();
             let served = Served::new("a b", model, Arc::default()).unwrap();
             act(&ModelPart::new(&served, 0));
         }
