@@ -7,10 +7,11 @@
 
 mod support;
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
+use mlapi::data::read::blocks::{BLOCK_BYTES, Blocks, Cut};
 use mlapi::data::read::csv::Records;
 use mlapi::model::pipeline::Decision;
 use mlapi::predict::{Format, Keep, OnError, Options, predict_csv, predict_ndjson};
@@ -50,20 +51,25 @@ fn one(input: &[u8]) {
         max_rows: if two >> 4 & 1 == 1 { 3 } else { usize::MAX },
         n_threads: 1,
     };
+    // Small blocks, so that records lie across them.
+    let block_bytes = if two >> 7 == 1 { 64 } else { BLOCK_BYTES };
     let reading = FileOptions {
         header: options.header,
+        block_bytes,
         delimiter: [None, None, Some(b';'), Some(b'\t')][usize::from(two >> 5 & 3)],
         ..FileOptions::default()
     };
     let run = |n_threads: usize| {
         let options = Options { n_threads, ..options.clone() };
-        let (input, mut out, mut n_rows) = (Box::new(Cursor::new(file.to_vec())), Vec::new(), 0);
+        let input: Box<dyn Read + Send> = Box::new(Cursor::new(file.to_vec()));
+        let (mut out, mut n_rows) = (Vec::new(), 0);
         let watch = &mut |part: mlapi::predict::Part| n_rows += part.codes.n_rows();
         let done = if is_csv {
             Records::from_reader(input, "input", &reading)
                 .and_then(|records| predict_csv(model, records, &options, &mut out, watch))
         } else {
-            predict_ndjson(model, "input", input, &options, &mut out, watch)
+            let blocks = Blocks::new("input", Vec::new(), input, Cut::Lines, block_bytes, false);
+            predict_ndjson(model, "input", blocks, &options, &mut out, watch)
         };
         (done.map_err(|error| format!("{error:#}")), out, n_rows)
     };
