@@ -1,4 +1,4 @@
-//! The model file: a safetensors [container](super::container) with a JSON card in its metadata, written atomically and
+//! The model file: a safetensors [container] with a JSON card in its metadata, written atomically and
 //! checked before it is used. Callers are [`Model::open`] and [`Model::save`], the command line and the server.
 //!
 //! Layout: one metadata entry `mlapi`, a JSON object with `format_version`, `mlapi_version`, `predictor` (the
