@@ -56,6 +56,9 @@ pub struct Schema {
     /// The names of target and ignored columns.
     #[serde(skip)]
     unused: HashSet<String>,
+    /// The columns other than the target.
+    #[serde(skip)]
+    n_without_target: usize,
 }
 
 /// Columns that a table may have beyond those of the training file, so that a few unknown ones are named.
@@ -119,6 +122,7 @@ impl Schema {
             null_tokens: NullTokens::default(),
             index: HashMap::new(),
             unused: HashSet::new(),
+            n_without_target: 0,
         }
         .indexed()
     }
@@ -129,6 +133,7 @@ impl Schema {
         self.index = names.map(|(i, f)| (f.name.clone(), i)).collect();
         let unused = self.ignored.iter().map(|ignored| &ignored.name).chain([&self.target.name]);
         self.unused = unused.cloned().collect();
+        self.n_without_target = self.columns.iter().filter(|name| **name != self.target.name).count();
         self.features.iter_mut().for_each(Feature::index_levels);
         self
     }
@@ -235,8 +240,7 @@ impl Schema {
 
     /// Whether a row of so many values without names can fit.
     pub fn takes(&self, n_values: usize) -> bool {
-        let n_columns = self.columns.len();
-        n_values == self.features.len() || n_values == n_columns || n_columns.checked_sub(1) == Some(n_values)
+        [self.features.len(), self.columns.len(), self.n_without_target].contains(&n_values)
     }
 
     /// The message for a row without names that has any other number of values.
@@ -488,6 +492,20 @@ mod tests {
         assert_eq!(schema.positions(3), Ok(vec![Some(0), Some(1), None]));
         assert_eq!(schema.positions(4), Ok(vec![Some(0), Some(1), None, None]));
         assert!(schema.positions(1).unwrap_err().contains("1 values where the model has 2 features"));
+    }
+
+    #[test]
+    fn positions_are_as_many_as_the_values_also_if_the_columns_of_a_file_lack_the_target_or_repeat_it() {
+        for columns in [&["size", "color", "id", "x"][..], &["size", "price", "price", "color", "id"], &[]] {
+            let columns = columns.iter().map(|name| name.to_string()).collect();
+            let schema = Schema { columns, ..schema() }.indexed();
+            for n in 0..7 {
+                assert_eq!(
+                    schema.positions(n).map_or(0, |positions| positions.len()),
+                    n * usize::from(schema.takes(n))
+                );
+            }
+        }
     }
 
     #[test]
