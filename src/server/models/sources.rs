@@ -153,26 +153,18 @@ impl Sources {
         first: bool,
         counts: Arc<ModelCounts>,
     ) -> Result<Served> {
-        guarded(path, || self.load_unguarded(name, path, first, counts))
-    }
-
-    fn load_unguarded(
-        &self,
-        name: &str,
-        path: &Path,
-        first: bool,
-        counts: Arc<ModelCounts>,
-    ) -> Result<Served> {
-        let mut served = Served::new(name, file::load_within(path, self.max_bytes)?, counts)?;
-        let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
-        if let Some((_, path)) = shadow {
-            let model = file::load_within(path, self.max_bytes)?;
-            let counts = Arc::clone(&served.counts.shadow);
-            let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
-            served.shadow =
-                Some(shadow.with_context(|| format!("{} cannot be a shadow of {name}", path.display()))?);
-        }
-        Ok(served)
+        guarded(path, || {
+            let mut served = Served::new(name, file::load_within(path, self.max_bytes)?, counts)?;
+            let shadow = self.shadows.iter().find(|(of, _)| of.as_deref().map_or(first, |of| of == name));
+            if let Some((_, path)) = shadow {
+                let model = file::load_within(path, self.max_bytes)?;
+                let counts = Arc::clone(&served.counts.shadow);
+                let shadow = Shadow::start(&served.model.pipeline.schema, model, counts);
+                served.shadow =
+                    Some(shadow.with_context(|| format!("{} cannot be a shadow of {name}", path.display()))?);
+            }
+            Ok(served)
+        })
     }
 }
 
