@@ -181,3 +181,20 @@ fn a_unix_socket_is_gone_when_the_server_is() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(!dir.path("s").exists());
 }
+
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_server_has_told_the_allocator_to_give_memory_back_and_is_the_process_that_was_started() {
+    let dir = Workdir::trained("iris.csv", &[]);
+    let environment = |server: &Server| {
+        let bytes = std::fs::read(format!("/proc/{}/environ", server.child.id())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let server = Server::start(&dir, &["--access-log", "off"], &[]);
+    assert!(environment(&server).contains("MALLOC_MMAP_THRESHOLD_=131072"), "{}", environment(&server));
+    let command = std::fs::read(format!("/proc/{}/cmdline", server.child.id())).unwrap();
+    assert!(String::from_utf8_lossy(&command).ends_with("--access-log\0off\0"));
+    server.stop();
+    let told = Server::start(&dir, &[], &[("MALLOC_MMAP_THRESHOLD_", "65536")]);
+    assert!(environment(&told).contains("MALLOC_MMAP_THRESHOLD_=65536"), "what the operator says holds");
+}

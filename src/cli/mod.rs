@@ -3,6 +3,7 @@
 //!
 //! stdout is data, stderr is talk.
 
+mod allocator;
 pub mod args;
 mod dialect;
 mod eval;

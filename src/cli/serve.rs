@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::allocator;
 use super::args::{AccessLog, Common, Serve};
 use super::term::Term;
 use crate::error::usage;
@@ -33,6 +34,7 @@ const KEPT_LOGS: usize = 5;
 
 /// Runs the verb until SIGTERM or SIGINT.
 pub(super) fn run(args: &Serve, common: &Common, term: &Term) -> Result<()> {
+    allocator::give_memory_back();
     let threads = match common.threads {
         Some(threads) => threads,
         None => std::thread::available_parallelism().map_or(1, usize::from),
