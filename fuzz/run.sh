@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Feeds arbitrary bytes to the readers of delimited text and of JSON requests, to a server in each of its dialects, to
-# `predict` as a file of rows, and to the loader of model files as changes of sound ones; each for the seconds of the
-# first argument (default 60), or only the targets that further arguments name. Stops at the first input on which one
-# of them panics or breaks its rule; arithmetic that overflows panics. Needs Rust and a C++ compiler; the same targets
-# run under `cargo fuzz run NAME`.
+# `predict` as a file of rows, to `train` as a table whose types are inferred (and to the model's `predict`), and to the
+# loader of model files as changes of sound ones; each for the seconds of the first argument (default 60), or only the
+# targets that further arguments name. Stops at the first input on which one of them panics or breaks its rule;
+# arithmetic that overflows panics. Needs Rust and a C++ compiler; the same targets run under `cargo fuzz run NAME`.
 #
 #     bash fuzz/run.sh [SECONDS] [TARGET | TARGET:DIALECT]…
 set -euo pipefail
@@ -12,7 +12,7 @@ seconds=${1:-60}
 shift || true
 dialects=(json csv ndjson v2 v2_binary mlflow mlflow_csv feedback)
 targets=("$@")
-[ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file model_file)
+[ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file table model_file)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The flags of `cargo fuzz build --sanitizer none`: counters on every edge, and traced comparisons. No code here is
@@ -83,6 +83,20 @@ done
 for options in '\002\000' '\012\005' '\317\003' '\036\001'; do
     seed "$options$json"'\n\n'"$named"'\n{"new":[1]}\n'
 done
+# Twelve rows of a column in some notation, and of a target.
+seeds table
+for cells in '"1,234.50" "9,148" 3' '1.299,99 950 12,5' '$12 ($5) $1,020.00' '4.2kg 11kg 0.5kg' '12% 3.5% 99%' '19.4M 870k 3' \
+    '3/5/24 12/31/23 1/2/24' '2024-03-05 2024-12-31 NA' 'Mar-5-2024 5.3.2024 2024Q2' '01:30:00 26:00:00 00:00:01' \
+    'a|b|c b|c a' '007 1E10 10E9' 'yes no ..' '# "quoted" Total' '9007199254740993 1 -1.7976931348623157e+308'; do
+    read -r one two three <<<"$cells"
+    for delimiter in ',' ';'; do
+        text="c${delimiter}label\n"
+        for label in no yes yes no; do
+            for cell in "$one" "$two" "$three"; do text+="${cell//%/%%}$delimiter$label\n"; done
+        done
+        seed "$text"
+    done
+done
 seeds model_file
 for file in $(seq 0 17); do
     for change in '\0\001\002\003' '\003\004\0\014\001' '\006\001\020\140' '\010\002\005\0' '\002\003\001'; do
@@ -94,7 +108,7 @@ for text in data features threshold lenient explain true false null question sta
     region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00 \
     member day said inputs outputs name shape datatype parameters binary_data_size binary_data_output predict_proba \
     FP64 FP32 INT64 UINT8 BOOL BYTES dataframe_split dataframe_records columns instances params request_id label \
-    labels low high 18446744073709551615; do
+    labels low high 18446744073709551615 'sep=;' '(5)' '1.234,5' '12%' '19.4M' 01:30:00 Mar 2024Q2 Total '#N/A' 0x4d2; do
     echo "\"$text\""
 done >corpus/words
 
