@@ -16,7 +16,7 @@ use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
 use super::judge::profile::{Profile, is_text, useless};
-use super::judge::{duplicates, findings};
+use super::judge::{duplicates, findings, readings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -122,7 +122,9 @@ fn check_size(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) ->
 
 /// The weights of all rows of the file.
 fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
-    let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, nulls)? else {
+    let (Column::Number(weights) | Column::Written { values: weights, .. }) =
+        Column::parse(raw, index, ColumnType::Number, nulls)?
+    else {
         bail!("column {:?} holds no numbers", raw.names[index]);
     };
     let wrong = weights.iter().enumerate().find(|(_, weight)| !(0.0..=MAX_SUMMED).contains(*weight));
@@ -178,6 +180,7 @@ impl Typed {
         typed.check_features(roles.target)?;
         typed.drop_copies(roles);
         let Self { table, features, notes, profiles, .. } = &mut typed;
+        notes.extend(readings::notes(&table.names, profiles, features));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
         notes.extend(findings::lookalike_levels(table, features));
@@ -212,7 +215,11 @@ impl Typed {
             Column::parse(raw, index, ColumnType::Date, nulls)?;
         }
         let mut column_type = given.unwrap_or_else(|| profile.column_type());
-        let mut column = Column::take(raw, index, column_type, nulls)?;
+        let odd: Vec<String> = match column_type {
+            ColumnType::Number | ColumnType::Date => profile.odd.iter().map(|odd| odd.text.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let mut column = Column::take(raw, index, column_type, nulls, &odd)?;
         if given.is_none() && is_text(&column) {
             column_type = ColumnType::Text;
             column = Column::parse(raw, index, column_type, nulls)?;

@@ -122,8 +122,13 @@ mod tests {
             columns: vec![column],
             lines: (2..n_rows as u64 + 2).collect::<Vec<_>>().into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let rows: Vec<usize> = (0..n_rows).collect();
         Schema::fit(&table, &[(0, column_type)], target, vec![], &rows).features.remove(0)
     }

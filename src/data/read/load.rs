@@ -199,6 +199,7 @@ impl Load<'_> {
             raw.delimiter = records.delimiter();
             raw.no_header = !records.has_header();
             raw.decimal_comma = records.dialect().decimal_mark == b',';
+            raw.decimal_given = self.options.decimal_comma.is_some();
         } else if raw.decimal_comma && self.options.decimal_comma.is_none() {
             // A file without decimals looks like any other.
             records.set_decimal_comma();
