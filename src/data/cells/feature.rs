@@ -116,6 +116,12 @@ impl Feature {
             Cell::Missing => return Ok(f64::NAN),
             Cell::Text(text) => self.level(text),
             Cell::Boolean(value) => self.level(if value { "true" } else { "false" }),
+            // Several whole numbers of so many digits are one JSON number.
+            Cell::Number(value)
+                if value.abs() > number::MAX_EXACT as f64 && self.numeric_level(value).is_some() =>
+            {
+                return Err(format!("{value} has more digits than a number holds; send it as a string"));
+            }
             // A level such as a zip code may come as a JSON number, and 7.0 is the level "7" or "7.0".
             Cell::Number(value) => self.level(&value.to_string()).or_else(|| self.numeric_level(value)),
         };

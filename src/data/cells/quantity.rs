@@ -63,6 +63,14 @@ impl Quantities {
         }
     }
 
+    /// Whether nearly all of `n` cells are numbers, but in several notations or units.
+    pub(crate) fn are_mixed(&self, n: usize) -> bool {
+        self.amounts.amounts > 0
+            && self.amounts.amounts * 10 >= n * 9
+            && self.notation().is_none()
+            && !self.plain
+    }
+
     /// Cells that are bounds such as `<5`.
     pub(crate) fn n_bounds(&self) -> usize {
         self.amounts.bounds

@@ -128,10 +128,16 @@ impl Column {
                 None => Self::Number(values),
             });
         }
-        let more = problems.len().saturating_sub(5);
+        // Of the cells that are too large, the first few are listed, and all are in the column.
+        let n_infinite = match column {
+            RawColumn::Numbers { values, .. } => values.iter().filter(|value| value.is_infinite()).count(),
+            _ => 0,
+        };
+        let more = problems.len().max(n_infinite).saturating_sub(5);
         problems.truncate(5);
         if more > 0 {
-            problems.push(format!("and {more} more cells of that column"));
+            problems
+                .push(format!("and {more} more {} of that column", if more == 1 { "cell" } else { "cells" }));
         }
         bail!(
             "{}\ncorrect the cells, name them as missing (--null TOKEN), or read the column as text \

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::notation::Notation;
-use crate::data::cells::number::is_whole;
+use crate::data::cells::number::{MAX_EXACT, is_whole};
 use crate::data::cells::quantity::{Few, Quantities, is_no_value, is_quantity};
 use crate::data::cells::raw_table::{RawColumn, RawTable};
 use crate::data::cells::table::Column;
@@ -24,6 +24,9 @@ pub const MAX_COUNTED: usize = 10_000;
 
 /// Below this many rows, all values being different is no evidence for an id.
 const MIN_ROWS_FOR_ID: usize = 20;
+
+/// The reason for which a column of row numbers is not used.
+pub(crate) const NUMBERS_THE_ROWS: &str = "it numbers the rows";
 
 /// The join of all cells of a column.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +62,12 @@ pub struct Profile {
     /// The texts that are no numbers, and those that are no dates, as long as they are few.
     no_numbers: Few,
     no_dates: Few,
+    /// Distinct texts, numbers among them; as [`Profile::distinct`] if the text of numbers is not kept.
+    pub(crate) distinct_texts: usize,
+    /// Whether its whole numbers are kept as they are written, because numbers do not hold them.
+    pub(crate) rounded: bool,
+    /// A text that other programs read as a number, such as `0x1f` or `1_000`, and how many there are.
+    pub(crate) unread: Option<(String, usize)>,
     /// Texts that are amounts or durations, before the notation is known.
     quantity_like: usize,
 }
@@ -126,6 +135,42 @@ impl Distinct {
     }
 }
 
+/// The numbers of a column as they are written.
+struct Written {
+    texts: Distinct,
+    values: Distinct,
+    /// Whether a whole number was rounded.
+    rounded: bool,
+    /// Whether all cells are whole numbers.
+    whole: bool,
+}
+
+impl Written {
+    fn new(n: usize) -> Self {
+        Self { texts: Distinct::new(n), values: Distinct::new(n), rounded: false, whole: true }
+    }
+
+    fn look(&mut self, cell: Cell, mark: u8) {
+        let Cell::Text(text) = cell else { return };
+        self.texts.add_text(text);
+        if !self.whole {
+            return;
+        }
+        self.whole = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(value) = number::parse(text, mark).filter(|_| self.whole) {
+            self.rounded |= number::is_rounded(text, value);
+            self.values.add_number(value);
+        }
+    }
+
+    /// Whether these are codes: whole numbers of more digits than a number holds, some of which become the same or come
+    /// again. Times in nanoseconds are all different, and their order is kept.
+    fn are_codes(&self, profile: &Profile) -> bool {
+        let (n, distinct) = (profile.present(), self.texts.n);
+        self.rounded && self.whole && (self.values.n < distinct || distinct * 10 < n * 9)
+    }
+}
+
 impl Profile {
     /// Of no cell.
     fn unseen() -> Self {
@@ -186,11 +231,24 @@ impl Profile {
                 }
                 profile.distinct_numbers = numbers.n;
                 profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
+                let mut written = Written::new(n_values);
+                if profile.numbers > 0 {
+                    column.each_distinct(nulls, |cell, _| written.look(cell, mark));
+                }
+                profile.distinct_texts = written.texts.n;
+                if profile.notation.is_none() && written.are_codes(&profile) {
+                    profile.rounded = true;
+                    profile.texts = std::mem::take(&mut profile.numbers);
+                    profile.distinct = written.texts.n;
+                    profile.distinct_numbers = 0;
+                    return profile;
+                }
                 profile.find_odd();
                 profile.list_texts(raw, index, nulls);
             }
         }
         profile.distinct_numbers = numbers.n;
+        profile.distinct_texts = profile.distinct_texts.max(profile.distinct);
         profile
     }
 
@@ -216,8 +274,24 @@ impl Profile {
                 if self.booleans.look(text, n) || !self.dates.look(text, n) {
                     self.no_dates.add(text, n);
                     self.quantity_like += if is_quantity(text) { n } else { 0 };
+                    self.count_unread(text, n);
                 }
                 texts.add_text(text);
+            }
+        }
+    }
+
+    /// Counts a text that other programs read as a number; the first by its bytes is the example.
+    fn count_unread(&mut self, text: &str, n: usize) {
+        let hex = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).is_some_and(hex);
+        let parted = text.contains('_')
+            && text.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_hex || parted {
+            let (example, counted) = self.unread.get_or_insert_with(|| (text.to_string(), 0));
+            *counted += n;
+            if text < example.as_str() {
+                *example = text.to_string();
             }
         }
     }
@@ -335,6 +409,7 @@ impl Profile {
                 Some(date::Order::MonthFirst) => "dates, the month first".into(),
             },
             ColumnType::Text => "sentences".into(),
+            ColumnType::Category if self.rounded => "whole numbers of too many digits, as written".into(),
             ColumnType::Category if self.numbers > 0 => "numbers and texts".into(),
             ColumnType::Category if n == 1 => "one text and missing values".into(),
             ColumnType::Category if n > MAX_COUNTED => "texts".into(),
@@ -375,6 +450,9 @@ impl Profile {
     pub fn task(&self) -> (Task, String) {
         let distinct = self.distinct_numbers;
         match self.column_type() {
+            ColumnType::Category if self.rounded => {
+                (Task::Classification, "its whole numbers have too many digits for numbers".into())
+            }
             ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
             // A word such as none is a label among few others.
             ColumnType::Number if !self.odd.is_empty() && distinct <= MAX_WHOLE_NUMBER_CLASSES => {
@@ -387,6 +465,9 @@ impl Profile {
                 let words = self.booleans.most();
                 let (one, zero) = (words.text(true), words.text(false));
                 (Task::Classification, format!("its values are {one} and {zero}"))
+            }
+            ColumnType::Number if !self.whole && self.min.abs().max(self.max.abs()) > MAX_EXACT as f64 => {
+                (Task::Regression, "its values are large numbers".into())
             }
             ColumnType::Number if !self.whole => {
                 (Task::Regression, "its values are numbers with decimals".into())
@@ -471,7 +552,7 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
                 {
                     None
                 }
-                _ if is_row_number(name, values) => Some("it numbers the rows".into()),
+                _ if is_row_number(name, values) => Some(NUMBERS_THE_ROWS.into()),
                 _ => is_id_number(name, values).then(|| "every value is different, as in an id".into()),
             }
         }

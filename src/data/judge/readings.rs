@@ -53,6 +53,42 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
     notes
 }
 
+/// The notes on columns that hold numbers which are not read as numbers.
+pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> Vec<String> {
+    let columns = || {
+        let columns = names.iter().zip(profiles).enumerate().filter(move |(index, _)| *index != target);
+        columns.map(|(_, column)| column).filter(|(_, profile)| profile.column_type() == ColumnType::Category)
+    };
+    let mut notes = Vec::new();
+    let mixed = columns().filter(|(_, profile)| profile.quantities.are_mixed(profile.present()));
+    let mixed =
+        mixed.filter_map(|(name, profile)| Some(format!("{name:?} ({})", profile.first_texts.first()?.1)));
+    if let Some(mixed) = list(&mixed.collect::<Vec<_>>()) {
+        notes.push(format!(
+            "numbers of one column are written in several ways or units and were not read as numbers, in {mixed}; write \
+             them alike"
+        ));
+    }
+    let unread = columns().filter_map(|(name, profile)| {
+        let (example, n) = profile.unread.as_ref()?;
+        (n * 2 > profile.present()).then(|| format!("{name:?} ({example})"))
+    });
+    if let Some(unread) = list(&unread.collect::<Vec<_>>()) {
+        notes.push(format!(
+            "cells look like numbers with _ or in hexadecimal and were not read as numbers, in {unread}; write them in \
+             plain decimal digits if they are"
+        ));
+    }
+    let rounded = columns().filter(|(_, profile)| profile.rounded).map(|(name, _)| format!("{name:?}"));
+    if let Some(rounded) = list(&rounded.collect::<Vec<_>>()) {
+        notes.push(format!(
+            "whole numbers of more than 15 digits, which numbers do not hold exactly, were taken as written, in {rounded}; \
+             --type COL=number rounds them"
+        ));
+    }
+    notes
+}
+
 /// The notes on texts that were read as "no value", one per text.
 fn odd_cells<'a>(columns: impl Iterator<Item = (&'a str, &'a Profile, ColumnType)>) -> Vec<String> {
     let mut found: BTreeMap<&str, Vec<(&str, &Odd, ColumnType)>> = BTreeMap::new();
