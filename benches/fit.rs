@@ -125,7 +125,7 @@ fn schema(cols: usize, task: Task, n_classes: usize) -> Schema {
     let columns = vec![Column::Number(vec![0.0]); cols];
     let table = Table { source: "memory".into(), names, columns, lines: vec![1].into() };
     let labels = (0..n_classes).map(|class| class.to_string()).collect();
-    let target = Target { name: "y".into(), task, labels, numeric_labels: true };
+    let target = Target { name: "y".into(), task, labels, numeric_labels: true, notation: None };
     let features: Vec<_> = (0..cols).map(|j| (j, ColumnType::Number)).collect();
     Schema::fit(&table, &features, target, Vec::new(), &[0])
 }

@@ -13,6 +13,7 @@ mod layers; // which room may use which
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty
+mod numbers; // numbers as people write them, odd words among them, codes
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
 mod predict; // `mlapi predict`

@@ -24,8 +24,8 @@ use crate::server;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
-    parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair, parse_probability, parse_quote,
-    parse_share, parse_threads, parse_trials, parse_type,
+    parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair,
+    parse_probability, parse_quote, parse_share, parse_threads, parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -339,6 +339,10 @@ pub struct Dialect {
     /// Quote character, or none [default: detected in the first lines]
     #[arg(long, value_name = "C", value_parser = parse_quote)]
     pub quote: Option<Quote>,
+
+    /// Decimal mark: . or , [default: the one that fits the numbers]
+    #[arg(long, value_name = "C", value_parser = parse_decimal)]
+    pub decimal: Option<u8>,
 
     /// Text encoding: utf-8, utf-16, gb18030, latin-1, … [default: detected in the first bytes]
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]

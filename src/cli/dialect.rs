@@ -12,6 +12,7 @@ impl Dialect {
             quote: self.quote.map(|quote| quote.0),
             header: !self.no_header,
             header_in_doubt: false,
+            decimal_comma: self.decimal.map(|mark| mark == b','),
             encoding: self.encoding.and_then(|encoding| encoding.0),
             ..Options::default()
         }

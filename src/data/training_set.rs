@@ -15,8 +15,8 @@ use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
-use super::judge::profile::{Profile, is_text, useless};
-use super::judge::{duplicates, findings};
+use super::judge::profile::{NUMBERS_THE_ROWS, Profile, is_text, useless};
+use super::judge::{duplicates, findings, readings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -107,6 +107,16 @@ fn check_size(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) ->
     let Truth::Values(values) = truth else {
         return Ok(());
     };
+    if let [first, others @ ..] = values.as_slice()
+        && !others.is_empty()
+        && others.iter().all(|value| value == first)
+    {
+        bail!(
+            "{}: every row of the target column {:?} is {first}; there is nothing to learn (--target COL names another)",
+            raw.source,
+            target.name
+        );
+    }
     let too_large = values.iter().zip(rows).find(|(value, _)| value.abs() > MAX_SUMMED);
     if let Some((value, &row)) = too_large {
         bail!(
@@ -122,7 +132,9 @@ fn check_size(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) ->
 
 /// The weights of all rows of the file.
 fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
-    let Column::Number(weights) = Column::parse(raw, index, ColumnType::Number, nulls)? else {
+    let (Column::Number(weights) | Column::Written { values: weights, .. }) =
+        Column::parse(raw, index, ColumnType::Number, nulls)?
+    else {
         bail!("column {:?} holds no numbers", raw.names[index]);
     };
     let wrong = weights.iter().enumerate().find(|(_, weight)| !(0.0..=MAX_SUMMED).contains(*weight));
@@ -160,6 +172,7 @@ impl Typed {
             lines: raw.lines.clone(),
         };
         let mut typed = Self { table, features: vec![], ignored: vec![], profiles, notes: vec![] };
+        let mut row_numbers = Vec::new();
         for index in (0..n_columns).filter(|&index| index != roles.target) {
             let given = roles.types.get(&index).copied();
             if let Some(reason) = roles.reason_to_ignore(index) {
@@ -168,20 +181,44 @@ impl Typed {
             }
             let (column, column_type) = typed.column(raw, index, given, nulls)?;
             match useless(&raw.names[index], &column) {
-                Some(reason) if given.is_none() => typed.ignore(index, reason),
+                Some(reason) if given.is_none() => {
+                    if matches!(column, Column::Number(_)) && reason == NUMBERS_THE_ROWS {
+                        row_numbers.push((index, column));
+                    }
+                    typed.ignore(index, reason);
+                }
                 _ => {
                     typed.table.columns[index] = column;
                     typed.features.push((index, column_type));
                 }
             }
         }
+        if typed.features.is_empty()
+            && let Some((index, column)) = row_numbers.pop().filter(|_| row_numbers.is_empty())
+        {
+            typed.keep_row_numbers(index, column);
+        }
         typed.check_features(roles.target)?;
         typed.drop_copies(roles);
         let Self { table, features, notes, profiles, .. } = &mut typed;
+        notes.extend(readings::notes(&table.names, profiles, features));
+        notes.extend(readings::unread(&table.names, profiles, roles.target));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
         notes.extend(findings::lookalike_levels(table, features));
         Ok(typed)
+    }
+
+    /// Uses the only column that may be of use.
+    fn keep_row_numbers(&mut self, index: usize, column: Column) {
+        let name = self.table.names[index].clone();
+        self.ignored.retain(|ignored| ignored.name != name);
+        self.notes.push(format!(
+            "column {name:?} numbers the rows and is used, as no other column is left; if it says nothing of new rows, the \
+             model does not either"
+        ));
+        self.table.columns[index] = column;
+        self.features.push((index, ColumnType::Number));
     }
 
     fn ignore(&mut self, index: usize, reason: String) {
@@ -212,7 +249,11 @@ impl Typed {
             Column::parse(raw, index, ColumnType::Date, nulls)?;
         }
         let mut column_type = given.unwrap_or_else(|| profile.column_type());
-        let mut column = Column::take(raw, index, column_type, nulls)?;
+        let odd: Vec<String> = match column_type {
+            ColumnType::Number | ColumnType::Date => profile.odd.iter().map(|odd| odd.text.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let mut column = Column::take(raw, index, column_type, nulls, &odd)?;
         if given.is_none() && is_text(&column) {
             column_type = ColumnType::Text;
             column = Column::parse(raw, index, column_type, nulls)?;
@@ -226,8 +267,9 @@ impl Typed {
         }
         let padded = raw.padded.iter().find(|(padded, _)| padded == name);
         if let (ColumnType::Number, None, Some((_, cell))) = (column_type, given, padded) {
+            let written = if cell.contains(['e', 'E']) { "powers of ten" } else { "leading zeros" };
             self.notes.push(format!(
-                "whole numbers of {name:?} are written with leading zeros, such as {cell}, and were read as numbers; \
+                "whole numbers of {name:?} are written with {written}, such as {cell}, and were read as numbers; \
                  if they are codes, as postal codes are, --type {:?} takes them as written",
                 format!("{name}=category")
             ));

@@ -286,7 +286,7 @@ mod tests {
     fn target(labels: &[&str]) -> Target {
         let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
         let task = if labels.is_empty() { Task::Regression } else { Task::Classification };
-        Target { name: "y".into(), task, numeric_labels: false, labels }
+        Target { name: "y".into(), task, numeric_labels: false, notation: None, labels }
     }
 
     fn classes(codes: &[u32], labels: &[&str]) -> Truth {

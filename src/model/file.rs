@@ -6,7 +6,8 @@
 //! arrays `recipe.*`, those of the predictor, `golden.scores` (the scores that the golden rows must get) and
 //! `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 4 if booleans
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 5 if
+//! numbers are written with separators or units, or a column has null tokens of its own, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
 
@@ -34,7 +35,7 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 4;
+pub const FORMAT_VERSION: u64 = 5;
 
 /// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
@@ -82,8 +83,16 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
-    if recipe.has_target_means() || notations().any(|notation| matches!(notation, Notation::Boolean(_))) {
+    let of_numbers = |notation| matches!(notation, Notation::Number(_) | Notation::Duration(_));
+    if schema.target.notation.is_some()
+        || notations().any(of_numbers)
+        || schema.features.iter().any(|feature| !feature.nulls.is_empty())
+    {
         FORMAT_VERSION
+    } else if recipe.has_target_means()
+        || notations().any(|notation| matches!(notation, Notation::Boolean(_)))
+    {
+        4
     } else if notations().next().is_some() {
         3
     } else if schema.texts().next().is_some() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::{Card, DataSource, Model};
-use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::cell::NullTokens;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::schema::Schema;
@@ -73,17 +73,16 @@ impl HoldOut {
 }
 
 /// The rules for the cells of a file: columns whose text matters, such as `007` of a category, are read as text.
-/// `labels`: the target, if it is known to be one of classes.
+/// `texts`: those columns; `target`: the target, if it is known to be one of them.
 pub(crate) fn reading<'a>(
     nulls: &NullTokens,
-    types: impl Iterator<Item = (&'a str, ColumnType)>,
-    labels: Option<&str>,
-    split_by: Option<&SplitBy>,
+    texts: impl Iterator<Item = &'a str>,
+    target: Option<&'a str>,
+    split_by: Option<&'a SplitBy>,
 ) -> Reading {
-    let texts = types.filter(|(_, column_type)| *column_type != ColumnType::Number).map(|(name, _)| name);
     // Groups and times are distinguished by their text.
     let texts: BTreeSet<String> =
-        texts.chain(labels).chain(split_by.map(SplitBy::column)).map(str::to_string).collect();
+        texts.chain(target).chain(split_by.map(SplitBy::column)).map(str::to_string).collect();
     Reading { nulls: nulls.clone(), texts, last_is_text: false }
 }
 
@@ -187,9 +186,10 @@ impl TestRows {
 /// The rules for files with the columns of a model.
 fn known(model: &Model) -> Reading {
     let schema = &model.pipeline.schema;
-    let types = schema.features.iter().map(|feature| (feature.name.as_str(), feature.column_type));
-    let labels = Some(schema.target.name.as_str()).filter(|_| model.task() == Task::Classification);
-    reading(&schema.null_tokens, types, labels, model.card.split_by.as_ref())
+    let texts = schema.features.iter().filter(|feature| feature.needs_text());
+    let texts = texts.map(|feature| feature.name.as_str());
+    let target = Some(schema.target.name.as_str()).filter(|_| schema.target.needs_text());
+    reading(&schema.null_tokens, texts, target, model.card.split_by.as_ref())
 }
 
 impl DataSource {

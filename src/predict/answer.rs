@@ -170,7 +170,7 @@ mod tests {
         };
         let labels: Vec<String> = labels.iter().map(|l| l.to_string()).collect();
         let task = if labels.is_empty() { Task::Regression } else { Task::Classification };
-        let target = Target { name: "y".into(), task, labels, numeric_labels };
+        let target = Target { name: "y".into(), task, labels, numeric_labels, notation: None };
         Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0])
     }
 

@@ -78,10 +78,13 @@ impl<'a> Table<'a> {
             BadRows { messages: problems.listed.iter().map(message).collect(), source, problems }
         })?;
         let kept = kept_columns(&options.keep, &names)?;
-        let want = |feature: &Option<usize>| match feature.map(|feature| schema.features[feature].column_type)
-        {
+        let want = |feature: &Option<usize>| match feature.map(|feature| &schema.features[feature]) {
             None => Want::Nothing,
-            Some(ColumnType::Number) if !schema.null_tokens.may_be_numbers() => Want::Number,
+            Some(known)
+                if known.reads_plain(dialect.decimal_mark) && !schema.null_tokens.may_be_numbers() =>
+            {
+                Want::Number
+            }
             Some(_) => Want::Text,
         };
         let wants = map.iter().map(want).collect();
@@ -229,6 +232,7 @@ impl Visitor for RowReader<'_, '_> {
         let mark = self.table.walk.dialect.decimal_mark;
         if let (Cell::Text(text), ColumnType::Number) = (cell, known.column_type)
             && mark != b'.'
+            && known.notation.is_none()
         {
             match parse_number(text, mark) {
                 Some(value) if value.is_nan() => cell = Cell::Missing,

@@ -202,8 +202,13 @@ mod tests {
             columns: vec![Column::Number(vec![0.0, 5.0]), Column::Number(vec![0.0, 5.0])],
             lines: vec![2, 3].into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let schema = Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0, 1]);
         let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(2, 1));
         let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![slope], vec![0.0]));

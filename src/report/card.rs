@@ -94,7 +94,10 @@ fn features(model: &Model) -> String {
 /// The values of a feature in the training rows.
 fn values(feature: &Feature) -> String {
     match feature.column_type {
-        ColumnType::Number => format!("{} to {}", feature.min, feature.max),
+        ColumnType::Number => {
+            let range = format!("{} to {}", feature.min, feature.max);
+            feature.notation.map_or(range.clone(), |notation| format!("{range}, {notation}"))
+        }
         ColumnType::Boolean => format!("{}, {}", feature.words().text(false), feature.words().text(true)),
         ColumnType::Text => "texts".into(),
         ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
@@ -122,8 +125,13 @@ mod tests {
             columns: vec![column],
             lines: (2..n_rows as u64 + 2).collect::<Vec<_>>().into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let rows: Vec<usize> = (0..n_rows).collect();
         Schema::fit(&table, &[(0, column_type)], target, vec![], &rows).features.remove(0)
     }

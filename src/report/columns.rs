@@ -61,7 +61,10 @@ pub(crate) fn describe(
             }
         };
         let may_be_codes = kind == ColumnType::Number.name() && !is_given && profile.may_be_codes();
-        let distinct = (profile.distinct <= MAX_COUNTED).then_some(profile.distinct);
+        // As names, 1E10 and 10E9 are two.
+        let as_text = [ColumnType::Category.name(), ColumnType::Text.name()].contains(&kind);
+        let distinct = if as_text { profile.distinct_texts } else { profile.distinct };
+        let distinct = (distinct <= MAX_COUNTED).then_some(distinct);
         ColumnNote {
             name: name.clone(),
             kind,

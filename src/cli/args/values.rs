@@ -51,6 +51,14 @@ pub(super) fn parse_type(text: &str) -> Result<(String, ColumnType), String> {
     Ok((column.into(), column_type))
 }
 
+pub(super) fn parse_decimal(text: &str) -> Result<u8, String> {
+    match text {
+        "." => Ok(b'.'),
+        "," => Ok(b','),
+        _ => Err("a decimal mark is . or ,".into()),
+    }
+}
+
 pub(super) fn parse_delimiter(text: &str) -> Result<u8, String> {
     match text {
         "\\t" | "tab" => Ok(b'\t'),

@@ -8,6 +8,7 @@ use super::boolean::Words;
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, UNSEEN};
 use super::date;
 use super::notation::Notation;
+use super::number;
 use super::table::Column;
 use super::text::Texts;
 
@@ -27,6 +28,9 @@ pub struct Feature {
     /// How its cells are written, if the type leaves that open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notation: Option<Notation>,
+    /// Texts that mean "no value" in this column, besides those that do in every one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nulls: Vec<String>,
     /// Smallest value, of a date in seconds since 1970; 0 for a category, a text, or if every value is missing.
     pub min: f64,
     /// Largest value.
@@ -43,6 +47,9 @@ pub struct Feature {
     /// files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<Histogram>,
+    /// Whether its numbers are those of a file with a decimal comma, and so are texts.
+    #[serde(skip)]
+    pub(super) decimal_comma: bool,
     /// The levels that are numbers, sorted: the number, and the index of the first level that means it.
     #[serde(skip)]
     numeric_levels: Vec<(f64, u32)>,
@@ -101,17 +108,57 @@ impl Feature {
                 return Ok(texts.push(if value { "true" } else { "false" }));
             }
             (ColumnType::Number | ColumnType::Boolean | ColumnType::Date, _) => {
-                return self.column_type.plain_code(cell, self.notation);
+                let code = self.column_type.plain_code(cell, self.notation);
+                return code.or_else(|detail| self.unusual_code(cell).ok_or(detail));
             }
         }
         let level = match cell {
             Cell::Missing => return Ok(f64::NAN),
             Cell::Text(text) => self.level(text),
             Cell::Boolean(value) => self.level(if value { "true" } else { "false" }),
+            // Several whole numbers of so many digits are one JSON number.
+            Cell::Number(value)
+                if value.abs() > number::MAX_EXACT as f64 && self.numeric_level(value).is_some() =>
+            {
+                return Err(format!("{value} has more digits than a number holds; send it as a string"));
+            }
             // A level such as a zip code may come as a JSON number, and 7.0 is the level "7" or "7.0".
             Cell::Number(value) => self.level(&value.to_string()).or_else(|| self.numeric_level(value)),
         };
         Ok(level.map_or(UNSEEN, |index| index as f64))
+    }
+
+    /// The code of a cell that is not of this column's type as such.
+    fn unusual_code(&self, cell: Cell) -> Option<f64> {
+        match cell {
+            Cell::Text(text) if self.nulls.iter().any(|null| null == text) => Some(f64::NAN),
+            Cell::Text(text) if self.decimal_comma => {
+                number::parse(text, b',').filter(|value| value.is_finite())
+            }
+            Cell::Boolean(value) if self.is_0_or_1() => Some(f64::from(u8::from(value))),
+            _ => None,
+        }
+    }
+
+    /// Whether its numbers in the training rows are 0 and 1 alone.
+    fn is_0_or_1(&self) -> bool {
+        let edges = self.histogram.as_ref().map(|histogram| histogram.edges.as_slice());
+        (self.column_type, self.min, self.max) == (ColumnType::Number, 0.0, 1.0)
+            && edges.is_some_and(|edges| edges.iter().all(|edge| *edge == 0.0 || *edge == 1.0))
+    }
+
+    /// Whether plain numbers, with this byte before the decimals, can be read as such.
+    pub(crate) fn reads_plain(&self, mark: u8) -> bool {
+        match (self.column_type, self.notation) {
+            (ColumnType::Number, Some(Notation::Number(notation))) => notation.reads_plain(mark),
+            (ColumnType::Number, notation) => notation.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether a file has to be read as text for its cells.
+    pub(crate) fn needs_text(&self) -> bool {
+        self.column_type != ColumnType::Number || self.notation.is_some()
     }
 
     /// The words of a boolean.
@@ -184,6 +231,8 @@ impl Feature {
             missing: 0,
             private: false,
             notation: None,
+            nulls: Vec::new(),
+            decimal_comma: false,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             mean: 0.0,
@@ -192,8 +241,9 @@ impl Feature {
             histogram: None,
             numeric_levels: Vec::new(),
         };
-        if let Column::Written { notation, .. } = column {
+        if let Column::Written { notation, nulls, .. } = column {
             feature.notation = Some(*notation);
+            feature.nulls.clone_from(nulls);
         }
         match column {
             Column::Number(values) | Column::Written { values, .. } => {
@@ -292,7 +342,7 @@ mod tests {
     #[test]
     fn a_boolean_is_written_as_its_column_writes_it() {
         let words = Notation::Boolean(Words::YesNo);
-        let column = Column::Written { values: vec![1.0, 0.0], notation: words };
+        let column = Column::Written { values: vec![1.0, 0.0], notation: words, nulls: vec![] };
         let feature = fit(ColumnType::Boolean, &column, &[0, 1]);
         assert_eq!((feature.boolean(true), feature.boolean(false)), ("yes".into(), "no".into()));
         let mut texts = Texts::default();

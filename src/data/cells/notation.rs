@@ -1,10 +1,12 @@
 //! How the cells of numbers, booleans and dates are written, and the codes of such cells.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
-use super::date;
+use super::{amount, date, duration};
 use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
@@ -15,6 +17,42 @@ pub enum Notation {
     Date(date::Notation),
     /// The words of a boolean; those of older model files are `true` and `false`, which need no notation.
     Boolean(Words),
+    /// The separators and units of a number; none if every training row is written plainly.
+    Number(amount::Notation),
+    /// A number that is a duration in seconds.
+    Duration(duration::Notation),
+}
+
+impl Notation {
+    /// The number that a text is in this notation, if it is one of numbers.
+    pub fn number(&self, text: &str) -> Option<f64> {
+        match self {
+            Self::Number(notation) => notation.parse(text),
+            Self::Duration(notation) => notation.parse(text).or((text == "0").then_some(0.0)),
+            Self::Date(_) | Self::Boolean(_) => None,
+        }
+    }
+
+    /// A number as this notation writes it, if it is one of numbers.
+    pub(crate) fn write(&self, value: f64) -> Option<String> {
+        match self {
+            Self::Number(notation) => Some(notation.write(value)),
+            Self::Duration(_) => Some(duration::write(value)),
+            Self::Date(_) | Self::Boolean(_) => None,
+        }
+    }
+}
+
+/// For the table of columns, if it is a notation of numbers.
+impl fmt::Display for Notation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Number(notation) => notation.fmt(f),
+            Self::Duration(notation) => notation.fmt(f),
+            Self::Date(_) => f.write_str("dates"),
+            Self::Boolean(words) => write!(f, "{} or {}", words.text(true), words.text(false)),
+        }
+    }
 }
 
 impl ColumnType {
@@ -55,12 +93,31 @@ impl ColumnType {
             (_, Cell::Boolean(value)) => Err(format!("{value} is not {}", wanted())),
             (_, Cell::Number(value)) if value.is_finite() => Ok(value),
             (_, Cell::Number(_)) => Err("the number is too large".into()),
+            (_, Cell::Text(text))
+                if matches!(notation, Some(Notation::Number(_) | Notation::Duration(_))) =>
+            {
+                written_number(text, notation)
+            }
             (_, Cell::Text(text)) => match text.parse::<f64>() {
                 Ok(value) if value.is_infinite() => Err(format!("{} is not a finite number", quote(text))),
                 Ok(value) => Ok(value),
                 Err(_) => Err(format!("{} is not {}", quote(text), wanted())),
             },
         }
+    }
+}
+
+/// The number that a text is in a notation of numbers; NaN if it says that there is none.
+fn written_number(text: &str, notation: Option<Notation>) -> Result<f64, String> {
+    let Some(notation) = notation else { return Ok(f64::NAN) };
+    match notation.number(text) {
+        Some(value) => Ok(value),
+        None if text.parse().is_ok_and(f64::is_nan) => Ok(f64::NAN),
+        None => Err(format!(
+            "{} is not a number as this column has them: {notation}, such as {}",
+            quote(text),
+            notation.write(1234.5).unwrap_or_default()
+        )),
     }
 }
 

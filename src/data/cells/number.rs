@@ -11,7 +11,7 @@ const POWERS: [f64; 23] = [
 pub(crate) const MAX_SUMMED: f64 = 1e140;
 
 /// 2^53: every whole number up to it is a double.
-const MAX_EXACT: u64 = 9_007_199_254_740_992;
+pub(crate) const MAX_EXACT: u64 = 9_007_199_254_740_992;
 
 /// 10^n for the digits of one word.
 const WHOLE_POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
@@ -131,6 +131,15 @@ pub(crate) fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
     }
 }
 
+/// Whether a text is a whole number that was rounded to `value`, so that others become the same.
+pub(crate) fn is_rounded(text: &str, value: f64) -> bool {
+    let digits = text.trim_start_matches(['-', '+']);
+    value.abs() > MAX_EXACT as f64
+        && value.is_finite()
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && digits.trim_start_matches('0') != value.abs().to_string()
+}
+
 /// Whether a number is whole and small enough (2^53) to be distinguished from its neighbours.
 pub(crate) fn is_whole(value: f64) -> bool {
     value.fract() == 0.0 && value.abs() <= MAX_EXACT as f64
@@ -171,6 +180,17 @@ mod tests {
             if !value.is_nan() {
                 prop_assert_eq!(parse(&value.to_string(), b'.').map(f64::to_bits), Some(bits));
             }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_beyond_what_a_double_holds_are_rounded() {
+        let rounded = |text: &str| is_rounded(text, text.parse().unwrap());
+        for text in ["9007199254740993", "-1234567890123456789", "+00009007199254740993"] {
+            assert!(rounded(text), "{text}");
+        }
+        for text in ["9007199254740992", "1e20", "100000000000000000000", "9007199254740993.5", "12"] {
+            assert!(!rounded(text), "{text}");
         }
     }
 

@@ -167,6 +167,8 @@ pub struct RawTable {
     pub delimiter: u8,
     /// Whether numbers have a decimal comma.
     pub decimal_comma: bool,
+    /// Whether the user said so, or that they have none.
+    pub decimal_given: bool,
     /// Whether it is one JSON object a line.
     pub ndjson: bool,
     /// Whether the files have no header.

@@ -134,7 +134,11 @@ impl Schema {
         let unused = self.ignored.iter().map(|ignored| &ignored.name).chain([&self.target.name]);
         self.unused = unused.cloned().collect();
         self.n_without_target = self.columns.iter().filter(|name| **name != self.target.name).count();
-        self.features.iter_mut().for_each(Feature::index_levels);
+        for feature in &mut self.features {
+            feature.index_levels();
+            feature.decimal_comma =
+                self.decimal_comma && feature.column_type == ColumnType::Number && feature.notation.is_none();
+        }
         self
     }
 
@@ -406,8 +410,13 @@ mod tests {
             ],
             lines: vec![2, 3, 4].into(),
         };
-        let target =
-            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "price".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
         let features = [(0, ColumnType::Number), (1, ColumnType::Category)];
         Schema::fit(&table, &features, target, ignored, &[0, 2])

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 
+use super::amount::{self, Mark};
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, NullTokens};
 use super::notation::Notation;
+use super::quantity::Quantities;
 use super::raw_table::{Lines, RawColumn, RawTable};
 use super::text::Texts;
 use super::{boolean, date};
@@ -15,12 +17,15 @@ use super::{boolean, date};
 pub enum Column {
     /// Finite numbers; NaN if the cell was missing. Booleans that are written `true` and `false` are 0 and 1.
     Number(Vec<f64>),
-    /// Numbers that are written in another way: dates as seconds since 1970, other words for booleans as 0 and 1.
+    /// Numbers that are written in another way: with separators or units, dates as seconds since 1970, other words for
+    /// booleans as 0 and 1.
     Written {
         /// One per row; NaN if the cell was missing.
         values: Vec<f64>,
         /// How they are written.
         notation: Notation,
+        /// Texts that mean "no value" in this column, besides those that do everywhere.
+        nulls: Vec<String>,
     },
     /// Indices into `levels`, which are sorted by their bytes; [`MISSING_LEVEL`] if the cell was missing.
     Category {
@@ -44,6 +49,20 @@ impl Column {
     /// # Errors
     /// A cell that is not of `column_type`; up to five are listed with file, line and column.
     pub fn parse(raw: &RawTable, index: usize, column_type: ColumnType, nulls: &NullTokens) -> Result<Self> {
+        Self::parse_with(raw, index, column_type, nulls, &[])
+    }
+
+    /// As [`Column::parse`]; the texts `odd` mean "no value" in this column.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn parse_with(
+        raw: &RawTable,
+        index: usize,
+        column_type: ColumnType,
+        nulls: &NullTokens,
+        odd: &[String],
+    ) -> Result<Self> {
         let column = &raw.columns[index];
         match column_type {
             ColumnType::Category => return Ok(Self::categories(column, nulls)),
@@ -54,10 +73,15 @@ impl Column {
         let notation = match column_type {
             ColumnType::Date => Some(date_notation(column, nulls)),
             ColumnType::Boolean => boolean_notation(column, nulls),
-            _ => None,
+            _ => Quantities::of(raw, index, nulls).notation(),
         };
-        // A date is no number, whatever the decimal mark.
-        let cell_of = |cell| if is_date { cell } else { raw.number_cell(cell) };
+        // A date is no number, whatever the decimal mark, and a notation has its own.
+        let as_text = is_date || matches!(notation, Some(Notation::Number(_) | Notation::Duration(_)));
+        let cell_of = |cell| match cell {
+            Cell::Text(text) if odd.iter().any(|odd| odd == text) => Cell::Missing,
+            _ if as_text => cell,
+            _ => raw.number_cell(cell),
+        };
         let mut problems = Vec::new();
         let mut add = |row: usize, detail: String| {
             problems.push(format!("{}, column \"{}\": {detail}", raw.place(row), raw.names[index]));
@@ -94,14 +118,26 @@ impl Column {
         };
         if problems.is_empty() {
             return Ok(match notation {
-                Some(notation) => Self::Written { values, notation },
+                Some(notation) => Self::Written { values, notation, nulls: odd.to_vec() },
+                None if !odd.is_empty() => {
+                    let decimal = if raw.decimal_comma { Mark::Comma } else { Mark::Dot };
+                    let notation =
+                        Notation::Number(amount::Notation { decimal, ..amount::Notation::default() });
+                    Self::Written { values, notation, nulls: odd.to_vec() }
+                }
                 None => Self::Number(values),
             });
         }
-        let more = problems.len().saturating_sub(5);
+        // Of the cells that are too large, the first few are listed, and all are in the column.
+        let n_infinite = match column {
+            RawColumn::Numbers { values, .. } => values.iter().filter(|value| value.is_infinite()).count(),
+            _ => 0,
+        };
+        let more = problems.len().max(n_infinite).saturating_sub(5);
         problems.truncate(5);
         if more > 0 {
-            problems.push(format!("and {more} more cells of that column"));
+            problems
+                .push(format!("and {more} more {} of that column", if more == 1 { "cell" } else { "cells" }));
         }
         bail!(
             "{}\ncorrect the cells, name them as missing (--null TOKEN), or read the column as text \
@@ -132,6 +168,7 @@ impl Column {
         index: usize,
         column_type: ColumnType,
         nulls: &NullTokens,
+        odd: &[String],
     ) -> Result<Self> {
         match &mut raw.columns[index] {
             RawColumn::Numbers { values, infinite }
@@ -139,7 +176,7 @@ impl Column {
             {
                 Ok(Self::Number(std::mem::take(values)))
             }
-            _ => Self::parse(raw, index, column_type, nulls),
+            _ => Self::parse_with(raw, index, column_type, nulls, odd),
         }
     }
 

@@ -6,7 +6,9 @@ use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::cell::{Cell, ColumnType, NullTokens, Task};
+use super::notation::Notation;
 use super::number;
+use super::quantity::Quantities;
 use super::raw_table::RawTable;
 
 /// Most classes that are learned. Scores, and much of a model, grow with rows times classes; a column of more labels is an
@@ -25,6 +27,9 @@ pub struct Target {
     pub labels: Vec<String>,
     /// Whether the labels are whole numbers, and so are numbers in JSON.
     pub numeric_labels: bool,
+    /// How the numbers to predict are written, unless they are plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notation: Option<Notation>,
 }
 
 /// The values of the target column in some rows.
@@ -94,8 +99,9 @@ impl Target {
             }
         });
         ensure!(present, "the target column {name:?} has no values");
-        let mut target = Self { name, task, labels: Vec::new(), numeric_labels: false };
+        let mut target = Self { name, task, labels: Vec::new(), numeric_labels: false, notation: None };
         if task == Task::Regression {
+            target.notation = Quantities::of(raw, index, nulls).notation();
             return Ok(target);
         }
         target.numeric_labels = whole;
@@ -140,7 +146,7 @@ impl Target {
         let (mut codes, mut values) = (Vec::new(), Vec::new());
         let numbers = self.task == Task::Regression || self.numeric_labels;
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
-            let cell = if numbers { raw.number_cell(cell) } else { cell };
+            let cell = if numbers && self.notation.is_none() { raw.number_cell(cell) } else { cell };
             let text = match cell {
                 Cell::Missing => continue,
                 Cell::Text(text) => Cow::Borrowed(text),
@@ -154,7 +160,7 @@ impl Target {
             }
             rows.push(row);
             if self.task == Task::Regression {
-                let value = ColumnType::Number.plain_code(cell, None).map_err(|detail| {
+                let value = ColumnType::Number.plain_code(cell, self.notation).map_err(|detail| {
                     anyhow::anyhow!("{}, target column {:?}: {detail}", raw.place(row), self.name)
                 })?;
                 values.push(value);
@@ -193,6 +199,11 @@ impl Target {
             Ok(number) if self.numeric_labels => number.into(),
             _ => label.into(),
         }
+    }
+
+    /// Whether a file has to be read as text for its cells.
+    pub(crate) fn needs_text(&self) -> bool {
+        self.task == Task::Classification || self.notation.is_some()
     }
 
     /// Checks for errors that a target written by this program cannot have.

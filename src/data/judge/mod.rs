@@ -7,3 +7,4 @@ pub(crate) mod duplicates;
 pub(crate) mod findings;
 pub(crate) mod leakage;
 pub mod profile;
+pub(crate) mod readings;

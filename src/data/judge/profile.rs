@@ -7,7 +7,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
-use crate::data::cells::number::is_whole;
+use crate::data::cells::notation::Notation;
+use crate::data::cells::number::{MAX_EXACT, is_whole};
+use crate::data::cells::quantity::{Few, Quantities, is_no_value, is_quantity};
 use crate::data::cells::raw_table::{RawColumn, RawTable};
 use crate::data::cells::table::Column;
 use crate::data::cells::text::count_words;
@@ -22,6 +24,9 @@ pub const MAX_COUNTED: usize = 10_000;
 
 /// Below this many rows, all values being different is no evidence for an id.
 const MIN_ROWS_FOR_ID: usize = 20;
+
+/// The reason for which a column of row numbers is not used.
+pub(crate) const NUMBERS_THE_ROWS: &str = "it numbers the rows";
 
 /// The join of all cells of a column.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +53,34 @@ pub struct Profile {
     pub distinct: usize,
     /// File and line, and text, of the first few cells that are not numbers.
     pub first_texts: Vec<(String, String)>,
+    /// How the numbers are written, unless they are plain.
+    pub(crate) notation: Option<Notation>,
+    /// What the cells say about that.
+    pub(crate) quantities: Quantities,
+    /// Texts that mean "no value" in this column; such cells count as missing.
+    pub(crate) odd: Vec<Odd>,
+    /// The texts that are no numbers, and those that are no dates, as long as they are few.
+    no_numbers: Few,
+    no_dates: Few,
+    /// Distinct texts, numbers among them; as [`Profile::distinct`] if the text of numbers is not kept.
+    pub(crate) distinct_texts: usize,
+    /// Whether its whole numbers are kept as they are written, because numbers do not hold them.
+    pub(crate) rounded: bool,
+    /// A text that other programs read as a number, such as `0x1f` or `1_000`, and how many there are.
+    pub(crate) unread: Option<(String, usize)>,
+    /// Texts that are amounts or durations, before the notation is known.
+    quantity_like: usize,
+}
+
+/// A text that means "no value" in one column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Odd {
+    /// The text.
+    pub(crate) text: String,
+    /// How many cells hold it.
+    pub(crate) n: usize,
+    /// File and line of the first.
+    pub(crate) place: String,
 }
 
 /// Counts distinct values by their hashes, up to one more than [`MAX_COUNTED`]; the table stays in the cache.
@@ -102,10 +135,51 @@ impl Distinct {
     }
 }
 
+/// The numbers of a column as they are written.
+struct Written {
+    texts: Distinct,
+    values: Distinct,
+    /// Whether a whole number was rounded.
+    rounded: bool,
+    /// Whether all cells are whole numbers.
+    whole: bool,
+}
+
+impl Written {
+    fn new(n: usize) -> Self {
+        Self { texts: Distinct::new(n), values: Distinct::new(n), rounded: false, whole: true }
+    }
+
+    fn look(&mut self, cell: Cell, mark: u8) {
+        let Cell::Text(text) = cell else { return };
+        self.texts.add_text(text);
+        if !self.whole {
+            return;
+        }
+        self.whole = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(value) = number::parse(text, mark).filter(|_| self.whole) {
+            self.rounded |= number::is_rounded(text, value);
+            self.values.add_number(value);
+        }
+    }
+
+    /// Whether these are codes: whole numbers of more digits than a number holds, some of which become the same or come
+    /// again. Times in nanoseconds are all different, and their order is kept.
+    fn are_codes(&self, profile: &Profile) -> bool {
+        let (n, distinct) = (profile.present(), self.texts.n);
+        self.rounded && self.whole && (self.values.n < distinct || distinct * 10 < n * 9)
+    }
+}
+
 impl Profile {
+    /// Of no cell.
+    fn unseen() -> Self {
+        Self { whole: true, min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() }
+    }
+
     /// Joins every cell of column `index`.
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
-        let mut profile = Self { whole: true, min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() };
+        let mut profile = Self::unseen();
         let n_values = match &raw.columns[index] {
             RawColumn::Levels { levels, .. } => levels.len(),
             _ => raw.n_rows(),
@@ -129,11 +203,52 @@ impl Profile {
             column => {
                 let mut texts = Distinct::new(n_values);
                 column.each_distinct(nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
+                // A few amounts among many texts are none of a column of numbers.
+                if profile.quantity_like > 0
+                    && (profile.quantity_like + profile.numbers) * 2 >= profile.present()
+                {
+                    let quantities = Quantities::of(raw, index, nulls);
+                    let notation = quantities.notation();
+                    if notation.is_some() {
+                        profile = Self::unseen();
+                        (numbers, texts) = (Distinct::new(n_values), Distinct::new(n_values));
+                        profile.notation = notation;
+                        column.each_distinct(nulls, |cell, n| {
+                            profile.look(cell, mark, n, &mut numbers, &mut texts);
+                        });
+                    }
+                    let bounds = matches!(notation, Some(Notation::Number(notation)) if notation.bounds);
+                    if bounds && numbers.n <= MAX_WHOLE_NUMBER_CLASSES {
+                        // Among few numbers, 5+ is the last of them, not 5.
+                        profile = Self::unseen();
+                        (numbers, texts) = (Distinct::new(n_values), Distinct::new(n_values));
+                        column.each_distinct(nulls, |cell, n| {
+                            profile.look(cell, mark, n, &mut numbers, &mut texts);
+                        });
+                    } else {
+                        profile.quantities = quantities;
+                    }
+                }
+                profile.distinct_numbers = numbers.n;
                 profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
+                let mut written = Written::new(n_values);
+                if profile.numbers > 0 {
+                    column.each_distinct(nulls, |cell, _| written.look(cell, mark));
+                }
+                profile.distinct_texts = written.texts.n;
+                if profile.notation.is_none() && written.are_codes(&profile) {
+                    profile.rounded = true;
+                    profile.texts = std::mem::take(&mut profile.numbers);
+                    profile.distinct = written.texts.n;
+                    profile.distinct_numbers = 0;
+                    return profile;
+                }
+                profile.find_odd();
                 profile.list_texts(raw, index, nulls);
             }
         }
         profile.distinct_numbers = numbers.n;
+        profile.distinct_texts = profile.distinct_texts.max(profile.distinct);
         profile
     }
 
@@ -143,10 +258,11 @@ impl Profile {
             self.missing += n;
             return;
         };
-        match number::parse(text, mark) {
+        match self.number(text, mark) {
             Some(value) if value.is_nan() => self.missing += n,
             Some(value) => {
                 self.numbers += n;
+                self.no_dates.add(text, n);
                 self.whole &= is_whole(value);
                 self.min = self.min.min(value);
                 self.max = self.max.max(value);
@@ -154,28 +270,92 @@ impl Profile {
             }
             None => {
                 self.texts += n;
-                if !self.booleans.look(text, n) {
-                    self.dates.look(text, n);
+                self.no_numbers.add(text, n);
+                if self.booleans.look(text, n) || !self.dates.look(text, n) {
+                    self.no_dates.add(text, n);
+                    self.quantity_like += if is_quantity(text) { n } else { 0 };
+                    self.count_unread(text, n);
                 }
                 texts.add_text(text);
             }
         }
     }
 
-    /// Finds the first few cells that are not numbers.
+    /// Counts a text that other programs read as a number; the first by its bytes is the example.
+    fn count_unread(&mut self, text: &str, n: usize) {
+        let hex = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).is_some_and(hex);
+        let parted = text.contains('_')
+            && text.split('_').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_hex || parted {
+            let (example, counted) = self.unread.get_or_insert_with(|| (text.to_string(), 0));
+            *counted += n;
+            if text < example.as_str() {
+                *example = text.to_string();
+            }
+        }
+    }
+
+    /// The number that a text is in this column.
+    fn number(&self, text: &str, mark: u8) -> Option<f64> {
+        match self.notation {
+            None => number::parse(text, mark),
+            Some(notation) => {
+                notation.number(text).or_else(|| text.parse().ok().filter(|value: &f64| value.is_nan()))
+            }
+        }
+    }
+
+    /// Decides which texts mean "no value": the few that are no numbers in a column of numbers, or no dates in one of
+    /// dates. They are known words for that, or come again and again among many different numbers.
+    fn find_odd(&mut self) {
+        let of_dates = self.dates.dates > 0 && self.dates.dates * 2 >= self.present();
+        let (few, n, many) = match of_dates {
+            true => (&self.no_dates, self.dates.dates, self.dates.dates > MAX_WHOLE_NUMBER_CLASSES),
+            false => (&self.no_numbers, self.numbers, self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES),
+        };
+        if n == 0 || self.texts == 0 || !of_dates && self.distinct_numbers < 2 || !self.dates.is_consistent()
+        {
+            return;
+        }
+        let Some(few) = few.texts() else { return };
+        let is_odd = |(text, count): &(String, usize)| {
+            is_no_value(text) || many && *count > 1 && n * 2 >= self.present()
+        };
+        if few.is_empty() || !few.iter().all(is_odd) {
+            return;
+        }
+        self.odd =
+            few.iter().map(|(text, n)| Odd { text: text.clone(), n: *n, place: String::new() }).collect();
+        let n_odd: usize = self.odd.iter().map(|odd| odd.n).sum();
+        self.missing += n_odd;
+        self.distinct -= self.odd.len().min(self.distinct);
+        if of_dates {
+            (self.texts, self.numbers, self.distinct_numbers) = (self.dates.dates, 0, 0);
+            self.booleans = boolean::Evidence::default();
+        } else {
+            self.texts = 0;
+        }
+    }
+
+    /// Finds the first few cells that are not numbers, and the first that mean "no value".
     fn list_texts(&mut self, raw: &RawTable, index: usize, nulls: &NullTokens) {
-        if self.texts == 0 {
+        if self.texts == 0 && self.odd.is_empty() {
             return;
         }
         let mark = raw.decimal_mark();
         for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
-            if let Cell::Text(text) = cell
-                && number::parse(text, mark).is_none()
-            {
-                self.first_texts.push((raw.place(row), text.into()));
-                if self.first_texts.len() == 5 {
-                    return;
+            let Cell::Text(text) = cell else { continue };
+            if let Some(odd) = self.odd.iter_mut().find(|odd| odd.text == text) {
+                if odd.place.is_empty() {
+                    odd.place = raw.place(row);
                 }
+            } else if self.first_texts.len() < 5 && self.number(text, mark).is_none() {
+                self.first_texts.push((raw.place(row), text.into()));
+            }
+            let listed = self.first_texts.len() == 5 || self.texts == 0;
+            if listed && self.odd.iter().all(|odd| !odd.place.is_empty()) {
+                return;
             }
         }
     }
@@ -210,6 +390,9 @@ impl Profile {
         let n = self.distinct;
         match column_type {
             ColumnType::Number if self.present() == 0 => "no values".into(),
+            ColumnType::Number if self.notation.is_some() => {
+                self.notation.map_or(String::new(), |notation| notation.to_string())
+            }
             ColumnType::Number if self.whole && n == 2 && self.min == 0.0 && self.max == 1.0 => {
                 "0 or 1".into()
             }
@@ -226,6 +409,7 @@ impl Profile {
                 Some(date::Order::MonthFirst) => "dates, the month first".into(),
             },
             ColumnType::Text => "sentences".into(),
+            ColumnType::Category if self.rounded => "whole numbers of too many digits, as written".into(),
             ColumnType::Category if self.numbers > 0 => "numbers and texts".into(),
             ColumnType::Category if n == 1 => "one text and missing values".into(),
             ColumnType::Category if n > MAX_COUNTED => "texts".into(),
@@ -233,12 +417,13 @@ impl Profile {
         }
     }
 
-    /// Whether this is a column of numbers with a few other cells. Those are more likely mistakes than categories, so
-    /// training asks instead of guessing.
+    /// Whether this is a column of numbers with a few other cells, or cells of few kinds. Those are more likely mistakes
+    /// than categories, so training asks instead of guessing.
     pub fn is_mostly_numbers(&self) -> bool {
+        let (n, few) = (self.numbers, self.no_numbers.texts().is_some());
         self.column_type() == ColumnType::Category
             && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
-            && self.numbers * 10 >= self.present() * 9
+            && (n * 10 >= self.present() * 9 || few && n * 2 >= self.present())
     }
 
     /// The first of those other cells, its place, and what is wrong with it; `kind` says which column it is of.
@@ -257,14 +442,22 @@ impl Profile {
     pub fn is_mostly_dates(&self) -> bool {
         self.column_type() == ColumnType::Category
             && self.dates.dates > MAX_WHOLE_NUMBER_CLASSES
-            && self.dates.dates * 10 >= self.present() * 9
+            && (self.dates.dates * 10 >= self.present() * 9
+                || self.no_dates.texts().is_some() && self.dates.dates * 2 >= self.present())
     }
 
     /// The task this column makes as a target, and why.
     pub fn task(&self) -> (Task, String) {
         let distinct = self.distinct_numbers;
         match self.column_type() {
+            ColumnType::Category if self.rounded => {
+                (Task::Classification, "its whole numbers have too many digits for numbers".into())
+            }
             ColumnType::Category | ColumnType::Text => (Task::Classification, "its values are text".into()),
+            // A word such as none is a label among few others.
+            ColumnType::Number if !self.odd.is_empty() && distinct <= MAX_WHOLE_NUMBER_CLASSES => {
+                (Task::Classification, "its values are numbers and text".into())
+            }
             ColumnType::Date => (Task::Classification, "its values are dates, taken as labels".into()),
             // As labels, Yes and yes are two.
             ColumnType::Boolean if self.distinct > 2 => (Task::Classification, "its values are text".into()),
@@ -272,6 +465,9 @@ impl Profile {
                 let words = self.booleans.most();
                 let (one, zero) = (words.text(true), words.text(false));
                 (Task::Classification, format!("its values are {one} and {zero}"))
+            }
+            ColumnType::Number if !self.whole && self.min.abs().max(self.max.abs()) > MAX_EXACT as f64 => {
+                (Task::Regression, "its values are large numbers".into())
             }
             ColumnType::Number if !self.whole => {
                 (Task::Regression, "its values are numbers with decimals".into())
@@ -346,8 +542,17 @@ pub fn useless(name: &str, column: &Column) -> Option<String> {
                 Some(first) if !any_missing && present.all(|v| v == first) => {
                     Some("every value is the same".into())
                 }
-                _ if matches!(column, Column::Written { .. }) => None,
-                _ if is_row_number(name, values) => Some("it numbers the rows".into()),
+                _ if matches!(
+                    column,
+                    Column::Written {
+                        notation: Notation::Date(_) | Notation::Boolean(_) | Notation::Duration(_),
+                        ..
+                    }
+                ) =>
+                {
+                    None
+                }
+                _ if is_row_number(name, values) => Some(NUMBERS_THE_ROWS.into()),
                 _ => is_id_number(name, values).then(|| "every value is different, as in an id".into()),
             }
         }

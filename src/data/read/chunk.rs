@@ -173,7 +173,8 @@ impl Builder<'_> {
                 };
                 let found = number::parse(text, self.mark);
                 values.push(found.unwrap_or(f64::NAN));
-                match found {
+                // Of a whole number that was rounded the text is needed as well.
+                match found.filter(|value| !number::is_rounded(text, *value)) {
                     None if infinite.iter().all(|odd| odd.0 != TEXT_MARK) => {
                         infinite.push((TEXT_MARK, String::new()));
                     }

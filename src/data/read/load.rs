@@ -199,6 +199,7 @@ impl Load<'_> {
             raw.delimiter = records.delimiter();
             raw.no_header = !records.has_header();
             raw.decimal_comma = records.dialect().decimal_mark == b',';
+            raw.decimal_given = self.options.decimal_comma.is_some();
         } else if raw.decimal_comma && self.options.decimal_comma.is_none() {
             // A file without decimals looks like any other.
             records.set_decimal_comma();
@@ -276,10 +277,13 @@ impl Load<'_> {
         raw.names.iter().zip(&sample.columns).map(kind).collect()
     }
 
-    /// Columns of whole numbers some of which begin with zeros, each with the first such cell. Only the sample is
-    /// looked at: the text of numbers is not kept.
+    /// Columns of whole numbers some of which begin with zeros, or of which some are written as `1E10` and become the same
+    /// as others, each with the first such cell. Only the sample is looked at: the text of numbers is not kept.
     fn padded(&self, raw: &RawTable, sample: &Chunk) -> Vec<(String, String)> {
+        let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let is_padded = |text: &str| text.len() > 1 && text.starts_with('0');
+        let is_power =
+            |text: &str| text.split_once(['e', 'E']).is_some_and(|(a, b)| is_whole(a) && is_whole(b));
         let first = |(name, column): (&String, &ChunkColumn)| {
             let ChunkColumn::Levels { levels, .. } = column else {
                 return None;
@@ -290,8 +294,13 @@ impl Load<'_> {
                     _ => None,
                 })
             };
-            let whole = cells().all(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-            let found = cells().find(|text| whole && is_padded(text))?;
+            if !cells().all(|text| is_whole(text) || is_power(text)) {
+                return None;
+            }
+            let values: BTreeSet<u64> =
+                cells().filter_map(|text| text.parse::<f64>().ok()).map(f64::to_bits).collect();
+            let are_same = values.len() < cells().count();
+            let found = cells().find(|text| is_padded(text) || are_same && is_power(text))?;
             Some((name.clone(), found.to_string()))
         };
         raw.names.iter().zip(&sample.columns).filter_map(first).collect()

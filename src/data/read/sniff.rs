@@ -9,6 +9,7 @@ use super::blocks::{Block, Blocks, Cut};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::header;
 use super::source::Options;
+use crate::data::cells::amount::{Choice, Evidence, Mark};
 
 /// Records in which the delimiter is looked for.
 const SAMPLE_RECORDS: usize = 100;
@@ -100,13 +101,15 @@ pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Ve
     };
     let mut dialect = Dialect { delimiter, quote, decimal_mark: b'.' };
     let comma = options.decimal_comma.unwrap_or_else(|| {
-        let comma = has_decimal_commas(start, dialect);
-        if comma {
-            notes.push("its numbers have a decimal comma and were read so".into());
+        let (comma, note) = has_decimal_commas(start, dialect);
+        match note {
+            Some(note) => notes.push(note),
+            None if comma => notes.push("its numbers have a decimal comma and were read so".into()),
+            None => {}
         }
         comma
     });
-    if comma && delimiter != b',' {
+    if comma {
         dialect.decimal_mark = b',';
     }
     (dialect, notes)
@@ -169,26 +172,61 @@ fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
     blocks.next(Vec::new()).ok().flatten().unwrap_or_default()
 }
 
-/// Whether fields are separated by `;` and cells have commas before decimals, and none a dot.
-fn has_decimal_commas(start: &[u8], dialect: Dialect) -> bool {
-    if dialect.delimiter != b';' {
-        return false;
+/// Whether numbers have a decimal comma, and a note if they can be read in another way.
+///
+/// The text of plain numbers is not kept, so the mark is decided before columns are read: a column of `1.234` has
+/// thousands if another one has decimal commas for certain. A column of both marks is read by its own notation later.
+fn has_decimal_commas(start: &[u8], dialect: Dialect) -> (bool, Option<String>) {
+    // A comma in a field of a file with commas between fields stands in quotes.
+    let is_possible = match (dialect.delimiter, dialect.quote) {
+        (b',', quote) => quote.is_some_and(|quote| start.contains(&quote)),
+        (b';', _) => true,
+        _ => start.contains(&b','),
+    };
+    if !is_possible {
+        return (false, None);
     }
     let block = whole_records(start, dialect.quote);
-    let (mut commas, mut dots) = (0, 0);
+    let mut columns: Vec<(usize, Evidence, Option<String>)> = Vec::new();
     for (_, fields) in First::some(&block, dialect, usize::MAX, usize::MAX) {
-        for field in fields {
-            let Ok(text) = std::str::from_utf8(&field) else {
-                continue;
-            };
-            let text = text.trim();
-            let is_number =
-                |mark: char| text.contains(mark) && text.replacen(mark, ".", 1).parse::<f64>().is_ok();
-            commas += usize::from(is_number(','));
-            dots += usize::from(is_number('.'));
+        columns.resize_with(columns.len().max(fields.len()), Default::default);
+        for (field, (n_cells, evidence, example)) in fields.iter().zip(&mut columns) {
+            let Ok(text) = std::str::from_utf8(field) else { continue };
+            *n_cells += usize::from(!text.trim().is_empty());
+            if evidence.look(text, 1) && example.is_none() && text.contains([',', '.']) {
+                *example = Some(text.trim().to_string());
+            }
         }
     }
-    commas > 0 && dots == 0
+    let (mut certain, mut guessed) = ([0, 0], [0, 0]);
+    let mut note = None;
+    for (n_cells, evidence, example) in columns {
+        let Some(example) = example.filter(|_| evidence.amounts * 2 >= n_cells) else { continue };
+        // Between other delimiters than commas a lone comma is more likely one before decimals, and a lone dot as well.
+        let has_commas = evidence.has_decimals(Mark::Comma) && dialect.delimiter != b',';
+        match evidence.decimal(if has_commas { Mark::Comma } else { Mark::Dot }, false) {
+            Choice::Certain(mark) => certain[mark as usize] += 1,
+            Choice::Plain => {}
+            Choice::Guess(mark) => {
+                guessed[mark as usize] += 1;
+                note.get_or_insert((mark, example));
+            }
+        }
+    }
+    let comma = match (certain, guessed) {
+        ([0, 0], [dots, commas]) | ([dots, commas], _) => commas > 0 && dots == 0,
+    };
+    // A column whose text is kept gets a note of its own.
+    let note = note.filter(|(mark, example)| {
+        certain == [0, 0]
+            && dialect.delimiter != b','
+            && example.contains(if *mark == Mark::Comma { ',' } else { '.' })
+    });
+    let note = note.map(|(mark, example)| {
+        let (taken, other) = if mark == Mark::Comma { ("comma", '.') } else { ("dot", ',') };
+        format!("numbers such as {example} were read with a decimal {taken}; --decimal {other} overrides")
+    });
+    (comma, note)
 }
 
 #[cfg(test)]
@@ -225,12 +263,24 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_comma_is_found_between_semicolons_unless_a_number_has_a_dot() {
+    fn a_decimal_comma_is_found_unless_a_number_has_a_dot_for_certain() {
         assert_eq!(found("a;b\n1,5;x\n2;y\n").2, ',');
         assert_eq!(found("a;b\n1,5;2.5\n").2, '.');
-        assert_eq!(found("a\tb\n1,5\tx\n").2, '.');
-        let options = Options { decimal_comma: Some(true), ..Options::default() };
-        assert_eq!(sniff(b"a,b\n1,2\n", "t.csv", &options).0.decimal_mark, b'.', "a comma cannot be both");
+        assert_eq!(found("a\tb\n1,5\tx\n").2, ',');
+        for (text, mark) in [
+            ("a;b\n1,250;x\n980;y\n", '.'),
+            ("a;b\n12,279;x\n9,148;y\n", ','),
+            ("a\tb\n12,279\tx\n0,148\ty\n", ','),
+            ("a;b\n1.234;12,50\n950;3,10\n", ','),
+            ("a;b\n1.234;x\n950;y\n", ','),
+            ("a;b\n1.234;x\n1.950;y\n", '.'),
+            ("a,b\n1.234,\"13,42\"\n", ','),
+            ("a,b\n1,\"45,210\"\n", '.'),
+            ("a,b\n1.5,\"13,42\"\n", '.'),
+            ("a;b\n1,250.50;x\n", '.'),
+        ] {
+            assert_eq!(found(text).2, mark, "{text:?}");
+        }
     }
 
     #[test]

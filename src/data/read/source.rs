@@ -28,8 +28,8 @@ pub struct Options {
     pub header_in_doubt: bool,
     /// The encoding of the text. `None`: detected.
     pub encoding: Option<&'static Encoding>,
-    /// Whether numbers have a decimal comma. `None`: if fields are separated by `;` and the numbers of the
-    /// sample have commas and no dots.
+    /// Whether numbers have a decimal comma. `None`: if the numbers of the sample have one for certain and none has a
+    /// decimal dot.
     pub decimal_comma: Option<bool>,
     /// The limits of one record.
     pub record: RecordLimits,

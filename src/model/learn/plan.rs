@@ -112,11 +112,12 @@ impl Plan {
 
     /// The rules for the training files, as far as they are known before these are read.
     fn reading(&self) -> Reading {
-        let types = self.types.iter().map(|(name, column_type)| (name.as_str(), *column_type));
+        let texts = self.types.iter().filter(|(_, column_type)| *column_type != ColumnType::Number);
+        let texts = texts.map(|(name, _)| name.as_str());
         // Labels are text, unless they turn out to be whole numbers.
         let labels = self.task == Some(Task::Classification);
         let target = self.target.as_deref().filter(|_| labels);
-        let reading = reading(&self.nulls, types, target, self.hold_out.split_by().as_ref());
+        let reading = reading(&self.nulls, texts, target, self.hold_out.split_by().as_ref());
         Reading { last_is_text: labels && self.target.is_none(), ..reading }
     }
 
@@ -183,6 +184,17 @@ fn infer_task(raw: &RawTable, target: usize, nulls: &NullTokens) -> Result<(Task
         bail!("{fault}; correct it, name it as missing (--null {text:?}), or give the --task");
     }
     let (task, reason) = profile.task();
+    if let (Task::Regression, Some(odd)) = (task, profile.odd.first()) {
+        bail!(
+            "{}, target column {:?}: {:?} ({} cells) is not a number, and the other cells are; correct it, name it as \
+             missing (--null {:?}), or give the --task",
+            odd.place,
+            raw.names[target],
+            odd.text,
+            odd.n,
+            odd.text
+        );
+    }
     let other = match task {
         Task::Classification => Task::Regression,
         Task::Regression => Task::Classification,

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Watch;
 use super::plan::Plan;
-use crate::data::cells::cell::{Cell, Task};
+use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::raw_table::source_name;
+use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
 use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
@@ -66,10 +67,14 @@ fn read_file(
     path: &str,
     watch: &dyn Watch,
 ) -> Result<TestFile> {
-    let chosen = set.features.iter().map(|&(index, column_type)| (raw.names[index].as_str(), column_type));
+    // Plain numbers alone have no text that matters.
+    let texts = set.features.iter().filter(|(index, column_type)| {
+        *column_type != ColumnType::Number || !matches!(set.table.columns[*index], Column::Number(_))
+    });
+    let texts = texts.map(|(index, _)| raw.names[*index].as_str());
     let target = &set.target;
-    let labels = Some(target.name.as_str()).filter(|_| target.task == Task::Classification);
-    let reading = reading(&plan.nulls, chosen, labels, None);
+    let text_target = Some(target.name.as_str()).filter(|_| target.needs_text());
+    let reading = reading(&plan.nulls, texts, text_target, None);
     let options = companion_options(&plan.options, !raw.no_header);
     let stopped = || watch.stopped();
     let rows = TestRows::read(&stopped, &[path.to_string()], &options, &reading, target)?;
@@ -147,7 +152,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::data::cells::cell::{ColumnType, NullTokens};
+    use crate::data::cells::cell::{NullTokens, Task};
     use crate::data::read::source::Options;
     use crate::model::evaluation::{Positive, evaluate};
     use crate::model::learn::Unwatched;

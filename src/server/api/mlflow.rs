@@ -220,8 +220,13 @@ mod tests {
             ],
             lines: vec![2, 3].into(),
         };
-        let target =
-            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "price".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
         Schema::fit(&table, &[(0, ColumnType::Number), (1, ColumnType::Category)], target, ignored, &[0, 1])
     }

@@ -218,7 +218,13 @@ mod tests {
             lines: (2..1002).collect::<Vec<u64>>().into(),
         };
         let labels = vec!["no".to_string(), "yes".into()];
-        let target = Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels,
+            numeric_labels: false,
+            notation: None,
+        };
         let types = [(0, ColumnType::Number), (1, ColumnType::Category)];
         let rows: Vec<usize> = (0..1000).collect();
         Profile::new(&Schema::fit(&table, &types, target, vec![], &rows))

@@ -193,8 +193,13 @@ mod tests {
             ],
             lines: (0..n as u64).map(|row| row + 2).collect::<Vec<_>>().into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let types = [
             ColumnType::Number,
             ColumnType::Boolean,

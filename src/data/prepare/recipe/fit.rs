@@ -168,8 +168,13 @@ mod tests {
             columns: columns.into_iter().map(|(_, column)| column).collect(),
             lines: vec![2; n_rows].into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let rows: Vec<usize> = (0..n_rows).collect();
         let schema = Schema::fit(&table, &features, target, vec![], &rows);
         let codes = schema.codes(&table, &rows).unwrap();

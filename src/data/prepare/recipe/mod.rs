@@ -293,8 +293,13 @@ mod tests {
             ],
             lines: vec![2, 3, 4, 5].into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let features = [(0, ColumnType::Number), (1, ColumnType::Boolean), (2, ColumnType::Category)];
         let rows = [0, 1, 2, 3];
         let schema = Schema::fit(&table, &features, target, vec![], &rows);
@@ -349,8 +354,13 @@ mod tests {
             ],
             lines: vec![2, 3, 4].into(),
         };
-        let target =
-            Target { name: "y".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let features = [(0, ColumnType::Text), (1, ColumnType::Number)];
         let schema = Schema::fit(&table, &features, target, vec![], &[0, 1, 2]);
         let codes = schema.codes(&table, &[0, 1, 2]).unwrap();

@@ -234,8 +234,13 @@ pub(super) mod tests {
             ],
             lines: vec![2, 3].into(),
         };
-        let target =
-            Target { name: "price".into(), task: Task::Regression, labels: vec![], numeric_labels: false };
+        let target = Target {
+            name: "price".into(),
+            task: Task::Regression,
+            labels: vec![],
+            numeric_labels: false,
+            notation: None,
+        };
         let ignored = vec![Ignored { name: "id".into(), reason: "an id".into() }];
         let features = [(0, ColumnType::Number), (2, ColumnType::Category), (3, ColumnType::Boolean)];
         Schema::fit(&table, &features, target, ignored, &[0, 1])

@@ -78,6 +78,7 @@ impl Fitter<'_> {
         schema.delimiter = self.delimiter;
         schema.decimal_comma = self.decimal_comma;
         schema.null_tokens = self.nulls.clone();
+        let mut schema = schema.indexed();
         schema.features.iter_mut().for_each(|feature| feature.private = self.private.contains(&feature.name));
         let codes = schema.codes(self.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
@@ -168,9 +169,9 @@ impl Fitter<'_> {
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
     pub(crate) fn n_slots(&self) -> usize {
         let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
-            Column::Number(_) | Column::Written { notation: Notation::Boolean(_), .. } => 1,
             // Up to six parts, three of them with a sine and a cosine.
-            Column::Written { .. } => 12,
+            Column::Written { notation: Notation::Date(_), .. } => 12,
+            Column::Number(_) | Column::Written { .. } => 1,
             Column::Text { .. } => MAX_DENSE_TERMS,
             Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
         };
@@ -211,7 +212,13 @@ mod tests {
         name: &str,
     ) -> Fitted {
         let labels = vec!["no".into(), "yes".into()];
-        let target = Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false };
+        let target = Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels,
+            numeric_labels: false,
+            notation: None,
+        };
         let fitter = Fitter {
             table,
             files: &[],

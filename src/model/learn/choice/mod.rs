@@ -167,6 +167,7 @@ mod tests {
             task: Task::Classification,
             labels: vec!["a".into(), "b".into()],
             numeric_labels: false,
+            notation: None,
         };
         let fitter = Fitter {
             table: &table,

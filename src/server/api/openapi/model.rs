@@ -134,7 +134,10 @@ impl<'a> ModelPart<'a> {
         let missing = reference("Missing");
         let mut schema = match feature.column_type {
             ColumnType::Number => {
-                let text = json!({ "type": "string", "pattern": NUMBER_TEXT });
+                let mut text = json!({ "type": "string", "pattern": NUMBER_TEXT });
+                if let Some(notation) = feature.notation {
+                    text = json!({ "type": "string", "description": format!("As in the training rows: {notation}.") });
+                }
                 json!({ "anyOf": [{ "type": "number" }, text, missing] })
             }
             ColumnType::Boolean => {
@@ -162,8 +165,13 @@ impl<'a> ModelPart<'a> {
                 schema["description"] = format!("{what}; its values in training are private.").into();
             }
             ColumnType::Number => {
-                schema["description"] =
-                    format!("A number, in training from {} to {}.", feature.min, feature.max).into();
+                let written = |notation: Notation| {
+                    let example = notation.write(feature.mean.clamp(feature.min, feature.max).round());
+                    format!(" A string is read as {notation}, such as {}.", example.unwrap_or_default())
+                };
+                let written = feature.notation.map(written).unwrap_or_default();
+                let (min, max) = (feature.min, feature.max);
+                schema["description"] = format!("A number, in training from {min} to {max}.{written}").into();
                 let example = self.schema.features.iter().position(|other| other.name == feature.name);
                 schema["examples"] = json!(example.map(|i| &self.row[i]).into_iter().collect::<Vec<_>>());
             }
