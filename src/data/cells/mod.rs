@@ -7,6 +7,7 @@
 pub(crate) mod boolean;
 pub mod cell;
 pub(crate) mod date;
+mod date_text;
 pub(crate) mod feature;
 pub mod matrix;
 pub(crate) mod notation;
