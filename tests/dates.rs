@@ -120,6 +120,69 @@ fn whole_numbers_are_dates_where_they_are_said_to_be() {
     dir.run(&["predict", "--features", "2024-13-01"]).fails(1).complains(&["is not a date"]);
 }
 
+/// What `inspect` says of the dates of a table of [`halves`], and what training noted.
+fn range_and_notes(dir: &Workdir, flags: &[&str]) -> (String, String) {
+    let train = ["train", "t.csv", "--algorithm", "decision-tree"];
+    let notes = dir.run(&[&train[..], flags].concat()).ok().err();
+    let card = dir.run(&["inspect", "--format", "json"]).ok().json();
+    let feature = card["schema"]["features"][0].clone();
+    assert_eq!(feature["type"], "date", "{feature}");
+    (dir.run(&["inspect"]).ok().out(), notes)
+}
+
+#[test]
+fn a_date_with_a_year_of_two_digits_or_the_name_of_a_month_is_a_date() {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = |i: usize| MONTHS[i / 4];
+    let day = |i: usize| 1 + i % 4 * 9;
+    let dates: [(&dyn Fn(usize) -> String, &str, &str); 6] = [
+        (&|i| format!("{}/{}/24", 1 + i / 4, day(i)), "3/5/24", "two digits"),
+        (&|i| format!("\"{} {}, 2024\"", month(i), day(i)), "\"Mar 5, 2024\"", ""),
+        (&|i| format!("{} {} 2024", day(i), month(i)), "5 March 2024", ""),
+        (&|i| format!("{:02}-{}-24", day(i), month(i)), "05-Mar-24", "two digits"),
+        (&|i| format!("{}.{}.24", day(i), 1 + i / 4), "5.3.24", "two digits"),
+        (&|i| format!("{}/{}/24 2:30 PM", 1 + i / 4, day(i)), "3/5/24 12:00 AM", "two digits"),
+    ];
+    for (date, march, words) in dates {
+        let dir = Workdir::new();
+        dir.write("t.csv", halves(date));
+        let (card, notes) = range_and_notes(&dir, &[]);
+        assert!(card.contains("2024-01-01") && card.contains("to 2024-10-28"), "{march}: {card}");
+        assert!(notes.contains(words) && notes.contains("note") != words.is_empty(), "{march}: {notes}");
+        let predict = |row: &str| dir.run(&["predict", "--format", "json", "--features", row]).ok().json();
+        assert_eq!(predict(march), predict("2024-03-05"), "{march}");
+        assert_eq!(predict(march)["prediction"], "no", "{march}");
+    }
+}
+
+#[test]
+fn the_order_of_dates_with_years_of_two_digits_is_noted_if_it_is_a_guess() {
+    let dir = Workdir::new();
+    dir.write("t.csv", halves(|i| format!("{:02}/{:02}/24", 1 + i / 4, 1 + i % 4 * 3)));
+    let (_, notes) = range_and_notes(&dir, &[]);
+    assert!(notes.contains("the month was taken to be first, as in 12/31/24"), "{notes}");
+    dir.write("t.csv", halves(|i| format!("24-{:02}-{:02}", 1 + i / 20, 1 + i % 20)));
+    let (card, notes) = range_and_notes(&dir, &[]);
+    assert!(
+        card.contains("2024-01-01 to 2024-02-20") && !notes.contains("taken to be first"),
+        "{card}{notes}"
+    );
+}
+
+#[test]
+fn the_numbers_of_excel_are_dates_where_they_are_said_to_be() {
+    let dir = Workdir::new();
+    dir.write("t.csv", halves(|i| format!("{}", 45_292 + i * 3)));
+    let (card, notes) = range_and_notes(&dir, &["--type", "day=date"]);
+    assert!(card.contains("2024-01-01 to 2024-04-27"), "{card}");
+    assert!(notes.contains("days as Excel counts them: 45356 is 2024-03-05"), "{notes}");
+    let predict = |row: &str| dir.run(&["predict", "--format", "json", "--features", row]).ok().json();
+    assert_eq!(predict("45356.25"), predict("2024-03-05T06:00:00Z"));
+    let refused = dir.run(&["predict", "--features", "20240305"]).fails(1);
+    refused.complains(&["20240305 is not a date", "as Excel counts them"]);
+}
+
 #[test]
 fn a_mistake_among_dates_is_named_with_its_line() {
     let dir = Workdir::new();

@@ -16,7 +16,7 @@ use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
 use super::judge::profile::{NUMBERS_THE_ROWS, Profile, is_text, useless};
-use super::judge::{duplicates, findings, readings};
+use super::judge::{dates, duplicates, findings, readings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -259,11 +259,8 @@ impl Typed {
             column = Column::parse(raw, index, column_type, nulls)?;
         }
         let name = &raw.names[index];
-        if column_type == ColumnType::Date && profile.dates.is_guess() {
-            self.notes.push(format!(
-                "the dates of {name:?} can all be read with the day or the month first; the month was taken to be \
-                 first, as in 12/31/2024; write them as 2024-12-31 if it is not"
-            ));
+        if column_type == ColumnType::Date {
+            self.notes.extend(dates::notes(name, &profile.dates, &column));
         }
         let padded = raw.padded.iter().find(|(padded, _)| padded == name);
         if let (ColumnType::Number, None, Some((_, cell))) = (column_type, given, padded) {

@@ -8,6 +8,7 @@ pub(crate) mod amount;
 pub(crate) mod boolean;
 pub mod cell;
 pub(crate) mod date;
+mod date_text;
 pub(crate) mod duration;
 pub(crate) mod feature;
 pub mod matrix;

@@ -69,7 +69,7 @@ impl ColumnType {
             return match cell {
                 Cell::Missing => Ok(f64::NAN),
                 Cell::Text(text) => date::parse(text, notation),
-                Cell::Number(value) if notation.numbers => date::from_number(value),
+                Cell::Number(value) if notation.numbers => date::from_number(value, notation.unit),
                 Cell::Number(value) => Err(date::not_a_date(&value.to_string())),
                 Cell::Boolean(value) => Err(date::not_a_date(&value.to_string())),
             };
@@ -183,8 +183,9 @@ mod tests {
 
     #[test]
     fn a_date_is_read_as_its_column_writes_it() {
-        let day_first = date::Notation { order: Some(date::Order::DayFirst), numbers: false };
-        let month_first = date::Notation { order: Some(date::Order::MonthFirst), numbers: false };
+        let date_notation = |order, numbers| date::Notation { order, numbers, unit: None };
+        let day_first = date_notation(Some(date::Order::DayFirst), false);
+        let month_first = date_notation(Some(date::Order::MonthFirst), false);
         let read =
             |text, notation| ColumnType::Date.plain_code(Cell::Text(text), Some(Notation::Date(notation)));
         let iso = |text| code(ColumnType::Date, Cell::Text(text)).unwrap();
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(read("05/03/2024", month_first), Ok(iso("2024-05-03")));
         assert!(code(ColumnType::Date, Cell::Text("05/03/2024")).is_err(), "either order is possible");
         // Numbers are dates only in a column that was trained on such.
-        let numbers = Some(Notation::Date(date::Notation { order: None, numbers: true }));
+        let numbers = Some(Notation::Date(date_notation(None, true)));
         let number = Cell::Number(20_240_305.0);
         assert_eq!(ColumnType::Date.plain_code(number, numbers), Ok(iso("2024-03-05")));
         assert!(code(ColumnType::Date, number).unwrap_err().contains("not a date"));

@@ -239,13 +239,18 @@ impl Column {
 /// How the dates of a column are written, whatever else it holds.
 fn date_notation(column: &RawColumn, nulls: &NullTokens) -> Notation {
     let mut evidence = date::Evidence::default();
-    let mut numbers = false;
     column.each_distinct(nulls, |cell, n| match cell {
-        Cell::Text(text) => numbers |= !evidence.look(text, n) && text.parse::<f64>().is_ok(),
-        Cell::Number(_) => numbers = true,
+        Cell::Text(text) => {
+            if !evidence.look(text, n)
+                && let Ok(value) = text.parse()
+            {
+                evidence.look_at_number(value, n);
+            }
+        }
+        Cell::Number(value) => evidence.look_at_number(value, n),
         Cell::Missing | Cell::Boolean(_) => {}
     });
-    Notation::Date(date::Notation { order: evidence.order(), numbers })
+    Notation::Date(evidence.notation())
 }
 
 /// The words that the booleans of a column are written in, whatever else it holds; none if they are `true` and

@@ -407,6 +407,7 @@ impl Profile {
                 None => "dates".into(),
                 Some(date::Order::DayFirst) => "dates, the day first".into(),
                 Some(date::Order::MonthFirst) => "dates, the month first".into(),
+                Some(date::Order::YearFirst) => "dates, the year first".into(),
             },
             ColumnType::Text => "sentences".into(),
             ColumnType::Category if self.rounded => "whole numbers of too many digits, as written".into(),

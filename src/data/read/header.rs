@@ -107,6 +107,12 @@ mod tests {
         assert!(!is_data("length,width,species", &rows));
         assert!(!is_data("5.1,width,setosa", &rows), "one name is enough");
         assert!(!is_data("day,n", &["2024-03-02,1", "2024-03-03,2", "2024-03-04,3"]));
+        assert!(!is_data("March,May", &["4,1.5", "6,2.5", "3,3.5"]), "a month is a name");
+        assert!(
+            !is_data("March 2024,Q2 2024", &["4,1.5", "6,2.5", "3,3.5"]),
+            "a date over numbers is a name"
+        );
+        assert!(!is_data("May,n", &["5 May 2024,1", "6 May 2024,2", "7 May 2024,3"]));
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<V
     }
     // An order of days is not guessed.
     let order = evidence.order().filter(|_| evidence.is_consistent() && !evidence.is_guess());
-    let notation = Notation { order, numbers: false };
+    let notation = Notation { order, ..Notation::default() };
     let moment = |row: &usize| match cells[*row] {
         Cell::Text(text) => date::parse(text, notation),
         Cell::Number(value) => Err(date::not_a_date(&value.to_string())),

@@ -186,6 +186,9 @@ impl<'a> ModelPart<'a> {
                     Some(Notation::Date(date::Notation { order: Some(Order::MonthFirst), .. })) => {
                         ", or as in training with the month first: 12/31/2024"
                     }
+                    Some(Notation::Date(date::Notation { order: Some(Order::YearFirst), .. })) => {
+                        ", or as in training with the year first: 24-12-31"
+                    }
                     _ => "",
                 };
                 schema["description"] = format!(
