@@ -324,6 +324,10 @@ pub struct Train {
     #[arg(long, value_name = "TOKEN")]
     pub null: Vec<String>,
 
+    /// Read TOKEN, such as NA or None, as a value, in every column or in COL; repeatable
+    #[arg(long, value_name = "[COL=]TOKEN")]
+    pub no_null: Vec<String>,
+
     /// Format of the result
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
     pub format: Format,

@@ -225,7 +225,7 @@ impl Visitor for RowReader<'_, '_> {
             return;
         };
         let known = &self.table.schema.features[feature];
-        let mut cell = self.table.schema.null_tokens.cell(text);
+        let mut cell = self.table.schema.null_tokens.of(&known.name).cell(text);
         let mark = self.table.walk.dialect.decimal_mark;
         if let (Cell::Text(text), ColumnType::Number) = (cell, known.column_type)
             && mark != b'.'

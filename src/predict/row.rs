@@ -98,7 +98,7 @@ fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) ->
     codes.push_row(f64::NAN);
     for (feature, cell) in map.into_iter().zip(values).filter_map(|(feature, cell)| Some((feature?, cell))) {
         let known = &schema.features[feature];
-        match known.code(schema.null_tokens.cell(cell), codes.texts_mut()) {
+        match known.code(schema.null_tokens.of(&known.name).cell(cell), codes.texts_mut()) {
             Ok(code) => codes.row_mut(0)[feature] = code,
             Err(_) if lenient => {}
             Err(detail) => problems.push(format!("{}: {detail}", known.name)),

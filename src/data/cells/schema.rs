@@ -338,9 +338,9 @@ impl Schema {
         let mut codes = Matrix::zeros(rows.len(), self.features.len());
         let mut problems = Problems::with_room(20);
         for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
-            let cells = &raw.columns[column];
+            let (cells, nulls) = (&raw.columns[column], self.null_tokens.of(&self.features[feature].name));
             for (i, &row) in rows.iter().enumerate() {
-                let cell = cells.cell(row, &self.null_tokens);
+                let cell = cells.cell(row, nulls);
                 let code = self.features[feature].code(cell, codes.texts_mut());
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {

@@ -44,7 +44,7 @@ impl Column {
     /// # Errors
     /// A cell that is not of `column_type`; up to five are listed with file, line and column.
     pub fn parse(raw: &RawTable, index: usize, column_type: ColumnType, nulls: &NullTokens) -> Result<Self> {
-        let column = &raw.columns[index];
+        let (column, nulls) = (&raw.columns[index], nulls.of(&raw.names[index]));
         match column_type {
             ColumnType::Category => return Ok(Self::categories(column, nulls)),
             ColumnType::Text => return Ok(Self::texts(column, nulls)),

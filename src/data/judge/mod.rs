@@ -6,4 +6,5 @@
 pub(crate) mod duplicates;
 pub(crate) mod findings;
 pub(crate) mod leakage;
+pub(crate) mod null_words;
 pub mod profile;

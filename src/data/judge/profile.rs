@@ -105,6 +105,7 @@ impl Distinct {
 impl Profile {
     /// Joins every cell of column `index`.
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
+        let nulls = nulls.of(&raw.names[index]);
         let mut profile = Self { whole: true, min: f64::INFINITY, max: f64::NEG_INFINITY, ..Self::default() };
         let n_values = match &raw.columns[index] {
             RawColumn::Levels { levels, .. } => levels.len(),

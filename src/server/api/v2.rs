@@ -295,11 +295,12 @@ fn read(
         let mut sink = |element: usize, cell: Result<Cell, String>| {
             let (row, column) = (element / columns.len(), element % columns.len());
             let Some(feature) = columns[column] else { return };
+            let known = &schema.features[feature];
             let cell = cell.map(|cell| match cell {
-                Cell::Text(text) => schema.null_tokens.cell(text),
+                Cell::Text(text) => schema.null_tokens.of(&known.name).cell(text),
                 other => other,
             });
-            match cell.and_then(|cell| schema.features[feature].code(cell, codes.texts_mut())) {
+            match cell.and_then(|cell| known.code(cell, codes.texts_mut())) {
                 Ok(code) => codes.row_mut(row)[feature] = code,
                 Err(detail) => bad.push_with(|| (format!("/inputs/{i}/data/{element}"), detail)),
             }

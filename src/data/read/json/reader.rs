@@ -160,14 +160,17 @@ impl<'s> Reader<'s> {
         text_start: usize,
         pointer: impl FnOnce() -> String,
     ) {
+        let known = &self.schema.features[feature];
         let cell = match *staged {
             Staged::Missing => Ok(Cell::Missing),
             Staged::Number(value) => Ok(Cell::Number(value)),
             Staged::Boolean(value) => Ok(Cell::Boolean(value)),
-            Staged::Text(end) => Ok(self.schema.null_tokens.cell(&self.texts[text_start..end])),
+            Staged::Text(end) => {
+                Ok(self.schema.null_tokens.of(&known.name).cell(&self.texts[text_start..end]))
+            }
             Staged::Nested => Err("an array or an object is not a value".to_string()),
         };
-        let code = cell.and_then(|cell| self.schema.features[feature].code(cell, self.codes.texts_mut()));
+        let code = cell.and_then(|cell| known.code(cell, self.codes.texts_mut()));
         self.codes.row_mut(row)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
         if let Err(detail) = code {
             self.forgivable.push_with(|| (pointer(), detail));
