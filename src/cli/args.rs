@@ -444,8 +444,12 @@ pub struct Predict {
     pub probabilities: bool,
 
     /// Treat missing columns and values of the wrong type as missing values; ignore unknown columns
-    #[arg(long)]
+    #[arg(long, conflicts_with = "strict")]
     pub lenient: bool,
+
+    /// Refuse a file with columns that the model does not know, except those that --keep names
+    #[arg(long, conflicts_with = "features")]
+    pub strict: bool,
 
     /// For a row that does not fit: stop, skip it, or null: keep it without a prediction
     #[arg(long, value_name = "ACTION", default_value = "stop", value_parser = parse_on_error,

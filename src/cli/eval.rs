@@ -44,6 +44,9 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             if let Some(text) = rows.without_target(&model) {
                 term.warn(text);
             }
+            if let Some(text) = rows.passed_over(&model) {
+                term.note(text);
+            }
             rows
         }
         None => {

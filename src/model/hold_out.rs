@@ -198,6 +198,12 @@ impl TestRows {
         Some(self.n_without_target).filter(|n| *n > 0).map(say)
     }
 
+    /// The note on columns of the file that the model does not know.
+    pub(crate) fn passed_over(&self, model: &Model) -> Option<String> {
+        let schema = &model.pipeline.schema;
+        schema.passed_over(&self.raw.source, &self.raw.names, |_| false).filter(|_| schema.header)
+    }
+
     fn select(self, rows: &[usize]) -> Self {
         let truth = self.truth.select(rows);
         Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, ..self }

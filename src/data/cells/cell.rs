@@ -165,6 +165,17 @@ pub enum Cell<'a> {
     Text(&'a str),
 }
 
+/// What a row may have that the model does not know or take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tolerance {
+    /// Nothing.
+    Strict,
+    /// Columns that the model does not know, as long as no feature is missing.
+    Extra,
+    /// Missing and unknown columns; cells of another type are missing values.
+    Lenient,
+}
+
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -19,7 +19,7 @@ use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::Schema;
-use crate::data::read::json::First;
+use crate::data::read::json::{First, without_mark};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::names::{did_you_mean, is_worth_seeking};
@@ -175,7 +175,10 @@ pub(crate) fn infer(
                 .ok_or(Failure::NotHttp("Inference-Header-Content-Length is not a length within the body"))?
         }
     };
-    let request: Request = serde_json::from_slice(head).map_err(|error| misread(&error))?;
+    let head = without_mark(head);
+    let request: Request = serde_json::from_slice(head).map_err(|error| {
+        misread(&error, head, "send {\"inputs\":[{\"name\":…,\"shape\":…,\"datatype\":…,\"data\":…}]}")
+    })?;
     if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
         return Err(Failure::unfit("/id", format!("the id has more than {MAX_ID_BYTES} bytes")));
     }

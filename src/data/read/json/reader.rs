@@ -3,6 +3,7 @@
 use serde::de::{DeserializeSeed, Error};
 
 use super::Malformed;
+use super::cause::{explain, without_mark};
 use super::problems::Place;
 use crate::background::give_way_at;
 use crate::data::cells::cell::Cell;
@@ -55,6 +56,10 @@ pub(super) struct Reader<'s> {
     pub(super) named: bool,
     pub(super) threshold: Option<f64>,
     pub(super) lenient: bool,
+    /// Whether names that the model does not know are passed over in a row that has all features.
+    pub(super) takes_extra: bool,
+    /// How many were.
+    pub(super) n_extra: usize,
     /// Problems that `lenient` does not forgive.
     pub(super) serious: Problems,
     pub(super) forgivable: Problems,
@@ -81,6 +86,8 @@ impl<'s> Reader<'s> {
             named: false,
             threshold: None,
             lenient: false,
+            takes_extra: false,
+            n_extra: 0,
             serious: Problems::with_room(n_listed),
             forgivable: Problems::with_room(n_listed),
         }
@@ -101,11 +108,12 @@ impl<'s> Reader<'s> {
     where
         S: DeserializeSeed<'de>,
     {
+        let text = without_mark(text);
         let mut json = serde_json::Deserializer::from_slice(text);
         match seed(self).deserialize(&mut json).and_then(|_| json.end()) {
             Ok(()) => Ok(()),
             Err(error) if error.to_string().starts_with(TOO_MANY_ROWS) => Err(Malformed::TooManyRows),
-            Err(error) => Err(Malformed::NotJson(error.to_string())),
+            Err(error) => Err(Malformed::NotJson(explain(text, &error))),
         }
     }
 
@@ -323,6 +331,15 @@ pub(super) mod tests {
             assert_eq!(problems.total, details.len());
             assert!(problems.listed.iter().map(|problem| &problem.detail).eq(details));
         }
+    }
+
+    #[test]
+    fn a_mark_before_json_is_skipped() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        let seed = |_: &mut Reader| std::marker::PhantomData::<serde_json::Value>;
+        reader.parse(b"\xef\xbb\xbf[1]", seed).unwrap();
+        assert!(reader.parse(b"\xef\xbb[1]", seed).is_err());
     }
 
     #[test]
