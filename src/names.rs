@@ -37,7 +37,7 @@ pub(crate) fn is_worth_seeking(n_before: usize, n_candidates: usize) -> bool {
 }
 
 /// The candidate that `name` is most likely a misspelling of, letter case aside; `None` if none is near.
-fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.chars().nth(MAX_SOUGHT).is_some() {
         return None;
     }

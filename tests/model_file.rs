@@ -31,7 +31,12 @@ fn answers(model: &Model) -> (Vec<f64>, Value) {
         r#"["Mars",null,15,220.5,null,null,2009]"#,
         r#"["Biscoe",47,13,217,5000,"female",2008]"#,
     ] {
-        assert_eq!(json::read_row(row.as_bytes(), schema, false, &mut codes).unwrap().total, 0);
+        assert_eq!(
+            json::read_row(row.as_bytes(), schema, mlapi::data::cells::cell::Tolerance::Strict, &mut codes)
+                .unwrap()
+                .total,
+            0
+        );
     }
     (model.pipeline.scores(&codes).values().to_vec(), serde_json::to_value(&model.card).unwrap())
 }

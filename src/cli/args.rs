@@ -324,6 +324,10 @@ pub struct Train {
     #[arg(long, value_name = "TOKEN")]
     pub null: Vec<String>,
 
+    /// Read TOKEN, such as NA or None, as a value, in every column or in COL; repeatable
+    #[arg(long, value_name = "[COL=]TOKEN")]
+    pub no_null: Vec<String>,
+
     /// Format of the result
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
     pub format: Format,
@@ -444,8 +448,12 @@ pub struct Predict {
     pub probabilities: bool,
 
     /// Treat missing columns and values of the wrong type as missing values; ignore unknown columns
-    #[arg(long)]
+    #[arg(long, conflicts_with = "strict")]
     pub lenient: bool,
+
+    /// Refuse a file with columns that the model does not know, except those that --keep names
+    #[arg(long, conflicts_with = "features")]
+    pub strict: bool,
 
     /// For a row that does not fit: stop, skip it, or null: keep it without a prediction
     #[arg(long, value_name = "ACTION", default_value = "stop", value_parser = parse_on_error,

@@ -41,12 +41,11 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
     let rows = match &args.data {
         Some(path) => {
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
-            let n = rows.n_without_target;
-            if n > 0 {
-                term.warn(format_args!(
-                    "{} skipped",
-                    text::count(n, "row without a target value was", "rows without a target value were")
-                ));
+            if let Some(text) = rows.without_target(&model) {
+                term.warn(text);
+            }
+            if let Some(text) = rows.passed_over(&model) {
+                term.note(text);
             }
             rows
         }
@@ -63,6 +62,9 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
         }
     };
     let evaluation = evaluate(&model, &rows, positive)?;
+    if let Some(unknown) = &evaluation.unknown_labels {
+        term.warn(unknown.remark(evaluation.n_rows));
+    }
     show(&evaluation, false, args, out)?;
     Ok(check(&args.require, &evaluation)?)
 }

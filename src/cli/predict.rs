@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::args::{Predict, RowFormat};
 use super::term::{Term, write_text};
 use crate::error::usage;
 use crate::model::pipeline::Decision;
 use crate::model::{Model, file};
-use crate::predict::{self, Keep, Options, predict_file, predict_row};
+use crate::predict::{self, BadRows, Keep, Options, predict_file, predict_row};
 use crate::report::{prediction, text};
 
 /// Runs the verb.
@@ -74,6 +74,7 @@ fn file_of_rows(
         decision,
         probabilities: args.probabilities,
         lenient: args.lenient,
+        strict: args.strict,
         on_error: args.on_error,
         header: written.header,
         max_rows: usize::MAX,
@@ -89,7 +90,13 @@ fn file_of_rows(
         path => file::replace_atomically(Path::new(path), |file| work(file)),
     };
     progress.finish();
-    let summary = result?;
+    let summary = result.map_err(|error| match error.downcast_ref::<BadRows>() {
+        Some(bad) if bad.lenient_helps() && !args.lenient => {
+            let strict = if args.strict { "; without --strict, unknown columns are passed over" } else { "" };
+            anyhow!("{bad}\n--lenient takes what does not fit as missing{strict}")
+        }
+        _ => error,
+    })?;
     prediction::warnings(&summary, args.on_error).iter().for_each(|warning| term.warn(warning));
     term.detail(format_args!("{} written", text::count(summary.n_rows, "row", "rows")));
     Ok(())

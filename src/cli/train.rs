@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::{Common, DEFAULT_MODEL, DEFAULT_PORT, Format, Train};
 use super::term::{Term, write_text};
 use crate::data::cells::cell::NullTokens;
+use crate::error::usage;
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
@@ -66,7 +67,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     }
     let progress = term.progress("fitting");
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
-    let trained = train(&plan(args), &progress);
+    let trained = train(&plan(args)?, &progress);
     progress.finish();
     let trained = trained?;
     let bytes = file::to_bytes(&trained.model)?;
@@ -105,7 +106,10 @@ fn check_output(path: &Path) -> Result<()> {
 }
 
 /// The plan that the flags describe.
-fn plan(args: &Train) -> Plan {
+///
+/// # Errors
+/// A usage error for a word that cannot be a value.
+fn plan(args: &Train) -> Result<Plan> {
     let hold_out = match (&args.test, &args.group, &args.split_by) {
         (Some(path), ..) => HoldOut::File(path.clone()),
         (_, Some(column), _) => HoldOut::Groups(args.test_size, column.clone()),
@@ -114,10 +118,10 @@ fn plan(args: &Train) -> Plan {
     };
     let mut options = args.dialect.options();
     options.header_in_doubt = header_in_doubt(args);
-    Plan {
+    Ok(Plan {
         data: args.data.clone(),
         options,
-        nulls: NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect()),
+        nulls: nulls(args)?,
         target: args.target.clone(),
         task: args.task.task(),
         algorithm: args.algorithm.clone(),
@@ -132,7 +136,21 @@ fn plan(args: &Train) -> Plan {
         weight: args.weight.clone(),
         balance: args.balance,
         refit: args.refit,
+    })
+}
+
+/// The tokens that mean "no value".
+fn nulls(args: &Train) -> Result<NullTokens> {
+    let mut nulls = NullTokens::with(args.null.iter().map(|token| token.trim().to_string()).collect());
+    for text in &args.no_null {
+        // The last "=": a column's name may hold one, and no built-in word does.
+        let (column, token) = match text.rsplit_once('=') {
+            Some((column, token)) => (Some(column), token),
+            None => (None, text.as_str()),
+        };
+        nulls.keep(column, token.trim()).map_err(|problem| usage(format!("--no-null {text}: {problem}")))?;
     }
+    Ok(nulls)
 }
 
 fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<()> {

@@ -16,7 +16,7 @@ use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
 use super::judge::profile::{NUMBERS_THE_ROWS, Profile, is_text, useless};
-use super::judge::{dates, duplicates, findings, readings};
+use super::judge::{dates, duplicates, findings, null_words, readings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -74,13 +74,19 @@ impl TrainingSet {
         split_by: Option<&SplitBy>,
         nulls: &NullTokens,
     ) -> Result<Self> {
-        let target = Target::fit(raw, roles.target, task, nulls)?;
+        let target = Target::fit(raw, roles.target, task, nulls).map_err(|error| {
+            let lost = Some(roles.target).filter(|_| task == Task::Classification);
+            match lost.and_then(|index| null_words::lost_classes(raw, index, nulls)) {
+                Some(words) => anyhow::anyhow!("{error}; {words}"),
+                None => error,
+            }
+        })?;
         let (rows, truth) = target.read(raw, roles.target, nulls)?;
         check_size(raw, &target, &rows, &truth)?;
         let mut notes = Vec::new();
         let n_without_target = raw.n_rows() - rows.len();
         if n_without_target > 0 {
-            notes.push(format!("{n_without_target} rows without a target value were left out"));
+            notes.push(null_words::without_target(raw, &target, nulls, n_without_target, "left out"));
         }
         notes.extend(findings::lookalike_labels(raw, &target, &rows, &truth));
         let mut weights = roles.weight.map(|index| row_weights(raw, index, nulls)).transpose()?;
@@ -205,6 +211,7 @@ impl Typed {
         notes.extend(readings::unread(&table.names, profiles, roles.target));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
+        notes.extend(null_words::only_words(raw, features, nulls));
         notes.extend(findings::lookalike_levels(table, features));
         Ok(typed)
     }

@@ -10,6 +10,7 @@ use super::Model;
 use super::hold_out::TestRows;
 use super::pipeline::{Decision, Predictions};
 use super::scalar;
+use super::unknown_labels::UnknownLabels;
 use crate::data::cells::cell::Task;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
@@ -162,6 +163,9 @@ pub struct Evaluation {
     /// The threshold on its probability, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f64>,
+    /// The labels that the model does not know, whose rows count as wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_labels: Option<UnknownLabels>,
     /// The metrics of the model.
     pub metrics: Metrics,
     /// The metrics of the baseline on the same rows.
@@ -259,6 +263,7 @@ impl Evaluation {
             n_rows,
             positive: (target.labels.len() == 2).then(|| target.json_label(&target.labels[context.positive])),
             threshold: context.threshold,
+            unknown_labels: UnknownLabels::of(truth, target),
             metrics: Metrics::new(predictions, truth, context.positive),
             baseline: context.baseline.metrics(truth, context.positive),
             classes: None,
@@ -365,6 +370,7 @@ mod tests {
         let found = evaluation(&target, &predictions(&[&[0.9, 0.1], &[0.2, 0.8]]), &truth);
         assert_eq!(found.confusion_matrix.unwrap().counts, [[1, 0, 0], [0, 0, 0], [0, 1, 0]]);
         assert_eq!(found.metrics.figures()[0], ("accuracy", Some(0.5)));
+        assert_eq!(found.unknown_labels.map(|unknown| (unknown.n_rows, unknown.n_labels)), Some((1, 1)));
     }
 
     #[test]

@@ -287,7 +287,12 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
     ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
-        let problems = json::read_row(row.get().as_bytes(), schema, false, &mut codes);
+        let problems = json::read_row(
+            row.get().as_bytes(),
+            schema,
+            crate::data::cells::cell::Tolerance::Strict,
+            &mut codes,
+        );
         ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
     }
     let scores = pipeline.scores(&codes);

@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::unknown_labels::UnknownLabels;
 use super::{Card, DataSource, Model};
-use crate::data::cells::cell::NullTokens;
+use crate::data::cells::cell::{NullTokens, Task};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
+use crate::data::judge::null_words;
 use crate::data::read::load::{Reading, read_tables_unless};
 use crate::data::read::{digest, source};
 use crate::data::split::Split;
@@ -108,7 +110,7 @@ impl TestRows {
     /// Reads all rows of files, with the columns of a model, unless it is `stopped`.
     ///
     /// # Errors
-    /// Those of [`read_tables_unless`]; no target column; no row with a target value.
+    /// Those of [`read_tables_unless`]; no target column; no row with a target value, or with a known label.
     pub(crate) fn read(
         stopped: &dyn Fn() -> bool,
         paths: &[String],
@@ -121,7 +123,25 @@ impl TestRows {
             format!("{} has no target column {:?} to compare with", raw.source, target.name)
         })?;
         let (rows, truth) = target.read(&raw, index, &reading.nulls)?;
-        ensure!(!rows.is_empty(), "{}: no row has a target value", raw.source);
+        if rows.is_empty() {
+            let lost = null_words::lost_classes(&raw, index, &reading.nulls);
+            let lost = lost.filter(|_| target.task == Task::Classification);
+            bail!(
+                "{}: no row has a target value{}",
+                raw.source,
+                lost.map_or(String::new(), |words| format!("; {words}"))
+            );
+        }
+        if let Some(unknown) = UnknownLabels::of(&truth, target)
+            && unknown.n_rows == rows.len()
+        {
+            bail!(
+                "{}: the model knows none of the labels in the target column {:?}, so nothing can be compared: {}",
+                raw.source,
+                target.name,
+                unknown.listed()
+            );
+        }
         let n_without_target = raw.n_rows() - rows.len();
         Ok(Self { raw, rows, truth, n_without_target })
     }
@@ -167,6 +187,20 @@ impl TestRows {
         let arrangement = Arrangement::read(by.as_ref(), &all.raw, &all.rows, &schema.null_tokens)?;
         let held_out = hold_out.split(&arrangement, &all.truth, card.seed).test;
         Ok(all.select(&held_out))
+    }
+
+    /// What became of the rows without a target value, if there are any.
+    pub(crate) fn without_target(&self, model: &Model) -> Option<String> {
+        let schema = &model.pipeline.schema;
+        let say =
+            |n| null_words::without_target(&self.raw, &schema.target, &schema.null_tokens, n, "skipped");
+        Some(self.n_without_target).filter(|n| *n > 0).map(say)
+    }
+
+    /// The note on columns of the file that the model does not know.
+    pub(crate) fn passed_over(&self, model: &Model) -> Option<String> {
+        let schema = &model.pipeline.schema;
+        schema.passed_over(&self.raw.source, &self.raw.names, |_| false).filter(|_| schema.header)
     }
 
     fn select(self, rows: &[usize]) -> Self {

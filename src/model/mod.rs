@@ -18,6 +18,7 @@ pub mod row;
 mod scalar;
 pub mod selection;
 pub mod trained;
+pub mod unknown_labels;
 
 use std::path::Path;
 

@@ -131,6 +131,7 @@ mod tests {
             n_rows: 1,
             positive: None,
             threshold: None,
+            unknown_labels: None,
             baseline: metrics.clone(),
             metrics,
             classes: None,

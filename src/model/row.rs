@@ -88,11 +88,12 @@ pub(super) fn predict<R: Serialize>(
         let text = serde_json::to_vec(&row).with_context(|| {
             format!("{} cannot be written as JSON, which rows are read from", name(number))
         })?;
-        let problems = match json::read_row(&text, schema, false, &mut codes) {
-            Ok(problems) => problems,
-            Err(Malformed::NotJson(detail)) => bail!("{} is not a row: {detail}", name(number)),
-            Err(Malformed::TooManyRows) => bail!("{} is more than one row", name(number)),
-        };
+        let problems =
+            match json::read_row(&text, schema, crate::data::cells::cell::Tolerance::Strict, &mut codes) {
+                Ok(problems) => problems,
+                Err(Malformed::NotJson(detail)) => bail!("{} is not a row: {detail}", name(number)),
+                Err(Malformed::TooManyRows) => bail!("{} is more than one row", name(number)),
+            };
         if problems.total > 0 {
             bail!("{} does not fit the model:\n  {}", name(number), problems.lines().join("\n  "));
         }

@@ -9,7 +9,7 @@ use super::answer::number;
 use super::batch::{Batch, Row};
 use super::output::{Job, Output};
 use super::{BadRows, Format, Keep, OnError, Options, Part, Summary};
-use crate::data::cells::cell::{Cell, ColumnType};
+use crate::data::cells::cell::{Cell, ColumnType, Tolerance};
 use crate::data::cells::number::parse as parse_number;
 use crate::data::cells::problems::{Problem, Problems};
 use crate::data::cells::schema::Schema;
@@ -35,7 +35,7 @@ pub fn predict_csv(
     if model.pipeline.schema.decimal_comma && records.delimiter() != b',' {
         records.set_decimal_comma();
     }
-    let job = Job::new(&model.pipeline, options, &source);
+    let job = Job::new(&model.pipeline, options, &source, &kept_names(&options.keep, records.names()));
     let table = Table::new(&job, &records)?;
     let mut output = Output::new(&job, out, watch);
     if options.format == Format::LikeInput && options.header {
@@ -68,7 +68,7 @@ impl<'a> Table<'a> {
         let (options, schema) = (job.options, &job.pipeline.schema);
         let (names, dialect) = (records.names().to_vec(), records.dialect());
         let map = if options.header {
-            schema.map_columns(&names, options.lenient)
+            map_columns(schema, &names, options)
         } else {
             schema.positions(names.len()).map_err(|problem| Problems::one(String::new(), problem))
         };
@@ -146,6 +146,44 @@ impl<'a> Table<'a> {
             }
         }
         out.push(b'\n');
+    }
+}
+
+/// For each column, the feature that it holds.
+///
+/// # Errors
+/// Columns that do not fit, with the remedy if none of the names is one of a column.
+fn map_columns(schema: &Schema, names: &[String], options: &Options) -> Result<Vec<Option<usize>>, Problems> {
+    let mut found = match options.tolerance() {
+        // A column that is kept by its name is known to the user, so the others alone are refused.
+        Tolerance::Strict => schema.map_columns(names, Tolerance::Extra).and_then(|map| {
+            let mut problems = Problems::default();
+            for name in names.iter().filter(|name| schema.is_unknown(name) && !options.names(name)) {
+                let n_before = problems.total;
+                problems.push_with(|| (String::new(), schema.unknown_name(name, n_before)));
+            }
+            if problems.total > 0 { Err(problems) } else { Ok(map) }
+        }),
+        tolerance => schema.map_columns(names, tolerance),
+    };
+    if let Err(problems) = &mut found
+        && names.iter().all(|name| schema.is_unknown(name))
+    {
+        problems.push_with(|| {
+            let detail = "the first line names none of the model's columns; if it is a row, say so: --no-header, or \
+                          header=absent in the content type of a request";
+            (String::new(), detail.into())
+        });
+    }
+    found
+}
+
+/// The names of the columns that are repeated, as far as they are there.
+pub(super) fn kept_names(keep: &Keep, names: &[String]) -> Vec<String> {
+    match keep {
+        Keep::All => names.to_vec(),
+        Keep::None => Vec::new(),
+        Keep::Columns(wanted) => wanted.clone(),
     }
 }
 
@@ -228,7 +266,7 @@ impl Visitor for RowReader<'_, '_> {
             return;
         };
         let known = &self.table.schema.features[feature];
-        let mut cell = self.table.schema.null_tokens.cell(text);
+        let mut cell = self.table.schema.null_tokens.of(&known.name).cell(text);
         let mark = self.table.walk.dialect.decimal_mark;
         if let (Cell::Text(text), ColumnType::Number) = (cell, known.column_type)
             && mark != b'.'

@@ -16,8 +16,10 @@ use std::ops::AddAssign;
 
 use anyhow::Result;
 
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
+use crate::data::cells::schema::Schema;
 use crate::data::read::blocks::{BLOCK_BYTES, Cut};
 use crate::data::read::csv::Records;
 use crate::data::read::ndjson::is_ndjson;
@@ -25,6 +27,7 @@ use crate::data::read::source::Input;
 use crate::data::read::source::Options as FileOptions;
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
+use crate::names::quote;
 
 pub use csv::predict_csv;
 pub use ndjson::predict_ndjson;
@@ -90,6 +93,8 @@ pub struct Options {
     pub probabilities: bool,
     /// Whether columns and cells that do not fit are taken as missing values.
     pub lenient: bool,
+    /// Whether columns that the model does not know and that are not to be kept by name are errors.
+    pub strict: bool,
     /// Treatment of a row that does not fit.
     pub on_error: OnError,
     /// Whether the input has a header line; only for CSV.
@@ -98,6 +103,22 @@ pub struct Options {
     pub max_rows: usize,
     /// Number of threads that share the blocks; with 1 the calling thread does all of them.
     pub n_threads: usize,
+}
+
+impl Options {
+    /// What a row may have that the model does not know or take.
+    pub(crate) fn tolerance(&self) -> Tolerance {
+        match (self.lenient, self.strict) {
+            (true, _) => Tolerance::Lenient,
+            (false, true) => Tolerance::Strict,
+            (false, false) => Tolerance::Extra,
+        }
+    }
+
+    /// Whether a column is to be kept by its name.
+    fn names(&self, column: &str) -> bool {
+        matches!(&self.keep, Keep::Columns(wanted) if wanted.iter().any(|name| name == column))
+    }
 }
 
 /// A block of rows that has been written, for callers that show progress or count.
@@ -126,6 +147,8 @@ pub struct Summary {
     pub n_unseen: usize,
     /// Numbers outside the range of the training rows.
     pub n_out_of_range: usize,
+    /// Values of JSON rows that were passed over, because the model does not know their names.
+    pub n_extra: usize,
 }
 
 impl Summary {
@@ -142,6 +165,7 @@ impl AddAssign for Summary {
         self.n_missing += other.n_missing;
         self.n_unseen += other.n_unseen;
         self.n_out_of_range += other.n_out_of_range;
+        self.n_extra += other.n_extra;
     }
 }
 
@@ -154,6 +178,18 @@ pub struct BadRows {
     pub problems: Problems,
     /// Those that are listed for people, with lines and columns.
     pub messages: Vec<String>,
+}
+
+impl BadRows {
+    /// Whether any of the problems is none if the reader is lenient: a column, or a cell of a row.
+    pub fn lenient_helps(&self) -> bool {
+        self.problems.listed.iter().any(|problem| {
+            let is_column = problem.pointer.is_empty()
+                && (problem.detail.ends_with(" is missing")
+                    || problem.detail.contains(" is not a feature of "));
+            is_column || problem.pointer.matches('/').count() > 1
+        })
+    }
 }
 
 impl std::fmt::Display for BadRows {
@@ -184,11 +220,37 @@ impl std::fmt::Display for TooManyRows {
 
 impl std::error::Error for TooManyRows {}
 
-/// The columns of an input that is worth reading. If unknown columns are ignored, a wide table is as good as any other.
-pub(crate) fn max_columns(model: &Model, options: &Options) -> usize {
-    const LENIENT: usize = 1_000_000;
-    let most = model.pipeline.schema.max_columns();
-    if options.lenient { most.max(LENIENT) } else { most }
+/// The columns of an input that is worth reading.
+pub(crate) fn max_columns(model: &Model) -> usize {
+    model.pipeline.schema.max_columns()
+}
+
+/// The columns of a file that is worth reading. If unknown columns are passed over, a wide table is as good as any other.
+fn max_columns_of_file(model: &Model, options: &Options) -> usize {
+    const EXTRA: usize = 1_000_000;
+    if options.tolerance() == Tolerance::Strict { max_columns(model) } else { max_columns(model).max(EXTRA) }
+}
+
+/// The note on columns of an input that are passed over, because the model does not know them.
+fn passed_over(schema: &Schema, source: &str, names: &[String], options: &Options) -> Option<String> {
+    let note = schema.passed_over(source, names, |name| options.names(name));
+    note.filter(|_| options.tolerance() == Tolerance::Extra).map(|note| note + "; --strict refuses them")
+}
+
+/// The note on columns that a prediction adds under other names, because the input has columns of these.
+fn renamed(source: &str, added: &[(String, String)]) -> Option<String> {
+    let renamed: Vec<String> = added
+        .iter()
+        .filter(|(name, written)| name != written)
+        .map(|(name, written)| format!("{} as {}", quote(name), quote(written)))
+        .collect();
+    (!renamed.is_empty()).then(|| {
+        format!(
+            "{source} has columns that are called as those of the predictions, which are written {}; --keep none or \
+             --keep COL,… leaves columns of the input out",
+            renamed.join(", ")
+        )
+    })
 }
 
 /// Numbers that the predictions of a block have at most, whatever its rows: each may be two bytes.
@@ -226,7 +288,7 @@ pub(crate) fn predict_file(
 ) -> Result<Summary> {
     let written = FileOptions {
         header: options.header,
-        max_columns: max_columns(model, options),
+        max_columns: max_columns_of_file(model, options),
         block_bytes: table_block_bytes(model),
         ..written.clone()
     };
@@ -234,10 +296,32 @@ pub(crate) fn predict_file(
     if is_ndjson(path, &input.start) {
         input.notes.iter().for_each(|text| note(text));
         let source = input.source.clone();
+        let first = ndjson::first_names(&input.start);
+        let unknown = passed_over(&model.pipeline.schema, &source, &first, options);
+        unknown.iter().for_each(|text| note(text));
+        if options.format == Format::LikeInput {
+            let added = output::added(&model.pipeline, options, &ndjson::kept_names(model, options, &first));
+            renamed(&source, &added).iter().for_each(|text| note(text));
+        }
         let blocks = input.blocks(Cut::Lines, json_block_bytes(model));
-        return ndjson::predict_ndjson(model, &source, blocks, options, out, watch);
+        let mut summary = ndjson::predict_lines(model, &source, blocks, &first, options, out, watch)?;
+        if unknown.is_some() {
+            // They have been named.
+            summary.n_extra = 0;
+        }
+        return Ok(summary);
     }
     let records = Records::new(input, &written)?;
     records.notes().iter().for_each(|text| note(text));
+    let schema = &model.pipeline.schema;
+    if options.header {
+        let names = records.names();
+        let unknown = passed_over(schema, records.source(), names, options);
+        unknown.iter().for_each(|text| note(text));
+        if options.format == Format::LikeInput {
+            let added = output::added(&model.pipeline, options, &csv::kept_names(&options.keep, names));
+            renamed(records.source(), &added).iter().for_each(|text| note(text));
+        }
+    }
     predict_csv(model, records, options, out, watch)
 }

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::answer::number;
 use super::batch::{Batch, Row};
-use super::output::{Job, Output};
+use super::output::{self, Job, Output};
 use super::{Keep, OnError, Options, Part, Summary};
 use crate::data::cells::problems::Problems;
 use crate::data::read::blocks::{Block, Blocks};
@@ -28,13 +28,47 @@ use crate::model::Model;
 pub fn predict_ndjson(
     model: &Model,
     source: &str,
-    mut blocks: Blocks<Box<dyn Read + Send>>,
+    blocks: Blocks<Box<dyn Read + Send>>,
     options: &Options,
     out: &mut dyn Write,
     watch: &mut dyn FnMut(Part),
 ) -> Result<Summary> {
-    let job = Job::new(&model.pipeline, options, source);
+    predict_lines(model, source, blocks, &[], options, out, watch)
+}
+
+/// As [`predict_ndjson`]; `first` are the names of the first row's members.
+///
+/// # Errors
+/// As there.
+pub(super) fn predict_lines(
+    model: &Model,
+    source: &str,
+    mut blocks: Blocks<Box<dyn Read + Send>>,
+    first: &[String],
+    options: &Options,
+    out: &mut dyn Write,
+    watch: &mut dyn FnMut(Part),
+) -> Result<Summary> {
+    let job = Job::new(&model.pipeline, options, source, &kept_names(model, options, first));
     Output::new(&job, out, watch).write(&mut blocks, &|block, batch| predict(&job, block, batch))
+}
+
+/// The names of the members of the first line, if it is an object.
+pub(super) fn first_names(start: &[u8]) -> Vec<String> {
+    let line = start.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let members = serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(json::without_mark(line));
+    members.map(|members| members.into_keys().collect()).unwrap_or_default()
+}
+
+/// The names that members of the output may have, as far as the model and the `first` line tell.
+pub(super) fn kept_names(model: &Model, options: &Options, first: &[String]) -> Vec<String> {
+    match &options.keep {
+        // Rows without names are repeated under another one.
+        Keep::All if first.is_empty() => Vec::new(),
+        Keep::All => model.pipeline.schema.columns.iter().chain(first).cloned().collect(),
+        Keep::None => Vec::new(),
+        Keep::Columns(wanted) => wanted.clone(),
+    }
 }
 
 fn predict(job: &Job, block: &Block, batch: &mut Batch) {
@@ -56,8 +90,12 @@ fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
     let schema = &job.pipeline.schema;
     let stops = job.options.on_error == OnError::Stop;
     let room = if stops { batch.problems.room() } else { 0 };
-    let problems = match json::read_row_listing(line, schema, job.options.lenient, room, &mut batch.codes) {
-        Ok(problems) => problems,
+    let tolerance = job.options.tolerance();
+    let problems = match json::read_row_listing(line, schema, tolerance, room, &mut batch.codes) {
+        Ok((problems, n_extra)) => {
+            batch.summary.n_extra += n_extra;
+            problems
+        }
         Err(malformed) => {
             let detail = match malformed {
                 Malformed::NotJson(detail) => format!("not JSON: {detail}"),
@@ -67,6 +105,12 @@ fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
         }
     };
     let fits = problems.total == 0;
+    let problems = match fits {
+        false if is_list_of_rows(line) => {
+            Problems::one(String::new(), "the line is a list of rows; write one row a line".into())
+        }
+        _ => problems,
+    };
     if !fits {
         batch.codes.truncate(n_rows);
     }
@@ -83,28 +127,44 @@ fn read_line(job: &Job, number: u64, line: &[u8], batch: &mut Batch) -> bool {
     fits
 }
 
+/// Whether a line is an array whose first value is an array or an object.
+fn is_list_of_rows(line: &[u8]) -> bool {
+    let inside = json::without_mark(line).trim_ascii_start().strip_prefix(b"[");
+    inside.is_some_and(|inside| matches!(inside.trim_ascii_start().first(), Some(b'[' | b'{')))
+}
+
 /// Writes the kept members of one line's object, then the prediction, as one object.
 fn write_line(job: &Job, line: &[u8], batch: &Batch, index: usize, out: &mut Vec<u8>) {
     let mut line_out = Object { out, is_empty: true };
-    keep_members(&job.options.keep, line, &mut line_out);
+    let clashes = keep_members(&job.options.keep, &job.added, line, &mut line_out);
+    let apart: Vec<String>;
+    let mut added = &job.added;
+    if clashes {
+        // A later line has members that the first one does not have.
+        let names = first_names(line);
+        apart = output::added(job.pipeline, job.options, &names).into_iter().map(|(_, name)| name).collect();
+        added = &apart;
+    }
     let Some(row) = batch.rows[index].prediction else {
-        job.added.iter().for_each(|name| line_out.member(name, |out| out.extend_from_slice(b"null")));
+        added.iter().for_each(|name| line_out.member(name, |out| out.extend_from_slice(b"null")));
         return line_out.end();
     };
     let predictions = &batch.predictions;
-    line_out.member(&job.added[0], |out| job.answers.value(predictions, row, out));
-    for (name, score) in job.added[1..].iter().zip(job.added_numbers(predictions, row)) {
+    line_out.member(&added[0], |out| job.answers.value(predictions, row, out));
+    for (name, score) in added[1..].iter().zip(job.added_numbers(predictions, row)) {
         line_out.member(name, |out| number(score, out));
     }
     line_out.end();
 }
 
-/// Repeats the kept members of a row, as they stand.
-fn keep_members(keep: &Keep, line: &[u8], object: &mut Object) {
-    let text = std::str::from_utf8(line).unwrap_or_default().trim();
+/// Repeats the kept members of a row, as they stand. Whether one has a name of `added`.
+fn keep_members(keep: &Keep, added: &[String], line: &[u8], object: &mut Object) -> bool {
+    let text = std::str::from_utf8(json::without_mark(line)).unwrap_or_default().trim();
     let before = (object.out.len(), object.is_empty);
     let mut json = serde_json::Deserializer::from_str(text);
-    let repeated = json.deserialize_map(Repeat { keep, object: &mut *object }).and_then(|()| json.end());
+    let mut clashes = false;
+    let repeat = Repeat { keep, added, clashes: &mut clashes, object: &mut *object };
+    let repeated = json.deserialize_map(repeat).and_then(|()| json.end());
     if repeated.is_err() {
         object.out.truncate(before.0);
         object.is_empty = before.1;
@@ -112,11 +172,14 @@ fn keep_members(keep: &Keep, line: &[u8], object: &mut Object) {
             object.raw("input", text);
         }
     }
+    clashes
 }
 
 /// Writes the kept members of an object as they are met: a line may have millions.
 struct Repeat<'k, 'o, 'a> {
     keep: &'k Keep,
+    added: &'k [String],
+    clashes: &'o mut bool,
     object: &'o mut Object<'a>,
 }
 
@@ -128,12 +191,15 @@ impl<'de> Visitor<'de> for Repeat<'_, '_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { keep, object } = self;
+        let Self { keep, added, clashes, object } = self;
         let mut found: BTreeMap<&str, &RawValue> = BTreeMap::new();
         while let Some(name) = map.next_key::<Cow<str>>()? {
             let value: &RawValue = map.next_value()?;
             match keep {
-                Keep::All => object.raw(&name, value.get()),
+                Keep::All => {
+                    *clashes |= added.iter().any(|added| *added == name);
+                    object.raw(&name, value.get());
+                }
                 Keep::None => {}
                 Keep::Columns(wanted) => {
                     if let Some(wanted) = wanted.iter().find(|wanted| **wanted == name) {
@@ -182,7 +248,9 @@ mod tests {
 
     fn kept(keep: &str, line: &str) -> String {
         let mut out = Vec::new();
-        keep_members(&Keep::from(keep), line.as_bytes(), &mut Object { out: &mut out, is_empty: true });
+        let mut object = Object { out: &mut out, is_empty: true };
+        let clashes = keep_members(&Keep::from(keep), &["prediction".into()], line.as_bytes(), &mut object);
+        assert_eq!(clashes, keep == "all" && line.contains("prediction"));
         String::from_utf8(out).unwrap()
     }
 
@@ -193,6 +261,7 @@ mod tests {
         assert_eq!(kept("all", line), all, "digits, escapes and order are those of the input");
         assert_eq!(kept("none", line), "");
         assert_eq!(kept("b,c", line), r#"{"b":[1, 2],"c":null"#, "a member that is not there is null");
+        assert_eq!(kept("all", r#"{"prediction":1}"#), r#"{"prediction":1"#);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rows with their predictions, written: block after block in the order of the input, in each [`Format`].
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
@@ -23,16 +24,40 @@ pub(super) struct Job<'a> {
     pub answers: AnswerWriter,
 }
 
+/// The columns that a prediction adds, and the names under which they stand beside the `kept` columns of the input:
+/// another one if a kept column has it, for no reader of a table takes two columns of one name rightly.
+pub(super) fn added(pipeline: &Pipeline, options: &Options, kept: &[String]) -> Vec<(String, String)> {
+    let labels = pipeline.labels();
+    let mut added = vec!["prediction".to_string()];
+    if !labels.is_empty() {
+        added.push("probability".into());
+    }
+    if options.probabilities {
+        added.extend(labels.iter().map(|label| format!("probability_{label}")));
+    }
+    let mut taken: BTreeSet<String> = kept.iter().chain(&added).cloned().collect();
+    let kept: BTreeSet<&String> = kept.iter().collect();
+    let mut beside = |name: String| {
+        if !kept.contains(&name) {
+            return (name.clone(), name);
+        }
+        let free = (1..).map(|n| format!("{name}_{n}")).find(|other| !taken.contains(other));
+        let written = free.unwrap_or_else(|| name.clone());
+        taken.insert(written.clone());
+        (name, written)
+    };
+    added.into_iter().map(&mut beside).collect()
+}
+
 impl<'a> Job<'a> {
-    pub(super) fn new(pipeline: &'a Pipeline, options: &'a Options, source: &'a str) -> Self {
-        let labels = pipeline.labels();
-        let mut added = vec!["prediction".to_string()];
-        if !labels.is_empty() {
-            added.push("probability".into());
-        }
-        if options.probabilities {
-            added.extend(labels.iter().map(|label| format!("probability_{label}")));
-        }
+    /// `kept`: the columns of the input that are repeated beside the prediction.
+    pub(super) fn new(
+        pipeline: &'a Pipeline,
+        options: &'a Options,
+        source: &'a str,
+        kept: &[String],
+    ) -> Self {
+        let added = added(pipeline, options, kept).into_iter().map(|(_, written)| written).collect();
         Self { pipeline, options, source, added, answers: AnswerWriter::new(&pipeline.schema) }
     }
 
@@ -227,7 +252,7 @@ mod tests {
         options: &Options,
     ) -> (String, Result<Summary>) {
         let pipeline = line(slope);
-        let job = Job::new(&pipeline, options, "t.csv");
+        let job = Job::new(&pipeline, options, "t.csv", &[]);
         let reader: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(rows.to_string()));
         let mut blocks = Blocks::new("t.csv", Vec::new(), reader, Cut::Lines, block_bytes, false);
         let work = |block: &Block, batch: &mut Batch| {
@@ -261,6 +286,7 @@ mod tests {
             decision: Decision::MostProbable,
             probabilities: false,
             lenient: false,
+            strict: false,
             on_error,
             header: true,
             max_rows: usize::MAX,
@@ -289,6 +315,19 @@ mod tests {
                 assert_eq!((summary.n_rows, summary.n_bad, summary.n_out_of_range), (6, 1, 2));
             }
         }
+    }
+
+    #[test]
+    fn added_columns_are_never_called_as_kept_ones() {
+        let pipeline = line(1.0);
+        let options = options(Format::LikeInput, OnError::Stop);
+        let names = |kept: &[&str]| {
+            let kept: Vec<String> = kept.iter().map(|name| name.to_string()).collect();
+            added(&pipeline, &options, &kept).into_iter().map(|(_, written)| written).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["x"]), ["prediction"]);
+        assert_eq!(names(&["prediction", "x"]), ["prediction_1"]);
+        assert_eq!(names(&["prediction", "prediction_1", "prediction_2"]), ["prediction_3"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 
 use super::answer::AnswerWriter;
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::{Schema, Warning};
@@ -43,13 +44,14 @@ pub(crate) fn predict_row(
 ) -> Result<PredictedRow> {
     let schema = &model.pipeline.schema;
     let mut codes = Matrix::with_capacity(1, schema.n_features());
-    let problems = if text.trim_start().starts_with(['{', '[']) {
-        read_json(text, schema, lenient, &mut codes)?
-    } else {
-        read_cells(text, schema, lenient, &mut codes)?
-    };
+    // A shell that puts a file here puts its byte order mark here, too.
+    let text = text.trim_start_matches('\u{feff}');
+    let problems = read(text, schema, lenient, &mut codes)?;
     if !problems.is_empty() {
-        bail!("--features does not fit the model:\n  {}", problems.join("\n  "));
+        let helps =
+            !lenient && read(text, schema, true, &mut codes).is_ok_and(|problems| problems.is_empty());
+        let hint = if helps { "\n--lenient takes what does not fit as missing" } else { "" };
+        bail!("--features does not fit the model:\n  {}{hint}", problems.join("\n  "));
     }
     let predictions = model.pipeline.predict(&codes, decision);
     if predictions.first_not_finite().is_some() {
@@ -59,9 +61,22 @@ pub(crate) fn predict_row(
     Ok(PredictedRow { codes, predictions, warnings })
 }
 
+/// Appends the codes of a row; its problems.
+fn read(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) -> Result<Vec<String>> {
+    if text.trim_start().starts_with(['{', '[']) {
+        read_json(text, schema, lenient, codes)
+    } else {
+        read_cells(text, schema, lenient, codes)
+    }
+}
+
+fn tolerance(lenient: bool) -> Tolerance {
+    if lenient { Tolerance::Lenient } else { Tolerance::Strict }
+}
+
 /// Appends the codes of a JSON row; its problems.
 fn read_json(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) -> Result<Vec<String>> {
-    match json::read_row(text.as_bytes(), schema, lenient, codes) {
+    match json::read_row(text.as_bytes(), schema, tolerance(lenient), codes) {
         Ok(found) => Ok(found.lines()),
         Err(Malformed::NotJson(detail)) => bail!("--features is not JSON: {detail}"),
         Err(Malformed::TooManyRows) => bail!("--features takes one row"),
@@ -81,13 +96,15 @@ fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) ->
     let (map, values): (Vec<Option<usize>>, Vec<&str>) = match pairs {
         Some(pairs) => {
             let names: Vec<String> = pairs.iter().map(|(name, _)| name.trim().to_string()).collect();
-            problems.extend(schema.map_columns(&names, lenient).err().iter().flat_map(Problems::lines));
+            problems.extend(
+                schema.map_columns(&names, tolerance(lenient)).err().iter().flat_map(Problems::lines),
+            );
             let mut seen = BTreeSet::new();
             for name in names.iter().filter(|name| !seen.insert(*name)) {
                 problems.push(format!("{}: the feature is given twice", cut(name)));
             }
             // The values behind the names that are right are checked all the same.
-            let map = schema.map_columns(&names, true).unwrap_or_default();
+            let map = schema.map_columns(&names, Tolerance::Lenient).unwrap_or_default();
             (map, pairs.into_iter().map(|(_, value)| value).collect())
         }
         None => {
@@ -98,7 +115,7 @@ fn read_cells(text: &str, schema: &Schema, lenient: bool, codes: &mut Matrix) ->
     codes.push_row(f64::NAN);
     for (feature, cell) in map.into_iter().zip(values).filter_map(|(feature, cell)| Some((feature?, cell))) {
         let known = &schema.features[feature];
-        match known.code(schema.null_tokens.cell(cell), codes.texts_mut()) {
+        match known.code(schema.null_tokens.of(&known.name).cell(cell), codes.texts_mut()) {
             Ok(code) => codes.row_mut(0)[feature] = code,
             Err(_) if lenient => {}
             Err(detail) => problems.push(format!("{}: {detail}", known.name)),

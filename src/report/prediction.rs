@@ -45,6 +45,11 @@ pub(crate) fn warnings(summary: &Summary, on_error: OnError) -> Vec<String> {
             "number outside the range of the training rows",
             "numbers outside the range of the training rows",
         ),
+        (
+            summary.n_extra,
+            "value under a name that the model does not know was passed over",
+            "values under names that the model does not know were passed over",
+        ),
     ];
     let cells = cells.into_iter().filter(|(n, ..)| *n > 0);
     let mut lines: Vec<String> =

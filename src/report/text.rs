@@ -85,6 +85,10 @@ pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
 /// The whole evaluation: figures, classes, confusion matrix.
 pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
     let mut out = metrics(evaluation, false);
+    if let Some(unknown) = &evaluation.unknown_labels {
+        let rows = count(unknown.n_rows, "row has a label", "rows have labels");
+        let _ = writeln!(out, "  {rows} that the model does not know, counted as wrong");
+    }
     if let Some(positive) = &evaluation.positive {
         let threshold = evaluation.threshold.map(|t| format!(", predicted from a probability of {t}"));
         let _ = writeln!(out, "  positive class: {}{}", label(positive), threshold.unwrap_or_default());

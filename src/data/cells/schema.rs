@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, ColumnType, NullTokens, UNSEEN};
+use super::cell::{Cell, ColumnType, NullTokens, Tolerance, UNSEEN};
 use super::date;
 use super::feature::Feature;
 use super::matrix::Matrix;
@@ -255,13 +255,45 @@ impl Schema {
         format!("{n_values} values where the model has {n} features ({}{more})", names.join(","))
     }
 
+    /// Whether `name` is no column that a row may carry.
+    pub fn is_unknown(&self, name: &str) -> bool {
+        self.feature_index(name, usize::MAX).is_none() && !self.is_unused(name)
+    }
+
+    /// The note on columns of a table that the model does not know, if no feature is missing; else they are an error.
+    pub(crate) fn passed_over(
+        &self,
+        source: &str,
+        names: &[String],
+        kept: impl Fn(&str) -> bool,
+    ) -> Option<String> {
+        /// Columns that are named; the others are counted.
+        const NAMED: usize = 5;
+        let unknown: Vec<&String> =
+            names.iter().filter(|name| self.is_unknown(name) && !kept(name)).collect();
+        if unknown.is_empty() || self.map_columns(names, Tolerance::Extra).is_err() {
+            return None;
+        }
+        let mut named: Vec<String> = unknown.iter().take(NAMED).map(|name| quote(name)).collect();
+        if unknown.len() > NAMED {
+            named.push(format!("{} more", unknown.len() - NAMED));
+        }
+        let (columns, are) = if unknown.len() == 1 { ("column", "is") } else { ("columns", "are") };
+        let named = named.join(", ");
+        Some(format!("{source}: the model does not know the {columns} {named}, which {are} passed over"))
+    }
+
     /// For each column of a file with a header, the feature it holds.
     ///
-    /// With `lenient`, columns that are missing or unknown are no errors.
-    ///
     /// # Errors
-    /// Every missing and every unknown column.
-    pub fn map_columns(&self, names: &[String], lenient: bool) -> Result<Vec<Option<usize>>, Problems> {
+    /// Missing and unknown columns, as far as they are not tolerated. Where one is missing all are listed: an unknown one
+    /// may be its misspelling.
+    pub fn map_columns(
+        &self,
+        names: &[String],
+        tolerance: Tolerance,
+    ) -> Result<Vec<Option<usize>>, Problems> {
+        let lenient = tolerance == Tolerance::Lenient;
         let mut problems = Problems::default();
         let mut found = vec![false; self.features.len()];
         let mut map = Vec::with_capacity(names.len());
@@ -274,6 +306,9 @@ impl Schema {
                 problems.push_with(|| (String::new(), self.unknown_name(name, n_before)));
             }
             map.push(feature);
+        }
+        if tolerance == Tolerance::Extra && found.iter().all(|found| *found) {
+            return Ok(map);
         }
         if !lenient {
             for (feature, _) in self.features.iter().zip(found).filter(|(_, found)| !found) {
@@ -329,11 +364,11 @@ impl Schema {
     /// training file had no header): `rows.len() × n_features`.
     ///
     /// # Errors
-    /// Every missing or unknown column; every cell of the wrong type, with its line and column (the first
+    /// Every missing column; every cell of the wrong type, with its line and column (the first
     /// twenty are listed).
     pub fn read(&self, raw: &RawTable, rows: &[usize]) -> Result<Matrix> {
         let map = if self.header {
-            self.map_columns(&raw.names, false)
+            self.map_columns(&raw.names, Tolerance::Extra)
         } else {
             self.positions(raw.names.len()).map_err(|problem| Problems::one(String::new(), problem))
         };
@@ -342,9 +377,9 @@ impl Schema {
         let mut codes = Matrix::zeros(rows.len(), self.features.len());
         let mut problems = Problems::with_room(20);
         for (column, feature) in map.iter().enumerate().filter_map(|(c, f)| Some((c, (*f)?))) {
-            let cells = &raw.columns[column];
+            let (cells, nulls) = (&raw.columns[column], self.null_tokens.of(&self.features[feature].name));
             for (i, &row) in rows.iter().enumerate() {
-                let cell = cells.cell(row, &self.null_tokens);
+                let cell = cells.cell(row, nulls);
                 let code = self.features[feature].code(cell, codes.texts_mut());
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {
@@ -467,22 +502,22 @@ mod tests {
     fn names_are_checked_all_at_once_with_the_nearest_name() {
         let schema = schema();
         let names = ["siez", "weight", "id", "price"].map(String::from);
-        let problems = schema.map_columns(&names, false).unwrap_err();
+        let problems = schema.map_columns(&names, Tolerance::Strict).unwrap_err();
         let lines = problems.lines();
         assert!(lines[0].contains("\"siez\" is not a feature of this model; did you mean \"size\"?"));
         assert!(!lines[1].contains("did you mean"));
         assert_eq!(problems.total, 4, "two unknown and two missing: {problems:?}");
-        assert_eq!(schema.map_columns(&names, true), Ok(vec![None; 4]));
+        assert_eq!(schema.map_columns(&names, Tolerance::Lenient), Ok(vec![None; 4]));
     }
 
     #[test]
     fn of_many_unknown_names_the_first_are_listed_and_all_are_counted() {
         let names: Vec<String> = (0..5000).map(|i| format!("siez{i}")).collect();
-        let problems = schema().map_columns(&names, false).unwrap_err();
+        let problems = schema().map_columns(&names, Tolerance::Strict).unwrap_err();
         assert_eq!((problems.total, problems.listed.len()), (5002, 100));
         assert!(problems.listed[0].detail.contains("did you mean"));
         let wide = Schema { features: vec![schema().features[0].clone(); 200], ..schema() };
-        let problems = wide.map_columns(&names, false).unwrap_err();
+        let problems = wide.map_columns(&names, Tolerance::Strict).unwrap_err();
         let hints = problems.listed.iter().filter(|problem| problem.detail.contains("did you mean")).count();
         assert_eq!(hints, 5, "a thousand comparisons");
     }

@@ -63,7 +63,7 @@ impl Column {
         nulls: &NullTokens,
         odd: &[String],
     ) -> Result<Self> {
-        let column = &raw.columns[index];
+        let (column, nulls) = (&raw.columns[index], nulls.of(&raw.names[index]));
         match column_type {
             ColumnType::Category => return Ok(Self::categories(column, nulls)),
             ColumnType::Text => return Ok(Self::texts(column, nulls)),

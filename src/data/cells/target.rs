@@ -86,6 +86,7 @@ impl Target {
     /// No value at all, one class only, more than [`MAX_CLASSES`], text if numbers are needed.
     pub fn fit(raw: &RawTable, index: usize, task: Task, nulls: &NullTokens) -> Result<Self> {
         let name = raw.names[index].clone();
+        let nulls = nulls.of(&name);
         let (mut present, mut whole) = (false, true);
         raw.columns[index].each_distinct(nulls, |cell, _| {
             let value = match cell {
@@ -145,7 +146,7 @@ impl Target {
         let mut added = std::collections::HashMap::new();
         let (mut codes, mut values) = (Vec::new(), Vec::new());
         let numbers = self.task == Task::Regression || self.numeric_labels;
-        for (row, cell) in raw.columns[index].cells(nulls).enumerate() {
+        for (row, cell) in raw.columns[index].cells(nulls.of(&self.name)).enumerate() {
             let cell = if numbers && self.notation.is_none() { raw.number_cell(cell) } else { cell };
             let text = match cell {
                 Cell::Missing => continue,

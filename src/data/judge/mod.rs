@@ -8,5 +8,6 @@ pub(crate) mod dates;
 pub(crate) mod duplicates;
 pub(crate) mod findings;
 pub(crate) mod leakage;
+pub(crate) mod null_words;
 pub mod profile;
 pub(crate) mod readings;

@@ -179,6 +179,7 @@ impl Profile {
 
     /// Joins every cell of column `index`.
     pub fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
+        let nulls = nulls.of(&raw.names[index]);
         let mut profile = Self::unseen();
         let n_values = match &raw.columns[index] {
             RawColumn::Levels { levels, .. } => levels.len(),

@@ -168,7 +168,7 @@ impl Builder<'_> {
         let row = self.chunk.lines.len();
         match &mut self.chunk.columns[column] {
             ChunkColumn::Numbers { values, infinite } => {
-                let Cell::Text(text) = self.nulls.cell(text) else {
+                let Cell::Text(text) = self.nulls.of(&self.raw.names[column]).cell(text) else {
                     return values.push(f64::NAN);
                 };
                 let found = number::parse(text, self.mark);

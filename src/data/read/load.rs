@@ -259,7 +259,8 @@ impl Load<'_> {
             let ChunkColumn::Levels { codes, levels } = column else {
                 return Kind::Levels;
             };
-            let is_number = |text| match self.reading.nulls.cell(text) {
+            let nulls = self.reading.nulls.of(name);
+            let is_number = |text| match nulls.cell(text) {
                 Cell::Text(text) => number::parse(text, mark).is_some(),
                 _ => true,
             };
@@ -288,8 +289,9 @@ impl Load<'_> {
             let ChunkColumn::Levels { levels, .. } = column else {
                 return None;
             };
+            let nulls = self.reading.nulls.of(name);
             let cells = || {
-                levels.strings().iter().filter_map(|text| match self.reading.nulls.cell(text) {
+                levels.strings().iter().filter_map(|text| match nulls.cell(text) {
                     Cell::Text(text) => Some(text),
                     _ => None,
                 })

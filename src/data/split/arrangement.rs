@@ -67,7 +67,7 @@ impl Arrangement {
             bail!("{} has no column {name:?}, by which its rows were split", raw.source);
         };
         let column = &raw.columns[index];
-        let cells: Vec<Cell> = column.cells(nulls).collect();
+        let cells: Vec<Cell> = column.cells(nulls.of(name)).collect();
         if let Some(&row) = rows.iter().find(|&&row| cells[row] == Cell::Missing) {
             let what = if matches!(by, SplitBy::Group(_)) { "group" } else { "time" };
             bail!(

@@ -160,6 +160,9 @@ impl Plan {
                 return Err(is_target("--private", name));
             }
         }
+        for (name, _) in self.nulls.exceptions() {
+            column(raw, "--no-null", name)?;
+        }
         roles.dropped = self.drop.iter().map(|name| column(raw, "--drop", name)).collect::<Result<_>>()?;
         Ok((roles, reason))
     }

@@ -202,6 +202,7 @@ fn fit_choice(
     let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
     let baseline = Baseline::fit(truth);
     let evaluation = evaluate(spec.algorithm.name, &pipeline, &baseline, set, split)?;
+    notes.extend(evaluation.unknown_labels.as_ref().map(|unknown| unknown.remark(evaluation.n_rows)));
 
     let all: Vec<usize> = if plan.refit { (0..set.n_rows()).collect() } else { Vec::new() };
     let (mut fitted_rows, mut refit) = (&split.train, false);

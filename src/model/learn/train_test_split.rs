@@ -141,7 +141,7 @@ fn first_time(plan: &Plan, raw: &RawTable, set: &TrainingSet, name: &str, test: 
     };
     let first = test.iter().min_by_key(|&&row| times[row])?;
     let index = raw.names.iter().position(|known| known == name)?;
-    match raw.columns[index].cell(set.rows[*first], &plan.nulls) {
+    match raw.columns[index].cell(set.rows[*first], plan.nulls.of(name)) {
         Cell::Text(text) => Some(text.to_string()),
         _ => None,
     }

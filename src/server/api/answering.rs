@@ -6,10 +6,11 @@
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
+use super::cause;
 use crate::background;
 use crate::data::cells::matrix::Matrix;
 use crate::data::read::csv::TooManyColumns;
-use crate::data::read::json::Malformed;
+use crate::data::read::json::{Malformed, explain};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, NOT_FINITE, Predictions};
 use crate::predict::{BadRows, Options, TooManyRows};
@@ -87,17 +88,24 @@ pub(crate) fn content_type(form: Form) -> &'static str {
 }
 
 /// The failure for JSON that holds no rows.
-pub(crate) fn malformed(error: Malformed, max_rows: usize) -> Failure {
+pub(crate) fn malformed(error: Malformed, body: &[u8], max_rows: usize) -> Failure {
     match error {
-        Malformed::NotJson(text) => Failure::NotJson(text),
+        Malformed::NotJson(text) => Failure::NotJson(cause::of_body(body).map_or(text, str::to_string)),
         Malformed::TooManyRows => Failure::TooManyRows(max_rows),
     }
 }
 
-/// The failure for JSON of another structure than the protocol has; the reason without a long value of the request.
-pub(crate) fn misread(error: &serde_json::Error) -> Failure {
+/// The failure for JSON of another structure than the protocol has, or for no JSON; the reason without a long value of the
+/// request. `send`: what to send instead of an array.
+pub(crate) fn misread(error: &serde_json::Error, body: &[u8], send: &str) -> Failure {
     const SHOWN: usize = 200;
-    let mut reason = error.to_string();
+    if error.is_data() && body.trim_ascii_start().starts_with(b"[") {
+        return Failure::unfit("", format!("the body is an array without a name; {send}"));
+    }
+    let mut reason = match cause::of_body(body) {
+        Some(cause) if !error.is_data() => return Failure::NotJson(cause.into()),
+        _ => explain(body, error),
+    };
     if let Some((end, _)) = reason.char_indices().nth(SHOWN) {
         reason.truncate(end);
         reason += &format!("… at line {} column {}", error.line(), error.column());

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::answering::{misread, respond};
 use crate::data::cells::cell::Task;
-use crate::data::read::json::{First, Scalar};
+use crate::data::read::json::{First, Scalar, without_mark};
 use crate::server::error::Failure;
 use crate::server::guard::keys::Holder;
 use crate::server::models::served::Served;
@@ -40,7 +40,9 @@ pub(crate) fn feedback(state: &State, from: Option<&Holder>, body: &[u8]) -> Res
     if !state.recent.is_on() {
         return Err(Failure::UnknownRequest("this server remembers no predictions; serve --feedback N does"));
     }
-    let label: Label = serde_json::from_slice(body).map_err(|error| misread(&error))?;
+    let body = without_mark(body);
+    let label: Label = serde_json::from_slice(body)
+        .map_err(|error| misread(&error, body, "send {\"request_id\":\"…\",\"label\":…}"))?;
     let labels = match (label.label, label.labels) {
         (Some(one), None) => First { elements: vec![one], total: 1 },
         (None, Some(many)) => many,

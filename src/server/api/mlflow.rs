@@ -15,7 +15,12 @@ use serde_json::value::RawValue;
 use super::answering::{
     Answered, SOURCE, malformed, misread, predict_rows, respond, table_failure, threads_for_table,
 };
+use crate::data::cells::cell::{Cell, ColumnType, UNSEEN};
+use crate::data::cells::number;
 use crate::data::cells::schema::Schema;
+use crate::data::cells::text::Texts;
+use crate::data::read::blocks::Block;
+use crate::data::read::fields::{self, Record, Walk, Want};
 use crate::data::read::json::{Request, Scalar};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
@@ -85,20 +90,21 @@ pub(crate) fn score_csv(
     max_rows: usize,
     watch: &mut dyn FnMut(Part),
 ) -> Result<Response, Failure> {
-    let header = header.unwrap_or(model.pipeline.schema.header);
+    let schema = &model.pipeline.schema;
+    let header = header.unwrap_or_else(|| schema.header && !begins_with_a_row(&body, schema));
     let options = Options {
         keep: Keep::None,
         format: Format::Values,
         decision: Decision::MostProbable,
         probabilities: false,
         lenient: false,
+        strict: false,
         header,
         max_rows,
         on_error: OnError::Stop,
         n_threads: threads_for_table(),
     };
-    let (max_columns, block_bytes) =
-        (predict::max_columns(model, &options), predict::table_block_bytes(model));
+    let (max_columns, block_bytes) = (predict::max_columns(model), predict::table_block_bytes(model));
     let reading = source::Options { header, max_columns, block_bytes, ..source::Options::default() };
     let mut out = Vec::new();
     csv::Records::from_reader(Box::new(Cursor::new(body)), SOURCE, &reading)
@@ -107,9 +113,67 @@ pub(crate) fn score_csv(
     Ok(respond("application/json", out))
 }
 
+/// Whether a table without a word on its header begins with a row, as SageMaker sends tables: no field of its first line is
+/// the name of a column, there are as many as a row may have, each fits its column, and one at least says so: it is a number,
+/// boolean or date, or a category that training saw.
+fn begins_with_a_row(body: &Bytes, schema: &Schema) -> bool {
+    let reading =
+        source::Options { header: false, max_columns: schema.max_columns(), ..source::Options::default() };
+    let Ok(records) = csv::Records::from_reader(Box::new(Cursor::new(body.clone())), SOURCE, &reading) else {
+        return false;
+    };
+    let Ok(features) = schema.positions(records.names().len()) else { return false };
+    let dialect = records.dialect();
+    let mut first = FirstRecord::default();
+    let walk = Walk { dialect, wants: vec![Want::Text; features.len()], places: false };
+    walk.through(&Block::new(records.sample().to_vec(), 1), &mut first);
+    let (fields, mut texts, mut evidence) = (first.fields, Texts::default(), false);
+    if fields.len() != features.len() || fields.iter().any(|field| !schema.is_unknown(field)) {
+        return false;
+    }
+    let mark = if schema.decimal_comma && dialect.delimiter != b',' { b',' } else { dialect.decimal_mark };
+    for (field, feature) in fields.iter().zip(features) {
+        let Some(feature) = feature.map(|feature| &schema.features[feature]) else { continue };
+        let mut cell = schema.null_tokens.of(&feature.name).cell(field);
+        if let (Cell::Text(text), ColumnType::Number) = (cell, feature.column_type)
+            && let Some(value) = number::parse(text, mark)
+        {
+            cell = Cell::Number(value);
+        }
+        let Ok(code) = feature.code(cell, &mut texts) else { return false };
+        evidence |= !code.is_nan()
+            && match feature.column_type {
+                ColumnType::Number | ColumnType::Boolean | ColumnType::Date => true,
+                ColumnType::Category => code != UNSEEN,
+                ColumnType::Text => false,
+            };
+    }
+    evidence
+}
+
+/// The fields of the first record.
+#[derive(Default)]
+struct FirstRecord {
+    fields: Vec<String>,
+}
+
+impl fields::Visitor for FirstRecord {
+    fn number(&mut self, _: usize, value: f64) {
+        self.fields.push(value.to_string());
+    }
+
+    fn text(&mut self, _: usize, text: &[u8], _: u64) {
+        self.fields.push(String::from_utf8_lossy(text).trim().to_string());
+    }
+
+    fn end(&mut self, _: Record) -> bool {
+        false
+    }
+}
+
 /// A part of the request body that is known to be JSON. A wrong member is reported at `key`.
 fn part<'a, T: Deserialize<'a>>(key: &str, raw: &'a RawValue) -> Result<T, Failure> {
-    serde_json::from_str(raw.get()).map_err(|error| match misread(&error) {
+    serde_json::from_str(raw.get()).map_err(|error| match misread(&error, &[], "") {
         Failure::DoesNotFit(problems) => {
             let reasons = problems.listed.into_iter().map(|problem| problem.detail);
             Failure::unfit(key, reasons.collect())
@@ -173,12 +237,14 @@ impl<'de> Visitor<'de> for NamesVisitor {
 }
 
 fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| misread(&error))?;
+    let bytes = json::without_mark(body);
+    let body: Body = serde_json::from_slice(bytes).map_err(|error| misread(&error, bytes, EXACTLY_ONE))?;
     if body.params.is_some_and(|params| params != Scalar::Object) {
         return Err(Failure::unfit("/params", "params is an object; this model takes none".into()));
     }
     let rows = |key, raw: &RawValue| {
-        json::read_rows(raw.get().as_bytes(), schema, key, None, max_rows).map_err(|e| malformed(e, max_rows))
+        json::read_rows(raw.get().as_bytes(), schema, key, None, max_rows)
+            .map_err(|e| malformed(e, &[], max_rows))
     };
     match (body.dataframe_split, body.dataframe_records, body.instances, body.inputs) {
         (Some(split), None, None, None) => {
@@ -186,13 +252,13 @@ fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failur
             let names = columns.map(|columns| Names::read(columns, schema)).transpose()?;
             let names = names.filter(|names| !names.are_numbers).map(|names| names.first);
             json::read_rows(data.get().as_bytes(), schema, "dataframe_split/data", names.as_deref(), max_rows)
-                .map_err(|error| malformed(error, max_rows))
+                .map_err(|error| malformed(error, &[], max_rows))
         }
         (None, Some(records), None, None) => rows("dataframe_records", records),
         (None, None, Some(instances), None) => rows("instances", instances),
         (None, None, None, Some(inputs)) if inputs.get().starts_with('{') => {
             json::read_columns(inputs.get().as_bytes(), schema, "inputs", max_rows)
-                .map_err(|error| malformed(error, max_rows))
+                .map_err(|error| malformed(error, &[], max_rows))
         }
         (None, None, None, Some(inputs)) => rows("inputs", inputs),
         _ => Err(Failure::unfit("", EXACTLY_ONE.into())),

@@ -1,6 +1,7 @@
 //! The HTTP interface: the table of endpoints, the path of a request, and the protocols.
 
 pub(crate) mod answering;
+mod cause;
 pub(crate) mod exposition;
 pub(crate) mod feedback;
 pub(crate) mod mlflow;

@@ -139,7 +139,8 @@ fn predict_json(
 ) -> Result<Response, Failure> {
     let schema = &served.model.pipeline.schema;
     let max_rows = served.cost.max_rows(&state.limits);
-    let request = json::read_request(body, schema, max_rows).map_err(|error| malformed(error, max_rows))?;
+    let request =
+        json::read_request(body, schema, max_rows).map_err(|error| malformed(error, body, max_rows))?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
@@ -190,6 +191,8 @@ fn options(state: &State, served: &Served, form: Form) -> Options {
         decision: Decision::MostProbable,
         probabilities: false,
         lenient: false,
+        // A JSON row with an unknown name is refused, as one of a JSON request is.
+        strict: form == Form::Ndjson,
         on_error: OnError::Stop,
         header: has_header(served, form),
         max_rows: served.cost.max_table_rows(&state.limits),
@@ -253,8 +256,7 @@ fn write_table(
         let blocks = Blocks::new(SOURCE, Vec::new(), input, Cut::Lines, size, false).within(record);
         return predict::predict_ndjson(model, SOURCE, blocks, options, out, watch);
     }
-    let (max_columns, block_bytes) =
-        (predict::max_columns(model, options), predict::table_block_bytes(model));
+    let (max_columns, block_bytes) = (predict::max_columns(model), predict::table_block_bytes(model));
     let reading = source::Options {
         header: options.header,
         record,

@@ -19,7 +19,7 @@ use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::Schema;
-use crate::data::read::json::First;
+use crate::data::read::json::{First, without_mark};
 use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::names::{did_you_mean, is_worth_seeking};
@@ -175,7 +175,10 @@ pub(crate) fn infer(
                 .ok_or(Failure::NotHttp("Inference-Header-Content-Length is not a length within the body"))?
         }
     };
-    let request: Request = serde_json::from_slice(head).map_err(|error| misread(&error))?;
+    let head = without_mark(head);
+    let request: Request = serde_json::from_slice(head).map_err(|error| {
+        misread(&error, head, "send {\"inputs\":[{\"name\":…,\"shape\":…,\"datatype\":…,\"data\":…}]}")
+    })?;
     if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
         return Err(Failure::unfit("/id", format!("the id has more than {MAX_ID_BYTES} bytes")));
     }
@@ -295,11 +298,12 @@ fn read(
         let mut sink = |element: usize, cell: Result<Cell, String>| {
             let (row, column) = (element / columns.len(), element % columns.len());
             let Some(feature) = columns[column] else { return };
+            let known = &schema.features[feature];
             let cell = cell.map(|cell| match cell {
-                Cell::Text(text) => schema.null_tokens.cell(text),
+                Cell::Text(text) => schema.null_tokens.of(&known.name).cell(text),
                 other => other,
             });
-            match cell.and_then(|cell| schema.features[feature].code(cell, codes.texts_mut())) {
+            match cell.and_then(|cell| known.code(cell, codes.texts_mut())) {
                 Ok(code) => codes.row_mut(row)[feature] = code,
                 Err(detail) => bad.push_with(|| (format!("/inputs/{i}/data/{element}"), detail)),
             }

@@ -9,6 +9,7 @@ use super::problems::{Place, pointer_part};
 use super::reader::{Reader, Staged};
 use super::visitors::{Value, scalars};
 use super::{Malformed, Request};
+use crate::data::cells::problems::MAX_LISTED_PROBLEMS;
 use crate::data::cells::schema::Schema;
 
 /// Reads named columns at `key` of a body, each an array of values or of arrays of one value, or a single value.
@@ -23,6 +24,7 @@ pub(crate) fn read_columns(
 ) -> Result<Request, Malformed> {
     let mut reader = Reader::new(schema, max_rows);
     reader.key = key;
+    reader.takes_extra = true;
     // Two bytes are the least that a value takes. A first column that is longer than all can be is counted, and the
     // memory for its rows is not taken.
     let fillable = text.len() / (2 * schema.n_features().max(1)) + 1;
@@ -61,13 +63,13 @@ impl<'de> Visitor<'de> for Columns<'_, '_> {
         let mut given = vec![false; schema.n_features()];
         let mut n_rows = None;
         let mut expected = 0;
+        // A problem if a feature is missing: one may be its misspelling.
+        let mut extra = Vec::new();
         while let Some(name) = map.next_key::<Cow<str>>()? {
             let Some(feature) = schema.feature_index(&name, expected) else {
                 map.next_value::<IgnoredAny>()?;
-                if !schema.is_unused(&name) {
-                    let n_before = reader.forgivable.total;
-                    let detail = || schema.unknown_name(&name, n_before);
-                    reader.forgivable.push_with(|| (place.pointer(&name), detail()));
+                if !schema.is_unused(&name) && extra.len() < MAX_LISTED_PROBLEMS {
+                    extra.push(name.into_owned());
                 }
                 continue;
             };
@@ -88,6 +90,10 @@ impl<'de> Visitor<'de> for Columns<'_, '_> {
                 let detail = || format!("{n_values} values are more than the other columns can have");
                 reader.serious.push_with(|| (place.pointer(&name), detail()));
             }
+        }
+        for name in extra.iter().filter(|_| given.contains(&false)) {
+            let n_before = reader.forgivable.total;
+            reader.forgivable.push_with(|| (place.pointer(name), schema.unknown_name(name, n_before)));
         }
         for (feature, _) in schema.features.iter().zip(&given).filter(|(_, given)| !**given) {
             reader.forgivable.push_with(|| (place.pointer(&feature.name), "the feature is missing".into()));

@@ -4,17 +4,20 @@
 //! `data` or `features`, together with options. Used by the server, by NDJSON input and by
 //! `predict --features '{…}'`.
 
+mod cause;
 mod columns;
 mod problems;
 mod reader;
 mod scalar;
 mod visitors;
 
+pub(crate) use self::cause::{explain, is_utf16, without_mark};
 pub(crate) use self::columns::read_columns;
 use self::problems::Place;
 use self::reader::{Reader, Shape};
 pub(crate) use self::scalar::{First, Scalar};
 use self::visitors::{Body, Row, Rows, SEND};
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problems};
 use crate::data::cells::schema::Schema;
@@ -62,34 +65,37 @@ pub fn read_request(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Req
 }
 
 /// Reads one row, an array or an object, and appends its codes to `codes`; a cell with a problem becomes a
-/// missing value. With `lenient`, missing and unknown names and cells of another type are no problems.
+/// missing value. What is tolerated is no problem.
 ///
 /// # Errors
 /// A text that is not JSON.
 pub fn read_row(
     text: &[u8],
     schema: &Schema,
-    lenient: bool,
+    tolerance: Tolerance,
     codes: &mut Matrix,
 ) -> Result<Problems, Malformed> {
-    read_row_listing(text, schema, lenient, MAX_LISTED_PROBLEMS, codes)
+    read_row_listing(text, schema, tolerance, MAX_LISTED_PROBLEMS, codes).map(|(problems, _)| problems)
 }
 
-/// As [`read_row`], with at most `n_listed` problems listed: a file of rows has a limit for all of them.
+/// As [`read_row`], with at most `n_listed` problems listed: a file of rows has a limit for all of them. Also the number
+/// of values that were passed over, because the model does not know their names.
 ///
 /// # Errors
 /// As there.
 pub(crate) fn read_row_listing(
     text: &[u8],
     schema: &Schema,
-    lenient: bool,
+    tolerance: Tolerance,
     n_listed: usize,
     codes: &mut Matrix,
-) -> Result<Problems, Malformed> {
+) -> Result<(Problems, usize), Malformed> {
     let mut reader = Reader::listing(schema, usize::MAX, n_listed);
     reader.shape = Shape::Many;
-    reader.lenient = lenient;
+    reader.lenient = tolerance == Tolerance::Lenient;
+    reader.takes_extra = tolerance == Tolerance::Extra;
     reader.parse(text, |reader| Row { reader, place: Place::TEXT })?;
+    let n_extra = reader.n_extra;
     let (row, problems) = reader.finish();
     codes.push_row(f64::NAN);
     if row.n_rows() > 0 {
@@ -102,11 +108,11 @@ pub(crate) fn read_row_listing(
             }
         }
     }
-    Ok(problems)
+    Ok((problems, n_extra))
 }
 
 /// Reads the value at `key` of a body that [`read_request`] does not know: an array of rows, or one row. With `columns`,
-/// rows without names hold these.
+/// rows without names hold these. Columns that the model does not know are passed over.
 ///
 /// # Errors
 /// A text that is not JSON, or one with more than `max_rows` rows.
@@ -119,8 +125,9 @@ pub fn read_rows(
 ) -> Result<Request, Malformed> {
     let mut reader = Reader::new(schema, max_rows);
     reader.key = key;
+    reader.takes_extra = true;
     if let Some(names) = columns {
-        match schema.map_columns(names, false) {
+        match schema.map_columns(names, Tolerance::Extra) {
             Ok(map) => reader.set_positions(map),
             Err(mut problems) => {
                 problems.listed.iter_mut().for_each(|problem| problem.pointer = format!("/{key}"));
@@ -333,7 +340,10 @@ mod tests {
     fn a_single_row_is_an_array_or_an_object() {
         let schema = schema();
         let mut codes = Matrix::with_capacity(4, 2);
-        let mut row = |text: &str, lenient| read_row(text.as_bytes(), &schema, lenient, &mut codes);
+        let mut row = |text: &str, lenient| {
+            let tolerance = if lenient { Tolerance::Lenient } else { Tolerance::Strict };
+            read_row(text.as_bytes(), &schema, tolerance, &mut codes)
+        };
         assert_eq!(row(r#"{"size":2,"color":"blue"}"#, false).unwrap().total, 0);
         assert_eq!(row(r#"[3,"red"]"#, false).unwrap().total, 0);
         assert_eq!(row(r#"{"size":"x"}"#, false).unwrap().listed[0].pointer, "/size");

@@ -3,6 +3,7 @@
 use serde::de::{DeserializeSeed, Error};
 
 use super::Malformed;
+use super::cause::{explain, without_mark};
 use super::problems::Place;
 use crate::background::give_way_at;
 use crate::data::cells::cell::Cell;
@@ -55,6 +56,10 @@ pub(super) struct Reader<'s> {
     pub(super) named: bool,
     pub(super) threshold: Option<f64>,
     pub(super) lenient: bool,
+    /// Whether names that the model does not know are passed over in a row that has all features.
+    pub(super) takes_extra: bool,
+    /// How many were.
+    pub(super) n_extra: usize,
     /// Problems that `lenient` does not forgive.
     pub(super) serious: Problems,
     pub(super) forgivable: Problems,
@@ -81,6 +86,8 @@ impl<'s> Reader<'s> {
             named: false,
             threshold: None,
             lenient: false,
+            takes_extra: false,
+            n_extra: 0,
             serious: Problems::with_room(n_listed),
             forgivable: Problems::with_room(n_listed),
         }
@@ -101,11 +108,12 @@ impl<'s> Reader<'s> {
     where
         S: DeserializeSeed<'de>,
     {
+        let text = without_mark(text);
         let mut json = serde_json::Deserializer::from_slice(text);
         match seed(self).deserialize(&mut json).and_then(|_| json.end()) {
             Ok(()) => Ok(()),
             Err(error) if error.to_string().starts_with(TOO_MANY_ROWS) => Err(Malformed::TooManyRows),
-            Err(error) => Err(Malformed::NotJson(error.to_string())),
+            Err(error) => Err(Malformed::NotJson(explain(text, &error))),
         }
     }
 
@@ -160,14 +168,17 @@ impl<'s> Reader<'s> {
         text_start: usize,
         pointer: impl FnOnce() -> String,
     ) {
+        let known = &self.schema.features[feature];
         let cell = match *staged {
             Staged::Missing => Ok(Cell::Missing),
             Staged::Number(value) => Ok(Cell::Number(value)),
             Staged::Boolean(value) => Ok(Cell::Boolean(value)),
-            Staged::Text(end) => Ok(self.schema.null_tokens.cell(&self.texts[text_start..end])),
+            Staged::Text(end) => {
+                Ok(self.schema.null_tokens.of(&known.name).cell(&self.texts[text_start..end]))
+            }
             Staged::Nested => Err("an array or an object is not a value".to_string()),
         };
-        let code = cell.and_then(|cell| self.schema.features[feature].code(cell, self.codes.texts_mut()));
+        let code = cell.and_then(|cell| known.code(cell, self.codes.texts_mut()));
         self.codes.row_mut(row)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
         if let Err(detail) = code {
             self.forgivable.push_with(|| (pointer(), detail));
@@ -325,6 +336,15 @@ pub(super) mod tests {
             assert_eq!(problems.total, details.len());
             assert!(problems.listed.iter().map(|problem| &problem.detail).eq(details));
         }
+    }
+
+    #[test]
+    fn a_mark_before_json_is_skipped() {
+        let schema = schema();
+        let mut reader = Reader::new(&schema, 10);
+        let seed = |_: &mut Reader| std::marker::PhantomData::<serde_json::Value>;
+        reader.parse(b"\xef\xbb\xbf[1]", seed).unwrap();
+        assert!(reader.parse(b"\xef\xbb[1]", seed).is_err());
     }
 
     #[test]

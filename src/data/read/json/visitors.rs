@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use super::problems::Place;
 use super::reader::{NOT_GIVEN, Reader, Shape, Staged};
 use super::scalar::Scalar;
+use crate::data::cells::problems::MAX_LISTED_PROBLEMS;
 use crate::names::did_you_mean;
 
 /// The remedy for a body that holds no rows.
@@ -93,7 +94,8 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        self.scalar(Staged::Nested)
+        self.reader.serious.push(String::new(), format!("the body is an array without a name; {SEND}"));
+        Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
@@ -249,10 +251,20 @@ fn read_named<'de, A: MapAccess<'de>>(reader: &mut Reader, place: Place, mut map
     reader.push_row()?;
     let row = reader.codes.n_rows() - 1;
     let mut expected = 0;
+    // Unknown names are a problem in a row without all features: one may be a misspelling.
+    let mut extra = Vec::new();
     while let Some(name) = map.next_key::<Cow<str>>()? {
         let Some(feature) = reader.schema.feature_index(&name, expected) else {
             map.next_value::<IgnoredAny>()?;
-            if !reader.schema.is_unused(&name) {
+            if reader.schema.is_unused(&name) {
+                continue;
+            }
+            if reader.takes_extra {
+                reader.n_extra += 1;
+                if extra.len() < MAX_LISTED_PROBLEMS {
+                    extra.push(name.into_owned());
+                }
+            } else {
                 let (schema, n_before) = (reader.schema, reader.forgivable.total);
                 reader.forgivable.push_with(|| (place.pointer(&name), schema.unknown_name(&name, n_before)));
             }
@@ -269,6 +281,12 @@ fn read_named<'de, A: MapAccess<'de>>(reader: &mut Reader, place: Place, mut map
         reader.texts.clear();
     }
     let schema = reader.schema;
+    if !extra.is_empty() && reader.codes.row(row).contains(&NOT_GIVEN) {
+        for name in extra {
+            let n_before = reader.forgivable.total;
+            reader.forgivable.push_with(|| (place.pointer(&name), schema.unknown_name(&name, n_before)));
+        }
+    }
     for (feature, code) in schema.features.iter().zip(reader.codes.row_mut(row)) {
         if *code == NOT_GIVEN {
             *code = f64::NAN;

@@ -17,7 +17,12 @@ pub(crate) fn document(models: &Models, keys: bool, rate: bool) -> Value {
     if let Some(first) = parts.first() {
         let texts: Vec<&str> = first.schema.null_tokens.texts().collect();
         let missing = json!([{ "type": "null" }, { "type": "string", "enum": texts }]);
-        schemas.insert("Missing".into(), json!({ "description": "No value.", "anyOf": missing }));
+        let but = first.schema.null_tokens.exceptions();
+        let but: Vec<String> = but.map(|(name, values)| format!("{name}: {}", values.join(", "))).collect();
+        let but =
+            if but.is_empty() { String::new() } else { format!(" Values all the same: {}.", but.join("; ")) };
+        schemas
+            .insert("Missing".into(), json!({ "description": format!("No value.{but}"), "anyOf": missing }));
     }
     parts.iter().for_each(|part| part.schemas(&mut schemas));
     let mut paths = Map::new();

@@ -46,7 +46,7 @@ impl<'a> ModelPart<'a> {
         let mut codes = Matrix::with_capacity(1, schema.n_features());
         let text = serde_json::to_vec(&row).unwrap_or_default();
         // A row that cannot be read is a row of missing values, which are predicted as well.
-        let _ = rows::read_row(&text, schema, true, &mut codes);
+        let _ = rows::read_row(&text, schema, crate::data::cells::cell::Tolerance::Lenient, &mut codes);
         let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
         let warnings: Vec<Warning> = schema.warnings(&codes).collect();
         let answer = served.answers.answer(&predictions, false, &warnings, warnings.len());
