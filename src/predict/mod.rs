@@ -239,5 +239,8 @@ pub(crate) fn predict_file(
     }
     let records = Records::new(input, &written)?;
     records.notes().iter().for_each(|text| note(text));
-    predict_csv(model, records, options, out, watch)
+    let (source, remarks) = (records.source().to_string(), records.remarks());
+    let result = predict_csv(model, records, options, out, watch);
+    remarks.notes(&source).iter().for_each(|text| note(text));
+    result
 }

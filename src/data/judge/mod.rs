@@ -1,9 +1,11 @@
 //! Judgements about a training table: the type of each column, the task, and mistakes that ruin models.
 //!
-//! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`.
+//! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`;
+//! `rows` finds lines that are no rows.
 //! Imports `cells` and `split` (a sample of rows).
 
 pub(crate) mod duplicates;
 pub(crate) mod findings;
 pub(crate) mod leakage;
 pub mod profile;
+pub(crate) mod rows;
