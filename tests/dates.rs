@@ -127,7 +127,7 @@ fn range_and_notes(dir: &Workdir, flags: &[&str]) -> (String, String) {
     let card = dir.run(&["inspect", "--format", "json"]).ok().json();
     let feature = card["schema"]["features"][0].clone();
     assert_eq!(feature["type"], "date", "{feature}");
-    (dir.run(&["inspect"]).ok().out(), notes)
+    (dir.run(&["inspect"]).ok().out().to_string(), notes)
 }
 
 #[test]

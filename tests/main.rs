@@ -10,6 +10,7 @@ mod eval; // `mlapi eval`
 mod findings; // mistakes in a table that training names
 mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which
+mod layout; // tables that stand in their files in odd ways
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty

@@ -719,7 +719,7 @@ fn a_ragged_row_is_refused_with_its_line() {
     refused(
         "a,b,y\n1,2,x\n\n1,2\n",
         &[],
-        &["t.csv line 4: 2 fields where the first line has 3", "needs quotes"],
+        &["t.csv line 4: 2 fields where the first line has 3; values are missing"],
     );
     refused("a,b,y\n1,2,x\n1,2,x,4\n", &[], &["t.csv line 3: 4 fields"]);
     refused("a,b,y\n1,\"2,x\n1,2,x\n", &[], &["t.csv line 2", "quote"]);

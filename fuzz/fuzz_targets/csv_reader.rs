@@ -43,7 +43,7 @@ impl Visitor for Collect {
 fn walked(text: &[u8], dialect: Dialect, want: Want, size: usize) -> Collect {
     let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
     let mut blocks = Blocks::new("input", Vec::new(), text, cut, size, false);
-    let walk = Walk { dialect, wants: vec![want; text.len() + 1], places: false };
+    let walk = Walk { dialect, wants: vec![want; text.len() + 1], ..Walk::default() };
     let mut found = Collect::default();
     while let Some(block) = blocks.next(Vec::new()).expect("memory can be read") {
         walk.through(&block, &mut found);

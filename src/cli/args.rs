@@ -24,7 +24,7 @@ use crate::server;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
-    parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair,
+    parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair,
     parse_probability, parse_quote, parse_share, parse_threads, parse_trials, parse_type,
 };
 
@@ -336,7 +336,7 @@ pub struct Train {
 /// Dialect of delimited text.
 #[derive(Debug, ClapArgs)]
 pub struct Dialect {
-    /// Field delimiter; \t for a tab [default: detected in the first line]
+    /// Field delimiter; \t for a tab, a blank for any number of them [default: detected in the first lines]
     #[arg(long, value_name = "C", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
 
@@ -351,6 +351,18 @@ pub struct Dialect {
     /// Text encoding: utf-8, utf-16, gb18030, latin-1, … [default: detected in the first bytes]
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
     pub encoding: Option<Encoding>,
+
+    /// Skip the first N lines [default: comments that begin with #, and titles above a header]
+    #[arg(long, value_name = "N")]
+    pub lines_to_skip: Option<u64>,
+
+    /// Leave out line N, such as a line of units or of totals; repeatable
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub skip_line: Vec<u64>,
+
+    /// Leave out lines that begin with C
+    #[arg(long, value_name = "C", value_parser = parse_comment)]
+    pub comment: Option<u8>,
 
     /// The first line names the columns [default, unless train finds that it fits the columns below it]
     #[arg(long, overrides_with = "no_header")]

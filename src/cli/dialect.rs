@@ -14,6 +14,9 @@ impl Dialect {
             header_in_doubt: false,
             decimal_comma: self.decimal.map(|mark| mark == b','),
             encoding: self.encoding.and_then(|encoding| encoding.0),
+            lines_to_skip: self.lines_to_skip,
+            lines_left_out: self.skip_line.clone(),
+            comment: self.comment,
             ..Options::default()
         }
     }
@@ -21,7 +24,7 @@ impl Dialect {
     /// As [`Dialect::options`], for new data of a model; without a flag it has a header if the training file had one.
     pub(super) fn options_like(&self, model: &Model) -> Options {
         let header = (model.pipeline.schema.header || self.header) && !self.no_header;
-        Options { header, ..self.options() }
+        Options { header, blanks_likely: model.pipeline.schema.delimiter == b' ', ..self.options() }
     }
 }
 

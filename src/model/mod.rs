@@ -129,6 +129,15 @@ pub struct Written {
     /// Whether numbers have a decimal comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal_comma: Option<bool>,
+    /// Lines before the table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines_to_skip: Option<u64>,
+    /// Further lines that are no part of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines_left_out: Vec<u64>,
+    /// The character that comments begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<char>,
 }
 
 impl Written {
@@ -140,6 +149,9 @@ impl Written {
             encoding: options.encoding.map(|encoding| encoding.name().into()),
             quote: options.quote.map(quote),
             decimal_comma: options.decimal_comma,
+            lines_to_skip: options.lines_to_skip,
+            lines_left_out: options.lines_left_out.clone(),
+            comment: options.comment.map(char::from),
         }
     }
 
@@ -152,6 +164,12 @@ impl Written {
         options.decimal_comma = options.decimal_comma.or(self.decimal_comma);
         options.encoding = options.encoding.or_else(encoding);
         options.quote = options.quote.or_else(|| self.quote.as_ref().map(quote));
+        options.lines_to_skip = options.lines_to_skip.or(self.lines_to_skip);
+        if options.lines_left_out.is_empty() {
+            options.lines_left_out.clone_from(&self.lines_left_out);
+        }
+        let comment = self.comment.and_then(|character| u8::try_from(character).ok());
+        options.comment = options.comment.or(comment);
     }
 
     fn is_empty(&self) -> bool {

@@ -95,7 +95,8 @@ impl<'a> Table<'a> {
             field
         };
         let labels = job.pipeline.labels().iter().map(label).collect();
-        Ok(Self { job, schema, names, map, kept, walk: Walk { dialect, wants, places }, labels })
+        let remarks = Some(records.remarks());
+        Ok(Self { job, schema, names, map, kept, walk: Walk { dialect, wants, places, remarks }, labels })
     }
 
     fn header(&self) -> Vec<u8> {
@@ -113,7 +114,7 @@ impl<'a> Table<'a> {
 
     fn predict(&self, block: &Block, batch: &mut Batch) {
         batch.start(self.schema.n_features());
-        self.walk.through(block, &mut RowReader { table: self, batch });
+        self.walk.through(block, &mut RowReader { table: self, batch, block });
         let line = |row: &Row| block.line + count_lines(&block.bytes[..row.place.start]);
         self.job.answer(batch, line, |batch, row, out| self.record(block, batch, row, out));
     }
@@ -225,6 +226,7 @@ fn write_field(field: &[u8], dialect: Dialect, out: &mut Vec<u8>) {
 struct RowReader<'t, 'b> {
     table: &'t Table<'t>,
     batch: &'b mut Batch,
+    block: &'b Block,
 }
 
 impl RowReader<'_, '_> {
@@ -298,7 +300,13 @@ impl Visitor for RowReader<'_, '_> {
         let batch = &mut *self.batch;
         let is_ragged = record.n_fields != table.names.len();
         if record.open || (is_ragged && on_error == OnError::Stop) {
-            let error = anyhow!(ragged(table.job.source, &record, table.names.len()));
+            let error = anyhow!(ragged(
+                table.job.source,
+                &record,
+                table.names.len(),
+                &self.block.bytes,
+                table.walk.dialect
+            ));
             batch.failure.get_or_insert(error);
         }
         if batch.failure.is_some() {

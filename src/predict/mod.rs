@@ -313,15 +313,18 @@ pub(crate) fn predict_file(
     }
     let records = Records::new(input, &written)?;
     records.notes().iter().for_each(|text| note(text));
+    let (source, remarks) = (records.source().to_string(), records.remarks());
     let schema = &model.pipeline.schema;
     if options.header {
         let names = records.names();
-        let unknown = passed_over(schema, records.source(), names, options);
+        let unknown = passed_over(schema, &source, names, options);
         unknown.iter().for_each(|text| note(text));
         if options.format == Format::LikeInput {
             let added = output::added(&model.pipeline, options, &csv::kept_names(&options.keep, names));
-            renamed(records.source(), &added).iter().for_each(|text| note(text));
+            renamed(&source, &added).iter().for_each(|text| note(text));
         }
     }
-    predict_csv(model, records, options, out, watch)
+    let result = predict_csv(model, records, options, out, watch);
+    remarks.notes(&source).iter().for_each(|text| note(text));
+    result
 }

@@ -69,6 +69,13 @@ pub(super) fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
+pub(super) fn parse_comment(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii_punctuation() => Ok(*byte),
+        _ => Err("comments begin with one ASCII character that is no letter and no digit, such as #".into()),
+    }
+}
+
 pub(super) fn parse_on_error(text: &str) -> Result<OnError, String> {
     match text {
         "stop" => Ok(OnError::Stop),

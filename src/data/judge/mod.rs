@@ -1,7 +1,7 @@
 //! Judgements about a training table: the type of each column, the task, and mistakes that ruin models.
 //!
-//! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`, and
-//! `dates` says how they were read.
+//! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`;
+//! `dates`, `null_words` and `readings` say how cells were read, `rows` finds lines that are no rows.
 //! Imports `cells` and `split` (a sample of rows).
 
 pub(crate) mod dates;
@@ -11,3 +11,4 @@ pub(crate) mod leakage;
 pub(crate) mod null_words;
 pub mod profile;
 pub(crate) mod readings;
+pub(crate) mod rows;

@@ -147,7 +147,7 @@ mod tests {
         let raw = raw(&[("y", &["None", "", "a", "b", "None"])]);
         let labels = vec!["a".to_string(), "b".to_string()];
         let mut target =
-            Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false };
+            Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false, notation: None };
         let said = |target: &Target| without_target(&raw, target, &NullTokens::default(), 3, "left out");
         let text = said(&target);
         assert!(

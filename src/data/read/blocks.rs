@@ -262,7 +262,7 @@ impl<R: Read> Blocks<R> {
                 };
                 let line = self.line;
                 bail!(
-                    "{} line {line}: the record is longer than {limit}; is a quote not closed?",
+                    "{} line {line}: the record is longer than {limit}; is a quote not closed (--quote none)?",
                     self.source
                 );
             }

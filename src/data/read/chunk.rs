@@ -3,12 +3,14 @@
 //! Called by [`super::load`] alone.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::blocks::Block;
 use super::csv::{not_utf8, ragged};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::interner::Interner;
 use super::ndjson::{LateFault, LateMembers, Members, cell_text, lines, too_many_late};
+use super::remarks::Remarks;
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
 use crate::data::cells::raw_table::{Lines, RawColumn, RawTable};
@@ -24,13 +26,19 @@ pub(super) enum Form {
 
 impl Form {
     /// Delimited text of columns that are read as `kinds`.
-    pub(super) fn delimited(dialect: Dialect, kinds: &[Kind], nulls: &NullTokens) -> Self {
+    pub(super) fn delimited(
+        dialect: Dialect,
+        kinds: &[Kind],
+        nulls: &NullTokens,
+        remarks: Arc<Remarks>,
+    ) -> Self {
         let want = |kind: &Kind| match kind {
             Kind::Numbers if !nulls.may_be_numbers() => Want::Number,
             Kind::Nothing => Want::Nothing,
             _ => Want::Text,
         };
-        Self::Delimited { walk: Walk { dialect, wants: kinds.iter().map(want).collect(), places: false } }
+        let wants = kinds.iter().map(want).collect();
+        Self::Delimited { walk: Walk { dialect, wants, places: false, remarks: Some(remarks) } }
     }
 
     /// Reads one block into `chunk`. `raw`: the source, names and decimal mark of the table.
@@ -43,7 +51,12 @@ impl Form {
         chunk: &mut Chunk,
     ) {
         chunk.start(kinds);
-        let mut builder = Builder { chunk, nulls, raw, mark: raw.decimal_mark() };
+        let dialect = match self {
+            Self::Delimited { walk } => walk.dialect,
+            Self::Ndjson => Dialect::default(),
+        };
+        let (bytes, mark) = (&block.bytes[..], raw.decimal_mark());
+        let mut builder = Builder { chunk, nulls, raw, mark, bytes, dialect };
         match self {
             Self::Delimited { walk } => walk.through(block, &mut builder),
             Self::Ndjson => builder.json_lines(block, kinds),
@@ -161,6 +174,9 @@ struct Builder<'a> {
     nulls: &'a NullTokens,
     raw: &'a RawTable,
     mark: u8,
+    /// The text of the block, and how it is written.
+    bytes: &'a [u8],
+    dialect: Dialect,
 }
 
 impl Builder<'_> {
@@ -278,7 +294,8 @@ impl Visitor for Builder<'_> {
 
     fn end(&mut self, record: Record) -> bool {
         if record.n_fields != self.raw.names.len() || record.open {
-            self.fail(ragged(&self.raw.source, &record, self.raw.names.len()));
+            let n_columns = self.raw.names.len();
+            self.fail(ragged(&self.raw.source, &record, n_columns, self.bytes, self.dialect));
         }
         self.chunk.lines.push(record.line, 0);
         self.chunk.failure.is_none()
@@ -306,7 +323,13 @@ mod tests {
 
     fn delimited(kinds: &[Kind], nulls: &NullTokens, text: &str) -> Chunk {
         let mut chunk = Chunk::default();
-        read_into(&Form::delimited(Dialect::default(), kinds, nulls), kinds, nulls, text, &mut chunk);
+        read_into(
+            &Form::delimited(Dialect::default(), kinds, nulls, Arc::default()),
+            kinds,
+            nulls,
+            text,
+            &mut chunk,
+        );
         chunk
     }
 
@@ -403,7 +426,13 @@ mod tests {
         let nulls = NullTokens::default();
         let kinds = &KINDS[..3];
         let block = Block::new(b"1,x,y\n2,x,\xff\n".to_vec(), 2);
-        Form::delimited(Dialect::default(), kinds, &nulls).read(&block, kinds, &table(3), &nulls, &mut chunk);
+        Form::delimited(Dialect::default(), kinds, &nulls, Arc::default()).read(
+            &block,
+            kinds,
+            &table(3),
+            &nulls,
+            &mut chunk,
+        );
         let failure = failure(&chunk);
         assert!(failure.contains("\"c\"") && failure.contains('3'), "{failure}");
     }
@@ -411,7 +440,7 @@ mod tests {
     #[test]
     fn a_chunk_that_is_used_again_holds_nothing_of_the_block_before() {
         let nulls = NullTokens::default();
-        let form = Form::delimited(Dialect::default(), &KINDS, &nulls);
+        let form = Form::delimited(Dialect::default(), &KINDS, &nulls, Arc::default());
         let mut chunk = Chunk::default();
         read_into(&form, &KINDS, &nulls, "x,p,q,r\n1,2\n", &mut chunk);
         assert!(chunk.failure.is_some());

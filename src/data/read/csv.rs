@@ -5,13 +5,19 @@
 //! [`crate::data::cells::schema`]).
 
 use std::io::Read;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::blocks::{Block, Blocks, Cut};
 use super::digest::PassingDigest;
-use super::fields::{Dialect, Record};
-use super::sniff::{First, begins_with_a_row, sniff};
+use super::fields::Dialect;
+use super::layout::Relaid;
+use super::ragged::never_closed;
+pub use super::ragged::ragged;
+use super::remarks::Remarks;
+use super::sniff::{First, begins_with_a_row};
+use super::sniff_layout::{Found, find, refuse_other_texts};
 use super::source::{Input, Options};
 use crate::names::quote;
 
@@ -24,7 +30,9 @@ pub struct Records {
     names: Vec<String>,
     header: bool,
     dialect: Dialect,
+    delimiter: u8,
     notes: Vec<String>,
+    remarks: Arc<Remarks>,
     digest: Option<PassingDigest>,
     /// The records after the header.
     pub blocks: Blocks<Box<dyn Read + Send>>,
@@ -46,7 +54,10 @@ impl Records {
     /// # Errors
     /// As [`Records::open`].
     pub fn from_reader(inner: Box<dyn Read + Send>, source: &str, options: &Options) -> Result<Self> {
-        Self::new(Input::new(inner, source, options, false, false)?, options)
+        let mut records = Self::new(Input::new(inner, source, options, false, false)?, options)?;
+        // A client counts on an answer to every row.
+        records.remarks = Arc::default();
+        Ok(records)
     }
 
     /// Finds the dialect and reads the header.
@@ -58,12 +69,15 @@ impl Records {
     }
 
     fn with_blocks(mut input: Input, options: &Options, block_bytes: usize) -> Result<Self> {
-        let (dialect, found) = match input.made {
-            true => (Dialect::default(), Vec::new()),
-            false => sniff(&input.start, &input.path, options),
-        };
         let mut notes = std::mem::take(&mut input.notes);
-        notes.extend(found.into_iter().map(|what| format!("{}: {what}", input.source)));
+        let (mut dialect, mut delimiter) = (Dialect::default(), b',');
+        if !input.made {
+            refuse_other_texts(&input.start, &input.source)?;
+            let found = find(&input.start, &input.path, options);
+            notes.extend(found.notes.iter().map(|what| format!("{}: {what}", input.source)));
+            (dialect, delimiter) = (found.dialect, found.delimiter);
+            input = made_plain(input, found);
+        }
         let mut header = options.header || input.made;
         if header && options.header_in_doubt && !input.made && begins_with_a_row(&input.start, dialect) {
             header = false;
@@ -86,11 +100,7 @@ impl Records {
                 break (block, record, fields);
             }
         };
-        ensure!(
-            !record.open,
-            "{source} line {}: a quote is opened in this record and never closed",
-            record.line
-        );
+        ensure!(!record.open, "{source} line {}: {}", record.line, never_closed());
         if record.n_fields > options.max_columns {
             let (line, n_columns, most) = (record.line, record.n_fields, options.max_columns);
             bail!(TooManyColumns { source, line, n_columns, most });
@@ -105,7 +115,19 @@ impl Records {
         if !header {
             let names = (1..=record.n_fields).map(|i| format!("column_{i}")).collect();
             blocks.put_back(block);
-            return Ok(Self { source, names, header: false, dialect, notes, digest, blocks, sample });
+            let remarks = Arc::default();
+            return Ok(Self {
+                source,
+                names,
+                header: false,
+                dialect,
+                delimiter,
+                notes,
+                remarks,
+                digest,
+                blocks,
+                sample,
+            });
         }
         let names = header_names(&fields, &source, record.line)?;
         let bytes = block.bytes;
@@ -115,8 +137,11 @@ impl Records {
             (Some(_), _) => 1,
             (None, _) => 0,
         };
+        // In a table of one column, a cell may be as its name.
+        let header = (record.n_fields > 1).then(|| &bytes[record.place.clone()]);
+        let remarks = Arc::new(Remarks::new(header));
         blocks.put_back(Block::new(bytes[after + line_end..].to_vec(), record.last_line + 1));
-        Ok(Self { source, names, header: true, dialect, notes, digest, blocks, sample })
+        Ok(Self { source, names, header: true, dialect, delimiter, notes, remarks, digest, blocks, sample })
     }
 
     /// The names of the columns, in the order of the file.
@@ -134,9 +159,10 @@ impl Records {
         &self.source
     }
 
-    /// The byte between two fields, as given or as found.
+    /// The byte between two fields, as given or as found; a blank if these are divided by blanks, in whatever way the
+    /// records come now.
     pub fn delimiter(&self) -> u8 {
-        self.dialect.delimiter
+        self.delimiter
     }
 
     /// How the text is written, as given or as found.
@@ -147,6 +173,11 @@ impl Records {
     /// Reads numbers with a decimal comma from here on.
     pub fn set_decimal_comma(&mut self) {
         self.dialect.decimal_mark = b',';
+    }
+
+    /// What walks through the records are to collect.
+    pub fn remarks(&self) -> Arc<Remarks> {
+        self.remarks.clone()
     }
 
     /// Observations that the user should know.
@@ -163,6 +194,16 @@ impl Records {
     pub fn passing_digest(&self) -> Option<PassingDigest> {
         self.digest.clone()
     }
+}
+
+/// The input with its table as plain text.
+fn made_plain(mut input: Input, found: Found) -> Input {
+    if found.layout.is_plain() {
+        return input;
+    }
+    let (start, rest) = Relaid::split(found.layout, &input.start, input.rest, input.record.bytes);
+    (input.start, input.rest) = (start, Box::new(rest));
+    input
 }
 
 /// More columns than [`Options::max_columns`].
@@ -219,20 +260,6 @@ pub fn not_utf8(source: &str, line: u64, place: &str) -> String {
         "{source} line {line}, {place}: not valid UTF-8; save the file as UTF-8, or name its encoding \
          (--encoding latin-1, --encoding gb18030)"
     )
-}
-
-/// The message for a record with a wrong number of fields.
-pub fn ragged(source: &str, record: &Record, n_columns: usize) -> String {
-    let Record { line, last_line, n_fields, open, .. } = record;
-    if *open {
-        return format!("{source} line {line}: a quote is opened in this record and never closed");
-    }
-    let hint = if last_line > line {
-        format!("a quote opened on it is closed on line {last_line}")
-    } else {
-        "a field that contains the delimiter needs quotes".into()
-    };
-    format!("{source} line {line}: {n_fields} fields where the first line has {n_columns}; {hint}")
 }
 
 #[cfg(test)]

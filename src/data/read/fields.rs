@@ -5,11 +5,13 @@
 //! `\r` end a record, and blank lines are skipped.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::{memchr, memchr2, memchr3};
 
 use super::blocks::{Block, count_lines};
 use super::field_ends::Ends;
+use super::remarks::Remarks;
 use crate::data::cells::number;
 
 /// How delimited text is written.
@@ -68,7 +70,7 @@ pub trait Visitor {
 }
 
 /// How to walk.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Walk {
     /// How the text is written.
     pub dialect: Dialect,
@@ -76,13 +78,47 @@ pub struct Walk {
     pub wants: Vec<Want>,
     /// Whether the positions of fields are wanted.
     pub places: bool,
+    /// Collects what the user should know of the records. Records that it takes for the header are not walked through.
+    pub remarks: Option<Arc<Remarks>>,
 }
 
 impl Walk {
     /// Goes through the records of a block.
     pub fn through(&self, block: &Block, visitor: &mut impl Visitor) {
+        let changed = self.remarks.as_ref().filter(|remarks| remarks.may_repeat(&block.bytes));
+        let changed = changed.and_then(|remarks| self.without_headers(block, remarks));
+        let block = changed.as_ref().unwrap_or(block);
         // With the instructions that the processor has.
         fearless_simd::dispatch!(fearless_simd::Level::new(), _simd => self.walk(block, visitor));
+    }
+
+    /// The block with blank lines for records that are the header again; `None` if there are none.
+    fn without_headers(&self, block: &Block, remarks: &Remarks) -> Option<Block> {
+        struct Headers<'a> {
+            bytes: &'a [u8],
+            remarks: &'a Remarks,
+            places: Vec<Range<usize>>,
+        }
+        impl Visitor for Headers<'_> {
+            fn number(&mut self, _column: usize, _value: f64) {}
+            fn text(&mut self, _column: usize, _text: &[u8], _line: u64) {}
+            fn end(&mut self, record: Record) -> bool {
+                if self.remarks.is_header(&self.bytes[record.place.clone()]) {
+                    self.remarks.repeats_header(record.line);
+                    self.places.push(record.place);
+                }
+                true
+            }
+        }
+        let mut headers = Headers { bytes: &block.bytes, remarks, places: Vec::new() };
+        Self { dialect: self.dialect, ..Self::default() }.walk(block, &mut headers);
+        let mut bytes = block.bytes.clone();
+        let blank = if self.dialect.delimiter == b' ' { b'\t' } else { b' ' };
+        for place in &headers.places {
+            let is_text = |byte: &&mut u8| !matches!(**byte, b'\n' | b'\r');
+            bytes[place.clone()].iter_mut().filter(is_text).for_each(|byte| *byte = blank);
+        }
+        (!headers.places.is_empty()).then(|| Block::new(bytes, block.line))
     }
 
     #[inline(always)]
@@ -101,6 +137,14 @@ impl Walk {
                 if quote.is_some() && bytes.get(at) == quote.as_ref() {
                     let closed = self.quoted(bytes, &mut at, &mut ends, &mut scratch);
                     if memchr2(b'\n', b'\r', &bytes[field..at]).is_some() {
+                        if let Some(remarks) = &self.remarks {
+                            remarks.many_lines(
+                                &bytes[field..at],
+                                (column, self.wants.len()),
+                                delimiter,
+                                line,
+                            );
+                        }
                         line += count_lines(&bytes[field..at]);
                     }
                     open = !closed;
@@ -244,7 +288,7 @@ mod tests {
     fn walked(text: &[u8], dialect: Dialect, size: usize) -> Vec<(u64, Vec<Vec<u8>>)> {
         let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
         let mut blocks = Blocks::new("t.csv", Vec::new(), text, cut, size, false);
-        let walk = Walk { dialect, wants: vec![Want::Text; text.len() + 1], places: false };
+        let walk = Walk { dialect, wants: vec![Want::Text; text.len() + 1], ..Walk::default() };
         let mut found = Collect::default();
         while let Some(block) = blocks.next(Vec::new()).unwrap() {
             walk.through(&block, &mut found);
@@ -307,7 +351,7 @@ mod tests {
         let walk = Walk {
             dialect: Dialect { delimiter: b';', decimal_mark: b',', ..Dialect::default() },
             wants: vec![Want::Number, Want::Nothing, Want::Number],
-            places: false,
+            ..Walk::default()
         };
         let block = Block::new(b"1,50;x;-2\n\"3\";y;4 \n1.5;;+7".to_vec(), 5);
         let mut found = Collect::default();

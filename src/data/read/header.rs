@@ -19,6 +19,8 @@ const REPEATED: usize = 5;
 enum Verdict {
     /// The first cell is of the type of those below it.
     Row,
+    /// The first cell is one of a few texts that repeat themselves below it.
+    Level,
     /// The first cell is of another type, or a text among others that repeat themselves.
     Header,
     /// Either is possible.
@@ -27,15 +29,28 @@ enum Verdict {
 
 /// Whether `first` is a row of the records `below`, all of as many fields.
 pub(super) fn is_row(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> bool {
-    if below.len() < MIN_ROWS || below.iter().any(|record| record.len() != first.len()) {
-        return false;
-    }
-    let verdicts: Vec<Verdict> = (0..first.len())
-        .map(|i| verdict(&first[i], below.iter().map(|record| &record[i][..]), decimal_mark))
-        .collect();
-    verdicts.contains(&Verdict::Row)
+    let verdicts = verdicts(first, below, decimal_mark);
+    // In a table of texts, every value of a row stands in its column again and again.
+    let has_levels = verdicts.len() > 1 && verdicts.iter().all(|verdict| *verdict == Verdict::Level);
+    (verdicts.contains(&Verdict::Row) || has_levels)
         && !verdicts.contains(&Verdict::Header)
         && (counts_up(first).is_none() || below.iter().any(|record| counts_up(record) == counts_up(first)))
+}
+
+/// Whether `first` can only be the header of the records `below`: some of its cells are no values of their columns, and
+/// none is of the type of its column.
+pub(super) fn is_header(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> bool {
+    let verdicts = verdicts(first, below, decimal_mark);
+    verdicts.contains(&Verdict::Header) && !verdicts.contains(&Verdict::Row)
+}
+
+/// One for each cell of `first`; none if too little is known.
+fn verdicts(first: &[Vec<u8>], below: &[Vec<Vec<u8>>], decimal_mark: u8) -> Vec<Verdict> {
+    if below.len() < MIN_ROWS || below.iter().any(|record| record.len() != first.len()) {
+        return Vec::new();
+    }
+    let column = |i: usize| below.iter().map(move |record| &record[i][..]);
+    (0..first.len()).map(|i| verdict(&first[i], column(i), decimal_mark)).collect()
 }
 
 fn verdict<'a>(first: &[u8], below: impl Iterator<Item = &'a [u8]>, decimal_mark: u8) -> Verdict {
@@ -66,7 +81,11 @@ fn verdict<'a>(first: &[u8], below: impl Iterator<Item = &'a [u8]>, decimal_mark
     }
     let distinct: BTreeSet<&str> = cells.iter().copied().collect();
     let repeats = cells.len() >= REPEATED * distinct.len();
-    if repeats && !first.is_empty() && !distinct.contains(first) { Verdict::Header } else { Verdict::Open }
+    match repeats && !first.is_empty() {
+        true if !distinct.contains(first) => Verdict::Header,
+        true if cells.iter().filter(|cell| **cell == first).count() > 1 => Verdict::Level,
+        _ => Verdict::Open,
+    }
 }
 
 /// The number of whole numbers in a record, if there are two or more and they go up by one, as numbered columns and
@@ -124,6 +143,19 @@ mod tests {
         assert!(!is_data("country,2019,2020,2021", &years), "years");
         assert!(!is_data("0,1,2", &["7,1,2", "5,5,5", "9,3,1"]), "numbered columns");
         assert!(!is_data(",a,b", &["0,1,2", "1,5,5", "2,3,1"]), "an index without a name");
+    }
+
+    #[test]
+    fn a_first_line_of_texts_that_stand_below_it_again_and_again_is_a_row() {
+        let rows = ["high,big", "low,big", "low,small", "high,small"].repeat(5);
+        assert!(is_data("low,big", &rows));
+        assert!(!is_data("low,size", &rows), "a value that the column does not have");
+        assert!(!is_data("low", &["low", "high"].repeat(10)), "one column says too little");
+        assert!(!is_data("low,big", &rows[..8]), "too few rows");
+        let once = ["low,big", "high,small", "high,small", "high,small"].repeat(1);
+        assert!(!is_data("low,big", &once));
+        let header = |first: &str, below: &[&str]| is_header(&records(&[first])[0], &records(below), b'.');
+        assert!(header("n,kind", &["1,a", "2,b", "3,c"]) && !header("x,kind", &["p,a", "q,b", "r,c"]));
     }
 
     #[test]

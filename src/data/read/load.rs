@@ -238,7 +238,7 @@ impl Load<'_> {
                 if records.has_header() {
                     skip_record(&mut block, dialect);
                 }
-                let form = Form::delimited(dialect, &kinds, nulls);
+                let form = Form::delimited(dialect, &kinds, nulls, Arc::new(records.remarks().again()));
                 form.read(&block, &kinds, raw, nulls, &mut chunk);
             }
             Opened::Ndjson { start, .. } => {
@@ -254,7 +254,15 @@ impl Load<'_> {
 
     fn wants(&self, raw: &RawTable, sample: &Chunk) -> Vec<Kind> {
         let mark = raw.decimal_mark();
-        let last = raw.names.last().filter(|_| self.reading.last_is_text);
+        // Delimiters at the ends of lines make no column.
+        let has_values = |column: &ChunkColumn| match column {
+            ChunkColumn::Levels { levels, .. } => {
+                levels.strings().iter().any(|text| self.reading.nulls.cell(text) != Cell::Missing)
+            }
+            _ => true,
+        };
+        let last = raw.names.iter().zip(&sample.columns).rfind(|(_, column)| has_values(column));
+        let last = last.map(|(name, _)| name).filter(|_| self.reading.last_is_text);
         let kind = |(name, column): (&String, &ChunkColumn)| {
             let ChunkColumn::Levels { codes, levels } = column else {
                 return Kind::Levels;
@@ -366,9 +374,11 @@ impl Load<'_> {
         raw: &mut RawTable,
     ) -> Result<String> {
         let nulls = &self.reading.nulls;
+        let mut remarks = Arc::default();
         let (mut blocks, form, digest) = match opened {
             Opened::Delimited(records) => {
-                let form = Form::delimited(records.dialect(), kinds, nulls);
+                remarks = records.remarks();
+                let form = Form::delimited(records.dialect(), kinds, nulls, remarks.clone());
                 let digest = records.passing_digest();
                 (records.blocks, form, digest)
             }
@@ -404,6 +414,7 @@ impl Load<'_> {
             late.take(&mut chunk.late, before).map_err(|detail| anyhow!("{source} {detail}"))
         })?;
         blocks.drain()?;
+        raw.notes.extend(remarks.notes(&source));
         for (column, levels) in raw.columns.iter_mut().zip(global) {
             if let (RawColumn::Levels { levels: strings, .. }, Some(interner)) = (column, levels) {
                 *strings = interner.into_strings();
@@ -430,7 +441,7 @@ fn skip_record(block: &mut Block, dialect: Dialect) {
         }
     }
     let mut skip = Skip(0);
-    Walk { dialect, wants: Vec::new(), places: false }.through(block, &mut skip);
+    Walk { dialect, ..Walk::default() }.through(block, &mut skip);
     block.bytes.drain(..skip.0);
 }
 
@@ -527,7 +538,7 @@ mod tests {
         assert!(refused(&["a,b\n1,2\n", "a\n1\n"]).contains("has 1 columns"));
         assert!(refused(&["a,b\n1,2\n", "{\"a\":1}\n"]).contains("written alike"));
         assert!(refused(&["a,b\n"]).contains("no rows"));
-        assert!(refused(&["a,b\n1,2\n3\n"]).contains("line 3: 1 fields"));
+        assert!(refused(&["a,b\n1,2\n3\n"]).contains("line 3: 1 field where"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Bytes become raw columns of a table, or rows of codes for JSON. Imports `cells` alone.
 //!
-//! [`source`] opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`),
-//! [`blocks`] cuts the rest at ends of records and shares the work among threads, [`fields`] walks through the records
+//! [`source`] opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`)
+//! and makes odd layouts plain (`sniff_layout`, `layout`), [`blocks`] cuts the rest at ends of records and shares the work among threads, [`fields`] walks through the records
 //! from one field end to the next (`field_ends`). `ndjson` reads lines of JSON, `parquet` turns such files into text.
 //! [`load`] makes a whole table of all this, block by block (`chunk`, `interner`). [`json`] reads the rows of a request
 //! or of a line straight into codes.
@@ -17,9 +17,13 @@ pub mod fields;
 mod header;
 mod interner;
 pub mod json;
+mod layout;
 pub mod load;
 pub(crate) mod ndjson;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod ragged;
+pub mod remarks;
 mod sniff;
+mod sniff_layout;
 pub mod source;

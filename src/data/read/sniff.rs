@@ -53,7 +53,12 @@ impl First {
         first.records.pop()
     }
 
-    fn some(block: &Block, dialect: Dialect, at_most: usize, n_fields: usize) -> Vec<(Record, Vec<Vec<u8>>)> {
+    pub(super) fn some(
+        block: &Block,
+        dialect: Dialect,
+        at_most: usize,
+        n_fields: usize,
+    ) -> Vec<(Record, Vec<Vec<u8>>)> {
         let mut first = Self { at_most, room: usize::MAX, ..Self::default() };
         first.walk(block, dialect, n_fields);
         first.records
@@ -62,7 +67,7 @@ impl First {
     fn walk(&mut self, block: &Block, dialect: Dialect, n_fields: usize) {
         // As many columns as there can be delimiters.
         let wants = vec![Want::Text; n_fields.min(block.bytes.len() + 1)];
-        Walk { dialect, wants, places: false }.through(block, self);
+        Walk { dialect, wants, ..Walk::default() }.through(block, self);
     }
 }
 
@@ -158,13 +163,13 @@ fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
     best(&alike).or_else(|| best(&of_first)).unwrap_or(b',')
 }
 
-fn commas_are_decimal(text: &[u8]) -> bool {
+pub(super) fn commas_are_decimal(text: &[u8]) -> bool {
     let digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
     memchr::memchr_iter(b',', text).all(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)))
 }
 
 /// The sample without the record that its end cuts in two.
-fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
+pub(super) fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
     let some = &start[..start.len().min(64 * 1024)];
     let cut = Cut::Records { delimiter: b',', quote };
     let mut blocks = Blocks::new("", some.to_vec(), io::empty(), cut, some.len(), true);

@@ -17,7 +17,8 @@ use crate::data::cells::raw_table::source_name;
 /// How a file is written; a `None` is detected from the file.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The byte between two fields. `None`: the one of `,` tab `;` `|` that divides the first lines alike.
+    /// The byte between two fields; a blank stands for any number of blanks and tabs if these divide the first lines
+    /// alike. `None`: the one of `,` tab `;` `|` or blanks that divides the first lines alike.
     pub delimiter: Option<u8>,
     /// The byte around a field; `Some(None)`: none. `None`: `"`, or `'` if fields begin and end with it and
     /// none with `"`.
@@ -31,6 +32,14 @@ pub struct Options {
     /// Whether numbers have a decimal comma. `None`: if the numbers of the sample have one for certain and none has a
     /// decimal dot.
     pub decimal_comma: Option<bool>,
+    /// Lines before the table that are no part of it. `None`: comments that begin with `#`, and titles above a header.
+    pub lines_to_skip: Option<u64>,
+    /// Numbers of further lines that are no part of the table; the first line of a file is 1.
+    pub lines_left_out: Vec<u64>,
+    /// The byte that comments begin with: lines that are no part of the table.
+    pub comment: Option<u8>,
+    /// Whether blanks are likely to divide the fields, as they did in another file of the same origin.
+    pub blanks_likely: bool,
     /// The limits of one record.
     pub record: RecordLimits,
     /// Delimited text of more columns is refused before anything is kept of them. Default: no limit.
@@ -58,6 +67,10 @@ impl Default for Options {
             header_in_doubt: false,
             encoding: None,
             decimal_comma: None,
+            lines_to_skip: None,
+            lines_left_out: Vec::new(),
+            comment: None,
+            blanks_likely: false,
             record: RecordLimits::default(),
             max_columns: usize::MAX,
             block_bytes: BLOCK_BYTES,
@@ -96,7 +109,7 @@ pub struct Input {
     /// Observations that the user should know.
     pub notes: Vec<String>,
     /// The limits of one record.
-    record: RecordLimits,
+    pub(super) record: RecordLimits,
     /// The digest of the bytes of the file as they are.
     pub digest: Option<PassingDigest>,
     /// Whether the text was made here, of a Parquet file, so that its dialect is known.

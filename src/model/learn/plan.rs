@@ -6,7 +6,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::Watch;
-use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
 use crate::data::read::load::{Reading, read_tables_unless};
@@ -128,7 +128,7 @@ impl Plan {
     pub(super) fn roles(&self, raw: &RawTable) -> Result<(Roles, String)> {
         let (target, reason) = match &self.target {
             Some(name) => (column(raw, "--target", name)?, "given".to_string()),
-            None => (raw.names.len() - 1, "the last column; --target COL chooses another".to_string()),
+            None => (self.last_column(raw), "the last column; --target COL chooses another".to_string()),
         };
         let is_target = |flag: &str, name: &str| usage(format!("{flag} {name:?}: that is the target"));
         ensure!(
@@ -167,24 +167,48 @@ impl Plan {
         Ok((roles, reason))
     }
 
+    /// The last column; one without a name and without values, as delimiters at the ends of lines make it, is none.
+    fn last_column(&self, raw: &RawTable) -> usize {
+        let is_column = |&index: &usize| {
+            raw.no_header
+                || raw.names[index] != format!("column_{}", index + 1)
+                || raw.columns[index].cells(&self.nulls).any(|cell| cell != Cell::Missing)
+        };
+        (0..raw.names.len()).rev().find(is_column).unwrap_or(raw.names.len() - 1)
+    }
+
     /// The task, and the reason for its choice.
     ///
     /// # Errors
-    /// A target of numbers with a few cells that are none.
+    /// A target of numbers with a few cells that are none; one that nobody named, with classes of a row each.
     pub(super) fn choose_task(&self, raw: &RawTable, target: usize) -> Result<(Task, String)> {
         match self.task {
             Some(task) => Ok((task, "given".into())),
-            None => infer_task(raw, target, &self.nulls),
+            None => infer_task(raw, target, self.target.is_some(), &self.nulls),
         }
     }
 }
 
-fn infer_task(raw: &RawTable, target: usize, nulls: &NullTokens) -> Result<(Task, String)> {
+fn infer_task(raw: &RawTable, target: usize, is_named: bool, nulls: &NullTokens) -> Result<(Task, String)> {
+    const MIN_ROWS: usize = 20;
     let profile = Profile::of(raw, target, nulls);
     if profile.is_mostly_numbers()
         && let Some((fault, text)) = profile.first_odd_cell(raw, "target column", &raw.names[target])
     {
         bail!("{fault}; correct it, name it as missing (--null {text:?}), or give the --task");
+    }
+    let (n_values, n_cells) = (profile.distinct, profile.present());
+    if !is_named
+        && profile.column_type() == ColumnType::Category
+        && n_cells >= MIN_ROWS
+        && n_values * 10 > n_cells * 9
+    {
+        bail!(
+            "nearly every value of {:?}, the last column, is different ({n_values} in {n_cells} rows), so it is no class \
+             to predict; --target COL names the column to predict (--task classification takes the last one all the \
+             same)",
+            raw.names[target]
+        );
     }
     let (task, reason) = profile.task();
     if let (Task::Regression, Some(odd)) = (task, profile.odd.first()) {

@@ -21,6 +21,7 @@ use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
 use crate::data::judge::findings::{Findings, OtherFile, Rows};
+use crate::data::judge::rows;
 use crate::data::training_set::TrainingSet;
 use crate::error::{Error, Interrupted, usage};
 use crate::model::container::MAX_HEADER_BYTES;
@@ -48,6 +49,8 @@ impl Plan {
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let mut raw = plan.read(watch)?;
     let (roles, target_reason) = plan.roles(&raw)?;
+    let is_inferred = |index: usize| !roles.types.contains_key(&index) && !roles.dropped.contains(&index);
+    rows::check(&raw, is_inferred, &plan.nulls)?;
     let (task, task_reason) = plan.choose_task(&raw, roles.target)?;
     let contenders = Contenders::of(&plan.algorithm, task, &plan.settings)?;
     if plan.balance && task == Task::Regression {

@@ -125,7 +125,7 @@ fn begins_with_a_row(body: &Bytes, schema: &Schema) -> bool {
     let Ok(features) = schema.positions(records.names().len()) else { return false };
     let dialect = records.dialect();
     let mut first = FirstRecord::default();
-    let walk = Walk { dialect, wants: vec![Want::Text; features.len()], places: false };
+    let walk = Walk { dialect, wants: vec![Want::Text; features.len()], places: false, remarks: None };
     walk.through(&Block::new(records.sample().to_vec(), 1), &mut first);
     let (fields, mut texts, mut evidence) = (first.fields, Texts::default(), false);
     if fields.len() != features.len() || fields.iter().any(|field| !schema.is_unknown(field)) {
