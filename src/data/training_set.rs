@@ -15,7 +15,8 @@ use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
-use super::judge::profile::{NUMBERS_THE_ROWS, Profile, is_text, useless};
+use super::judge::profile::{Profile, is_text};
+use super::judge::useless::{NUMBERS_THE_ROWS, useless};
 use super::judge::{dates, duplicates, findings, null_words, readings};
 use super::split::arrangement::{Arrangement, SplitBy};
 
@@ -208,6 +209,7 @@ impl Typed {
         typed.drop_copies(roles);
         let Self { table, features, notes, profiles, .. } = &mut typed;
         notes.extend(readings::notes(&table.names, profiles, features));
+        notes.extend(readings::doubtful_dots(table, profiles, features));
         notes.extend(readings::unread(&table.names, profiles, roles.target));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));

@@ -2,6 +2,7 @@
 
 use super::{columns, selection, text};
 use crate::data::cells::cell::ColumnType;
+use crate::data::cells::feature::Feature;
 use crate::model::Model;
 use crate::model::trained::Trained;
 
@@ -63,7 +64,11 @@ fn duration(seconds: f64) -> String {
 pub(crate) fn example_row(model: &Model) -> String {
     let values = model.pipeline.schema.values_of(&model.golden, 0);
     let mut writer = ::csv::WriterBuilder::new().from_writer(Vec::new());
-    let cells = values.iter().map(|value| match value {
+    let features = &model.pipeline.schema.features;
+    // As text it has to be written as in the training rows.
+    let written = |(value, feature): (&serde_json::Value, &Feature)| feature.notation?.write(value.as_f64()?);
+    let cells = values.iter().zip(features).map(|pair| match pair.0 {
+        _ if written(pair).is_some() => written(pair).unwrap_or_default(),
         serde_json::Value::Null => String::new(),
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string().trim_end_matches(".0").to_string(),

@@ -1,7 +1,7 @@
 //! The ground of data: cells, the types of columns, columns as they were read and typed, and the schema.
 //!
 //! Imports no other room. From the bottom: [`cell`] and the readers of single values (`number`, `boolean`, `date`,
-//! `text`, `amount`, `duration`), `notation`, [`raw_table`], `quantity`, [`table`], `feature`, [`target`], [`schema`]. [`matrix`] lies here too, because the
+//! `text`, `unit`, `amount`, `duration`), `notation`, [`raw_table`], `quantity`, [`table`], `feature`, [`target`], [`schema`]. [`matrix`] lies here too, because the
 //! schema fills its rows, and [`problems`], because it finds them.
 
 pub(crate) mod amount;
@@ -22,3 +22,4 @@ pub(crate) mod sparse;
 pub mod table;
 pub mod target;
 pub(crate) mod text;
+pub(crate) mod unit;

@@ -134,7 +134,7 @@ pub(crate) fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
 /// Whether a text is a whole number that was rounded to `value`, so that others become the same.
 pub(crate) fn is_rounded(text: &str, value: f64) -> bool {
     let digits = text.trim_start_matches(['-', '+']);
-    value.abs() > MAX_EXACT as f64
+    value.abs() >= MAX_EXACT as f64
         && value.is_finite()
         && digits.bytes().all(|byte| byte.is_ascii_digit())
         && digits.trim_start_matches('0') != value.abs().to_string()

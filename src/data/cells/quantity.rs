@@ -65,7 +65,8 @@ impl Quantities {
 
     /// Whether nearly all of `n` cells are numbers, but in several notations or units.
     pub(crate) fn are_mixed(&self, n: usize) -> bool {
-        self.amounts.amounts > 0
+        // Seats such as 12A have no marks.
+        (self.amounts.has_decimals(Mark::Dot) || self.amounts.has_decimals(Mark::Comma))
             && self.amounts.amounts * 10 >= n * 9
             && self.notation().is_none()
             && !self.plain

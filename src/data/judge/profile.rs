@@ -4,8 +4,7 @@
 //! Types form a lattice: nothing < number, boolean, date < category < text. A column is the join of its cells, so the
 //! order of the rows does not matter.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
+use super::distinct::{Distinct, MAX_COUNTED, Written};
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::notation::Notation;
 use crate::data::cells::number::{MAX_EXACT, is_whole};
@@ -18,15 +17,6 @@ use crate::data::cells::{boolean, date, number};
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
 /// and counts of a few fall below it, quantities above.
 const MAX_WHOLE_NUMBER_CLASSES: usize = 20;
-
-/// Distinct values are counted up to one more than this; beyond it their number says no more.
-pub const MAX_COUNTED: usize = 10_000;
-
-/// Below this many rows, all values being different is no evidence for an id.
-const MIN_ROWS_FOR_ID: usize = 20;
-
-/// The reason for which a column of row numbers is not used.
-pub(crate) const NUMBERS_THE_ROWS: &str = "it numbers the rows";
 
 /// The join of all cells of a column.
 #[derive(Debug, Clone, Default)]
@@ -81,94 +71,6 @@ pub(crate) struct Odd {
     pub(crate) n: usize,
     /// File and line of the first.
     pub(crate) place: String,
-}
-
-/// Counts distinct values by their hashes, up to one more than [`MAX_COUNTED`]; the table stays in the cache.
-struct Distinct {
-    /// Hashes, 0 in free slots; a power of two, of which at most half are taken.
-    slots: Vec<u64>,
-    n: usize,
-    last: u64,
-}
-
-impl Distinct {
-    /// For at most `n` values.
-    fn new(n: usize) -> Self {
-        let size = (n.min(MAX_COUNTED) + 1) * 2;
-        Self { slots: vec![0; size.next_power_of_two()], n: 0, last: 0 }
-    }
-
-    fn is_full(&self) -> bool {
-        self.n > MAX_COUNTED
-    }
-
-    fn add(&mut self, value: u64) {
-        // Odd, and so not 0; of two values one bit is lost, which none of numbers or hashes needs after mixing.
-        let hash = (value ^ (value >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        if hash == self.last || self.is_full() {
-            return;
-        }
-        self.last = hash;
-        let mask = self.slots.len() - 1;
-        let mut at = (hash >> 32) as usize & mask;
-        while self.slots[at] != 0 {
-            if self.slots[at] == hash {
-                return;
-            }
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = hash;
-        self.n += 1;
-    }
-
-    fn add_number(&mut self, value: f64) {
-        // -0 is 0.
-        self.add((value + 0.0).to_bits());
-    }
-
-    fn add_text(&mut self, text: &str) {
-        if !self.is_full() {
-            let mut hasher = DefaultHasher::new();
-            text.hash(&mut hasher);
-            self.add(hasher.finish());
-        }
-    }
-}
-
-/// The numbers of a column as they are written.
-struct Written {
-    texts: Distinct,
-    values: Distinct,
-    /// Whether a whole number was rounded.
-    rounded: bool,
-    /// Whether all cells are whole numbers.
-    whole: bool,
-}
-
-impl Written {
-    fn new(n: usize) -> Self {
-        Self { texts: Distinct::new(n), values: Distinct::new(n), rounded: false, whole: true }
-    }
-
-    fn look(&mut self, cell: Cell, mark: u8) {
-        let Cell::Text(text) = cell else { return };
-        self.texts.add_text(text);
-        if !self.whole {
-            return;
-        }
-        self.whole = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(value) = number::parse(text, mark).filter(|_| self.whole) {
-            self.rounded |= number::is_rounded(text, value);
-            self.values.add_number(value);
-        }
-    }
-
-    /// Whether these are codes: whole numbers of more digits than a number holds, some of which become the same or come
-    /// again. Times in nanoseconds are all different, and their order is kept.
-    fn are_codes(&self, profile: &Profile) -> bool {
-        let (n, distinct) = (profile.present(), self.texts.n);
-        self.rounded && self.whole && (self.values.n < distinct || distinct * 10 < n * 9)
-    }
 }
 
 impl Profile {
@@ -237,7 +139,7 @@ impl Profile {
                     column.each_distinct(nulls, |cell, _| written.look(cell, mark));
                 }
                 profile.distinct_texts = written.texts.n;
-                if profile.notation.is_none() && written.are_codes(&profile) {
+                if profile.notation.is_none() && written.are_codes(profile.present()) {
                     profile.rounded = true;
                     profile.texts = std::mem::take(&mut profile.numbers);
                     profile.distinct = written.texts.n;
@@ -532,96 +434,6 @@ fn missing_and_range(values: &[f64]) -> (usize, f64, f64) {
     )
 }
 
-/// Why a typed column is of no use as a feature, if it is not.
-pub fn useless(name: &str, column: &Column) -> Option<String> {
-    match column {
-        Column::Number(values) | Column::Written { values, .. } => {
-            let mut present = values.iter().copied().filter(|v| !v.is_nan());
-            let first = present.next();
-            let any_missing = values.iter().any(|v| v.is_nan());
-            match first {
-                None => Some("every cell is missing".into()),
-                Some(first) if !any_missing && present.all(|v| v == first) => {
-                    Some("every value is the same".into())
-                }
-                _ if matches!(
-                    column,
-                    Column::Written {
-                        notation: Notation::Date(_) | Notation::Boolean(_) | Notation::Duration(_),
-                        ..
-                    }
-                ) =>
-                {
-                    None
-                }
-                _ if is_row_number(name, values) => Some(NUMBERS_THE_ROWS.into()),
-                _ => is_id_number(name, values).then(|| "every value is different, as in an id".into()),
-            }
-        }
-        Column::Text { codes, texts } => {
-            let mut present = codes.iter().filter(|code| !code.is_nan()).map(|&code| texts.get(code));
-            let first = present.next();
-            match first {
-                None => Some("every cell is missing".into()),
-                Some(first) if present.all(|text| text == first) => Some("every value is the same".into()),
-                Some(_) => None,
-            }
-        }
-        Column::Category { codes, levels } => {
-            let present = codes.iter().filter(|&&c| (c as usize) < levels.len()).count();
-            if levels.is_empty() {
-                Some("every cell is missing".into())
-            } else if levels.len() == 1 && present == codes.len() {
-                Some("every value is the same".into())
-            } else if present >= MIN_ROWS_FOR_ID && levels.len() * 10 > present * 9 {
-                Some("nearly every value is different, as in an id".into())
-            } else {
-                None
-            }
-        }
-    }
-}
-
-/// Distinct, consecutive whole numbers that start at 0 or 1, or whose name says that they are an id.
-fn is_row_number(name: &str, values: &[f64]) -> bool {
-    if values.len() < MIN_ROWS_FOR_ID || values.iter().any(|v| v.is_nan() || v.fract() != 0.0) {
-        return false;
-    }
-    let min = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let name = name.to_lowercase();
-    let named = ["id", "index", "row", "no", "nr", "number", "key"]
-        .iter()
-        .any(|word| name.split(|c: char| !c.is_alphanumeric()).any(|part| part == *word));
-    if !(named || min == 0.0 || min == 1.0) {
-        return false;
-    }
-    let mut seen = vec![false; values.len()];
-    values.iter().all(|&value| {
-        let offset = (value - min) as usize;
-        offset < seen.len() && !std::mem::replace(&mut seen[offset], true)
-    })
-}
-
-/// Whole numbers that are all different, in a column whose name has the word id or key: `customer_id`, `orderId`.
-fn is_id_number(name: &str, values: &[f64]) -> bool {
-    let mut spaced = String::new();
-    let mut before = ' ';
-    for c in name.chars() {
-        if c.is_uppercase() && before.is_lowercase() || !c.is_alphanumeric() {
-            spaced.push(' ');
-        }
-        spaced.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
-        before = c;
-    }
-    let named = spaced.split(' ').any(|word| ["id", "uuid", "guid", "key"].contains(&word));
-    if !named || values.len() < MIN_ROWS_FOR_ID || values.iter().any(|v| !is_whole(*v)) {
-        return false;
-    }
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.windows(2).all(|pair| pair[0] != pair[1])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -699,29 +511,5 @@ mod tests {
         let many: Vec<String> = (0..100).map(|i| (i % 25).to_string()).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(profile(&many).task().0, Task::Regression);
-    }
-
-    #[test]
-    fn constants_row_numbers_and_ids_are_useless() {
-        let numbers = |f: fn(usize) -> f64| Column::Number((0..30).map(f).collect());
-        assert!(useless("x", &numbers(|_| 3.0)).is_some());
-        assert!(useless("x", &numbers(|_| f64::NAN)).is_some());
-        assert!(useless("x", &numbers(|i| (29 - i) as f64)).is_some());
-        assert!(useless("year", &numbers(|i| (1990 + i) as f64)).is_none());
-        assert!(useless("order_id", &numbers(|i| (1990 + i) as f64)).is_some());
-        for (name, left_out) in
-            [("order_id", true), ("customerId", true), ("ID", true), ("paid", false), ("width", false)]
-        {
-            assert_eq!(useless(name, &numbers(|i| (i * i) as f64)).is_some(), left_out, "{name}");
-        }
-        assert!(
-            useless("order_id", &numbers(|i| (i / 2 * 7) as f64)).is_none(),
-            "an id that comes again is a group"
-        );
-        let ids = Column::Category {
-            codes: (0..30).collect(),
-            levels: (0..30).map(|i| format!("u{i:02}")).collect(),
-        };
-        assert!(useless("user", &ids).is_some());
     }
 }

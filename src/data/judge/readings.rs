@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use super::findings::list;
 use super::profile::{Odd, Profile};
+use crate::data::cells::amount::Mark;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::notation::Notation;
+use crate::data::cells::table::{Column, Table};
 
 /// The notes on columns that are used, by name; `features`: their indices and types.
 pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, ColumnType)]) -> Vec<String> {
@@ -51,6 +53,38 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
         ));
     }
     notes
+}
+
+/// The note on columns whose dots may stand between thousands, because another column has decimal commas. Their text was
+/// not kept, as nothing in the beginning of the file spoke for that.
+pub(crate) fn doubtful_dots(
+    table: &Table,
+    profiles: &[Profile],
+    features: &[(usize, ColumnType)],
+) -> Option<String> {
+    let has_commas = |profile: &Profile| match profile.notation {
+        Some(Notation::Number(notation)) => notation.decimal == Mark::Comma,
+        _ => false,
+    };
+    let (_, other) = features
+        .iter()
+        .map(|(index, _)| (&profiles[*index], &table.names[*index]))
+        .find(|(p, _)| has_commas(p))?;
+    let may_be_thousands = |values: &[f64]| {
+        let mut parts = values.iter().filter(|value| !value.is_nan() && value.fract() != 0.0).peekable();
+        parts.peek().is_some()
+            && parts
+                .all(|value| (1.0..1000.0).contains(&value.abs()) && (value * 1e3).round() / 1e3 == *value)
+    };
+    let columns = features.iter().filter_map(|(index, _)| match &table.columns[*index] {
+        Column::Number(values) if may_be_thousands(values) => Some(format!("{:?}", table.names[*index])),
+        _ => None,
+    });
+    let columns = list(&columns.collect::<Vec<_>>())?;
+    Some(format!(
+        "numbers with three digits behind a dot were read as decimals, in {columns}, though {other:?} has a decimal comma; \
+         --decimal , reads them as thousands"
+    ))
 }
 
 /// The notes on columns that hold numbers which are not read as numbers.
