@@ -65,9 +65,9 @@ fn odd_layouts_are_read_as_the_plain_table_by_train_eval_and_predict() {
         (
             table("Trees of the park\n\nsize,n,kind", with(","), ""),
             none,
-            "first 2 lines were left out as titles",
+            "its first line was left out, as line 3 names the columns",
         ),
-        (table("Trees,,\n,,\nsize,n,kind", with(","), ""), none, "left out as titles"),
+        (table("Trees,,\n,,\nsize,n,kind", with(","), ""), none, "as line 3 names the columns"),
         (table("size,n,kind,", |row| row.join(",") + ",", ""), none, ""),
         (table("size,n,kind", |row| row.join(",") + ",", ""), none, "that its lines end with"),
         (table("size n kind", lined_up, ""), none, "divided by blanks"),
@@ -172,5 +172,5 @@ fn comments_and_skipped_lines_are_left_out_of_standard_input_too() {
     let done = dir.run(&["predict", "--input", "-", "--comment", "#"]).stdin(input).ok();
     let records = done.csv();
     assert_eq!((records.len(), &records[1][2][..], &records[2][2][..]), (3, "elm", "oak"), "{done}");
-    dir.run(&["predict", "--input", "-"]).stdin(input).fails(1).complains(&["line 5", "--comment '#'"]);
+    dir.run(&["predict", "--input", "-"]).stdin(input).fails(1).complains(&["line 5", "\"# late\""]);
 }

@@ -137,8 +137,9 @@ impl Records {
             (Some(_), _) => 1,
             (None, _) => 0,
         };
-        // In a table of one column, a cell may be as its name.
-        let header = (record.n_fields > 1).then(|| &bytes[record.place.clone()]);
+        // In a table of one column, a cell may be as its name; a row that was taken for the header may come again.
+        let is_certain = record.n_fields > 1 && !begins_with_a_row(&sample, dialect);
+        let header = is_certain.then(|| &bytes[record.place.clone()]);
         let remarks = Arc::new(Remarks::new(header));
         blocks.put_back(Block::new(bytes[after + line_end..].to_vec(), record.last_line + 1));
         Ok(Self { source, names, header: true, dialect, delimiter, notes, remarks, digest, blocks, sample })
@@ -325,5 +326,9 @@ mod tests {
         let found = records("1,x\n2,y\n3,z\n4,w\n", &options).unwrap();
         assert!(!found.has_header() && found.notes()[0].contains("--header"));
         assert!(records("n,x\n2,y\n3,z\n4,w\n", &options).unwrap().has_header());
+        let repeats =
+            |text: &str, header: &[u8]| records(text, &Options::default()).unwrap().remarks.is_header(header);
+        assert!(!repeats("1,x\n2,y\n3,z\n4,w\n", b"1,x"), "a row may come again");
+        assert!(!repeats("n,x\n2,y\n3,z\n4,w\n", b"n,x"), "a client counts on an answer to every row");
     }
 }

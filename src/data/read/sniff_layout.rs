@@ -359,7 +359,7 @@ fn titled(start: &[u8], path: &str, options: &Options, plain: &Attempt) -> Optio
             let layout = Layout { skip: title, ..plain.layout.clone() };
             let n = title - plain.layout.skip;
             let note = format!(
-                "its first {} left out as titles, as line {} names the columns; --lines-to-skip 0 reads all lines",
+                "its first {} left out, as line {} names the columns; --lines-to-skip 0 reads all lines",
                 lines_were(n),
                 attempt.records[n_titles].0.line
             );
@@ -481,8 +481,8 @@ mod tests {
             (table("# one, two, three\nsize,n,kind\n", same), "comments"),
             (table("sep=;\nsize;n;kind\n", |row| row.replace(',', ";")), "divided by"),
             (table("\"SEP=;\"\r\nsize;n;kind\n", |row| row.replace(',', ";")), "divided by"),
-            (table("Trees in the park\n\nsize,n,kind\n", same), "titles"),
-            (table("Trees in the park,,\n,,\nsize,n,kind\n", same), "titles"),
+            (table("Trees in the park\n\nsize,n,kind\n", same), "names the columns"),
+            (table("Trees in the park,,\n,,\nsize,n,kind\n", same), "names the columns"),
             (table("size,n,kind,,\n", |row| format!("{row},")), "end with"),
             (table("size,n,kind\n", |row| format!("{row},")), "end with"),
             (table("size n  kind\n", |row| format!("  {}", row.replace(',', "   "))), "blanks"),
