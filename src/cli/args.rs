@@ -340,9 +340,14 @@ pub struct Dialect {
     #[arg(long, value_name = "C", value_parser = parse_quote)]
     pub quote: Option<Quote>,
 
-    /// Text encoding: utf-8, utf-16, gb18030, latin-1, … [default: detected in the first bytes]
+    /// Text encoding: utf-8, utf-16, latin-1, windows-1251, gb18030, shift-jis, … [default: detected in
+    /// the first bytes]
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
     pub encoding: Option<Encoding>,
+
+    /// Sheet of a workbook, by its name or number [default: the first that has cells]
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub sheet: Option<String>,
 
     /// The first line names the columns [default, unless train finds that it fits the columns below it]
     #[arg(long, overrides_with = "no_header")]

@@ -13,6 +13,7 @@ impl Dialect {
             header: !self.no_header,
             header_in_doubt: false,
             encoding: self.encoding.and_then(|encoding| encoding.0),
+            sheet: self.sheet.clone(),
             ..Options::default()
         }
     }

@@ -10,13 +10,14 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 
 use super::cells::cell::{ColumnType, NullTokens, Task};
+use super::cells::list;
 use super::cells::number::MAX_SUMMED;
 use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
 use super::judge::profile::{Profile, is_text, useless};
-use super::judge::{dates, duplicates, findings};
+use super::judge::{dates, duplicates, findings, spelling};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -178,6 +179,9 @@ impl Typed {
         typed.check_features(roles.target)?;
         typed.drop_copies(roles);
         let Self { table, features, notes, profiles, .. } = &mut typed;
+        let of_names = features.iter().filter(|(_, column_type)| *column_type == ColumnType::Category);
+        let of_names = of_names.map(|(index, _)| *index).chain([roles.target]);
+        notes.extend(of_names.filter_map(|index| spelling::note(raw, index, nulls)));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
         notes.extend(findings::lookalike_levels(table, features));
@@ -213,6 +217,26 @@ impl Typed {
         }
         let mut column_type = given.unwrap_or_else(|| profile.column_type());
         let mut column = Column::take(raw, index, column_type, nulls)?;
+        if given.is_none()
+            && let Column::Category { levels, .. } = &column
+        {
+            let name = &raw.names[index];
+            if let Some(pair) = list::pair(levels) {
+                self.notes.push(format!(
+                    "every cell of {name:?} is two numbers, such as {pair:?}, which are not read as such; write them as \
+                     two columns"
+                ));
+            }
+            if let Some((style, n)) = list::infer(levels) {
+                self.notes.push(format!(
+                    "the cells of {name:?} are lists {} of {n} different members, and each member has a number of its \
+                     own; --type {:?} takes each cell as one value",
+                    style.meaning(),
+                    format!("{name}=category")
+                ));
+                return Ok((column.into_lists(style), ColumnType::Text));
+            }
+        }
         if given.is_none() && is_text(&column) {
             column_type = ColumnType::Text;
             column = Column::parse(raw, index, column_type, nulls)?;

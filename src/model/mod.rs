@@ -128,6 +128,9 @@ pub struct Written {
     /// Whether numbers have a decimal comma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal_comma: Option<bool>,
+    /// The sheet of a workbook, by name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
 }
 
 impl Written {
@@ -139,6 +142,7 @@ impl Written {
             encoding: options.encoding.map(|encoding| encoding.name().into()),
             quote: options.quote.map(quote),
             decimal_comma: options.decimal_comma,
+            sheet: options.sheet.clone(),
         }
     }
 
@@ -150,6 +154,7 @@ impl Written {
         options.delimiter = options.delimiter.or(delimiter);
         options.decimal_comma = options.decimal_comma.or(self.decimal_comma);
         options.encoding = options.encoding.or_else(encoding);
+        options.sheet = options.sheet.take().or_else(|| self.sheet.clone());
         options.quote = options.quote.or_else(|| self.quote.as_ref().map(quote));
     }
 

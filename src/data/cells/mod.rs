@@ -9,6 +9,7 @@ pub mod cell;
 pub(crate) mod date;
 mod date_text;
 pub(crate) mod feature;
+pub(crate) mod list;
 pub mod matrix;
 pub(crate) mod notation;
 pub(crate) mod number;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
-use super::date;
+use super::{date, list};
 use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
@@ -15,6 +15,8 @@ pub enum Notation {
     Date(date::Notation),
     /// The words of a boolean; those of older model files are `true` and `false`, which need no notation.
     Boolean(Words),
+    /// Of lists among texts.
+    List(list::Style),
 }
 
 impl ColumnType {

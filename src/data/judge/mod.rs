@@ -1,7 +1,7 @@
 //! Judgements about a training table: the type of each column, the task, and mistakes that ruin models.
 //!
 //! [`profile`] joins the cells of a column; `findings` collects notes for the user, with `duplicates` and `leakage`, and
-//! `dates` says how they were read.
+//! `dates` and `spelling` say how they were read.
 //! Imports `cells` and `split` (a sample of rows).
 
 pub(crate) mod dates;
@@ -9,3 +9,4 @@ pub(crate) mod duplicates;
 pub(crate) mod findings;
 pub(crate) mod leakage;
 pub mod profile;
+pub(crate) mod spelling;

@@ -64,8 +64,8 @@ impl Records {
         };
         let mut notes = std::mem::take(&mut input.notes);
         notes.extend(found.into_iter().map(|what| format!("{}: {what}", input.source)));
-        let mut header = options.header || input.made;
-        if header && options.header_in_doubt && !input.made && begins_with_a_row(&input.start, dialect) {
+        let mut header = options.header || input.has_names;
+        if header && options.header_in_doubt && !input.has_names && begins_with_a_row(&input.start, dialect) {
             header = false;
             notes.push(format!(
                 "the first line of {} fits the columns below it and was read as a row, so they are called column_1, \
