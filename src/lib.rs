@@ -44,6 +44,7 @@ pub mod model;
 mod names;
 mod panics;
 mod parallel;
+mod plain;
 pub mod predict;
 mod printable;
 mod random;

@@ -123,7 +123,7 @@ fn whole_numbers_are_dates_where_they_are_said_to_be() {
 /// What `inspect` says of the dates of a table of [`halves`], and what training noted.
 fn range_and_notes(dir: &Workdir, flags: &[&str]) -> (String, String) {
     let train = ["train", "t.csv", "--algorithm", "decision-tree"];
-    let notes = dir.run(&[&train[..], flags].concat()).ok().err();
+    let notes = dir.run(&[&train[..], flags].concat()).ok().err().to_string();
     let card = dir.run(&["inspect", "--format", "json"]).ok().json();
     let feature = card["schema"]["features"][0].clone();
     assert_eq!(feature["type"], "date", "{feature}");

@@ -7,10 +7,14 @@ mod accuracy_svm; // support vector machines against libsvm
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
+#[cfg(feature = "excel")]
+mod excel; // a workbook equals the same table as CSV
 mod findings; // mistakes in a table that training names
 mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which
 mod layout; // tables that stand in their files in odd ways
+mod letters; // encodings, and texts that look alike
+mod lists; // cells that are lists of names
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty

@@ -348,9 +348,14 @@ pub struct Dialect {
     #[arg(long, value_name = "C", value_parser = parse_decimal)]
     pub decimal: Option<u8>,
 
-    /// Text encoding: utf-8, utf-16, gb18030, latin-1, … [default: detected in the first bytes]
+    /// Text encoding: utf-8, utf-16, latin-1, windows-1251, gb18030, shift-jis, … [default: detected in
+    /// the first bytes]
     #[arg(long, value_name = "NAME", value_parser = parse_encoding)]
     pub encoding: Option<Encoding>,
+
+    /// Sheet of a workbook, by its name or number [default: the first that has cells]
+    #[arg(long, value_name = "NAME|NUMBER")]
+    pub sheet: Option<String>,
 
     /// Skip the first N lines [default: comments that begin with #, and titles above a header]
     #[arg(long, value_name = "N")]

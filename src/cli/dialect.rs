@@ -17,6 +17,7 @@ impl Dialect {
             lines_to_skip: self.lines_to_skip,
             lines_left_out: self.skip_line.clone(),
             comment: self.comment,
+            sheet: self.sheet.clone(),
             ..Options::default()
         }
     }

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 
 use super::cells::cell::{ColumnType, NullTokens, Task};
+use super::cells::list;
 use super::cells::number::MAX_SUMMED;
 use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
@@ -17,7 +18,7 @@ use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
 use super::judge::profile::{Profile, is_text};
 use super::judge::useless::{NUMBERS_THE_ROWS, useless};
-use super::judge::{dates, duplicates, findings, null_words, readings};
+use super::judge::{dates, duplicates, findings, null_words, readings, spelling};
 use super::split::arrangement::{Arrangement, SplitBy};
 
 /// The columns of a file that have a part of their own, by index.
@@ -211,6 +212,9 @@ impl Typed {
         notes.extend(readings::notes(&table.names, profiles, features));
         notes.extend(readings::doubtful_dots(table, profiles, features));
         notes.extend(readings::unread(&table.names, profiles, roles.target));
+        let of_names = features.iter().filter(|(_, column_type)| *column_type == ColumnType::Category);
+        let of_names = of_names.map(|(index, _)| *index).chain([roles.target]);
+        notes.extend(of_names.filter_map(|index| spelling::note(raw, index, nulls)));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));
         notes.extend(null_words::only_words(raw, features, nulls));
@@ -263,6 +267,26 @@ impl Typed {
             _ => Vec::new(),
         };
         let mut column = Column::take(raw, index, column_type, nulls, &odd)?;
+        if given.is_none()
+            && let Column::Category { levels, .. } = &column
+        {
+            let name = &raw.names[index];
+            if let Some(pair) = list::pair(levels) {
+                self.notes.push(format!(
+                    "every cell of {name:?} is two numbers, such as {pair:?}, which are not read as such; write them as \
+                     two columns"
+                ));
+            }
+            if let Some((style, n)) = list::infer(levels) {
+                self.notes.push(format!(
+                    "the cells of {name:?} are lists {} of {n} different members, and each member has a number of its \
+                     own; --type {:?} takes each cell as one value",
+                    style.meaning(),
+                    format!("{name}=category")
+                ));
+                return Ok((column.into_lists(style), ColumnType::Text));
+            }
+        }
         if given.is_none() && is_text(&column) {
             column_type = ColumnType::Text;
             column = Column::parse(raw, index, column_type, nulls)?;

@@ -21,6 +21,7 @@ use crate::data::read::load::{Reading, read_tables_unless};
 use crate::data::read::{digest, source};
 use crate::data::split::Split;
 use crate::data::split::arrangement::{Arrangement, SplitBy};
+use crate::plain;
 
 /// The origin of the rows to evaluate on.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,7 +120,7 @@ impl TestRows {
         target: &Target,
     ) -> Result<Self> {
         let raw = read_tables_unless(stopped, paths, options, reading)?;
-        let index = raw.names.iter().position(|name| *name == target.name).with_context(|| {
+        let index = raw.names.iter().position(|name| plain::same(name, &target.name)).with_context(|| {
             format!("{} has no target column {:?} to compare with", raw.source, target.name)
         })?;
         let (rows, truth) = target.read(&raw, index, &reading.nulls)?;

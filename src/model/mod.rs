@@ -138,6 +138,9 @@ pub struct Written {
     /// The character that comments begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<char>,
+    /// The sheet of a workbook, by name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<String>,
 }
 
 impl Written {
@@ -152,6 +155,7 @@ impl Written {
             lines_to_skip: options.lines_to_skip,
             lines_left_out: options.lines_left_out.clone(),
             comment: options.comment.map(char::from),
+            sheet: options.sheet.clone(),
         }
     }
 
@@ -163,6 +167,7 @@ impl Written {
         options.delimiter = options.delimiter.or(delimiter);
         options.decimal_comma = options.decimal_comma.or(self.decimal_comma);
         options.encoding = options.encoding.or_else(encoding);
+        options.sheet = options.sheet.take().or_else(|| self.sheet.clone());
         options.quote = options.quote.or_else(|| self.quote.as_ref().map(quote));
         options.lines_to_skip = options.lines_to_skip.or(self.lines_to_skip);
         if options.lines_left_out.is_empty() {

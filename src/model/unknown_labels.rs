@@ -113,7 +113,13 @@ mod tests {
     }
 
     fn target(labels: &[&str], numeric_labels: bool) -> Target {
-        Target { name: "y".into(), task: Task::Classification, labels: strings(labels), numeric_labels, notation: None }
+        Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels: strings(labels),
+            numeric_labels,
+            notation: None,
+        }
     }
 
     #[test]

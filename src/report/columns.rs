@@ -8,6 +8,7 @@ use super::text;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
+use crate::data::cells::notation::Notation;
 use crate::data::judge::distinct::MAX_COUNTED;
 use crate::data::judge::profile::Profile;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
@@ -57,7 +58,11 @@ pub(crate) fn describe(
             (None, Some(index)) => {
                 let feature = &schema.features[index];
                 let column_type = feature.column_type;
-                let why = if is_given { "--type".into() } else { profile.reason(column_type) };
+                let why = match feature.notation {
+                    _ if is_given => "--type".into(),
+                    Some(Notation::List(style)) => format!("lists {}", style.meaning()),
+                    _ => profile.reason(column_type),
+                };
                 (column_type.name(), becomes(pipeline, &parts_of[index], feature, profile.missing > 0), why)
             }
         };

@@ -135,7 +135,7 @@ impl NullTokens {
 
     /// The cell that `text` stands for; white space around it does not count.
     pub fn cell<'a>(&self, text: &'a str) -> Cell<'a> {
-        let text = text.trim();
+        let text = crate::plain::trim(text);
         // No built-in token is longer than eight bytes; most cells need no further look.
         let built_in = text.len() <= 8 && NULL_TOKENS.contains(&text);
         if (built_in || self.added.iter().any(|token| token == text)) && !self.is_value(text) {

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, UNSEEN};
-use super::date;
 use super::notation::Notation;
 use super::number;
 use super::table::Column;
 use super::text::Texts;
+use super::{date, list};
+use crate::plain::plain;
 
 /// A column that the model uses, with a summary of the training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,7 +103,12 @@ impl Feature {
         match (self.column_type, cell) {
             (ColumnType::Category, _) => {}
             (ColumnType::Text, Cell::Missing) => return Ok(f64::NAN),
-            (ColumnType::Text, Cell::Text(text)) => return Ok(texts.push(text)),
+            (ColumnType::Text, Cell::Text(text)) => {
+                return Ok(match self.notation {
+                    Some(Notation::List(style)) => texts.push(&style.kept(text)),
+                    _ => texts.push(text),
+                });
+            }
             (ColumnType::Text, Cell::Number(value)) => return Ok(texts.push(&value.to_string())),
             (ColumnType::Text, Cell::Boolean(value)) => {
                 return Ok(texts.push(if value { "true" } else { "false" }));
@@ -178,7 +184,9 @@ impl Feature {
     }
 
     fn level(&self, text: &str) -> Option<usize> {
-        self.levels.binary_search_by(|level| level.as_str().cmp(text)).ok()
+        let find = |text: &str| self.levels.binary_search_by(|level| level.as_str().cmp(text)).ok();
+        // As written first: the levels of older model files are.
+        find(text).or_else(|| if text.is_ascii() { None } else { find(&plain(text)) })
     }
 
     /// A value typical of the training rows: the mean of a number to three digits, the most frequent level of a
@@ -201,6 +209,7 @@ impl Feature {
                 let midnight = (self.mean / 86_400.0).floor() * 86_400.0;
                 date::format(midnight.clamp(self.min, self.max)).into()
             }
+            ColumnType::Text if matches!(self.notation, Some(Notation::List(_))) => "[]".into(),
             ColumnType::Text => "a few words of text".into(),
             ColumnType::Category => {
                 let most = (0..self.levels.len()).max_by_key(|&i| (self.counts[i], std::cmp::Reverse(i)));
@@ -257,7 +266,8 @@ impl Feature {
                 feature.missing = (rows.len() - n) as u64;
                 feature.mean = present().map(|v| v / n as f64).sum();
             }
-            Column::Text { codes, .. } => {
+            Column::Text { codes, texts } => {
+                feature.notation = list::Style::of(texts).map(Notation::List);
                 feature.missing = rows.iter().filter(|&&row| codes[row].is_nan()).count() as u64;
             }
             Column::Category { codes, levels } => {

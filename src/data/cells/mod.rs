@@ -11,6 +11,7 @@ pub(crate) mod date;
 mod date_text;
 pub(crate) mod duration;
 pub(crate) mod feature;
+pub(crate) mod list;
 pub mod matrix;
 pub(crate) mod notation;
 pub(crate) mod number;

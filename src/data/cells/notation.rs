@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
-use super::{amount, date, duration};
+use super::{amount, date, duration, list};
 use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
@@ -21,6 +21,8 @@ pub enum Notation {
     Number(amount::Notation),
     /// A number that is a duration in seconds.
     Duration(duration::Notation),
+    /// Of lists among texts.
+    List(list::Style),
 }
 
 impl Notation {
@@ -29,7 +31,7 @@ impl Notation {
         match self {
             Self::Number(notation) => notation.parse(text),
             Self::Duration(notation) => notation.parse(text).or((text == "0").then_some(0.0)),
-            Self::Date(_) | Self::Boolean(_) => None,
+            Self::Date(_) | Self::Boolean(_) | Self::List(_) => None,
         }
     }
 
@@ -38,7 +40,7 @@ impl Notation {
         match self {
             Self::Number(notation) => Some(notation.write(value)),
             Self::Duration(_) => Some(duration::write(value)),
-            Self::Date(_) | Self::Boolean(_) => None,
+            Self::Date(_) | Self::Boolean(_) | Self::List(_) => None,
         }
     }
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Notation {
             Self::Duration(notation) => notation.fmt(f),
             Self::Date(_) => f.write_str("dates"),
             Self::Boolean(words) => write!(f, "{} or {}", words.text(true), words.text(false)),
+            Self::List(_) => f.write_str("lists"),
         }
     }
 }

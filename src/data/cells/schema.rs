@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::cell::{Cell, ColumnType, NullTokens, Tolerance, UNSEEN};
 use super::date;
 use super::feature::Feature;
+use super::list;
 use super::matrix::Matrix;
 use super::problems::Problems;
 use super::raw_table::RawTable;
@@ -21,6 +22,7 @@ use super::table::{Column, Table};
 use super::target::Target;
 use super::text::Texts;
 use crate::names::{did_you_mean, is_worth_seeking, quote};
+use crate::plain::plain;
 
 /// A column of the training file that is neither target nor feature.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +55,9 @@ pub struct Schema {
     pub null_tokens: NullTokens,
     #[serde(skip)]
     index: HashMap<String, usize>,
+    /// The names of older model files that look like others, as they are compared.
+    #[serde(skip)]
+    plain: HashMap<String, usize>,
     /// The names of target and ignored columns.
     #[serde(skip)]
     unused: HashSet<String>,
@@ -121,6 +126,7 @@ impl Schema {
             decimal_comma: false,
             null_tokens: NullTokens::default(),
             index: HashMap::new(),
+            plain: HashMap::new(),
             unused: HashSet::new(),
             n_without_target: 0,
         }
@@ -130,7 +136,9 @@ impl Schema {
     /// Makes the look-up of names and levels; to be called on a schema that was read from a file.
     pub fn indexed(mut self) -> Self {
         let names = self.features.iter().enumerate();
-        self.index = names.map(|(i, f)| (f.name.clone(), i)).collect();
+        self.index = names.clone().map(|(i, f)| (f.name.clone(), i)).collect();
+        let odd = names.filter(|(_, f)| !f.name.is_ascii() && plain(&f.name) != f.name.as_str());
+        self.plain = odd.map(|(i, f)| (plain(&f.name).into_owned(), i)).collect();
         let unused = self.ignored.iter().map(|ignored| &ignored.name).chain([&self.target.name]);
         self.unused = unused.cloned().collect();
         self.n_without_target = self.columns.iter().filter(|name| **name != self.target.name).count();
@@ -195,13 +203,22 @@ impl Schema {
     pub fn feature_index(&self, name: &str, expected: usize) -> Option<usize> {
         match self.features.get(expected) {
             Some(feature) if feature.name == name => Some(expected),
-            _ => self.index.get(name).copied(),
+            _ => self.index.get(name).or_else(|| self.alike(name)).copied(),
         }
     }
 
     /// Whether `name` is a column of the training file that a row may carry and the model does not use.
     pub fn is_unused(&self, name: &str) -> bool {
-        self.unused.contains(name)
+        self.unused.contains(name) || (!name.is_ascii() && self.unused.contains(&*plain(name)))
+    }
+
+    /// The feature whose name looks like `name`. That of ASCII looks like no other.
+    fn alike(&self, name: &str) -> Option<&usize> {
+        if name.is_ascii() {
+            return None;
+        }
+        let plain = plain(name);
+        self.index.get(&*plain).or_else(|| self.plain.get(&*plain))
     }
 
     /// The columns of a table that is worth reading: more of them cannot all be columns of the training file.
@@ -399,7 +416,7 @@ impl Schema {
             ColumnType::Boolean => feature.boolean(code != 0.0),
             ColumnType::Category if code == UNSEEN => serde_json::Value::Null,
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
-            ColumnType::Text => codes.texts().get(code).into(),
+            ColumnType::Text => list::shown(codes.texts().get(code)).into(),
             ColumnType::Date => date::format(code).into(),
         };
         self.features.iter().zip(codes.row(i)).map(value).collect()

@@ -6,11 +6,13 @@ use anyhow::{Result, bail};
 
 use super::amount::{self, Mark};
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, NullTokens};
+use super::list::Style;
 use super::notation::Notation;
 use super::quantity::Quantities;
 use super::raw_table::{Lines, RawColumn, RawTable};
 use super::text::Texts;
 use super::{boolean, date};
+use crate::plain::plain;
 
 /// A typed column, one entry per row.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,6 +161,18 @@ impl Column {
         Self::Text { codes, texts }
     }
 
+    /// The lists that the levels of a category are.
+    pub(crate) fn into_lists(self, style: Style) -> Self {
+        let Self::Category { codes, levels } = self else {
+            return self;
+        };
+        let lists: Vec<String> = levels.iter().map(|level| style.kept(level)).collect();
+        let mut texts = Texts::default();
+        let code = |&code: &u32| lists.get(code as usize).map_or(f64::NAN, |list| texts.push(list));
+        let codes = codes.iter().map(code).collect();
+        Self::Text { codes, texts }
+    }
+
     /// As [`Column::parse`], but takes the memory of a column of numbers instead of copying it.
     ///
     /// # Errors
@@ -199,17 +213,23 @@ impl Column {
                 written.iter().map(|text| level(nulls.cell(text), &mut seen, &mut found)).collect()
             }
         };
+        // Texts that look alike are one level.
+        let plain: Vec<_> = found.iter().map(|text| plain(text)).collect();
         let mut order: Vec<u32> = (0..found.len() as u32).collect();
-        order.sort_unstable_by_key(|&code| found[code as usize]);
+        order.sort_unstable_by_key(|&code| &plain[code as usize]);
         let mut rank = vec![0; found.len()];
-        for (new, &old) in order.iter().enumerate() {
-            rank[old as usize] = new as u32;
+        let mut levels: Vec<String> = Vec::new();
+        for &old in &order {
+            let text = &plain[old as usize];
+            if levels.last().is_none_or(|last| last != text) {
+                levels.push(text.to_string());
+            }
+            rank[old as usize] = levels.len() as u32 - 1;
         }
         for code in codes.iter_mut().filter(|code| **code != MISSING_LEVEL) {
             *code = rank[*code as usize];
         }
-        let levels = order.iter().map(|&code| found[code as usize].to_string());
-        Self::Category { codes, levels: levels.collect() }
+        Self::Category { codes, levels }
     }
 
     /// Number of rows.

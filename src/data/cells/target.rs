@@ -10,6 +10,7 @@ use super::notation::Notation;
 use super::number;
 use super::quantity::Quantities;
 use super::raw_table::RawTable;
+use crate::plain::plain;
 
 /// Most classes that are learned. Scores, and much of a model, grow with rows times classes; a column of more labels is an
 /// id, a text, or a number to predict.
@@ -141,8 +142,8 @@ impl Target {
     pub fn read(&self, raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<(Vec<usize>, Truth)> {
         let mut rows = Vec::with_capacity(raw.n_rows());
         let mut labels = self.labels.clone();
-        let known: std::collections::HashMap<&str, u32> =
-            self.labels.iter().map(String::as_str).zip(0..).collect();
+        let known: std::collections::HashMap<Cow<str>, u32> =
+            self.labels.iter().map(|label| plain(label)).zip(0..).collect();
         let mut added = std::collections::HashMap::new();
         let (mut codes, mut values) = (Vec::new(), Vec::new());
         let numbers = self.task == Task::Regression || self.numeric_labels;
@@ -190,7 +191,7 @@ impl Target {
             Ok(value) if self.numeric_labels && value.fract() == 0.0 && value.abs() <= 9.007e15 => {
                 (value as i64).to_string().into()
             }
-            _ => text.into(),
+            _ => plain(text),
         }
     }
 

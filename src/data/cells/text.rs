@@ -8,6 +8,10 @@
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+/// The control character that a list among texts begins with, followed by the mark of its notation, and that stands
+/// before each of its members.
+pub(super) const MEMBER: char = '\u{1f}';
+
 /// Texts in one string, one after the other, and the end of each.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Texts {
@@ -105,6 +109,11 @@ impl Hash {
         Self((self.0 ^ value).wrapping_mul(0x0100_0000_01b3))
     }
 
+    /// The term that a member of a list is, whatever its words.
+    fn member(member: &str) -> u32 {
+        member.chars().fold(Self::WORD, |hash, c| hash.with(u64::from(u32::from(c)))).term()
+    }
+
     /// The hash mixed down to 32 bits (the finaliser of MurmurHash3, Appleby 2011).
     fn term(self) -> u32 {
         let mut h = self.0;
@@ -135,7 +144,9 @@ impl Terms {
     /// The terms of `text` and how often each occurs, ascending by hash.
     pub fn of(&mut self, text: &str) -> impl Iterator<Item = (u32, f64)> + '_ {
         self.found.clear();
-        if text.is_ascii() {
+        if let Some(list) = text.strip_prefix(MEMBER) {
+            self.found.extend(list.split(MEMBER).skip(1).map(Hash::member));
+        } else if text.is_ascii() {
             self.read(text.chars().map(|c| c.to_ascii_lowercase()));
         } else if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
             self.read(text.chars().flat_map(char::to_lowercase));

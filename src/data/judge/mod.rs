@@ -1,8 +1,8 @@
 //! Judgements about a training table: the type of each column, the task, and mistakes that ruin models.
 //!
 //! [`profile`] joins the cells of a column; `useless` says which are of no use; `findings` collects notes for the user,
-//! with `duplicates` and `leakage`; `dates`, `null_words` and `readings` say how cells were read, `rows` finds lines that
-//! are no rows.
+//! with `duplicates` and `leakage`; `dates`, `null_words`, `readings` and `spelling` say how cells were read, `rows` finds
+//! lines that are no rows.
 //! Imports `cells` and `split` (a sample of rows).
 
 pub(crate) mod dates;
@@ -14,4 +14,5 @@ pub(crate) mod null_words;
 pub mod profile;
 pub(crate) mod readings;
 pub(crate) mod rows;
+pub(crate) mod spelling;
 pub(crate) mod useless;

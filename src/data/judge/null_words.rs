@@ -146,8 +146,13 @@ mod tests {
     fn a_target_names_the_words_that_its_rows_were_left_out_for() {
         let raw = raw(&[("y", &["None", "", "a", "b", "None"])]);
         let labels = vec!["a".to_string(), "b".to_string()];
-        let mut target =
-            Target { name: "y".into(), task: Task::Classification, labels, numeric_labels: false, notation: None };
+        let mut target = Target {
+            name: "y".into(),
+            task: Task::Classification,
+            labels,
+            numeric_labels: false,
+            notation: None,
+        };
         let said = |target: &Target| without_target(&raw, target, &NullTokens::default(), 3, "left out");
         let text = said(&target);
         assert!(

@@ -78,8 +78,8 @@ impl Records {
             (dialect, delimiter) = (found.dialect, found.delimiter);
             input = made_plain(input, found);
         }
-        let mut header = options.header || input.made;
-        if header && options.header_in_doubt && !input.made && begins_with_a_row(&input.start, dialect) {
+        let mut header = options.header || input.has_names;
+        if header && options.header_in_doubt && !input.has_names && begins_with_a_row(&input.start, dialect) {
             header = false;
             notes.push(format!(
                 "the first line of {} fits the columns below it and was read as a row, so they are called column_1, \

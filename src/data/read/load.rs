@@ -23,6 +23,7 @@ use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
 use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile, source_name};
 use crate::error::Interrupted;
+use crate::plain;
 
 /// How a table is to be read.
 #[derive(Debug, Clone, Default)]
@@ -157,6 +158,7 @@ impl Load<'_> {
             source_name(&paths[0])
         );
         self.read_again(&origins, wants, &mut raw)?;
+        plain_names(&mut raw)?;
         Ok(raw)
     }
 
@@ -272,7 +274,7 @@ impl Load<'_> {
                 Cell::Text(text) => number::parse(text, mark).is_some(),
                 _ => true,
             };
-            let as_text = self.reading.texts.contains(name) || last == Some(name);
+            let as_text = last == Some(name) || self.reading.texts.iter().any(|text| plain::same(text, name));
             if !as_text && levels.strings().iter().all(is_number) {
                 return Kind::Numbers;
             }
@@ -443,6 +445,32 @@ fn skip_record(block: &mut Block, dialect: Dialect) {
     let mut skip = Skip(0);
     Walk { dialect, ..Walk::default() }.through(block, &mut skip);
     block.bytes.drain(..skip.0);
+}
+
+/// Gives the columns the names by which rows to come are compared.
+fn plain_names(raw: &mut RawTable) -> Result<()> {
+    for i in 0..raw.names.len() {
+        let name = &raw.names[i];
+        let plain = plain::plain(name);
+        if plain == name.as_str() || plain.is_empty() {
+            continue;
+        }
+        let plain = plain.into_owned();
+        ensure!(
+            !raw.names.contains(&plain),
+            "{}: two columns are called {plain:?}, one of them written {name:?}; rename one of them",
+            raw.source
+        );
+        raw.notes.push(format!(
+            "the column {name:?} is called {plain:?}: accents in two characters, odd blanks and invisible characters do \
+             not count"
+        ));
+        for (padded, _) in raw.padded.iter_mut().filter(|(padded, _)| padded == name) {
+            padded.clone_from(&plain);
+        }
+        raw.names[i] = plain;
+    }
+    Ok(())
 }
 
 /// The names of the members of the objects that a file begins with, in the order in which they are met.

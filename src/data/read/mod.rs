@@ -1,8 +1,9 @@
 //! Bytes become raw columns of a table, or rows of codes for JSON. Imports `cells` alone.
 //!
 //! [`source`] opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`)
-//! and makes odd layouts plain (`sniff_layout`, `layout`), [`blocks`] cuts the rest at ends of records and shares the work among threads, [`fields`] walks through the records
-//! from one field end to the next (`field_ends`). `ndjson` reads lines of JSON, `parquet` turns such files into text.
+//! and makes odd layouts plain (`sniff_layout`, `layout`), [`blocks`] cuts the rest at ends of records and shares the
+//! work among threads, [`fields`] walks through the records from one field end to the next (`field_ends`). `ndjson` reads
+//! lines of JSON, `parquet` and `excel` turn such files into text (`made`).
 //! [`load`] makes a whole table of all this, block by block (`chunk`, `interner`). [`json`] reads the rows of a request
 //! or of a line straight into codes.
 
@@ -12,6 +13,8 @@ mod compression;
 pub mod csv;
 pub(crate) mod digest;
 pub(crate) mod encoding;
+#[cfg(feature = "excel")]
+mod excel;
 mod field_ends;
 pub mod fields;
 mod header;
@@ -19,6 +22,8 @@ mod interner;
 pub mod json;
 mod layout;
 pub mod load;
+#[cfg(any(feature = "excel", feature = "parquet"))]
+mod made;
 pub(crate) mod ndjson;
 #[cfg(feature = "parquet")]
 mod parquet;

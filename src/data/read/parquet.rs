@@ -20,6 +20,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Compression;
 
+use super::made::write_field;
 use crate::data::cells::date;
 use crate::panics::caught;
 
@@ -138,7 +139,7 @@ fn header(schema: &Schema) -> Vec<u8> {
         }
         match field.name().trim() {
             "" => text.extend(format!("column_{}", i + 1).bytes()),
-            name => write_text(name.as_bytes(), &mut text),
+            name => write_field(name.as_bytes(), &mut text),
         }
     }
     text.push(b'\n');
@@ -221,28 +222,28 @@ fn cells(array: &dyn Array) -> Option<Cells<'_>> {
         DataType::Time64(_) => clock::<Time64NanosecondType>(array, 1e9),
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
-            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+            of(array, move |row, out| write_field(values.value(row).as_bytes(), out))
         }
         DataType::LargeUtf8 => {
             let values = array.as_string::<i64>();
-            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+            of(array, move |row, out| write_field(values.value(row).as_bytes(), out))
         }
         DataType::Utf8View => {
             let values = array.as_string_view();
-            of(array, move |row, out| write_text(values.value(row).as_bytes(), out))
+            of(array, move |row, out| write_field(values.value(row).as_bytes(), out))
         }
         // Texts of writers that do not declare them; bytes that are not UTF-8 are refused with their line.
         DataType::Binary => {
             let values = array.as_binary::<i32>();
-            of(array, move |row, out| write_text(values.value(row), out))
+            of(array, move |row, out| write_field(values.value(row), out))
         }
         DataType::LargeBinary => {
             let values = array.as_binary::<i64>();
-            of(array, move |row, out| write_text(values.value(row), out))
+            of(array, move |row, out| write_field(values.value(row), out))
         }
         DataType::BinaryView => {
             let values = array.as_binary_view();
-            of(array, move |row, out| write_text(values.value(row), out))
+            of(array, move |row, out| write_field(values.value(row), out))
         }
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
@@ -310,22 +311,6 @@ impl AsWhole for i64 {
     fn as_whole(self) -> i64 {
         self
     }
-}
-
-/// A field, in quotes if needed.
-fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    if !text.iter().any(|byte| b",\"\r\n".contains(byte)) {
-        out.extend_from_slice(text);
-        return;
-    }
-    out.push(b'"');
-    for &byte in text {
-        out.push(byte);
-        if byte == b'"' {
-            out.push(byte);
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use encoding_rs::{Encoding, UTF_8};
 
 use super::blocks::{BLOCK_BYTES, Blocks, Cut, RecordLimits, count_lines};
@@ -29,6 +29,8 @@ pub struct Options {
     pub header_in_doubt: bool,
     /// The encoding of the text. `None`: detected.
     pub encoding: Option<&'static Encoding>,
+    /// The sheet of a workbook, by its name or its number from 1. `None`: the first that can be seen and has cells.
+    pub sheet: Option<String>,
     /// Whether numbers have a decimal comma. `None`: if the numbers of the sample have one for certain and none has a
     /// decimal dot.
     pub decimal_comma: Option<bool>,
@@ -66,6 +68,7 @@ impl Default for Options {
             header: true,
             header_in_doubt: false,
             encoding: None,
+            sheet: None,
             decimal_comma: None,
             lines_to_skip: None,
             lines_left_out: Vec::new(),
@@ -112,8 +115,10 @@ pub struct Input {
     pub(super) record: RecordLimits,
     /// The digest of the bytes of the file as they are.
     pub digest: Option<PassingDigest>,
-    /// Whether the text was made here, of a Parquet file, so that its dialect is known.
+    /// Whether the text was made here, of a Parquet file or a workbook, so that its dialect is known.
     pub(super) made: bool,
+    /// Whether its first line names the columns for certain, as that of a Parquet file does.
+    pub(super) has_names: bool,
 }
 
 impl Input {
@@ -145,10 +150,19 @@ impl Input {
         let mut start = Vec::new();
         (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
         ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
-        let made = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
-        if made {
+        let has_names = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
+        let is_workbook = cfg!(feature = "excel") && expand && start.starts_with(ZIP);
+        let made = has_names || is_workbook;
+        let mut notes = Vec::new();
+        if has_names {
             reader = text_of_parquet(reader, path, with_digest)?;
             start.clear();
+        } else if is_workbook {
+            reader.read_to_end(&mut start).with_context(failed)?;
+            reader = text_of_workbook(std::mem::take(&mut start), &source, options, &mut notes)?;
+        } else if expand && start.starts_with(COMPOUND_FILE) {
+            reader.read_to_end(&mut start).with_context(failed)?;
+            refuse_locked(&start, &source)?;
         }
         refuse_binary(&start, &source, expand)?;
         let compression = Compression::of(&start);
@@ -163,21 +177,22 @@ impl Input {
         let mut start = sample(&mut reader, prompt).with_context(failed)?;
         ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
         refuse_binary(&start, &source, false)?;
-        let mut notes = Vec::new();
-        let encoding = options.encoding.filter(|_| !made).unwrap_or_else(|| {
-            if made {
-                return UTF_8;
+        let encoding = match options.encoding {
+            _ if made => UTF_8,
+            Some(encoding) => encoding,
+            None => {
+                // A request is answered; who sends a file can be asked.
+                let guess = match expand {
+                    true => encoding::detect(&start).map_err(|question| anyhow!("{source} {question}"))?,
+                    false => encoding::detect_or_western(&start),
+                };
+                let (name, reason) = (guess.encoding.name(), guess.reason);
+                if guess.encoding != UTF_8 {
+                    notes.push(format!("{source} was read as {name}: {reason}; --encoding overrides"));
+                }
+                guess.encoding
             }
-            let guess = encoding::detect(&start);
-            if guess.encoding != UTF_8 {
-                notes.push(format!(
-                    "{source} was read as {}: {}; --encoding overrides",
-                    guess.encoding.name(),
-                    guess.reason
-                ));
-            }
-            guess.encoding
-        });
+        };
         if encoding == UTF_8 {
             if start.starts_with(b"\xEF\xBB\xBF") {
                 start.drain(..3);
@@ -189,7 +204,18 @@ impl Input {
             start = sample(&mut reader, prompt).with_context(failed)?;
         }
         let record = options.record.clone();
-        Ok(Self { source, path: path.into(), start, rest: reader, prompt, notes, record, digest, made })
+        Ok(Self {
+            source,
+            path: path.into(),
+            start,
+            rest: reader,
+            prompt,
+            notes,
+            record,
+            digest,
+            made,
+            has_names,
+        })
     }
 
     /// The text as blocks of whole records.
@@ -239,11 +265,55 @@ fn text_of_parquet(reader: Box<dyn Read + Send>, _: &str, _: bool) -> Result<Box
     Ok(reader)
 }
 
+/// The first bytes of a zip file, which the workbooks of today are, and of what old Excel and encrypted workbooks are.
+const ZIP: &[u8] = b"PK\x03\x04";
+const COMPOUND_FILE: &[u8] = b"\xD0\xCF\x11\xE0";
+
+/// A sheet of a workbook as text.
+#[cfg(feature = "excel")]
+fn text_of_workbook(
+    bytes: Vec<u8>,
+    source: &str,
+    options: &Options,
+    notes: &mut Vec<String>,
+) -> Result<Box<dyn Read + Send>> {
+    let sheet = super::excel::read(bytes, source, options.sheet.as_deref())?;
+    notes.extend(sheet.notes);
+    Ok(Box::new(Cursor::new(sheet.text)))
+}
+
+#[cfg(not(feature = "excel"))]
+fn text_of_workbook(
+    bytes: Vec<u8>,
+    _: &str,
+    _: &Options,
+    _: &mut Vec<String>,
+) -> Result<Box<dyn Read + Send>> {
+    Ok(Box::new(Cursor::new(bytes)))
+}
+
+/// Refuses a workbook that is encrypted; it has a member of that name, in UTF-16.
+fn refuse_locked(bytes: &[u8], source: &str) -> Result<()> {
+    let member: Vec<u8> = "EncryptedPackage".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    ensure!(
+        memchr::memmem::find(bytes, &member).is_none(),
+        "{source} is a workbook with a password; save a copy without it, or the sheet as CSV"
+    );
+    Ok(())
+}
+
 /// Refuses formats that are not text, by their first bytes.
 fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
     let wrong = |what: &str, remedy: &str| bail!("{source} is {what}, not text; {remedy}");
     match start {
-        [b'P', b'K', 3, 4, ..] => wrong("a zip or Excel file", "export the sheet as CSV"),
+        [b'P', b'K', 3, 4, ..] if cfg!(feature = "excel") || !expand => {
+            wrong("a zip or Excel file", "export the sheet as CSV")
+        }
+        [b'P', b'K', 3, 4, ..] => wrong(
+            "a zip or Excel file",
+            "this mlapi was built without the feature that reads workbooks (cargo install --features excel); export \
+             the sheet as CSV",
+        ),
         [b'P', b'A', b'R', b'1', ..] if cfg!(feature = "parquet") || !expand => {
             wrong("a Parquet file", "export it as CSV")
         }
@@ -252,7 +322,7 @@ fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
             "this mlapi was built without the feature that reads it (cargo install --features parquet); export it \
              as CSV",
         ),
-        [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file", "export the sheet as CSV"),
+        [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file (.xls)", "save it as .xlsx or CSV"),
         _ if expand => Ok(()),
         _ => match Compression::of(start) {
             Some(compression) => wrong(&format!("{} data", compression.name()), "unpack it first"),
@@ -302,7 +372,11 @@ mod tests {
         for (bytes, words) in [
             (&b""[..], "is empty"),
             (b"PK\x03\x04rest", "a zip or Excel file"),
-            (b"\xD0\xCF\x11\xE0rest", "an old Excel file"),
+            (b"\xD0\xCF\x11\xE0rest", "an old Excel file (.xls), not text; save it as .xlsx"),
+            (
+                b"\xD0\xCF\x11\xE0 E\0n\0c\0r\0y\0p\0t\0e\0d\0P\0a\0c\0k\0a\0g\0e\0",
+                "a workbook with a password",
+            ),
         ] {
             let message = input(bytes).err().unwrap().to_string();
             assert!(message.contains(words), "{message}");

@@ -16,6 +16,7 @@ use crate::data::cells::date::{Evidence, Notation};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::cells::{date, number};
+use crate::plain;
 
 /// The column that decides how rows are split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Arrangement {
             return Ok(Self::Free);
         };
         let name = by.column();
-        let Some(index) = raw.names.iter().position(|known| known == name) else {
+        let Some(index) = raw.names.iter().position(|known| plain::same(known, name)) else {
             bail!("{} has no column {name:?}, by which its rows were split", raw.source);
         };
         let column = &raw.columns[index];

@@ -16,6 +16,7 @@ use crate::data::training_set::Roles;
 use crate::error::usage;
 use crate::model::hold_out::{HoldOut, reading};
 use crate::names::did_you_mean;
+use crate::plain;
 
 /// The settings of a training; [`Plan::new`] has the defaults of `mlapi train`.
 ///
@@ -231,7 +232,7 @@ fn infer_task(raw: &RawTable, target: usize, is_named: bool, nulls: &NullTokens)
 
 /// The index of a column that a flag names.
 fn column(raw: &RawTable, flag: &str, name: &str) -> Result<usize> {
-    raw.names.iter().position(|n| n == name).ok_or_else(|| {
+    raw.names.iter().position(|n| plain::same(n, name)).ok_or_else(|| {
         let hint = did_you_mean(name, raw.names.iter().map(String::as_str));
         let shown: Vec<&str> = raw.names.iter().take(20).map(String::as_str).collect();
         let more = if raw.names.len() > shown.len() { ", …" } else { "" };

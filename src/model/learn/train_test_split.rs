@@ -16,6 +16,7 @@ use crate::data::split::arrangement::Arrangement;
 use crate::data::training_set::TrainingSet;
 use crate::model::DataSource;
 use crate::model::hold_out::{HoldOut, TestRows, companion_options, reading};
+use crate::plain;
 
 /// The rows of a training set to fit and to evaluate on.
 pub(super) struct TrainTestSplit {
@@ -140,7 +141,7 @@ fn first_time(plan: &Plan, raw: &RawTable, set: &TrainingSet, name: &str, test: 
         return None;
     };
     let first = test.iter().min_by_key(|&&row| times[row])?;
-    let index = raw.names.iter().position(|known| known == name)?;
+    let index = raw.names.iter().position(|known| plain::same(known, name))?;
     match raw.columns[index].cell(set.rows[*first], plan.nulls.of(name)) {
         Cell::Text(text) => Some(text.to_string()),
         _ => None,
