@@ -149,7 +149,7 @@ fn a_date_with_a_year_of_two_digits_or_the_name_of_a_month_is_a_date() {
         dir.write("t.csv", halves(date));
         let (card, notes) = range_and_notes(&dir, &[]);
         assert!(card.contains("2024-01-01") && card.contains("to 2024-10-28"), "{march}: {card}");
-        assert!(notes.contains(words) && notes.contains("note") != words.is_empty(), "{march}: {notes}");
+        assert!(notes.contains("two digits") != words.is_empty(), "{march}: {notes}");
         let predict = |row: &str| dir.run(&["predict", "--format", "json", "--features", row]).ok().json();
         assert_eq!(predict(march), predict("2024-03-05"), "{march}");
         assert_eq!(predict(march)["prediction"], "no", "{march}");
