@@ -24,7 +24,8 @@ fn table(list: impl Fn(&[&str]) -> String) -> String {
 
 #[test]
 fn a_list_of_tags_has_a_slot_for_each_tag_and_is_read_the_same_everywhere() {
-    let lists: [(&str, &dyn Fn(&[&str]) -> String); 4] = [
+    type Written<'a> = &'a dyn Fn(&[&str]) -> String;
+    let lists: [(&str, Written); 4] = [
         ("divided by |", &|tags| tags.join("|")),
         ("divided by ;", &|tags| tags.join("; ")),
         ("in brackets", &|tags| format!("{tags:?}")),

@@ -108,7 +108,7 @@ fn dates_in_one_order_are_a_date() {
     assert_x(&["25/03/2024", "04/03/2024"], "date", "dates, the day first");
     assert_x(&["03/25/2024", "04/03/2024"], "date", "dates, the month first");
     assert_x(&["99-03-05", "01-03-05"], "date", "dates, the year first");
-    assert_x(&["Mar 5, 2024", "5. März 2024", "05-Mar-24"], "date", "dates");
+    assert_x(&["Mar 5 2024", "6. März 2024", "07-Mar-24"], "date", "dates");
     assert_x(&["2024-Q1", "2024-Q2", "2024-Q4"], "date", "dates");
     assert_x(&["2024", "2025", "2023", "2025"], "number", "3 whole numbers");
     assert_x(&["March", "May", "March"], "category", "2 distinct texts");

@@ -213,7 +213,9 @@ impl Typed {
         notes.extend(readings::doubtful_dots(table, profiles, features));
         notes.extend(readings::unread(&table.names, profiles, roles.target));
         let of_names = features.iter().filter(|(_, column_type)| *column_type == ColumnType::Category);
-        let of_names = of_names.map(|(index, _)| *index).chain([roles.target]);
+        let target =
+            Some(roles.target).filter(|&target| profiles[target].column_type() != ColumnType::Number);
+        let of_names = of_names.map(|(index, _)| *index).chain(target);
         notes.extend(of_names.filter_map(|index| spelling::note(raw, index, nulls)));
         notes.extend(findings::too_large(raw, profiles, table, features));
         notes.extend(findings::mostly_missing(table, features));

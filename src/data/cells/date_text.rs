@@ -97,6 +97,7 @@ fn meaning(word: &str) -> Meaning {
 /// The order of the numbers in `05/03/2024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::enum_variant_names, reason = "the names are those of the model file")]
 pub enum Order {
     /// The 5th of March.
     DayFirst,

@@ -13,6 +13,7 @@ use crate::data::cells::raw_table::{RawColumn, RawTable};
 use crate::data::cells::table::Column;
 use crate::data::cells::text::count_words;
 use crate::data::cells::{boolean, date, number};
+use crate::plain::plain;
 
 /// A whole-number target with at most this many distinct values is taken as class labels: ratings, digits
 /// and counts of a few fall below it, quantities above.
@@ -179,7 +180,7 @@ impl Profile {
                     self.quantity_like += if is_quantity(text) { n } else { 0 };
                     self.count_unread(text, n);
                 }
-                texts.add_text(text);
+                texts.add_text(&plain(text));
             }
         }
     }
