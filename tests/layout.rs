@@ -59,7 +59,7 @@ fn odd_layouts_are_read_as_the_plain_table_by_train_eval_and_predict() {
         (
             table("# by a logger, v2\n# north\nsize,n,kind", with(","), ""),
             none,
-            "first 2 lines were left out as comments",
+            "first 2 lines were left out, as comments",
         ),
         (table("sep=;\nsize;n;kind", with(";"), ""), none, "divided by ';', as its line 1 says"),
         (

@@ -152,7 +152,7 @@ mod tests {
         assert!(!is_data("low,size", &rows), "a value that the column does not have");
         assert!(!is_data("low", &["low", "high"].repeat(10)), "one column says too little");
         assert!(!is_data("low,big", &rows[..8]), "too few rows");
-        let once = ["low,big", "high,small", "high,small", "high,small"].repeat(1);
+        let once = ["low,big", "high,small", "high,small", "high,small"];
         assert!(!is_data("low,big", &once));
         let header = |first: &str, below: &[&str]| is_header(&records(&[first])[0], &records(below), b'.');
         assert!(header("n,kind", &["1,a", "2,b", "3,c"]) && !header("x,kind", &["p,a", "q,b", "r,c"]));

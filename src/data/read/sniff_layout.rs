@@ -134,7 +134,7 @@ pub(super) fn find(start: &[u8], path: &str, options: &Options) -> Found {
         if n > 0 {
             layout.skip = n;
             notes.push(format!(
-                "its first {} left out as comments, which begin with #; --lines-to-skip 0 reads all lines",
+                "its first {} left out, as comments that begin with #; --lines-to-skip 0 reads all lines",
                 lines_were(n)
             ));
         }
@@ -330,6 +330,7 @@ fn titled(start: &[u8], path: &str, options: &Options, plain: &Attempt) -> Optio
         Some(_) => &[plain.dialect.delimiter],
         None => &[plain.dialect.delimiter, b',', b'\t', b';', b'|'],
     };
+    let is_said = options.delimiter.is_some();
     for &delimiter in candidates {
         let options = Options { delimiter: Some(delimiter), ..options.clone() };
         let attempt = Attempt::new(start, path, &options, plain.layout.clone());
@@ -363,13 +364,11 @@ fn titled(start: &[u8], path: &str, options: &Options, plain: &Attempt) -> Optio
                 lines_were(n),
                 attempt.records[n_titles].0.line
             );
-            let found_anew = Attempt::new(start, path, &options, layout);
-            // What is said of the delimiter is lost where it is given.
-            let mut found = found_anew.found(&note);
-            if options.delimiter != Some(b',') && plain.dialect.delimiter == delimiter {
-                found
-                    .notes
-                    .splice(..0, plain.notes.iter().filter(|text| text.contains("divided by")).cloned());
+            let mut found = Attempt::new(start, path, &options, layout).found(&note);
+            if !is_said && delimiter != b',' {
+                let shown =
+                    if delimiter == b'\t' { "tabs".into() } else { format!("{:?}", char::from(delimiter)) };
+                found.notes.insert(0, format!("its fields are divided by {shown}; --delimiter overrides"));
             }
             return Some(found);
         }
