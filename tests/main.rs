@@ -13,6 +13,7 @@ mod layers; // which room may use which
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty
+mod null_words; // words such as NA that are values, and unknown labels
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
 mod predict; // `mlapi predict`
@@ -33,3 +34,4 @@ mod support; // a folder with the program in it, servers, raw HTTP
 mod text; // columns of text
 mod train; // `mlapi train`
 mod types; // types and notes of every fixture
+mod unexpected; // more than the model knows, and what is no JSON
