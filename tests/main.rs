@@ -18,6 +18,7 @@ mod lists; // cells that are lists of names
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty
+mod null_words; // words such as NA that are values, and unknown labels
 mod numbers; // numbers as people write them, odd words among them, codes
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
@@ -39,3 +40,4 @@ mod support; // a folder with the program in it, servers, raw HTTP
 mod text; // columns of text
 mod train; // `mlapi train`
 mod types; // types and notes of every fixture
+mod unexpected; // more than the model knows, and what is no JSON

@@ -341,7 +341,7 @@ fn ndjson_comes_back_as_ndjson_with_its_members_as_they_were_written() {
         "{{\"id\":1e2,\"petal_width\":0.2,\"sepal_length\":5.1,\"sepal_width\":3.50,\"petal_length\":1.4}}\n\n\
          {BY_NAME}\n"
     );
-    let refused = dir.run(&["predict", "--input", "-"]).stdin(&rows).fails(1);
+    let refused = dir.run(&["predict", "--input", "-", "--strict"]).stdin(&rows).fails(1);
     refused.complains(&["standard input line 1, \"id\": \"id\" is not a feature of this model"]);
     let text = stream(&dir, &rows, &["--lenient"]);
     assert!(text.starts_with("{\"id\":1e2,\"petal_width\":0.2,"), "{text}");

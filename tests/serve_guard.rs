@@ -67,6 +67,26 @@ fn a_stream_that_sends_next_to_nothing_gives_way_to_another() {
 }
 
 #[test]
+fn a_slow_body_gives_the_memory_for_bodies_back_to_one_that_needs_it() {
+    let server = with(|limits| limits.held_bytes = 300_000);
+    let body = |n: usize| format!("{{\"data\":[5.1,3.5,1.4,0.2]{}}}", " ".repeat(n));
+    let mut slow = server.connect();
+    slow.write(&request("POST", "/predict", "", body(200_000).as_bytes())[..190_000]);
+    std::thread::sleep(PATIENCE / 8);
+    assert_eq!(server.predict(body(200_000)).status, 503, "it has just come");
+    // A byte now and then does not make a client a fast one.
+    for _ in 0..6 {
+        std::thread::sleep(PATIENCE / 6);
+        slow.write(" ");
+    }
+    assert_eq!(server.predict(body(200_000)).status, 200);
+    let reply = slow.read();
+    assert_eq!((reply.header("retry-after"), reply.header("connection")), ("1", "close"));
+    reply.problem(503);
+    assert_eq!(server.predict(body(200_000)).status, 200, "all is given back");
+}
+
+#[test]
 fn a_stream_that_gives_way_after_its_first_rows_is_cut_off_and_not_ended() {
     let server = with(|limits| limits.streams = 1);
     let mut begun = server.connect();

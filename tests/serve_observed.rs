@@ -99,7 +99,9 @@ fn a_table_shows_what_the_same_rows_of_json_show_in_every_form_and_however_it_is
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         server.wait_for("", &format!("mlapi_shadow_rows_total{{model=\"model\"}} {}\n", rows.len()));
         let truth = json!({ "request_id": "one", "labels": labels }).to_string();
-        let compared = server.send("POST", "/feedback", "", &truth);
+        let refused = server.send("POST", "/feedback", "", r#"{"request_id":"one","label":NaN}"#);
+        assert!(refused.contains("NaN is not JSON; send null"), "{refused}");
+        let compared = server.send("POST", "/feedback", "", &format!("\u{feff}{truth}"));
         assert!(compared.starts_with("HTTP/1.1 200"), "{content_type}: {compared}");
         let metrics = server.send("GET", "/metrics", "", "");
         let of_the_model = |line: &&str| {

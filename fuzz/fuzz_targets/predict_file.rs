@@ -46,6 +46,7 @@ fn one(input: &[u8]) {
         decision: if one >> 6 & 1 == 1 && one & 1 == 0 { threshold } else { Decision::MostProbable },
         probabilities: one >> 7 == 1 && one & 1 == 0,
         lenient: two & 1 == 1,
+        strict: two >> 5 & 1 == 1,
         on_error: [OnError::Stop, OnError::Skip, OnError::Null, OnError::Stop][usize::from(two >> 1 & 3)],
         header: two >> 3 & 1 == 0,
         max_rows: if two >> 4 & 1 == 1 { 3 } else { usize::MAX },

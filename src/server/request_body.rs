@@ -6,8 +6,8 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,19 +15,51 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::EXPECT;
 use hyper::http::request::Parts;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use crate::data::read::blocks::{MAX_RECORD_BYTES, RecordLimits, Room};
 use crate::server::error::Failure;
 use crate::server::limits::Limits;
-use crate::server::wire::stream::Shared;
+use crate::server::wire::stream::{LEAST_WAIT, Shared};
 use crate::server::wire::streams::End;
 
 /// The total bytes held in memory for requests: bodies, the rows that are read from them, and answers that their clients
 /// have not taken yet.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Held(Arc<AtomicUsize>);
+pub(crate) struct Held(Arc<Total>);
+
+#[derive(Debug, Default)]
+struct Total {
+    bytes: AtomicUsize,
+    /// The bodies that are arriving and are counted.
+    arriving: Mutex<Vec<Arriving>>,
+}
+
+/// A body that is arriving.
+#[derive(Debug)]
+struct Arriving {
+    connection: Arc<Shared>,
+    /// The bytes that are held for it.
+    bytes: usize,
+    /// Tells it to give way.
+    end: Arc<Notify>,
+    /// Whether it was told: its bytes will be free at its next turn.
+    is_told: bool,
+}
+
+/// The entry of a body that is arriving, which ends when this is dropped.
+#[derive(Debug)]
+struct Entry {
+    held: Held,
+    end: Arc<Notify>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.held.arriving().retain(|body| !Arc::ptr_eq(&body.end, &self.end));
+    }
+}
 
 /// The bytes that are held for one request or answer, given back when it is dropped.
 #[derive(Debug)]
@@ -41,22 +73,78 @@ impl Held {
     pub(crate) fn none(&self) -> Hold {
         Hold { held: self.clone(), bytes: 0 }
     }
+
+    fn arriving(&self) -> MutexGuard<'_, Vec<Arriving>> {
+        self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a body arrives on `connection`, for which so many `bytes` are held by now.
+    fn arrives(&self, connection: &Arc<Shared>, bytes: usize, entry: &mut Option<Entry>) {
+        let mut arriving = self.arriving();
+        match entry {
+            Some(entry) => {
+                let known = arriving.iter_mut().find(|body| Arc::ptr_eq(&body.end, &entry.end));
+                known.into_iter().for_each(|body| body.bytes = bytes);
+            }
+            None => {
+                let end = Arc::<Notify>::default();
+                let connection = Arc::clone(connection);
+                arriving.push(Arriving { connection, bytes, end: Arc::clone(&end), is_told: false });
+                *entry = Some(Entry { held: self.clone(), end });
+            }
+        }
+    }
+
+    /// Whether what is held is within `limit` once bodies have given way whose clients have kept the server waiting for
+    /// [`LEAST_WAIT`], those that have longest first. They end at their next turn.
+    fn make_room(&self, limit: usize, now: Instant) -> bool {
+        let mut arriving = self.arriving();
+        let leaving: usize = arriving.iter().filter(|body| body.is_told).map(|body| body.bytes).sum();
+        let total = self.0.bytes.load(Relaxed).saturating_sub(leaving);
+        let mut waiting: Vec<(Instant, usize)> = arriving
+            .iter()
+            .enumerate()
+            .filter(|(_, body)| !body.is_told)
+            .filter_map(|(i, body)| Some((body.connection.waits()?.1, i)))
+            .filter(|(since, _)| now.duration_since(*since) >= LEAST_WAIT)
+            .collect();
+        waiting.sort_unstable();
+        let mut excess = total.saturating_sub(limit);
+        let mut told = Vec::new();
+        for (_, i) in waiting {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(arriving[i].bytes);
+            told.push(i);
+        }
+        if excess > 0 {
+            return false;
+        }
+        for i in told {
+            arriving[i].is_told = true;
+            arriving[i].end.notify_one();
+        }
+        true
+    }
 }
 
 impl Hold {
-    /// Holds so many bytes, no more and no less, unless all together would exceed `limit`.
+    /// Holds so many bytes, no more and no less, unless all together would exceed `limit` and no slow body gives way.
     ///
     /// # Errors
-    /// They would.
+    /// They would, and none does.
     pub(crate) fn set(&mut self, bytes: usize, limit: usize) -> Result<(), Failure> {
         if bytes <= self.bytes {
-            self.held.0.fetch_sub(self.bytes - bytes, Relaxed);
+            self.held.0.bytes.fetch_sub(self.bytes - bytes, Relaxed);
             self.bytes = bytes;
             return Ok(());
         }
         let more = bytes - self.bytes;
         self.bytes = bytes;
-        if self.held.0.fetch_add(more, Relaxed) + more > limit {
+        if self.held.0.bytes.fetch_add(more, Relaxed) + more > limit
+            && !self.held.make_room(limit, Instant::now())
+        {
             Err(Failure::BodiesOverloaded)
         } else {
             Ok(())
@@ -72,7 +160,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.held.0.fetch_sub(self.bytes, Relaxed);
+            self.held.0.bytes.fetch_sub(self.bytes, Relaxed);
         }
     }
 }
@@ -161,7 +249,7 @@ pub(crate) async fn body(
     mut body: Incoming,
     limits: &Limits,
     held: &Held,
-    connection: &Shared,
+    connection: &Arc<Shared>,
     started: Instant,
 ) -> Result<Bytes, Failure> {
     let declared = body.size_hint();
@@ -178,11 +266,28 @@ pub(crate) async fn body(
     if declared.exact() == Some(first.len() as u64) {
         return Ok(first);
     }
-    let mut hold = held.none();
+    // Boxed: a small body that has arrived needs none of this, and its future stays small.
     let most = declared.exact().map_or(limits.body_bytes, |exact| exact as usize);
+    Box::pin(collect(first, body, most, limits, held, connection, started)).await
+}
+
+/// Reads a body of which `first` has arrived, piece by piece. If the memory for request bodies is needed, the one gives
+/// way whose client has kept the server waiting longest.
+async fn collect(
+    first: Bytes,
+    mut body: Incoming,
+    most: usize,
+    limits: &Limits,
+    held: &Held,
+    connection: &Arc<Shared>,
+    started: Instant,
+) -> Result<Bytes, Failure> {
+    let (mut hold, mut entry) = (held.none(), None);
     let mut whole = Vec::new();
     let mut next = Some(first);
     let deadline = started + limits.body_time;
+    // As for a stream: for this piece of the body, so that a byte now and then does not make a slow client a fast one.
+    let (mut waited, mut arrived) = (Duration::ZERO, 0);
     while let Some(piece) = next {
         if whole.len() + piece.len() > limits.body_bytes {
             return Err(Failure::BodyTooLarge(limits.body_bytes));
@@ -194,12 +299,30 @@ pub(crate) async fn body(
             let capacity = length.max(most.min(2 * whole.capacity()));
             if capacity > ALWAYS_HELD_BYTES {
                 hold.set(capacity, limits.held_bytes)?;
+                held.arrives(connection, capacity, &mut entry);
             }
             whole.reserve_exact(capacity - whole.len());
         }
         whole.extend_from_slice(&piece);
-        connection.body_is_awaited(Instant::now());
-        next = match timeout_at(deadline, body.frame()).await {
+        arrived += piece.len();
+        if arrived >= STREAM_PIECE_BYTES {
+            (waited, arrived) = (Duration::ZERO, 0);
+        }
+        let since = Instant::now();
+        connection.body_is_awaited(since.checked_sub(waited).unwrap_or(since));
+        let gives_way = async {
+            match &entry {
+                Some(entry) => entry.end.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        let frame = tokio::select! {
+            biased;
+            () = gives_way => return Err(Failure::BodiesOverloaded),
+            frame = timeout_at(deadline, body.frame()) => frame,
+        };
+        waited += since.elapsed();
+        next = match frame {
             Ok(None) => None,
             Ok(Some(Ok(frame))) => Some(frame.into_data().unwrap_or_default()),
             Ok(Some(Err(_))) => return Err(Failure::BrokenBody),
@@ -226,15 +349,17 @@ const COPIES: usize = 2;
 impl Room for StreamRoom {
     fn take(&self, bytes: usize) -> io::Result<()> {
         let bytes = bytes.saturating_mul(COPIES);
-        if self.held.0.fetch_add(bytes, Relaxed).saturating_add(bytes) > self.limit {
-            self.held.0.fetch_sub(bytes, Relaxed);
+        if self.held.0.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes) > self.limit
+            && !self.held.make_room(self.limit, Instant::now())
+        {
+            self.held.0.bytes.fetch_sub(bytes, Relaxed);
             return Err(io::Error::new(NO_ROOM, Failure::BodiesOverloaded));
         }
         Ok(())
     }
 
     fn give_back(&self, bytes: usize) {
-        self.held.0.fetch_sub(bytes.saturating_mul(COPIES), Relaxed);
+        self.held.0.bytes.fetch_sub(bytes.saturating_mul(COPIES), Relaxed);
     }
 }
 
@@ -327,8 +452,46 @@ mod tests {
         let mut bytes = hold.around(b"four".to_vec());
         let part = bytes.split_off(2);
         drop(bytes);
-        assert_eq!((&part[..], held.0.load(Relaxed)), (&b"ur"[..], 4));
+        assert_eq!((&part[..], held.0.bytes.load(Relaxed)), (&b"ur"[..], 4));
         drop(part);
-        assert_eq!(held.0.load(Relaxed), 0);
+        assert_eq!(held.0.bytes.load(Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn the_body_whose_client_is_awaited_longest_gives_way_if_that_is_enough() {
+        let (held, now) = (Held::default(), Instant::now());
+        let arriving = |waits_since: Option<Duration>| {
+            let connection = Arc::new(Shared::new(None));
+            connection.request_begins();
+            waits_since.into_iter().for_each(|since| connection.body_is_awaited(now + since));
+            let (mut hold, mut entry) = (held.none(), None);
+            hold.set(30, 100).unwrap();
+            held.arrives(&connection, 30, &mut entry);
+            (hold, entry.unwrap())
+        };
+        let busy = arriving(None);
+        let second = arriving(Some(Duration::from_secs(2)));
+        let first = arriving(Some(Duration::from_secs(1)));
+        let (mut more, mut again) = (held.none(), held.none());
+        more.bytes = 40;
+        held.0.bytes.fetch_add(40, Relaxed);
+        let is_told = |entry: &Entry| {
+            held.arriving().iter().any(|body| Arc::ptr_eq(&body.end, &entry.end) && body.is_told)
+        };
+        assert!(!held.make_room(100, now + Duration::from_millis(1900)), "it has just begun to wait");
+        assert!(held.make_room(100, now + Duration::from_secs(9)));
+        first.1.end.notified().await;
+        assert!(is_told(&first.1) && !is_told(&second.1) && !is_told(&busy.1));
+        assert!(
+            held.make_room(100, now + Duration::from_secs(9)),
+            "one that has been told is as good as gone"
+        );
+        assert!(!is_told(&second.1));
+        again.bytes = 70;
+        held.0.bytes.fetch_add(70, Relaxed);
+        assert!(!held.make_room(100, now + Duration::from_secs(9)), "the other one would not be enough");
+        assert!(!is_told(&second.1), "and is left alone");
+        drop((first, again));
+        assert_eq!((held.arriving().len(), held.0.bytes.load(Relaxed)), (2, 100));
     }
 }

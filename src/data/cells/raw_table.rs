@@ -3,6 +3,8 @@
 //! Only training and evaluation hold a whole file (made by [`crate::data::read::load`]); prediction streams (see
 //! [`crate::data::read::csv::Records`]).
 
+use std::collections::BTreeSet;
+
 use super::cell::{Cell, NullTokens};
 use super::number;
 use super::text::Texts;
@@ -175,6 +177,8 @@ pub struct RawTable {
     pub no_header: bool,
     /// Columns of whole numbers that are written with leading zeros, and one such cell of each.
     pub padded: Vec<(String, String)>,
+    /// The words, other than none, that were read as missing values in columns of numbers.
+    pub null_words: BTreeSet<String>,
     /// Names, in file order.
     pub names: Vec<String>,
     /// One column per name.

@@ -1,7 +1,7 @@
 //! Words such as NA and None that were read as missing values where they may be values: a country, a diagnosis. Training
 //! says so of a feature and a target, evaluation of a target.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, may_be_value};
 use crate::data::cells::raw_table::{RawColumn, RawTable};
@@ -71,20 +71,24 @@ pub(crate) fn without_target(
     }
 }
 
-/// The notes on features of text whose missing values are all written with one word that may be a value.
+/// The notes on features of text whose missing values are all written with one word that may be a value. A word that is
+/// missing in a column of numbers or dates, too, means that there.
 pub(crate) fn only_words(
     raw: &RawTable,
     features: &[(usize, ColumnType)],
     nulls: &NullTokens,
 ) -> Vec<String> {
     let mut found: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
-    for &(index, column_type) in features {
-        if !matches!(column_type, ColumnType::Category | ColumnType::Text) {
-            continue;
-        }
+    let mut elsewhere: BTreeSet<&str> = raw.null_words.iter().map(String::as_str).collect();
+    let is_text = |column_type| matches!(column_type, ColumnType::Category | ColumnType::Text);
+    for &(index, _) in features.iter().filter(|(_, column_type)| !is_text(*column_type)) {
+        elsewhere.extend(missing_words(raw, index, nulls).into_keys());
+    }
+    for &(index, _) in features.iter().filter(|(_, column_type)| is_text(*column_type)) {
         let words = missing_words(raw, index, nulls);
         if let (1, Some((word, &n))) = (words.len(), words.iter().next())
             && may_be_value(word)
+            && !elsewhere.contains(word)
         {
             found.entry(word).or_default().push((&raw.names[index], n));
         }
@@ -140,6 +144,10 @@ mod tests {
             ]
         );
         assert!(only_words(&raw, &[(0, ColumnType::Number)], &nulls).is_empty(), "a number that is missing");
+        let with_number = [(0, ColumnType::Category), (4, ColumnType::Number)];
+        assert!(only_words(&raw, &with_number, &nulls).is_empty(), "the word means missing in this table");
+        let numbers = RawTable { null_words: ["NA".to_string()].into(), ..raw };
+        assert!(only_words(&numbers, &features, &nulls).is_empty());
     }
 
     #[test]

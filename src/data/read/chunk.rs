@@ -2,7 +2,7 @@
 //!
 //! Called by [`super::load`] alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::blocks::Block;
@@ -97,6 +97,8 @@ pub(super) struct Chunk {
     pub(super) late: LateMembers,
     pub(super) lines: Lines,
     pub(super) failure: Option<anyhow::Error>,
+    /// The words, other than none, that were read as missing values in columns of numbers.
+    pub(super) null_words: BTreeSet<String>,
 }
 
 pub(super) enum ChunkColumn {
@@ -112,6 +114,7 @@ impl Chunk {
         self.late.clear();
         self.lines = Lines::default();
         self.failure = None;
+        self.null_words.clear();
         if self.columns.len() != kinds.len() {
             let column = |kind: &Kind| match kind {
                 Kind::Numbers => ChunkColumn::Numbers { values: Vec::new(), infinite: Vec::new() },
@@ -185,6 +188,10 @@ impl Builder<'_> {
         match &mut self.chunk.columns[column] {
             ChunkColumn::Numbers { values, infinite } => {
                 let Cell::Text(text) = self.nulls.of(&self.raw.names[column]).cell(text) else {
+                    let word = text.trim();
+                    if !word.is_empty() && !self.chunk.null_words.contains(word) {
+                        self.chunk.null_words.insert(word.into());
+                    }
                     return values.push(f64::NAN);
                 };
                 let found = number::parse(text, self.mark);

@@ -410,6 +410,7 @@ impl Load<'_> {
             let before = raw.lines.len();
             chunk.lines.set_file(file as u32);
             raw.lines.append(&chunk.lines);
+            raw.null_words.append(&mut chunk.null_words);
             for ((column, chunk), levels) in raw.columns.iter_mut().zip(&mut chunk.columns).zip(&mut global) {
                 append(column, chunk, levels, before);
             }

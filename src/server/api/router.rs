@@ -415,7 +415,7 @@ async fn stream(
 
 async fn take_feedback(
     state: &Arc<State>,
-    connection: &Shared,
+    connection: &Arc<Shared>,
     asked: Asked<'_>,
     body: &mut Upload,
 ) -> Result<Response, Failure> {
