@@ -314,9 +314,11 @@ impl Typed {
             return Ok(());
         }
         let reasons = self.ignored.iter().map(|i| format!("{:?} ({})", i.name, i.reason));
+        let hints = readings::unread(&self.table.names, &self.profiles, target);
+        let hints: String = hints.iter().map(|hint| format!("\n{hint}")).collect();
         bail!(
             "{} has no feature column besides the target {:?}: {}; --type COL=category or --type COL=number keeps a \
-             column that would be dropped",
+             column that would be dropped{hints}",
             self.table.source,
             self.table.names[target],
             reasons.collect::<Vec<_>>().join(", ")

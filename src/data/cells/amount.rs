@@ -373,8 +373,9 @@ pub(crate) struct Evidence {
     letters: BTreeMap<&'static str, usize>,
     /// Cells that have a unit besides.
     n_letters_with_unit: usize,
-    /// Cells with neither unit nor letter, unless they are 0.
+    /// Cells with neither unit nor letter that are not 0, and those that are.
     n_bare: usize,
+    n_zero: usize,
 }
 
 /// The cells of a column, read with one decimal mark.
@@ -422,9 +423,9 @@ impl Evidence {
         }
         if !parts.unit.is_empty() {
             *self.units.entry(parts.unit.to_string()).or_default() += n;
-        } else if parts.letter.is_none() && readings.into_iter().flatten().any(|reading| reading.value != 0.0)
-        {
-            self.n_bare += n;
+        } else if parts.letter.is_none() {
+            let is_zero = readings.into_iter().flatten().all(|reading| reading.value == 0.0);
+            *(if is_zero { &mut self.n_zero } else { &mut self.n_bare }) += n;
         }
         true
     }
@@ -456,7 +457,7 @@ impl Evidence {
         let mut n_other = n_with_unit - largest.map_or(0, |(_, n)| n);
         if unit.is_some_and(|unit| unit.is_a_factor()) {
             // `12 %` and `0.12` are one share written in two ways, or two.
-            n_other += self.n_bare;
+            n_other += self.amounts - n_with_unit - self.n_zero;
         }
         if unit.is_none() != largest.is_none() || !most(self.amounts.saturating_sub(n_other)) {
             return None;
