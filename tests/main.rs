@@ -22,6 +22,7 @@ mod null_words; // words such as NA that are values, and unknown labels
 mod numbers; // numbers as people write them, odd words among them, codes
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
+mod people; // tables of ten origins
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
 mod readme; // the console blocks of README.md and docs/ are what the program prints
@@ -37,6 +38,7 @@ mod serve_process; // signals, sockets and flags of a server process
 #[cfg(unix)]
 mod serve_reload; // new models without a gap
 mod support; // a folder with the program in it, servers, raw HTTP
+mod tables; // generated tables as people write them are read rightly or refused
 mod text; // columns of text
 mod train; // `mlapi train`
 mod types; // types and notes of every fixture

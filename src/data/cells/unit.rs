@@ -47,7 +47,8 @@ impl TryFrom<String> for Unit {
     }
 }
 
-const CURRENCY_SIGNS: &str = "$€£¥₹₽₩₺₪₫฿₴₦₱₡₲₵₸₼₾₭₮₨¢¤﷼";
+/// Shift_JIS has the yen sign at the place of the backslash.
+const CURRENCY_SIGNS: &str = "$\\￥€£¥₹₽₩₺₪₫฿₴₦₱₡₲₵₸₼₾₭₮₨¢¤﷼";
 
 /// Currencies that are written with letters: the codes of ISO 4217 that are in circulation, and local names.
 const CURRENCY_WORDS: &str = " AED AFN ALL AMD ARS AUD AZN BAM BDT BGN BHD BIF BND BOB BRL BWP BYN CAD CDF CHF CLP \
@@ -93,4 +94,6 @@ pub(super) fn may_be_a_unit(text: &str) -> bool {
         && text.chars().all(fits)
         && text.matches(' ').count() <= 1
         && !text.starts_with(['.', '\''])
+        // `5"` is inches, and `5" pipe` a name.
+        && (text == "\"" || !text.contains('"'))
 }

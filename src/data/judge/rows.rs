@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::number;
+use crate::data::cells::quantity::is_quantity;
 use crate::data::cells::raw_table::{RawColumn, RawTable};
 
 /// Rows below which nothing is said about the first and the last of them.
@@ -89,16 +90,20 @@ struct Row<'a> {
     odd: Vec<(usize, &'a str)>,
     /// Columns of texts in which it has one.
     texts: Vec<(usize, &'a str)>,
+    /// Whether it lacks a value.
+    has_gaps: bool,
 }
 
 impl<'a> Row<'a> {
     fn of(raw: &'a RawTable, row: usize, nulls: &'a NullTokens) -> Self {
-        let mut found = Self { raw, row, nulls, numbers: vec![], odd: vec![], texts: vec![] };
+        let mut found =
+            Self { raw, row, nulls, numbers: vec![], odd: vec![], texts: vec![], has_gaps: false };
         for (index, column) in raw.columns.iter().enumerate() {
             match column.cell(row, nulls) {
-                Cell::Missing | Cell::Boolean(_) => {}
+                Cell::Missing => found.has_gaps = true,
+                Cell::Boolean(_) => {}
                 Cell::Number(_) => found.numbers.push(index),
-                Cell::Text(text) if number::parse(text, raw.decimal_mark()).is_some() => {
+                Cell::Text(text) if is_number(text, raw.decimal_mark()) => {
                     found.numbers.push(index);
                 }
                 Cell::Text(text) if has_numbers(raw, column, nulls) => found.odd.push((index, text)),
@@ -110,10 +115,7 @@ impl<'a> Row<'a> {
 
     /// Whether it has a text in columns of numbers, a number in none, and no text that another row has as well.
     fn fits_no_number(&self, is_inferred: &impl Fn(usize) -> bool) -> bool {
-        let again = |(index, text): &(usize, &str)| {
-            let cells = self.raw.columns[*index].cells(self.nulls).enumerate();
-            cells.skip(1).any(|(_, cell)| cell == Cell::Text(text))
-        };
+        let again = |(index, text): &(usize, &str)| !self.is_only_here(*index, text);
         self.numbers.is_empty()
             && self.odd.iter().any(|(index, _)| is_inferred(*index))
             && !self.texts.iter().chain(&self.odd).any(again)
@@ -135,9 +137,16 @@ impl<'a> Row<'a> {
             }
             _ => {
                 let text = self.texts.iter().find(|(index, text)| is_inferred(*index) && is_total(text));
-                text.filter(|_| has_sum()).copied()
+                text.filter(|(index, text)| has_sum() || self.has_gaps && self.is_only_here(*index, text))
+                    .copied()
             }
         }
+    }
+
+    /// Whether no other row has this text in that column.
+    fn is_only_here(&self, index: usize, text: &str) -> bool {
+        let mut cells = self.raw.columns[index].cells(self.nulls).enumerate();
+        !cells.any(|(row, cell)| row != self.row && cell == Cell::Text(text))
     }
 
     /// Whether its number is the sum of those above it.
@@ -160,11 +169,16 @@ impl<'a> Row<'a> {
     }
 }
 
+/// Whether a text is a number, however people write it.
+fn is_number(text: &str, mark: u8) -> bool {
+    number::parse(text, mark).is_some() || text.contains(char::is_numeric) && is_quantity(text)
+}
+
 /// Whether most cells of a column are numbers.
 fn has_numbers(raw: &RawTable, column: &RawColumn, nulls: &NullTokens) -> bool {
     let (mut numbers, mut texts) = (0, 0);
     column.each_distinct(nulls, |cell, n| match cell {
-        Cell::Text(text) if number::parse(text, raw.decimal_mark()).is_none() => texts += n,
+        Cell::Text(text) if !is_number(text, raw.decimal_mark()) => texts += n,
         Cell::Missing => {}
         _ => numbers += n,
     });
