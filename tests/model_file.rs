@@ -289,7 +289,7 @@ fn a_file_of_a_newer_version_names_both_versions_and_the_remedy() {
         &newer,
         &[
             "it has format version 9 (mlapi 7.",
-            &format!("this is mlapi {}, which reads up to version 4", env!("CARGO_PKG_VERSION")),
+            &format!("this is mlapi {}, which reads up to version 5", env!("CARGO_PKG_VERSION")),
             "use a newer mlapi",
         ],
     );

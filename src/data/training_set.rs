@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::cells::cell::{ColumnType, NullTokens, Task};
 use super::cells::list;
 use super::cells::number::MAX_SUMMED;
+use super::cells::quantity::is_no_value;
 use super::cells::raw_table::{Lines, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
@@ -265,7 +266,11 @@ impl Typed {
         }
         let mut column_type = given.unwrap_or_else(|| profile.column_type());
         let odd: Vec<String> = match column_type {
-            ColumnType::Number | ColumnType::Date => profile.odd.iter().map(|odd| odd.text.clone()).collect(),
+            // Who gives a type is told of every cell that may be a mistake.
+            ColumnType::Number | ColumnType::Date => {
+                let odd = profile.odd.iter().map(|odd| odd.text.clone());
+                odd.filter(|text| given.is_none() || is_no_value(text)).collect()
+            }
             _ => Vec::new(),
         };
         let mut column = Column::take(raw, index, column_type, nulls, &odd)?;

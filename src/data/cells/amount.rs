@@ -292,6 +292,11 @@ impl Notation {
         same && !self.unit.is_some_and(|unit| unit.is_a_factor())
     }
 
+    /// Whether its unit is a word of which nothing is known: `months`, `x`.
+    pub(crate) fn has_free_unit(&self) -> bool {
+        self.unit.is_some_and(|unit| !unit.is_a_factor() && !is_currency(unit.as_str()))
+    }
+
     /// A number in this notation; [`Notation::parse`] reads the same again.
     pub fn write(&self, value: f64) -> String {
         let plain = value.abs().to_string();

@@ -124,7 +124,9 @@ impl Feature {
             Cell::Boolean(value) => self.level(if value { "true" } else { "false" }),
             // Several whole numbers of so many digits are one JSON number.
             Cell::Number(value)
-                if value.abs() >= number::MAX_EXACT as f64 && self.numeric_level(value).is_some() =>
+                if value.is_finite()
+                    && value.abs() >= number::MAX_EXACT as f64
+                    && self.numeric_level(value).is_some() =>
             {
                 return Err(format!("{value} has more digits than a number holds; send it as a string"));
             }

@@ -121,9 +121,10 @@ impl Profile {
                             profile.look(cell, mark, n, &mut numbers, &mut texts);
                         });
                     }
-                    let bounds = matches!(notation, Some(Notation::Number(notation)) if notation.bounds);
-                    if bounds && numbers.n <= MAX_WHOLE_NUMBER_CLASSES {
-                        // Among few numbers, 5+ is the last of them, not 5.
+                    // Among few numbers, 5+ is the last of them, not 5; and few with a word may be names.
+                    let is_doubtful = matches!(notation, Some(Notation::Number(notation))
+                        if notation.bounds || notation.has_free_unit());
+                    if is_doubtful && numbers.n <= MAX_WHOLE_NUMBER_CLASSES {
                         profile = Self::unseen();
                         (numbers, texts) = (Distinct::new(n_values), Distinct::new(n_values));
                         column.each_distinct(nulls, |cell, n| {
@@ -223,8 +224,10 @@ impl Profile {
             return;
         }
         let Some(few) = few.texts() else { return };
+        // Of any other word nothing is known; one with a digit is more likely a mistake.
+        let may_be_unknown = many && n * 2 >= self.present() && (of_dates || self.are_measured());
         let is_odd = |(text, count): &(String, usize)| {
-            is_no_value(text) || many && *count > 1 && n * 2 >= self.present()
+            is_no_value(text) || may_be_unknown && *count > 1 && !text.contains(|c: char| c.is_ascii_digit())
         };
         if few.is_empty() || !few.iter().all(is_odd) {
             return;
@@ -279,6 +282,12 @@ impl Profile {
         }
     }
 
+    /// Whether its numbers are quantities for certain, not codes.
+    fn are_measured(&self) -> bool {
+        const MAX_CODES: usize = 100;
+        !self.whole || self.distinct_numbers > MAX_CODES
+    }
+
     /// Whether its numbers may be names: three or more whole numbers, as few as the classes of a target, that repeat.
     /// Two names and two amounts are the same to every learner.
     pub fn may_be_codes(&self) -> bool {
@@ -328,7 +337,7 @@ impl Profile {
         let (n, few) = (self.numbers, self.no_numbers.texts().is_some());
         self.column_type() == ColumnType::Category
             && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
-            && (n * 10 >= self.present() * 9 || few && n * 2 >= self.present())
+            && (n * 10 >= self.present() * 9 || few && self.are_measured() && n * 2 >= self.present())
     }
 
     /// The first of those other cells, its place, and what is wrong with it; `kind` says which column it is of.
