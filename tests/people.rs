@@ -141,8 +141,7 @@ fn tables_of_ten_origins_are_read_for_what_they_say() {
         if !flags.is_empty() {
             dir.run(&train).fails(1).complains(&[&flags.join(" ")]);
         }
-        let done = dir.run(&[&train[..], flags].concat()).ok();
-        done.complains(notes);
+        let done = dir.run(&[&train[..], flags].concat()).ok().complains(notes);
         let features = dir.run(&["inspect", "--format", "json"]).ok().json()["schema"]["features"].clone();
         let found: Vec<(&str, &str)> = features
             .as_array()
@@ -153,7 +152,8 @@ fn tables_of_ten_origins_are_read_for_what_they_say() {
         let wanted: Vec<(&str, &str)> = columns.iter().map(|(name, kind, _)| (*name, *kind)).collect();
         assert_eq!(found, wanted, "{file}");
         for (name, _, reason) in columns {
-            let line = done.out().lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+            let line =
+                done.out().lines().find(|line| line.trim_start().starts_with(&format!("{name} "))).unwrap();
             assert!(line.ends_with(&format!("  {reason}")), "{file}: {line}");
         }
         // The target follows from one column.

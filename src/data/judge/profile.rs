@@ -225,7 +225,8 @@ impl Profile {
         }
         let Some(few) = few.texts() else { return };
         // Of any other word nothing is known; one with a digit is more likely a mistake.
-        let may_be_unknown = many && n * 2 >= self.present() && (of_dates || self.are_measured());
+        let are_quantities = of_dates || self.are_measured() || few.len() == 1;
+        let may_be_unknown = many && n * 2 >= self.present() && are_quantities;
         let is_odd = |(text, count): &(String, usize)| {
             is_no_value(text) || may_be_unknown && *count > 1 && !text.contains(|c: char| c.is_ascii_digit())
         };

@@ -99,7 +99,11 @@ impl Remarks {
         delimiter: u8,
         line: u64,
     ) {
-        let n_lines = held_records(field, index, n_fields, delimiter);
+        let mut n_lines = held_records(field, index, n_fields, delimiter);
+        // Text behind the closing quote: it opens a field of another record.
+        if n_lines == 0 && field.trim_ascii_end().last() != field.first() {
+            n_lines = memchr_iter(b'\n', field).count() as u64;
+        }
         if n_lines > 0 {
             self.change(|met| {
                 if met.swallowed.add(line) {
@@ -177,6 +181,19 @@ mod tests {
             ("\"x\ny\"", 0, 1, b',', 0),
         ] {
             assert_eq!(held_records(field.as_bytes(), index, n_fields, delimiter), wanted, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_that_closes_in_the_midst_of_another_record_took_the_lines_between() {
+        for (field, wanted) in [("\"x,yes\ny,\"41", true), ("\"x\ny\" ", false)] {
+            let remarks = Remarks::default();
+            remarks.many_lines(field.as_bytes(), (0, 3), b',', 5);
+            assert_eq!(
+                remarks.notes("t.csv").iter().any(|note| note.contains("line 5")),
+                wanted,
+                "{field:?}"
+            );
         }
     }
 
