@@ -43,7 +43,7 @@ fn main() -> Result<()> {
             let columns: Vec<Column> = types
                 .into_iter()
                 .enumerate()
-                .map(|(i, t)| Column::take(&mut raw, i, t, &nulls))
+                .map(|(i, t)| Column::take(&mut raw, i, t, &nulls, &[]))
                 .collect::<Result<_>>()?;
             // Freeing the memory is not measured, as it is not for the peers.
             println!("{}", started.elapsed().as_secs_f64());
