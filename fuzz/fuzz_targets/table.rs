@@ -44,6 +44,7 @@ fn one(bytes: &[u8]) {
         decision: Decision::MostProbable,
         probabilities: false,
         lenient: false,
+        strict: false,
         on_error: OnError::Stop,
         header: schema.header,
         max_rows: usize::MAX,
