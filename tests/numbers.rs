@@ -420,3 +420,26 @@ fn true_and_false_are_1_and_0_in_a_column_of_these_alone() {
     assert_eq!(predict("{\"flag\":false,\"n\":1.5}").ok().json()["prediction"], "elm");
     predict("{\"flag\":1,\"n\":true}").fails(1).complains(&["true is not a number"]);
 }
+
+#[test]
+fn a_dot_that_may_stand_between_thousands_is_named_where_a_column_beside_it_has_decimal_commas() {
+    let dir = Workdir::new();
+    let table = |ratio: fn(usize) -> String| {
+        let row = |i: usize| {
+            let (price, people) = (
+                format!("{},{:02}", i % 37 + 1, i * 7 % 100),
+                format!("{}.{:03}", i % 9 + 1, i * 131 % 1000),
+            );
+            format!("{price};{people};{};{}\n", ratio(i), ["low", "high"][usize::from(i % 37 > 18)])
+        };
+        "price;people;ratio;size\n".to_string() + &(0..80).map(row).collect::<String>()
+    };
+    let note = "three digits behind a dot were read as decimals, in \"people\"";
+    dir.write("t.csv", table(|i| format!("0.{}", i % 10 + 1)));
+    let done = dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok();
+    assert!(done.err().contains(note) && done.err().contains("--decimal ,"), "{done}");
+    dir.write("t.csv", table(|i| (i % 10).to_string()));
+    let done = dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok();
+    assert!(!done.err().contains("behind a dot"), "all of the file has decimal commas: {done}");
+    assert!(done.out().contains(". between thousands"), "{done}");
+}

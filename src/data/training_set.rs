@@ -211,7 +211,9 @@ impl Typed {
         typed.drop_copies(roles);
         let Self { table, features, notes, profiles, .. } = &mut typed;
         notes.extend(readings::notes(&table.names, profiles, features));
-        notes.extend(readings::doubtful_dots(table, profiles, features));
+        if !raw.decimal_comma {
+            notes.extend(readings::doubtful_dots(table, profiles, features));
+        }
         notes.extend(readings::unread(&table.names, profiles, roles.target));
         let of_names = features.iter().filter(|(_, column_type)| *column_type == ColumnType::Category);
         let target =

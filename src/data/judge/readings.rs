@@ -70,11 +70,18 @@ pub(crate) fn doubtful_dots(
         .iter()
         .map(|(index, _)| (&profiles[*index], &table.names[*index]))
         .find(|(p, _)| has_commas(p))?;
+    // The text of numbers is not kept: most have a third decimal, and none a fourth.
     let may_be_thousands = |values: &[f64]| {
-        let mut parts = values.iter().filter(|value| !value.is_nan() && value.fract() != 0.0).peekable();
-        parts.peek().is_some()
-            && parts
-                .all(|value| (1.0..1000.0).contains(&value.abs()) && (value * 1e3).round() / 1e3 == *value)
+        let has = |value: f64, decimals: f64| (value * decimals).round() / decimals == value;
+        let (mut n, mut n_of_three) = (0, 0);
+        for &value in values.iter().filter(|value| value.fract() != 0.0 && !value.is_nan()) {
+            if !(1.0..1000.0).contains(&value.abs()) || !has(value, 1e3) {
+                return false;
+            }
+            n += 1;
+            n_of_three += usize::from(!has(value, 1e2));
+        }
+        n_of_three * 2 > n
     };
     let columns = features.iter().filter_map(|(index, _)| match &table.columns[*index] {
         Column::Number(values) if may_be_thousands(values) => Some(format!("{:?}", table.names[*index])),
