@@ -397,7 +397,7 @@ impl<'a> Rest<'a> {
     /// A week or quarter, as its first day: `2024-W10`, `2024-W10-2`, `2024Q1`, `Q1 2024`.
     fn period(&mut self) -> Option<Day> {
         self.attempt(|rest| {
-            let quarter = |quarter: u32| (1..=4).contains(&quarter).then_some(quarter * 3 - 2);
+            let quarter = |quarter: u32| (1..=4).contains(&quarter).then(|| quarter * 3 - 2);
             if rest.take_any(&['Q', 'q']).is_some() {
                 let month = quarter(rest.digits(1, 1)?)?;
                 rest.take_any(&[' ', '-', '/']);
@@ -633,6 +633,7 @@ mod tests {
             "2024-W54",
             "2024-W10-8",
             "Q5 2024",
+            "2024Q0",
             "12Q1",
             "4711-01",
             "2024-13",
