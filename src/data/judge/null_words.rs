@@ -21,6 +21,8 @@ fn missing_words<'a>(raw: &'a RawTable, index: usize, nulls: &NullTokens) -> BTr
     };
     match &raw.columns[index] {
         RawColumn::Texts(texts) => texts.iter().for_each(|text| add(text, 1)),
+        // Most columns have no such level, and their cells need no counting.
+        RawColumn::Levels { levels, .. } if levels.iter().all(|text| nulls.cell(text) != Cell::Missing) => {}
         RawColumn::Levels { codes, levels } => {
             let mut counts = vec![0; levels.len()];
             codes.iter().for_each(|&code| counts[code as usize] += 1);

@@ -174,14 +174,17 @@ fn is_number(text: &str, mark: u8) -> bool {
     number::parse(text, mark).is_some() || text.contains(char::is_numeric) && is_quantity(text)
 }
 
-/// Whether most cells of a column are numbers.
+/// Whether most cells of a column are numbers, as its first ones show.
 fn has_numbers(raw: &RawTable, column: &RawColumn, nulls: &NullTokens) -> bool {
+    const LOOKED_AT: usize = 1000;
     let (mut numbers, mut texts) = (0, 0);
-    column.each_distinct(nulls, |cell, n| match cell {
-        Cell::Text(text) if !is_number(text, raw.decimal_mark()) => texts += n,
-        Cell::Missing => {}
-        _ => numbers += n,
-    });
+    for cell in column.cells(nulls).take(LOOKED_AT) {
+        match cell {
+            Cell::Text(text) if !is_number(text, raw.decimal_mark()) => texts += 1,
+            Cell::Missing => {}
+            _ => numbers += 1,
+        }
+    }
     numbers + 1 >= MIN_ROWS && texts <= 1 + numbers / 2
 }
 

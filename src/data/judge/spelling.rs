@@ -7,8 +7,10 @@ use crate::plain::plain;
 /// The note on a column of names; none if they are as they are compared.
 pub(crate) fn note(raw: &RawTable, index: usize, nulls: &NullTokens) -> Option<String> {
     let (mut n_cells, mut example) = (0, None::<String>);
-    if let RawColumn::Numbers { .. } = raw.columns[index] {
-        return None;
+    match &raw.columns[index] {
+        RawColumn::Numbers { .. } => return None,
+        RawColumn::Levels { levels, .. } if levels.iter().all(str::is_ascii) => return None,
+        _ => {}
     }
     raw.columns[index].each_distinct(nulls, |cell, n| {
         if let Cell::Text(text) = cell
