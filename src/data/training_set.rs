@@ -10,13 +10,13 @@ use anyhow::{Result, bail};
 use rayon::prelude::*;
 
 use super::cells::cell::{ColumnType, NullTokens, Task};
-use super::cells::list;
 use super::cells::number::MAX_SUMMED;
 use super::cells::quantity::is_no_value;
-use super::cells::raw_table::{Lines, RawTable};
+use super::cells::raw_table::{Lines, RawColumn, RawTable};
 use super::cells::schema::Ignored;
 use super::cells::table::{Column, Table};
 use super::cells::target::{Target, Truth};
+use super::cells::{list, pair};
 use super::judge::profile::{Profile, is_text};
 use super::judge::useless::{NUMBERS_THE_ROWS, useless};
 use super::judge::{dates, duplicates, findings, null_words, readings, spelling};
@@ -77,6 +77,9 @@ impl TrainingSet {
         split_by: Option<&SplitBy>,
         nulls: &NullTokens,
     ) -> Result<Self> {
+        if raw.ndjson {
+            refuse_arrays(raw, roles.target)?;
+        }
         let target = Target::fit(raw, roles.target, task, nulls).map_err(|error| {
             let lost = Some(roles.target).filter(|_| task == Task::Classification);
             match lost.and_then(|index| null_words::lost_classes(raw, index, nulls)) {
@@ -251,6 +254,9 @@ impl Typed {
         given: Option<ColumnType>,
         nulls: &NullTokens,
     ) -> Result<(Column, ColumnType)> {
+        if raw.ndjson && (given.is_some() || !holds_several(raw, index, nulls)) {
+            refuse_arrays(raw, index)?;
+        }
         let profile = &self.profiles[index];
         if given.is_none() && profile.is_mostly_numbers() {
             // The parser's message lists the cells and the ways out; it takes numbers with a dot in any file.
@@ -277,16 +283,37 @@ impl Typed {
         };
         let mut column = Column::take(raw, index, column_type, nulls, &odd)?;
         if given.is_none()
-            && let Column::Category { levels, .. } = &column
+            && let Column::Category { codes, levels } = &column
         {
             let name = &raw.names[index];
-            if let Some(pair) = list::pair(levels) {
+            let pairs = pair::infer(levels);
+            if let Some(pair::Found::All(style)) = pairs {
+                self.notes.push(format!(
+                    "every cell of {name:?} is two numbers, such as {:?}, and each has a column of its own; --type {:?} \
+                     takes each cell as one value",
+                    list::shown(&levels[0]),
+                    format!("{name}=category")
+                ));
+                return Ok((column.into_pairs(style), ColumnType::Text));
+            }
+            let lists = list::infer(levels);
+            if let (Some(pair::Found::Most(style, odd)), None) = (&pairs, lists) {
+                let is_odd = |code: &u32| levels.get(*code as usize) == Some(odd);
+                bail!(
+                    "{}, column {name:?}: {:?} is not two numbers as the other cells are, such as {}; correct it, name it \
+                     as missing (--null TOKEN), or take each cell as one value (--type \"{name}=category\")",
+                    raw.place(codes.iter().position(is_odd).unwrap_or(0)),
+                    list::shown(odd),
+                    style.write([48.5, 11.5])
+                );
+            }
+            if let (None, Some(pair)) = (lists, pair::doubtful(levels)) {
                 self.notes.push(format!(
                     "every cell of {name:?} is two numbers, such as {pair:?}, which are not read as such; write them as \
                      two columns"
                 ));
             }
-            if let Some((style, n)) = list::infer(levels) {
+            if let Some((style, n)) = lists {
                 self.notes.push(format!(
                     "the cells of {name:?} are lists {} of {n} different members, and each member has a number of its \
                      own; --type {:?} takes each cell as one value",
@@ -349,6 +376,39 @@ impl Typed {
     }
 }
 
+/// Whether the cells of a column are lists or pairs.
+fn holds_several(raw: &RawTable, index: usize, nulls: &NullTokens) -> bool {
+    let column = Column::parse(raw, index, ColumnType::Category, nulls);
+    column.is_ok_and(|column| match &column {
+        Column::Category { levels, .. } => pair::infer(levels).is_some() || list::infer(levels).is_some(),
+        _ => false,
+    })
+}
+
+/// # Errors
+/// An array among the cells of a column that holds neither lists nor pairs.
+fn refuse_arrays(raw: &RawTable, index: usize) -> Result<()> {
+    let array = |text: &str| list::is_array(text);
+    let row = match &raw.columns[index] {
+        RawColumn::Texts(texts) => texts.iter().position(array),
+        RawColumn::Levels { codes, levels } => {
+            let is_array: Vec<bool> = levels.iter().map(array).collect();
+            codes.iter().position(|&code| is_array[code as usize])
+        }
+        RawColumn::Numbers { .. } => None,
+    };
+    match row {
+        Some(row) => bail!(
+            "{}, member {:?}: {}; arrays are read in a column of lists whose members come again and again, or of pairs of \
+             numbers",
+            raw.place(row),
+            raw.names[index],
+            list::NO_VALUE
+        ),
+        None => Ok(()),
+    }
+}
+
 impl Roles {
     fn reason_to_ignore(&self, index: usize) -> Option<&'static str> {
         if self.weight == Some(index) {
@@ -388,7 +448,6 @@ fn keep<T: Copy>(values: &mut Vec<T>, rows: &[usize]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cells::raw_table::RawColumn;
     use super::*;
 
     fn raw(columns: &[(&str, &[&str])]) -> RawTable {

@@ -7,7 +7,7 @@
 //! `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
 //!
 //! The format version is the oldest that can hold the model, so that older programs read it as well: 5 if
-//! numbers are written with separators or units, or a column has null tokens of its own, 4 if booleans
+//! numbers are written with separators or units, a column has null tokens of its own, or cells are lists or pairs, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
 
@@ -30,7 +30,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
 use crate::data::cells::schema::Schema;
 use crate::data::prepare::categories::{MAX_LEVEL_SLOTS, TargetMeans};
-use crate::data::prepare::recipe::{DateParts, Encoding, Parts, Recipe};
+use crate::data::prepare::recipe::{DateParts, Encoding, Parts, Recipe, Scale};
 use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
@@ -39,6 +39,9 @@ pub const FORMAT_VERSION: u64 = 5;
 
 /// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
+
+/// Name of the array of fill, mean and scale of both numbers of pairs.
+const PAIRS: &str = "recipe.pairs";
 
 /// The largest model file that is read unless `--max-model-bytes` says otherwise: it is in memory as a whole.
 pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
@@ -84,8 +87,10 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
 fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
     let of_numbers = |notation| matches!(notation, Notation::Number(_) | Notation::Duration(_));
+    let of_several = |notation| matches!(notation, Notation::List(_) | Notation::Pair(_));
     if schema.target.notation.is_some()
         || notations().any(of_numbers)
+        || notations().any(of_several)
         || schema.features.iter().any(|feature| !feature.nulls.is_empty())
     {
         FORMAT_VERSION
@@ -306,8 +311,18 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
     let parts = recipe.parts();
-    let Parts { fill, mean, scale, indicator, level_slot, vocabularies, dense_texts, dates, target_means } =
-        parts;
+    let Parts {
+        fill,
+        mean,
+        scale,
+        indicator,
+        level_slot,
+        vocabularies,
+        dense_texts,
+        pairs,
+        dates,
+        target_means,
+    } = parts;
     let mut arrays = Arrays::new();
     if recipe.encoding() == Encoding::Standardised {
         let n = vec![fill.len()];
@@ -330,6 +345,11 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         arrays.insert("recipe.date_parts".into(), Array::U8(shape.clone(), kept));
         arrays.insert("recipe.date_mean".into(), Array::F64(shape.clone(), means));
         arrays.insert("recipe.date_scale".into(), Array::F64(shape, scales));
+    }
+    if !pairs.is_empty() {
+        let numbers = |Scale { fill, mean, scale }: &Scale| [*fill, *mean, *scale];
+        let values: Vec<f64> = pairs.iter().flatten().flat_map(numbers).collect();
+        arrays.insert(PAIRS.into(), Array::F64(vec![pairs.len(), 2, 3], values));
     }
     if !vocabularies.is_empty() {
         let mut u32s = |name: &str, values: Vec<u32>| {
@@ -386,24 +406,33 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
             parts.dates.push(DateParts { kept, mean: mean.try_into()?, scale: scale.try_into()? });
         }
     }
-    if schema.texts().next().is_none() {
+    if encoding == Encoding::Standardised && schema.pairs().next().is_some() {
+        let values = take_f64(arrays, PAIRS)?;
+        ensure!(values.len() % 6 == 0, "a pair does not have a scale for both numbers");
+        let scale = |v: &[f64]| Scale { fill: v[0], mean: v[1], scale: v[2] };
+        parts.pairs = values.chunks_exact(6).map(|v| [scale(&v[..3]), scale(&v[3..])]).collect();
+    }
+    if schema.vocabularies().next().is_none() {
         return Ok(parts);
     }
     let sizes = take_u32(arrays, "recipe.vocabulary_sizes")?;
     let (terms, idf) = (take_u32(arrays, "recipe.terms")?, take_f64(arrays, "recipe.idf")?);
     parts.dense_texts = take_u8(arrays, "recipe.dense_texts")? == [1];
     let n_terms: u128 = sizes.iter().map(|&size| u128::from(size)).sum();
-    ensure!(
-        n_terms == terms.len() as u128 && (idf.is_empty() || idf.len() == terms.len()),
-        "the vocabularies do not have the sizes they should have"
-    );
-    let mut first = 0;
-    for size in sizes {
+    // The members of lists have weights only in older files.
+    let all_have_weights = idf.len() == terms.len();
+    let is_list = schema.vocabularies().map(|feature| schema.features[feature].takes_arrays());
+    let (mut first, mut rest) = (0, idf.as_slice());
+    const WRONG_SIZES: &str = "the vocabularies do not have the sizes they should have";
+    ensure!(n_terms == terms.len() as u128, WRONG_SIZES);
+    for (size, is_list) in sizes.into_iter().zip(is_list) {
         let range = first..first + size as usize;
-        let idf = if idf.is_empty() { Vec::new() } else { idf[range.clone()].to_vec() };
-        parts.vocabularies.push(Vocabulary { terms: terms[range.clone()].to_vec(), idf });
-        first = range.end;
+        let n_weights = if idf.is_empty() || (is_list && !all_have_weights) { 0 } else { range.len() };
+        let (idf, behind) = rest.split_at_checked(n_weights).context(WRONG_SIZES)?;
+        parts.vocabularies.push(Vocabulary { terms: terms[range.clone()].to_vec(), idf: idf.to_vec() });
+        (first, rest) = (range.end, behind);
     }
+    ensure!(rest.is_empty() && first == terms.len(), WRONG_SIZES);
     Ok(parts)
 }
 
@@ -429,6 +458,44 @@ mod tests {
             let again = read(&bytes[..], bytes.len() as u64).unwrap();
             assert!(to_bytes(&again).unwrap() == bytes, "{file} {algorithm}");
         }
+    }
+
+    #[test]
+    fn members_of_lists_have_the_weights_that_older_programs_gave_them_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        let row = |i: usize| {
+            let tags: Vec<&str> = (0..5)
+                .filter(|bit| (i % 31 + 1) >> bit & 1 == 1)
+                .map(|bit| ["a", "b", "c", "d", "e"][bit])
+                .collect();
+            format!(
+                "{},the word {i} of many words {},{}\n",
+                tags.join("|"),
+                i * 7 % 11,
+                ["x", "y"][i % 3 / 2]
+            )
+        };
+        fs::write(&path, format!("tags,said,y\n{}", (0..90).map(row).collect::<String>())).unwrap();
+        let path = path.to_str().unwrap();
+        let mut model = Plan { algorithm: "logreg".into(), ..Plan::new(path) }.train().unwrap();
+        let is_weighted = |model: &Model| -> Vec<bool> {
+            model.pipeline.recipe.parts().vocabularies.iter().map(|v| !v.idf.is_empty()).collect()
+        };
+        assert_eq!(is_weighted(&model), [false, true]);
+        let bytes = to_bytes(&model).unwrap();
+        let new = read(&bytes[..], bytes.len() as u64).unwrap();
+        assert_eq!(new.pipeline.recipe, model.pipeline.recipe);
+        // As older programs wrote it: the terms of each text have weights.
+        let mut parts = model.pipeline.recipe.parts();
+        parts.vocabularies[0].idf = (0..parts.vocabularies[0].len()).map(|i| 1.5 + i as f64).collect();
+        model.pipeline.recipe =
+            Recipe::from_parts(&model.pipeline.schema, Encoding::Standardised, &parts).unwrap();
+        let bytes = to_bytes(&model).unwrap();
+        let old = read(&bytes[..], bytes.len() as u64).unwrap();
+        assert_eq!(is_weighted(&old), [true, true]);
+        assert_eq!(old.pipeline.scores(&old.golden), model.pipeline.scores(&model.golden));
+        assert_ne!(old.pipeline.scores(&old.golden), new.pipeline.scores(&new.golden));
     }
 
     #[test]

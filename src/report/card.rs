@@ -99,6 +99,11 @@ fn values(feature: &Feature) -> String {
             feature.notation.map_or(range.clone(), |notation| format!("{range}, {notation}"))
         }
         ColumnType::Boolean => format!("{}, {}", feature.words().text(false), feature.words().text(true)),
+        ColumnType::Text if feature.is_pair() => {
+            let range = |[min, max]: &[f64; 2]| format!("{min} to {max}");
+            feature.ranges.iter().map(range).collect::<Vec<_>>().join(", ")
+        }
+        ColumnType::Text if feature.takes_arrays() => "lists".into(),
         ColumnType::Text => "texts".into(),
         ColumnType::Date => format!("{} to {}", date::format(feature.min), date::format(feature.max)),
         ColumnType::Category => {

@@ -61,6 +61,7 @@ pub(crate) fn describe(
                 let why = match feature.notation {
                     _ if is_given => "--type".into(),
                     Some(Notation::List(style)) => format!("lists {}", style.meaning()),
+                    Some(Notation::Pair(_)) => "pairs of numbers".into(),
                     _ => profile.reason(column_type),
                 };
                 (column_type.name(), becomes(pipeline, &parts_of[index], feature, profile.missing > 0), why)
@@ -118,6 +119,13 @@ fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: 
             };
             if has_means { levels + ", target means" } else { levels }
         }
+        ColumnType::Text if feature.is_pair() && raw => "two numbers".to_string(),
+        ColumnType::Text if feature.is_pair() => "two numbers, standardised".to_string(),
+        ColumnType::Text if feature.takes_arrays() => {
+            let n = parts().filter(|part| *part == Slot::Term).count();
+            let chosen = if pipeline.recipe.has_sparse_texts() { "" } else { "chosen " };
+            format!("0 or 1 for {n} {chosen}members")
+        }
         ColumnType::Text => {
             let n = parts().filter(|part| *part == Slot::Term).count();
             match (raw, pipeline.recipe.has_sparse_texts()) {
@@ -131,6 +139,7 @@ fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: 
     match feature.column_type {
         _ if !has_missing => what,
         _ if raw => format!("{what}, {of_missing}"),
+        _ if feature.is_pair() => format!("{what}, missing filled"),
         ColumnType::Category | ColumnType::Text => format!("{what}, missing marked"),
         _ => format!("{what}, missing filled"),
     }

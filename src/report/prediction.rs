@@ -28,6 +28,11 @@ pub(crate) fn warning(schema: &Schema, warning: &Warning, code: f64) -> String {
     match warning.kind {
         WarningKind::MissingValue => format!("{name} is missing"),
         WarningKind::UnseenCategory => format!("{name} is a category that training did not see"),
+        WarningKind::OutOfRange if feature.is_pair() => {
+            let range = |[min, max]: &[f64; 2]| format!("{min} to {max}");
+            let ranges: Vec<String> = feature.ranges.iter().map(range).collect();
+            format!("{name} lies outside of the training rows: {}", ranges.join(" and "))
+        }
         WarningKind::OutOfRange => {
             format!("{name} is {code}; the training rows lie between {} and {}", feature.min, feature.max)
         }

@@ -10,7 +10,8 @@ use super::notation::Notation;
 use super::number;
 use super::table::Column;
 use super::text::Texts;
-use super::{date, list};
+use super::{date, list, pair};
+use crate::names::quote;
 use crate::plain::plain;
 
 /// A column that the model uses, with a summary of the training rows.
@@ -38,6 +39,9 @@ pub struct Feature {
     pub max: f64,
     /// Mean of the values that are not missing.
     pub mean: f64,
+    /// The smallest and the largest value of both numbers of a pair; else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<[f64; 2]>,
     /// The distinct values of a category, sorted by their bytes; else empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<String>,
@@ -103,15 +107,10 @@ impl Feature {
         match (self.column_type, cell) {
             (ColumnType::Category, _) => {}
             (ColumnType::Text, Cell::Missing) => return Ok(f64::NAN),
-            (ColumnType::Text, Cell::Text(text)) => {
-                return Ok(match self.notation {
-                    Some(Notation::List(style)) => texts.push(&style.kept(text)),
-                    _ => texts.push(text),
-                });
-            }
-            (ColumnType::Text, Cell::Number(value)) => return Ok(texts.push(&value.to_string())),
+            (ColumnType::Text, Cell::Text(text)) => return self.text_code(text, texts),
+            (ColumnType::Text, Cell::Number(value)) => return self.text_code(&value.to_string(), texts),
             (ColumnType::Text, Cell::Boolean(value)) => {
-                return Ok(texts.push(if value { "true" } else { "false" }));
+                return self.text_code(if value { "true" } else { "false" }, texts);
             }
             (ColumnType::Number | ColumnType::Boolean | ColumnType::Date, _) => {
                 let code = self.column_type.plain_code(cell, self.notation);
@@ -136,6 +135,34 @@ impl Feature {
         Ok(level.map_or(UNSEEN, |index| index as f64))
     }
 
+    /// The code of a text as the notation of this column keeps it.
+    fn text_code(&self, text: &str, texts: &mut Texts) -> Result<f64, String> {
+        match self.notation {
+            Some(Notation::List(style)) => Ok(texts.push(&style.kept(text))),
+            Some(Notation::Pair(style)) => {
+                let wrong = || {
+                    format!(
+                        "{} is not two numbers as this column has them, such as {}",
+                        quote(&list::shown(text)),
+                        style.write([48.5, 11.5])
+                    )
+                };
+                Ok(texts.push(&style.kept(style.read(text).ok_or_else(wrong)?)))
+            }
+            _ => Ok(texts.push(text)),
+        }
+    }
+
+    /// Whether its cells are pairs of numbers.
+    pub(crate) fn is_pair(&self) -> bool {
+        matches!(self.notation, Some(Notation::Pair(_)))
+    }
+
+    /// Whether its cells may come as arrays: of names, or of two numbers.
+    pub(crate) fn takes_arrays(&self) -> bool {
+        matches!(self.notation, Some(Notation::List(_) | Notation::Pair(_)))
+    }
+
     /// The code of a cell that is not of this column's type as such.
     fn unusual_code(&self, cell: Cell) -> Option<f64> {
         match cell {
@@ -149,7 +176,7 @@ impl Feature {
     }
 
     /// Whether its numbers in the training rows are 0 and 1 alone.
-    fn is_0_or_1(&self) -> bool {
+    pub(crate) fn is_0_or_1(&self) -> bool {
         let edges = self.histogram.as_ref().map(|histogram| histogram.edges.as_slice());
         (self.column_type, self.min, self.max) == (ColumnType::Number, 0.0, 1.0)
             && edges.is_some_and(|edges| edges.iter().all(|edge| *edge == 0.0 || *edge == 1.0))
@@ -212,6 +239,13 @@ impl Feature {
                 date::format(midnight.clamp(self.min, self.max)).into()
             }
             ColumnType::Text if matches!(self.notation, Some(Notation::List(_))) => "[]".into(),
+            ColumnType::Text if self.is_pair() => {
+                let middle = |[min, max]: &[f64; 2]| {
+                    let middle = (min + max) / 2.0;
+                    format!("{middle:.2e}").parse::<f64>().unwrap_or(middle).clamp(*min, *max)
+                };
+                self.ranges.iter().map(middle).collect()
+            }
             ColumnType::Text => "a few words of text".into(),
             ColumnType::Category => {
                 let most = (0..self.levels.len()).max_by_key(|&i| (self.counts[i], std::cmp::Reverse(i)));
@@ -247,6 +281,7 @@ impl Feature {
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
             mean: 0.0,
+            ranges: Vec::new(),
             levels: Vec::new(),
             counts: Vec::new(),
             histogram: None,
@@ -269,7 +304,11 @@ impl Feature {
                 feature.mean = present().map(|v| v / n as f64).sum();
             }
             Column::Text { codes, texts } => {
-                feature.notation = list::Style::of(texts).map(Notation::List);
+                let pairs = || pair::Style::of(texts).map(Notation::Pair);
+                feature.notation = list::Style::of(texts).map(Notation::List).or_else(pairs);
+                if feature.is_pair() {
+                    feature.ranges = ranges(rows.iter().map(|&row| texts.get(codes[row])));
+                }
                 feature.missing = rows.iter().filter(|&&row| codes[row].is_nan()).count() as u64;
             }
             Column::Category { codes, levels } => {
@@ -293,6 +332,17 @@ impl Feature {
         }
         feature
     }
+}
+
+/// The ranges of both numbers of some pairs.
+fn ranges<'a>(kept: impl Iterator<Item = &'a str>) -> Vec<[f64; 2]> {
+    let mut ranges = [[f64::INFINITY, f64::NEG_INFINITY]; 2];
+    for numbers in kept.filter_map(pair::numbers) {
+        for ([min, max], number) in ranges.iter_mut().zip(numbers) {
+            (*min, *max) = (min.min(number), max.max(number));
+        }
+    }
+    ranges.map(|[min, max]| if min > max { [0.0, 0.0] } else { [min, max] }).to_vec()
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl Style {
     fn shows(self, text: &str) -> bool {
         match self {
             Self::Brackets => {
-                (text.starts_with('[') && text.ends_with(']'))
+                is_array(text)
+                    || (text.starts_with('[') && text.ends_with(']'))
                     || (text.starts_with('{') && text.ends_with('}'))
             }
             _ => text.contains(self.mark()),
@@ -69,10 +70,9 @@ impl Style {
 
     /// The members of a cell, each once, in order.
     fn members(self, text: &str) -> BTreeSet<String> {
-        if let Some(kept) = text.strip_prefix(MEMBER) {
-            return kept.split(MEMBER).skip(1).map(str::to_string).collect();
-        }
-        let members = if Self::Brackets.shows(text) {
+        let members = if let Some(kept) = text.strip_prefix(MEMBER) {
+            kept.split(MEMBER).skip(1).map(str::to_string).collect()
+        } else if Self::Brackets.shows(text) {
             of_json(text).unwrap_or_else(|| of_brackets(&text[1..text.len() - 1]))
         } else if self == Self::Brackets {
             vec![text.to_string()]
@@ -97,6 +97,25 @@ impl Style {
         STYLES.into_iter().find(|style| style.mark() == mark)
     }
 }
+
+/// An array as the cell of a list or of a [pair](super::pair): kept with its members in order, so that nobody takes it
+/// for a text that a file or a request may hold.
+pub(crate) fn array(members: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut kept = format!("{MEMBER}{}", Style::Brackets.mark());
+    for member in members {
+        kept.push(MEMBER);
+        kept.extend(member.as_ref().chars().map(|c| if c == MEMBER { ' ' } else { c }));
+    }
+    kept
+}
+
+/// Whether a cell is an [`array`].
+pub(crate) fn is_array(cell: &str) -> bool {
+    cell.starts_with(MEMBER)
+}
+
+/// What is wrong with an array in a column of another type.
+pub(crate) const NO_VALUE: &str = "an array or an object is not a value";
 
 /// A text as a row has it: a list as a JSON array, which is read in every style.
 pub(crate) fn shown(text: &str) -> String {
@@ -171,20 +190,6 @@ pub(crate) fn infer(levels: &[String]) -> Option<(Style, usize)> {
     })
 }
 
-/// Whether every cell is two numbers, as a place is by its latitude and longitude; the first of them.
-pub(crate) fn pair(levels: &[String]) -> Option<&str> {
-    let is_pair = |level: &String| {
-        let level = level.trim_matches(['(', ')', '[', ']']);
-        let parts = level.split_once(',').or_else(|| level.split_once(';'));
-        parts.is_some_and(|(a, b)| {
-            [a, b]
-                .iter()
-                .all(|part| part.contains('.') && part.trim().parse::<f64>().is_ok_and(f64::is_finite))
-        })
-    };
-    levels.first().filter(|_| levels.iter().all(is_pair)).map(String::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,8 +256,5 @@ mod tests {
         ] {
             assert_eq!(infer(&cells), None, "{cells:?}");
         }
-        assert_eq!(pair(&texts((0..9).map(|i| format!("48.{i}, -11.{i}")))), Some("48.0, -11.0"));
-        assert_eq!(pair(&texts(["48.1,11.6".into(), "unknown".into()])), None);
-        assert_eq!(pair(&texts(["1,5".into(), "2,5".into()])), None, "a decimal comma");
     }
 }

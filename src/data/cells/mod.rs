@@ -15,6 +15,7 @@ pub(crate) mod list;
 pub mod matrix;
 pub(crate) mod notation;
 pub(crate) mod number;
+pub(crate) mod pair;
 pub mod problems;
 pub(crate) mod quantity;
 pub mod raw_table;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
-use super::{amount, date, duration, list};
+use super::{amount, date, duration, list, pair};
 use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
@@ -23,6 +23,8 @@ pub enum Notation {
     Duration(duration::Notation),
     /// Of lists among texts.
     List(list::Style),
+    /// Of pairs of numbers, which are kept as texts.
+    Pair(pair::Style),
 }
 
 impl Notation {
@@ -31,7 +33,7 @@ impl Notation {
         match self {
             Self::Number(notation) => notation.parse(text),
             Self::Duration(notation) => notation.parse(text).or((text == "0").then_some(0.0)),
-            Self::Date(_) | Self::Boolean(_) | Self::List(_) => None,
+            Self::Date(_) | Self::Boolean(_) | Self::List(_) | Self::Pair(_) => None,
         }
     }
 
@@ -40,7 +42,7 @@ impl Notation {
         match self {
             Self::Number(notation) => Some(notation.write(value)),
             Self::Duration(_) => Some(duration::write(value)),
-            Self::Date(_) | Self::Boolean(_) | Self::List(_) => None,
+            Self::Date(_) | Self::Boolean(_) | Self::List(_) | Self::Pair(_) => None,
         }
     }
 }
@@ -54,6 +56,7 @@ impl fmt::Display for Notation {
             Self::Date(_) => f.write_str("dates"),
             Self::Boolean(words) => write!(f, "{} or {}", words.text(true), words.text(false)),
             Self::List(_) => f.write_str("lists"),
+            Self::Pair(_) => f.write_str("pairs of numbers"),
         }
     }
 }

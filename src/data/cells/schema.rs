@@ -16,6 +16,7 @@ use super::date;
 use super::feature::Feature;
 use super::list;
 use super::matrix::Matrix;
+use super::pair;
 use super::problems::Problems;
 use super::raw_table::RawTable;
 use super::table::{Column, Table};
@@ -170,6 +171,8 @@ impl Schema {
                 || ![feature.min, feature.max, feature.mean].iter().all(|v| v.is_finite())
                 || feature.min > feature.max
                 || feature.histogram.as_ref().is_some_and(|h| h.counts.len() != h.edges.len() + 1)
+                || feature.ranges.len() != if feature.is_pair() { 2 } else { 0 }
+                || feature.ranges.iter().any(|[min, max]| !(min <= max && max.is_finite() && min.is_finite()))
                 || (feature.column_type == ColumnType::Date && !date::in_calendar(feature.min, feature.max))
             {
                 bail!("feature {:?} is inconsistent", feature.name);
@@ -178,9 +181,19 @@ impl Schema {
         self.target.validate()
     }
 
-    /// The indices of the features that are texts.
+    /// The indices of the features whose codes stand for texts: texts, lists and pairs of numbers.
     pub fn texts(&self) -> impl Iterator<Item = usize> + '_ {
         self.of_type(ColumnType::Text)
+    }
+
+    /// The indices of the features that become terms: texts and lists.
+    pub(crate) fn vocabularies(&self) -> impl Iterator<Item = usize> + '_ {
+        self.texts().filter(|&feature| !self.features[feature].is_pair())
+    }
+
+    /// The indices of the features that are pairs of numbers.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = usize> + '_ {
+        self.texts().filter(|&feature| self.features[feature].is_pair())
     }
 
     /// The indices of the features that are dates.
@@ -397,7 +410,13 @@ impl Schema {
             let (cells, nulls) = (&raw.columns[column], self.null_tokens.of(&self.features[feature].name));
             for (i, &row) in rows.iter().enumerate() {
                 let cell = cells.cell(row, nulls);
-                let code = self.features[feature].code(cell, codes.texts_mut());
+                let known = &self.features[feature];
+                let code = match cell {
+                    Cell::Text(text) if raw.ndjson && list::is_array(text) && !known.takes_arrays() => {
+                        Err(list::NO_VALUE.into())
+                    }
+                    cell => known.code(cell, codes.texts_mut()),
+                };
                 codes.row_mut(i)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
                 if let Err(detail) = code {
                     let at = || format!("{}, column {:?}: {detail}", raw.place(row), raw.names[column]);
@@ -416,6 +435,8 @@ impl Schema {
             ColumnType::Boolean => feature.boolean(code != 0.0),
             ColumnType::Category if code == UNSEEN => serde_json::Value::Null,
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
+            ColumnType::Text if feature.is_pair() => pair::numbers(codes.texts().get(code))
+                .map_or(serde_json::Value::Null, |numbers| serde_json::Value::from_iter(numbers)),
             ColumnType::Text => list::shown(codes.texts().get(code)).into(),
             ColumnType::Date => date::format(code).into(),
         };
@@ -429,6 +450,11 @@ impl Schema {
             cells.filter_map(move |(index, (feature, &code))| {
                 let kind = if code.is_nan() {
                     WarningKind::MissingValue
+                } else if feature.is_pair() {
+                    let numbers = pair::numbers(codes.texts().get(code))?;
+                    let mut ranges = feature.ranges.iter().zip(numbers);
+                    let is_outside = ranges.any(|([min, max], number)| number < *min || number > *max);
+                    is_outside.then_some(WarningKind::OutOfRange)?
                 } else if feature.column_type == ColumnType::Text {
                     return None;
                 } else if feature.column_type == ColumnType::Category {

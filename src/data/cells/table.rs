@@ -6,12 +6,11 @@ use anyhow::{Result, bail};
 
 use super::amount::{self, Mark};
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, NullTokens};
-use super::list::Style;
 use super::notation::Notation;
 use super::quantity::Quantities;
 use super::raw_table::{Lines, RawColumn, RawTable};
 use super::text::Texts;
-use super::{boolean, date};
+use super::{boolean, date, list, pair};
 use crate::plain::plain;
 
 /// A typed column, one entry per row.
@@ -162,13 +161,23 @@ impl Column {
     }
 
     /// The lists that the levels of a category are.
-    pub(crate) fn into_lists(self, style: Style) -> Self {
+    pub(crate) fn into_lists(self, style: list::Style) -> Self {
+        self.into_kept(|level| style.kept(level))
+    }
+
+    /// The pairs of numbers that the levels of a category are.
+    pub(crate) fn into_pairs(self, style: pair::Style) -> Self {
+        self.into_kept(|level| style.read(level).map_or_else(|| level.into(), |numbers| style.kept(numbers)))
+    }
+
+    /// The texts that the levels of a category are kept as.
+    fn into_kept(self, kept: impl Fn(&str) -> String) -> Self {
         let Self::Category { codes, levels } = self else {
             return self;
         };
-        let lists: Vec<String> = levels.iter().map(|level| style.kept(level)).collect();
+        let kept: Vec<String> = levels.iter().map(|level| kept(level)).collect();
         let mut texts = Texts::default();
-        let code = |&code: &u32| lists.get(code as usize).map_or(f64::NAN, |list| texts.push(list));
+        let code = |&code: &u32| kept.get(code as usize).map_or(f64::NAN, |text| texts.push(text));
         let codes = codes.iter().map(code).collect();
         Self::Text { codes, texts }
     }

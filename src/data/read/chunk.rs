@@ -489,7 +489,8 @@ mod tests {
             ("{\"a\":1", "not a JSON object"),
             ("{\"a\":1,\"b\":2,\"a\":3}", "\"a\" is given twice"),
             ("{\"new\":1,\"new\":2}", "\"new\" is given twice"),
-            ("{\"a\":[1]}", "\"a\": an array or an object"),
+            ("{\"a\":[[1]]}", "\"a\": an array or an object"),
+            ("{\"a\":{}}", "\"a\": an array or an object"),
         ] {
             let failure = failure(&ndjson(&format!("{{\"a\":1}}\n{line}\n")));
             assert!(failure.contains("t.csv line 3") && failure.contains(wanted), "{line}: {failure}");

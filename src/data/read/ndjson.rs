@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use serde_json::value::RawValue;
 
 use super::interner::Interner;
+use super::json::{Scalar, array_member};
+use crate::data::cells::list;
 use crate::data::cells::raw_table::RawColumn;
 use crate::names::quote;
 
@@ -33,15 +35,20 @@ impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
 }
 
 /// The cell that a JSON value is, as text: a number and a boolean as they are written, a string without its
-/// quotes, nothing for `null`.
+/// quotes, nothing for `null`, an array as [`list::array`] keeps it.
 ///
 /// # Errors
-/// An array or an object.
+/// An object, or an array of more than single values.
 pub(crate) fn cell_text(value: &RawValue) -> Result<Cow<'_, str>, String> {
     let raw = value.get();
     match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw).map(Cow::Owned).map_err(|e| e.to_string()),
-        Some(b'{' | b'[') => Err("an array or an object is not a value".into()),
+        Some(b'[') => {
+            let members: Vec<Scalar> = serde_json::from_str(raw).map_err(|e| e.to_string())?;
+            let members: Option<Vec<String>> = members.into_iter().map(array_member).collect();
+            members.map(|members| list::array(members).into()).ok_or_else(|| list::NO_VALUE.into())
+        }
+        Some(b'{') => Err(list::NO_VALUE.into()),
         Some(b'n') => Ok("".into()),
         _ => Ok(raw.into()),
     }
@@ -182,7 +189,8 @@ mod tests {
         {
             assert_eq!(text(json), Ok(expected.into()), "{json}");
         }
-        assert!(text("[1]").is_err() && text("{}").is_err());
+        assert_eq!(text(r#"["x", 1.50, null]"#), Ok(list::array(["x", "1.5", ""])));
+        assert!(text("[[1]]").is_err() && text("{}").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Encoding;
 use super::dates::DateParts;
+use crate::data::cells::pair;
 use crate::data::cells::sparse::Sparse;
 use crate::data::cells::text::{Terms, Texts};
 use crate::data::prepare::categories::TargetMeans;
@@ -18,6 +19,8 @@ pub enum Slot {
     OtherLevel,
     /// A part of a date, an index into `date::PART_NAMES`, or the sine or cosine of it.
     DatePart(usize),
+    /// The first or the second number of a pair.
+    PairNumber(usize),
     /// The weight of a term of a text.
     Term,
     /// A mean of the target within the level.
@@ -26,14 +29,44 @@ pub enum Slot {
     Missing,
 }
 
+/// How one number of a pair is filled and standardised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    /// The replacement of a missing value.
+    pub fill: f64,
+    /// The number that is subtracted.
+    pub mean: f64,
+    /// The number that it is then divided by.
+    pub scale: f64,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    Number { fill: f64, mean: f64, scale: f64 },
-    Boolean { fill: f64 },
-    Category { slot_of_level: Vec<u32>, other: usize },
+    Number {
+        fill: f64,
+        mean: f64,
+        scale: f64,
+    },
+    Boolean {
+        fill: f64,
+    },
+    Category {
+        slot_of_level: Vec<u32>,
+        other: usize,
+    },
     Code,
-    Date { fill: Option<f64>, parts: DateParts },
-    Text { vocabulary: Vocabulary, first_sparse: Option<u32> },
+    Date {
+        fill: Option<f64>,
+        parts: DateParts,
+    },
+    Text {
+        vocabulary: Vocabulary,
+        first_sparse: Option<u32>,
+    },
+    /// The scales of both numbers, if they are standardised.
+    Pair {
+        scales: Option<[Scale; 2]>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +115,19 @@ impl Encoder {
                 let slot = slot_of_level.get(code as i64 as usize).map_or(*other, |&s| s as usize);
                 out[first + slot] = 1.0;
             }
+            Step::Pair { scales } => {
+                let numbers = pair::numbers(texts.get(code));
+                for (i, out) in out[first..first + 2].iter_mut().enumerate() {
+                    let number = numbers.map(|numbers| numbers[i]);
+                    *out = match scales {
+                        Some(scales) => {
+                            let Scale { fill, mean, scale } = scales[i];
+                            (number.unwrap_or(fill) - mean) / scale
+                        }
+                        None => number.unwrap_or(f64::NAN),
+                    };
+                }
+            }
             Step::Text { vocabulary, first_sparse } => {
                 let Scratch { terms, sparse } = scratch;
                 let known = vocabulary.of(texts.get(code), terms);
@@ -94,7 +140,7 @@ impl Encoder {
                     known.for_each(|(index, value)| values[index] = value);
                     values
                 };
-                if encoding == Encoding::Standardised {
+                if !vocabulary.idf.is_empty() {
                     scale_to_length_1(values);
                 }
             }
@@ -131,6 +177,7 @@ impl Encoder {
                     dense.extend(std::iter::repeat_n((feature, Slot::DatePart(part)), n));
                 }
             }
+            Step::Pair { .. } => dense.extend([0, 1].map(|number| (feature, Slot::PairNumber(number)))),
             Step::Text { vocabulary, first_sparse } => {
                 let slots = if first_sparse.is_some() { sparse } else { &mut *dense };
                 slots.extend(std::iter::repeat_n((feature, Slot::Term), vocabulary.len()));

@@ -4,10 +4,11 @@ use rayon::prelude::*;
 
 use super::dates::DateParts;
 use super::scaling::{mean_and_scale, median};
-use super::{Encoding, Parts, Recipe};
+use super::{Encoding, Parts, Recipe, Scale};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::pair;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::{Known, MAX_LEVEL_SLOTS, TargetMeans, level_slots};
@@ -99,8 +100,10 @@ impl Recipe {
             TextForm::Dense(truth) => Some(truth),
         };
         let weighted = encoding == Encoding::Standardised;
-        let vocabulary = |feature| Vocabulary::fit(codes, feature, weighted, telling);
-        let vocabularies: Vec<Vocabulary> = schema.texts().map(vocabulary).collect();
+        // A list has a member or not, however many lists have it.
+        let is_list = |feature: usize| schema.features[feature].takes_arrays();
+        let vocabulary = |feature| Vocabulary::fit(codes, feature, weighted && !is_list(feature), telling);
+        let vocabularies: Vec<Vocabulary> = schema.vocabularies().map(vocabulary).collect();
         let dense_texts = telling.is_some() && !vocabularies.is_empty();
         let column = |feature: usize| -> Vec<f64> { codes.rows().map(|row| row[feature]).collect() };
         if encoding == Encoding::Raw {
@@ -135,6 +138,7 @@ impl Recipe {
         let groups = schema.features.par_chunks(GATHERED_COLUMNS).enumerate();
         let fitted = groups.map(fit_group).collect::<Vec<_>>().concat();
         let mut parts = Parts { vocabularies, dense_texts, ..Parts::default() };
+        parts.pairs = schema.pairs().map(|feature| scales(codes, feature)).collect();
         for feature in schema.dates() {
             parts.dates.push(DateParts::fit(&column(feature), fitted[feature].0, true));
         }
@@ -149,6 +153,18 @@ impl Recipe {
         }
         Self::assemble(schema, encoding, &parts)
     }
+}
+
+/// How both numbers of the pairs of a feature are filled and standardised.
+fn scales(codes: &Matrix, feature: usize) -> [Scale; 2] {
+    let pairs: Vec<Option<[f64; 2]>> =
+        codes.rows().map(|row| pair::numbers(codes.texts().get(row[feature]))).collect();
+    [0, 1].map(|i| {
+        let fill = median(pairs.iter().flatten().map(|numbers| numbers[i]).collect());
+        let filled = || pairs.iter().map(|numbers| numbers.map_or(fill, |numbers| numbers[i]));
+        let (mean, scale) = mean_and_scale(pairs.len(), filled);
+        Scale { fill, mean, scale }
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! | category of more than 256 levels | that, and the mean of the target within each level, standardised ([`TargetMeans`](super::categories::TargetMeans)) |
 //! | date | year, month, day, weekday, hour, those that vary, and days since 1970, standardised; month, weekday and hour also as sine and cosine |
 //! | text | a slot per known term: its count times its inverse document frequency, scaled to length 1 |
+//! | list | a slot per known member: 1 if the list has it; in older model files weighted as a text |
+//! | pair of numbers | both numbers, as other numbers are |
 //! | any, if a training row has no value | and a slot that is 1 if the value is missing |
 //!
 //! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and default directions, and see
@@ -33,8 +35,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::dates::DateParts;
-pub use self::encoder::Slot;
 use self::encoder::{Encoder, Scratch, Step};
+pub use self::encoder::{Scale, Slot};
 pub use self::fit::{OutOfFold, TextForm};
 pub use self::parts::Parts;
 pub use super::categories::MAX_LEVEL_SLOTS;
@@ -82,10 +84,16 @@ impl Recipe {
 
     fn assemble(schema: &Schema, encoding: Encoding, parts: &Parts) -> Self {
         let raw = encoding == Encoding::Raw;
-        if raw && parts.vocabularies.is_empty() && parts.dates.is_empty() && parts.target_means.is_empty() {
+        let is_passed_on = raw
+            && parts.vocabularies.is_empty()
+            && parts.dates.is_empty()
+            && parts.target_means.is_empty()
+            && schema.pairs().next().is_none();
+        if is_passed_on {
             return Self::raw(schema);
         }
         let mut vocabularies = parts.vocabularies.iter();
+        let mut pairs = parts.pairs.iter();
         let mut dates = parts.dates.iter();
         let mut target_means = parts.target_means.iter();
         let mut n_sparse = 0;
@@ -95,6 +103,10 @@ impl Recipe {
         for (j, feature) in schema.features.iter().enumerate() {
             let first_slot = n_slots;
             let step = match feature.column_type {
+                ColumnType::Text if feature.is_pair() => {
+                    n_slots += 2;
+                    Step::Pair { scales: pairs.next().copied() }
+                }
                 ColumnType::Text => {
                     let vocabulary = vocabularies.next().cloned().unwrap_or_default();
                     let first_sparse = (!parts.dense_texts).then_some(n_sparse as u32);
@@ -252,7 +264,8 @@ impl Recipe {
         if self.encoders.is_empty() {
             return codes;
         }
-        let has_texts = self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { .. }));
+        let has_texts =
+            self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { .. } | Step::Pair { .. }));
         if has_texts || self.n_dense != codes.n_cols() {
             return self.encode(&codes).into_owned();
         }

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::dates::DateParts;
 use super::encoder::Step;
-use super::{Encoding, MAX_LEVEL_SLOTS, Recipe};
+use super::{Encoding, MAX_LEVEL_SLOTS, Recipe, Scale};
 use crate::data::cells::date::{self, N_PARTS};
 use crate::data::cells::schema::Schema;
 use crate::data::prepare::categories::TargetMeans;
@@ -26,10 +26,12 @@ pub struct Parts {
     pub indicator: Vec<u8>,
     /// For each level of each category in turn, its slot within the feature; the last slot is for all others.
     pub level_slot: Vec<u32>,
-    /// For each text feature in turn its known terms.
+    /// For each text or list in turn its known terms.
     pub vocabularies: Vec<Vocabulary>,
     /// Whether texts become ordinary slots.
     pub dense_texts: bool,
+    /// For each pair of numbers in turn how these are standardised; empty if they are not.
+    pub pairs: Vec<[Scale; 2]>,
     /// The parts of each date feature in turn.
     pub dates: Vec<DateParts>,
     /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; empty
@@ -45,13 +47,15 @@ impl Recipe {
     pub fn from_parts(schema: &Schema, encoding: Encoding, parts: &Parts) -> Result<Self> {
         let standardised = encoding == Encoding::Standardised;
         ensure!(
-            parts.vocabularies.len() == schema.texts().count(),
+            parts.vocabularies.len() == schema.vocabularies().count(),
             "the recipe does not have one vocabulary per text"
         );
-        for Vocabulary { terms, idf } in &parts.vocabularies {
+        for (Vocabulary { terms, idf }, feature) in parts.vocabularies.iter().zip(schema.vocabularies()) {
             let n_idf = if standardised { terms.len() } else { 0 };
+            let is_weighted =
+                idf.len() == n_idf || (idf.is_empty() && schema.features[feature].takes_arrays());
             ensure!(
-                terms.len() <= MAX_TERMS && terms.is_sorted_by(|a, b| a < b) && idf.len() == n_idf,
+                terms.len() <= MAX_TERMS && terms.is_sorted_by(|a, b| a < b) && is_weighted,
                 "a vocabulary is not made of distinct terms in order with a weight each"
             );
             // Not above 1 + ln of more rows than there can be.
@@ -110,6 +114,13 @@ impl Recipe {
             lengths == [n; 4] && parts.level_slot.len() == n_levels,
             "the recipe does not have one entry per feature"
         );
+        ensure!(
+            parts.pairs.len() == schema.pairs().count()
+                && parts.pairs.iter().flatten().all(|of| {
+                    [of.fill, of.mean, of.scale].iter().all(|v| v.is_finite()) && of.scale > 0.0
+                }),
+            "the recipe does not have finite scales for both numbers of every pair"
+        );
         let numbers = parts.fill.iter().chain(&parts.mean).chain(&parts.scale);
         ensure!(
             numbers.clone().all(|v| v.is_finite()) && parts.scale.iter().all(|&s| s > 0.0),
@@ -134,6 +145,9 @@ impl Recipe {
                 parts.vocabularies.push(vocabulary.clone());
                 parts.dense_texts |= first_sparse.is_none();
             }
+            if let Step::Pair { scales } = &encoder.step {
+                parts.pairs.extend(scales);
+            }
             if let Step::Date { parts: date, .. } = &encoder.step {
                 parts.dates.push(date.clone());
             }
@@ -145,7 +159,7 @@ impl Recipe {
                 Step::Number { fill, mean, scale } => (*fill, *mean, *scale),
                 Step::Boolean { fill } => (*fill, 0.0, 1.0),
                 Step::Date { fill, .. } => (fill.unwrap_or(0.0), 0.0, 1.0),
-                Step::Code | Step::Text { .. } => (0.0, 0.0, 1.0),
+                Step::Code | Step::Text { .. } | Step::Pair { .. } => (0.0, 0.0, 1.0),
                 Step::Category { slot_of_level, .. } => {
                     parts.level_slot.extend(slot_of_level);
                     (0.0, 0.0, 1.0)

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::problems::{Place, pointer_part};
 use super::reader::{Reader, Staged};
-use super::visitors::{Value, scalars};
+use super::visitors::{Value, read_array, scalars};
 use super::{Malformed, Request};
 use crate::data::cells::problems::MAX_LISTED_PROBLEMS;
 use crate::data::cells::schema::Schema;
@@ -150,7 +150,7 @@ impl<'de> Visitor<'de> for Column<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<usize, A::Error> {
         let mut n_values = 0;
-        while seq.next_element_seed(Element { reader: &mut *self.reader })?.is_some() {
+        while seq.next_element_seed(Element { reader: &mut *self.reader, feature: self.feature })?.is_some() {
             self.put(n_values, true)?;
             n_values += 1;
         }
@@ -166,6 +166,7 @@ impl<'de> Visitor<'de> for Column<'_, '_> {
 /// A value of a column, or an array of one value, to be staged.
 struct Element<'r, 's> {
     reader: &'r mut Reader<'s>,
+    feature: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Element<'_, '_> {
@@ -180,7 +181,12 @@ impl<'de> Visitor<'de> for Element<'_, '_> {
     scalars!();
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { reader } = self;
+        let Self { reader, feature } = self;
+        if reader.schema.features[feature].takes_arrays() {
+            let staged = read_array(reader, seq)?;
+            reader.stage(staged);
+            return Ok(());
+        }
         let found = seq.next_element_seed(Value { reader: &mut *reader })?.is_some();
         let is_one = found && seq.next_element::<IgnoredAny>()?.is_none();
         if !is_one {

@@ -15,7 +15,7 @@ pub(crate) use self::cause::{explain, is_utf16, without_mark};
 pub(crate) use self::columns::read_columns;
 use self::problems::Place;
 use self::reader::{Reader, Shape};
-pub(crate) use self::scalar::{First, Scalar};
+pub(crate) use self::scalar::{First, Scalar, array_member};
 use self::visitors::{Body, Row, Rows, SEND};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;

@@ -7,6 +7,8 @@ use super::cause::{explain, without_mark};
 use super::problems::Place;
 use crate::background::give_way_at;
 use crate::data::cells::cell::Cell;
+use crate::data::cells::feature::Feature;
+use crate::data::cells::list;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problems};
 use crate::data::cells::schema::Schema;
@@ -31,7 +33,9 @@ pub(super) enum Staged {
     Boolean(bool),
     /// The end of the text in `Reader::texts`; it starts at the end of the one before it.
     Text(usize),
-    /// An array or an object.
+    /// An array as [`list::array`] keeps it; the end of that in `Reader::texts`.
+    Array(usize),
+    /// Any other array, or an object.
     Nested,
 }
 
@@ -46,6 +50,8 @@ pub(super) struct Reader<'s> {
     /// The values of the row without names that is being read; those beyond `max_values` are only counted.
     pub(super) staged: Vec<Staged>,
     pub(super) texts: String,
+    /// Whether the values of any feature may be arrays.
+    pub(super) takes_arrays: bool,
     /// How many values that row has so far.
     n_values: usize,
     /// The values of the longest row that can fit.
@@ -80,6 +86,7 @@ impl<'s> Reader<'s> {
             key: "",
             staged: Vec::with_capacity(schema.n_features()),
             texts: String::new(),
+            takes_arrays: schema.features.iter().any(Feature::takes_arrays),
             n_values: 0,
             max_values: schema.n_features().max(schema.columns.len()),
             positions: (usize::MAX, Vec::new()),
@@ -176,7 +183,8 @@ impl<'s> Reader<'s> {
             Staged::Text(end) => {
                 Ok(self.schema.null_tokens.of(&known.name).cell(&self.texts[text_start..end]))
             }
-            Staged::Nested => Err("an array or an object is not a value".to_string()),
+            Staged::Array(end) if known.takes_arrays() => Ok(Cell::Text(&self.texts[text_start..end])),
+            Staged::Array(_) | Staged::Nested => Err(list::NO_VALUE.to_string()),
         };
         let code = cell.and_then(|cell| known.code(cell, self.codes.texts_mut()));
         self.codes.row_mut(row)[feature] = *code.as_ref().unwrap_or(&f64::NAN);
@@ -210,7 +218,7 @@ impl<'s> Reader<'s> {
                 if let Some(feature) = feature {
                     self.code((row, feature), value, text_start, || place.pointer(i));
                 }
-                if let Staged::Text(end) = value {
+                if let Staged::Text(end) | Staged::Array(end) = value {
                     text_start = *end;
                 }
             }

@@ -38,6 +38,14 @@ impl Scalar<'_> {
     }
 }
 
+/// A member of an array as text; none for `null`, which is no member.
+pub(crate) fn array_member(member: Scalar) -> Option<String> {
+    match member {
+        Scalar::Null => Some(String::new()),
+        member => member.into_text(),
+    }
+}
+
 impl PartialEq<Value> for Scalar<'_> {
     fn eq(&self, other: &Value) -> bool {
         match (self, other) {

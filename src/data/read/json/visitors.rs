@@ -9,7 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::problems::Place;
 use super::reader::{NOT_GIVEN, Reader, Shape, Staged};
-use super::scalar::Scalar;
+use super::scalar::{Scalar, array_member};
+use crate::data::cells::list;
 use crate::data::cells::problems::MAX_LISTED_PROBLEMS;
 use crate::names::did_you_mean;
 
@@ -227,8 +228,8 @@ impl<'de> Visitor<'de> for Row<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let reader = self.reader;
         if reader.shape == Shape::One {
-            while seq.next_element::<IgnoredAny>()?.is_some() {}
-            reader.stage(Staged::Nested);
+            let staged = read_array(reader, seq)?;
+            reader.stage(staged);
             return Ok(());
         }
         reader.shape = Shape::Many;
@@ -319,15 +320,34 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     type Value = ();
     scalars!();
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        self.scalar(Staged::Nested)
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
+        let staged = read_array(self.reader, seq)?;
+        self.scalar(staged)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         self.scalar(Staged::Nested)
     }
+}
+
+/// Reads an array that may be a list or a pair, to be staged.
+pub(super) fn read_array<'de, A: SeqAccess<'de>>(
+    reader: &mut Reader,
+    mut seq: A,
+) -> Result<Staged, A::Error> {
+    if !reader.takes_arrays {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        return Ok(Staged::Nested);
+    }
+    let mut members = Some(Vec::new());
+    while let Some(member) = seq.next_element::<Scalar>()? {
+        members = members.zip(array_member(member)).map(|(mut members, member)| {
+            members.push(member);
+            members
+        });
+    }
+    Ok(members.map_or(Staged::Nested, |members| Staged::Array(reader.keep_text(&list::array(members)))))
 }
 
 #[cfg(test)]

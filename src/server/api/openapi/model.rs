@@ -138,7 +138,12 @@ impl<'a> ModelPart<'a> {
                 if let Some(notation) = feature.notation {
                     text = json!({ "type": "string", "description": format!("As in the training rows: {notation}.") });
                 }
-                json!({ "anyOf": [{ "type": "number" }, text, missing] })
+                let mut kinds = vec![json!({ "type": "number" })];
+                if feature.is_0_or_1() {
+                    kinds.push(json!({ "type": "boolean" }));
+                }
+                kinds.extend([text, missing]);
+                json!({ "anyOf": kinds })
             }
             ColumnType::Boolean => {
                 let mut texts = vec!["true", "false", "0", "1"];
@@ -151,6 +156,15 @@ impl<'a> ModelPart<'a> {
                 json!({ "type": ["string", "null"] })
             }
             ColumnType::Date => json!({ "type": ["string", "number", "null"] }),
+            ColumnType::Text if feature.is_pair() => {
+                let array =
+                    json!({ "type": "array", "items": { "type": "number" }, "minItems": 2, "maxItems": 2 });
+                json!({ "anyOf": [array, { "type": "string" }, missing] })
+            }
+            ColumnType::Text if feature.takes_arrays() => {
+                let member = json!({ "type": ["string", "number", "boolean", "null"] });
+                json!({ "anyOf": [{ "type": "array", "items": member }, { "type": ["string", "number", "boolean"] }, missing] })
+            }
             _ => json!({ "type": ["string", "number", "boolean", "null"] }),
         };
         match feature.column_type {
@@ -160,6 +174,8 @@ impl<'a> ModelPart<'a> {
                     ColumnType::Boolean => "A boolean",
                     ColumnType::Date => "A date or date-time as ISO 8601 writes it",
                     ColumnType::Category => "A category",
+                    ColumnType::Text if feature.is_pair() => "Two numbers",
+                    ColumnType::Text if feature.takes_arrays() => "A list",
                     ColumnType::Text => "A text",
                 };
                 schema["description"] = format!("{what}; its values in training are private.").into();
@@ -200,6 +216,27 @@ impl<'a> ModelPart<'a> {
                 .into();
                 schema["examples"] = json!([date::format(feature.min), date::format(feature.max)]);
             }
+            ColumnType::Text => match feature.notation {
+                Some(Notation::Pair(style)) => {
+                    let range = |[min, max]: &[f64; 2]| format!("from {min} to {max}");
+                    let ranges: Vec<String> = feature.ranges.iter().map(range).collect();
+                    let written = style.write([48.5, 11.5]);
+                    schema["description"] = format!(
+                        "Two numbers, in training {}: an array, or a string as in training, such as {written}.",
+                        ranges.join(" and ")
+                    )
+                    .into();
+                    schema["examples"] = json!([feature.typical()]);
+                }
+                Some(Notation::List(style)) => {
+                    schema["description"] = format!(
+                        "A list: an array of its members, or a string of them in brackets or, as in training, {}.",
+                        style.meaning()
+                    )
+                    .into();
+                }
+                _ => {}
+            },
             _ if !feature.levels.is_empty() => {
                 let mut most: Vec<usize> = (0..feature.levels.len()).collect();
                 most.sort_by_key(|&i| std::cmp::Reverse(feature.counts.get(i)));
