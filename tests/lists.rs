@@ -1,4 +1,4 @@
-//! Cells that are lists of names, from the table to every kind of prediction.
+//! Cells that are lists of names or pairs of numbers, from the table to every kind of prediction.
 
 use mlapi::model::file;
 use mlapi::server::Limits;

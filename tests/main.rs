@@ -14,10 +14,11 @@ mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which
 mod layout; // tables that stand in their files in odd ways
 mod letters; // encodings, and texts that look alike
-mod lists; // cells that are lists of names
+mod lists; // cells that are lists of names or pairs of numbers
 mod man; // man/ and the completions say what the program takes
 mod model_file; // the model file: versions, damage, hostile bytes
 mod nasty; // hard files in fixtures/nasty
+mod new_rows; // cells and lines of new rows that do not fit a model
 mod null_words; // words such as NA that are values, and unknown labels
 mod numbers; // numbers as people write them, odd words among them, codes
 #[cfg(feature = "parquet")]

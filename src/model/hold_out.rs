@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::unknown_labels::UnknownLabels;
 use super::{Card, DataSource, Model};
-use crate::data::cells::cell::{NullTokens, Task};
+use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task, UNSEEN};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
-use crate::data::judge::null_words;
+use crate::data::cells::text::Texts;
+use crate::data::judge::{null_words, rows};
 use crate::data::read::load::{Reading, read_tables_unless};
 use crate::data::read::{digest, source};
 use crate::data::split::Split;
@@ -152,7 +153,28 @@ impl TestRows {
     /// # Errors
     /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
-        Self::read(&|| false, &[path.to_string()], options, &known(model), &model.pipeline.schema.target)
+        let schema = &model.pipeline.schema;
+        let found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        // Rows without a target value are left out, as those below a table mostly are.
+        if found.n_without_target == 0 {
+            rows::check(&found.raw, |index| found.may_be_odd(schema, index), &schema.null_tokens)?;
+        }
+        Ok(found)
+    }
+
+    /// Whether the last row has something in this column that training rows have not.
+    fn may_be_odd(&self, schema: &Schema, index: usize) -> bool {
+        let name = &self.raw.names[index];
+        let Some(feature) = schema.feature_index(name, index) else {
+            return false;
+        };
+        let feature = &schema.features[feature];
+        let last = self.raw.columns[index].cell(self.raw.n_rows() - 1, schema.null_tokens.of(&feature.name));
+        match (feature.column_type, last) {
+            (ColumnType::Text, _) => false,
+            (ColumnType::Category, Cell::Text(_)) => feature.code(last, &mut Texts::default()) == Ok(UNSEEN),
+            _ => true,
+        }
     }
 
     /// Reads the rows again that training held out. Files are looked for at their paths from here, at their paths from
@@ -214,7 +236,10 @@ impl TestRows {
     /// # Errors
     /// Those of [`Schema::read`]: columns and cells that do not fit.
     pub(crate) fn codes(&self, schema: &Schema) -> Result<Matrix> {
-        schema.read(&self.raw, &self.rows)
+        schema.read(&self.raw, &self.rows).map_err(|error| {
+            let row = rows::check(&self.raw, |_| true, &schema.null_tokens);
+            row.err().unwrap_or(error)
+        })
     }
 }
 

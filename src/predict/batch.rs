@@ -118,6 +118,18 @@ impl Batch {
         }
     }
 
+    /// Whether the row being read is the first of its block.
+    pub(super) fn is_first(&self) -> bool {
+        self.n_read == 0
+    }
+
+    /// Adds to the last message for people.
+    pub(super) fn add_to_last(&mut self, more: impl FnOnce() -> String) {
+        if let Some(message) = self.problems.messages.last_mut() {
+            message.push_str(&more());
+        }
+    }
+
     /// Ends the row being read, which stands at `place`; if it `fits`, its codes are the last row of `codes`. Whether
     /// it is to be written.
     pub(super) fn admit(&mut self, place: Range<usize>, fits: bool, on_error: OnError) -> bool {

@@ -9,10 +9,12 @@ use super::answer::number;
 use super::batch::{Batch, Row};
 use super::output::{Job, Output};
 use super::{BadRows, Format, Keep, OnError, Options, Part, Summary};
-use crate::data::cells::cell::{Cell, ColumnType, Tolerance};
+use crate::data::cells::amount;
+use crate::data::cells::cell::{Cell, ColumnType, Tolerance, UNSEEN};
 use crate::data::cells::number::parse as parse_number;
 use crate::data::cells::problems::{Problem, Problems};
 use crate::data::cells::schema::Schema;
+use crate::data::judge::rows;
 use crate::data::read::blocks::{Block, count_lines};
 use crate::data::read::csv::{Records, not_utf8, ragged};
 use crate::data::read::fields::{Dialect, Record, Visitor, Walk, Want};
@@ -234,12 +236,14 @@ impl RowReader<'_, '_> {
         self.table.job.options
     }
 
-    fn bad_cell(&mut self, column: usize, line: u64, detail: String) {
+    /// `text` is the cell.
+    fn bad_cell(&mut self, column: usize, line: u64, text: &str, detail: String) {
         self.batch.bad = true;
         if self.options().on_error == OnError::Stop {
             let (source, name) = (self.table.job.source, &self.table.names[column]);
             self.batch.add_problem(|| {
-                let message = format!("{source} line {line}, column {name:?}: {detail}");
+                let stray = stray(text, column, line);
+                let message = format!("{source} line {line}, column {name:?}: {detail}{stray}");
                 (format!("/{name}"), detail, message)
             });
         }
@@ -279,15 +283,25 @@ impl Visitor for RowReader<'_, '_> {
                 Some(value) => cell = Cell::Number(value),
                 None if self.options().lenient => return,
                 None => {
-                    let detail = format!("{} is not a number with a decimal comma", quote(text));
-                    return self.bad_cell(column, line, detail);
+                    let hint = amount::hint(text, amount::Mark::Comma);
+                    let detail = format!("{} is not a number with a decimal comma{hint}", quote(text));
+                    return self.bad_cell(column, line, text, detail);
                 }
             }
         }
         match known.code(cell, self.batch.codes.texts_mut()) {
-            Ok(code) => self.batch.row[feature] = code,
+            Ok(code) => {
+                self.batch.row[feature] = code;
+                if code == UNSEEN
+                    && known.column_type == ColumnType::Category
+                    && rows::is_total(text)
+                    && let Some(remarks) = &self.table.walk.remarks
+                {
+                    remarks.may_be_total(text, line);
+                }
+            }
             Err(_) if self.options().lenient => {}
-            Err(detail) => self.bad_cell(column, line, detail),
+            Err(detail) => self.bad_cell(column, line, text, detail),
         }
     }
 
@@ -313,6 +327,17 @@ impl Visitor for RowReader<'_, '_> {
             return false;
         }
         let fits = !std::mem::take(&mut batch.bad) && !is_ragged;
+        // A line of units, or a second header, has no number in any column of numbers.
+        let numbers = table.schema.features.iter().zip(&batch.row);
+        let mut numbers = numbers.filter(|(feature, _)| feature.column_type == ColumnType::Number);
+        if !fits && batch.is_first() && table.job.options.header && numbers.all(|(_, code)| code.is_nan()) {
+            let line = record.line;
+            batch.add_to_last(|| {
+                format!(
+                    "; if line {line} holds units or the names of columns, --skip-line {line} leaves it out"
+                )
+            });
+        }
         if fits {
             batch.codes.push_row(f64::NAN).copy_from_slice(&batch.row);
         }
@@ -325,6 +350,24 @@ impl Visitor for RowReader<'_, '_> {
         }
         batch.places.clear();
         true
+    }
+}
+
+/// What the line of a cell that does not fit may be instead of a row, and the flag that leaves it out.
+fn stray(text: &str, column: usize, line: u64) -> String {
+    match text.trim_start().as_bytes() {
+        [mark @ (b'#' | b'%'), b' ' | b'\t' | b'a'..=b'z' | b'A'..=b'Z', ..] | [mark @ b'/', b'/', ..]
+            if column == 0 =>
+        {
+            let mark = char::from(*mark);
+            format!(
+                "; if the line is a comment, --comment '{mark}' leaves out all lines that begin with {mark}"
+            )
+        }
+        _ if rows::is_total(text) => {
+            format!("; the line looks like a total: --skip-line {line} leaves it out")
+        }
+        _ => String::new(),
     }
 }
 

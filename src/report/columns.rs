@@ -122,9 +122,7 @@ fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: 
         ColumnType::Text if feature.is_pair() && raw => "two numbers".to_string(),
         ColumnType::Text if feature.is_pair() => "two numbers, standardised".to_string(),
         ColumnType::Text if feature.takes_arrays() => {
-            let n = parts().filter(|part| *part == Slot::Term).count();
-            let chosen = if pipeline.recipe.has_sparse_texts() { "" } else { "chosen " };
-            format!("0 or 1 for {n} {chosen}members")
+            format!("0 or 1 for {} members", parts().filter(|part| *part == Slot::Term).count())
         }
         ColumnType::Text => {
             let n = parts().filter(|part| *part == Slot::Term).count();

@@ -363,6 +363,34 @@ impl fmt::Display for Notation {
     }
 }
 
+/// What a text may be in a column of plain numbers, and how it is written there; empty if it is no number in any
+/// notation. `mark` is the decimal mark of the column.
+pub(crate) fn hint(text: &str, mark: Mark) -> String {
+    let mut evidence = Evidence::default();
+    evidence.look(text, 1);
+    let other_mark = if mark == Mark::Dot { Mark::Comma } else { Mark::Dot };
+    let read = |usual| {
+        let notation = evidence.notation(usual, true)?;
+        Some((notation, notation.parse(text)?))
+    };
+    let plain = Notation { decimal: mark, ..Notation::default() };
+    match (read(mark), read(other_mark)) {
+        (Some((notation, value)), Some((other, other_value))) if value != other_value => format!(
+            "; as one of {notation} it is {}, as one of {other} {}: write the one that is meant, or train on numbers that \
+             are written so",
+            plain.write(value),
+            plain.write(other_value)
+        ),
+        (Some((notation, value)), _) | (None, Some((notation, value))) => {
+            let written = plain.write(value);
+            format!(
+                "; it looks like one of {notation}: write {written}, or train on numbers that are written so"
+            )
+        }
+        (None, None) => String::new(),
+    }
+}
+
 /// What the cells of a column say about its notation; joined in any order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Evidence {

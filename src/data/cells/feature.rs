@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::amount::{self, Mark};
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType, MISSING_LEVEL, UNSEEN};
 use super::notation::Notation;
@@ -114,7 +115,8 @@ impl Feature {
             }
             (ColumnType::Number | ColumnType::Boolean | ColumnType::Date, _) => {
                 let code = self.column_type.plain_code(cell, self.notation);
-                return code.or_else(|detail| self.unusual_code(cell).ok_or(detail));
+                return code
+                    .or_else(|detail| self.unusual_code(cell).ok_or_else(|| detail + &self.hint(cell)));
             }
         }
         let level = match cell {
@@ -172,6 +174,16 @@ impl Feature {
             }
             Cell::Boolean(value) if self.is_0_or_1() => Some(f64::from(u8::from(value))),
             _ => None,
+        }
+    }
+
+    /// What a cell may be that is no number of a column of plain ones.
+    fn hint(&self, cell: Cell) -> String {
+        match cell {
+            Cell::Text(text) if self.column_type == ColumnType::Number && self.notation.is_none() => {
+                amount::hint(text, if self.decimal_comma { Mark::Comma } else { Mark::Dot })
+            }
+            _ => String::new(),
         }
     }
 

@@ -123,11 +123,6 @@ impl<'a> Row<'a> {
 
     /// The column and the text that show that the row sums up the others, or is a line of text below them.
     fn total(&self, is_inferred: &impl Fn(usize) -> bool) -> Option<(usize, &'a str)> {
-        let is_total = |text: &str| {
-            let lower = text.to_lowercase();
-            let words = || lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-            words().take(2).any(|word| TOTALS.contains(&word))
-        };
         let odd = self.odd.iter().find(|(index, _)| is_inferred(*index));
         let has_sum = || self.numbers.iter().any(|&index| self.is_sum(index));
         let is_alone = self.numbers.is_empty() && self.texts.is_empty() && self.odd.len() == 1;
@@ -167,6 +162,13 @@ impl<'a> Row<'a> {
         }
         size > 0.0 && last != 0.0 && (sum - last).abs() <= 1e-9 * size
     }
+}
+
+/// Whether a text begins as the label of a row that sums up others.
+pub(crate) fn is_total(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let mut words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(2);
+    words.any(|word| TOTALS.contains(&word))
 }
 
 /// Whether a text is a number, however people write it.

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use memchr::{memchr_iter, memmem};
 
+use crate::names::quote;
+
 /// Delimiters that a field has to hold in the right places before it is taken for records, if the delimiter is a comma,
 /// which sentences have as well.
 const MIN_COMMAS: usize = 4;
@@ -32,12 +34,15 @@ impl Tally {
     }
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Met {
     headers: Tally,
     swallowed: Tally,
+    totals: Tally,
     /// The lines in the first of the fields, and in all of them.
     n_lines: (u64, u64),
+    /// The label of the first total.
+    total: String,
 }
 
 /// What was met in one file.
@@ -91,6 +96,15 @@ impl Remarks {
         });
     }
 
+    /// A row on this line has a label as of a total, `text`, that no training row has.
+    pub(crate) fn may_be_total(&self, text: &str, line: u64) {
+        self.change(|met| {
+            if met.totals.add(line) {
+                met.total = quote(text);
+            }
+        });
+    }
+
     /// A quoted field that goes on over several lines, its number in a record of `n_fields`, and the line of its quote.
     pub(super) fn many_lines(
         &self,
@@ -116,7 +130,7 @@ impl Remarks {
 
     /// For people.
     pub(crate) fn notes(&self, source: &str) -> Vec<String> {
-        let met = *self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut notes = Vec::new();
         if let Some(line) = met.headers.first {
             let more = match met.headers.n - 1 {
@@ -134,6 +148,13 @@ impl Remarks {
                 "{source} line {line}: a quote is opened and closed {} lines further on, and the lines between look like \
                  records{more}; if quotes are ordinary characters there, --quote none",
                 met.n_lines.0
+            ));
+        }
+        if let Some(line) = met.totals.first {
+            notes.push(format!(
+                "{source} line {line}: {} is no value of the training rows, and the line looks like a total; it was \
+                 predicted as a row, and --skip-line {line} leaves it out",
+                met.total
             ));
         }
         notes

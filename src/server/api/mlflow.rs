@@ -136,6 +136,8 @@ fn begins_with_a_row(body: &Bytes, schema: &Schema) -> bool {
         let Some(feature) = feature.map(|feature| &schema.features[feature]) else { continue };
         let mut cell = schema.null_tokens.of(&feature.name).cell(field);
         if let (Cell::Text(text), ColumnType::Number) = (cell, feature.column_type)
+            // As the rows themselves are read.
+            && feature.notation.is_none()
             && let Some(value) = number::parse(text, mark)
         {
             cell = Cell::Number(value);
