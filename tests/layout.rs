@@ -70,6 +70,8 @@ fn odd_layouts_are_read_as_the_plain_table_by_train_eval_and_predict() {
         (table("Trees,,\n,,\nsize,n,kind", with(","), ""), none, "as line 3 names the columns"),
         (table("size,n,kind,", |row| row.join(",") + ",", ""), none, ""),
         (table("size,n,kind", |row| row.join(",") + ",", ""), none, "that its lines end with"),
+        (table("size||n||kind", with("||"), ""), none, "divided by \"||\""),
+        (table("size::n::kind", with("::"), ""), none, "divided by \"::\""),
         (table("size n kind", lined_up, ""), none, "divided by blanks"),
         (table("size n kind", lined_up, ""), &["--delimiter", " "], ""),
         (table("size, n, kind", quoted, ""), none, "the blanks before its quotes"),

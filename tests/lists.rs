@@ -199,6 +199,14 @@ fn two_numbers_in_a_cell_are_two_numbers_and_read_the_same_everywhere() {
             let inputs = json!({ "inputs": { "place": [[53.25, 7.5], [46.25, 7.5]], "n": [3, 3] } });
             let reply = server.send("POST", "/invocations", JSON, inputs.to_string()).json();
             assert_eq!(reply["predictions"], json!(["cold", "warm"]), "{reply}");
+            let tensor = |name: &str, datatype: &str, data: serde_json::Value| json!({ "name": name, "shape": [2], "datatype": datatype, "data": data });
+            let tensors = [tensor("place", "BYTES", json!([cold, warm])), tensor("n", "FP64", json!([3, 3]))];
+            let body = json!({ "inputs": tensors }).to_string();
+            let reply = server.send("POST", "/v2/models/model/infer", JSON, body);
+            assert_eq!(reply.json()["outputs"][0]["data"], json!(["cold", "warm"]), "{}", reply.text());
+            let row = format!("\"place={warm}\",n=3");
+            let done = dir.run(&["predict", "--features", &row]).ok();
+            assert!(done.out().starts_with("warm"), "{done}");
             let document = server.get("/openapi.json").text();
             assert!(document.contains("Two numbers, in training from 45 to 54.9"), "{document}");
         }

@@ -16,7 +16,7 @@ const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The byte between the fields of a table that was divided by blanks, once it is plain.
+/// The byte between the fields of a table that was divided by blanks or by two characters, once it is plain.
 pub(super) const FOR_BLANKS: u8 = b'\t';
 
 /// What stands between the fields of a line.
@@ -27,6 +27,8 @@ pub(super) enum Form {
     Plain,
     /// Blanks and tabs, as many as there are.
     Blanks,
+    /// Two of this byte, as `||`.
+    Doubled(u8),
     /// Bars, with borders between some lines; `outer`: bars stand at both ends of a line as well.
     Drawn {
         /// Whether bars stand at both ends of a line.
@@ -147,6 +149,7 @@ impl Lines {
             Form::Plain => self.plain(line, out),
             Form::Blanks if !self.open && is_border(line, b"") => {}
             Form::Blanks => self.blanks(line, out),
+            Form::Doubled(mark) => self.doubled(line, mark, out),
             Form::Drawn { .. } if is_border(line, b"+|") || is_count(line) => {}
             Form::Drawn { outer } => out.extend_from_slice(if outer { without_bars(line) } else { line }),
         }
@@ -208,6 +211,25 @@ impl Lines {
             }
             out.truncate(end - 1);
             self.n_fields -= 1;
+        }
+    }
+
+    /// A line whose fields are divided by two of `mark`, with one tab between two fields.
+    fn doubled(&mut self, line: &[u8], mark: u8, out: &mut Vec<u8>) {
+        let quote = self.layout.quote;
+        let (mut at, mut begins) = (0, !self.open);
+        while let Some(&byte) = line.get(at) {
+            let is_quote = Some(byte) == quote && (self.open || begins);
+            if !self.open && line[at..].starts_with(&[mark, mark]) {
+                out.push(FOR_BLANKS);
+                (at, begins) = (at + 2, true);
+                continue;
+            }
+            // A doubled quote within quotes closes and opens them.
+            self.open ^= is_quote;
+            begins = is_quote && !self.open;
+            out.push(byte);
+            at += 1;
         }
     }
 

@@ -48,7 +48,7 @@ impl Attempt {
         let plain = if layout.is_plain() { None } else { Some(layout.of_start(start)) };
         let text = plain.as_deref().unwrap_or(start);
         let delimiter = match layout.form {
-            Form::Blanks => Some(FOR_BLANKS),
+            Form::Blanks | Form::Doubled(_) => Some(FOR_BLANKS),
             Form::Drawn { .. } => Some(b'|'),
             Form::Plain => options.delimiter,
         };
@@ -88,7 +88,11 @@ impl Attempt {
         if !note.is_empty() {
             notes.push(note.to_string());
         }
-        let delimiter = if self.layout.form == Form::Blanks { b' ' } else { self.dialect.delimiter };
+        let delimiter = match self.layout.form {
+            Form::Blanks => b' ',
+            Form::Doubled(mark) => mark,
+            _ => self.dialect.delimiter,
+        };
         Found { layout: self.layout, dialect: self.dialect, delimiter, notes }
     }
 }
@@ -160,6 +164,9 @@ fn delimited(start: &[u8], path: &str, options: &Options, layout: Layout, knows_
     }
     if let Some(attempt) = quotes_behind_blanks(start, path, options, &plain) {
         return attempt.found("the blanks before its quotes were left out");
+    }
+    if let Some(found) = doubled(start, path, options, &plain) {
+        return found;
     }
     if let Some(found) = blanks(start, path, options, &plain) {
         return found;
@@ -279,6 +286,34 @@ fn drawn(start: &[u8], path: &str, options: &Options, layout: &Layout, knows_sta
     };
     let note = format!("it is a table drawn with bars and dashes; its borders{titles} were left out");
     Some(attempt.found(&note))
+}
+
+/// A table whose fields are divided by two characters, `||` or `::`, in every line as often.
+fn doubled(start: &[u8], path: &str, options: &Options, plain: &Attempt) -> Option<Found> {
+    [b'|', b':'].into_iter().find_map(|mark| {
+        if options.delimiter.is_some_and(|said| said != mark) {
+            return None;
+        }
+        // Names are not empty, so two marks in the header are no field between them.
+        let header = plain.layout.of_start(start);
+        let header = lines(&header).find(|line| !line.trim_ascii().is_empty())?;
+        let parts: Vec<&[u8]> = header.split(|byte| *byte == mark).map(<[u8]>::trim_ascii).collect();
+        let is_name = |(i, part): (usize, &&[u8])| part.is_empty() == (i % 2 == 1);
+        let has_names = parts.len() > 1 && parts.len() % 2 == 1 && parts.iter().enumerate().all(is_name);
+        if !has_names {
+            return None;
+        }
+        let quote = options.quote.unwrap_or(Some(b'"'));
+        let layout = Layout { form: Form::Doubled(mark), quote, ..plain.layout.clone() };
+        let attempt = Attempt::new(start, path, options, layout);
+        // A lone bar is a delimiter; a lone colon stands in times.
+        let is_rest = |field: &Vec<u8>| mark == b'|' && field.contains(&mark);
+        let has_rest = attempt.records.iter().any(|(_, fields)| fields.iter().any(is_rest));
+        let is_certain = attempt.records.len() > 2 && attempt.is_table() && !has_rest;
+        let [a, b] = [char::from(mark); 2];
+        is_certain
+            .then(|| attempt.found(&format!("its fields are divided by \"{a}{b}\"; --delimiter overrides")))
+    })
 }
 
 /// A table whose fields are divided by blanks.
@@ -484,6 +519,8 @@ mod tests {
             (table("Trees in the park,,\n,,\nsize,n,kind\n", same), "names the columns"),
             (table("size,n,kind,,\n", |row| format!("{row},")), "end with"),
             (table("size,n,kind\n", |row| format!("{row},")), "end with"),
+            (table("size||n||kind\n", |row| row.replace(',', "||")), "divided by"),
+            (table("size::n::kind\n", |row| row.replace(',', "::")), "divided by"),
             (table("size n  kind\n", |row| format!("  {}", row.replace(',', "   "))), "blanks"),
             (table("size   n kind\n---- --- ----\n", |row| row.replace(',', "\t ")), "blanks"),
             (table("| size | n | kind |\n|---|:-:|--:|\n", bars), "drawn"),
@@ -497,6 +534,18 @@ mod tests {
             assert_eq!(read(&text, &Options::default()), wanted(), "{text}");
             let notes = found(&text).notes;
             assert!(notes.iter().any(|note| note.contains(words)), "{text}{notes:?}");
+        }
+    }
+
+    #[test]
+    fn two_characters_divide_fields_that_are_empty_quoted_or_have_one_of_them() {
+        let fields = |text: &str| -> Vec<Vec<String>> { read(text, &Options::default()) };
+        let rows = fields("a::b::c\n12:30::::x\n::\"p::q\"::\n14:15::y::z\n");
+        assert_eq!(rows[1..], [["12:30", "", "x"], ["", "p::q", ""], ["14:15", "y", "z"]]);
+        // Two bars around a field without a name, one bar in a field, and one delimiter.
+        for text in ["a||c\n1|2|3\n4|5|6\n7|8|9\n", "a|b\n1|2\n3|4\n5|6\n"] {
+            assert_eq!(found(text).delimiter, b'|', "{text}");
+            assert!(found(text).notes.iter().all(|note| !note.contains("||")), "{text}");
         }
     }
 
