@@ -127,7 +127,7 @@ fn an_array_that_is_neither_a_list_nor_a_pair_is_an_error_with_its_line() {
     let dir = Workdir::new();
     let row = |i: usize| {
         let x = if i == 7 { json!([1, 2, 3]) } else { json!(i % 5) };
-        json!({ "x": x, "n": i % 7, "y": if i % 2 == 0 { "a" } else { "b" } }).to_string() + "\n"
+        json!({ "x": x, "n": i % 7, "y": if i.is_multiple_of(2) { "a" } else { "b" } }).to_string() + "\n"
     };
     dir.write("t.ndjson", (0..60).map(row).collect::<String>());
     let train = ["train", "t.ndjson", "--algorithm", "decision-tree"];
@@ -214,6 +214,44 @@ fn two_numbers_in_a_cell_are_two_numbers_and_read_the_same_everywhere() {
             dir.run(&["train", "t.csv", "--type", "place=category", "--algorithm", "decision-tree"]).ok();
         assert!(!done.err().contains("two numbers"), "{done}");
     }
+}
+
+#[test]
+fn a_server_tells_no_number_of_a_private_pair() {
+    let dir = Workdir::new();
+    dir.write("t.csv", places(|a, b| format!("{a},{b}")));
+    let told = |flags: &[&str]| {
+        dir.run(&[&["train", "t.csv", "--algorithm", "decision-tree"], flags].concat()).ok();
+        let model = file::load(dir.path("model.mlapi").to_str().unwrap()).unwrap();
+        let server = Server::start(model, Limits::default());
+        ["/model", "/openapi.json"].map(|path| server.get(path).text().contains("54.9"))
+    };
+    assert_eq!(told(&[]), [true, true]);
+    assert_eq!(told(&["--private", "place"]), [false, false]);
+}
+
+#[test]
+fn numbers_in_parentheses_that_may_be_pairs_are_named() {
+    let dir = Workdir::new();
+    let table = |bare: &str| {
+        let row = |i: usize| {
+            format!(
+                "\"({},{})\",{},{}\n",
+                i % 17,
+                i % 5 + 1,
+                i % 7,
+                if i.is_multiple_of(2) { "a" } else { "b" }
+            )
+        };
+        format!("x,n,y\n{bare}{}", (0..60).map(row).collect::<String>())
+    };
+    dir.write("t.csv", table(""));
+    let train = ["train", "t.csv", "--algorithm", "decision-tree"];
+    let done = dir.run(&train).ok();
+    assert!(done.err().contains("was read as a negative number: (0,1) as -0.1"), "{done}");
+    dir.write("t.csv", table("\"7,5\",3,a\n"));
+    let done = dir.run(&train).ok();
+    assert!(!done.err().contains("stands in parentheses"), "an account: {done}");
 }
 
 #[test]

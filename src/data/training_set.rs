@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use rayon::prelude::*;
 
-use super::cells::cell::{ColumnType, NullTokens, Task};
+use super::cells::cell::{Cell, ColumnType, NullTokens, Task};
+use super::cells::notation::Notation;
 use super::cells::number::MAX_SUMMED;
 use super::cells::quantity::is_no_value;
 use super::cells::raw_table::{Lines, RawColumn, RawTable};
@@ -282,6 +283,16 @@ impl Typed {
             _ => Vec::new(),
         };
         let mut column = Column::take(raw, index, column_type, nulls, &odd)?;
+        if let Column::Written { notation: notation @ Notation::Number(_), .. } = &column
+            && let Some(cell) = only_in_parentheses(&raw.columns[index], nulls)
+        {
+            let name = &raw.names[index];
+            self.notes.push(format!(
+                "every cell of {name:?} stands in parentheses and was read as a negative number: {cell} as {}; if a cell is \
+                 two numbers, write them as two columns",
+                notation.number(&cell).unwrap_or_default()
+            ));
+        }
         if given.is_none()
             && let Column::Category { codes, levels } = &column
         {
@@ -374,6 +385,19 @@ impl Typed {
         }
         self.features.retain(|(index, _)| !self.table.columns[*index].is_empty());
     }
+}
+
+/// The first cell of a column if all stand in parentheses and have a comma, as pairs of whole numbers may be written.
+fn only_in_parentheses(column: &RawColumn, nulls: &NullTokens) -> Option<String> {
+    let (mut first, mut all) = (None, true);
+    column.each_distinct(nulls, |cell, _| match cell {
+        Cell::Text(text) if text.starts_with('(') && text.contains(',') => {
+            first.get_or_insert(text);
+        }
+        Cell::Missing => {}
+        _ => all = false,
+    });
+    first.filter(|_| all).map(str::to_string)
 }
 
 /// Whether the cells of a column are lists or pairs.

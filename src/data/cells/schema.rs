@@ -436,7 +436,7 @@ impl Schema {
             ColumnType::Category if code == UNSEEN => serde_json::Value::Null,
             ColumnType::Category => feature.levels.get(code as usize).cloned().into(),
             ColumnType::Text if feature.is_pair() => pair::numbers(codes.texts().get(code))
-                .map_or(serde_json::Value::Null, |numbers| serde_json::Value::from_iter(numbers)),
+                .map_or(serde_json::Value::Null, serde_json::Value::from_iter),
             ColumnType::Text => list::shown(codes.texts().get(code)).into(),
             ColumnType::Date => date::format(code).into(),
         };

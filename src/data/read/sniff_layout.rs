@@ -142,7 +142,9 @@ pub(super) fn find(start: &[u8], path: &str, options: &Options) -> Found {
                 lines_were(n)
             ));
         }
-        if let Some((line, delimiter)) = separator_line(&layout.of_start(&start[..start.len().min(4096)])) {
+        if let Some((line, delimiter)) =
+            separator_line(&layout.of_start(&start[..start.len().min(FEW_BYTES)]))
+        {
             layout.skip = line;
             options.delimiter = options.delimiter.or(Some(delimiter));
             let shown =
@@ -288,10 +290,15 @@ fn drawn(start: &[u8], path: &str, options: &Options, layout: &Layout, knows_sta
     Some(attempt.found(&note))
 }
 
+/// The beginning of a text that has the end of the header in it, more often than not.
+const FEW_BYTES: usize = 4096;
+
 /// A table whose fields are divided by two characters, `||` or `::`, in every line as often.
 fn doubled(start: &[u8], path: &str, options: &Options, plain: &Attempt) -> Option<Found> {
     [b'|', b':'].into_iter().find_map(|mark| {
-        if options.delimiter.is_some_and(|said| said != mark) {
+        let is_said = options.delimiter.is_some_and(|said| said != mark);
+        let few = &start[..start.len().min(FEW_BYTES)];
+        if is_said || memchr::memmem::find(few, &[mark, mark]).is_none() {
             return None;
         }
         // Names are not empty, so two marks in the header are no field between them.

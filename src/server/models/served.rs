@@ -137,7 +137,7 @@ impl Models {
 }
 
 /// The members of a feature's description that tell values.
-const VALUES: [&str; 6] = ["levels", "counts", "min", "max", "mean", "histogram"];
+const VALUES: [&str; 7] = ["levels", "counts", "min", "max", "mean", "ranges", "histogram"];
 
 /// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths, and without the values of
 /// private columns.
