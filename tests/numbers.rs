@@ -443,3 +443,29 @@ fn a_dot_that_may_stand_between_thousands_is_named_where_a_column_beside_it_has_
     assert!(!done.err().contains("behind a dot"), "all of the file has decimal commas: {done}");
     assert!(done.out().contains(". between thousands"), "{done}");
 }
+
+/// A table of 200 rows and more than 64 kB, of which the last rows alone hold `last` in the columns of `row`.
+fn long_table(row: impl Fn(usize) -> String, last: impl Fn(usize) -> String) -> String {
+    let filler = "x".repeat(500);
+    (0..200).fold("size;price;filler;y\n".to_string(), |mut text, i| {
+        let cells = if i < 180 { row(i) } else { last(i) };
+        writeln!(text, "{cells};{filler};{}", if amount(i) > 2500.0 { "high" } else { "low" }).unwrap();
+        text
+    })
+}
+
+#[test]
+fn decimal_commas_behind_the_first_rows_make_dots_before_them_thousands() {
+    let size = |i: usize| grouped(amount(i).abs().round() + 1000.0, ".", ",").replace(",00", "");
+    let text = long_table(|i| format!("{};{i}", size(i)), |i| format!("{};{i},5", size(i)));
+    let (dir, done) = train("t.csv", &text, &[]);
+    assert_eq!(done.code, Some(0), "{done}");
+    let shown = words(&done);
+    assert!(shown.contains("numbers with a decimal comma and . between thousands"), "{done}");
+    assert!(done.err().contains("numbers have a decimal comma, as those of all rows together say"), "{done}");
+    let features = [feature(&dir, 0), feature(&dir, 1)];
+    assert!(features[0]["min"].as_f64() >= Some(1000.0) && features[1]["max"].as_f64() > Some(150.0));
+    assert_eq!(dir.run(&["eval", "--format", "json"]).ok().json().get("recorded_at_training"), None);
+    let (dir, _) = train("t.csv", &text, &["--decimal", "."]);
+    assert!(feature(&dir, 0)["max"].as_f64() < Some(1000.0), "as the user says");
+}
