@@ -83,9 +83,8 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
-    let of_numbers = |notation| matches!(notation, Notation::Number(_) | Notation::Duration(_));
     if schema.target.notation.is_some()
-        || notations().any(of_numbers)
+        || notations().any(|notation| notation.is_of_numbers())
         || schema.features.iter().any(|feature| !feature.nulls.is_empty())
     {
         FORMAT_VERSION

@@ -40,10 +40,12 @@ pub enum Separator {
     Apostrophe,
     /// `1 234`, also with a no-break or thin space.
     Space,
+    /// `1_234`, as programmers write it.
+    Underscore,
 }
 
-const SEPARATORS: [Separator; 4] =
-    [Separator::Comma, Separator::Dot, Separator::Apostrophe, Separator::Space];
+const SEPARATORS: [Separator; 5] =
+    [Separator::Comma, Separator::Dot, Separator::Apostrophe, Separator::Space, Separator::Underscore];
 
 impl Separator {
     fn character(self) -> char {
@@ -52,6 +54,7 @@ impl Separator {
             Self::Dot => '.',
             Self::Apostrophe => '\'',
             Self::Space => ' ',
+            Self::Underscore => '_',
         }
     }
 }
@@ -111,6 +114,7 @@ fn separator(c: char) -> Option<Separator> {
         '.' => Some(Separator::Dot),
         '\'' | '\u{2019}' => Some(Separator::Apostrophe),
         ' ' | '\u{A0}' | '\u{202F}' | '\u{2009}' => Some(Separator::Space),
+        '_' => Some(Separator::Underscore),
         _ => None,
     }
 }
@@ -561,6 +565,7 @@ mod tests {
             ["1 234", "12", "1 234 567.5"],
             ["1\u{202f}234", "12", "1\u{a0}234\u{2009}567,5"],
             ["1'234", "12", "1\u{2019}234\u{2019}567.5"],
+            ["1_234", "12", "1_234_567.5"],
             ["1,234", "12", "12,34,567.5"],
         ] {
             assert_eq!(values(&cells), [1234.0, 12.0, 1_234_567.5], "{cells:?}");
@@ -652,7 +657,8 @@ mod tests {
             "10,00,0",
             "1,23,456.7.8",
             "0x4d2",
-            "1_234",
+            "12_34",
+            "_1",
             "1e2641",
             "12 kg 3",
             "5 very long words here",

@@ -57,6 +57,8 @@ pub struct Profile {
     pub(crate) distinct_texts: usize,
     /// Whether its whole numbers are kept as they are written, because numbers do not hold them.
     pub(crate) rounded: bool,
+    /// Numbers of more digits than a number holds, if they are read as numbers.
+    pub(crate) n_rounded: usize,
     /// A text that other programs read as a number, such as `0x1f` or `1_000`, and how many there are.
     pub(crate) unread: Option<(String, usize)>,
     /// Texts that are amounts or durations, before the notation is known.
@@ -138,9 +140,10 @@ impl Profile {
                 profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
                 let mut written = Written::new(n_values);
                 if profile.numbers > 0 {
-                    column.each_distinct(nulls, |cell, _| written.look(cell, mark));
+                    column.each_distinct(nulls, |cell, n| written.look(cell, mark, n));
                 }
                 profile.distinct_texts = written.texts.n;
+                profile.n_rounded = if profile.notation.is_none() { written.n_rounded } else { 0 };
                 if profile.notation.is_none() && written.are_codes(profile.present()) {
                     profile.rounded = true;
                     profile.texts = std::mem::take(&mut profile.numbers);

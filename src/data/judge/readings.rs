@@ -39,6 +39,11 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
              column as written"
         ));
     }
+    let rounded: Vec<(usize, &str)> = typed(ColumnType::Number)
+        .filter(|(_, profile, _)| profile.n_rounded > 0)
+        .map(|(name, profile, _)| (profile.n_rounded, name))
+        .collect();
+    notes.extend(rounded_note(&rounded));
     let durations: Vec<String> = typed(ColumnType::Number)
         .filter_map(|(name, profile, _)| {
             let taken =
@@ -53,6 +58,27 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
         ));
     }
     notes
+}
+
+/// The same on a target.
+pub(crate) fn rounded_target(name: &str, n: usize) -> String {
+    format!(
+        "{n} values of the target {name:?} are above 9007199254740992 (2^53), have more digits than numbers hold, and were \
+         rounded to 16 digits; --task classification takes labels as written, and --target COL names another column"
+    )
+}
+
+/// The note on columns of numbers with more digits than numbers hold: how many cells, and the name.
+pub(crate) fn rounded_note(columns: &[(usize, &str)]) -> Option<String> {
+    let shown =
+        |(n, name): &(usize, &str)| format!("{name:?} ({n} {})", if *n == 1 { "cell" } else { "cells" });
+    let shown = list(&columns.iter().map(shown).collect::<Vec<_>>())?;
+    let name = if let [(_, name)] = columns { *name } else { "COL" };
+    Some(format!(
+        "numbers above 9007199254740992 (2^53) have more digits than numbers hold and were rounded to 16 digits, in \
+         {shown}; --type {:?} takes ids as written, --drop leaves them out",
+        format!("{name}=category")
+    ))
 }
 
 /// The note on columns whose dots may stand between thousands, because another column has decimal commas. Their text was
