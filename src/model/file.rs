@@ -25,6 +25,7 @@ use super::container::{self, Container, DAMAGED};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::date::N_PARTS;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
@@ -286,12 +287,7 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
     ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
-        let problems = json::read_row(
-            row.get().as_bytes(),
-            schema,
-            crate::data::cells::cell::Tolerance::Strict,
-            &mut codes,
-        );
+        let problems = json::read_row(row.get().as_bytes(), schema, Tolerance::Strict, &mut codes);
         ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
     }
     let scores = pipeline.scores(&codes);

@@ -29,6 +29,7 @@ pub(crate) mod ndjson;
 mod origin;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod poured;
 mod ragged;
 pub mod remarks;
 mod sample;
