@@ -542,3 +542,37 @@ fn rows_are_split_by_written_numbers_as_the_column_is_written() {
         assert_eq!(again.get("recorded_at_training"), None, "{flags:?}: the same rows");
     }
 }
+
+#[test]
+fn what_is_not_read_as_strangers_expect_is_named() {
+    let read = |head: &str, row: &dyn Fn(usize) -> String| {
+        train("t.csv", &(0..100).fold(format!("{head}\n"), |text, i| text + &row(i) + "\n"), &[])
+    };
+    let class = |i: usize| if amount(i) > 2500.0 { "high" } else { "low" };
+    // Footnotes stand behind half of the numbers.
+    let (_, done) = read("people,n,y", &|i| {
+        format!("{}{},{},{}", 1000 + i * 37, if i % 2 == 0 { "[a]" } else { "" }, i * 31 % 97, class(i))
+    });
+    done.complains(&["half of the cells or more are numbers", "\"people\" (\"1000[a]\")"]);
+    // A comma before three digits in a file with decimal commas, where decimals would be written in each cell.
+    let (_, done) = read("a;b;y", &|i| {
+        let a = if i % 2 == 0 { format!("1,{}", 100 + i) } else { (300 + i).to_string() };
+        format!("{a};{i},5;{}", class(i))
+    });
+    done.complains(&["\"1,100\" of \"a\" is 1.1, and 1100 with --decimal ."]);
+    // The first row of a log became its header.
+    let (_, done) = read("a;Linux", &|i| format!("{i} GET;Linux"));
+    refused(done).complains(&["the first line is perhaps a row: --no-header"]);
+    // A second line of names above dates.
+    let (_, done) = read("d,q,y\nStart date,The question,Result", &|i| {
+        format!("2024-01-{:02},{},{}", i % 28 + 1, ["a", "b"][i % 2], class(i))
+    });
+    refused(done).complains(&["line 2: \"Start date\" fits no number or date", "--skip-line 2"]);
+    // Titles with as many fields as each other.
+    let (_, done) = read("Serial:,42\nDate:,x\nsample,n,m,y", &|i| format!("s{i},{i},1,{}", class(i)));
+    refused(done).complains(&["line 3: 4 fields where the first line has 2", "--lines-to-skip 2"]);
+    // Areas and prices without cents are numbers.
+    let (_, done) = read("area;price;y", &|i| format!("{} m2;{},-;{}", 20 + i, 5 + i * 31 % 97, class(i)));
+    let shown = words(&done);
+    assert!(shown.contains("numbers in m2") && shown.contains("price number"), "{done}");
+}

@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::unit::{Unit, is_currency, may_be_a_unit, multiplier};
+use super::unit::{Unit, is_currency, may_be_a_unit, multiplier, powered};
 
 /// Longer cells are no numbers.
 const MAX_BYTES: usize = 64;
@@ -132,7 +132,7 @@ impl<'a> Parts<'a> {
             None => (text, false),
         };
         let mut start = text.find(is_numeral)?;
-        let last = text.rfind(is_numeral)?;
+        let last = text[..text.len() - powered(text)].rfind(is_numeral)?;
         let end = last + text[last..].chars().next().map_or(0, char::len_utf8);
         // `.5` and `,5`; no `a.5`.
         if text[..start].ends_with(['.', ',']) {
@@ -140,6 +140,11 @@ impl<'a> Parts<'a> {
         }
         let (before, n_before) = without_sign(text[..start].trim());
         let after = text[end..].trim();
+        // `12,-` and `12.--`: no cents.
+        let after = [",--", ".--", ",-", ".-", ",–", ",—"]
+            .into_iter()
+            .find_map(|sign| after.strip_prefix(sign))
+            .map_or(after, str::trim);
         let (after, n_after) = match after.strip_suffix(is_minus) {
             // `5-`, as SAP writes it.
             Some("") => ("", 1),
@@ -615,6 +620,10 @@ mod tests {
         assert_eq!(values(&["60 months", "36 months"]), [60.0, 36.0]);
         assert_eq!(values(&["12.50%", "3 %"]), [12.5, 3.0]);
         assert_eq!(values(&["1.80 m", "1.7 m"]), [1.8, 1.7], "metres");
+        assert_eq!(values(&["85.5 m2", "1,020 m2", "3m2"]), [85.5, 1020.0, 3.0]);
+        assert_eq!(values(&["12.5/km2", "3/km2"]), [12.5, 3.0]);
+        assert_eq!(values(&["12,-", "3,50", "1.200,--", "5,- "]), [12.0, 3.5, 1200.0, 5.0]);
+        assert_eq!(values(&["12,- €", "3,50 €"]), [12.0, 3.5]);
         for cells in
             [&["4.2 kg", "300 g"][..], &["12 %", "0.12"], &["$5", "€5"], &["1st", "2nd"], &["2 m", "5 kg"]]
         {
@@ -646,6 +655,10 @@ mod tests {
             "",
             "x",
             "B12",
+            "m2",
+            "5 Room2",
+            "5 m4",
+            "12,-5",
             "Room 12",
             "SKU-123",
             "v1.2",

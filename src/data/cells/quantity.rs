@@ -85,13 +85,24 @@ impl Quantities {
         self.amounts.bounds
     }
 
+    /// The cells that are numbers.
+    pub(crate) fn n_numbers(&self) -> usize {
+        self.amounts.amounts
+    }
+
     /// If the cells can be read in two ways: one of them, the number it was taken for, the other, and the decimal mark
     /// that makes it the other.
     pub(crate) fn guess(&self) -> Option<(&str, f64, f64, char)> {
-        let (Some(Notation::Number(taken)), Some(text)) = (self.notation(), &self.example) else {
-            return None;
+        let text = self.example.as_ref()?;
+        let Choice::Guess(best) = self.amounts.decimal(self.usual, self.given) else { return None };
+        let (taken, mark) = match self.notation() {
+            Some(Notation::Number(taken)) => (taken, best),
+            // Plain for the mark of the file, against what the column alone would be.
+            None if self.plain && best != self.usual => {
+                (amount::Notation { decimal: self.usual, ..amount::Notation::default() }, self.usual)
+            }
+            _ => return None,
         };
-        let Choice::Guess(mark) = self.amounts.decimal(self.usual, self.given) else { return None };
         let (other, character) = match mark {
             Mark::Dot => (Mark::Comma, ','),
             Mark::Comma => (Mark::Dot, '.'),

@@ -109,6 +109,9 @@ impl Profile {
             column => {
                 let mut texts = Distinct::new(n_values);
                 column.each_distinct(nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
+                if profile.numbers > 0 && profile.texts == 0 && raw.decimal_comma && !raw.decimal_given {
+                    profile.quantities = Quantities::of(raw, index, nulls);
+                }
                 // A few amounts among many texts are none of a column of numbers.
                 if profile.quantity_like > 0
                     && (profile.quantity_like + profile.numbers) * 2 >= profile.present()

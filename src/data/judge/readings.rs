@@ -120,6 +120,9 @@ pub(crate) fn doubtful_dots(
     ))
 }
 
+/// Few numbers and words are grades or sizes.
+const MAX_FEW_NUMBERS: usize = 20;
+
 /// The notes on columns that hold numbers which are not read as numbers.
 pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> Vec<String> {
     let columns = || {
@@ -134,6 +137,22 @@ pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> V
         notes.push(format!(
             "numbers of one column are written in several ways or units and were not read as numbers, in {mixed}; write \
              them alike"
+        ));
+    }
+    let half = columns().filter(|(_, profile)| {
+        let n = profile.quantities.n_numbers().max(profile.numbers);
+        profile.distinct > MAX_FEW_NUMBERS && n < profile.present() && n * 2 >= profile.present()
+    });
+    let half = half.filter(|(_, profile)| !profile.quantities.are_mixed(profile.present()));
+    let half = half.filter_map(|(name, profile)| {
+        let text = &profile.first_texts.first()?.1;
+        // Lists may have one member.
+        (!text.contains(['|', ';'])).then(|| format!("{name:?} ({text:?})"))
+    });
+    if let Some(half) = list(&half.collect::<Vec<_>>()) {
+        notes.push(format!(
+            "half of the cells or more are numbers, but others are not, so they were taken as names, in {half}; write them \
+             alike, or --null TOKEN"
         ));
     }
     let unread = columns().filter_map(|(name, profile)| {
