@@ -553,7 +553,7 @@ fn what_is_not_read_as_strangers_expect_is_named() {
     let (_, done) = read("people,n,y", &|i| {
         format!("{}{},{},{}", 1000 + i * 37, if i % 2 == 0 { "[a]" } else { "" }, i * 31 % 97, class(i))
     });
-    done.complains(&["half of the cells or more are numbers", "\"people\" (\"1000[a]\")"]);
+    done.complains(&["a third of the cells or more are numbers", "\"people\" (\"1000[a]\")"]);
     // A comma before three digits in a file with decimal commas, where decimals would be written in each cell.
     let (_, done) = read("a;b;y", &|i| {
         let a = if i % 2 == 0 { format!("1,{}", 100 + i) } else { (300 + i).to_string() };

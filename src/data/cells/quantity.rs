@@ -85,11 +85,6 @@ impl Quantities {
         self.amounts.bounds
     }
 
-    /// The cells that are numbers.
-    pub(crate) fn n_numbers(&self) -> usize {
-        self.amounts.amounts
-    }
-
     /// If the cells can be read in two ways: one of them, the number it was taken for, the other, and the decimal mark
     /// that makes it the other.
     pub(crate) fn guess(&self) -> Option<(&str, f64, f64, char)> {

@@ -274,6 +274,11 @@ impl Profile {
         }
     }
 
+    /// Cells that are numbers, however they are written.
+    pub(crate) fn n_quantities(&self) -> usize {
+        self.numbers + self.quantity_like
+    }
+
     /// Cells with a value.
     pub fn present(&self) -> usize {
         self.numbers + self.texts

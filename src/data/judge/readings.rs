@@ -8,6 +8,7 @@ use super::profile::{Odd, Profile};
 use crate::data::cells::amount::Mark;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::notation::Notation;
+use crate::data::cells::quantity::is_quantity;
 use crate::data::cells::table::{Column, Table};
 
 /// The notes on columns that are used, by name; `features`: their indices and types.
@@ -140,18 +141,18 @@ pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> V
         ));
     }
     let half = columns().filter(|(_, profile)| {
-        let n = profile.quantities.n_numbers().max(profile.numbers);
-        profile.distinct > MAX_FEW_NUMBERS && n < profile.present() && n * 2 >= profile.present()
+        let n = profile.n_quantities();
+        profile.distinct > MAX_FEW_NUMBERS && n < profile.present() && n * 3 >= profile.present()
     });
     let half = half.filter(|(_, profile)| !profile.quantities.are_mixed(profile.present()));
     let half = half.filter_map(|(name, profile)| {
-        let text = &profile.first_texts.first()?.1;
+        let (_, text) = profile.first_texts.iter().find(|(_, text)| !is_quantity(text))?;
         // Lists may have one member.
         (!text.contains(['|', ';'])).then(|| format!("{name:?} ({text:?})"))
     });
     if let Some(half) = list(&half.collect::<Vec<_>>()) {
         notes.push(format!(
-            "half of the cells or more are numbers, but others are not, so they were taken as names, in {half}; write them \
+            "a third of the cells or more are numbers, but others are not, so they were taken as names, in {half}; write them \
              alike, or --null TOKEN"
         ));
     }
