@@ -360,8 +360,58 @@ fn whole_numbers_of_too_many_digits_stay_as_they_are_written() {
     let (dir, done) = train("t.csv", &text, &["--target", "y"]);
     done.complains(&["whole numbers of more than 15 digits", "\"account\""]);
     assert_eq!(feature(&dir, 1)["levels"].as_array().unwrap().len(), 3);
-    let row = "{\"x\":1.0,\"account\":9007199254740993}";
-    dir.run(&["predict", "--features", row]).fails(1).complains(&["send it as a string"]);
+    // A JSON number is read digit by digit, as long as it is a whole one of 64 bits.
+    let answer = |account: &str| {
+        let row = format!("{{\"x\":1.0,\"account\":{account}}}");
+        dir.run(&["predict", "--features", &row, "--format", "json"])
+    };
+    assert_eq!(answer("9007199254740993").ok().json()["warnings"], json!(null));
+    let warned = answer("9007199254740995").ok().json()["warnings"].to_string();
+    assert!(warned.contains("unseen_category"), "{warned}");
+    answer("9007199254740992.0").fails(1).complains(&["send it as a string"]);
+}
+
+#[test]
+fn numbers_that_are_rounded_are_counted_with_the_flag_that_keeps_them() {
+    let text = (0..90_u64).fold("post,n,y\n".to_string(), |mut text, i| {
+        let post = 1_000_000_000_000_000_001 + i * 7_777_777_777_777_777;
+        writeln!(text, "{post},{},{}", i * 31 % 97, i % 2).unwrap();
+        text
+    });
+    let (_, done) = train("t.csv", &text, &[]);
+    done.complains(&["were rounded to 16 digits, in \"post\" (", " cells)", "--type \"post=category\""]);
+    let (_, done) = train("t.csv", &text, &["--target", "post"]);
+    done.complains(&["values of the target \"post\" are above 9007199254740992", "--task classification"]);
+    let (_, done) = train("t.csv", &text, &["--drop", "post"]);
+    assert!(!done.err().contains("rounded"), "{done}");
+}
+
+#[test]
+fn hexadecimal_numbers_and_those_with_underscores_are_read_if_the_whole_column_is_so() {
+    let text = (0..90).fold("n,m,y\n".to_string(), |mut text, i| {
+        let (n, m) = (1000 + i * 977 % 90 * 100, i * 31 + 4096);
+        writeln!(text, "{}_{:03},0x{m:X},{}", n / 1000, n % 1000, if n > 5000 { "high" } else { "low" })
+            .unwrap();
+        text
+    });
+    let (dir, done) = train("t.csv", &text, &[]);
+    let shown = words(&done);
+    assert!(shown.contains("numbers with _ between thousands"), "{done}");
+    assert!(shown.contains("m number 0% 90 as it is hexadecimal numbers"), "{done}");
+    assert_eq!(
+        (feature(&dir, 0)["min"].as_f64(), feature(&dir, 1)["min"].as_f64()),
+        (Some(1000.0), Some(4096.0))
+    );
+    assert!(accuracy(&dir) > 0.9, "{done}");
+    for row in [r#"{"n":"9_000","m":"0x1FFF"}"#, r#"{"n":9000,"m":8191}"#, "9_000,0x1fff"] {
+        dir.run(&["predict", "--features", row]).ok().says(&["high"]);
+    }
+    dir.run(&["predict", "--features", r#"{"n":1,"m":"1FFF"}"#])
+        .fails(1)
+        .complains(&["\"1FFF\" is not a number as this column has them: hexadecimal numbers, such as 0x4D2"]);
+    // One cell in plain digits is a number, or hexadecimal digits without their sign: the column is named.
+    let (_, done) = train("t.csv", &text.replacen("0x1000", "1000", 1), &[]);
+    done.complains(&["in hexadecimal and were not read as numbers, in \"m\" (0x"]);
 }
 
 #[test]
@@ -387,7 +437,7 @@ fn codes_that_become_one_number_are_named() {
 fn numbers_that_are_not_read_are_named() {
     let hex = (0..80).fold("n,m,k,y\n".to_string(), |mut text, i| {
         let weight = if i % 2 == 0 { format!("{}.1 kg", i % 30) } else { format!("{} g", i * 11) };
-        writeln!(text, "{}_{:03},0x{:x},{weight},{}", i % 9 + 1, i * 7, i * 31 + 4096, i % 2).unwrap();
+        writeln!(text, "{}_{:02},0xdeadbeef{:08x},{weight},{}", i % 9 + 1, i, i * 31 + 4096, i % 2).unwrap();
         text
     });
     let (_, done) = train(
@@ -442,4 +492,87 @@ fn a_dot_that_may_stand_between_thousands_is_named_where_a_column_beside_it_has_
     let done = dir.run(&["train", "t.csv", "--algorithm", "tree"]).ok();
     assert!(!done.err().contains("behind a dot"), "all of the file has decimal commas: {done}");
     assert!(done.out().contains(". between thousands"), "{done}");
+}
+
+/// A table of 200 rows and more than 64 kB, of which the last rows alone hold `last` in the columns of `row`.
+fn long_table(row: impl Fn(usize) -> String, last: impl Fn(usize) -> String) -> String {
+    let filler = "x".repeat(500);
+    (0..200).fold("size;price;filler;y\n".to_string(), |mut text, i| {
+        let cells = if i < 180 { row(i) } else { last(i) };
+        writeln!(text, "{cells};{filler};{}", if amount(i) > 2500.0 { "high" } else { "low" }).unwrap();
+        text
+    })
+}
+
+#[test]
+fn decimal_commas_behind_the_first_rows_make_dots_before_them_thousands() {
+    let size = |i: usize| grouped(amount(i).abs().round() + 1000.0, ".", ",").replace(",00", "");
+    let text = long_table(|i| format!("{};{i}", size(i)), |i| format!("{};{i},5", size(i)));
+    let (dir, done) = train("t.csv", &text, &[]);
+    assert_eq!(done.code, Some(0), "{done}");
+    let shown = words(&done);
+    assert!(shown.contains("numbers with a decimal comma and . between thousands"), "{done}");
+    assert!(done.err().contains("numbers have a decimal comma, as those of all rows together say"), "{done}");
+    let features = [feature(&dir, 0), feature(&dir, 1)];
+    assert!(features[0]["min"].as_f64() >= Some(1000.0) && features[1]["max"].as_f64() > Some(150.0));
+    assert_eq!(dir.run(&["eval", "--format", "json"]).ok().json().get("recorded_at_training"), None);
+    let (dir, _) = train("t.csv", &text, &["--decimal", "."]);
+    assert!(feature(&dir, 0)["max"].as_f64() < Some(1000.0), "as the user says");
+}
+
+#[test]
+fn rows_are_split_by_written_numbers_as_the_column_is_written() {
+    let text = (0..120).fold("week,amount,share,n,y\n".to_string(), |mut text, i| {
+        let (at, class) = (i * 37 % 120, if amount(i) > 2500.0 { "high" } else { "low" });
+        let week = grouped((900 + at * 10) as f64, ",", ".").replace(".00", "");
+        writeln!(text, "\"{week}\",${at},{} %,{},{class}", at / 10, amount(i)).unwrap();
+        text
+    });
+    for (flags, wanted) in [
+        (["--split-by", "week"], "the latest by week"),
+        (["--split-by", "amount"], "the latest by amount"),
+        (["--split-by", "share"], "the latest by share"),
+        (["--group", "share"], "by share"),
+        (["--group", "week"], "by week"),
+    ] {
+        let (dir, done) = train("t.csv", &text, &flags);
+        assert_eq!(done.code, Some(0), "{flags:?}: {done}");
+        assert!(words(&done).contains(wanted) || flags[0] == "--group", "{flags:?}: {done}");
+        let again = dir.run(&["eval", "--format", "json"]).ok().json();
+        assert_eq!(again.get("recorded_at_training"), None, "{flags:?}: the same rows");
+    }
+}
+
+#[test]
+fn what_is_not_read_as_strangers_expect_is_named() {
+    let read = |head: &str, row: &dyn Fn(usize) -> String| {
+        train("t.csv", &(0..100).fold(format!("{head}\n"), |text, i| text + &row(i) + "\n"), &[])
+    };
+    let class = |i: usize| if amount(i) > 2500.0 { "high" } else { "low" };
+    // Footnotes stand behind half of the numbers.
+    let (_, done) = read("people,n,y", &|i| {
+        format!("{}{},{},{}", 1000 + i * 37, if i % 2 == 0 { "[a]" } else { "" }, i * 31 % 97, class(i))
+    });
+    done.complains(&["a third of the cells or more are numbers", "\"people\" (\"1000[a]\")"]);
+    // A comma before three digits in a file with decimal commas, where decimals would be written in each cell.
+    let (_, done) = read("a;b;y", &|i| {
+        let a = if i % 2 == 0 { format!("1,{}", 100 + i) } else { (300 + i).to_string() };
+        format!("{a};{i},5;{}", class(i))
+    });
+    done.complains(&["\"1,100\" of \"a\" is 1.1, and 1100 with --decimal ."]);
+    // The first row of a log became its header.
+    let (_, done) = read("a;Linux", &|i| format!("{i} GET;Linux"));
+    refused(done).complains(&["the first line is perhaps a row: --no-header"]);
+    // A second line of names above dates.
+    let (_, done) = read("d,q,y\nStart date,The question,Result", &|i| {
+        format!("2024-01-{:02},{},{}", i % 28 + 1, ["a", "b"][i % 2], class(i))
+    });
+    refused(done).complains(&["line 2: \"Start date\" fits no number or date", "--skip-line 2"]);
+    // Titles with as many fields as each other.
+    let (_, done) = read("Serial:,42\nDate:,x\nsample,n,m,y", &|i| format!("s{i},{i},1,{}", class(i)));
+    refused(done).complains(&["line 3: 4 fields where the first line has 2", "--lines-to-skip 2"]);
+    // Areas and prices without cents are numbers.
+    let (_, done) = read("area;price;y", &|i| format!("{} m2;{},-;{}", 20 + i, 5 + i * 31 % 97, class(i)));
+    let shown = words(&done);
+    assert!(shown.contains("numbers in m2") && shown.contains("price number"), "{done}");
 }

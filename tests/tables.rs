@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 
 use encoding_rs::{Encoding, UTF_8, UTF_16LE, WINDOWS_1251, WINDOWS_1252};
 use mlapi::data::read::csv::Records;
-use mlapi::model::pipeline::Decision;
-use mlapi::predict::{Format, Keep, OnError, Options, Part, predict_csv};
+use mlapi::predict::{Options, Part, predict_csv};
 use mlapi::{ColumnType, FileOptions, HoldOut, Model, Plan};
 
 use crate::support::workdir::Workdir;
@@ -390,18 +389,7 @@ fn as_predicted(model: &Model, path: &str) -> Result<Vec<Vec<Value>>, String> {
         }
     };
     let records = Records::open(path, &FileOptions::default());
-    let options = Options {
-        keep: Keep::None,
-        format: Format::LikeInput,
-        decision: Decision::MostProbable,
-        probabilities: false,
-        lenient: false,
-        strict: false,
-        on_error: OnError::Stop,
-        header: true,
-        max_rows: usize::MAX,
-        n_threads: 1,
-    };
+    let options = Options::default();
     let mut out = Vec::new();
     records
         .and_then(|records| predict_csv(model, records, &options, &mut out, &mut watch))

@@ -9,8 +9,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use mlapi::data::read::csv::Records;
-use mlapi::model::pipeline::Decision;
-use mlapi::predict::{Format, Keep, OnError, Options, Part, predict_csv};
+use mlapi::predict::{Options, Part, predict_csv};
 use mlapi::{ColumnType, FileOptions, HoldOut, Plan};
 
 static PATH: LazyLock<PathBuf> =
@@ -38,18 +37,7 @@ fn one(bytes: &[u8]) {
         return;
     }
     let schema = &model.pipeline.schema;
-    let options = Options {
-        keep: Keep::None,
-        format: Format::LikeInput,
-        decision: Decision::MostProbable,
-        probabilities: false,
-        lenient: false,
-        strict: false,
-        on_error: OnError::Stop,
-        header: schema.header,
-        max_rows: usize::MAX,
-        n_threads: 1,
-    };
+    let options = Options { header: schema.header, ..Options::default() };
     let mut ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); schema.features.len()];
     let mut watch = |part: Part| {
         for row in part.codes.rows() {

@@ -100,6 +100,10 @@ impl TrainingSet {
         let arrangement = Arrangement::read(split_by, raw, &rows, nulls)?;
         let mut typed = Typed::new(raw, roles, nulls)?;
         notes.append(&mut typed.notes);
+        let n_rounded = typed.profiles[roles.target].n_rounded;
+        if n_rounded > 0 && task == Task::Regression {
+            notes.push(readings::rounded_target(&target.name, n_rounded));
+        }
         if n_without_target > 0 {
             typed.table = select(typed.table, &rows);
             weights.iter_mut().for_each(|weights| keep(weights, &rows));

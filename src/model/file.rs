@@ -25,6 +25,7 @@ use super::container::{self, Container, DAMAGED};
 use super::pipeline::Pipeline;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::date::N_PARTS;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
@@ -86,10 +87,9 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
-    let of_numbers = |notation| matches!(notation, Notation::Number(_) | Notation::Duration(_));
     let of_several = |notation| matches!(notation, Notation::List(_) | Notation::Pair(_));
     if schema.target.notation.is_some()
-        || notations().any(of_numbers)
+        || notations().any(|notation| notation.is_of_numbers())
         || notations().any(of_several)
         || schema.features.iter().any(|feature| !feature.nulls.is_empty())
     {
@@ -292,12 +292,7 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
     ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
-        let problems = json::read_row(
-            row.get().as_bytes(),
-            schema,
-            crate::data::cells::cell::Tolerance::Strict,
-            &mut codes,
-        );
+        let problems = json::read_row(row.get().as_bytes(), schema, Tolerance::Strict, &mut codes);
         ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
     }
     let scores = pipeline.scores(&codes);

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::Model;
 use super::pipeline::{Decision, NOT_FINITE, Predictions};
+use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
 use crate::data::read::json::{self, Malformed};
@@ -88,12 +89,11 @@ pub(super) fn predict<R: Serialize>(
         let text = serde_json::to_vec(&row).with_context(|| {
             format!("{} cannot be written as JSON, which rows are read from", name(number))
         })?;
-        let problems =
-            match json::read_row(&text, schema, crate::data::cells::cell::Tolerance::Strict, &mut codes) {
-                Ok(problems) => problems,
-                Err(Malformed::NotJson(detail)) => bail!("{} is not a row: {detail}", name(number)),
-                Err(Malformed::TooManyRows) => bail!("{} is more than one row", name(number)),
-            };
+        let problems = match json::read_row(&text, schema, Tolerance::Strict, &mut codes) {
+            Ok(problems) => problems,
+            Err(Malformed::NotJson(detail)) => bail!("{} is not a row: {detail}", name(number)),
+            Err(Malformed::TooManyRows) => bail!("{} is more than one row", name(number)),
+        };
         if problems.total > 0 {
             bail!("{} does not fit the model:\n  {}", name(number), problems.lines().join("\n  "));
         }

@@ -105,6 +105,24 @@ pub struct Options {
     pub n_threads: usize,
 }
 
+impl Default for Options {
+    /// Predictions alone, in the form of the input, which has a header; the first row that does not fit ends them.
+    fn default() -> Self {
+        Self {
+            keep: Keep::None,
+            format: Format::LikeInput,
+            decision: Decision::MostProbable,
+            probabilities: false,
+            lenient: false,
+            strict: false,
+            on_error: OnError::Stop,
+            header: true,
+            max_rows: usize::MAX,
+            n_threads: 1,
+        }
+    }
+}
+
 impl Options {
     /// What a row may have that the model does not know or take.
     pub(crate) fn tolerance(&self) -> Tolerance {

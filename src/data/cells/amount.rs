@@ -12,7 +12,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::unit::{Unit, is_currency, may_be_a_unit, multiplier};
+use super::unit::{Unit, is_currency, may_be_a_unit, multiplier, powered};
 
 /// Longer cells are no numbers.
 const MAX_BYTES: usize = 64;
@@ -40,10 +40,12 @@ pub enum Separator {
     Apostrophe,
     /// `1 234`, also with a no-break or thin space.
     Space,
+    /// `1_234`, as programmers write it.
+    Underscore,
 }
 
-const SEPARATORS: [Separator; 4] =
-    [Separator::Comma, Separator::Dot, Separator::Apostrophe, Separator::Space];
+const SEPARATORS: [Separator; 5] =
+    [Separator::Comma, Separator::Dot, Separator::Apostrophe, Separator::Space, Separator::Underscore];
 
 impl Separator {
     fn character(self) -> char {
@@ -52,6 +54,7 @@ impl Separator {
             Self::Dot => '.',
             Self::Apostrophe => '\'',
             Self::Space => ' ',
+            Self::Underscore => '_',
         }
     }
 }
@@ -111,6 +114,7 @@ fn separator(c: char) -> Option<Separator> {
         '.' => Some(Separator::Dot),
         '\'' | '\u{2019}' => Some(Separator::Apostrophe),
         ' ' | '\u{A0}' | '\u{202F}' | '\u{2009}' => Some(Separator::Space),
+        '_' => Some(Separator::Underscore),
         _ => None,
     }
 }
@@ -128,7 +132,7 @@ impl<'a> Parts<'a> {
             None => (text, false),
         };
         let mut start = text.find(is_numeral)?;
-        let last = text.rfind(is_numeral)?;
+        let last = text[..text.len() - powered(text)].rfind(is_numeral)?;
         let end = last + text[last..].chars().next().map_or(0, char::len_utf8);
         // `.5` and `,5`; no `a.5`.
         if text[..start].ends_with(['.', ',']) {
@@ -136,6 +140,11 @@ impl<'a> Parts<'a> {
         }
         let (before, n_before) = without_sign(text[..start].trim());
         let after = text[end..].trim();
+        // `12,-` and `12.--`: no cents.
+        let after = [",--", ".--", ",-", ".-", ",–", ",—"]
+            .into_iter()
+            .find_map(|sign| after.strip_prefix(sign))
+            .map_or(after, str::trim);
         let (after, n_after) = match after.strip_suffix(is_minus) {
             // `5-`, as SAP writes it.
             Some("") => ("", 1),
@@ -589,6 +598,7 @@ mod tests {
             ["1 234", "12", "1 234 567.5"],
             ["1\u{202f}234", "12", "1\u{a0}234\u{2009}567,5"],
             ["1'234", "12", "1\u{2019}234\u{2019}567.5"],
+            ["1_234", "12", "1_234_567.5"],
             ["1,234", "12", "12,34,567.5"],
         ] {
             assert_eq!(values(&cells), [1234.0, 12.0, 1_234_567.5], "{cells:?}");
@@ -638,6 +648,10 @@ mod tests {
         assert_eq!(values(&["60 months", "36 months"]), [60.0, 36.0]);
         assert_eq!(values(&["12.50%", "3 %"]), [12.5, 3.0]);
         assert_eq!(values(&["1.80 m", "1.7 m"]), [1.8, 1.7], "metres");
+        assert_eq!(values(&["85.5 m2", "1,020 m2", "3m2"]), [85.5, 1020.0, 3.0]);
+        assert_eq!(values(&["12.5/km2", "3/km2"]), [12.5, 3.0]);
+        assert_eq!(values(&["12,-", "3,50", "1.200,--", "5,- "]), [12.0, 3.5, 1200.0, 5.0]);
+        assert_eq!(values(&["12,- €", "3,50 €"]), [12.0, 3.5]);
         for cells in
             [&["4.2 kg", "300 g"][..], &["12 %", "0.12"], &["$5", "€5"], &["1st", "2nd"], &["2 m", "5 kg"]]
         {
@@ -669,6 +683,10 @@ mod tests {
             "",
             "x",
             "B12",
+            "m2",
+            "5 Room2",
+            "5 m4",
+            "12,-5",
             "Room 12",
             "SKU-123",
             "v1.2",
@@ -680,7 +698,8 @@ mod tests {
             "10,00,0",
             "1,23,456.7.8",
             "0x4d2",
-            "1_234",
+            "12_34",
+            "_1",
             "1e2641",
             "12 kg 3",
             "5 very long words here",

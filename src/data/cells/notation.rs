@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::boolean::Words;
 use super::cell::{Cell, ColumnType};
-use super::{amount, date, duration, list, pair};
+use super::{amount, date, duration, list, number, pair};
 use crate::names::quote;
 
 /// How the cells of a column are written, if its type leaves that open.
@@ -19,6 +19,8 @@ pub enum Notation {
     Boolean(Words),
     /// The separators and units of a number; none if every training row is written plainly.
     Number(amount::Notation),
+    /// A whole number such as `0x1F`.
+    Hexadecimal,
     /// A number that is a duration in seconds.
     Duration(duration::Notation),
     /// Of lists among texts.
@@ -28,11 +30,17 @@ pub enum Notation {
 }
 
 impl Notation {
+    /// Whether it is one of numbers.
+    pub(crate) fn is_of_numbers(&self) -> bool {
+        matches!(self, Self::Number(_) | Self::Duration(_) | Self::Hexadecimal)
+    }
+
     /// The number that a text is in this notation, if it is one of numbers.
     pub fn number(&self, text: &str) -> Option<f64> {
         match self {
             Self::Number(notation) => notation.parse(text),
             Self::Duration(notation) => notation.parse(text).or((text == "0").then_some(0.0)),
+            Self::Hexadecimal => number::hexadecimal(text),
             Self::Date(_) | Self::Boolean(_) | Self::List(_) | Self::Pair(_) => None,
         }
     }
@@ -42,6 +50,7 @@ impl Notation {
         match self {
             Self::Number(notation) => Some(notation.write(value)),
             Self::Duration(_) => Some(duration::write(value)),
+            Self::Hexadecimal => Some(number::write_hexadecimal(value)),
             Self::Date(_) | Self::Boolean(_) | Self::List(_) | Self::Pair(_) => None,
         }
     }
@@ -53,6 +62,7 @@ impl fmt::Display for Notation {
         match self {
             Self::Number(notation) => notation.fmt(f),
             Self::Duration(notation) => notation.fmt(f),
+            Self::Hexadecimal => f.write_str("hexadecimal numbers"),
             Self::Date(_) => f.write_str("dates"),
             Self::Boolean(words) => write!(f, "{} or {}", words.text(true), words.text(false)),
             Self::List(_) => f.write_str("lists"),
@@ -99,9 +109,7 @@ impl ColumnType {
             (_, Cell::Boolean(value)) => Err(format!("{value} is not {}", wanted())),
             (_, Cell::Number(value)) if value.is_finite() => Ok(value),
             (_, Cell::Number(_)) => Err("the number is too large".into()),
-            (_, Cell::Text(text))
-                if matches!(notation, Some(Notation::Number(_) | Notation::Duration(_))) =>
-            {
+            (_, Cell::Text(text)) if notation.is_some_and(|notation| notation.is_of_numbers()) => {
                 written_number(text, notation)
             }
             (_, Cell::Text(text)) => match text.parse::<f64>() {

@@ -131,13 +131,33 @@ pub(crate) fn parse(text: &str, decimal_mark: u8) -> Option<f64> {
     }
 }
 
-/// Whether a text is a whole number that was rounded to `value`, so that others become the same.
+/// Whether the whole part of a number without an exponent was rounded to `value`, so that others become the same.
 pub(crate) fn is_rounded(text: &str, value: f64) -> bool {
     let digits = text.trim_start_matches(['-', '+']);
-    value.abs() >= MAX_EXACT as f64
-        && value.is_finite()
-        && digits.bytes().all(|byte| byte.is_ascii_digit())
-        && digits.trim_start_matches('0') != value.abs().to_string()
+    if value.abs() < MAX_EXACT as f64 || !value.is_finite() {
+        return false;
+    }
+    let (whole, decimals) = digits.split_once(['.', ',']).unwrap_or((digits, ""));
+    whole.bytes().chain(decimals.bytes()).all(|byte| byte.is_ascii_digit())
+        && (whole.trim_start_matches('0') != value.abs().to_string() || decimals.contains(|c| c != '0'))
+}
+
+/// The whole number that a text such as `0x1F` is, if a number holds it exactly.
+pub(crate) fn hexadecimal(text: &str) -> Option<f64> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u64::from_str_radix(digits, 16).ok().filter(|value| is_plain && *value <= MAX_EXACT)?;
+    Some(with_sign(value as f64, negative))
+}
+
+/// As [`hexadecimal`] reads it, without decimals.
+pub(crate) fn write_hexadecimal(value: f64) -> String {
+    let sign = if value < 0.0 { "-" } else { "" };
+    format!("{sign}0x{:X}", value.abs() as u64)
 }
 
 /// Whether a number is whole and small enough (2^53) to be distinguished from its neighbours.
@@ -186,11 +206,27 @@ mod tests {
     #[test]
     fn whole_numbers_beyond_what_a_double_holds_are_rounded() {
         let rounded = |text: &str| is_rounded(text, text.parse().unwrap());
-        for text in ["9007199254740993", "-1234567890123456789", "+00009007199254740993"] {
+        for text in
+            ["9007199254740993", "-1234567890123456789", "+00009007199254740993", "9007199254740993.5"]
+        {
             assert!(rounded(text), "{text}");
         }
-        for text in ["9007199254740992", "1e20", "100000000000000000000", "9007199254740993.5", "12"] {
+        for text in ["9007199254740992", "1e20", "100000000000000000000", "9007199254740992.0", "12", "0.1"] {
             assert!(!rounded(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hexadecimal_number_is_a_whole_one_that_a_number_holds() {
+        for (text, value) in
+            [("0x1F", 31.0), ("0X1f", 31.0), ("-0x10", -16.0), ("0x20000000000000", 2_f64.powi(53))]
+        {
+            assert_eq!(hexadecimal(text), Some(value), "{text}");
+            assert_eq!(hexadecimal(&write_hexadecimal(value)), Some(value));
+        }
+        for text in ["", "1F", "0x", "0x+1", "0xG", "0x1.8", "0x20000000000001", "0xdeadbeefdeadbeefdeadbeef"]
+        {
+            assert_eq!(hexadecimal(text), None, "{text}");
         }
     }
 

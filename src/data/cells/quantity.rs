@@ -11,6 +11,8 @@ use super::{duration, number};
 pub(crate) struct Quantities {
     amounts: amount::Evidence,
     durations: duration::Evidence,
+    /// Cells such as `0x1F`.
+    hexadecimals: usize,
     /// Whether every number is a plain one.
     plain: bool,
     usual: Mark,
@@ -36,7 +38,9 @@ impl Quantities {
             }
             // The other checks only matter for texts that are not plain.
             let is_duration = plain.is_none() && found.durations.look(text, n);
-            if found.amounts.look(text, n) || is_duration {
+            let is_hexadecimal = plain.is_none() && number::hexadecimal(text).is_some();
+            found.hexadecimals += if is_hexadecimal { n } else { 0 };
+            if found.amounts.look(text, n) || is_duration || is_hexadecimal {
                 found.plain &= plain.is_some();
                 if found.example.is_none() && text.contains([',', '.']) {
                     found.example = Some(text.to_string());
@@ -50,6 +54,10 @@ impl Quantities {
     pub(crate) fn notation(&self) -> Option<Notation> {
         if self.plain {
             return None;
+        }
+        if self.hexadecimals > 0 {
+            let others = self.amounts.amounts + self.durations.durations;
+            return (others == 0).then_some(Notation::Hexadecimal);
         }
         let amounts = self.amounts.notation(self.usual, self.given);
         match amounts {
@@ -80,10 +88,16 @@ impl Quantities {
     /// If the cells can be read in two ways: one of them, the number it was taken for, the other, and the decimal mark
     /// that makes it the other.
     pub(crate) fn guess(&self) -> Option<(&str, f64, f64, char)> {
-        let (Some(Notation::Number(taken)), Some(text)) = (self.notation(), &self.example) else {
-            return None;
+        let text = self.example.as_ref()?;
+        let Choice::Guess(best) = self.amounts.decimal(self.usual, self.given) else { return None };
+        let (taken, mark) = match self.notation() {
+            Some(Notation::Number(taken)) => (taken, best),
+            // Plain for the mark of the file, against what the column alone would be.
+            None if self.plain && best != self.usual => {
+                (amount::Notation { decimal: self.usual, ..amount::Notation::default() }, self.usual)
+            }
+            _ => return None,
         };
-        let Choice::Guess(mark) = self.amounts.decimal(self.usual, self.given) else { return None };
         let (other, character) = match mark {
             Mark::Dot => (Mark::Comma, ','),
             Mark::Comma => (Mark::Dot, '.'),
@@ -105,7 +119,9 @@ impl Quantities {
 
 /// Whether a text alone is a number or a duration in some notation.
 pub(crate) fn is_quantity(text: &str) -> bool {
-    amount::Evidence::default().look(text, 1) || duration::Evidence::default().look(text, 1)
+    amount::Evidence::default().look(text, 1)
+        || duration::Evidence::default().look(text, 1)
+        || number::hexadecimal(text).is_some()
 }
 
 /// Words that mean "no value" in a column of numbers or dates, in lower case. Elsewhere they may be values.

@@ -77,7 +77,7 @@ impl Column {
             _ => Quantities::of(raw, index, nulls).notation(),
         };
         // A date is no number, whatever the decimal mark, and a notation has its own.
-        let as_text = is_date || matches!(notation, Some(Notation::Number(_) | Notation::Duration(_)));
+        let as_text = is_date || notation.is_some_and(|notation| notation.is_of_numbers());
         let cell_of = |cell| match cell {
             Cell::Text(text) if odd.iter().any(|odd| odd == text) => Cell::Missing,
             _ if as_text => cell,

@@ -10,7 +10,7 @@ use super::notation::Notation;
 use super::number;
 use super::quantity::Quantities;
 use super::raw_table::RawTable;
-use crate::plain::plain;
+use crate::plain::{plain, same};
 
 /// Most classes that are learned. Scores, and much of a model, grow with rows times classes; a column of more labels is an
 /// id, a text, or a number to predict.
@@ -126,6 +126,13 @@ impl Target {
             target.labels.sort_unstable();
         }
         if let [only] = target.labels.as_slice() {
+            ensure!(
+                !same(only, &target.name) || raw.no_header,
+                "{}: every row of the target column {:?} is called as the column is, so the first line is perhaps a row: \
+                 --no-header",
+                raw.source,
+                target.name
+            );
             bail!(
                 "{}: every row of the target column {:?} is {only:?}; a classifier needs two classes or more",
                 raw.source,

@@ -87,8 +87,22 @@ pub(super) fn is_currency(text: &str) -> bool {
     }
 }
 
+/// The bytes of a unit at the end of a text that has a digit of its own: `m2`, `/km2`, `cm3`.
+pub(super) fn powered(text: &str) -> usize {
+    let Some(base) = text.strip_suffix(['2', '3']) else { return 0 };
+    let name = ["mm", "cm", "dm", "km", "ft", "in", "yd", "m"].into_iter().find(|name| base.ends_with(name));
+    let Some(name) = name else { return 0 };
+    let before = &base[..base.len() - name.len()];
+    let per = if before.ends_with('/') { 1 } else { 0 };
+    // `5 m2` and `5m2`, not `Room2` or `SM3`.
+    let is_behind_a_number = before[..before.len() - per].trim_end().ends_with(|c: char| c.is_ascii_digit());
+    if is_behind_a_number { per + name.len() + 1 } else { 0 }
+}
+
 /// Whether a text behind a number may be its unit: one or two words without digits.
 pub(super) fn may_be_a_unit(text: &str) -> bool {
+    let has_power = text.ends_with(['2', '3']) && powered(&format!("0{text}")) == text.len();
+    let text = &text[..text.len() - usize::from(has_power)];
     let fits = |c: char| c.is_alphabetic() || " %‰°'\"µ²³/·^.".contains(c) || CURRENCY_SIGNS.contains(c);
     text.len() <= 15
         && text.chars().all(fits)

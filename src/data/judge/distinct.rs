@@ -64,26 +64,24 @@ impl Distinct {
 pub(super) struct Written {
     pub(super) texts: Distinct,
     values: Distinct,
-    /// Whether a whole number was rounded.
-    rounded: bool,
+    /// Cells whose whole part was rounded.
+    pub(super) n_rounded: usize,
     /// Whether all cells are whole numbers.
     whole: bool,
 }
 
 impl Written {
     pub(super) fn new(n: usize) -> Self {
-        Self { texts: Distinct::new(n), values: Distinct::new(n), rounded: false, whole: true }
+        Self { texts: Distinct::new(n), values: Distinct::new(n), n_rounded: 0, whole: true }
     }
 
-    pub(super) fn look(&mut self, cell: Cell, mark: u8) {
+    /// Adds a cell that occurs `n` times.
+    pub(super) fn look(&mut self, cell: Cell, mark: u8, n: usize) {
         let Cell::Text(text) = cell else { return };
         self.texts.add_text(text);
-        if !self.whole {
-            return;
-        }
-        self.whole = text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(value) = number::parse(text, mark).filter(|_| self.whole) {
-            self.rounded |= number::is_rounded(text, value);
+        self.whole &= text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(value) = number::parse(text, mark) {
+            self.n_rounded += if number::is_rounded(text, value) { n } else { 0 };
             self.values.add_number(value);
         }
     }
@@ -92,6 +90,6 @@ impl Written {
     /// again. Times in nanoseconds are all different, and their order is kept.
     pub(super) fn are_codes(&self, n: usize) -> bool {
         let distinct = self.texts.n;
-        self.rounded && self.whole && (self.values.n < distinct || distinct * 10 < n * 9)
+        self.n_rounded > 0 && self.whole && (self.values.n < distinct || distinct * 10 < n * 9)
     }
 }

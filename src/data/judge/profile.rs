@@ -57,6 +57,8 @@ pub struct Profile {
     pub(crate) distinct_texts: usize,
     /// Whether its whole numbers are kept as they are written, because numbers do not hold them.
     pub(crate) rounded: bool,
+    /// Numbers of more digits than a number holds, if they are read as numbers.
+    pub(crate) n_rounded: usize,
     /// A text that other programs read as a number, such as `0x1f` or `1_000`, and how many there are.
     pub(crate) unread: Option<(String, usize)>,
     /// Texts that are amounts or durations, before the notation is known.
@@ -107,6 +109,9 @@ impl Profile {
             column => {
                 let mut texts = Distinct::new(n_values);
                 column.each_distinct(nulls, |cell, n| profile.look(cell, mark, n, &mut numbers, &mut texts));
+                if profile.numbers > 0 && profile.texts == 0 && raw.decimal_comma && !raw.decimal_given {
+                    profile.quantities = Quantities::of(raw, index, nulls);
+                }
                 // A few amounts among many texts are none of a column of numbers.
                 if profile.quantity_like > 0
                     && (profile.quantity_like + profile.numbers) * 2 >= profile.present()
@@ -138,9 +143,10 @@ impl Profile {
                 profile.distinct = (numbers.n + texts.n).min(MAX_COUNTED + 1);
                 let mut written = Written::new(n_values);
                 if profile.numbers > 0 {
-                    column.each_distinct(nulls, |cell, _| written.look(cell, mark));
+                    column.each_distinct(nulls, |cell, n| written.look(cell, mark, n));
                 }
                 profile.distinct_texts = written.texts.n;
+                profile.n_rounded = if profile.notation.is_none() { written.n_rounded } else { 0 };
                 if profile.notation.is_none() && written.are_codes(profile.present()) {
                     profile.rounded = true;
                     profile.texts = std::mem::take(&mut profile.numbers);
@@ -266,6 +272,11 @@ impl Profile {
                 return;
             }
         }
+    }
+
+    /// Cells that are numbers, however they are written.
+    pub(crate) fn n_quantities(&self) -> usize {
+        self.numbers + self.quantity_like
     }
 
     /// Cells with a value.

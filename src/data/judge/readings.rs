@@ -8,6 +8,7 @@ use super::profile::{Odd, Profile};
 use crate::data::cells::amount::Mark;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::notation::Notation;
+use crate::data::cells::quantity::is_quantity;
 use crate::data::cells::table::{Column, Table};
 
 /// The notes on columns that are used, by name; `features`: their indices and types.
@@ -39,6 +40,11 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
              column as written"
         ));
     }
+    let rounded: Vec<(usize, &str)> = typed(ColumnType::Number)
+        .filter(|(_, profile, _)| profile.n_rounded > 0)
+        .map(|(name, profile, _)| (profile.n_rounded, name))
+        .collect();
+    notes.extend(rounded_note(&rounded));
     let durations: Vec<String> = typed(ColumnType::Number)
         .filter_map(|(name, profile, _)| {
             let taken =
@@ -53,6 +59,27 @@ pub(crate) fn notes(names: &[String], profiles: &[Profile], features: &[(usize, 
         ));
     }
     notes
+}
+
+/// The same on a target.
+pub(crate) fn rounded_target(name: &str, n: usize) -> String {
+    format!(
+        "{n} values of the target {name:?} are above 9007199254740992 (2^53), have more digits than numbers hold, and were \
+         rounded to 16 digits; --task classification takes labels as written, and --target COL names another column"
+    )
+}
+
+/// The note on columns of numbers with more digits than numbers hold: how many cells, and the name.
+pub(crate) fn rounded_note(columns: &[(usize, &str)]) -> Option<String> {
+    let shown =
+        |(n, name): &(usize, &str)| format!("{name:?} ({n} {})", if *n == 1 { "cell" } else { "cells" });
+    let shown = list(&columns.iter().map(shown).collect::<Vec<_>>())?;
+    let name = if let [(_, name)] = columns { *name } else { "COL" };
+    Some(format!(
+        "numbers above 9007199254740992 (2^53) have more digits than numbers hold and were rounded to 16 digits, in \
+         {shown}; --type {:?} takes ids as written, --drop leaves them out",
+        format!("{name}=category")
+    ))
 }
 
 /// The note on columns whose dots may stand between thousands, because another column has decimal commas. Their text was
@@ -94,6 +121,9 @@ pub(crate) fn doubtful_dots(
     ))
 }
 
+/// Few numbers and words are grades or sizes.
+const MAX_FEW_NUMBERS: usize = 20;
+
 /// The notes on columns that hold numbers which are not read as numbers.
 pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> Vec<String> {
     let columns = || {
@@ -108,6 +138,22 @@ pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> V
         notes.push(format!(
             "numbers of one column are written in several ways or units and were not read as numbers, in {mixed}; write \
              them alike"
+        ));
+    }
+    let half = columns().filter(|(_, profile)| {
+        let n = profile.n_quantities();
+        profile.distinct > MAX_FEW_NUMBERS && n < profile.present() && n * 3 >= profile.present()
+    });
+    let half = half.filter(|(_, profile)| !profile.quantities.are_mixed(profile.present()));
+    let half = half.filter_map(|(name, profile)| {
+        let (_, text) = profile.first_texts.iter().find(|(_, text)| !is_quantity(text))?;
+        // Lists may have one member.
+        (!text.contains(['|', ';'])).then(|| format!("{name:?} ({text:?})"))
+    });
+    if let Some(half) = list(&half.collect::<Vec<_>>()) {
+        notes.push(format!(
+            "a third of the cells or more are numbers, but others are not, so they were taken as names, in {half}; write them \
+             alike, or --null TOKEN"
         ));
     }
     let unread = columns().filter_map(|(name, profile)| {

@@ -6,9 +6,9 @@
 use anyhow::{Result, bail};
 
 use crate::data::cells::cell::{Cell, NullTokens};
-use crate::data::cells::number;
-use crate::data::cells::quantity::is_quantity;
+use crate::data::cells::quantity::{is_no_value, is_quantity};
 use crate::data::cells::raw_table::{RawColumn, RawTable};
+use crate::data::cells::{date, number};
 
 /// Rows below which nothing is said about the first and the last of them.
 const MIN_ROWS: usize = 4;
@@ -59,7 +59,7 @@ pub(crate) fn check(raw: &RawTable, is_inferred: impl Fn(usize) -> bool, nulls: 
         let shown: Vec<String> = first.odd.iter().take(5).map(|(_, text)| format!("{text:?}")).collect();
         let (fits, number) = if shown.len() == 1 { ("fits", "the column") } else { ("fit", "the columns") };
         bail!(
-            "{}: {} {fits} no number of {number} below; if the line holds units, {}; if it holds the names of the \
+            "{}: {} {fits} no number or date of {number} below; if the line holds units, {}; if it holds the names of the \
              columns, --lines-to-skip {} begins with it",
             raw.place(0),
             shown.join(", "),
@@ -117,7 +117,7 @@ impl<'a> Row<'a> {
     fn fits_no_number(&self, is_inferred: &impl Fn(usize) -> bool) -> bool {
         let again = |(index, text): &(usize, &str)| !self.is_only_here(*index, text);
         self.numbers.is_empty()
-            && self.odd.iter().any(|(index, _)| is_inferred(*index))
+            && self.odd.iter().any(|(index, text)| is_inferred(*index) && !is_no_value(text))
             && !self.texts.iter().chain(&self.odd).any(again)
     }
 
@@ -171,12 +171,13 @@ pub(crate) fn is_total(text: &str) -> bool {
     words.any(|word| TOTALS.contains(&word))
 }
 
-/// Whether a text is a number, however people write it.
+/// Whether a text is a number, however people write it, or a date.
 fn is_number(text: &str, mark: u8) -> bool {
-    number::parse(text, mark).is_some() || text.contains(char::is_numeric) && is_quantity(text)
+    let is_date = || date::Evidence::default().look(text, 1);
+    number::parse(text, mark).is_some() || text.contains(char::is_numeric) && (is_quantity(text) || is_date())
 }
 
-/// Whether most cells of a column are numbers, as its first ones show.
+/// Whether most cells of a column are numbers or dates, as its first ones show.
 fn has_numbers(raw: &RawTable, column: &RawColumn, nulls: &NullTokens) -> bool {
     const LOOKED_AT: usize = 1000;
     let (mut numbers, mut texts) = (0, 0);
@@ -212,8 +213,15 @@ mod tests {
     fn a_line_of_units_and_a_total_are_told_with_their_line() {
         let all = |_| true;
         for (text, words) in [
-            ("m,kg,;1,2,a;3,4,b;5,6,a;7,8,b", "t.csv line 2: \"m\", \"kg\" fit no number of the columns"),
+            (
+                "m,kg,;1,2,a;3,4,b;5,6,a;7,8,b",
+                "t.csv line 2: \"m\", \"kg\" fit no number or date of the columns",
+            ),
             ("m,unit;1,a;2,b;3,a;4,b", "--skip-line 2 leaves it out"),
+            (
+                "When,Who;2024-01-05,a;2024-01-06,b;2024-02-01,a;2024-02-03,b",
+                "\"When\" fits no number or date",
+            ),
             ("size,weight;1,4;2,5;3,6", "--lines-to-skip 1 begins with it"),
             ("1,4,a;2,5,b;3,6,a;Total,15,", "t.csv line 5, column \"c0\": \"Total\""),
             ("a,4;b,5;c,6;Grand total,15", "looks like a total"),
@@ -230,6 +238,7 @@ mod tests {
         for text in [
             "1,a;2,b;3,a;4,b",
             "n/k,a;2,b;3,a;4,b",
+            "unknown,e;2024-01-05,a;2024-01-06,b;2024-02-01,c;2024-02-03,d",
             "x,1;2,5;3,6;4,7",
             "a,4;b,5;c,6;total,16",
             "1,a;2,b;3,a;n/k,b",

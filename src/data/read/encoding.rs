@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+
+use super::poured::{Fill, Poured};
 use encoding_rs::{
     BIG5, Decoder, DecoderResult, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE,
     WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1254, WINDOWS_1257,
@@ -269,8 +271,6 @@ pub(crate) struct Transcoder<R> {
     decoder: Decoder,
     input: Vec<u8>,
     at: usize,
-    output: Vec<u8>,
-    given: usize,
     ended: bool,
 }
 
@@ -278,22 +278,20 @@ const BUFFER_BYTES: usize = 64 * 1024;
 
 impl<R: Read> Transcoder<R> {
     /// Reads `reader`, which holds text in `encoding`; a byte order mark is taken off.
-    pub(crate) fn new(reader: R, encoding: &'static Encoding) -> Self {
-        Self {
+    pub(crate) fn of(reader: R, encoding: &'static Encoding) -> Poured<Self> {
+        Poured::new(Self {
             reader,
             decoder: encoding.new_decoder_with_bom_removal(),
             input: Vec::new(),
             at: 0,
-            output: Vec::new(),
-            given: 0,
             ended: false,
-        }
+        })
     }
+}
 
-    fn fill(&mut self) -> io::Result<()> {
-        self.given = 0;
-        self.output.clear();
-        while self.output.is_empty() && !(self.ended && self.at == self.input.len()) {
+impl<R: Read> Fill for Transcoder<R> {
+    fn fill(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+        while output.is_empty() && !(self.ended && self.at == self.input.len()) {
             if self.at == self.input.len() {
                 self.input.resize(BUFFER_BYTES, 0);
                 let n = self.reader.read(&mut self.input)?;
@@ -301,14 +299,11 @@ impl<R: Read> Transcoder<R> {
                 self.at = 0;
                 self.ended = n == 0;
             }
-            self.output.resize(BUFFER_BYTES, 0);
-            let (result, read, written) = self.decoder.decode_to_utf8_without_replacement(
-                &self.input[self.at..],
-                &mut self.output,
-                self.ended,
-            );
+            output.resize(BUFFER_BYTES, 0);
+            let (result, read, written) =
+                self.decoder.decode_to_utf8_without_replacement(&self.input[self.at..], output, self.ended);
             self.at += read;
-            self.output.truncate(written);
+            output.truncate(written);
             if let DecoderResult::Malformed(..) = result {
                 let name = self.decoder.encoding().name();
                 return Err(io::Error::new(
@@ -318,18 +313,6 @@ impl<R: Read> Transcoder<R> {
             }
         }
         Ok(())
-    }
-}
-
-impl<R: Read> Read for Transcoder<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.output.len() {
-            self.fill()?;
-        }
-        let n = buffer.len().min(self.output.len() - self.given);
-        buffer[..n].copy_from_slice(&self.output[self.given..self.given + n]);
-        self.given += n;
-        Ok(n)
     }
 }
 
@@ -432,9 +415,9 @@ mod tests {
         let text = "é北京,".repeat(50_000);
         let bytes = written(&text, GB18030);
         let mut found = String::new();
-        Transcoder::new(&bytes[..], GB18030).read_to_string(&mut found).unwrap();
+        Transcoder::of(&bytes[..], GB18030).read_to_string(&mut found).unwrap();
         assert!(found == text);
-        let error = Transcoder::new(&b"a\xFF"[..], GB18030).read_to_string(&mut found).unwrap_err();
+        let error = Transcoder::of(&b"a\xFF"[..], GB18030).read_to_string(&mut found).unwrap_err();
         assert!(error.to_string().contains("not valid gb18030"));
     }
 }

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 
 use memchr::memchr2;
 
+use super::poured::{Fill, Poured};
 use super::source::Options;
 
 /// A line of an odd layout is held in memory as a whole, up to so many bytes.
@@ -316,9 +317,6 @@ pub(super) struct Relaid<R> {
     lines: Lines,
     /// Read and not yet taken.
     input: Vec<u8>,
-    /// Taken and not yet given.
-    output: Vec<u8>,
-    given: usize,
     ended: bool,
     max_line_bytes: usize,
 }
@@ -326,7 +324,12 @@ pub(super) struct Relaid<R> {
 impl<R: Read> Relaid<R> {
     /// The text that begins with `start` and goes on with `rest`: its beginning, as far as its lines are whole, and the
     /// reader of the rest.
-    pub(super) fn split(layout: Layout, start: &[u8], rest: R, max_line_bytes: usize) -> (Vec<u8>, Self) {
+    pub(super) fn split(
+        layout: Layout,
+        start: &[u8],
+        rest: R,
+        max_line_bytes: usize,
+    ) -> (Vec<u8>, Poured<Self>) {
         let mut lines = Lines::new(layout);
         let mut text = Vec::with_capacity(start.len());
         let taken = lines.take(start, false, &mut text);
@@ -334,18 +337,16 @@ impl<R: Read> Relaid<R> {
             inner: rest,
             lines,
             input: start[taken..].to_vec(),
-            output: Vec::new(),
-            given: 0,
             ended: false,
             max_line_bytes: max_line_bytes.min(MAX_LINE_BYTES),
         };
-        (text, rest)
+        (text, Poured::new(rest))
     }
+}
 
-    fn fill(&mut self) -> io::Result<()> {
-        self.output.clear();
-        self.given = 0;
-        while self.output.is_empty() && !self.ended {
+impl<R: Read> Fill for Relaid<R> {
+    fn fill(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+        while output.is_empty() && !self.ended {
             let before = self.input.len();
             if before > self.max_line_bytes {
                 let most = self.max_line_bytes;
@@ -358,22 +359,10 @@ impl<R: Read> Relaid<R> {
             let read = self.inner.read(&mut self.input[before..]);
             self.input.truncate(before + *read.as_ref().unwrap_or(&0));
             self.ended = read? == 0;
-            let taken = self.lines.take(&self.input, self.ended, &mut self.output);
+            let taken = self.lines.take(&self.input, self.ended, output);
             self.input.drain(..taken);
         }
         Ok(())
-    }
-}
-
-impl<R: Read> Read for Relaid<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.given == self.output.len() {
-            self.fill()?;
-        }
-        let n = buffer.len().min(self.output.len() - self.given);
-        buffer[..n].copy_from_slice(&self.output[self.given..self.given + n]);
-        self.given += n;
-        Ok(n)
     }
 }
 

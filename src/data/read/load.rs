@@ -6,41 +6,27 @@
 //! the size of the blocks, or the number of threads.
 
 use std::collections::BTreeSet;
-use std::io::{Cursor, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::io::Read;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::blocks::{BLOCK_BYTES, Block, Blocks, Cut, in_order};
-use super::chunk::{Chunk, ChunkColumn, Form, Kind, append, is_doubtful};
+use super::chunk::{Chunk, Form, Kind, append, is_doubtful};
 use super::csv::Records;
+use super::decimal_mark::{Poll, Vote, decimals_of, may_be_guessed};
 use super::digest::PassingDigest;
-use super::fields::{Dialect, Record, Visitor, Walk};
 use super::interner::Interner;
 use super::ndjson::{LateColumns, Members, is_ndjson, lines};
-use super::source::{Input, Options, open};
-use crate::data::cells::cell::{Cell, NullTokens};
-use crate::data::cells::number;
+use super::origin::Origin;
+pub use super::sample::Reading;
+use super::sample::Sample;
+use super::source::Options;
+use crate::data::cells::amount::{Choice, Mark};
+use crate::data::cells::cell::Cell;
 use crate::data::cells::raw_table::{RawColumn, RawTable, ReadFile, source_name};
 use crate::error::Interrupted;
 use crate::plain;
-
-/// How a table is to be read.
-#[derive(Debug, Clone, Default)]
-pub struct Reading {
-    /// The tokens that mean "no value".
-    pub nulls: NullTokens,
-    /// Columns whose text is needed, whatever their cells.
-    pub texts: BTreeSet<String>,
-    /// Whether the last column is one of them.
-    pub last_is_text: bool,
-}
-
-/// A column of which more than this share of the sample is different is kept cell by cell, not as levels.
-const MAX_LEVEL_SHARE: f64 = 0.5;
-
-/// Rows of the sample below which the number of distinct texts says nothing.
-const MIN_ROWS_FOR_SHARE: usize = 200;
 
 /// Reads a file into columns and takes its digest.
 ///
@@ -73,44 +59,6 @@ pub(crate) fn read_tables_unless(
     Load { options, reading, block_bytes: BLOCK_BYTES, n_threads, stopped }.files(paths)
 }
 
-/// The source of a table's bytes, opened as often as they are needed. Standard input can be read only once and is kept
-/// as it passes.
-struct Origin<'a> {
-    path: &'a str,
-    kept: Arc<Mutex<Vec<u8>>>,
-}
-
-/// A reader that keeps a copy of the bytes that pass.
-struct Keeping<R> {
-    inner: R,
-    kept: Arc<Mutex<Vec<u8>>>,
-}
-
-impl<R: Read> Read for Keeping<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let n = self.inner.read(buffer)?;
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..n]);
-        Ok(n)
-    }
-}
-
-impl Origin<'_> {
-    fn open(&self, options: &Options, first: bool) -> Result<Input> {
-        let reader: Box<dyn Read + Send> = match (self.path, first) {
-            ("-", true) => Box::new(Keeping { inner: open("-")?, kept: self.kept.clone() }),
-            ("-", false) => {
-                let bytes = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Box::new(Cursor::new(bytes))
-            }
-            (path, _) => open(path)?,
-        };
-        // The second time the digest says whether the bytes are still the same.
-        let mut input = Input::new(reader, self.path, options, true, true)?;
-        input.prompt = false;
-        Ok(input)
-    }
-}
-
 /// An opened file of either form.
 enum Opened {
     Delimited(Box<Records>),
@@ -128,42 +76,102 @@ struct Load<'a> {
 
 impl Load<'_> {
     fn files(&self, paths: &[String]) -> Result<RawTable> {
+        let origins: Vec<Origin> = paths.iter().map(|path| Origin::new(path)).collect();
+        let (raw, mark) = self.attempt(&origins, true)?;
+        let Some(mark) = mark else {
+            return Ok(raw);
+        };
+        // Numbers whose text is gone were read with the mark that the beginning of the file spoke for.
+        let files = raw.files;
+        drop(raw.columns);
+        let options = Options { decimal_comma: Some(mark == Mark::Comma), ..self.options.clone() };
+        let (mut raw, _) = Load { options: &options, ..*self }.attempt(&origins, false)?;
+        for (before, after) in files.iter().zip(&raw.files) {
+            ensure!(before == after, changed(&before.path));
+        }
+        let name = if mark == Mark::Comma { "comma" } else { "dot" };
+        raw.notes.push(format!(
+            "numbers have a decimal {name}, as those of all rows together say and those of the first do not, and were read \
+             so; --decimal overrides"
+        ));
+        Ok(raw)
+    }
+
+    /// The table, and the decimal mark that it should be read with if that is another. Later attempts keep to theirs.
+    fn attempt(&self, origins: &[Origin<'_>], first_time: bool) -> Result<(RawTable, Option<Mark>)> {
         let mut raw = RawTable::default();
-        let mut origins = Vec::new();
         let mut wants = Vec::new();
-        for (number, path) in paths.iter().enumerate() {
-            let origin = Origin { path, kept: Arc::default() };
-            let first = number == 0;
-            let opened = self.open(&origin, &mut raw, true)?;
-            if first {
-                raw.source = source_name(path);
-                if paths.len() > 1 {
-                    raw.source += &format!(" and {} more", paths.len() - 1);
+        let mut polls = Vec::new();
+        for (number, origin) in origins.iter().enumerate() {
+            let opened = self.open(origin, &mut raw, true)?;
+            if number == 0 {
+                raw.source = source_name(origin.path);
+                if origins.len() > 1 {
+                    raw.source += &format!(" and {} more", origins.len() - 1);
                 }
-                let sample = self.sample(&opened, &raw)?;
-                wants = self.wants(&raw, &sample);
-                raw.padded = self.padded(&raw, &sample);
+                raw.decimal_given &= first_time;
+                let sample = match &opened {
+                    Opened::Delimited(records) => Sample::of_records(records, &raw, self.reading)?,
+                    Opened::Ndjson { start, .. } => Sample::of_lines(start, &raw, self.reading),
+                };
+                wants = sample.kinds();
+                polls = sample.polls();
+                raw.padded = sample.padded();
                 raw.columns = wants.iter().map(|want| want.column()).collect();
             }
-            let digest = self.read(opened, path, number, &wants, &mut raw)?;
+            let digest = self.read(opened, origin.path, number, &wants, &mut raw)?;
             // Members that were met late are levels from then on.
             let (n_late, last) = (raw.columns.len() - wants.len(), wants.len().saturating_sub(1));
             wants.splice(last..last, vec![Kind::Levels; n_late]);
-            raw.files.push(ReadFile { path: path.clone(), sha256: digest });
-            origins.push(origin);
+            raw.files.push(ReadFile { path: origin.path.into(), sha256: digest });
         }
         ensure!(
             !raw.lines.is_empty(),
             "{} has a header and no rows; there is nothing to read",
-            source_name(&paths[0])
+            source_name(origins.first().map_or("", |origin| origin.path))
         );
-        self.read_again(&origins, wants, &mut raw)?;
+        self.read_again(origins, wants, &polls, &mut raw)?;
+        let mark = if first_time { self.other_mark(&raw, &polls) } else { None };
         plain_names(&mut raw)?;
-        Ok(raw)
+        Ok((raw, mark))
+    }
+
+    /// The decimal mark that all rows together speak for, if it is not the one of the table; `polls`: the sample's.
+    fn other_mark(&self, raw: &RawTable, polls: &[Poll]) -> Option<Mark> {
+        if raw.ndjson || raw.decimal_given {
+            return None;
+        }
+        let mark = if raw.decimal_comma { Mark::Comma } else { Mark::Dot };
+        let is_other = |vote: &Vote| !vote.is_empty() && vote.is_comma() != raw.decimal_comma;
+        let columns = || raw.names.iter().zip(&raw.columns).zip(polls);
+        let mut vote = Vote::default();
+        for ((name, column), _) in columns().filter(|(_, poll)| poll.is_of_numbers()) {
+            if !matches!(column, RawColumn::Numbers { .. }) {
+                let mut poll = Poll::default();
+                column.each_distinct(self.reading.nulls.of(name), |cell, n| {
+                    if let Cell::Text(text) = cell {
+                        poll.look(text, n);
+                    }
+                });
+                poll.choice(raw.delimiter).into_iter().for_each(|(choice, _)| vote.add(choice));
+            }
+        }
+        if !is_other(&vote) {
+            return None;
+        }
+        // The text of these is gone.
+        for ((_, column), poll) in columns() {
+            if let RawColumn::Numbers { values, .. } = column {
+                let of_values = decimals_of(values, mark);
+                let of_sample = poll.choice(raw.delimiter).map(|(choice, _)| choice);
+                vote.add(of_sample.filter(|choice| *choice == Choice::Certain(mark)).unwrap_or(of_values));
+            }
+        }
+        is_other(&vote).then_some(if raw.decimal_comma { Mark::Dot } else { Mark::Comma })
     }
 
     fn open(&self, origin: &Origin<'_>, raw: &mut RawTable, first_time: bool) -> Result<Opened> {
-        let mut input = origin.open(self.options, first_time)?;
+        let mut input = origin.open(self.options)?;
         let source = input.source.clone();
         let first = raw.names.is_empty();
         let ndjson = is_ndjson(&input.path, &input.start);
@@ -225,105 +233,28 @@ impl Load<'_> {
         Ok(Opened::Delimited(Box::new(records)))
     }
 
-    /// The beginning of a file, every column as levels.
-    fn sample(&self, opened: &Opened, raw: &RawTable) -> Result<Chunk> {
-        const BYTES: usize = 64 * 1024;
-        let (kinds, nulls) = (vec![Kind::Levels; raw.names.len()], &self.reading.nulls);
-        let mut chunk = Chunk::default();
-        match opened {
-            Opened::Delimited(records) => {
-                let (dialect, start) = (records.dialect(), records.sample());
-                let cut = Cut::Records { delimiter: dialect.delimiter, quote: dialect.quote };
-                let start = start[..start.len().min(BYTES)].to_vec();
-                let mut blocks = Blocks::new("", start, std::io::empty(), cut, BYTES, true);
-                let mut block = blocks.next(Vec::new())?.unwrap_or_default();
-                if records.has_header() {
-                    skip_record(&mut block, dialect);
-                }
-                let form = Form::delimited(dialect, &kinds, nulls, Arc::new(records.remarks().again()));
-                form.read(&block, &kinds, raw, nulls, &mut chunk);
-            }
-            Opened::Ndjson { start, .. } => {
-                let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
-                let bytes = start[..end].to_vec();
-                Form::Ndjson.read(&Block::new(bytes, 1), &kinds, raw, nulls, &mut chunk);
-            }
-        }
-        // An error is found and reported again when the file is read.
-        chunk.failure = None;
-        Ok(chunk)
-    }
-
-    fn wants(&self, raw: &RawTable, sample: &Chunk) -> Vec<Kind> {
-        let mark = raw.decimal_mark();
-        // Delimiters at the ends of lines make no column.
-        let has_values = |column: &ChunkColumn| match column {
-            ChunkColumn::Levels { levels, .. } => {
-                levels.strings().iter().any(|text| self.reading.nulls.cell(text) != Cell::Missing)
-            }
-            _ => true,
+    /// Reads the columns of numbers again that hold text as well, or numbers that can be read in two ways.
+    fn read_again(
+        &self,
+        origins: &[Origin<'_>],
+        mut wants: Vec<Kind>,
+        polls: &[Poll],
+        raw: &mut RawTable,
+    ) -> Result<()> {
+        let asks = may_be_guessed(raw);
+        let is_guess = |column: &RawColumn, poll: Option<&Poll>| {
+            let is_plain = poll.and_then(|poll| poll.choice(raw.delimiter)).is_none();
+            asks && is_plain
+                && matches!(column, RawColumn::Numbers { values, .. }
+                    if matches!(decimals_of(values, Mark::Dot), Choice::Guess(_)))
         };
-        let last = raw.names.iter().zip(&sample.columns).rfind(|(_, column)| has_values(column));
-        let last = last.map(|(name, _)| name).filter(|_| self.reading.last_is_text);
-        let kind = |(name, column): (&String, &ChunkColumn)| {
-            let ChunkColumn::Levels { codes, levels } = column else {
-                return Kind::Levels;
-            };
-            let nulls = self.reading.nulls.of(name);
-            let is_number = |text| match nulls.cell(text) {
-                Cell::Text(text) => number::parse(text, mark).is_some(),
-                _ => true,
-            };
-            let as_text = last == Some(name) || self.reading.texts.iter().any(|text| plain::same(text, name));
-            if !as_text && levels.strings().iter().all(is_number) {
-                return Kind::Numbers;
-            }
-            let (n_levels, n_rows) = (levels.strings().len() as f64, codes.len());
-            if n_rows >= MIN_ROWS_FOR_SHARE && n_levels > MAX_LEVEL_SHARE * n_rows as f64 {
-                Kind::Texts
-            } else {
-                Kind::Levels
-            }
-        };
-        raw.names.iter().zip(&sample.columns).map(kind).collect()
-    }
-
-    /// Columns of whole numbers some of which begin with zeros, or of which some are written as `1E10` and become the same
-    /// as others, each with the first such cell. Only the sample is looked at: the text of numbers is not kept.
-    fn padded(&self, raw: &RawTable, sample: &Chunk) -> Vec<(String, String)> {
-        let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_padded = |text: &str| text.len() > 1 && text.starts_with('0');
-        let is_power =
-            |text: &str| text.split_once(['e', 'E']).is_some_and(|(a, b)| is_whole(a) && is_whole(b));
-        let first = |(name, column): (&String, &ChunkColumn)| {
-            let ChunkColumn::Levels { levels, .. } = column else {
-                return None;
-            };
-            let nulls = self.reading.nulls.of(name);
-            let cells = || {
-                levels.strings().iter().filter_map(|text| match nulls.cell(text) {
-                    Cell::Text(text) => Some(text),
-                    _ => None,
-                })
-            };
-            if !cells().all(|text| is_whole(text) || is_power(text)) {
-                return None;
-            }
-            let values: BTreeSet<u64> =
-                cells().filter_map(|text| text.parse::<f64>().ok()).map(f64::to_bits).collect();
-            let are_same = values.len() < cells().count();
-            let found = cells().find(|text| is_padded(text) || are_same && is_power(text))?;
-            Some((name.clone(), found.to_string()))
-        };
-        raw.names.iter().zip(&sample.columns).filter_map(first).collect()
-    }
-
-    /// Reads the columns of numbers again that hold text as well.
-    fn read_again(&self, origins: &[Origin<'_>], mut wants: Vec<Kind>, raw: &mut RawTable) -> Result<()> {
         let doubtful: Vec<bool> = wants
             .iter()
             .zip(&raw.columns)
-            .map(|(kind, column)| *kind == Kind::Numbers && is_doubtful(column))
+            .enumerate()
+            .map(|(i, (kind, column))| {
+                *kind == Kind::Numbers && (is_doubtful(column) || is_guess(column, polls.get(i)))
+            })
             .collect();
         if !doubtful.contains(&true) {
             return Ok(());
@@ -343,12 +274,7 @@ impl Load<'_> {
         };
         for (number, (origin, file)) in origins.iter().zip(&raw.files).enumerate() {
             // Whatever is odd about other bytes, that they are others comes first.
-            let changed = || {
-                anyhow!(
-                    "{} has changed while it was read; train on a copy that nothing writes to",
-                    source_name(origin.path)
-                )
-            };
+            let changed = || changed(origin.path);
             let opened = self.open(origin, &mut again, false).map_err(|error| error.context(changed()))?;
             let digest = match self.read(opened, origin.path, number, &wants, &mut again) {
                 Err(error) if !error.is::<Interrupted>() => return Err(error.context(changed())),
@@ -432,20 +358,8 @@ impl Load<'_> {
     }
 }
 
-/// Takes the first record off a block.
-fn skip_record(block: &mut Block, dialect: Dialect) {
-    struct Skip(usize);
-    impl Visitor for Skip {
-        fn number(&mut self, _column: usize, _value: f64) {}
-        fn text(&mut self, _column: usize, _text: &[u8], _line: u64) {}
-        fn end(&mut self, record: Record) -> bool {
-            self.0 = record.place.end;
-            false
-        }
-    }
-    let mut skip = Skip(0);
-    Walk { dialect, ..Walk::default() }.through(block, &mut skip);
-    block.bytes.drain(..skip.0);
+fn changed(path: &str) -> anyhow::Error {
+    anyhow!("{} has changed while it was read; train on a copy that nothing writes to", source_name(path))
 }
 
 /// Gives the columns the names by which rows to come are compared.
@@ -497,6 +411,8 @@ fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::cells::cell::{ColumnType, NullTokens};
+    use crate::data::cells::table::Column;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -650,6 +566,44 @@ mod tests {
             };
             let error = load_paths(&path, &Reading::default(), 4096, n_threads, &stopped).err().unwrap();
             assert!(error.is::<Interrupted>() && n_asked.get() == 3, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_decimal_mark_is_that_of_all_rows_wherever_they_stand() {
+        // Of the columns in 200 kB of rows, the last row alone says how the others are to be read.
+        let table = |delimiter: char, row: [&str; 2], last: [&str; 2]| {
+            let rows = row.map(|cell| format!("{cell}{delimiter}")).concat() + "some words\n";
+            let last = last.map(|cell| format!("{cell}{delimiter}")).concat() + "z\n";
+            format!("a{delimiter}b{delimiter}c\n") + &rows.repeat(12_000) + &last
+        };
+        let values = |raw: &RawTable, index: usize| {
+            let column = Column::parse(raw, index, ColumnType::Number, &NullTokens::default());
+            let (Column::Number(values) | Column::Written { values, .. }) = column.unwrap() else {
+                panic!("no numbers")
+            };
+            (values[0], values[values.len() - 1])
+        };
+        for (delimiter, row, last, a, b) in [
+            (';', ["1.234", "5"], ["1.234", "2,50"], (1234.0, 1234.0), (5.0, 2.5)),
+            (',', ["1.234", "5"], ["1.234", "\"2,50\""], (1234.0, 1234.0), (5.0, 2.5)),
+            ('\t', ["1.234", "5"], ["1.234", "2,50"], (1234.0, 1234.0), (5.0, 2.5)),
+            (';', ["1,234", "5"], ["1,234", "2.50"], (1234.0, 1234.0), (5.0, 2.5)),
+            (';', ["1.234", "5"], ["950", "6"], (1234.0, 950.0), (5.0, 6.0)),
+            (';', ["1,250", "5"], ["980", "6"], (1250.0, 980.0), (5.0, 6.0)),
+            (';', ["1.25", "5"], ["1.234", "2,50"], (1.25, 1.234), (5.0, 2.5)),
+            (',', ["1.234", "5"], ["950", "6"], (1.234, 950.0), (5.0, 6.0)),
+        ] {
+            let raw = load(&[&table(delimiter, row, last)], &Reading::default(), BLOCK_BYTES, 2).unwrap();
+            assert_eq!((values(&raw, 0), values(&raw, 1)), (a, b), "{delimiter} {row:?} {last:?}");
+            let first = load(&[&table(delimiter, last, row)], &Reading::default(), BLOCK_BYTES, 2).unwrap();
+            let turned = |(first, last): (f64, f64)| (last, first);
+            assert_eq!(
+                (values(&first, 0), values(&first, 1)),
+                (turned(a), turned(b)),
+                "{delimiter} {last:?}"
+            );
+            assert_eq!(first.decimal_comma, raw.decimal_comma);
         }
     }
 

@@ -4,13 +4,14 @@
 //! and makes odd layouts plain (`sniff_layout`, `layout`), [`blocks`] cuts the rest at ends of records and shares the
 //! work among threads, [`fields`] walks through the records from one field end to the next (`field_ends`). `ndjson` reads
 //! lines of JSON, `parquet` and `excel` turn such files into text (`made`).
-//! [`load`] makes a whole table of all this, block by block (`chunk`, `interner`). [`json`] reads the rows of a request
+//! [`load`] makes a whole table of all this (`origin`, `sample`, `decimal_mark`), block by block (`chunk`, `interner`). [`json`] reads the rows of a request
 //! or of a line straight into codes.
 
 pub mod blocks;
 mod chunk;
 mod compression;
 pub mod csv;
+mod decimal_mark;
 pub(crate) mod digest;
 pub(crate) mod encoding;
 #[cfg(feature = "excel")]
@@ -25,10 +26,13 @@ pub mod load;
 #[cfg(any(feature = "excel", feature = "parquet"))]
 mod made;
 pub(crate) mod ndjson;
+mod origin;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod poured;
 mod ragged;
 pub mod remarks;
+mod sample;
 mod sniff;
 mod sniff_layout;
 pub mod source;

@@ -6,6 +6,9 @@
 use super::fields::{Dialect, Record};
 use super::layout::{is_border, is_count};
 
+/// A table begins by this line, whatever stands above it.
+const MAX_TITLES: u64 = 30;
+
 /// The message for a record that is not of `n_columns` fields, or whose quote is never closed; `bytes` are those of its
 /// block.
 pub fn ragged(source: &str, record: &Record, n_columns: usize, bytes: &[u8], dialect: Dialect) -> String {
@@ -72,7 +75,14 @@ fn remedy(record: &Record, n_columns: usize, text: &[u8], dialect: Dialect) -> S
         };
         return format!("does the header lack names{comma}?");
     }
-    "a field that contains the delimiter needs quotes".into()
+    let quotes = "a field that contains the delimiter needs quotes";
+    if line <= MAX_TITLES && n_fields > n_columns + 1 {
+        return format!(
+            "if the lines before it are titles, --lines-to-skip {} begins below them; else {quotes}",
+            line - 1
+        );
+    }
+    quotes.into()
 }
 
 #[cfg(test)]
@@ -103,13 +113,14 @@ mod tests {
             ("1,2", 3, "values are missing"),
             ("1,x,y,,", 3, "nothing stands behind"),
             ("1,5,2,5", 2, "decimal comma"),
+            ("Sample,RT,Area,Result", 2, "if the lines before it are titles, --lines-to-skip 6"),
             ("1,tall, old,oak", 3, "a field that contains the delimiter needs quotes"),
         ] {
             let message = message(text, n_columns);
             assert!(message.contains(words), "{text}: {message}");
             assert_eq!(
                 message.contains("quotes"),
-                words.contains("quotes") || words.contains("missing"),
+                ["quotes", "missing", "lines before it"].iter().any(|word| words.contains(word)),
                 "{message}"
             );
         }

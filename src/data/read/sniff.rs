@@ -6,10 +6,11 @@
 use std::io;
 
 use super::blocks::{Block, Blocks, Cut};
+use super::decimal_mark::{Poll, Vote};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::header;
 use super::source::Options;
-use crate::data::cells::amount::{Choice, Evidence, Mark};
+use crate::data::cells::amount::{Choice, Mark};
 
 /// Records in which the delimiter is looked for.
 const SAMPLE_RECORDS: usize = 100;
@@ -192,38 +193,26 @@ fn has_decimal_commas(start: &[u8], dialect: Dialect) -> (bool, Option<String>) 
         return (false, None);
     }
     let block = whole_records(start, dialect.quote);
-    let mut columns: Vec<(usize, Evidence, Option<String>)> = Vec::new();
+    let mut columns: Vec<Poll> = Vec::new();
     for (_, fields) in First::some(&block, dialect, usize::MAX, usize::MAX) {
         columns.resize_with(columns.len().max(fields.len()), Default::default);
-        for (field, (n_cells, evidence, example)) in fields.iter().zip(&mut columns) {
-            let Ok(text) = std::str::from_utf8(field) else { continue };
-            *n_cells += usize::from(!text.trim().is_empty());
-            if evidence.look(text, 1) && example.is_none() && text.contains([',', '.']) {
-                *example = Some(text.trim().to_string());
+        for (field, poll) in fields.iter().zip(&mut columns) {
+            if let Ok(text) = std::str::from_utf8(field) {
+                poll.look(text, 1);
             }
         }
     }
-    let (mut certain, mut guessed) = ([0, 0], [0, 0]);
+    let mut vote = Vote::default();
     let mut note = None;
-    for (n_cells, evidence, example) in columns {
-        let Some(example) = example.filter(|_| evidence.amounts * 2 >= n_cells) else { continue };
-        // Between other delimiters than commas a lone comma is more likely one before decimals, and a lone dot as well.
-        let has_commas = evidence.has_decimals(Mark::Comma) && dialect.delimiter != b',';
-        match evidence.decimal(if has_commas { Mark::Comma } else { Mark::Dot }, false) {
-            Choice::Certain(mark) => certain[mark as usize] += 1,
-            Choice::Plain => {}
-            Choice::Guess(mark) => {
-                guessed[mark as usize] += 1;
-                note.get_or_insert((mark, example));
-            }
+    for (choice, example) in columns.iter().filter_map(|poll| poll.choice(dialect.delimiter)) {
+        vote.add(choice);
+        if let Choice::Guess(mark) = choice {
+            note.get_or_insert((mark, example));
         }
     }
-    let comma = match (certain, guessed) {
-        ([0, 0], [dots, commas]) | ([dots, commas], _) => commas > 0 && dots == 0,
-    };
     // A column whose text is kept gets a note of its own.
     let note = note.filter(|(mark, example)| {
-        certain == [0, 0]
+        !vote.is_certain()
             && dialect.delimiter != b','
             && example.contains(if *mark == Mark::Comma { ',' } else { '.' })
     });
@@ -231,7 +220,7 @@ fn has_decimal_commas(start: &[u8], dialect: Dialect) -> (bool, Option<String>) 
         let (taken, other) = if mark == Mark::Comma { ("comma", '.') } else { ("dot", ',') };
         format!("numbers such as {example} were read with a decimal {taken}; --decimal {other} overrides")
     });
-    (comma, note)
+    (vote.is_comma(), note)
 }
 
 #[cfg(test)]

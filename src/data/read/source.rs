@@ -200,7 +200,7 @@ impl Input {
         } else {
             // With its name UTF-16 alone, the byte order mark says which.
             let encoding = Encoding::for_bom(&start).map_or(encoding, |(encoding, _)| encoding);
-            reader = Box::new(Transcoder::new(Cursor::new(start).chain(reader), encoding));
+            reader = Box::new(Transcoder::of(Cursor::new(start).chain(reader), encoding));
             start = sample(&mut reader, prompt).with_context(failed)?;
         }
         let record = options.record.clone();

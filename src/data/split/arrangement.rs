@@ -13,6 +13,8 @@ use super::groups::{fold_groups, hold_out_groups};
 use super::timeline::{forward_chain, hold_out_latest};
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::date::{Evidence, Notation};
+use crate::data::cells::notation::Notation as Written;
+use crate::data::cells::quantity::Quantities;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::target::Truth;
 use crate::data::cells::{date, number};
@@ -77,11 +79,12 @@ impl Arrangement {
                 raw.place(row)
             );
         }
+        let written = Quantities::of(raw, index, nulls.of(name)).notation();
         let codes = match by {
             SplitBy::Group(_) => {
                 let mut known: HashMap<(&str, u64), u32> = HashMap::new();
                 let mut group = |row: &usize| {
-                    let key = match cells[*row] {
+                    let key = match as_number(cells[*row], written) {
                         Cell::Text(text) => (text, 0),
                         Cell::Number(value) => ("", value.to_bits()),
                         Cell::Boolean(_) | Cell::Missing => ("", 0),
@@ -91,7 +94,7 @@ impl Arrangement {
                 };
                 rows.iter().map(&mut group).collect()
             }
-            SplitBy::Time(_) => ranks(&times(raw, name, rows, &cells)?),
+            SplitBy::Time(_) => ranks(&times(raw, name, rows, &cells, written)?),
         };
         if codes.iter().all(|code| codes.first() == Some(code)) {
             bail!(
@@ -159,12 +162,27 @@ impl Arrangement {
     }
 }
 
-/// The times of `rows`: numbers if every cell is one, else moments if every cell is a date.
-fn times(raw: &RawTable, name: &str, rows: &[usize], cells: &[Cell]) -> Result<Vec<f64>> {
+/// A cell, as a number if it is one in the notation of its column.
+fn as_number<'a>(cell: Cell<'a>, written: Option<Written>) -> Cell<'a> {
+    match cell {
+        Cell::Text(text) => written.and_then(|written| written.number(text)).map_or(cell, Cell::Number),
+        _ => cell,
+    }
+}
+
+/// The times of `rows`: numbers if every cell is one, as the column writes them, else moments if every cell is a date.
+fn times(
+    raw: &RawTable,
+    name: &str,
+    rows: &[usize],
+    cells: &[Cell],
+    written: Option<Written>,
+) -> Result<Vec<f64>> {
     let mark = raw.decimal_mark();
-    let number = |row: &usize| match cells[*row] {
+    let number = |row: &usize| match as_number(cells[*row], written) {
         Cell::Number(value) => Some(value),
-        Cell::Text(text) => number::parse(text, mark).filter(|value| value.is_finite()),
+        Cell::Text(text) if written.is_none() => number::parse(text, mark).filter(|value| value.is_finite()),
+        Cell::Text(_) => None,
         Cell::Boolean(_) | Cell::Missing => None,
     };
     let mut evidence = Evidence::default();
@@ -263,6 +281,20 @@ mod tests {
             message.contains("line 2") && message.contains("the day or the month first; write it as"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn written_numbers_are_arranged_by_their_values() {
+        for (cells, ranks) in [
+            (["1,234", "950", "-12.5", "1,234.0"], [2, 1, 0, 2]),
+            (["$12", "$9", "$-3", "$12.00"], [2, 1, 0, 2]),
+            (["12 %", "9 %", "-3 %", "12.0 %"], [2, 1, 0, 2]),
+            (["1.234,5", "950", "-12,5", "1234,5"], [2, 1, 0, 2]),
+            (["01:30:00", "00:45:00", "-00:10:00", "1:30:00"], [2, 1, 0, 2]),
+        ] {
+            assert_eq!(read(&time(), &cells).unwrap(), Arrangement::Times(ranks.to_vec()), "{cells:?}");
+            assert_eq!(read(&group(), &cells).unwrap(), Arrangement::Groups(vec![0, 1, 2, 0]), "{cells:?}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use super::Malformed;
 use super::cause::{explain, without_mark};
 use super::problems::Place;
 use crate::background::give_way_at;
-use crate::data::cells::cell::Cell;
+use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::feature::Feature;
 use crate::data::cells::list;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::number::MAX_EXACT;
 use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problems};
 use crate::data::cells::schema::Schema;
 
@@ -30,6 +31,11 @@ pub(super) enum Shape {
 pub(super) enum Staged {
     Missing,
     Number(f64),
+    /// A whole number that a double may not hold.
+    Large {
+        magnitude: u64,
+        negative: bool,
+    },
     Boolean(bool),
     /// The end of the text in `Reader::texts`; it starts at the end of the one before it.
     Text(usize),
@@ -37,6 +43,18 @@ pub(super) enum Staged {
     Array(usize),
     /// Any other array, or an object.
     Nested,
+}
+
+impl Staged {
+    /// A whole number.
+    #[inline]
+    pub(super) fn whole(magnitude: u64, negative: bool) -> Self {
+        match magnitude {
+            MAX_EXACT.. => Self::Large { magnitude, negative },
+            _ if negative => Self::Number(-(magnitude as f64)),
+            _ => Self::Number(magnitude as f64),
+        }
+    }
 }
 
 /// The codes, options and problems of one text.
@@ -176,8 +194,20 @@ impl<'s> Reader<'s> {
         pointer: impl FnOnce() -> String,
     ) {
         let known = &self.schema.features[feature];
+        let digits;
         let cell = match *staged {
             Staged::Missing => Ok(Cell::Missing),
+            Staged::Large { magnitude, negative } => {
+                let sign = if negative { "-" } else { "" };
+                Ok(match known.column_type {
+                    ColumnType::Category | ColumnType::Text => {
+                        digits = format!("{sign}{magnitude}");
+                        Cell::Text(&digits)
+                    }
+                    _ if negative => Cell::Number(-(magnitude as f64)),
+                    _ => Cell::Number(magnitude as f64),
+                })
+            }
             Staged::Number(value) => Ok(Cell::Number(value)),
             Staged::Boolean(value) => Ok(Cell::Boolean(value)),
             Staged::Text(end) => {
@@ -233,7 +263,7 @@ impl<'s> Reader<'s> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::data::cells::cell::{ColumnType, Task};
+    use crate::data::cells::cell::Task;
     use crate::data::cells::schema::Ignored;
     use crate::data::cells::table::{Column, Table};
     use crate::data::cells::target::Target;

@@ -66,10 +66,10 @@ macro_rules! scalars {
             self.scalar(Staged::Number(value))
         }
         fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-            self.scalar(Staged::Number(value as f64))
+            self.scalar(Staged::whole(value.unsigned_abs(), value < 0))
         }
         fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-            self.scalar(Staged::Number(value as f64))
+            self.scalar(Staged::whole(value, false))
         }
         fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
             let end = self.reader.keep_text(value);

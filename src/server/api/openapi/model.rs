@@ -7,7 +7,7 @@
 use serde_json::{Map, Value, json};
 
 use super::schemas::{object, reference};
-use crate::data::cells::cell::ColumnType;
+use crate::data::cells::cell::{ColumnType, Tolerance};
 use crate::data::cells::date::{self, Order};
 use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
@@ -46,7 +46,7 @@ impl<'a> ModelPart<'a> {
         let mut codes = Matrix::with_capacity(1, schema.n_features());
         let text = serde_json::to_vec(&row).unwrap_or_default();
         // A row that cannot be read is a row of missing values, which are predicted as well.
-        let _ = rows::read_row(&text, schema, crate::data::cells::cell::Tolerance::Lenient, &mut codes);
+        let _ = rows::read_row(&text, schema, Tolerance::Lenient, &mut codes);
         let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
         let warnings: Vec<Warning> = schema.warnings(&codes).collect();
         let answer = served.answers.answer(&predictions, false, &warnings, warnings.len());
