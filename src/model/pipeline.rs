@@ -1,7 +1,11 @@
-//! Schema + recipe + predictor: the steps from codes to scores to decisions.
+//! Schema + members (recipe + predictor each): the steps from codes to scores to decisions.
+//!
+//! Most pipelines have one member. The scores of several, an ensemble, are the weighted mean of those of its members.
 //!
 //! The same code scores a fold of cross-validation, the held-out rows, a file, and a request. Not here: cells become
 //! codes in [`crate::data`], scores become figures in [`super::evaluation`].
+
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
@@ -9,8 +13,10 @@ use rayon::prelude::*;
 use super::predictor::Predictor;
 use crate::background::give_way;
 use crate::data::cells::cell::Task;
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
+use crate::data::cells::sparse::Sparse;
 use crate::data::cells::text::Texts;
 use crate::data::prepare::recipe::Recipe;
 
@@ -19,10 +25,65 @@ use crate::data::prepare::recipe::Recipe;
 pub struct Pipeline {
     /// The columns.
     pub schema: Schema,
-    /// The preparation of a row.
-    pub recipe: Recipe,
+    /// What turns rows into scores: one member of weight 1, or those of an ensemble.
+    pub members: Vec<Member>,
+}
+
+/// One of the fitted models of a [`Pipeline`].
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its part in the scores: above 0; those of all members add up to 1.
+    pub weight: f64,
+    /// The preparation of a row. Members that share one, not an equal one, prepare rows together.
+    pub recipe: Arc<Recipe>,
     /// The inference form that turns prepared rows into scores.
     pub predictor: Predictor,
+}
+
+impl Member {
+    /// Checks that the parts fit each other and a target of `n_outputs` scores.
+    fn validate(&self, n_outputs: usize) -> Result<()> {
+        let Self { recipe, predictor, .. } = self;
+        predictor.validate()?;
+        let (inputs, outputs) = (predictor.n_inputs(), predictor.n_outputs());
+        ensure!(
+            inputs == recipe.n_slots() && outputs == n_outputs,
+            "the predictor maps {inputs} numbers to {outputs}, the schema {} to {n_outputs}",
+            recipe.n_slots()
+        );
+        let reads_sparse = matches!(predictor, Predictor::Linear(_) | Predictor::NaiveBayes(_));
+        ensure!(
+            reads_sparse || !recipe.has_sparse_texts(),
+            "the predictor cannot read the sparse columns that the recipe makes"
+        );
+        let (n_dense, n_sparse) = (recipe.n_dense(), recipe.n_sparse());
+        ensure!(
+            predictor.reads(n_dense, n_sparse),
+            "the predictor does not read rows of {n_dense} numbers and {n_sparse} terms, which the recipe makes"
+        );
+        Ok(())
+    }
+
+    /// Scores prepared rows.
+    fn scores(&self, x: &[f64], sparse: &Sparse, out: &mut [f64]) {
+        if sparse.n_rows() == 0 {
+            return self.predictor.scores_block(x, out);
+        }
+        let n_dense = x.len() / sparse.n_rows();
+        for (i, out) in out.chunks_exact_mut(self.predictor.n_outputs()).enumerate() {
+            self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
+        }
+    }
+
+    /// The importance of each feature, in the order of the schema, if its predictor has any.
+    pub(crate) fn importances(&self, n_features: usize) -> Option<Vec<f64>> {
+        let of_slots = self.predictor.importances()?;
+        let mut importances = vec![0.0; n_features];
+        for ((feature, _), importance) in self.recipe.slots().iter().zip(of_slots) {
+            importances[*feature] += importance;
+        }
+        Some(importances)
+    }
 }
 
 /// The predictions for a batch of rows.
@@ -63,7 +124,110 @@ const BLOCK_ROWS: usize = 512;
 /// Numbers of the encoded rows of a block, so that wide rows do not take memory by the hundred.
 const BLOCK_NUMBERS: usize = 1 << 20;
 
+/// The most members of a pipeline.
+pub const MAX_MEMBERS: usize = 32;
+
+/// The weights of members add up to 1 within this.
+const WEIGHT_TOLERANCE: f64 = 1e-9;
+
+/// Memory that is used for block after block.
+#[derive(Default)]
+struct Buffers {
+    /// Prepared rows.
+    rows: Vec<f64>,
+    /// The scores of one of several members.
+    scores: Vec<f64>,
+}
+
 impl Pipeline {
+    /// The pipeline of one model.
+    pub fn single(schema: Schema, recipe: Recipe, predictor: Predictor) -> Self {
+        Self { schema, members: vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor }] }
+    }
+
+    /// The ensemble of the members of several pipelines: its scores are the mean of theirs, weighted by `weights`, which
+    /// are scaled to add up to 1. Pipelines of weight 0 are left out. The schema is that of the first one.
+    ///
+    /// # Errors
+    /// Pipelines that read rows in different ways or predict different targets; weights that are negative, not finite,
+    /// or all 0; no pipeline, or more than [`MAX_MEMBERS`] members.
+    pub fn blend(pipelines: Vec<Self>, weights: &[f64]) -> Result<Self> {
+        ensure!(pipelines.len() == weights.len(), "an ensemble needs one weight per model");
+        let sum: f64 = weights.iter().sum();
+        ensure!(
+            weights.iter().all(|&weight| weight >= 0.0) && sum.is_finite() && sum > 0.0,
+            "the weights of an ensemble are numbers from 0, not all of them 0"
+        );
+        let mut schema: Option<Schema> = None;
+        let mut members: Vec<Member> = Vec::new();
+        for (pipeline, weight) in pipelines.into_iter().zip(weights) {
+            if let Some(first) = &schema {
+                ensure!(
+                    reads_alike(first, &pipeline.schema),
+                    "the models of an ensemble read different columns or predict different targets"
+                );
+            }
+            schema.get_or_insert(pipeline.schema);
+            for mut member in pipeline.members {
+                member.weight *= weight / sum;
+                if member.weight > 0.0 {
+                    if let Some(same) = members.iter().find(|other| other.recipe == member.recipe) {
+                        member.recipe = Arc::clone(&same.recipe);
+                    }
+                    members.push(member);
+                }
+            }
+        }
+        if let [only] = members.as_mut_slice() {
+            only.weight = 1.0;
+        }
+        let Some(schema) = schema else { bail!("an ensemble needs a model") };
+        let blend = Self { schema, members };
+        blend.validate()?;
+        Ok(blend)
+    }
+
+    /// Scores per row: one per class, or one value.
+    pub fn n_outputs(&self) -> usize {
+        self.members.first().map_or(0, |member| member.predictor.n_outputs())
+    }
+
+    /// The member, unless there are several.
+    pub(crate) fn only_member(&self) -> Option<&Member> {
+        match self.members.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// The place of the first member that has the recipe of member `i`.
+    pub(crate) fn first_with_recipe_of(&self, i: usize) -> usize {
+        let recipe = &self.members[i].recipe;
+        self.members[..i].iter().position(|other| Arc::ptr_eq(&other.recipe, recipe)).unwrap_or(i)
+    }
+
+    /// The importance of each feature in the order of the schema; of several members the weighted mean over those that
+    /// have any, each scaled to add up to 1.
+    pub(crate) fn importances(&self) -> Option<Vec<f64>> {
+        let n_features = self.schema.n_features();
+        if let Some(only) = self.only_member() {
+            return only.importances(n_features);
+        }
+        let mut mean = vec![0.0; n_features];
+        let mut sum_of_weights = 0.0;
+        for member in &self.members {
+            let Some(importances) = member.importances(n_features) else { continue };
+            let sum: f64 = importances.iter().sum();
+            sum_of_weights += member.weight;
+            if sum > 0.0 {
+                let parts = mean.iter_mut().zip(importances);
+                parts.for_each(|(mean, importance)| *mean += member.weight * (importance / sum));
+            }
+        }
+        mean.iter_mut().for_each(|importance| *importance /= sum_of_weights);
+        (sum_of_weights > 0.0).then_some(mean)
+    }
+
     /// The task: classes or a number.
     pub fn task(&self) -> Task {
         self.schema.target.task
@@ -80,44 +244,36 @@ impl Pipeline {
     /// The first thing that does not fit.
     pub fn validate(&self) -> Result<()> {
         self.schema.validate()?;
-        self.predictor.validate()?;
-        let (inputs, outputs) = (self.predictor.n_inputs(), self.predictor.n_outputs());
-        let wanted = match self.task() {
+        let n = self.members.len();
+        ensure!((1..=MAX_MEMBERS).contains(&n), "it has {n} members, not from 1 to {MAX_MEMBERS}");
+        let weights = || self.members.iter().map(|member| member.weight);
+        let sum: f64 = weights().sum();
+        ensure!(
+            weights().all(|weight| weight > 0.0) && (sum - 1.0).abs() <= WEIGHT_TOLERANCE,
+            "the weights of its members are not numbers above 0 that add up to 1"
+        );
+        let n_outputs = match self.task() {
             Task::Classification => self.labels().len(),
             Task::Regression => 1,
         };
-        ensure!(
-            inputs == self.recipe.n_slots() && outputs == wanted,
-            "the predictor maps {inputs} numbers to {outputs}, the schema {} to {wanted}",
-            self.recipe.n_slots()
-        );
-        let reads_sparse = matches!(self.predictor, Predictor::Linear(_) | Predictor::NaiveBayes(_));
-        ensure!(
-            reads_sparse || !self.recipe.has_sparse_texts(),
-            "the predictor cannot read the sparse columns that the recipe makes"
-        );
-        let (n_dense, n_sparse) = (self.recipe.n_dense(), self.recipe.n_sparse());
-        ensure!(
-            self.predictor.reads(n_dense, n_sparse),
-            "the predictor does not read rows of {n_dense} numbers and {n_sparse} terms, which the recipe makes"
-        );
-        Ok(())
+        self.members.iter().try_for_each(|member| member.validate(n_outputs))
     }
 
     /// The rows of a block.
     fn block_rows(&self) -> usize {
-        (BLOCK_NUMBERS / self.recipe.n_buffered().max(1)).clamp(1, BLOCK_ROWS)
+        let widest = self.members.iter().map(|member| member.recipe.n_buffered()).max();
+        (BLOCK_NUMBERS / widest.unwrap_or(0).max(1)).clamp(1, BLOCK_ROWS)
     }
 
     /// Scores rows of codes (`n_rows × n_features`): for each row the probability of every class, or the predicted
     /// value (`n_rows × width`). A missing value is encoded as the recipe was fitted to. More than a block of rows is
     /// scored on all cores, with the same result.
     pub fn scores(&self, codes: &Matrix) -> Matrix {
-        let (width, n_features) = (self.predictor.n_outputs(), self.schema.n_features());
+        let (width, n_features) = (self.n_outputs(), self.schema.n_features());
         let block_rows = self.block_rows();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let score_block = |(block, out): (&[f64], &mut [f64])| {
-            self.score_block(block, codes.texts(), &mut Vec::new(), out);
+            self.score_block(block, codes.texts(), &mut Buffers::default(), out);
             give_way();
         };
         if codes.n_rows() <= block_rows {
@@ -132,14 +288,27 @@ impl Pipeline {
         scores
     }
 
-    fn score_block(&self, codes: &[f64], texts: &Texts, buffer: &mut Vec<f64>, out: &mut [f64]) {
-        let (x, sparse) = self.recipe.encode_block(codes, texts, buffer);
-        if sparse.n_rows() == 0 {
-            return self.predictor.scores_block(x, out);
+    fn score_block(&self, codes: &[f64], texts: &Texts, buffers: &mut Buffers, out: &mut [f64]) {
+        let Buffers { rows, scores } = buffers;
+        if let [only] = self.members.as_slice() {
+            let (x, sparse) = only.recipe.encode_block(codes, texts, rows);
+            return only.scores(x, &sparse, out);
         }
-        let n_dense = x.len() / sparse.n_rows();
-        for (i, out) in out.chunks_exact_mut(self.predictor.n_outputs()).enumerate() {
-            self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
+        out.fill(0.0);
+        scores.resize(out.len(), 0.0);
+        for (first, Member { recipe, .. }) in self.members.iter().enumerate() {
+            if self.first_with_recipe_of(first) < first {
+                continue;
+            }
+            let (x, sparse) = recipe.encode_block(codes, texts, rows);
+            for member in self.members[first..].iter().filter(|member| Arc::ptr_eq(&member.recipe, recipe)) {
+                member.scores(x, &sparse, scores);
+                out.iter_mut().zip(&*scores).for_each(|(sum, score)| *sum += member.weight * score);
+            }
+        }
+        if self.task() == Task::Classification {
+            // A sum of rounded numbers; what is no probability at all stays visible.
+            out.iter_mut().filter(|p| **p > 1.0 && **p < 1.0 + 1e-6).for_each(|p| *p = 1.0);
         }
     }
 
@@ -150,14 +319,14 @@ impl Pipeline {
 
     /// Does as [`Pipeline::predict`] on this thread alone, for callers that use all cores themselves.
     pub fn predict_serially(&self, codes: &Matrix, decision: Decision) -> Predictions {
-        let width = self.predictor.n_outputs();
+        let width = self.n_outputs();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
-        let mut buffer = Vec::new();
+        let mut buffers = Buffers::default();
         let block_rows = self.block_rows();
         let blocks = codes.values().chunks(block_rows * self.schema.n_features());
         for (block, out) in blocks.zip(scores.values_mut().chunks_mut(block_rows * width)) {
             give_way();
-            self.score_block(block, codes.texts(), &mut buffer, out);
+            self.score_block(block, codes.texts(), &mut buffers, out);
         }
         self.decide(scores, decision)
     }
@@ -169,6 +338,19 @@ impl Pipeline {
         };
         Predictions { scores, classes }
     }
+}
+
+/// Whether rows of both schemas become the same codes, and scores mean the same.
+fn reads_alike(a: &Schema, b: &Schema) -> bool {
+    let same = |(a, b): (&Feature, &Feature)| {
+        (&a.name, a.column_type, &a.notation, &a.nulls, &a.levels)
+            == (&b.name, b.column_type, &b.notation, &b.nulls, &b.levels)
+    };
+    a.target == b.target
+        && a.null_tokens == b.null_tokens
+        && a.decimal_comma == b.decimal_comma
+        && a.n_features() == b.n_features()
+        && a.features.iter().zip(&b.features).all(same)
 }
 
 /// The rule by which probabilities become a class.
@@ -280,9 +462,9 @@ mod tests {
 
     #[test]
     fn a_predictor_of_another_shape_is_refused() {
-        let (three, number) = (pipeline("penguins.csv"), pipeline("diabetes.csv"));
-        three.validate().unwrap();
-        let mixed = Pipeline { predictor: number.predictor, ..three };
+        let (mut mixed, mut number) = (pipeline("penguins.csv"), pipeline("diabetes.csv"));
+        mixed.validate().unwrap();
+        mixed.members[0].predictor = number.members.remove(0).predictor;
         assert!(mixed.validate().unwrap_err().to_string().contains("the predictor maps"));
     }
 

@@ -39,7 +39,8 @@ pub fn iris_that_panics() -> Model {
     let mut model = iris();
     let mut coefficients = vec![0.0; 4 * 4];
     coefficients[3 * 4] = 100.0;
-    model.pipeline.predictor = Predictor::Linear(Linear::new(Link::Softmax, 4, coefficients, vec![0.0; 4]));
+    let predictor = Predictor::Linear(Linear::new(Link::Softmax, 4, coefficients, vec![0.0; 4]));
+    model.pipeline.members[0].predictor = predictor;
     model
 }
 
@@ -70,7 +71,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     };
     let spec = Spec::new(algorithm, task, &[]).unwrap();
     let fit = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap();
-    let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+    let pipeline = Pipeline::single(schema, recipe, fit.predictor);
     let baseline = Baseline::fit(&truth);
     let context = Context {
         algorithm: algorithm.name,
@@ -83,6 +84,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let card = Card {
         algorithm: algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
+        members: vec![],
         selection: Selection::default(),
         data: DataSource::of(&raw.files[0]),
         more_data: vec![],
