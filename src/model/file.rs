@@ -528,6 +528,35 @@ mod tests {
     }
 
     #[test]
+    fn an_ensemble_that_is_saved_again_is_the_same_file_and_stores_a_recipe_once() {
+        for (file, algorithms) in [
+            ("penguins.csv", ["logreg", "svm", "tree", "forest"]),
+            ("visits.csv", ["boost", "logreg", "bayes", "tree"]),
+            ("intents.csv", ["logreg", "tree", "bayes", "svm"]),
+        ] {
+            let [first, others @ ..] = algorithms.map(|algorithm| trained(file, algorithm));
+            let Model { card, pipeline, golden } = first;
+            let others = others.into_iter().map(|model| model.pipeline);
+            let pipelines = std::iter::once(pipeline).chain(others).collect();
+            let pipeline = Pipeline::blend(pipelines, &[0.1, 0.2, 0.3, 0.4]).unwrap();
+            let model = Model { card, pipeline, golden };
+            assert_eq!(format_version(&model.pipeline), 6);
+            let bytes = to_bytes(&model).unwrap();
+            let again = read(&bytes[..], bytes.len() as u64).unwrap();
+            assert!(to_bytes(&again).unwrap() == bytes, "{file}");
+            assert_eq!(again.pipeline.scores(&model.golden), model.pipeline.scores(&model.golden), "{file}");
+            let firsts = |model: &Model| [0, 1, 2, 3].map(|i| model.pipeline.first_with_recipe_of(i));
+            assert_eq!(firsts(&again), firsts(&model), "{file}");
+            let arrays = Container::open(&bytes[..], bytes.len() as u64).unwrap().arrays().unwrap();
+            for (i, first) in firsts(&model).into_iter().enumerate() {
+                let recipe = format!("member.{i}.recipe.");
+                let own = arrays.keys().any(|name| name.starts_with(&recipe));
+                assert!(!own || first == i, "{file} {i}");
+            }
+        }
+    }
+
+    #[test]
     fn the_format_version_is_the_oldest_that_holds_the_model() {
         for (file, version) in [("iris.csv", 1), ("intents.csv", 2)] {
             assert_eq!(format_version(&trained(file, "bayes").pipeline), version, "{file}");

@@ -420,14 +420,119 @@ mod tests {
         assert_eq!(decision(0.8, 0).class(&[0.7, 0.3]), 1);
     }
 
-    fn pipeline(file: &str) -> Pipeline {
+    fn model(file: &str, algorithm: &str) -> crate::Model {
         let path = format!("{}/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
-        crate::Plan { algorithm: "tree".into(), ..crate::Plan::new(path) }.train().unwrap().pipeline
+        crate::Plan { algorithm: algorithm.into(), ..crate::Plan::new(path) }.train().unwrap()
+    }
+
+    fn pipeline(file: &str) -> Pipeline {
+        model(file, "tree").pipeline
+    }
+
+    #[test]
+    fn an_ensemble_gives_the_weighted_mean_of_its_members_to_the_last_bit() {
+        for (file, linear, n_outputs) in [
+            ("penguins.csv", "logreg", 3),
+            ("visits.csv", "logreg", 2),
+            ("rentals.csv", "ridge", 1),
+            // The linear model reads sparse terms, the forest dense ones.
+            ("intents.csv", "logreg", 8),
+        ] {
+            let (a, b) = (model(file, linear), model(file, "forest"));
+            let of_members = [&a, &b].map(|model| model.pipeline.scores(&a.golden));
+            let golden = a.golden;
+            // 1 and 3 are a quarter and three quarters.
+            let blend = Pipeline::blend(vec![a.pipeline, b.pipeline], &[1.0, 3.0]).unwrap();
+            let scores = blend.scores(&golden);
+            assert_eq!(
+                (blend.n_outputs() == n_outputs, blend.members[1].weight),
+                (n_outputs < 8, 0.75),
+                "{file}"
+            );
+            let pairs = of_members[0].values().iter().zip(of_members[1].values());
+            let by_hand: Vec<f64> = pairs.map(|(a, b)| 0.25 * a + 0.75 * b).collect();
+            assert!(scores.values().len() >= 5 * blend.n_outputs());
+            for (found, wanted) in scores.values().iter().zip(by_hand) {
+                let is_rounded = *found == 1.0 && (wanted - 1.0).abs() < 1e-12;
+                assert!(found.to_bits() == wanted.to_bits() || is_rounded, "{file}: {found} and {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ensemble_of_one_is_that_one_and_members_of_equal_recipes_share_it() {
+        let [ridge, lasso, forest, boost] =
+            ["ridge", "lasso", "forest", "boost"].map(|name| model("rentals.csv", name));
+        let (golden, scores) = (ridge.golden, ridge.pipeline.scores(&lasso.golden));
+        let parts = [ridge.pipeline, lasso.pipeline, forest.pipeline, boost.pipeline];
+        let weights = [0.3, 0.1, 0.4, 0.2];
+        let alone = Pipeline::blend(vec![clone(&parts[0]), clone(&parts[1])], &[0.1, 0.0]).unwrap();
+        assert_eq!((alone.members.len(), alone.members[0].weight), (1, 1.0));
+        assert_eq!(alone.scores(&golden), scores);
+        let blend = Pipeline::blend(parts.iter().map(clone).collect(), &weights).unwrap();
+        assert_eq!([0, 1, 2, 3].map(|i| blend.first_with_recipe_of(i)), [0, 0, 2, 2]);
+        // The order of a sum moves its last bit.
+        let in_turn = |row: usize, out: f64| {
+            let of = |(part, weight): (&Pipeline, &f64)| weight * part.scores(&golden).row(row)[0];
+            let by_hand: f64 = parts.iter().zip(&weights).map(of).sum();
+            assert!((by_hand - out).abs() <= 1e-12 * out.abs(), "{by_hand} {out}");
+        };
+        blend.scores(&golden).values().iter().enumerate().for_each(|(row, out)| in_turn(row, *out));
+        let nested = Pipeline::blend(vec![blend, clone(&parts[0])], &[0.5, 0.5]).unwrap();
+        let weights: Vec<f64> = nested.members.iter().map(|member| member.weight).collect();
+        assert_eq!(weights, [0.15, 0.05, 0.2, 0.1, 0.5]);
+    }
+
+    fn clone(pipeline: &Pipeline) -> Pipeline {
+        Pipeline { schema: pipeline.schema.clone(), members: pipeline.members.clone() }
+    }
+
+    #[test]
+    fn models_that_read_other_columns_and_weights_that_are_none_make_no_ensemble() {
+        let three = pipeline("penguins.csv");
+        let blend = |other: Pipeline, weights: &[f64]| {
+            format!("{:#}", Pipeline::blend(vec![clone(&three), other], weights).unwrap_err())
+        };
+        assert!(blend(pipeline("iris.csv"), &[0.5, 0.5]).contains("read different columns"));
+        let mut renamed = clone(&three);
+        renamed.schema.features[0].levels.swap(0, 1);
+        assert!(blend(renamed, &[0.5, 0.5]).contains("read different columns"));
+        for weights in [[0.0, 0.0], [-1.0, 2.0], [f64::NAN, 1.0], [f64::INFINITY, 1.0]] {
+            assert!(blend(clone(&three), &weights).contains("numbers from 0"), "{weights:?}");
+        }
+        assert!(blend(clone(&three), &[1.0]).contains("one weight per model"));
+        assert!(Pipeline::blend(vec![], &[]).is_err());
+        let many: Vec<Pipeline> = (0..=MAX_MEMBERS).map(|_| clone(&three)).collect();
+        let error = Pipeline::blend(many, &[1.0; MAX_MEMBERS + 1]).unwrap_err();
+        assert!(error.to_string().contains("33 members"), "{error}");
+    }
+
+    #[test]
+    fn importances_of_an_ensemble_are_shares_of_the_members_that_have_any() {
+        let [tree, ridge, knn] = ["tree", "ridge", "knn"].map(|name| model("rentals.csv", name).pipeline);
+        let shares = |pipeline: &Pipeline| {
+            let all = pipeline.importances().unwrap();
+            let sum: f64 = all.iter().sum();
+            all.into_iter().map(|importance| importance / sum).collect::<Vec<f64>>()
+        };
+        let (of_tree, of_ridge) = (shares(&tree), shares(&ridge));
+        let neighbours = clone(&knn);
+        let blend = Pipeline::blend(vec![tree, ridge, knn], &[0.25, 0.25, 0.5]).unwrap();
+        for ((found, a), b) in blend.importances().unwrap().iter().zip(of_tree).zip(of_ridge) {
+            assert!((found - f64::midpoint(a, b)).abs() < 1e-12, "{found} of {a} and {b}");
+        }
+        let none = Pipeline::blend(vec![clone(&neighbours), neighbours], &[0.5, 0.5]).unwrap();
+        assert!(none.importances().is_none());
     }
 
     #[test]
     fn scores_do_not_depend_on_the_rows_beside_and_on_who_shares_out_the_work() {
-        let pipeline = pipeline("penguins.csv");
+        check_blocks(&pipeline("penguins.csv"));
+        let members = ["tree", "logreg", "bayes", "forest"].map(|name| model("penguins.csv", name).pipeline);
+        check_blocks(&Pipeline::blend(members.into(), &[0.1, 0.2, 0.3, 0.4]).unwrap());
+    }
+
+    fn check_blocks(pipeline: &Pipeline) {
         let n_rows = 2 * BLOCK_ROWS + 1;
         let mut codes = Matrix::with_capacity(n_rows, pipeline.schema.n_features());
         for i in 0..n_rows {

@@ -194,10 +194,31 @@ pub(crate) fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Plan;
+    use crate::data::cells::cell::NullTokens;
+    use crate::data::read::load::read_table;
+    use crate::data::read::source::Options;
 
     fn note(name: &str, missing: usize, distinct: Option<usize>, may_be_codes: bool) -> ColumnNote {
         let (becomes, why) = ("standardised".to_string(), "numbers".to_string());
         ColumnNote { name: name.into(), kind: "number", missing, distinct, becomes, why, may_be_codes }
+    }
+
+    #[test]
+    fn a_column_of_an_ensemble_has_each_form_in_which_a_member_sees_it_once() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/penguins.csv");
+        let pipeline = |algorithm: &str| {
+            Plan { algorithm: algorithm.into(), ..Plan::new(path) }.train().unwrap().pipeline
+        };
+        let pipelines = ["logreg", "tree", "svm", "forest"].map(pipeline);
+        let blend = Pipeline::blend(pipelines.into(), &[1.0; 4]).unwrap();
+        let raw = read_table(path, &Options::default()).unwrap();
+        let nulls = NullTokens::default();
+        let profiles: Vec<Profile> = (0..raw.names.len()).map(|i| Profile::of(&raw, i, &nulls)).collect();
+        let notes = describe(&blend, &profiles, &[]);
+        let becomes = |name: &str| notes.iter().find(|note| note.name == name).unwrap().becomes.clone();
+        assert_eq!(becomes("body_mass_g"), "standardised, missing filled; as it is, missing kept");
+        assert_eq!(becomes("island"), "one-hot; sets of levels");
     }
 
     #[test]

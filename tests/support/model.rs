@@ -16,7 +16,7 @@ use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched};
 use mlapi::model::pipeline::{Decision, Pipeline};
 use mlapi::model::predictor::{Linear, Link, Predictor};
 use mlapi::model::selection::Selection;
-use mlapi::model::{Card, DataSource, Model};
+use mlapi::model::{Card, CardMember, DataSource, Model};
 
 /// Three species from four measurements.
 pub fn iris() -> Model {
@@ -31,6 +31,22 @@ pub fn penguins() -> Model {
 /// A number from ten measurements.
 pub fn diabetes() -> Model {
     fit("diabetes.csv", &linear::RIDGE)
+}
+
+/// The ensemble of models of one table, with the card of the first one.
+pub fn blended(models: Vec<Model>, weights: &[f64]) -> Model {
+    let member = |(model, weight): (&Model, &f64)| CardMember {
+        algorithm: model.card.algorithm.clone(),
+        weight: *weight,
+        hyperparameters: model.card.hyperparameters.clone(),
+    };
+    let members = models.iter().zip(weights).map(member).collect();
+    let (mut card, golden) = (models[0].card.clone(), models[0].golden.clone());
+    card.members = members;
+    card.algorithm = "ensemble".into();
+    card.hyperparameters.clear();
+    let pipelines = models.into_iter().map(|model| model.pipeline).collect();
+    Model { card, pipeline: Pipeline::blend(pipelines, weights).unwrap(), golden }
 }
 
 /// A damaged model of iris: it predicts a fourth species, which has no name, where the first measurement is
