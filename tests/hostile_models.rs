@@ -215,7 +215,7 @@ fn members_of_an_ensemble_are_counted_weighed_and_compared_with_their_arrays() {
         with("/members/0/weight", weight);
     }
     // Not there, behind it, of another encoding, of one that has none of its own.
-    for (i, recipe) in [(0, 2), (0, 1), (1, 0), (2, 1), (2, 3), (1, 1 << 40)] {
+    for (i, recipe) in [(0, 2), (0, 1), (1, 0), (2, 1), (2, 3), (1, 1_u64 << 40)] {
         with(&format!("/members/{i}/recipe"), json!(recipe));
     }
     with("/members/2/recipe", json!(2));

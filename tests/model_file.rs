@@ -463,9 +463,9 @@ fn an_ensemble_names_its_members_wherever_a_model_describes_itself() {
     }
     let text = dir.run(&["inspect"]).ok().out().to_string();
     for line in [
-        "algorithm     ensemble",
-        "member        0.500 logistic-regression: C=",
-        "member        0.300 decision-tree: ",
+        "algorithm   ensemble",
+        "member      0.500 logistic-regression: C=",
+        "member      0.300 decision-tree: ",
     ] {
         assert!(text.contains(line), "{text}");
     }
