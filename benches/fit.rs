@@ -67,7 +67,7 @@ fn main() -> Result<()> {
     let fit_seconds = started.elapsed().as_secs_f64();
     let peak = memory("VmHWM")?;
 
-    let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+    let pipeline = Pipeline::single(schema, recipe, fit.predictor);
     let model_bytes = write_arrays(&pipeline, folder)?;
     let x_test = matrix(&folder.join("x_test.f64"), size("test_rows")?, cols)?;
     let started = Instant::now();
@@ -86,7 +86,7 @@ fn main() -> Result<()> {
 /// The arrays of doubles of a support vector machine, each as `NAME.f64`; the bytes of all arrays of a model.
 fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<usize> {
     let mut arrays = Arrays::new();
-    pipeline.predictor.write_arrays(&mut arrays);
+    pipeline.members[0].predictor.write_arrays(&mut arrays);
     let n_bytes = arrays
         .values()
         .map(|array| match array {
@@ -95,7 +95,7 @@ fn write_arrays(pipeline: &Pipeline, folder: &Path) -> Result<usize> {
             Array::U8(_, values) => values.len(),
         })
         .sum();
-    if !matches!(pipeline.predictor, Predictor::SupportVectors(_)) {
+    if !matches!(pipeline.members[0].predictor, Predictor::SupportVectors(_)) {
         return Ok(n_bytes);
     }
     for (name, array) in arrays {

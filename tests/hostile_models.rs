@@ -2,6 +2,7 @@
 //! and in a running server.
 
 use crate::support::container::{Container, f64s, u8s, u32s};
+use crate::support::model::blended;
 #[cfg(unix)]
 use crate::support::process::Server;
 use crate::support::workdir::Workdir;
@@ -19,6 +20,15 @@ fn iris(algorithm: &str) -> (Workdir, Container) {
     let dir = Workdir::trained("iris.csv", &["--algorithm", algorithm]);
     let container = Container::of(&dir.bytes("model.mlapi"));
     (dir, container)
+}
+
+/// Linear, trees, and a support vector machine that shares the recipe of the first.
+fn ensemble() -> Container {
+    let models = ["logreg", "tree", "svm"].map(|algorithm| {
+        let dir = Workdir::trained("iris.csv", &["--algorithm", algorithm]);
+        file::load(dir.path("model.mlapi")).unwrap()
+    });
+    Container::of(&file::to_bytes(&blended(models.into(), &[0.5, 0.3, 0.2])).unwrap())
 }
 
 /// What a file with these parts is refused for.
@@ -164,8 +174,8 @@ fn a_column_whose_range_is_upside_down_is_refused() {
 #[test]
 fn dimensions_of_every_form_are_compared_with_each_other() {
     // Each array of each form in turn: empty, one element less, and of a huge second dimension.
-    for algorithm in ["logreg", "tree", "boost", "svm", "knn", "bayes", "mlp"] {
-        let (_, file) = iris(algorithm);
+    for algorithm in ["logreg", "tree", "boost", "svm", "knn", "bayes", "mlp", "ensemble"] {
+        let file = if algorithm == "ensemble" { ensemble() } else { iris(algorithm).1 };
         for (name, raw) in &file.arrays {
             let size = raw.bytes.len() / raw.shape.iter().product::<u64>().max(1) as usize;
             let mut changed = file.clone();
@@ -182,6 +192,55 @@ fn dimensions_of_every_form_are_compared_with_each_other() {
             }
         }
     }
+}
+
+#[test]
+fn members_of_an_ensemble_are_counted_weighed_and_compared_with_their_arrays() {
+    let file = ensemble();
+    read(&file.bytes()).unwrap();
+    assert_eq!(file.entry["members"][2]["recipe"], 0);
+    let with = |place: &str, value: Value| {
+        let mut changed = file.clone();
+        *changed.entry.pointer_mut(place).expect(place) = value;
+        refused(&changed)
+    };
+    let member = &file.entry["members"][0];
+    for n in [0, 1, 33, 100_000] {
+        assert!(with("/members", json!(vec![member; n])).contains(&format!("it has {n} members")), "{n}");
+    }
+    for weight in [json!(0.0), json!(-0.5), json!(0.500_000_01), json!(1e308)] {
+        assert!(with("/members/0/weight", weight).contains("add up to 1"));
+    }
+    for weight in [json!(null), json!("0.5"), json!([0.5])] {
+        with("/members/0/weight", weight);
+    }
+    // Not there, behind it, of another encoding, of one that has none of its own.
+    for (i, recipe) in [(0, 2), (0, 1), (1, 0), (2, 1), (2, 3), (1, 1_u64 << 40)] {
+        with(&format!("/members/{i}/recipe"), json!(recipe));
+    }
+    with("/members/2/recipe", json!(2));
+    with("/members/2/recipe", json!(-1));
+    with("/members/1/encoding", json!("standardised"));
+    with("/members/1/predictor", json!("linear-softmax"));
+    with("/members/1/predictor", json!("ensemble"));
+    assert!(with("/predictor", json!("linear-softmax")).contains("no ensemble"));
+    assert!(with("/format_version", json!(5)).contains("no ensemble"));
+    let mut changed = file.clone();
+    changed.put([("member.1.more", u8s(&[0]))]);
+    assert!(refused(&changed).contains("member 1 holds arrays that belong to nothing"));
+    changed = file.clone();
+    changed.put([("member.3.recipe.fill", u8s(&[0]))]);
+    assert!(refused(&changed).contains("arrays that belong to nothing"));
+    for name in file.arrays.keys() {
+        changed = file.clone();
+        changed.arrays.remove(name);
+        refused(&changed);
+    }
+    let mut single = iris("tree").1;
+    single.entry["members"] = file.entry["members"].clone();
+    assert!(refused(&single).contains("it has members and is no ensemble"));
+    let nested = with("/card/members/0/hyperparameters", json!({ "C": [[0]] }));
+    assert!(nested.starts_with("it is damaged"));
 }
 
 #[test]

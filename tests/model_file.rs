@@ -5,10 +5,13 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::support::http::Server;
+use crate::support::model::blended;
 use crate::support::workdir::{Workdir, fixture};
 use mlapi::data::cells::matrix::Matrix;
 use mlapi::data::read::json;
 use mlapi::model::{Model, file};
+use mlapi::server::Limits;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -289,7 +292,7 @@ fn a_file_of_a_newer_version_names_both_versions_and_the_remedy() {
         &newer,
         &[
             "it has format version 9 (mlapi 7.",
-            &format!("this is mlapi {}, which reads up to version 5", env!("CARGO_PKG_VERSION")),
+            &format!("this is mlapi {}, which reads up to version 6", env!("CARGO_PKG_VERSION")),
             "use a newer mlapi",
         ],
     );
@@ -432,7 +435,63 @@ fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
         assert!(then.as_f64().unwrap() > 0.65);
         n_files += 1;
     }
-    assert!(n_files >= 5);
+    assert!(n_files >= 6);
+}
+
+/// An ensemble of three that was evaluated on the held-out rows.
+fn ensemble() -> Workdir {
+    let mut dir = penguins();
+    let models = ["logreg", "tree", "svm"].map(|algorithm| {
+        dir = Workdir::trained("penguins.csv", &["--algorithm", algorithm]);
+        file::load(dir.path("model.mlapi")).unwrap()
+    });
+    let mut model = blended(models.into(), &[0.5, 0.3, 0.2]);
+    model.save(dir.path("model.mlapi")).unwrap();
+    let mut evaluation = dir.run(&["eval", "--format", "json"]).ok().json();
+    evaluation.as_object_mut().unwrap().remove("recorded_at_training");
+    model.card.evaluation = serde_json::from_value(evaluation).unwrap();
+    model.save(dir.path("model.mlapi")).unwrap();
+    dir
+}
+
+#[test]
+fn an_ensemble_names_its_members_wherever_a_model_describes_itself() {
+    let dir = ensemble();
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/format-6-ensemble.mlapi");
+    if !kept.exists() {
+        std::fs::copy(dir.path("model.mlapi"), kept).unwrap();
+    }
+    let text = dir.run(&["inspect"]).ok().out().to_string();
+    for line in [
+        "algorithm   ensemble",
+        "member      0.500 logistic-regression: C=",
+        "member      0.300 decision-tree: ",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!text.contains("settings"), "{text}");
+    let described = dir.run(&["inspect", "--format", "json"]).ok().json();
+    assert_eq!(
+        (&described["algorithm"], &described["card"]["members"]),
+        (&"ensemble".into(), &described["members"])
+    );
+    assert_eq!(described["members"][2]["algorithm"], "svm");
+    assert_eq!(described["members"][2]["weight"], 0.2);
+    assert_eq!(described["members"][2]["hyperparameters"]["kernel"], "rbf");
+    let importances = described["importances"].as_object().unwrap();
+    let sum: f64 = importances.values().map(|value| value.as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-12 && importances.len() == 7, "{importances:?}");
+    let row = r#"{"data":["Dream",39.1,18.7,181,3750,"male",2007]}"#;
+    let model = || file::load(dir.path("model.mlapi")).unwrap();
+    let server = Server::start(model(), Limits::default());
+    let answer = server.predict(row).json();
+    let by_row =
+        dir.run(&["predict", "--format", "json", "--features", "Dream,39.1,18.7,181,3750,male,2007"]);
+    assert_eq!(answer, by_row.ok().json());
+    let shown = server.send("GET", "/model", "", "").json();
+    assert_eq!((&shown["algorithm"], &shown["members"]), (&"ensemble".into(), &described["members"]));
+    let single = penguins().run(&["inspect", "--format", "json"]).ok().json();
+    assert!(single.get("members").is_none() && single["card"].get("members").is_none());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! request or in a tensor, and however it is written.
 
 use crate::support::http::Server;
+use crate::support::model::blended;
 use crate::support::workdir::Workdir;
 use mlapi::model::file;
 use mlapi::server::Limits;
@@ -11,8 +12,8 @@ use serde_json::{Value, json};
 const COLUMNS: [&str; 5] = ["size", "paid", "shop", "day", "note"];
 const ROW: [&str; 5] = ["3.5", "yes", "7", "2024-03-05", "late and broken"];
 
-/// A model of a number, a boolean, a category of numbers, a date and a text.
-fn trained(algorithm: &str) -> Workdir {
+/// A model of a number, a boolean, a category of numbers, a date and a text; an ensemble of several.
+fn trained(algorithms: &[&str]) -> Workdir {
     let words = ["late", "broken", "fine", "fast", "and", "not", "wrong", "good"];
     let mut text = String::from("size,paid,shop,day,note,price\n");
     for i in 0..240_usize {
@@ -32,7 +33,14 @@ fn trained(algorithm: &str) -> Workdir {
     let dir = Workdir::new();
     dir.write("t.csv", text);
     let types = ["--type", "shop=category", "--type", "note=text"];
-    dir.run(&[&["train", "t.csv", "--algorithm", algorithm, "-q"], &types[..]].concat()).ok();
+    let mut models = Vec::new();
+    for algorithm in algorithms {
+        dir.run(&[&["train", "t.csv", "--algorithm", algorithm, "-q"], &types[..]].concat()).ok();
+        models.push(file::load(dir.path("model.mlapi")).unwrap());
+    }
+    if models.len() > 1 {
+        blended(models, &[0.3, 0.45, 0.25]).save(dir.path("model.mlapi")).unwrap();
+    }
     let features = dir.run(&["inspect", "--format", "json"]).ok().json()["schema"]["features"].clone();
     let found: Vec<&str> = features.as_array().unwrap().iter().map(|f| f["type"].as_str().unwrap()).collect();
     assert_eq!(found, ["number", "boolean", "category", "date", "text"]);
@@ -45,8 +53,8 @@ struct Roads {
 }
 
 impl Roads {
-    fn new(algorithm: &str) -> Self {
-        let dir = trained(algorithm);
+    fn new(algorithms: &[&str]) -> Self {
+        let dir = trained(algorithms);
         let model = file::load(dir.path("model.mlapi").to_str().unwrap()).unwrap();
         Self { dir, server: Server::start(model, Limits::default()) }
     }
@@ -129,8 +137,8 @@ impl Roads {
 
 #[test]
 fn the_same_value_gives_the_same_prediction_on_every_road_and_however_it_is_written() {
-    for algorithm in ["ridge", "gradient-boosting"] {
-        let roads = Roads::new(algorithm);
+    for algorithms in [&["ridge"][..], &["gradient-boosting"], &["ridge", "gradient-boosting", "forest"]] {
+        let roads = Roads::new(algorithms);
         let of = |column: usize, text: &str| {
             let mut cells = ROW;
             cells[column] = text;
@@ -157,7 +165,7 @@ fn the_same_value_gives_the_same_prediction_on_every_road_and_however_it_is_writ
         roads.check(4, of(4, notes[0]), &notes, &json_notes.each_ref().map(|note| Some(note.as_str())));
         for (column, present) in ROW.iter().enumerate() {
             let missing = of(column, "");
-            assert!(column == 4 || missing != of(column, present) || algorithm != "ridge", "{column}");
+            assert!(column == 4 || missing != of(column, present) || algorithms != ["ridge"], "{column}");
             roads.check(
                 column,
                 missing,

@@ -19,13 +19,15 @@ use mlapi::model::file;
 use mlapi::model::pipeline::Decision;
 use mlapi::server::{Limits, Setup};
 use serde_json::{Value, json};
-use support::{MANY, trained};
+use support::{MANY, blended, trained};
 
-const OLD: [&[u8]; 4] = [
+const OLD: [&[u8]; 6] = [
     include_bytes!("../../fixtures/models/format-1-linear.mlapi"),
     include_bytes!("../../fixtures/models/format-2-text.mlapi"),
     include_bytes!("../../fixtures/models/format-3-dates.mlapi"),
     include_bytes!("../../fixtures/models/format-4-means.mlapi"),
+    include_bytes!("../../fixtures/models/format-5-numbers.mlapi"),
+    include_bytes!("../../fixtures/models/format-6-ensemble.mlapi"),
 ];
 
 static FILES: LazyLock<Vec<Container>> = LazyLock::new(|| {
@@ -38,7 +40,11 @@ static FILES: LazyLock<Vec<Container>> = LazyLock::new(|| {
         let bytes = file::to_bytes(&trained(name, classes, n_shops)).expect("a model can be written");
         Container::of(&bytes)
     });
-    OLD.into_iter().map(Container::of).chain(new).collect()
+    let several = [&["logreg", "tree", "bayes", "boost"][..], &["ridge", "svm", "tree"]].map(|names| {
+        let bytes = file::to_bytes(&blended(names, names[0] == "logreg", 5)).expect("a model can be written");
+        Container::of(&bytes)
+    });
+    OLD.into_iter().map(Container::of).chain(new).chain(several).collect()
 });
 
 const NUMBERS: [f64; 16] = [
@@ -79,7 +85,7 @@ const SIZES: [u64; 16] = [
     u64::MAX,
 ];
 
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 25] = [
     "",
     "a",
     "\u{0}",
@@ -102,6 +108,7 @@ const WORDS: [&str; 24] = [
     "net-softmax",
     "kernel",
     "kernel-votes",
+    "ensemble",
     "2024-02-30",
     "1e309",
 ];
@@ -200,7 +207,7 @@ impl Changes<'_> {
             return;
         }
         // The features and golden rows are what the rest depends on.
-        let part = ["/schema", "/schema/features", "/golden", "/card", ""][self.below(5)];
+        let part = ["/schema", "/schema/features", "/golden", "/card", "/members", ""][self.below(6)];
         let Some(part) = file.entry.pointer_mut(part) else { return };
         let mut at = self.below(count(part));
         let Some(node) = nth(part, &mut at) else { return };

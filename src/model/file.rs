@@ -6,8 +6,13 @@
 //! arrays `recipe.*`, those of the predictor, `golden.scores` (the scores that the golden rows must get) and
 //! `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 5 if
-//! numbers are written with separators or units, a column has null tokens of its own, or cells are lists or pairs, 4 if booleans
+//! Of an ensemble `predictor` is `ensemble`, and `members` takes the place of `encoding`: for each member its
+//! `predictor`, `encoding`, `weight`, and as `recipe` the number of the first member of the same recipe. The arrays of
+//! member 3 begin with `member.3.`; a recipe is stored with the first member that has it.
+//!
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 6 for an
+//! ensemble, 5 if numbers are written with separators or units, a column has null tokens of its own, or cells are
+//! lists or pairs, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
 
@@ -15,6 +20,7 @@ use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::container::{self, Container, DAMAGED};
-use super::pipeline::Pipeline;
+use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::{Card, Model};
 use crate::data::cells::cell::Tolerance;
@@ -36,7 +42,10 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 5;
+pub const FORMAT_VERSION: u64 = 6;
+
+/// The predictor of a file of several members.
+const ENSEMBLE: &str = "ensemble";
 
 /// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
@@ -62,13 +71,25 @@ struct Header<'a> {
     format_version: u64,
     mlapi_version: String,
     predictor: String,
-    #[serde(default)]
-    encoding: Encoding,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoding: Option<Encoding>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    members: Vec<MemberHeader>,
     card: Cow<'a, Card>,
     schema: Cow<'a, Schema>,
     /// Arrays of JSON values, read as rows of a request are.
     #[serde(borrow)]
     golden: Vec<&'a RawValue>,
+}
+
+/// What the header tells of a member of an ensemble.
+#[derive(Serialize, Deserialize)]
+struct MemberHeader {
+    predictor: String,
+    encoding: Encoding,
+    weight: f64,
+    /// The first member that has this recipe, which is stored with it.
+    recipe: usize,
 }
 
 /// Part of the header that is read first, to distinguish a newer file from a damaged one.
@@ -85,7 +106,11 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
 }
 
 /// The oldest version that holds all a schema asks for.
-fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
+fn format_version(Pipeline { schema, members }: &Pipeline) -> u64 {
+    if members.len() > 1 {
+        return FORMAT_VERSION;
+    }
+    let has_target_means = members.iter().any(|member| member.recipe.has_target_means());
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
     let of_several = |notation| matches!(notation, Notation::List(_) | Notation::Pair(_));
     if schema.target.notation.is_some()
@@ -93,10 +118,8 @@ fn format_version(Pipeline { schema, recipe, .. }: &Pipeline) -> u64 {
         || notations().any(of_several)
         || schema.features.iter().any(|feature| !feature.nulls.is_empty())
     {
-        FORMAT_VERSION
-    } else if recipe.has_target_means()
-        || notations().any(|notation| matches!(notation, Notation::Boolean(_)))
-    {
+        5
+    } else if has_target_means || notations().any(|notation| matches!(notation, Notation::Boolean(_))) {
         4
     } else if notations().next().is_some() {
         3
@@ -115,17 +138,40 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     let Model { pipeline, golden, .. } = model;
     let row = |i| to_raw_value(&pipeline.schema.values_of(golden, i));
     let rows: Vec<_> = (0..golden.n_rows()).map(row).collect::<Result<_, _>>()?;
+    let mut arrays = Arrays::new();
+    let mut members = Vec::new();
+    let (predictor, encoding) = match pipeline.members.as_slice() {
+        [Member { recipe, predictor, .. }] => {
+            arrays = recipe_arrays(recipe);
+            predictor.write_arrays(&mut arrays);
+            (predictor.form(), Some(recipe.encoding()))
+        }
+        several => {
+            for (i, Member { weight, recipe, predictor }) in several.iter().enumerate() {
+                let first = pipeline.first_with_recipe_of(i);
+                let mut own = if first == i { recipe_arrays(recipe) } else { Arrays::new() };
+                predictor.write_arrays(&mut own);
+                arrays.extend(own.into_iter().map(|(name, array)| (prefix(i) + &name, array)));
+                members.push(MemberHeader {
+                    predictor: predictor.form().into(),
+                    encoding: recipe.encoding(),
+                    weight: *weight,
+                    recipe: first,
+                });
+            }
+            (ENSEMBLE, None)
+        }
+    };
     let header = serde_json::to_string(&Header {
         format_version: format_version(pipeline),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
-        predictor: pipeline.predictor.form().into(),
-        encoding: pipeline.recipe.encoding(),
+        predictor: predictor.into(),
+        encoding,
+        members,
         card: Cow::Borrowed(&model.card),
         schema: Cow::Borrowed(&pipeline.schema),
         golden: rows.iter().map(|row| &**row).collect(),
     })?;
-    let mut arrays = recipe_arrays(&pipeline.recipe);
-    pipeline.predictor.write_arrays(&mut arrays);
     let scores = pipeline.scores(golden);
     let shape = vec![scores.n_rows(), scores.n_cols()];
     arrays.insert("golden.scores".into(), Array::F64(shape, scores.values().to_vec()));
@@ -269,15 +315,60 @@ pub fn read(file: impl Read, length: u64) -> Result<Model> {
 fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
-    let parts = take_parts(header.encoding, &schema, &mut arrays)?;
-    let recipe = Recipe::from_parts(&schema, header.encoding, &parts)?;
-    let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
+    let members = if header.predictor == ENSEMBLE {
+        ensure!(header.format_version > 5, "an older file is no ensemble");
+        take_members(&header.members, &schema, &mut arrays)?
+    } else {
+        ensure!(header.members.is_empty(), "it has members and is no ensemble");
+        let recipe = take_recipe(header.encoding.unwrap_or_default(), &schema, &mut arrays)?;
+        let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
+        vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor }]
+    };
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
-    let pipeline = Pipeline { schema, recipe, predictor };
+    let pipeline = Pipeline { schema, members };
     pipeline.validate()?;
     let golden = check_golden(&pipeline, &header.golden, &golden_scores)?;
     Ok(Model { card: header.card.into_owned(), pipeline, golden })
+}
+
+/// What the names of the arrays of a member begin with.
+fn prefix(member: usize) -> String {
+    format!("member.{member}.")
+}
+
+/// Takes the members of an ensemble out of the arrays; still to be validated.
+fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) -> Result<Vec<Member>> {
+    let n = headers.len();
+    ensure!((2..=MAX_MEMBERS).contains(&n), "it has {n} members, not from 2 to {MAX_MEMBERS}");
+    let mut members: Vec<Member> = Vec::with_capacity(n);
+    for (i, MemberHeader { predictor, encoding, weight, recipe }) in headers.iter().enumerate() {
+        let prefix = prefix(i);
+        let names: Vec<String> = arrays
+            .range(prefix.clone()..)
+            .map(|(name, _)| name)
+            .take_while(|name| name.starts_with(&prefix))
+            .cloned()
+            .collect();
+        let mut own: Arrays = names
+            .into_iter()
+            .filter_map(|name| Some((name[prefix.len()..].to_string(), arrays.remove(&name)?)))
+            .collect();
+        let recipe = if *recipe == i {
+            Arc::new(take_recipe(*encoding, schema, &mut own)?)
+        } else {
+            let first = headers.get(*recipe).filter(|first| first.recipe == *recipe);
+            ensure!(
+                first.is_some_and(|first| *recipe < i && first.encoding == *encoding),
+                "the recipe of member {i} is not that of a member before it"
+            );
+            Arc::clone(&members[*recipe].recipe)
+        };
+        let predictor = Predictor::read_arrays(predictor, &mut own)?;
+        ensure!(own.is_empty(), "member {i} holds arrays that belong to nothing");
+        members.push(Member { weight: *weight, recipe, predictor });
+    }
+    Ok(members)
 }
 
 /// Predicts the golden rows as rows of a request are predicted, and compares the scores; the codes of the rows.
@@ -288,7 +379,7 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
         rows.len()
     );
     let schema = &pipeline.schema;
-    let n_scores = rows.len().checked_mul(pipeline.predictor.n_outputs());
+    let n_scores = rows.len().checked_mul(pipeline.n_outputs());
     ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
     let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
     for row in rows {
@@ -302,6 +393,11 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
         "the golden rows are not predicted as they were at training"
     );
     Ok(codes)
+}
+
+fn take_recipe(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Result<Recipe> {
+    let parts = take_parts(encoding, schema, arrays)?;
+    Recipe::from_parts(schema, encoding, &parts)
 }
 
 fn recipe_arrays(recipe: &Recipe) -> Arrays {
@@ -475,22 +571,51 @@ mod tests {
         let path = path.to_str().unwrap();
         let mut model = Plan { algorithm: "logreg".into(), ..Plan::new(path) }.train().unwrap();
         let is_weighted = |model: &Model| -> Vec<bool> {
-            model.pipeline.recipe.parts().vocabularies.iter().map(|v| !v.idf.is_empty()).collect()
+            model.pipeline.members[0].recipe.parts().vocabularies.iter().map(|v| !v.idf.is_empty()).collect()
         };
         assert_eq!(is_weighted(&model), [false, true]);
         let bytes = to_bytes(&model).unwrap();
         let new = read(&bytes[..], bytes.len() as u64).unwrap();
-        assert_eq!(new.pipeline.recipe, model.pipeline.recipe);
+        assert_eq!(new.pipeline.members[0].recipe, model.pipeline.members[0].recipe);
         // As older programs wrote it: the terms of each text have weights.
-        let mut parts = model.pipeline.recipe.parts();
+        let mut parts = model.pipeline.members[0].recipe.parts();
         parts.vocabularies[0].idf = (0..parts.vocabularies[0].len()).map(|i| 1.5 + i as f64).collect();
-        model.pipeline.recipe =
-            Recipe::from_parts(&model.pipeline.schema, Encoding::Standardised, &parts).unwrap();
+        let recipe = Recipe::from_parts(&model.pipeline.schema, Encoding::Standardised, &parts).unwrap();
+        model.pipeline.members[0].recipe = Arc::new(recipe);
         let bytes = to_bytes(&model).unwrap();
         let old = read(&bytes[..], bytes.len() as u64).unwrap();
         assert_eq!(is_weighted(&old), [true, true]);
         assert_eq!(old.pipeline.scores(&old.golden), model.pipeline.scores(&model.golden));
         assert_ne!(old.pipeline.scores(&old.golden), new.pipeline.scores(&new.golden));
+    }
+
+    #[test]
+    fn an_ensemble_that_is_saved_again_is_the_same_file_and_stores_a_recipe_once() {
+        for (file, algorithms) in [
+            ("penguins.csv", ["logreg", "svm", "tree", "forest"]),
+            ("visits.csv", ["boost", "logreg", "bayes", "tree"]),
+            ("intents.csv", ["logreg", "tree", "bayes", "svm"]),
+        ] {
+            let [first, others @ ..] = algorithms.map(|algorithm| trained(file, algorithm));
+            let Model { card, pipeline, golden } = first;
+            let others = others.into_iter().map(|model| model.pipeline);
+            let pipelines = std::iter::once(pipeline).chain(others).collect();
+            let pipeline = Pipeline::blend(pipelines, &[0.1, 0.2, 0.3, 0.4]).unwrap();
+            let model = Model { card, pipeline, golden };
+            assert_eq!(format_version(&model.pipeline), 6);
+            let bytes = to_bytes(&model).unwrap();
+            let again = read(&bytes[..], bytes.len() as u64).unwrap();
+            assert!(to_bytes(&again).unwrap() == bytes, "{file}");
+            assert_eq!(again.pipeline.scores(&model.golden), model.pipeline.scores(&model.golden), "{file}");
+            let firsts = |model: &Model| [0, 1, 2, 3].map(|i| model.pipeline.first_with_recipe_of(i));
+            assert_eq!(firsts(&again), firsts(&model), "{file}");
+            let arrays = Container::open(&bytes[..], bytes.len() as u64).unwrap().arrays().unwrap();
+            for (i, first) in firsts(&model).into_iter().enumerate() {
+                let recipe = format!("member.{i}.recipe.");
+                let own = arrays.keys().any(|name| name.starts_with(&recipe));
+                assert!(!own || first == i, "{file} {i}");
+            }
+        }
     }
 
     #[test]
@@ -577,10 +702,11 @@ mod tests {
     #[test]
     fn a_damaged_recipe_of_dates_is_refused_with_what_is_wrong() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/format-3-dates.mlapi");
-        let Pipeline { schema, recipe, .. } = load(path).unwrap().pipeline;
+        let Pipeline { schema, members } = load(path).unwrap().pipeline;
+        let recipe = &members[0].recipe;
         let n = schema.dates().count() * N_PARTS;
         let damaged = |name: &str, array: Option<Array>| {
-            let mut arrays = recipe_arrays(&recipe);
+            let mut arrays = recipe_arrays(recipe);
             assert!(arrays.remove(name).is_some(), "{name}");
             arrays.extend(array.map(|array| (name.to_string(), array)));
             let recipe = take_parts(recipe.encoding(), &schema, &mut arrays)

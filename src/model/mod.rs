@@ -1,6 +1,6 @@
 //! The model that all verbs share: a card and a pipeline, immutable and `Send + Sync`.
 //!
-//! [`pipeline`] is schema + recipe + predictor, [`predictor`] holds the inference forms, [`file`](mod@file) is the
+//! [`pipeline`] is schema + recipes + predictors, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
 //! [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
 //! the gate of `eval --require`, [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
@@ -46,6 +46,9 @@ pub struct Card {
     /// Its hyperparameters, defaults included.
     #[serde(deserialize_with = "scalar::settings")]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+    /// The models that an ensemble is made of, in the order of the members of the pipeline; empty for a single model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<CardMember>,
     /// How the two were chosen, unless they were given.
     #[serde(default, skip_serializing_if = "Selection::is_empty")]
     pub selection: Selection,
@@ -92,6 +95,18 @@ pub struct Card {
     /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// One of the models that an ensemble is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CardMember {
+    /// Name of the algorithm.
+    pub algorithm: String,
+    /// Its part in the predictions; those of all members add up to 1.
+    pub weight: f64,
+    /// Its hyperparameters, defaults included.
+    #[serde(deserialize_with = "scalar::settings")]
+    pub hyperparameters: serde_json::Map<String, serde_json::Value>,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -195,7 +210,7 @@ impl Written {
 pub struct Model {
     /// The record of its training.
     pub card: Card,
-    /// Schema, recipe and predictor.
+    /// Schema, recipe and predictor, or several of these.
     pub pipeline: Pipeline,
     /// The codes of a few training rows, which the model file carries to test itself with.
     pub golden: Matrix,
@@ -274,16 +289,15 @@ impl Model {
 
     /// Importance of each feature, largest first: the sum over its prepared columns of the mean absolute coefficient
     /// (per standard deviation if numbers are standardised), or of the importance in trees. Empty for an algorithm
-    /// that has none.
+    /// that has none. Of an ensemble it is the weighted mean over the members that have importances, those of each scaled
+    /// to add up to 1.
     pub fn importances(&self) -> Vec<(&str, f64)> {
         let features = &self.pipeline.schema.features;
-        let Some(of_slots) = self.pipeline.predictor.importances() else {
+        let Some(importances) = self.pipeline.importances() else {
             return Vec::new();
         };
-        let mut importances: Vec<(&str, f64)> = features.iter().map(|f| (f.name.as_str(), 0.0)).collect();
-        for ((feature, _), importance) in self.pipeline.recipe.slots().iter().zip(of_slots) {
-            importances[*feature].1 += importance;
-        }
+        let names = features.iter().map(|feature| feature.name.as_str());
+        let mut importances: Vec<(&str, f64)> = names.zip(importances).collect();
         importances.sort_by(|a, b| b.1.total_cmp(&a.1));
         importances
     }

@@ -281,12 +281,12 @@ fn block_bytes(width: usize) -> usize {
 
 /// As [`block_bytes`] for delimited text, whose rows hold every feature.
 pub(crate) fn table_block_bytes(model: &Model) -> usize {
-    block_bytes(model.pipeline.predictor.n_outputs())
+    block_bytes(model.pipeline.n_outputs())
 }
 
 /// As [`block_bytes`] for JSON rows, which may be empty.
 pub(crate) fn json_block_bytes(model: &Model) -> usize {
-    block_bytes(model.pipeline.predictor.n_outputs().max(model.pipeline.schema.n_features()))
+    block_bytes(model.pipeline.n_outputs().max(model.pipeline.schema.n_features()))
 }
 
 /// Predicts the rows of the file at `path` (`-`: standard input) and writes the result to `out`. The file is NDJSON or

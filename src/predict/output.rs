@@ -237,7 +237,7 @@ mod tests {
         let schema = Schema::fit(&table, &[(0, ColumnType::Number)], target, vec![], &[0, 1]);
         let recipe = Recipe::fit(&schema, Encoding::Raw, &Matrix::zeros(2, 1));
         let predictor = Predictor::Linear(Linear::new(Link::Identity, 1, vec![slope], vec![0.0]));
-        Pipeline { schema, recipe, predictor }
+        Pipeline::single(schema, recipe, predictor)
     }
 
     /// The output for one number a line, read in blocks of about so many bytes.

@@ -9,7 +9,7 @@ use super::{selection, text};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
-use crate::model::{DataSource, Model};
+use crate::model::{CardMember, DataSource, Model};
 
 /// Levels of a category that are listed.
 const MAX_LISTED_LEVELS: usize = 5;
@@ -19,7 +19,7 @@ pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
         model.importances().into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
-    json!({
+    let mut description = json!({
         "mlapi_version": env!("CARGO_PKG_VERSION"),
         "algorithm": model.card.algorithm,
         "task": schema.target.task,
@@ -31,7 +31,11 @@ pub(crate) fn describe(model: &Model) -> Value {
         "example": { "data": model.example() },
         "card": model.card,
         "schema": schema,
-    })
+    });
+    if !model.card.members.is_empty() {
+        description["members"] = json!(model.card.members);
+    }
+    description
 }
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
@@ -52,14 +56,18 @@ fn facts(model: &Model) -> String {
     let (card, target) = (&model.card, &model.pipeline.schema.target);
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
     let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
-    let settings: Vec<String> =
-        card.hyperparameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut facts = vec![("target", format!("{}, {}", target.name, target.task.name()))];
     if !target.labels.is_empty() {
         facts.push(("classes", target.labels.join(", ")));
     }
     facts.push(("algorithm", card.algorithm.clone()));
-    facts.push(("settings", settings.join(" ")));
+    if card.members.is_empty() || !card.hyperparameters.is_empty() {
+        facts.push(("settings", settings(&card.hyperparameters)));
+    }
+    for CardMember { algorithm, weight, hyperparameters } in &card.members {
+        let line = format!("{weight:.3} {algorithm}: {}", settings(hyperparameters));
+        facts.push(("member", line.trim_end_matches(": ").into()));
+    }
     facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
     facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
     facts.push(("seed", card.seed.to_string()));
@@ -72,6 +80,12 @@ fn facts(model: &Model) -> String {
     let rows: Vec<Vec<String>> =
         facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
     text::table(&rows, 2, false)
+}
+
+/// Settings as they are given to `--set`.
+fn settings(hyperparameters: &serde_json::Map<String, Value>) -> String {
+    let settings: Vec<String> = hyperparameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    settings.join(" ")
 }
 
 /// A table of the features: type, importance, missing values, and the values of the training rows.

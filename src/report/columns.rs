@@ -12,7 +12,7 @@ use crate::data::cells::notation::Notation;
 use crate::data::judge::distinct::MAX_COUNTED;
 use crate::data::judge::profile::Profile;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
-use crate::model::pipeline::Pipeline;
+use crate::model::pipeline::{Member, Pipeline};
 use crate::model::predictor::Predictor;
 
 /// How training used one column.
@@ -27,7 +27,7 @@ pub(crate) struct ColumnNote {
     pub(crate) missing: usize,
     /// Distinct values; absent if there are more than are counted.
     pub(crate) distinct: Option<usize>,
-    /// The form in which the learner sees it.
+    /// The form in which the learner sees it; of an ensemble each form in which a member sees it, in their order.
     pub(crate) becomes: String,
     /// The reason for this type, or for not using it.
     pub(crate) why: String,
@@ -45,8 +45,15 @@ pub(crate) fn describe(
     let schema = &pipeline.schema;
     let ignored: HashMap<&str, &str> =
         schema.ignored.iter().map(|ignored| (ignored.name.as_str(), ignored.reason.as_str())).collect();
-    let mut parts_of: Vec<Vec<Slot>> = vec![Vec::new(); schema.n_features()];
-    pipeline.recipe.slots().into_iter().for_each(|(feature, part)| parts_of[feature].push(part));
+    let seen_by: Vec<(&Member, Vec<Vec<Slot>>)> = pipeline
+        .members
+        .iter()
+        .map(|member| {
+            let mut parts_of = vec![Vec::new(); schema.n_features()];
+            member.recipe.slots().into_iter().for_each(|(feature, part)| parts_of[feature].push(part));
+            (member, parts_of)
+        })
+        .collect();
     let describe = |(name, profile): (&String, &Profile)| {
         let ignored = ignored.get(name.as_str());
         let index = schema.feature_index(name, usize::MAX);
@@ -64,7 +71,15 @@ pub(crate) fn describe(
                     Some(Notation::Pair(_)) => "pairs of numbers".into(),
                     _ => profile.reason(column_type),
                 };
-                (column_type.name(), becomes(pipeline, &parts_of[index], feature, profile.missing > 0), why)
+                let has_missing = profile.missing > 0;
+                let mut forms: Vec<String> = Vec::new();
+                for (member, parts_of) in &seen_by {
+                    let form = becomes(member, &parts_of[index], feature, has_missing);
+                    if !forms.contains(&form) {
+                        forms.push(form);
+                    }
+                }
+                (column_type.name(), forms.join("; "), why)
             }
         };
         let may_be_codes = kind == ColumnType::Number.name() && !is_given && profile.may_be_codes();
@@ -86,10 +101,10 @@ pub(crate) fn describe(
 }
 
 /// `parts`: the meaning of each slot of the feature.
-fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: bool) -> String {
-    let raw = pipeline.recipe.encoding() == Encoding::Raw;
+fn becomes(member: &Member, parts: &[Slot], feature: &Feature, has_missing: bool) -> String {
+    let raw = member.recipe.encoding() == Encoding::Raw;
     let parts = || parts.iter().copied();
-    let (of_missing, of_levels) = match pipeline.predictor {
+    let (of_missing, of_levels) = match member.predictor {
         Predictor::NaiveBayes(_) => ("missing skipped", "frequencies"),
         _ => ("missing kept", "sets of levels"),
     };
@@ -126,7 +141,7 @@ fn becomes(pipeline: &Pipeline, parts: &[Slot], feature: &Feature, has_missing: 
         }
         ColumnType::Text => {
             let n = parts().filter(|part| *part == Slot::Term).count();
-            match (raw, pipeline.recipe.has_sparse_texts()) {
+            match (raw, member.recipe.has_sparse_texts()) {
                 (false, true) => format!("TF-IDF of {n} terms"),
                 (false, false) => format!("TF-IDF of {n} chosen terms"),
                 (true, true) => format!("counts of {n} terms"),
@@ -186,10 +201,31 @@ pub(crate) fn table(columns: &[ColumnNote], n_rows: usize, max: usize) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Plan;
+    use crate::data::cells::cell::NullTokens;
+    use crate::data::read::load::read_table;
+    use crate::data::read::source::Options;
 
     fn note(name: &str, missing: usize, distinct: Option<usize>, may_be_codes: bool) -> ColumnNote {
         let (becomes, why) = ("standardised".to_string(), "numbers".to_string());
         ColumnNote { name: name.into(), kind: "number", missing, distinct, becomes, why, may_be_codes }
+    }
+
+    #[test]
+    fn a_column_of_an_ensemble_has_each_form_in_which_a_member_sees_it_once() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/penguins.csv");
+        let pipeline = |algorithm: &str| {
+            Plan { algorithm: algorithm.into(), ..Plan::new(path) }.train().unwrap().pipeline
+        };
+        let pipelines = ["logreg", "tree", "svm", "forest"].map(pipeline);
+        let blend = Pipeline::blend(pipelines.into(), &[1.0; 4]).unwrap();
+        let raw = read_table(path, &Options::default()).unwrap();
+        let nulls = NullTokens::default();
+        let profiles: Vec<Profile> = (0..raw.names.len()).map(|i| Profile::of(&raw, i, &nulls)).collect();
+        let notes = describe(&blend, &profiles, &[]);
+        let becomes = |name: &str| notes.iter().find(|note| note.name == name).unwrap().becomes.clone();
+        assert_eq!(becomes("body_mass_g"), "standardised, missing filled; as it is, missing kept");
+        assert_eq!(becomes("island"), "one-hot; sets of levels");
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Cost {
     /// Predicts the golden rows of a model.
     pub(crate) fn of(model: &Model, answers: &AnswerWriter) -> Self {
         let pipeline = &model.pipeline;
-        let (n_features, n_outputs) = (pipeline.schema.n_features(), pipeline.predictor.n_outputs());
+        let (n_features, n_outputs) = (pipeline.schema.n_features(), pipeline.n_outputs());
         let mut one = Matrix::with_capacity(1, n_features);
         one.push_row(f64::NAN);
         let rows = if model.golden.n_rows() > 0 { &model.golden } else { &one };

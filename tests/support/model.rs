@@ -16,7 +16,7 @@ use mlapi::model::learn::{Algorithm, Dataset, Labels, Spec, Unwatched};
 use mlapi::model::pipeline::{Decision, Pipeline};
 use mlapi::model::predictor::{Linear, Link, Predictor};
 use mlapi::model::selection::Selection;
-use mlapi::model::{Card, DataSource, Model};
+use mlapi::model::{Card, CardMember, DataSource, Model};
 
 /// Three species from four measurements.
 pub fn iris() -> Model {
@@ -33,13 +33,30 @@ pub fn diabetes() -> Model {
     fit("diabetes.csv", &linear::RIDGE)
 }
 
+/// The ensemble of models of one table, with the card of the first one.
+pub fn blended(models: Vec<Model>, weights: &[f64]) -> Model {
+    let member = |(model, weight): (&Model, &f64)| CardMember {
+        algorithm: model.card.algorithm.clone(),
+        weight: *weight,
+        hyperparameters: model.card.hyperparameters.clone(),
+    };
+    let members = models.iter().zip(weights).map(member).collect();
+    let (mut card, golden) = (models[0].card.clone(), models[0].golden.clone());
+    card.members = members;
+    card.algorithm = "ensemble".into();
+    card.hyperparameters.clear();
+    let pipelines = models.into_iter().map(|model| model.pipeline).collect();
+    Model { card, pipeline: Pipeline::blend(pipelines, weights).unwrap(), golden }
+}
+
 /// A damaged model of iris: it predicts a fourth species, which has no name, where the first measurement is
 /// above its mean. A model file like this is refused; this is what a defect in the program could do.
 pub fn iris_that_panics() -> Model {
     let mut model = iris();
     let mut coefficients = vec![0.0; 4 * 4];
     coefficients[3 * 4] = 100.0;
-    model.pipeline.predictor = Predictor::Linear(Linear::new(Link::Softmax, 4, coefficients, vec![0.0; 4]));
+    let predictor = Predictor::Linear(Linear::new(Link::Softmax, 4, coefficients, vec![0.0; 4]));
+    model.pipeline.members[0].predictor = predictor;
     model
 }
 
@@ -70,7 +87,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     };
     let spec = Spec::new(algorithm, task, &[]).unwrap();
     let fit = spec.fit(&Dataset::new(&x, y), &Unwatched).unwrap();
-    let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+    let pipeline = Pipeline::single(schema, recipe, fit.predictor);
     let baseline = Baseline::fit(&truth);
     let context = Context {
         algorithm: algorithm.name,
@@ -83,6 +100,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
     let card = Card {
         algorithm: algorithm.name.into(),
         hyperparameters: spec.hyperparameters().clone(),
+        members: vec![],
         selection: Selection::default(),
         data: DataSource::of(&raw.files[0]),
         more_data: vec![],

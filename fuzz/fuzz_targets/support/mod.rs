@@ -1,5 +1,6 @@
 //! Models with every type of column, trained when a target starts.
 
+use mlapi::model::pipeline::Pipeline;
 use mlapi::{ColumnType, Model, Plan};
 
 /// The columns but the target, with their types.
@@ -51,4 +52,17 @@ pub fn trained(algorithm: &str, classes: bool, n_shops: u32) -> Model {
     let model = plan.train().expect("the table can be learned");
     let _ = std::fs::remove_file(path);
     model
+}
+
+/// An ensemble of models of the same rows, of different weights.
+#[allow(dead_code)]
+pub fn blended(algorithms: &[&str], classes: bool, n_shops: u32) -> Model {
+    let mut models: Vec<Model> =
+        algorithms.iter().map(|algorithm| trained(algorithm, classes, n_shops)).collect();
+    let Model { card, golden, pipeline } = models.remove(0);
+    let pipelines: Vec<Pipeline> =
+        std::iter::once(pipeline).chain(models.into_iter().map(|model| model.pipeline)).collect();
+    let weights: Vec<f64> = (1..=pipelines.len()).map(|weight| weight as f64).collect();
+    let pipeline = Pipeline::blend(pipelines, &weights).expect("models of the same rows");
+    Model { card, pipeline, golden }
 }

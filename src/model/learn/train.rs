@@ -248,6 +248,7 @@ fn card(
     Ok(Card {
         algorithm: choice.spec.algorithm.name.into(),
         hyperparameters: choice.spec.hyperparameters().clone(),
+        members: Vec::new(),
         selection: choice.selection.clone(),
         data: sources.next().context("no file was read")?,
         more_data: sources.collect(),

@@ -139,7 +139,7 @@ impl Fitter<'_> {
                 Err(error) => error,
             })
             .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
-        let pipeline = Pipeline { schema, recipe, predictor: fit.predictor };
+        let pipeline = Pipeline::single(schema, recipe, fit.predictor);
         pipeline.validate().context("the fitted model is not usable")?;
         Ok(Fitted { pipeline, notes: fit.notes })
     }
@@ -253,6 +253,7 @@ mod tests {
         for name in ALGORITHMS {
             let part = fit(&table(&all), Some(&weights), true, &some, &truth(&some), name).pipeline;
             let alone = fit(&table(&some), Some(&of_some), true, &in_order, &truth(&some), name).pipeline;
+            let (part, alone) = (&part.members[0], &alone.members[0]);
             assert!(part.recipe == alone.recipe && part.predictor == alone.predictor, "{name}");
         }
     }
@@ -263,7 +264,11 @@ mod tests {
         let weights: Vec<f64> = (0..120).map(|row| 1.0 + (row % 4) as f64).collect();
         let (table, truth) = (table(&rows), truth(&rows));
         let of = |weights, balance| {
-            fit(&table, weights, balance, &rows, &truth, "logistic-regression").pipeline.predictor
+            fit(&table, weights, balance, &rows, &truth, "logistic-regression")
+                .pipeline
+                .members
+                .remove(0)
+                .predictor
         };
         let plain = of(None, false);
         assert!(plain != of(Some(&weights), false));

@@ -99,6 +99,18 @@ fn success(operation: Operation, name: &str) -> Value {
         Operation::Model => json(json!({
             "type": "object",
             "required": ["algorithm", "task", "target", "metrics", "baseline", "importances", "example", "card", "schema"],
+            "properties": { "members": {
+                "type": "array",
+                "description": "The models that an ensemble is made of.",
+                "items": object(
+                    &["algorithm", "weight", "hyperparameters"],
+                    json!({
+                        "algorithm": text(),
+                        "weight": { "type": "number", "exclusiveMinimum": 0 },
+                        "hyperparameters": { "type": "object" },
+                    }),
+                ),
+            } },
         })),
         Operation::Models => json(object(
             &["default", "models"],
