@@ -7,6 +7,8 @@ Reads tables.toml and writes, in target/quality/:
 tables/NAME.csv     a header, then the rows; missing values are empty cells
 splits/NAME.json    the rows held out, as numbers from 0 in NAME.csv, for each of the three splits (one split for
                     tables of 2,000 rows and more)
+parts/NAME.K.train.csv, parts/NAME.K.test.csv
+                    the two parts of split K
 manifest.json       tables.toml with what was found out while cutting: rows, columns, classes, digest
 
 Keys of tables.toml:
@@ -131,6 +133,7 @@ def entries():
 def prepare(names=None):
     (OUT / "tables").mkdir(parents=True, exist_ok=True)
     (OUT / "splits").mkdir(exist_ok=True)
+    (OUT / "parts").mkdir(exist_ok=True)
     path = OUT / "manifest.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     for entry in entries():
@@ -140,8 +143,14 @@ def prepare(names=None):
         rows = cut(entry)
         csv, splits = OUT / f"tables/{name}.csv", OUT / f"splits/{name}.json"
         rows.to_csv(csv, index=False)
-        splits.write_text(json.dumps(split(entry, rows)))
-        found = dict(rows=len(rows), columns=rows.shape[1] - 1)
+        held_out = split(entry, rows)
+        splits.write_text(json.dumps(held_out))
+        # As texts, so that no cell changes on its way.
+        cells = pandas.read_csv(csv, dtype=str, keep_default_na=False)
+        for number, test in enumerate(held_out):
+            cells.drop(index=test).to_csv(OUT / f"parts/{name}.{number}.train.csv", index=False)
+            cells.iloc[test].to_csv(OUT / f"parts/{name}.{number}.test.csv", index=False)
+        found = dict(rows=len(rows), columns=rows.shape[1] - 1, splits=len(held_out))
         if entry["task"] == "classification":
             found["classes"] = rows[entry["target"]].nunique()
             found["rarest"] = int(rows[entry["target"]].value_counts().min())
