@@ -10,7 +10,8 @@ script    what a careful person writes with scikit-learn: a ColumnTransformer, a
           its own categories, and the forest gets those of more than ten levels as numbers (one-hot it takes hours).
           Text is TF-IDF; the forest and boosting get 50 of its components.
 lightgbm  defaults; categories by pandas' dtype
-catboost  defaults, with categories and texts named as such
+catboost  defaults, with categories and texts named as such; with more than three classes, for which its own
+          preparation of text takes a quarter of an hour, text is the same 50 components as above
 flaml     AutoML within SECONDS
 
 All use one thread and see the same columns: what looks like a date becomes year, month, day, weekday, hour and days.
@@ -39,9 +40,9 @@ def as_dates(values):
 
 
 def is_date(values):
-    """Whether nearly all values are dates. Words such as `May` are none, nor are codes such as `A-12`."""
+    """Whether nearly all values are dates. Words such as `May` are none, nor are ranges such as `2-10`."""
     values = values.dropna().astype(str)
-    if len(values) == 0 or not values.str.contains(r"\d.*[-/:].*\d").mean() > 0.95:
+    if len(values) == 0 or not values.str.contains(r"\d[-/. ]\w+[-/. ]+\d").mean() > 0.95:
         return False
     return as_dates(values[:500]).notna().mean() > 0.95
 
@@ -76,33 +77,39 @@ def columns(train, test):
     return *parts, numbers, categories, texts
 
 
+def filled(column):
+    return column.fillna("")
+
+
+def words(components=None):
+    """TF-IDF of a column of texts, or a number of its components."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    steps = [FunctionTransformer(filled), TfidfVectorizer(min_df=2, max_features=20000)]
+    if components:
+        steps.append(TruncatedSVD(components, random_state=0))
+    return make_pipeline(*steps)
+
+
 def script(train, target, test, task, kinds):
     from sklearn.compose import ColumnTransformer
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.ensemble import (
         HistGradientBoostingClassifier,
         HistGradientBoostingRegressor,
         RandomForestClassifier,
         RandomForestRegressor,
     )
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.metrics import log_loss, root_mean_squared_error
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
     numbers, categories, texts = kinds
-
-    def filled(column):
-        return column.fillna("")
-
-    def words(column, components=None):
-        steps = [FunctionTransformer(filled), TfidfVectorizer(min_df=2, max_features=20000)]
-        if components:
-            steps.append(TruncatedSVD(components, random_state=0))
-        return make_pipeline(*steps)
 
     number = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
     one_hot = make_pipeline(
@@ -117,19 +124,19 @@ def script(train, target, test, task, kinds):
 
     def linear(model):
         parts = [("numbers", number, numbers), ("categories", one_hot, categories)]
-        parts += [(f"text {column}", words(column), column) for column in texts]
+        parts += [(f"text {column}", words(), column) for column in texts]
         return make_pipeline(ColumnTransformer(parts), model)
 
     def forest(model):
         few = [column for column in categories if train[column].nunique() <= 10]
         many = [column for column in categories if column not in few]
         parts = [("numbers", number, numbers), ("few", one_hot, few), ("many", codes(-1), many)]
-        parts += [(f"text {column}", words(column, 50), column) for column in texts]
+        parts += [(f"text {column}", words(50), column) for column in texts]
         return make_pipeline(ColumnTransformer(parts, sparse_threshold=0), model)
 
     def boosting(model):
         parts = [("numbers", "passthrough", numbers), ("categories", codes(numpy.nan), categories)]
-        parts += [(f"text {column}", words(column, 50), column) for column in texts]
+        parts += [(f"text {column}", words(50), column) for column in texts]
         model.set_params(categorical_features=list(range(len(numbers), len(numbers) + len(categories))) or None)
         return make_pipeline(ColumnTransformer(parts, sparse_threshold=0), model)
 
@@ -179,6 +186,13 @@ def catboost(train, target, test, task, kinds):
     from catboost import CatBoostClassifier, CatBoostError, CatBoostRegressor
 
     _, categories, texts = kinds
+    if task == "classification" and target.nunique() > 3:
+        for column in texts:
+            fitted = words(50).fit(train[column])
+            for part in (train, test):
+                numbers = fitted.transform(part.pop(column))
+                part[[f"{column} {number}" for number in range(numbers.shape[1])]] = numbers
+        texts = []
     for part in (train, test):
         for column in categories + texts:
             part[column] = part[column].fillna("")
