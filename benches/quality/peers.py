@@ -227,7 +227,9 @@ def main():
     predicted = globals()[peer](train, target, test, task, kinds, *extra)
     if task == "classification":
         labels, probabilities = predicted
-        numpy.savez_compressed(out, labels=numpy.asarray(labels, str), probabilities=numpy.asarray(probabilities, float))
+        numpy.savez_compressed(
+            out, labels=numpy.asarray(labels, str), probabilities=numpy.asarray(probabilities, float)
+        )
     else:
         numpy.savez_compressed(out, predictions=numpy.asarray(predicted, float))
 

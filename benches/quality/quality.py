@@ -67,7 +67,11 @@ def run(command, limit):
 
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            list(map(str, command)), env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            list(map(str, command)),
+            env=ENV,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
             preexec_fn=limited,
         )
         # wait4, because it gives the times of this child alone.
@@ -99,7 +103,9 @@ def fit_mlapi(options, entry, train, test, folder):
     if entry["task"] != "classification":
         return seconds, dict(predictions=rows["prediction"].to_numpy(float))
     labels = [column.removeprefix("probability_") for column in rows if column.startswith("probability_")]
-    return seconds, dict(labels=labels, probabilities=rows[[f"probability_{label}" for label in labels]].to_numpy(float))
+    return seconds, dict(
+        labels=labels, probabilities=rows[[f"probability_{label}" for label in labels]].to_numpy(float)
+    )
 
 
 def fit_peer(options, peer, entry, train, test, folder):
@@ -140,7 +146,9 @@ def area(probabilities, numbers):
     from sklearn.metrics import roc_auc_score
 
     columns = range(probabilities.shape[1]) if probabilities.shape[1] > 2 else [1]
-    areas = [roc_auc_score(numbers == c, probabilities[:, c]) for c in columns if 0 < (numbers == c).sum() < len(numbers)]
+    areas = [
+        roc_auc_score(numbers == c, probabilities[:, c]) for c in columns if 0 < (numbers == c).sum() < len(numbers)
+    ]
     return statistics.mean(areas) if areas else math.nan
 
 
@@ -216,7 +224,9 @@ def measure(options, store, entry, split, tool):
         said = f"FAILED: {result['failed'][:300]}"
     else:
         said = f"{seconds:8.1f} s  " + "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-    print(f"{entry['name']:20} {split} {tool:9} {said}  ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+    print(
+        f"{entry['name']:20} {split} {tool:9} {said}  ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True
+    )
     return "failed" not in result
 
 
@@ -237,7 +247,9 @@ def figures_of(entry, splits):
     )
 
 
-METRICS = dict(log_loss=("classification", 1), accuracy=("classification", -1), rmse=("regression", 1), mae=("regression", 1))
+METRICS = dict(
+    log_loss=("classification", 1), accuracy=("classification", -1), rmse=("regression", 1), mae=("regression", 1)
+)
 
 
 def losses(metric, splits):
@@ -352,12 +364,16 @@ def report(options, store, manifest, tools):
             for metric in [m for m, (t, _) in METRICS.items() if t == task] if chosen else []:
                 lines = [("table", "rows", *[names[tool] for tool in tools])]
                 for name, table in sorted(chosen.items(), key=lambda item: item[1]["rows"]):
-                    lines.append((name, str(table["rows"]), *[f"{table['figures'][tool][metric]:.4g}" for tool in tools]))
+                    lines.append(
+                        (name, str(table["rows"]), *[f"{table['figures'][tool][metric]:.4g}" for tool in tools])
+                    )
                 tables.append((metric, lines))
             if chosen:
                 lines = [("table", "rows", *[names[tool] for tool in tools])]
                 for name, table in sorted(chosen.items(), key=lambda item: item[1]["rows"]):
-                    lines.append((name, str(table["rows"]), *[f"{table['figures'][tool]['seconds']:.1f}" for tool in tools]))
+                    lines.append(
+                        (name, str(table["rows"]), *[f"{table['figures'][tool]['seconds']:.1f}" for tool in tools])
+                    )
                 tables.append((f"processor seconds, {task}", lines))
     for title, lines in tables:
         show(title, lines, options.markdown)
@@ -397,24 +413,51 @@ def read_options():
     add("--half", choices=["choosing", "judging"], help="the tables of one half (default: both)")
     add("--only", type=names, metavar="NAMES", help="some tables, by name")
     add("--task", choices=["classification", "regression"], help="the tables of one task")
-    add("--peers", type=names, default=["script", "lightgbm", "catboost"], metavar="NAMES",
-        help="some of script,lightgbm,catboost,flaml; '' for none (default: all but flaml)")
+    add(
+        "--peers",
+        type=names,
+        default=["script", "lightgbm", "catboost"],
+        metavar="NAMES",
+        help="some of script,lightgbm,catboost,flaml; '' for none (default: all but flaml)",
+    )
     add("--peers-only", action="store_true", help="do not run mlapi")
     add("--no-run", action="store_true", help="report only what is known")
     add("--mlapi", type=pathlib.Path, metavar="FILE", help="the binary (default: the one benches/build.sh built)")
     add("--label", default="now", help="name for the results of mlapi, to keep several (default: now)")
-    add("--train-flags", type=shlex.split, default=[], metavar="FLAGS", help="more flags of `mlapi train`, in one argument")
-    add("--splits", type=int, metavar="N", help="at most N splits of a table (default: three below 2,000 rows, else one)")
+    add(
+        "--train-flags",
+        type=shlex.split,
+        default=[],
+        metavar="FLAGS",
+        help="more flags of `mlapi train`, in one argument",
+    )
+    add(
+        "--splits",
+        type=int,
+        metavar="N",
+        help="at most N splits of a table (default: three below 2,000 rows, else one)",
+    )
     add("--most-rows", type=int, metavar="N", help="only tables of at most N rows")
     add("--seconds", type=float, default=300, help="time budget of flaml (default: 300)")
-    add("--timeout", type=float, default=900, metavar="SECONDS", help="end a process that takes more processor time (default: 900)")
+    add(
+        "--timeout",
+        type=float,
+        default=900,
+        metavar="SECONDS",
+        help="end a process that takes more processor time (default: 900)",
+    )
     add("--jobs", type=int, default=1, metavar="N", help="processes at a time (default: 1)")
     add("--retry", action="store_true", help="run peers again that failed or took too long")
     add("--every", action="store_true", help="also print the figures of every table")
     add("--markdown", action="store_true", help="print Markdown")
     add("--out", type=pathlib.Path, metavar="FILE", help="write the figures as JSON")
-    add("--data", type=pathlib.Path, default=ROOT / "target/quality", metavar="FOLDER",
-        help="tables and results (default: target/quality)")
+    add(
+        "--data",
+        type=pathlib.Path,
+        default=ROOT / "target/quality",
+        metavar="FOLDER",
+        help="tables and results (default: target/quality)",
+    )
     add("--short", action="store_true", help="four small tables, one split, without CatBoost and without kept results")
     add("--prepare", action="store_true", help="only cut the tables")
     options = parser.parse_args()

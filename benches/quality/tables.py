@@ -114,7 +114,10 @@ def split(entry, rows):
             map(
                 int,
                 train_test_split(
-                    numpy.arange(len(rows)), test_size=0.2, stratify=classes, random_state=seed(entry["name"], number + 1)
+                    numpy.arange(len(rows)),
+                    test_size=0.2,
+                    stratify=classes,
+                    random_state=seed(entry["name"], number + 1),
                 )[1],
             )
         )
