@@ -4,7 +4,7 @@ For each table and split, mlapi and each peer fit the same four fifths of the ro
 processes of its own on one thread:
 
 mlapi      `mlapi train TRAIN --target T --task TASK --test TEST`, which fits all rows of TRAIN, then
-           `mlapi predict --probabilities`
+           `mlapi predict --probabilities --lenient`
 peers      see peers.py
 
 Log loss clips probabilities at 1e-15. ECE is the expected calibration error of the predicted class: 15 bins of equal
@@ -94,6 +94,7 @@ def truth(path, entry):
 def fit_mlapi(options, entry, train, test, folder):
     model, out = folder / "model.mlapi", folder / "predicted.csv"
     arguments = ["--target", entry["target"], "--task", entry["task"], "--test", test, "--output", model, "--quiet"]
+    arguments += [text for column in entry.get("types", []) for text in ("--type", column)]
     seconds = run([options.mlapi, "train", train, *arguments, *options.train_flags], options.timeout)
     arguments = ["--input", test, "--model", model, "--output", out, "--keep", "none", "--lenient", "--quiet"]
     if entry["task"] == "classification":

