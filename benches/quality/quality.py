@@ -11,7 +11,7 @@ Log loss clips probabilities at 1e-15. ECE is the expected calibration error of 
 width. RMSE and MAE are in the target's unit. A table's figure is the mean of its splits; its ECE is of all their rows
 together. Seconds are processor time of whole processes, imports included.
 
-Ranks and wins are among the tools shown, over tables that every tool could do; equal figures share a rank. A table is
+Ranks and wins are among the tools shown, over the splits that every tool could do; equal figures share a rank. A table is
 *worse* if mlapi's figure is more than 5 % above the best peer's and the mean paired difference of the rows' losses is
 more than two of its standard errors. A ratio is mlapi's figure through the peer's (for accuracy: the difference).
 
@@ -40,6 +40,8 @@ import time
 
 import numpy
 import pandas
+
+import tables
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -274,23 +276,31 @@ def ranks(values, sign):
 
 
 def collect(options, store, manifest, tools):
-    """{table: {tool: figures}} of the tables for which every tool has the same splits, and notes on the others."""
+    """{table: {tool: figures}} of the tables of which every tool did a split, the same for all, and notes."""
     known, done, notes = store.all(), {}, []
     for name, entry in manifest.items():
-        found, short = {}, []
-        wanted = options.splits_of(entry)
-        for tool in tools:
-            results = [known.get(key_of(options, name, split, tool)) for split in wanted]
-            fine = [r is not None and "failed" not in r and r["digest"] == entry["digest"] for r in results]
-            if all(fine):
-                found[tool] = results
-            else:
-                reasons = {r["failed"].split(":")[0] for r in results if r and "failed" in r}
-                short.append(f"{tool} {'; '.join(reasons) if reasons else 'has not run'}")
-        if short:
-            notes.append(f"{name}: {', '.join(short)}")
+        results = {
+            tool: [known.get(key_of(options, name, split, tool)) for split in options.splits_of(entry)]
+            for tool in tools
+        }
+        fine = {
+            tool: [r is not None and "failed" not in r and r["digest"] == entry["digest"] for r in found]
+            for tool, found in results.items()
+        }
+        common = [number for number in range(len(options.splits_of(entry))) if all(f[number] for f in fine.values())]
+        if len(common) < len(options.splits_of(entry)):
+            reasons = [
+                f"{tool} {'; '.join({r['failed'] for r in results[tool] if r and 'failed' in r}) or 'has not run'}"[
+                    :200
+                ]
+                for tool in tools
+                if not all(fine[tool])
+            ]
+            notes.append(f"{name}: {len(common)} of {len(options.splits_of(entry))} splits: {', '.join(reasons)}")
+        if not common:
             continue
-        rows = {tool: [store.rows(r) for r in results] for tool, results in found.items()}
+        found = {tool: [results[tool][number] for number in common] for tool in tools}
+        rows = {tool: [store.rows(r) for r in found[tool]] for tool in tools}
         figures = {tool: figures_of(entry, rows[tool]) for tool in tools}
         for tool in tools:
             figures[tool]["seconds"] = statistics.mean(r["seconds"] for r in found[tool])
@@ -379,13 +389,13 @@ def report(options, store, manifest, tools):
     for title, lines in tables:
         show(title, lines, options.markdown)
     if notes:
-        print("\nLeft out:" if not options.markdown else "\nLeft out:\n")
+        print("\nIncomplete:" if not options.markdown else "\nIncomplete:\n")
         print("\n".join(f"- {note}" for note in notes))
     if options.out:
         plain = {name: {key: value for key, value in table.items() if key != "arrays"} for name, table in done.items()}
         fields = ("metric", "table", "mlapi", "best", "peer")
         lost = [dict(zip(fields, row)) for row in worse]
-        result = dict(label=options.label, mean_ranks=summary, worse=lost, left_out=notes, tables=plain)
+        result = dict(label=options.label, mean_ranks=summary, worse=lost, incomplete=notes, tables=plain)
         options.out.write_text(json.dumps(result, indent=1))
 
 
@@ -469,17 +479,30 @@ def read_options():
     return parser, options
 
 
+def prepared(options):
+    """The manifest, after the tables that are missing, or described otherwise now, were cut."""
+    tables.OUT = options.data
+    path = options.data / "manifest.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    current = {entry["name"]: entry for entry in tables.entries()}
+    stale = {
+        name for name, entry in current.items() if any(known.get(name, {}).get(key) != entry[key] for key in entry)
+    }
+    if options.prepare:
+        stale = set(current)
+    elif options.short:
+        stale &= set(SHORT)
+    if stale:
+        tables.prepare(stale)
+    return {name: entry for name, entry in json.loads(path.read_text()).items() if name in current}
+
+
 def main():
     parser, options = read_options()
     options.data = options.data.resolve()
-    if options.prepare or not (options.data / "manifest.json").exists():
-        import tables
-
-        tables.OUT = options.data
-        tables.prepare(set(SHORT) if options.short else None)
-        if options.prepare:
-            return
-    manifest = json.loads((options.data / "manifest.json").read_text())
+    manifest = prepared(options)
+    if options.prepare:
+        return
     if options.only and (unknown := set(options.only) - set(manifest)):
         parser.error(f"--only: no table {', '.join(sorted(unknown))} in {options.data}/manifest.json")
     manifest = {
