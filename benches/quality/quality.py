@@ -8,12 +8,12 @@ mlapi      `mlapi train TRAIN --target T --task TASK --test TEST`, which fits al
 peers      see peers.py
 
 Log loss clips probabilities at 1e-15. ECE is the expected calibration error of the predicted class: 15 bins of equal
-width. RMSE and MAE are in the target's unit. A table's figure is the mean of its splits; its ECE is of all their rows
-together. Seconds are processor time of whole processes, imports included.
+width. RMSE and MAE are in the target's unit. A table's figure is the mean of its splits; its ECE is that of all their
+rows together. Seconds are processor time of whole processes, imports included.
 
-Ranks and wins are among the tools shown, over the splits that every tool could do; equal figures share a rank. A table is
-*worse* if mlapi's figure is more than 5 % above the best peer's and the mean paired difference of the rows' losses is
-more than two of its standard errors. A ratio is mlapi's figure through the peer's (for accuracy: the difference).
+Ranks and wins are among the tools shown, over the splits that every tool could do; equal figures share a rank. A table
+is *worse* if mlapi's figure is more than 5 % above the best peer's and the mean paired difference of the rows' losses
+is more than two of its standard errors. A ratio is mlapi's figure through the peer's (for accuracy: the difference).
 
 Results are kept in results.json and rows/ in target/quality (or --data): peers by table, split, version and settings,
 mlapi by --label and its binary. Only what is missing runs.
