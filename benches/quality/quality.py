@@ -189,7 +189,6 @@ class Store:
 
 def key_of(options, name, split, tool):
     if tool != "mlapi":
-        # The script's own text is part of what it measures.
         version = importlib.metadata.version(PEERS[tool])
         seconds = f"@{options.seconds:g}s" if tool == "flaml" else ""
         return f"{name}/{split}/{tool}@{version}{seconds}"
