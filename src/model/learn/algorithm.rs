@@ -77,6 +77,14 @@ impl Spec {
             let default = parameter.parse(parameter.default).unwrap_or(Value::Null);
             values.insert(parameter.name.into(), default);
         }
+        // A preset sets defaults, wherever it stands among the settings.
+        for parameter in algorithm.parameters {
+            let texts = settings.iter().filter(|(key, _)| key == parameter.name).map(|(_, text)| text);
+            for &(name, default) in texts.flat_map(|text| parameter.defaults_of(text)) {
+                let preset = algorithm.parameters.iter().find(|parameter| parameter.name == name);
+                values.insert(name.into(), preset.and_then(|p| p.parse(default)).unwrap_or(Value::Null));
+            }
+        }
         for (key, text) in settings {
             let Some(parameter) = algorithm.parameters.iter().find(|p| p.name == key) else {
                 let names: Vec<&str> = algorithm.parameters.iter().map(|p| p.name).collect();
@@ -146,7 +154,7 @@ fn guarded(fit: impl FnOnce() -> Result<Fit> + Send) -> Result<Fit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::learn::{Labels, Learner, Unwatched};
+    use crate::model::learn::{Labels, Learner, Parameter, Range, Unwatched};
 
     #[test]
     fn a_panic_of_a_learner_is_an_error_of_its_fit_on_any_thread() {
@@ -178,10 +186,37 @@ mod tests {
                 );
             }
         }
+        for parameter in ALGORITHMS.iter().flat_map(|algorithm| algorithm.parameters) {
+            let Range::Presets(presets) = parameter.range else { continue };
+            for preset in presets {
+                let known = preset.defaults.iter().all(|(name, default)| {
+                    let of_name = |p: &&Parameter| p.name == *name && p.parse(default).is_some();
+                    ALGORITHMS.iter().flat_map(|algorithm| algorithm.parameters).any(|p| of_name(&p))
+                });
+                assert!(known, "{}", preset.name);
+            }
+        }
         let n = names.len();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), n);
+    }
+
+    #[test]
+    fn a_preset_sets_the_defaults_and_settings_beside_it_override_them() {
+        let spec = |settings: &[(&str, &str)]| {
+            let settings: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            Spec::new(&trees::boosting::GRADIENT_BOOSTING, Task::Classification, &settings)
+        };
+        let set = |settings: &[(&str, &str)]| {
+            let settings = spec(settings).unwrap().settings;
+            (settings.word("softmax_factor").to_string(), settings.number("softmax_factor"))
+        };
+        assert_eq!(set(&[]), ("auto".into(), 0.0));
+        assert_eq!(set(&[("preset", "scikit-learn")]), (String::new(), 1.0));
+        assert_eq!(set(&[("softmax_factor", "2"), ("preset", "scikit-learn")]), (String::new(), 2.0));
+        let message = spec(&[("preset", "sklearn")]).unwrap_err().to_string();
+        assert!(message.contains("preset is mlapi or scikit-learn or lightgbm"), "{message}");
     }
 
     #[test]

@@ -24,6 +24,17 @@ pub enum Range {
     Sizes(u64, u64),
     /// A value of any of these; the first that can read it does.
     AnyOf(&'static [Range]),
+    /// The name of one of these, which sets the defaults of other hyperparameters.
+    Presets(&'static [Preset]),
+}
+
+/// Defaults under one name, such as those of another library.
+#[derive(Debug, PartialEq)]
+pub struct Preset {
+    /// Its name in `--set preset=NAME`.
+    pub name: &'static str,
+    /// Names of hyperparameters and their defaults, written as in `--set`; others keep their own.
+    pub defaults: &'static [(&'static str, &'static str)],
 }
 
 impl fmt::Display for Range {
@@ -40,6 +51,10 @@ impl fmt::Display for Range {
             }
             Self::Flag => f.write_str("true or false"),
             Self::Choice(words) => f.write_str(&words.join(" or ")),
+            Self::Presets(presets) => {
+                let names: Vec<&str> = presets.iter().map(|preset| preset.name).collect();
+                f.write_str(&names.join(" or "))
+            }
             Self::AnyOf(ranges) => {
                 for (i, range) in ranges.iter().enumerate() {
                     write!(f, "{}{range}", if i > 0 { ", or " } else { "" })?;
@@ -67,12 +82,23 @@ impl Parameter {
     pub(crate) fn parse(&self, text: &str) -> Option<Value> {
         self.range.parse(text)
     }
+
+    /// The defaults that this value of it sets.
+    pub(crate) fn defaults_of(&self, text: &str) -> &'static [(&'static str, &'static str)] {
+        match self.range {
+            Range::Presets(presets) => {
+                presets.iter().find(|preset| preset.name == text).map_or(&[], |preset| preset.defaults)
+            }
+            _ => &[],
+        }
+    }
 }
 
 impl Range {
     fn parse(self, text: &str) -> Option<Value> {
         match self {
             Range::Choice(words) => words.contains(&text).then(|| text.into()),
+            Range::Presets(presets) => presets.iter().any(|preset| preset.name == text).then(|| text.into()),
             Range::AnyOf(ranges) => ranges.iter().find_map(|range| range.parse(text)),
             Range::Flag => text.parse::<bool>().ok().map(Value::from),
             Range::Whole(low, high) => {

@@ -40,6 +40,8 @@ pub struct Trees {
     first_group: Vec<usize>,
     /// `None` if a tree is large.
     quick: Option<QuickScorer>,
+    /// The columns of the splits of each tree and what those gain; none if the trees were read from a file.
+    gains: Vec<Vec<(u32, f64)>>,
 }
 
 impl PartialEq for Trees {
@@ -77,7 +79,12 @@ impl Trees {
             n_groups += levels as usize;
         }
         let quick = QuickScorer::new(&parts);
-        Self { parts, nodes, first_group, quick }
+        Self { parts, nodes, first_group, quick, gains: Vec::new() }
+    }
+
+    /// Adds the gains of each tree, so that [`Trees::truncated`] knows the importances of the first ones.
+    pub(crate) fn with_gains(self, gains: Vec<Vec<(u32, f64)>>) -> Self {
+        Self { gains, ..self }
     }
 
     /// Numbers per row that go in.
@@ -101,6 +108,91 @@ impl Trees {
     /// Number of trees.
     pub fn n_trees(&self) -> usize {
         self.parts.roots.len()
+    }
+
+    /// The divisor of the first `n_trees`: a forest stays a mean, boosted trees stay a sum.
+    fn divisor_of(&self, n_trees: usize) -> f64 {
+        let is_mean = self.parts.divisor == self.n_trees() as f64;
+        if is_mean { n_trees as f64 } else { self.parts.divisor }
+    }
+
+    /// Predicts rows of raw codes by more and more trees: `stage` gets the number of trees so far and what they
+    /// predict, `n_rows × n_outputs`, after each `trees_per_stage` trees (a round of boosting has one tree per
+    /// score) and at the end. Walks each tree once, so that all stages cost one prediction and a link each.
+    pub fn staged(&self, x: &[f64], trees_per_stage: usize, stage: &mut dyn FnMut(usize, &[f64])) {
+        let (n_inputs, n_outputs, n_scores) = (self.n_inputs(), self.n_outputs(), self.parts.base.len());
+        let n_rows = x.len() / n_inputs;
+        let mut sums = vec![0.0; n_rows * n_scores];
+        let mut out = vec![0.0; n_rows * n_outputs];
+        for (tree, &root) in self.parts.roots.iter().enumerate() {
+            let blocks = x.chunks(LANES * n_inputs).zip(sums.chunks_mut(LANES * n_scores));
+            for (x, sums) in blocks {
+                let mut at = [root; LANES];
+                let at = &mut at[..x.len() / n_inputs];
+                let mut moved = 1;
+                while moved != 0 {
+                    moved = 0;
+                    for (at, x) in at.iter_mut().zip(x.chunks_exact(n_inputs)) {
+                        let next = self.step::<true>(*at, x);
+                        moved |= next ^ *at;
+                        *at = next;
+                    }
+                }
+                for (&at, sums) in at.iter().zip(sums.chunks_exact_mut(n_scores)) {
+                    self.add_leaf(tree, at, sums);
+                }
+            }
+            let n_trees = tree + 1;
+            if n_trees % trees_per_stage.max(1) != 0 && n_trees < self.n_trees() {
+                continue;
+            }
+            let divisor = self.divisor_of(n_trees);
+            for (sums, out) in sums.chunks_exact(n_scores).zip(out.chunks_exact_mut(n_outputs)) {
+                out[..n_scores].copy_from_slice(sums);
+                self.finish_sums(divisor, out);
+            }
+            stage(n_trees, &out);
+        }
+    }
+
+    /// The first `n_trees`, at least one. Their importances are their own, or those of all trees if these were
+    /// read from a file.
+    pub fn truncated(&self, n_trees: usize) -> Self {
+        let n_trees = n_trees.clamp(1, self.n_trees().max(1));
+        if n_trees >= self.n_trees() {
+            return self.clone();
+        }
+        let all = &self.parts;
+        let n_nodes = all.roots[n_trees] as usize;
+        let leaves = all.feature[..n_nodes].iter().zip(&all.left).filter(|(feature, _)| **feature == LEAF);
+        let n_values = leaves.map(|(_, &row)| row as usize + 1).max().unwrap_or(0);
+        let n_subsets = all.flags[..n_nodes].iter().filter(|&&flags| flags & SUBSET != 0).count();
+        let gains: Vec<_> = self.gains.iter().take(n_trees).cloned().collect();
+        let mut importances = vec![0.0; all.importances.len()];
+        gains.iter().flatten().for_each(|&(column, gain)| importances[column as usize] += gain);
+        let sum: f64 = importances.iter().sum();
+        match sum > 0.0 {
+            true => importances.iter_mut().for_each(|importance| *importance /= sum),
+            false if self.gains.is_empty() => importances.clone_from(&all.importances),
+            false => {}
+        }
+        let parts = Parts {
+            link: all.link,
+            roots: all.roots[..n_trees].to_vec(),
+            feature: all.feature[..n_nodes].to_vec(),
+            threshold: all.threshold[..n_nodes].to_vec(),
+            left: all.left[..n_nodes].to_vec(),
+            flags: all.flags[..n_nodes].to_vec(),
+            subsets: all.subsets[..n_subsets * SUBSET_WORDS].to_vec(),
+            values: all.values[..n_values * all.width].to_vec(),
+            width: all.width,
+            levels: all.levels.clone(),
+            groups: all.groups.clone(),
+            base: all.base.clone(),
+            divisor: self.divisor_of(n_trees),
+            importances,
+        };
+        Self::new(parts).with_gains(gains)
     }
 
     /// Scores one row of raw codes, [`LANES`] trees together.
@@ -285,8 +377,13 @@ impl Trees {
     }
 
     fn finish(&self, out: &mut [f64]) {
+        self.finish_sums(self.parts.divisor, out);
+    }
+
+    /// Sums of trees become a prediction.
+    fn finish_sums(&self, divisor: f64, out: &mut [f64]) {
         for (out, base) in out.iter_mut().zip(&self.parts.base) {
-            *out = base + *out / self.parts.divisor;
+            *out = base + *out / divisor;
         }
         self.parts.link.apply(out);
     }

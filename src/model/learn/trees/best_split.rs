@@ -5,15 +5,25 @@ use super::bin_set::{BinSet, bins_of, first_bins, insert};
 use super::bins::{Kind, MISSING};
 use super::criterion::{Cell, Cells, Criterion};
 
-/// Boosting splits categories with care: LightGBM's `cat_smooth` and `cat_l2`, `min_data_per_group` and
-/// `max_cat_threshold`. A level of fewer rows than the first stays on the right.
-pub(crate) const CATEGORY_SMOOTHING: f64 = 10.0;
-const MIN_LEVEL_ROWS: i64 = CATEGORY_SMOOTHING as i64;
-const MIN_GROUP_ROWS: i64 = 100;
-const MAX_LEFT_LEVELS: usize = 32;
-
-/// A category of so few levels needs no such care; LightGBM's `max_cat_to_onehot`.
-const FEW_LEVELS: usize = 4;
+/// Care with categories of many levels, whose best subset would separate the training rows by chance. A level of too
+/// few rows stays on the right.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Care {
+    /// A category of so few levels needs none.
+    pub(crate) few_levels: usize,
+    /// Mass that is added to that of a level for its statistic.
+    pub(crate) smoothing: f64,
+    /// Whether that mass has the statistic of the node, or 0 as in LightGBM.
+    pub(crate) smooths_to_node: bool,
+    /// Added to the penalty of each side.
+    pub(crate) l2: f64,
+    /// Fewest rows of a level that goes left.
+    pub(crate) min_level_rows: i64,
+    /// Rows between two cuts that are tried, and fewest rows of a side.
+    pub(crate) min_group_rows: i64,
+    /// Most levels that go left.
+    pub(crate) max_left_levels: usize,
+}
 
 /// The limits of a split.
 #[derive(Debug, Clone, Copy)]
@@ -26,14 +36,14 @@ pub(crate) struct Limits {
     pub(crate) min_gain: f64,
     /// Added to the mass of each side.
     pub(crate) l2: f64,
-    /// Added to the mass of a level for its statistic, and to `l2` for subsets, unless there are few levels.
-    pub(crate) category_smoothing: f64,
+    /// The care that categories are split with, if any.
+    pub(crate) care: Option<Care>,
 }
 
 impl Limits {
     /// Only these limits; unit mass, no penalties.
     pub(crate) const fn new(min_samples_leaf: i64, min_gain: f64) -> Self {
-        Self { min_samples_leaf, min_mass: 1.0, min_gain, l2: 0.0, category_smoothing: 0.0 }
+        Self { min_samples_leaf, min_mass: 1.0, min_gain, l2: 0.0, care: None }
     }
 }
 
@@ -98,9 +108,14 @@ pub(crate) fn scan<C: Criterion>(
             }
         }
         Kind::Category { groups } => {
-            let is_wary = limits.category_smoothing > 0.0 && groups.len() > FEW_LEVELS;
-            let (smoothing, min_rows) =
-                if is_wary { (limits.category_smoothing, MIN_LEVEL_ROWS) } else { (0.0, 1) };
+            let care = limits.care.filter(|care| groups.len() > care.few_levels);
+            let (smoothing, min_rows) = care.map_or((0.0, 1), |care| (care.smoothing, care.min_level_rows));
+            let of_node = match care {
+                Some(Care { smooths_to_node: true, smoothing, .. }) => {
+                    smoothing * criterion.statistic(total, total, criterion.mass(total))
+                }
+                _ => 0.0,
+            };
             let mut sorted = [(0.0, 0); 256];
             let (mut n, mut present) = (0, [0; 4]);
             for bin in bins_of(bins) {
@@ -111,13 +126,13 @@ pub(crate) fn scan<C: Criterion>(
                 }
                 if n_rows >= min_rows {
                     let mass = criterion.mass(cell) + smoothing;
-                    sorted[n] = (criterion.statistic(cell, total, mass), bin);
+                    sorted[n] = (criterion.statistic(cell, total, mass) + of_node / mass, bin);
                     n += 1;
                 }
             }
             let sorted = &mut sorted[..n];
             sort_levels(sorted);
-            let l2 = limits.l2 + smoothing;
+            let l2 = limits.l2 + care.map_or(0.0, |care| care.l2);
             let scan_from = |order: &mut dyn Iterator<Item = u8>, step, best: &mut Best| {
                 let mut levels = [0; 256];
                 let mut n = 0;
@@ -140,10 +155,10 @@ pub(crate) fn scan<C: Criterion>(
                 }
             };
             let mut order = sorted.iter().map(|&(_, bin)| bin);
-            if is_wary {
-                let most = MAX_LEFT_LEVELS.min(n.div_ceil(2));
-                scan_from(&mut order.clone().take(most), MIN_GROUP_ROWS, best);
-                scan_from(&mut order.rev().take(most), MIN_GROUP_ROWS, best);
+            if let Some(Care { max_left_levels, min_group_rows, .. }) = care {
+                let most = max_left_levels.min(n.div_ceil(2));
+                scan_from(&mut order.clone().take(most), min_group_rows, best);
+                scan_from(&mut order.rev().take(most), min_group_rows, best);
             } else {
                 scan_from(&mut order, 1, best);
             }

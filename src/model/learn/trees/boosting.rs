@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
 
-use super::best_split::{CATEGORY_SMOOTHING, Limits};
+use super::best_split::{Care, Limits};
 use super::bins::Bins;
 use super::compact::Compact;
 use super::criterion::Criterion;
@@ -20,18 +20,28 @@ use super::grow::Grower;
 use super::hyperparameters::{BOOSTING, EarlyStopping, LossName, whole_or_unlimited};
 use super::loss::Loss;
 use super::moments::{Moments, Packed};
-use super::newton::{MIN_SHARED_ROWS, State};
+use super::newton::{MIN_SHARED_ROWS, State, Steps};
 use super::tree::{Node, Tree};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Watch, usage};
+use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Settings, Watch, usage};
 use crate::model::predictor::Predictor;
 use crate::parallel;
 use crate::random::{below, generator, unit_interval};
 
 /// Least sum of second derivatives of a leaf; scikit-learn's and LightGBM's.
 const MIN_HESSIAN: f64 = 1e-3;
+
+/// `max_delta_step=auto` for classes. A leaf of one class whose probability was 1 in 5 goes as far; that of a class of 1
+/// in 1000 would go 200 times as far.
+const MAX_DELTA_STEP: f64 = 5.0;
+
+/// A category of so few levels is split without care; LightGBM's `max_cat_to_onehot`.
+const FEW_LEVELS: usize = 4;
+
+/// Of a category of more levels most that go left; LightGBM's `max_cat_threshold`.
+const MAX_LEFT_LEVELS: usize = 32;
 
 /// From more rows than this `early_stopping=auto` holds rows out, as in scikit-learn.
 const AUTO_STOPPING_ROWS: usize = 10_000;
@@ -57,12 +67,19 @@ pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
     learner: |settings| {
         Box::new(GradientBoosting {
             loss: settings.choice("loss"),
+            quantile: settings.number("quantile"),
+            tweedie_power: settings.number("tweedie_power"),
             learning_rate: settings.number("learning_rate"),
             n_estimators: settings.whole("n_estimators"),
             max_leaf_nodes: whole_or_unlimited(settings, "max_leaf_nodes"),
             max_depth: whole_or_unlimited(settings, "max_depth"),
             min_samples_leaf: settings.whole("min_samples_leaf"),
             l2_regularization: settings.number("l2_regularization"),
+            max_delta_step: number_unless_auto(settings, "max_delta_step"),
+            softmax_factor: number_unless_auto(settings, "softmax_factor"),
+            cat_smooth: settings.number("cat_smooth"),
+            cat_l2: number_unless_auto(settings, "cat_l2"),
+            min_data_per_group: settings.optional_whole("min_data_per_group"),
             subsample: settings.number("subsample"),
             colsample: settings.number("colsample_bytree"),
             max_features: settings.number("max_features"),
@@ -74,15 +91,22 @@ pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
     },
 };
 
-/// Parameters of boosting.
+/// Parameters of boosting; `None` is `auto`.
 struct GradientBoosting {
     loss: LossName,
+    quantile: f64,
+    tweedie_power: f64,
     learning_rate: f64,
     n_estimators: usize,
     max_leaf_nodes: usize,
     max_depth: usize,
     min_samples_leaf: usize,
     l2_regularization: f64,
+    max_delta_step: Option<f64>,
+    softmax_factor: Option<f64>,
+    cat_smooth: f64,
+    cat_l2: Option<f64>,
+    min_data_per_group: Option<usize>,
     subsample: f64,
     colsample: f64,
     max_features: f64,
@@ -92,26 +116,46 @@ struct GradientBoosting {
     tol: f64,
 }
 
+/// A number, or `None` for `auto`.
+fn number_unless_auto(settings: &Settings, name: &str) -> Option<f64> {
+    (settings.word(name) != "auto").then(|| settings.number(name))
+}
+
 impl GradientBoosting {
     fn loss(&self, y: Labels) -> Result<Loss> {
         let wrong = |task| Err(usage(format!("--set loss={}: not a loss for {task}", self.loss.word())));
         match y {
             Labels::Classes { n_classes, .. } => match self.loss {
                 LossName::Auto | LossName::LogLoss if n_classes == 2 => Ok(Loss::Logistic),
-                LossName::Auto | LossName::LogLoss => Ok(Loss::Softmax { n_classes }),
+                LossName::Auto | LossName::LogLoss => {
+                    let k = n_classes.max(2) as f64;
+                    Ok(Loss::Softmax { n_classes, factor: self.softmax_factor.unwrap_or(k / (k - 1.0)) })
+                }
                 _ => wrong("classification; it is log_loss"),
             },
             Labels::Values(values) => match self.loss {
                 LossName::Auto | LossName::SquaredError => Ok(Loss::SquaredError),
                 LossName::AbsoluteError => Ok(Loss::AbsoluteError),
-                LossName::Poisson => {
+                LossName::Quantile => Ok(Loss::Quantile { alpha: self.quantile }),
+                LossName::Poisson | LossName::Tweedie => {
                     ensure!(
                         values.iter().all(|&y| y >= 0.0) && values.iter().any(|&y| y > 0.0),
-                        "loss=poisson is for counts and rates; the target has values below 0, or only 0"
+                        "loss={} is for counts, rates and amounts; the target has values below 0, or only 0",
+                        self.loss.word()
                     );
-                    Ok(Loss::Poisson)
+                    let power = self.tweedie_power;
+                    Ok(if self.loss == LossName::Poisson { Loss::Poisson } else { Loss::Tweedie { power } })
                 }
-                _ => wrong("regression; it is squared_error, absolute_error or poisson"),
+                LossName::Gamma => {
+                    ensure!(
+                        values.iter().all(|&y| y > 0.0),
+                        "loss=gamma is for amounts above 0; the target has others (loss=tweedie takes 0)"
+                    );
+                    Ok(Loss::Gamma)
+                }
+                LossName::LogLoss => wrong(
+                    "regression; it is squared_error, absolute_error, quantile, poisson, gamma or tweedie",
+                ),
             },
         }
     }
@@ -155,7 +199,8 @@ impl GradientBoosting {
 
     fn boost(&self, data: &Dataset, bins: &Bins, loss: Loss, watch: &dyn Watch) -> Fit {
         let (n_rows, n_scores) = (data.n_rows(), loss.n_scores());
-        let unit_mass = matches!(loss, Loss::SquaredError | Loss::AbsoluteError) && data.weights.is_none();
+        let is_unit = matches!(loss, Loss::SquaredError | Loss::AbsoluteError | Loss::Quantile { .. });
+        let unit_mass = is_unit && data.weights.is_none();
         let (train, held_out) = self.split_rows(data);
         let base = loss.base(data, &train);
         let mut state = State::new(data, loss, &base);
@@ -163,7 +208,9 @@ impl GradientBoosting {
             true => train.iter().copied().step_by(train.len().div_ceil(SHOWN_ROWS)).collect(),
             false => Vec::new(),
         };
-        let growth = self.growth(bins, train.len());
+        let n_classes = if let Labels::Classes { n_classes, .. } = data.y { n_classes } else { 1 };
+        let growth = self.growth(bins, train.len(), n_classes);
+        let steps = self.steps(loss);
         // The trees of a round do not depend on each other: as many grow at the same time as there are cores.
         let n_growers = n_scores.min(rayon::current_num_threads().max(2));
         let (mut growers, room) = growers(n_growers, bins, growth, n_rows, unit_mass);
@@ -181,22 +228,22 @@ impl GradientBoosting {
                 self.draw_sample(score, &train, &bins.usable, scale, growth.limits, &mut random)
             };
             let samples: Vec<Sample> = sums.iter().enumerate().map(sample).collect();
-            let mut steps = Vec::with_capacity(n_scores);
+            let mut grown = Vec::with_capacity(n_scores);
             let mut samples = samples.into_iter().peekable();
             while samples.peek().is_some() {
                 let at_a_time: Vec<_> = growers.iter_mut().zip(samples.by_ref()).collect();
-                steps.extend(parallel::map(at_a_time, &|(grow, sample): (&mut GrowTree, Sample)| {
+                grown.extend(parallel::map(at_a_time, &|(grow, sample): (&mut GrowTree, Sample)| {
                     let (score, Scale { g, h }) = (sample.score, sample.scale);
                     let tree = grow(&state, sample);
-                    let values = state.leaf_values(&tree, score, self.learning_rate, self.l2_regularization);
+                    let values = state.leaf_values(&tree, score, steps);
                     Step { tree, values, gain_unit: h / (g * g) }
                 }));
             }
-            for (score, Step { tree, values, .. }) in steps.iter_mut().enumerate() {
+            for (score, Step { tree, values, .. }) in grown.iter_mut().enumerate() {
                 state.add(tree, values, score, bins, (&train, &held_out));
                 tree.rows = Vec::new();
             }
-            rounds.push(steps);
+            rounds.push(grown);
             let (done, total) = (round as u64 + 1, self.n_estimators as u64);
             if held_out.is_empty() {
                 watch.progress(done, total, format_args!("loss {:.6}", state.mean_loss(&shown)));
@@ -232,7 +279,40 @@ impl GradientBoosting {
         Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes }
     }
 
-    fn growth(&self, bins: &Bins, n_rows: usize) -> Growth {
+    fn steps(&self, loss: Loss) -> Steps {
+        let bound = self.max_delta_step.unwrap_or(match loss {
+            Loss::Logistic | Loss::Softmax { .. } => MAX_DELTA_STEP,
+            _ => 0.0,
+        });
+        Steps {
+            learning_rate: self.learning_rate,
+            l2: self.l2_regularization,
+            max_delta: if bound > 0.0 { bound } else { f64::INFINITY },
+        }
+    }
+
+    /// LightGBM's care with categories, as strict as there that a table is large, and less on small ones, which could
+    /// not be split at all otherwise.
+    fn care(&self, n_rows: usize, n_classes: usize) -> Care {
+        let per_class = n_rows as f64 / n_classes.max(1) as f64;
+        let of_rows = |per_row: f64, least: f64, most: f64| (per_class / per_row).clamp(least, most);
+        let (min_group_rows, min_level_rows) = match self.min_data_per_group {
+            Some(rows) => (rows as i64, self.cat_smooth),
+            None => (of_rows(50.0, 10.0, 100.0) as i64, self.cat_smooth.min(of_rows(20.0, 3.0, 10.0))),
+        };
+        Care {
+            few_levels: FEW_LEVELS,
+            smoothing: self.cat_smooth,
+            smooths_to_node: false,
+            l2: self.cat_l2.unwrap_or(of_rows(100.0, 3.0, 10.0)),
+            min_level_rows: (min_level_rows as i64).max(1),
+            min_group_rows,
+            max_left_levels: MAX_LEFT_LEVELS,
+        }
+    }
+
+    /// `n_classes`: 1 for regression.
+    fn growth(&self, bins: &Bins, n_rows: usize, n_classes: usize) -> Growth {
         let n_columns = self.colsample * bins.usable.len() as f64;
         let drawn = (self.max_features * n_columns).ceil() as usize;
         Growth {
@@ -242,7 +322,10 @@ impl GradientBoosting {
             max_features: if self.max_features < 1.0 { drawn.max(1) } else { usize::MAX },
             random_cuts: false,
             parallel: true,
-            limits: Limits::new(self.min_samples_leaf.min(n_rows) as i64, 0.0),
+            limits: Limits {
+                care: Some(self.care(n_rows, n_classes)),
+                ..Limits::new(self.min_samples_leaf.min(n_rows) as i64, 0.0)
+            },
         }
     }
 
@@ -261,7 +344,11 @@ impl GradientBoosting {
         let limits = Limits {
             min_mass: (MIN_HESSIAN * scale.h).max(1.0),
             l2: self.l2_regularization * scale.h,
-            category_smoothing: CATEGORY_SMOOTHING * scale.h,
+            care: limits.care.map(|care| Care {
+                smoothing: care.smoothing * scale.h,
+                l2: care.l2 * scale.h,
+                ..care
+            }),
             ..limits
         };
         Sample { score, rows, columns, scale, limits, seed: random.next_u64() }
@@ -417,12 +504,16 @@ mod tests {
         let values: Vec<f64> = x.rows().map(|row| (row[0] * 5.0).floor() + 3.0 * row[1] * row[2]).collect();
         let codes: Vec<u32> = x.rows().map(|row| (row[0] + row[1] + 0.3 * row[3]) as u32).collect();
         let two: Vec<u32> = codes.iter().map(|&code| code.min(1)).collect();
-        let values = Labels::Values(&values);
+        let positive: Vec<f64> = values.iter().map(|value| value + 1.0).collect();
+        let (values, positive) = (Labels::Values(&values), Labels::Values(&positive));
         let classes = |codes, n_classes| Labels::Classes { codes, n_classes };
         for (loss, y) in [
             ("squared_error", values),
             ("absolute_error", values),
+            ("quantile", values),
             ("poisson", values),
+            ("gamma", positive),
+            ("tweedie", values),
             ("log_loss", classes(&two, 2)),
             ("log_loss", classes(&codes, 3)),
         ] {
@@ -431,8 +522,8 @@ mod tests {
             let losses = recorder.losses();
             assert_eq!(losses.len(), 40);
             assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9), "{loss}: {losses:?}");
-            let is_poisson = loss == "poisson";
-            assert!(is_poisson || losses[39] < losses[0] / 2.0, "{loss}: {losses:?}");
+            let has_other_minimum = ["poisson", "gamma", "tweedie"].contains(&loss);
+            assert!(has_other_minimum || losses[39] < losses[0] / 2.0, "{loss}: {losses:?}");
         }
     }
 
@@ -513,7 +604,7 @@ mod tests {
         assert!(scores(&fitted, &x).iter().zip(&y).all(|(p, y)| (p - y).abs() < 0.2));
         let mut one = Matrix::zeros(1, 1);
         one.row_mut(0)[0] = missing;
-        for loss in ["squared_error", "absolute_error", "poisson"] {
+        for loss in ["squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie"] {
             let data = Dataset::new(&one, Labels::Values(&[4.0]));
             let fitted = fit(&[("loss", loss), ("early_stopping", "true")], &data, &Unwatched).predictor;
             assert!((scores(&fitted, &one)[0] - 4.0).abs() < 1e-9);
@@ -531,7 +622,47 @@ mod tests {
             spec.fit(&data, &Unwatched).unwrap_err().to_string()
         };
         assert!(message("poisson").contains("below 0"));
+        assert!(message("tweedie").contains("loss=tweedie is for"));
+        assert!(message("gamma").contains("above 0"));
         assert!(message("log_loss").contains("not a loss for regression"));
+    }
+
+    #[test]
+    fn a_class_of_few_rows_keeps_its_probabilities_from_0_and_1() {
+        let x = noise(3000, 4, 6);
+        let codes: Vec<u32> = (0..3000).map(|i| if i % 500 == 0 { 2 } else { i % 2 }).collect();
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 });
+        let largest = |bound: &str| {
+            let settings = [("max_delta_step", bound), ("n_estimators", "30"), ("min_samples_leaf", "1")];
+            let found = scores(&fit(&settings, &data, &Unwatched).predictor, &x);
+            found.iter().map(|p| p.ln().abs()).fold(0.0, f64::max)
+        };
+        let (bounded, unbounded) = (largest("auto"), largest("0"));
+        assert!(bounded < 12.0 && unbounded > 20.0, "{bounded} {unbounded}");
+    }
+
+    #[test]
+    fn a_small_table_is_split_on_the_levels_that_decide() {
+        // Two sides of 100 rows are more than there are.
+        let n_rows = 180;
+        let mut x = noise(n_rows, 3, 5);
+        (0..n_rows).for_each(|i| x.row_mut(i)[0] = (i % 12) as f64);
+        let codes: Vec<u32> =
+            (0..n_rows as u32).map(|i| u32::from([1, 4, 5, 9].contains(&(i % 12)))).collect();
+        let data = Dataset {
+            levels: &[12, 0, 0],
+            ..Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 2 })
+        };
+        // The numbers of other rows, so that what was learned of them by chance does harm.
+        let mut others = noise(n_rows, 3, 9);
+        (0..n_rows).for_each(|i| others.row_mut(i)[0] = (i % 12) as f64);
+        let log_loss = |settings: &[(&str, &str)]| {
+            let found = scores(&fit(settings, &data, &Unwatched).predictor, &others);
+            let of = |(i, &code): (usize, &u32)| -found[2 * i + code as usize].ln();
+            codes.iter().enumerate().map(of).sum::<f64>() / n_rows as f64
+        };
+        let (found, of_many_rows) = (log_loss(&[]), log_loss(&[("preset", "lightgbm")]));
+        assert!(found < 0.05 && of_many_rows > 0.3, "{found} {of_many_rows}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::model::predictor::trees::Trees;
 pub(crate) struct Compact {
     parts: Parts,
     rows: Rows,
+    /// The columns of the splits of each tree and what those gain.
+    gains: Vec<Vec<(u32, f64)>>,
 }
 
 /// The numbers of a leaf that are not 0: index and bits. Of a thousand classes most leaves know a few.
@@ -85,7 +87,7 @@ impl Compact {
             divisor,
             importances: vec![0.0; n_columns],
         };
-        Self { parts, rows: Rows::default() }
+        Self { parts, rows: Rows::default(), gains: Vec::new() }
     }
 
     /// Number of nodes.
@@ -103,7 +105,7 @@ impl Compact {
 
     /// Adds the trees of another collection on the same columns.
     pub(crate) fn append(&mut self, other: Self) {
-        let (parts, Self { parts: other, rows }) = (&mut self.parts, other);
+        let (parts, Self { parts: other, rows, gains }) = (&mut self.parts, other);
         let first = parts.feature.len() as u32;
         let rows: Vec<u32> = match parts.width {
             1 => other.values.iter().map(|&value| self.rows.row(parts, &[value])).collect(),
@@ -119,6 +121,7 @@ impl Compact {
         parts.flags.extend(other.flags);
         parts.subsets.extend(other.subsets);
         parts.importances.iter_mut().zip(other.importances).for_each(|(sum, gain)| *sum += gain);
+        self.gains.extend(gains);
     }
 
     /// Adds a tree. `fill`: writes the numbers of a leaf over zeros, leaf after leaf; its gains count `gain_unit` times.
@@ -133,6 +136,7 @@ impl Compact {
         let root = parts.feature.len() as u32;
         parts.roots.push(root);
         let mut values = vec![0.0; parts.width];
+        let mut gains: Vec<(u32, f64)> = Vec::new();
         for node in &tree.nodes {
             if node.left == 0 {
                 values.fill(0.0);
@@ -144,7 +148,9 @@ impl Compact {
                 parts.flags.push(0);
                 continue;
             }
-            parts.importances[node.column as usize] += gain_unit * node.gain.max(0.0);
+            let gain = gain_unit * node.gain.max(0.0);
+            parts.importances[node.column as usize] += gain;
+            gains.push((node.column, gain));
             let mut flags = if node.missing_left { MISSING_LEFT } else { 0 };
             let mut threshold = 0.0;
             match (&bins.columns[node.column as usize].kind, node.subset) {
@@ -163,6 +169,14 @@ impl Compact {
             parts.left.push(root + node.left);
             parts.flags.push(flags);
         }
+        gains.sort_by_key(|&(column, _)| column);
+        gains.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0.0 };
+            same
+        });
+        gains.shrink_to_fit();
+        self.gains.push(gains);
     }
 
     /// The trees, importances as shares of their sum.
@@ -176,7 +190,7 @@ impl Compact {
         if sum > 0.0 {
             self.parts.importances.iter_mut().for_each(|importance| *importance /= sum);
         }
-        Trees::new(self.parts)
+        Trees::new(self.parts).with_gains(self.gains)
     }
 }
 
@@ -251,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_of_every_family_and_task_give_identical_scores() {
+    fn arrays_and_stages_of_every_family_and_task_give_identical_scores() {
         for n_levels in [300, 10_000] {
             let (x, y) = table(n_levels);
             let three: Vec<u32> = y.iter().map(|&y| (y as u32).min(2)).collect();
@@ -280,6 +294,17 @@ mod tests {
                     };
                     let found = scores(&fitted);
                     assert_eq!(found, scores(&read), "{name}");
+                    let Predictor::Trees(trees) = &fitted else { unreachable!() };
+                    let mut n_stages = 0;
+                    trees.staged(x.values(), 1, &mut |n_trees, staged| {
+                        n_stages += 1;
+                        let first = trees.truncated(n_trees);
+                        first.validate().unwrap();
+                        assert!((first.importances().iter().sum::<f64>() - 1.0).abs() < 1e-12);
+                        let first = scores(&Predictor::Trees(Box::new(first)));
+                        assert!(first.iter().zip(staged).all(|(a, b)| a == b || (a - b).abs() < 1e-13));
+                    });
+                    assert_eq!(n_stages, trees.n_trees());
                     if let Labels::Values(y) = labels {
                         let error = |p: &dyn Fn(usize) -> f64| {
                             (0..y.len()).map(|i| (y[i] - p(i)).powi(2)).sum::<f64>()

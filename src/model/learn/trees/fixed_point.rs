@@ -72,6 +72,11 @@ impl<'a> Target<'a> {
         };
         Self { data, rows, items, mass_bits, mean, scale }
     }
+
+    /// The mass of all rows, each drawn once.
+    pub(crate) fn mass(&self) -> f64 {
+        self.items.iter().map(|item| f64::from(item[1])).sum()
+    }
 }
 
 /// How derivatives become whole numbers: their sums, times a scale, fit into cells.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Result, ensure};
 use rand_pcg::rand_core::Rng;
 
-use super::best_split::Limits;
+use super::best_split::{Care, Limits};
 use super::bins::Bins;
 use super::classes::{Classes, Impurity, MAX_TREE_CLASSES, PackedClasses};
 use super::compact::Compact;
@@ -24,8 +24,8 @@ use super::fixed_point::{MAX_DRAWS, Target};
 use super::grow::Grower;
 use super::hyperparameters::{
     CCP_ALPHA, CRITERION, CriterionName, FEATURES, MAX_DEPTH, MAX_FEATURES, MAX_LEAF_NODES, MAX_SAMPLES,
-    MIN_IMPURITY_DECREASE, MIN_SAMPLES_LEAF, MIN_SAMPLES_SPLIT, MaxFeatures, MaxSamples, N_ESTIMATORS,
-    OOB_SCORE, bootstrap, whole_or_unlimited,
+    MIN_IMPURITY_DECREASE, MIN_LEVEL_ROWS, MIN_SAMPLES_LEAF, MIN_SAMPLES_SPLIT, MaxFeatures, MaxSamples,
+    N_ESTIMATORS, OOB_SCORE, PRIOR_WEIGHT, bootstrap, whole_or_unlimited,
 };
 use super::moments::{Moments, Packed, Poisson};
 use super::out_of_bag::{self, OutOfBag};
@@ -68,6 +68,8 @@ pub(crate) static DECISION_TREE: Algorithm = Algorithm {
         CRITERION,
         MIN_IMPURITY_DECREASE,
         CCP_ALPHA,
+        MIN_LEVEL_ROWS,
+        PRIOR_WEIGHT,
     ],
     learner: |settings| Box::new(Forest { n_estimators: 1, ..Forest::new(settings, false) }),
 };
@@ -95,6 +97,8 @@ pub(crate) static RANDOM_FOREST: Algorithm = Algorithm {
         CRITERION,
         MIN_IMPURITY_DECREASE,
         CCP_ALPHA,
+        MIN_LEVEL_ROWS,
+        PRIOR_WEIGHT,
         MAX_SAMPLES,
         bootstrap("true"),
         OOB_SCORE,
@@ -123,6 +127,8 @@ pub(crate) static EXTRA_TREES: Algorithm = Algorithm {
         CRITERION,
         MIN_IMPURITY_DECREASE,
         CCP_ALPHA,
+        MIN_LEVEL_ROWS,
+        PRIOR_WEIGHT,
         MAX_SAMPLES,
         bootstrap("false"),
         OOB_SCORE,
@@ -132,6 +138,10 @@ pub(crate) static EXTRA_TREES: Algorithm = Algorithm {
 
 /// A split that gains nothing by itself may lead to one that does, as in exclusive or.
 const MIN_GAIN: f64 = -1.0;
+
+/// A category of so few levels is split without care: the best of its subsets fits noise no better than the best cut of
+/// a number.
+const FEW_LEVELS: usize = 8;
 
 /// Parameters of trees that are averaged; one tree is a forest of one.
 struct Forest {
@@ -144,6 +154,9 @@ struct Forest {
     criterion: CriterionName,
     min_impurity_decrease: f64,
     ccp_alpha: f64,
+    /// `None` is `auto`.
+    min_samples_level: Option<usize>,
+    prior_weight: f64,
     random_cuts: bool,
     bootstrap: bool,
     max_samples: MaxSamples,
@@ -181,6 +194,8 @@ impl Forest {
             criterion: settings.choice("criterion"),
             min_impurity_decrease: settings.number("min_impurity_decrease"),
             ccp_alpha: settings.number("ccp_alpha"),
+            min_samples_level: settings.optional_whole("min_samples_level"),
+            prior_weight: settings.number("prior_weight"),
             random_cuts,
             bootstrap: settings.flag("bootstrap"),
             max_samples: MaxSamples::of(settings),
@@ -208,9 +223,13 @@ impl Forest {
             max_features,
             random_cuts: self.random_cuts,
             parallel: self.n_estimators == 1,
-            limits: Limits::new(self.min_samples_leaf.min(target.rows.len()) as i64, MIN_GAIN),
+            limits: Limits {
+                care: self.care(&target),
+                ..Limits::new(self.min_samples_leaf.min(target.rows.len()) as i64, MIN_GAIN)
+            },
         };
-        let run = Run { forest: self, target, bins, growth, watch };
+        let prior = self.prior(&target);
+        let run = Run { forest: self, target, bins, growth, prior, watch };
         let grown = run.grow()?;
         let width = run.width();
         let mut notes = Vec::new();
@@ -222,6 +241,37 @@ impl Forest {
         compact.reserve(grown.iter().map(|grown| grown.flat.n_nodes()).sum());
         grown.into_iter().for_each(|grown| compact.append(grown.flat));
         Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
+    }
+
+    /// The care with categories of many levels. Their penalty is the fewest rows of a level; a side has any number.
+    fn care(&self, target: &Target) -> Option<Care> {
+        let auto = if matches!(target.data.y, Labels::Values(_)) { 3 } else { 5 };
+        let min_level_rows = self.min_samples_level.unwrap_or(auto).min(target.rows.len()) as i64;
+        (min_level_rows > 1).then(|| Care {
+            few_levels: FEW_LEVELS,
+            smoothing: min_level_rows as f64 * target.mass() / target.rows.len() as f64,
+            smooths_to_node: true,
+            l2: 0.0,
+            min_level_rows,
+            min_group_rows: 1,
+            max_left_levels: usize::MAX,
+        })
+    }
+
+    /// What is added to each leaf, as [`fill_leaf`] writes it, and the weight of it; the weight is 0 by default.
+    fn prior(&self, target: &Target) -> (Vec<f64>, f64) {
+        let data = target.data;
+        let width = match data.y {
+            Labels::Classes { n_classes, .. } if n_classes > 2 => n_classes,
+            _ => 1,
+        };
+        let mut prior = vec![0.0; width];
+        if self.prior_weight == 0.0 || target.rows.is_empty() {
+            return (prior, 0.0);
+        }
+        fill_leaf(&target.rows, data, &vec![1; data.n_rows()], &mut prior, (&vec![0.0; width], 0.0));
+        let sum: f64 = target.rows.iter().map(|&row| data.weight(row as usize)).sum();
+        (prior, self.prior_weight * sum / target.rows.len() as f64)
     }
 
     /// # Errors
@@ -273,6 +323,8 @@ struct Run<'a> {
     target: Target<'a>,
     bins: Bins,
     growth: Growth,
+    /// Added to each leaf, and its weight.
+    prior: (Vec<f64>, f64),
     watch: &'a dyn Watch,
 }
 
@@ -446,7 +498,8 @@ impl Run<'_> {
         let mut draws_of_row = vec![0; self.bins.n_rows()];
         target.rows.iter().zip(&sample.draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
         let fill = |tree: &Tree, node: &Node, out: &mut [f64]| {
-            fill_leaf(tree.rows_of(node), target.data, &draws_of_row, out);
+            let (prior, weight) = &self.prior;
+            fill_leaf(tree.rows_of(node), target.data, &draws_of_row, out, (prior, *weight));
         };
         let gain: f64 = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
         let gain_unit = if gain > 0.0 { 1.0 / gain } else { 0.0 };
@@ -465,8 +518,9 @@ impl Run<'_> {
     }
 }
 
-/// Writes the class shares (of the second class, of two) or the mean of a leaf of these rows over zeros.
-fn fill_leaf(rows: &[u32], data: &Dataset, draws: &[u8], out: &mut [f64]) {
+/// Writes the class shares (of the second class, of two) or the mean of a leaf of these rows over zeros. The prior counts
+/// as rows of so much weight.
+fn fill_leaf(rows: &[u32], data: &Dataset, draws: &[u8], out: &mut [f64], (prior, of_prior): (&[f64], f64)) {
     let weight = |row: u32| f64::from(draws[row as usize]) * data.weight(row as usize);
     let sum: f64 = rows.iter().map(|&row| weight(row)).sum();
     match data.y {
@@ -475,6 +529,10 @@ fn fill_leaf(rows: &[u32], data: &Dataset, draws: &[u8], out: &mut [f64]) {
             out.iter_mut().for_each(|share| *share /= sum);
         }
         _ => out[0] = rows.iter().map(|&row| weight(row) * data.y(row as usize)).sum::<f64>() / sum,
+    }
+    if of_prior > 0.0 {
+        let share = of_prior / (sum + of_prior);
+        out.iter_mut().zip(prior).for_each(|(out, prior)| *out += share * (prior - *out));
     }
 }
 
@@ -694,6 +752,39 @@ mod tests {
             assert!(unseen[0] == unseen[1] && unseen[1] == unseen[2]);
             fit(&EXTRA_TREES, &[("n_estimators", "2")], &data);
         }
+    }
+
+    #[test]
+    fn levels_of_few_rows_are_not_learned_one_by_one() {
+        // A name per row or two, and a number that decides.
+        let n_rows = 400;
+        let mut x = noise(n_rows, 2, 7);
+        (0..n_rows).for_each(|i| x.row_mut(i)[0] = (i / 2) as f64);
+        let noise: Vec<f64> = noise(n_rows, 1, 8).values().to_vec();
+        let y: Vec<f64> = (0..n_rows).map(|i| x.row(i)[1] + noise[i]).collect();
+        let data = Dataset { levels: &[200, 0], ..Dataset::new(&x, Labels::Values(&y)) };
+        for algorithm in [&DECISION_TREE, &RANDOM_FOREST] {
+            let of_names = |settings| fit(algorithm, settings, &data).predictor.importances().unwrap()[0];
+            assert_eq!(of_names(&[]), 0.0);
+            assert!(of_names(&[("min_samples_level", "1")]) > 0.5);
+        }
+    }
+
+    #[test]
+    fn leaves_are_smoothed_by_the_prior_as_the_m_estimate_says() {
+        let x = matrix(&[&[1.0], &[1.0], &[2.0], &[2.0], &[2.0], &[2.0]]);
+        let two = Labels::Classes { codes: &[0, 0, 1, 1, 1, 1], n_classes: 2 };
+        let three = Labels::Classes { codes: &[0, 0, 1, 1, 1, 1], n_classes: 3 };
+        let settings = [("prior_weight", "3")];
+        let found = |y| scores(&fit(&DECISION_TREE, &settings, &Dataset::new(&x, y)).predictor, &x);
+        // Two rows of class 0, and three of which a third is.
+        let expected = [3.0 / 5.0, 2.0 / 5.0, 1.0 / 7.0, 6.0 / 7.0];
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(near(&found(two)[2..6], &expected));
+        let of_three = found(three);
+        assert!(near(&of_three[3..6], &[expected[0], expected[1], 0.0]));
+        let values = Labels::Values(&[0.0, 0.0, 1.0, 1.0, 1.0, 1.0]);
+        assert!(near(&found(values)[1..3], &[expected[1], expected[3]]));
     }
 
     #[test]

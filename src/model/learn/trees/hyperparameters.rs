@@ -1,6 +1,6 @@
 //! The hyperparameters of trees: their names, defaults and ranges, and the words among them as types.
 
-use crate::model::learn::hyperparameter::Word;
+use crate::model::learn::hyperparameter::{Preset, Word};
 use crate::model::learn::{Parameter, Range, Settings};
 
 /// `none` or a whole number from 1.
@@ -120,9 +120,102 @@ const EARLY_STOPPING: Parameter = Parameter {
              rows",
 };
 
+/// The presets of gradient boosting. Those of other libraries name every setting, so that new defaults of mlapi do not
+/// change them. scikit-learn's `min_cat_support` of 10 is that of `cat_smooth`.
+static PRESETS: [Preset; 3] = [
+    Preset { name: "mlapi", defaults: &[] },
+    Preset {
+        name: "scikit-learn",
+        defaults: &[
+            ("learning_rate", "0.1"),
+            ("n_estimators", "100"),
+            ("max_leaf_nodes", "31"),
+            ("max_depth", "none"),
+            ("min_samples_leaf", "20"),
+            ("l2_regularization", "0.0"),
+            ("max_delta_step", "0"),
+            ("softmax_factor", "1"),
+            ("subsample", "1.0"),
+            ("colsample_bytree", "1.0"),
+            ("max_features", "1.0"),
+            ("cat_smooth", "10"),
+            ("cat_l2", "0"),
+            ("min_data_per_group", "1"),
+            ("early_stopping", "auto"),
+            ("validation_fraction", "0.1"),
+            ("n_iter_no_change", "10"),
+            ("tol", "1e-7"),
+        ],
+    },
+    Preset {
+        name: "lightgbm",
+        defaults: &[
+            ("learning_rate", "0.1"),
+            ("n_estimators", "100"),
+            ("max_leaf_nodes", "31"),
+            ("max_depth", "none"),
+            ("min_samples_leaf", "20"),
+            ("l2_regularization", "0.0"),
+            ("max_delta_step", "0"),
+            ("softmax_factor", "auto"),
+            ("subsample", "1.0"),
+            ("colsample_bytree", "1.0"),
+            ("max_features", "1.0"),
+            ("cat_smooth", "10"),
+            ("cat_l2", "10"),
+            ("min_data_per_group", "100"),
+            ("early_stopping", "false"),
+            ("validation_fraction", "0.1"),
+            ("n_iter_no_change", "10"),
+            ("tol", "1e-7"),
+        ],
+    },
+];
+
+/// `auto` or a number not below 0.
+const NUMBER_OR_AUTO: Range = Range::AnyOf(&[Range::Choice(&["auto"]), Range::From(0.0, f64::INFINITY)]);
+
+/// Fewest rows of a level that a split of a forest may tell from others.
+pub(crate) const MIN_LEVEL_ROWS: Parameter = Parameter {
+    name: "min_samples_level",
+    default: "auto",
+    range: Range::AnyOf(&[Range::Choice(&["auto"]), Range::Whole(1, u64::MAX)]),
+    effect: "of a category of more than 8 levels, fewest rows of a level that a split may send left; levels are \
+             ordered by means that as many rows of the mean of the node are added to, so that rare levels do not \
+             overfit; 1 is neither; auto is 5 for classification and 3 for regression (scikit-learn has no categories)",
+};
+
+pub(crate) const PRIOR_WEIGHT: Parameter = Parameter {
+    name: "prior_weight",
+    default: "0.0",
+    range: Range::From(0.0, f64::INFINITY),
+    effect: "rows that are added to each leaf with the class shares, or the mean, of all rows (the m of the \
+             m-estimate); above 0 no probability is exactly 0 (scikit-learn: 0)",
+};
+
 /// The hyperparameters of gradient boosting.
-pub(crate) static BOOSTING: [Parameter; 14] = [
+pub(crate) static BOOSTING: [Parameter; 22] = [
+    Parameter {
+        name: "preset",
+        default: "mlapi",
+        range: Range::Presets(&PRESETS),
+        effect: "defaults of the other hyperparameters: those below, scikit-learn's or LightGBM's; settings beside \
+                 it override them",
+    },
     LOSS,
+    Parameter {
+        name: "quantile",
+        default: "0.5",
+        range: Range::From(0.0, 1.0),
+        effect: "for loss=quantile: the share of the rows whose target is below the prediction",
+    },
+    Parameter {
+        name: "tweedie_power",
+        default: "1.5",
+        range: Range::From(1.001, 1.999),
+        effect: "for loss=tweedie: the variance of the target is a multiple of this power of its mean; near 1 as \
+                 Poisson, near 2 as gamma (LightGBM's tweedie_variance_power)",
+    },
     Parameter {
         name: "learning_rate",
         default: "0.1",
@@ -155,6 +248,21 @@ pub(crate) static BOOSTING: [Parameter; 14] = [
         effect: "penalty on large leaf values",
     },
     Parameter {
+        name: "max_delta_step",
+        default: "auto",
+        range: NUMBER_OR_AUTO,
+        effect: "largest value of a leaf before learning_rate (XGBoost's name), which keeps the probabilities of \
+                 rare classes from 0 and 1; 0 is no limit, as in scikit-learn and LightGBM; auto is 5 for \
+                 classification and 0 for regression",
+    },
+    Parameter {
+        name: "softmax_factor",
+        default: "auto",
+        range: Range::AnyOf(&[Range::Choice(&["auto"]), Range::From(1.0, 2.0)]),
+        effect: "for three classes and more: factor on second derivatives, larger makes smaller steps; auto is \
+                 k / (k - 1) for k classes, as in LightGBM (scikit-learn: 1, XGBoost: 2)",
+    },
+    Parameter {
         name: "subsample",
         default: "1.0",
         range: SHARE,
@@ -171,6 +279,28 @@ pub(crate) static BOOSTING: [Parameter; 14] = [
         default: "1.0",
         range: SHARE,
         effect: "share of the columns drawn for each split",
+    },
+    Parameter {
+        name: "cat_smooth",
+        default: "10",
+        range: Range::From(0.0, f64::INFINITY),
+        effect: "of a category of more than 4 levels, second derivatives that are added to those of a level to \
+                 order levels, and fewest rows of a level that a split may send left (LightGBM's name); with \
+                 min_data_per_group=auto also at most one per 20 rows per class, from 3 on",
+    },
+    Parameter {
+        name: "cat_l2",
+        default: "auto",
+        range: NUMBER_OR_AUTO,
+        effect: "l2_regularization that is added in splits on such a category; auto is one per 100 rows per class, \
+                 from 3 to 10 (LightGBM: 10)",
+    },
+    Parameter {
+        name: "min_data_per_group",
+        default: "auto",
+        range: Range::AnyOf(&[Range::Choice(&["auto"]), Range::Whole(1, 1 << 40)]),
+        effect: "fewest rows of a side of a split on such a category; auto is one per 50 rows per class, from 10 \
+                 to 100 (LightGBM: 100)",
     },
     EARLY_STOPPING,
     Parameter {
@@ -230,14 +360,25 @@ pub(crate) enum LossName {
     LogLoss,
     SquaredError,
     AbsoluteError,
+    Quantile,
     Poisson,
+    Gamma,
+    Tweedie,
 }
 
 impl Word for LossName {
     const WORDS: &'static [&'static str] =
-        &["auto", "log_loss", "squared_error", "absolute_error", "poisson"];
-    const ALL: &'static [Self] =
-        &[Self::Auto, Self::LogLoss, Self::SquaredError, Self::AbsoluteError, Self::Poisson];
+        &["auto", "log_loss", "squared_error", "absolute_error", "quantile", "poisson", "gamma", "tweedie"];
+    const ALL: &'static [Self] = &[
+        Self::Auto,
+        Self::LogLoss,
+        Self::SquaredError,
+        Self::AbsoluteError,
+        Self::Quantile,
+        Self::Poisson,
+        Self::Gamma,
+        Self::Tweedie,
+    ];
 }
 
 impl LossName {

@@ -1,7 +1,7 @@
 //! The Newton steps of boosting: raw scores and derivatives of all rows, and the leaf values of a tree.
 
 use super::bins::Bins;
-use super::loss::{Loss, weighted_median};
+use super::loss::{Loss, weighted_median, weighted_quantile};
 use super::tree::{Node, Tree};
 use crate::model::learn::{Dataset, Labels};
 use crate::model::predictor::sigmoid;
@@ -12,6 +12,17 @@ const BLOCK_ROWS: usize = 4096;
 
 /// Fewer rows are not worth a second thread.
 pub(crate) const MIN_SHARED_ROWS: usize = 8 * BLOCK_ROWS;
+
+/// How far the leaves of a tree go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    /// The share of a step that is taken.
+    pub(crate) learning_rate: f64,
+    /// Added to the second derivatives.
+    pub(crate) l2: f64,
+    /// The largest Newton step, before its share is taken.
+    pub(crate) max_delta: f64,
+}
 
 /// The scores of the rounds so far.
 pub(crate) struct State<'a> {
@@ -93,18 +104,27 @@ impl<'a> State<'a> {
         sums.0 / sums.1
     }
 
-    /// The value of each leaf, in the order of the nodes: a Newton step, or the median for absolute errors.
-    pub(crate) fn leaf_values(&self, tree: &Tree, score: usize, learning_rate: f64, l2: f64) -> Vec<f64> {
+    /// The value of each leaf, in the order of the nodes: a Newton step, or the median or a quantile for absolute
+    /// errors.
+    pub(crate) fn leaf_values(&self, tree: &Tree, score: usize, steps: Steps) -> Vec<f64> {
+        let Steps { learning_rate, l2, max_delta } = steps;
         let n_scores = self.loss.n_scores();
         let leaves: Vec<&Node> = tree.leaves().collect();
         let value = |node: &Node| {
             let rows = tree.rows_of(node);
-            if self.loss == Loss::AbsoluteError {
+            let residuals = || {
                 let residual = |&row: &u32| {
                     let row = row as usize;
                     (self.data.y(row) - self.scores[row], self.data.weight(row))
                 };
-                return learning_rate * weighted_median(&mut rows.iter().map(residual).collect::<Vec<_>>());
+                rows.iter().map(residual).collect::<Vec<_>>()
+            };
+            match self.loss {
+                Loss::AbsoluteError => return learning_rate * weighted_median(&mut residuals()),
+                Loss::Quantile { alpha } => {
+                    return learning_rate * weighted_quantile(&mut residuals(), alpha);
+                }
+                _ => {}
             }
             let (mut g, mut h) = (0.0, l2);
             for &row in rows {
@@ -112,7 +132,7 @@ impl<'a> State<'a> {
                 g += f64::from(of_g);
                 h += f64::from(of_h);
             }
-            if h > 0.0 { -learning_rate * g / h } else { 0.0 }
+            if h > 0.0 { learning_rate * (-g / h).clamp(-max_delta, max_delta) } else { 0.0 }
         };
         if tree.rows.len() < MIN_SHARED_ROWS {
             return leaves.into_iter().map(value).collect();
@@ -170,6 +190,9 @@ mod tests {
     use crate::data::cells::matrix::Matrix;
     use crate::model::learn::trees::best_split::Best;
 
+    /// Unbounded Newton steps.
+    const WHOLE: Steps = Steps { learning_rate: 1.0, l2: 0.0, max_delta: f64::INFINITY };
+
     /// Rows 0 to 5 of one column, cut after the third.
     fn stump(data: &Dataset) -> (Bins, Tree) {
         let mut tree = Tree::leaf(6);
@@ -193,15 +216,17 @@ mod tests {
         let mut state = State::new(&data, Loss::SquaredError, &[5.0]);
         let sums = state.take_derivatives();
         assert_eq!(sums, [[4.0 + 3.0 + 2.0 + 5.0 + 5.0 + 8.0 + 5.0 + 5.0, 9.0]]);
-        let values = state.leaf_values(&tree, 0, 1.0, 0.0);
+        let values = state.leaf_values(&tree, 0, WHOLE);
         assert_eq!(values, [3.75 - 5.0, 11.0 - 5.0]);
         let before = state.mean_loss(&[0, 1, 2, 3, 4, 5]);
         // Row 6 is held out, row 7 was not drawn.
         state.add(&tree, &values, 0, &bins, (&[0, 1, 2, 3, 4, 5, 7], &[6]));
         assert_eq!(state.scores, [3.75, 3.75, 3.75, 11.0, 11.0, 11.0, 11.0, 11.0]);
         assert!(state.mean_loss(&[0, 1, 2, 3, 4, 5]) < before);
-        let small = state.leaf_values(&tree, 0, 0.1, 1e9);
+        let small = state.leaf_values(&tree, 0, Steps { learning_rate: 0.1, l2: 1e9, ..WHOLE });
         assert!(small.iter().all(|value| value.abs() < 1e-6), "a large penalty makes small leaves");
+        let bounded = state.leaf_values(&tree, 0, Steps { learning_rate: 0.5, max_delta: 2.0, ..WHOLE });
+        assert!(bounded.iter().all(|value| value.abs() <= 1.0), "a bound holds before the learning rate");
     }
 
     #[test]
@@ -211,7 +236,7 @@ mod tests {
         let (_, tree) = stump(&data);
         let mut state = State::new(&data, Loss::AbsoluteError, &[5.0]);
         state.take_derivatives();
-        assert_eq!(state.leaf_values(&tree, 0, 1.0, 0.0), [-3.0, 5.0]);
+        assert_eq!(state.leaf_values(&tree, 0, WHOLE), [-3.0, 5.0]);
     }
 
     #[test]
