@@ -87,15 +87,32 @@ done
 seeds table
 for cells in '"1,234.50" "9,148" 3' '1.299,99 950 12,5' '$12 ($5) $1,020.00' '4.2kg 11kg 0.5kg' '12% 3.5% 99%' '19.4M 870k 3' \
     '3/5/24 12/31/23 1/2/24' '2024-03-05 2024-12-31 NA' 'Mar-5-2024 5.3.2024 2024Q2' '01:30:00 26:00:00 00:00:01' \
-    'a|b|c b|c a' '007 1E10 10E9' 'yes no ..' '# "quoted" Total' '9007199254740993 1 -1.7976931348623157e+308'; do
+    'a|b|c b|c a' '007 1E10 10E9' 'yes no ..' '# "quoted" Total' '9007199254740993 1 -1.7976931348623157e+308' \
+    '"48.1,11.6" "12.5,-3.25" "0.5,9.75"' '(48.1;11.6) (1.5;2.25) (-7.5;0.1)' '0x1F 0xff 0x0A' '1_000 85 2_500' '85m2 7m2 12m2' \
+    '12,- 9.-- 3,-'; do
     read -r one two three <<<"$cells"
-    for delimiter in ',' ';'; do
+    for delimiter in ',' ';' '||' '::'; do
         text="c${delimiter}label\n"
         for label in no yes yes no; do
             for cell in "$one" "$two" "$three"; do text+="${cell//%/%%}$delimiter$label\n"; done
         done
         seed "$text"
     done
+done
+# Pairs of numbers with a blank, and arrays.
+for cells in 'POINT(11.6 48.1)|POINT(0.5 9.75)|POINT(-3.25 12.5)' '48.1 11.6|12.5 3.25|0.5 9.75'; do
+    IFS='|' read -r one two three <<<"$cells"
+    text='c,label\n'
+    for label in no yes yes no; do text+="$one,$label\n$two,$label\n$three,$label\n"; done
+    seed "$text"
+done
+for cells in '[48.1,11.6]|[12.5,-3.25]|[0.5,9.75]' '["a","b"]|["b","c"]|["a"]' '[1,null]|[]|"a"'; do
+    IFS='|' read -r one two three <<<"$cells"
+    text=
+    for label in no yes yes no; do
+        for cell in "$one" "$two" "$three"; do text+='{"c":'"$cell"',"label":"'"$label"'"}\n'; done
+    done
+    seed "$text"
 done
 seeds model_file
 for file in $(seq 0 17); do
@@ -108,7 +125,8 @@ for text in data features threshold lenient explain true false null question sta
     region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00 \
     member day said inputs outputs name shape datatype parameters binary_data_size binary_data_output predict_proba \
     FP64 FP32 INT64 UINT8 BOOL BYTES dataframe_split dataframe_records columns instances params request_id label \
-    labels low high 18446744073709551615 'sep=;' '(5)' '1.234,5' '12%' '19.4M' 01:30:00 Mar 2024Q2 Total '#N/A' 0x4d2; do
+    labels low high 18446744073709551615 'sep=;' '(5)' '1.234,5' '12%' '19.4M' 01:30:00 Mar 2024Q2 Total '#N/A' 0x4d2 \
+    'POINT(1.5 2.5)' '(48.1,11.6)' '[1.5,2.5]' '||' '::' 85m2 '12,-' 1_000; do
     echo "\"$text\""
 done >corpus/words
 
