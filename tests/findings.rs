@@ -289,9 +289,9 @@ fn splits_by_group_and_time_give_the_same_bytes_on_any_number_of_threads() {
 
 #[test]
 fn folds_keep_groups_together_as_well() {
-    let (dir, _) = trained(&visits(), &["--group", "patient", "--cv", "4"]);
+    let (dir, _) = trained(&visits(), &["--group", "patient", "--cv", "4", "--metric", "accuracy"]);
     let by_group = card(&dir)["selection"]["cv"]["mean"].as_f64().unwrap();
-    let (dir, _) = trained(&visits(), &["--drop", "patient", "--cv", "4"]);
+    let (dir, _) = trained(&visits(), &["--drop", "patient", "--cv", "4", "--metric", "accuracy"]);
     let by_chance = card(&dir)["selection"]["cv"]["mean"].as_f64().unwrap();
     assert!(by_chance > by_group + 0.1, "{by_chance} {by_group}");
     refused(

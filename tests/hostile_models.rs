@@ -205,7 +205,7 @@ fn members_of_an_ensemble_are_counted_weighed_and_compared_with_their_arrays() {
         refused(&changed)
     };
     let member = &file.entry["members"][0];
-    for n in [0, 1, 33, 100_000] {
+    for n in [0, 33, 100_000] {
         assert!(with("/members", json!(vec![member; n])).contains(&format!("it has {n} members")), "{n}");
     }
     for weight in [json!(0.0), json!(-0.5), json!(0.500_000_01), json!(1e308)] {

@@ -327,7 +327,7 @@ fn a_file_without_a_header_is_matched_by_position_and_gets_none() {
     // A model of a table without a header expects none, unless told so.
     let text = fixture("iris.csv");
     dir.write("rows.csv", text.split_once('\n').unwrap().1);
-    dir.run(&["train", "rows.csv", "--no-header"]).ok();
+    dir.run(&["train", "rows.csv", "--no-header", "--algorithm", "logreg"]).ok();
     assert_eq!(stream(&dir, &rows, &[]), output);
     let named = format!("column_1,column_2,column_3,column_4\n{rows}");
     let with_header = stream(&dir, &named, &["--header"]);

@@ -30,15 +30,30 @@ fn the_leaderboard_is_sorted_and_the_chosen_one_is_the_model() {
     let board = result["leaderboard"].as_array().unwrap();
     assert!(board.len() >= 4);
     let means: Vec<f64> = board.iter().map(|row| number(&row["mean"])).collect();
-    assert!(means.is_sorted_by(|a, b| a >= b), "{means:?}");
+    assert!(means.is_sorted(), "{means:?}");
     let chosen: Vec<&Value> = board.iter().filter(|row| row["chosen"] == true).collect();
-    assert_eq!(chosen.len(), 1);
-    assert_eq!(chosen[0]["algorithm"], result["algorithm"]);
-    assert!(number(&chosen[0]["mean"]) >= means[0] - number(&board[0]["standard_error"]));
+    assert_eq!(result["algorithm"], "ensemble");
+    let weights: Vec<f64> = chosen.iter().map(|row| number(&row["weight"])).collect();
+    assert!(
+        (2..=5).contains(&weights.len()) && (weights.iter().sum::<f64>() - 1.0).abs() < 1e-9,
+        "{weights:?}"
+    );
+    assert!(
+        number(&result["blend"]["mean"]) < means[0],
+        "a blend is better than its best member or not taken"
+    );
+    let members = card(&dir)["members"].clone();
+    let of_member = |member: &Value| number(&member["weight"]);
+    let mut recorded: Vec<f64> = members.as_array().unwrap().iter().map(of_member).collect();
+    let mut shown = weights.clone();
+    recorded.sort_by(f64::total_cmp);
+    shown.sort_by(f64::total_cmp);
+    assert_eq!(recorded, shown);
     for row in board {
-        assert_eq!((&row["metric"], &row["n_rows"]), (&json!("accuracy"), &json!(142)));
+        assert_eq!((&row["metric"], &row["n_rows"]), (&json!("log_loss"), &json!(142)));
         assert_eq!(row["scores"].as_array().unwrap().len(), 5);
         assert!(number(&row["seconds"]) > 0.0);
+        assert!(number(&row["metrics"]["accuracy"]["mean"]) > 0.5);
     }
     let mut recorded = card(&dir)["selection"]["leaderboard"].clone();
     for (row, printed) in recorded.as_array_mut().unwrap().iter_mut().zip(board) {
@@ -52,11 +67,42 @@ fn the_leaderboard_is_sorted_and_the_chosen_one_is_the_model() {
 }
 
 #[test]
-fn numbers_are_compared_by_r2_and_balanced_classes_by_balanced_accuracy() {
+fn the_metric_is_that_of_the_task_or_the_one_that_was_asked_for() {
     let dir = Workdir::with(&["diabetes.csv", "wine.csv"]);
     let metric = |flags: &[&str]| train(&dir, flags)["leaderboard"][0]["metric"].clone();
-    assert_eq!(metric(&["diabetes.csv"]), "r2");
+    assert_eq!(metric(&["diabetes.csv"]), "rmse");
+    assert_eq!(metric(&["diabetes.csv", "--metric", "mae"]), "mae");
     assert_eq!(metric(&["wine.csv", "--balance"]), "balanced_accuracy");
+    assert_eq!(metric(&["wine.csv", "--metric", "roc_auc"]), "roc_auc");
+    let wrong = dir.run(&["train", "wine.csv", "--metric", "rmse"]).fails(2);
+    wrong.complains(&["--metric \"rmse\": no metric of a classification", "log_loss"]);
+    let cv =
+        |flags: &[&str]| train(&dir, &[&["wine.csv", "--algorithm", "tree", "--cv", "3"], flags].concat());
+    assert_eq!(cv(&["--metric", "f1.macro"])["cv"]["metric"], "f1.macro");
+}
+
+#[test]
+fn without_a_blend_one_candidate_is_chosen() {
+    let dir = Workdir::with(&["wine.csv"]);
+    let result = train(&dir, &["wine.csv", "--no-ensemble"]);
+    let board = result["leaderboard"].as_array().unwrap();
+    let chosen: Vec<&Value> = board.iter().filter(|row| row["chosen"] == true).collect();
+    assert_eq!((chosen.len(), &chosen[0]["algorithm"]), (1, &result["algorithm"]));
+    assert!(result.get("blend").is_none() && card(&dir).get("members").is_none());
+    assert!(chosen[0].get("weight").is_none());
+}
+
+#[test]
+fn rounds_are_found_in_the_folds_unless_they_are_given() {
+    let dir = Workdir::with(&["diabetes.csv"]);
+    let rounds = |flags: &[&str]| {
+        let result = train(&dir, &[&["diabetes.csv", "--no-ensemble"], flags].concat());
+        assert_eq!(result["algorithm"], "gradient-boosting");
+        card(&dir)["hyperparameters"]["n_estimators"].as_u64().unwrap()
+    };
+    let found = rounds(&["--set", "loss=squared_error"]);
+    assert!((5..=200).contains(&found), "{found}");
+    assert_eq!(rounds(&["--set", "loss=squared_error", "--set", "n_estimators=17"]), 17);
 }
 
 #[test]
@@ -87,7 +133,7 @@ fn cross_validation_gives_the_scores_of_k_folds_their_mean_and_deviation() {
     let std = (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / 4.0).sqrt();
     assert_eq!(scores.len(), 4);
     assert!((number(&cv["mean"]) - mean).abs() < 1e-15 && (number(&cv["std"]) - std).abs() < 1e-15);
-    assert!(mean > 0.95 && number(&cv["metrics"]["log_loss"]["mean"]) < 0.2);
+    assert!(mean < 0.2 && number(&cv["metrics"]["accuracy"]["mean"]) > 0.95);
     assert_eq!(card(&dir)["selection"]["cv"], *cv);
     // The model itself is that of all training rows.
     let plain = train(&dir, &["penguins.csv", "--algorithm", "logreg"]);
@@ -99,7 +145,7 @@ fn cross_validation_gives_the_scores_of_k_folds_their_mean_and_deviation() {
 #[test]
 fn the_folds_of_auto_are_those_that_were_asked_for() {
     let dir = Workdir::with(&["iris.csv"]);
-    let result = train(&dir, &["iris.csv", "--cv", "3"]);
+    let result = train(&dir, &["iris.csv", "--cv", "3", "--no-ensemble"]);
     assert_eq!(result["leaderboard"][0]["scores"].as_array().unwrap().len(), 3);
     let board = result["leaderboard"].as_array().unwrap();
     let chosen = board.iter().find(|row| row["chosen"] == true).unwrap();
@@ -124,7 +170,7 @@ fn a_class_of_one_row_is_no_obstacle() {
     let rows = (0..60).map(|i| format!("{},{}\n", i % 17, ["a", "b"][usize::from(i % 17 > 8)]));
     dir.write("t.csv", format!("x,y\n{}3,only\n", rows.collect::<String>()));
     for algorithm in ["logreg", "tree", "forest", "extra-trees", "boost"] {
-        let result = train(&dir, &["t.csv", "--algorithm", algorithm, "--cv", "5"]);
+        let result = train(&dir, &["t.csv", "--algorithm", algorithm, "--cv", "5", "--metric", "accuracy"]);
         assert!(number(&result["cv"]["mean"]) > 0.4, "{algorithm}: {}", result["cv"]);
     }
 }
@@ -133,7 +179,7 @@ fn a_class_of_one_row_is_no_obstacle() {
 fn what_is_tuned_is_printed_as_flags_that_make_the_same_model_again() {
     let dir = Workdir::with(&["diabetes.csv"]);
     let data = ["train", "diabetes.csv"];
-    let flags = ["--algorithm", "tree", "--tune", "12", "--set", "min_samples_split=5"];
+    let flags = ["--algorithm", "tree", "--tune", "12", "--set", "min_samples_split=5", "--metric", "r2"];
     let done = dir.run(&[&data[..], &flags].concat()).ok();
     let tuned = card(&dir);
     let tuning = &tuned["selection"]["tuning"];

@@ -6,6 +6,7 @@ mod values;
 
 use std::ffi::OsString;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{
@@ -15,6 +16,7 @@ use clap::{
 use crate::data::cells::cell::{ColumnType, Task};
 use crate::model::file;
 use crate::model::learn::ALGORITHMS;
+use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::choice::tune::spaces;
 use crate::model::learn::plan::Plan;
 use crate::model::requirement::Requirement;
@@ -259,6 +261,14 @@ pub struct Train {
     /// Set a hyperparameter of the algorithm, by scikit-learn's name; repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_pair)]
     pub settings: Vec<(String, String)>,
+
+    /// Metric that auto, --cv and --tune choose by [default: log_loss for classes, rmse for numbers]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Metric::names()))]
+    pub metric: Option<String>,
+
+    /// Let auto choose one algorithm instead of a blend of several
+    #[arg(long)]
+    pub no_ensemble: bool,
 
     /// Cross-validate on the training rows with K folds
     #[arg(long, value_name = "K", value_parser = parse_folds)]

@@ -31,6 +31,8 @@ struct TrainResult<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leaderboard: Vec<Row<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    blend: &'a Option<CrossValidation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tuning: &'a Option<Tuning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cv: &'a Option<CrossValidation>,
@@ -126,6 +128,8 @@ fn plan(args: &Train) -> Result<Plan> {
         task: args.task.task(),
         algorithm: args.algorithm.clone(),
         settings: args.settings.clone(),
+        metric: args.metric.clone(),
+        ensemble: !args.no_ensemble,
         cv: args.cv,
         tune: args.tune,
         hold_out,
@@ -162,6 +166,7 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
         fit_seconds: trained.fit_seconds,
         columns: columns::describe(&trained.model.pipeline, &trained.profiles, &args.types),
         leaderboard: card.selection.leaderboard.iter().map(Row::of).collect(),
+        blend: &card.selection.blend,
         tuning: &card.selection.tuning,
         cv: &card.selection.cv,
     };

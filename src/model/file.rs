@@ -7,8 +7,9 @@
 //! `checksum` (SHA-256 of everything else). Nothing in the file depends on time, place or threads.
 //!
 //! Of an ensemble `predictor` is `ensemble`, and `members` takes the place of `encoding`: for each member its
-//! `predictor`, `encoding`, `weight`, and as `recipe` the number of the first member of the same recipe. The arrays of
-//! member 3 begin with `member.3.`; a recipe is stored with the first member that has it.
+//! `predictor`, `encoding`, `weight`, what is undone to its numbers as `target`, and as `recipe` the number of the first
+//! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
+//! that has it.
 //!
 //! The format version is the oldest that can hold the model, so that older programs read it as well: 6 for an
 //! ensemble, 5 if numbers are written with separators or units, a column has null tokens of its own, or cells are
@@ -30,6 +31,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::container::{self, Container, DAMAGED};
 use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
+use super::target_transform::TargetTransform;
 use super::{Card, Model};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::date::N_PARTS;
@@ -90,6 +92,9 @@ struct MemberHeader {
     weight: f64,
     /// The first member that has this recipe, which is stored with it.
     recipe: usize,
+    /// What is undone to a number that it predicts.
+    #[serde(default, skip_serializing_if = "TargetTransform::is_identity")]
+    target: TargetTransform,
 }
 
 /// Part of the header that is read first, to distinguish a newer file from a damaged one.
@@ -105,9 +110,14 @@ pub(crate) fn golden_rows(rows: &[usize]) -> Vec<usize> {
     (0..n).map(|i| rows[i * rows.len() / n]).collect()
 }
 
+/// Whether there is one predictor, and nothing is undone to what it predicts.
+fn is_plain(members: &[Member]) -> bool {
+    matches!(members, [only] if only.target.is_identity())
+}
+
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, members }: &Pipeline) -> u64 {
-    if members.len() > 1 {
+    if !is_plain(members) {
         return FORMAT_VERSION;
     }
     let has_target_means = members.iter().any(|member| member.recipe.has_target_means());
@@ -141,13 +151,13 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
     let mut arrays = Arrays::new();
     let mut members = Vec::new();
     let (predictor, encoding) = match pipeline.members.as_slice() {
-        [Member { recipe, predictor, .. }] => {
+        [Member { recipe, predictor, .. }] if is_plain(&pipeline.members) => {
             arrays = recipe_arrays(recipe);
             predictor.write_arrays(&mut arrays);
             (predictor.form(), Some(recipe.encoding()))
         }
         several => {
-            for (i, Member { weight, recipe, predictor }) in several.iter().enumerate() {
+            for (i, Member { weight, recipe, predictor, target }) in several.iter().enumerate() {
                 let first = pipeline.first_with_recipe_of(i);
                 let mut own = if first == i { recipe_arrays(recipe) } else { Arrays::new() };
                 predictor.write_arrays(&mut own);
@@ -157,6 +167,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
                     encoding: recipe.encoding(),
                     weight: *weight,
                     recipe: first,
+                    target: *target,
                 });
             }
             (ENSEMBLE, None)
@@ -322,7 +333,7 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
         ensure!(header.members.is_empty(), "it has members and is no ensemble");
         let recipe = take_recipe(header.encoding.unwrap_or_default(), &schema, &mut arrays)?;
         let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
-        vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor }]
+        vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor, target: TargetTransform::Identity }]
     };
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
@@ -340,9 +351,9 @@ fn prefix(member: usize) -> String {
 /// Takes the members of an ensemble out of the arrays; still to be validated.
 fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) -> Result<Vec<Member>> {
     let n = headers.len();
-    ensure!((2..=MAX_MEMBERS).contains(&n), "it has {n} members, not from 2 to {MAX_MEMBERS}");
+    ensure!((1..=MAX_MEMBERS).contains(&n), "it has {n} members, not from 1 to {MAX_MEMBERS}");
     let mut members: Vec<Member> = Vec::with_capacity(n);
-    for (i, MemberHeader { predictor, encoding, weight, recipe }) in headers.iter().enumerate() {
+    for (i, MemberHeader { predictor, encoding, weight, recipe, target }) in headers.iter().enumerate() {
         let prefix = prefix(i);
         let names: Vec<String> = arrays
             .range(prefix.clone()..)
@@ -366,7 +377,7 @@ fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) 
         };
         let predictor = Predictor::read_arrays(predictor, &mut own)?;
         ensure!(own.is_empty(), "member {i} holds arrays that belong to nothing");
-        members.push(Member { weight: *weight, recipe, predictor });
+        members.push(Member { weight: *weight, recipe, predictor, target: *target });
     }
     Ok(members)
 }

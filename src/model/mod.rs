@@ -17,6 +17,7 @@ pub mod requirement;
 pub mod row;
 mod scalar;
 pub mod selection;
+pub(crate) mod target_transform;
 pub mod trained;
 pub mod unknown_labels;
 
@@ -104,6 +105,9 @@ pub struct CardMember {
     pub algorithm: String,
     /// Its part in the predictions; those of all members add up to 1.
     pub weight: f64,
+    /// The scale that the target was learned on, unless it is the target's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Its hyperparameters, defaults included.
     #[serde(deserialize_with = "scalar::settings")]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,

@@ -11,6 +11,7 @@ use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::predictor::Predictor;
+use super::target_transform::TargetTransform;
 use crate::background::give_way;
 use crate::data::cells::cell::Task;
 use crate::data::cells::feature::Feature;
@@ -38,13 +39,16 @@ pub struct Member {
     pub recipe: Arc<Recipe>,
     /// The inference form that turns prepared rows into scores.
     pub predictor: Predictor,
+    /// What is undone to a number that it predicts.
+    pub target: TargetTransform,
 }
 
 impl Member {
     /// Checks that the parts fit each other and a target of `n_outputs` scores.
     fn validate(&self, n_outputs: usize) -> Result<()> {
-        let Self { recipe, predictor, .. } = self;
+        let Self { recipe, predictor, target, .. } = self;
         predictor.validate()?;
+        target.validate()?;
         let (inputs, outputs) = (predictor.n_inputs(), predictor.n_outputs());
         ensure!(
             inputs == recipe.n_slots() && outputs == n_outputs,
@@ -67,12 +71,14 @@ impl Member {
     /// Scores prepared rows.
     fn scores(&self, x: &[f64], sparse: &Sparse, out: &mut [f64]) {
         if sparse.n_rows() == 0 {
-            return self.predictor.scores_block(x, out);
+            self.predictor.scores_block(x, out);
+        } else {
+            let n_dense = x.len() / sparse.n_rows();
+            for (i, out) in out.chunks_exact_mut(self.predictor.n_outputs()).enumerate() {
+                self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
+            }
         }
-        let n_dense = x.len() / sparse.n_rows();
-        for (i, out) in out.chunks_exact_mut(self.predictor.n_outputs()).enumerate() {
-            self.predictor.sparse_scores_into(&x[i * n_dense..(i + 1) * n_dense], sparse.row(i), out);
-        }
+        self.target.invert_all(out);
     }
 
     /// The importance of each feature, in the order of the schema, if its predictor has any.
@@ -142,7 +148,15 @@ struct Buffers {
 impl Pipeline {
     /// The pipeline of one model.
     pub fn single(schema: Schema, recipe: Recipe, predictor: Predictor) -> Self {
-        Self { schema, members: vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor }] }
+        Self {
+            schema,
+            members: vec![Member {
+                weight: 1.0,
+                recipe: Arc::new(recipe),
+                predictor,
+                target: TargetTransform::Identity,
+            }],
+        }
     }
 
     /// The ensemble of the members of several pipelines: its scores are the mean of theirs, weighted by `weights`, which
@@ -256,6 +270,11 @@ impl Pipeline {
             Task::Classification => self.labels().len(),
             Task::Regression => 1,
         };
+        let of_numbers = |member: &Member| member.target != TargetTransform::Identity;
+        ensure!(
+            self.task() == Task::Regression || !self.members.iter().any(of_numbers),
+            "classes have no scale to undo"
+        );
         self.members.iter().try_for_each(|member| member.validate(n_outputs))
     }
 

@@ -1,8 +1,8 @@
 //! How an algorithm and its settings were chosen: scores of cross-validation, the leaderboard, the tuning. Part
 //! of the card; [`super::learn`] makes it.
 //!
-//! The main figure is that of scikit-learn's `score`: accuracy for classes (balanced accuracy if the classes count the
-//! same), R² for numbers. More is better.
+//! The metric that decides is log loss for classes (balanced accuracy if the classes count the same) and RMSE for
+//! numbers, unless `--metric` says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -34,9 +34,9 @@ impl Spread {
 /// The scores of fits on rows they had not seen, fold by fold.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
-    /// The name of the main figure.
+    /// The name of the metric that decides.
     pub metric: String,
-    /// The main figure of each fold.
+    /// Its value in each fold.
     pub scores: Vec<Option<f64>>,
     /// Its mean and standard deviation.
     #[serde(flatten)]
@@ -55,8 +55,14 @@ pub struct CrossValidation {
 pub struct Standing {
     /// The algorithm.
     pub algorithm: String,
+    /// What tells its settings from those of other lines of the algorithm; empty if there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub variant: String,
     /// Whether it was chosen.
     pub chosen: bool,
+    /// Its share of the answer, if it was chosen with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<f64>,
     /// How well it did, unless it failed.
     #[serde(flatten)]
     pub scores: Option<CrossValidation>,
@@ -99,6 +105,9 @@ pub struct Selection {
     /// The candidates of `auto`, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leaderboard: Vec<Standing>,
+    /// How well the blend of the chosen candidates did, if there is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blend: Option<CrossValidation>,
     /// The search for hyperparameters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tuning: Option<Tuning>,
@@ -137,9 +146,17 @@ mod tests {
             n_rows: 9,
             metrics: BTreeMap::new(),
         };
-        let standing =
-            |scores, error| Standing { algorithm: "ridge".into(), chosen: true, scores, error, seconds: 0.0 };
+        let standing = |scores, error| Standing {
+            algorithm: "ridge".into(),
+            variant: String::new(),
+            weight: None,
+            chosen: true,
+            scores,
+            error,
+            seconds: 0.0,
+        };
         let selection = Selection {
+            blend: None,
             leaderboard: vec![standing(Some(scores.clone()), None), standing(None, Some("why".into()))],
             tuning: None,
             cv: Some(scores),

@@ -64,8 +64,9 @@ fn facts(model: &Model) -> String {
     if card.members.is_empty() || !card.hyperparameters.is_empty() {
         facts.push(("settings", settings(&card.hyperparameters)));
     }
-    for CardMember { algorithm, weight, hyperparameters } in &card.members {
-        let line = format!("{weight:.3} {algorithm}: {}", settings(hyperparameters));
+    for CardMember { algorithm, weight, target, hyperparameters } in &card.members {
+        let of_target = target.as_ref().map_or(String::new(), |scale| format!(", target {scale}"));
+        let line = format!("{weight:.3} {algorithm}{of_target}: {}", settings(hyperparameters));
         facts.push(("member", line.trim_end_matches(": ").into()));
     }
     facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));

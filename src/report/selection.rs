@@ -7,6 +7,9 @@ use crate::model::selection::{CrossValidation, Selection, Spread};
 const BRIEF: [&str; 8] =
     ["accuracy", "balanced_accuracy", "f1.macro", "log_loss", "roc_auc", "r2", "rmse", "mae"];
 
+/// The figures beside the one that decides.
+const BESIDE: [&str; 2] = ["accuracy", "r2"];
+
 /// `mean ± standard deviation`, or the mean alone of one split.
 fn spread(spread: Spread) -> String {
     match spread.std {
@@ -29,25 +32,50 @@ pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
         let deviation = if scores.scores.len() > 1 { " ± std" } else { "" };
+        let beside: Vec<&str> =
+            BESIDE.into_iter().filter(|name| scores.metrics.contains_key(*name)).collect();
         let mut rows = vec![vec!["algorithm".into(), format!("{}{deviation}", scores.metric)]];
+        rows[0].extend(beside.iter().map(|name| name.to_string()));
         if with_seconds {
             rows[0].push("seconds".into());
         }
+        let figures = |scores: Option<&CrossValidation>| {
+            let mut cells = vec![scores.map_or("-".into(), |scores| spread(scores.spread))];
+            let of_beside = |name: &&str| scores.and_then(|scores| scores.metrics.get(*name)?.mean);
+            cells.extend(
+                beside.iter().map(|name| of_beside(name).map_or("-".into(), |mean| figure(Some(mean)))),
+            );
+            cells
+        };
+        if let Some(blend) = &selection.blend {
+            let mut row = vec!["ensemble".into()];
+            row.extend(figures(Some(blend)));
+            if with_seconds {
+                row.push(String::new());
+            }
+            row.push("chosen".into());
+            rows.push(row);
+        }
         for standing in &selection.leaderboard {
-            let mut row = vec![standing.algorithm.clone()];
-            row.push(standing.scores.as_ref().map_or("-".into(), |scores| spread(scores.spread)));
+            let variant =
+                if standing.variant.is_empty() { String::new() } else { format!(", {}", standing.variant) };
+            let mut row = vec![format!("{}{variant}", standing.algorithm)];
+            row.extend(figures(standing.scores.as_ref()));
             if with_seconds {
                 row.push(format!("{:.3}", standing.seconds));
             }
             let error = standing.error.as_deref().map(|error| error.replace('\n', " "));
-            row.push(if standing.chosen { "chosen".into() } else { error.unwrap_or_default() });
+            row.push(match standing.weight {
+                Some(weight) => format!("weight {weight:.2}"),
+                None if standing.chosen => "chosen".into(),
+                None => error.unwrap_or_default(),
+            });
             rows.push(row);
         }
         out += &format!("\nCompared {}:\n{}", how(scores), table(&rows, 2, false));
-        let best = selection.leaderboard.first().filter(|best| !best.chosen);
-        if let Some(best) = best.and_then(|best| best.scores.as_ref()) {
-            let error = figure(best.standard_error);
-            out += &format!("  chosen: the simplest within one standard error ({error}) of the best\n");
+        let best = selection.leaderboard.first();
+        if best.is_some_and(|best| !best.chosen && best.scores.is_some()) && selection.blend.is_none() {
+            out += "  chosen: the simplest that is as good as the best, row for row\n";
         }
     }
     if let Some(tuning) = &selection.tuning {
@@ -98,6 +126,8 @@ mod tests {
         };
         let standing = |algorithm: &str, chosen, scores, error: Option<&str>| Standing {
             algorithm: algorithm.into(),
+            variant: String::new(),
+            weight: None,
             chosen,
             scores,
             error: error.map(String::from),
@@ -118,7 +148,7 @@ mod tests {
              \x20 random-forest  0.7500 ± 0.0000  0.250\n\
              \x20 ridge          0.7400 ± 0.0000  0.250    chosen\n\
              \x20 knn            -                0.250    too few rows\n\
-             \x20 chosen: the simplest within one standard error (0.0200) of the best\n"
+             \x20 chosen: the simplest that is as good as the best, row for row\n"
         );
         found.leaderboard.iter_mut().for_each(|s| s.scores = s.scores.take().map(|_| scores(0.7, 1)));
         let text = selection(&found, false);

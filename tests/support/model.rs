@@ -36,6 +36,7 @@ pub fn diabetes() -> Model {
 /// The ensemble of models of one table, with the card of the first one.
 pub fn blended(models: Vec<Model>, weights: &[f64]) -> Model {
     let member = |(model, weight): (&Model, &f64)| CardMember {
+        target: None,
         algorithm: model.card.algorithm.clone(),
         weight: *weight,
         hyperparameters: model.card.hyperparameters.clone(),

@@ -33,10 +33,14 @@ impl Workdir {
         workdir
     }
 
-    /// A folder with a table and a model trained on it with `flags`.
+    /// A folder with a table and a model trained on it with `flags`: a linear one unless they name another.
     pub fn trained(fixture: &str, flags: &[&str]) -> Self {
         let workdir = Self::with(&[fixture]);
-        workdir.run(&[&["train", fixture, "-q"], flags].concat()).ok();
+        let is_regression = fixture == "diabetes.csv" || flags.contains(&"regression");
+        let linear = if is_regression { "linear-regression" } else { "logistic-regression" };
+        let chooses = |flag: &&str| flag.starts_with("--algorithm") || flag.starts_with("--set");
+        let algorithm: &[&str] = if flags.iter().any(chooses) { &[] } else { &["--algorithm", linear] };
+        workdir.run(&[&["train", fixture, "-q"], algorithm, flags].concat()).ok();
         workdir
     }
 

@@ -55,6 +55,31 @@ pub struct Spec {
     pub algorithm: &'static Algorithm,
     /// All its hyperparameters.
     pub settings: Settings,
+    /// What is done to a numeric target before it learns.
+    pub(crate) scale: TargetScale,
+}
+
+/// What is done to a numeric target before an algorithm learns it, and undone to its predictions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum TargetScale {
+    /// Nothing.
+    #[default]
+    AsItIs,
+    /// It gets mean 0 and standard deviation 1: for learners whose settings have its unit.
+    Standardised,
+    /// The logarithm is learned: for targets whose errors grow with their values.
+    Log,
+}
+
+impl TargetScale {
+    /// Its name for people, if it is any.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::AsItIs => None,
+            Self::Standardised => Some("standardised"),
+            Self::Log => Some("log"),
+        }
+    }
 }
 
 impl Spec {
@@ -103,7 +128,14 @@ impl Spec {
             })?;
             values.insert(key.clone(), value);
         }
-        Ok(Self { algorithm, settings: Settings(values) })
+        Ok(Self { algorithm, settings: Settings(values), scale: TargetScale::AsItIs })
+    }
+
+    /// The same with another whole number as one of the settings.
+    pub(crate) fn with(&self, name: &str, value: u64) -> Self {
+        let mut spec = self.clone();
+        spec.settings.0.insert(name.into(), value.into());
+        spec
     }
 
     /// The hyperparameters for the card.

@@ -44,6 +44,11 @@ pub struct Plan {
     pub algorithm: String,
     /// Hyperparameters, by scikit-learn's names.
     pub settings: Vec<(String, String)>,
+    /// The metric that `auto`, `cv` and `tune` choose by, by its name in an evaluation. Default: log loss for classes,
+    /// the root of the mean squared error for numbers.
+    pub metric: Option<String>,
+    /// Whether `auto` may answer with a blend of several candidates. Default: true.
+    pub ensemble: bool,
     /// Folds of cross-validation on the training rows, two or more. Default: no cross-validation.
     pub cv: Option<usize>,
     /// Trials of the search for hyperparameters. Default: no search.
@@ -82,6 +87,8 @@ impl Plan {
             task: None,
             algorithm: "auto".into(),
             settings: Vec::new(),
+            metric: None,
+            ensemble: true,
             cv: None,
             tune: None,
             hold_out: HoldOut::Share(Self::TEST_SIZE),

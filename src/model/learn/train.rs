@@ -11,7 +11,7 @@ use super::choice::Choice;
 use super::choice::candidates::Contenders;
 use super::choice::cross_validation::Search;
 use super::choice::fitter::{Fitted, Fitter};
-use super::choice::main_figure::MainFigure;
+use super::choice::metric::Metric;
 use super::plan::Plan;
 use super::train_test_split::TrainTestSplit;
 use super::{Spec, Unwatched, Watch};
@@ -29,7 +29,10 @@ use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::trained::Trained;
-use crate::model::{Card, DataSource, Model, Written};
+use crate::model::{Card, CardMember, DataSource, Model, Written};
+
+/// The name of an algorithm that is several.
+const ENSEMBLE: &str = "ensemble";
 
 impl Plan {
     /// Trains a model; its card holds the evaluation on the held-out rows.
@@ -53,6 +56,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     rows::check(&raw, is_inferred, &plan.nulls)?;
     let (task, task_reason) = plan.choose_task(&raw, roles.target)?;
     let contenders = Contenders::of(&plan.algorithm, task, &plan.settings)?;
+    let metric = Metric::of(plan.metric.as_deref(), task, plan.balance)?;
     if plan.balance && task == Task::Regression {
         return Err(usage("--balance needs classes, and this is a regression"));
     }
@@ -71,13 +75,15 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         rows: &split.train,
         truth: &truth,
         arrangement: &set.arrangement.select(&split.train),
-        figure: MainFigure::of(task, plan.balance),
+        metric,
+        // A search for settings is for those of one algorithm.
+        ensemble: plan.ensemble && plan.tune.is_none(),
         n_folds: plan.cv,
         seed: plan.seed,
         watch,
     };
     let choice = search.choose(&contenders, plan.tune, &plan.settings)?;
-    let chosen = fit_choice(plan, &fitter, &choice.spec, &truth, (&set, &split), watch)?;
+    let chosen = fit_choice(plan, &fitter, &choice.members, &truth, (&set, &split), watch)?;
     let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
     Ok(Trained {
         model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden },
@@ -187,7 +193,7 @@ struct FittedChoice {
 fn fit_choice(
     plan: &Plan,
     fitter: &Fitter,
-    spec: &Spec,
+    members: &[(Spec, f64)],
     truth: &Truth,
     (set, split): (&TrainingSet, &TrainTestSplit),
     watch: &dyn Watch,
@@ -196,15 +202,21 @@ fn fit_choice(
     let uninterrupted = Uninterrupted(watch);
     let watch: &dyn Watch = if watch.stopped() { &uninterrupted } else { watch };
     let mut fit_seconds = 0.0;
-    let mut fit = |rows: &[usize], truth| {
+    let mut fit = |rows: &[usize], truth| -> Result<Fitted> {
         let started = Instant::now();
-        let fitted = fitter.fit(spec, rows, truth, watch);
+        let (mut parts, mut weights, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        for (spec, weight) in members {
+            let fitted = fitter.fit(spec, rows, truth, watch)?;
+            parts.push(fitted.pipeline);
+            weights.push(*weight);
+            notes.extend(fitted.notes);
+        }
         fit_seconds += started.elapsed().as_secs_f64();
-        fitted
+        Ok(Fitted { pipeline: Pipeline::blend(parts, &weights)?, notes })
     };
     let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
     let baseline = Baseline::fit(truth);
-    let evaluation = evaluate(spec.algorithm.name, &pipeline, &baseline, set, split)?;
+    let evaluation = evaluate(name_of(members), &pipeline, &baseline, set, split)?;
     notes.extend(evaluation.unknown_labels.as_ref().map(|unknown| unknown.remark(evaluation.n_rows)));
 
     let all: Vec<usize> = if plan.refit { (0..set.n_rows()).collect() } else { Vec::new() };
@@ -245,10 +257,17 @@ fn card(
 ) -> Result<Card> {
     let mut sources = raw.files.iter().map(DataSource::of);
     let notes: [&[String]; 5] = [&raw.notes, &set.notes, &findings.notes, &choice.notes, &chosen.notes];
+    let members = match choice.members.as_slice() {
+        [(spec, _)] if spec.scale.name().is_none() => Vec::new(),
+        members => members.iter().map(card_member).collect(),
+    };
     Ok(Card {
-        algorithm: choice.spec.algorithm.name.into(),
-        hyperparameters: choice.spec.hyperparameters().clone(),
-        members: Vec::new(),
+        algorithm: name_of(&choice.members).into(),
+        hyperparameters: match choice.members.as_slice() {
+            [(spec, _)] => spec.hyperparameters().clone(),
+            _ => Default::default(),
+        },
+        members,
         selection: choice.selection.clone(),
         data: sources.next().context("no file was read")?,
         more_data: sources.collect(),
@@ -268,6 +287,23 @@ fn card(
         evaluation: chosen.evaluation.clone(),
         notes: notes.concat(),
     })
+}
+
+/// The algorithm's name for people: that of the only member, or what several together are.
+fn name_of(members: &[(Spec, f64)]) -> &'static str {
+    match members {
+        [(spec, _)] => spec.algorithm.name,
+        _ => ENSEMBLE,
+    }
+}
+
+fn card_member((spec, weight): &(Spec, f64)) -> CardMember {
+    CardMember {
+        algorithm: spec.algorithm.name.into(),
+        weight: *weight,
+        target: spec.scale.name().map(String::from),
+        hyperparameters: spec.hyperparameters().clone(),
+    }
 }
 
 /// Evaluates a fitted pipeline on the held-out rows.

@@ -105,6 +105,11 @@ impl Trees {
         &self.parts.importances
     }
 
+    /// Scores per row before the link: one, or one per class. A round of boosting has as many trees.
+    pub(crate) fn n_scores(&self) -> usize {
+        self.parts.base.len()
+    }
+
     /// Number of trees.
     pub fn n_trees(&self) -> usize {
         self.parts.roots.len()

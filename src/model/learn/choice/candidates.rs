@@ -5,12 +5,21 @@ use std::ops::RangeInclusive;
 use anyhow::Result;
 
 use crate::data::cells::cell::Task;
+use crate::model::learn::algorithm::TargetScale;
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
 use crate::names::did_you_mean;
 
-/// An algorithm that `auto` may compare, and the sizes of tables it is compared on.
+/// An algorithm with settings that `auto` may compare, and the sizes of tables it is compared on.
 struct Candidate {
     name: &'static str,
+    /// What tells it from the other candidates of the algorithm; empty for the only one.
+    variant: &'static str,
+    /// Its settings where they are not the defaults; `--set` overrides them.
+    settings: &'static [(&'static str, &'static str)],
+    /// What is done to a numeric target.
+    scale: TargetScale,
+    /// The only task it is a candidate for.
+    task: Option<Task>,
     /// Number of training rows.
     rows: RangeInclusive<usize>,
     /// Largest number of slots of a standardised row.
@@ -28,36 +37,165 @@ const TREE_CLASSES: usize = 1023;
 /// shares of a hundred trees' leaves.
 const MANY_CLASSES: usize = 200;
 
+/// A candidate with its defaults for any table.
+const fn plain(name: &'static str) -> Candidate {
+    let (settings, scale, max) = (&[], TargetScale::AsItIs, usize::MAX);
+    Candidate { name, variant: "", settings, scale, task: None, rows: ANY, max_slots: max, max_classes: max }
+}
+
 /// The candidates of `auto`, simplest first: the simpler one is easier to read, stores less, and overfits less. The
 /// linear models come before naive Bayes, which is as small but far too sure of itself (Niculescu-Mizil and Caruana
 /// 2005, "Predicting good probabilities with supervised learning").
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
-static CANDIDATES: [Candidate; 10] = [
-    Candidate { name: "linear-regression", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
-    Candidate { name: "ridge", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
-    Candidate { name: "logistic-regression", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
-    Candidate { name: "naive-bayes", rows: ANY, max_slots: usize::MAX, max_classes: usize::MAX },
-    Candidate { name: "decision-tree", rows: ANY, max_slots: usize::MAX, max_classes: TREE_CLASSES },
-    // Distances say little in many columns, and every prediction looks at the training rows.
-    Candidate { name: "knn", rows: 0..=10_000, max_slots: 100, max_classes: usize::MAX },
-    Candidate { name: "random-forest", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
-    Candidate { name: "extra-trees", rows: ANY, max_slots: usize::MAX, max_classes: MANY_CLASSES },
-    // Its time grows with the square of the rows.
-    Candidate { name: "svm", rows: 0..=5_000, max_slots: usize::MAX, max_classes: MANY_CLASSES },
-    // Leaves of 20 rows leave a small table few splits, and its time grows with the rounds all the same.
+static CANDIDATES: [Candidate; 19] = [
+    plain("linear-regression"),
+    plain("ridge"),
+    Candidate { variant: "strong penalty", settings: &[("alpha", "100")], ..plain("ridge") },
+    plain("logistic-regression"),
+    Candidate { variant: "strong penalty", settings: &[("C", "0.03")], ..plain("logistic-regression") },
     Candidate {
-        name: "gradient-boosting",
-        rows: 500..=usize::MAX,
-        max_slots: usize::MAX,
+        variant: "weak penalty",
+        settings: &[("C", "30")],
+        max_slots: 300,
+        ..plain("logistic-regression")
+    },
+    plain("naive-bayes"),
+    Candidate { max_classes: TREE_CLASSES, ..plain("decision-tree") },
+    // Distances say little in many columns, and every prediction looks at the training rows.
+    Candidate {
+        settings: &[("n_neighbors", "15"), ("weights", "distance")],
+        rows: 0..=10_000,
+        max_slots: 100,
+        ..plain("knn")
+    },
+    Candidate {
+        settings: &[("n_estimators", "300"), ("min_samples_leaf", "3")],
+        task: Some(Task::Classification),
         max_classes: MANY_CLASSES,
+        ..plain("random-forest")
+    },
+    Candidate {
+        settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
+        task: Some(Task::Regression),
+        ..plain("random-forest")
+    },
+    Candidate {
+        settings: &[("n_estimators", "300"), ("min_samples_leaf", "2")],
+        max_classes: MANY_CLASSES,
+        ..plain("extra-trees")
+    },
+    // Its time grows with the square of the rows.
+    Candidate {
+        rows: 0..=5_000,
+        task: Some(Task::Classification),
+        max_classes: MANY_CLASSES,
+        ..plain("svm")
+    },
+    // Its tube and penalty have the unit of the target.
+    Candidate {
+        rows: 0..=5_000,
+        task: Some(Task::Regression),
+        scale: TargetScale::Standardised,
+        ..plain("svm")
+    },
+    Candidate { variant: "small trees", settings: SMALL_TREES, max_classes: MANY_CLASSES, ..BOOSTING },
+    Candidate { variant: "medium trees", settings: MEDIUM_TREES, max_classes: MANY_CLASSES, ..BOOSTING },
+    Candidate {
+        variant: "large trees",
+        settings: LARGE_TREES,
+        rows: 2_000..=usize::MAX,
+        max_classes: MANY_CLASSES,
+        ..BOOSTING
+    },
+    Candidate {
+        variant: "log target",
+        settings: MEDIUM_TREES,
+        scale: TargetScale::Log,
+        task: Some(Task::Regression),
+        ..BOOSTING
+    },
+    Candidate {
+        variant: "log target",
+        settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
+        scale: TargetScale::Log,
+        task: Some(Task::Regression),
+        ..plain("random-forest")
     },
 ];
 
+const BOOSTING: Candidate = plain("gradient-boosting");
+
+/// For tables of few rows or additive targets.
+const SMALL_TREES: &[(&str, &str)] = &[
+    ("learning_rate", "0.05"),
+    ("max_leaf_nodes", "6"),
+    ("min_samples_leaf", "5"),
+    ("l2_regularization", "3"),
+    ("colsample_bytree", "0.6"),
+    ("subsample", "0.8"),
+    ("early_stopping", "false"),
+];
+
+/// Better than the defaults of scikit-learn and LightGBM on most tables.
+const MEDIUM_TREES: &[(&str, &str)] = &[
+    ("learning_rate", "0.05"),
+    ("max_leaf_nodes", "16"),
+    ("min_samples_leaf", "10"),
+    ("l2_regularization", "3"),
+    ("colsample_bytree", "0.6"),
+    ("subsample", "0.8"),
+    ("early_stopping", "false"),
+];
+
+/// For tables of many rows.
+const LARGE_TREES: &[(&str, &str)] = &[
+    ("learning_rate", "0.05"),
+    ("max_leaf_nodes", "48"),
+    ("min_samples_leaf", "20"),
+    ("l2_regularization", "5"),
+    ("colsample_bytree", "0.6"),
+    ("subsample", "0.8"),
+    ("early_stopping", "false"),
+];
+
+/// An algorithm with settings that may be chosen.
+#[derive(Clone)]
+pub(crate) struct Contender {
+    /// The algorithm and its settings.
+    pub(super) spec: Spec,
+    /// What tells it from others of the same algorithm.
+    pub(super) variant: &'static str,
+    /// Whether the number of rounds is found in the folds, up to the one in the settings.
+    pub(super) finds_rounds: bool,
+    /// The sizes of tables it is for; any if it was named.
+    candidate: Option<&'static Candidate>,
+}
+
+impl Contender {
+    /// Whether a person can read the model: coefficients, shares of classes, or one tree.
+    pub(super) fn is_simple(&self) -> bool {
+        const SIMPLE: [&str; 5] =
+            ["linear-regression", "ridge", "logistic-regression", "naive-bayes", "decision-tree"];
+        SIMPLE.contains(&self.spec.algorithm.name)
+    }
+}
+
+/// Most rounds of boosting whose number is found in the folds. Few rows need few, as each tree fits them closely;
+/// beyond that the time counts, and a round of several classes has a tree for each.
+fn most_rounds(n_rows: usize, n_classes: usize) -> u64 {
+    let rounds = match n_rows {
+        0..500 => 200,
+        500..10_000 => 1000,
+        _ => 500,
+    };
+    if n_classes > 2 { (rounds * 2 / n_classes as u64).max(rounds.min(300)) } else { rounds }
+}
+
 /// The algorithms that may be chosen: one that was named, or the candidates of `auto`, simplest first.
 pub(crate) struct Contenders {
-    specs: Vec<Spec>,
+    specs: Vec<Contender>,
     /// Whether they are to be compared.
     pub(super) compared: bool,
     /// The reason for the choice if nothing is compared, for people.
@@ -72,19 +210,25 @@ impl Contenders {
     /// A name, a key or a value that is not known.
     pub(crate) fn of(name: &str, task: Task, settings: &[(String, String)]) -> Result<Self> {
         if name != "auto" {
-            let specs = vec![Spec::new(algorithm(name)?, task, settings)?];
+            let spec = Spec::new(algorithm(name)?, task, settings)?;
+            let specs = vec![Contender { spec, variant: "", finds_rounds: false, candidate: None }];
             return Ok(Self { specs, compared: false, reason: "given".into() });
         }
-        let known = CANDIDATES.iter().filter_map(|c| ALGORITHMS.into_iter().find(|a| a.name == c.name));
-        let able: Vec<&'static Algorithm> = known.filter(|a| a.tasks.contains(&task)).collect();
+        let known =
+            CANDIDATES.iter().filter_map(|c| Some((c, ALGORITHMS.into_iter().find(|a| a.name == c.name)?)));
+        let able: Vec<(&'static Candidate, &'static Algorithm)> = known
+            .filter(|(c, a)| a.tasks.contains(&task) && c.task.is_none_or(|only| only == task))
+            .collect();
         let takes = |a: &Algorithm, key: &str| a.parameters.iter().any(|p| p.name == key);
         for (key, _) in settings {
-            if able.iter().any(|a| takes(a, key)) {
+            if able.iter().any(|(_, a)| takes(a, key)) {
                 continue;
             }
-            let names = able.iter().flat_map(|a| a.parameters.iter().map(|p| p.name));
+            let names = able.iter().flat_map(|(_, a)| a.parameters.iter().map(|p| p.name));
             let hint = did_you_mean(key, names);
-            let lists = able.iter().map(|a| {
+            let mut algorithms: Vec<&Algorithm> = able.iter().map(|(_, a)| *a).collect();
+            algorithms.dedup_by_key(|a| a.name);
+            let lists = algorithms.iter().map(|a| {
                 let names: Vec<&str> = a.parameters.iter().map(|p| p.name).collect();
                 format!("{}: {}", a.name, names.join(", "))
             });
@@ -93,12 +237,21 @@ impl Contenders {
                 lists.collect::<Vec<_>>().join("\n")
             )));
         }
-        let takes_all = |a: &&Algorithm| settings.iter().all(|(key, _)| takes(a, key));
-        let specs: Vec<Spec> = able
-            .into_iter()
-            .filter(takes_all)
-            .map(|a| Spec::new(a, task, settings))
-            .collect::<Result<_>>()?;
+        let takes_all = |a: &Algorithm| settings.iter().all(|(key, _)| takes(a, key));
+        let mut specs: Vec<Contender> = Vec::new();
+        for (candidate, algorithm) in able.into_iter().filter(|(_, a)| takes_all(a)) {
+            let own = candidate.settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+            let all: Vec<(String, String)> = own.chain(settings.iter().cloned()).collect();
+            let spec = Spec { scale: candidate.scale, ..Spec::new(algorithm, task, &all)? };
+            let is_given = |name: &str| settings.iter().any(|(key, _)| key == name);
+            let finds_rounds =
+                algorithm.name == BOOSTING.name && !is_given("n_estimators") && !is_given("early_stopping");
+            // What is set may leave no difference.
+            if specs.iter().all(|known| known.spec != spec) {
+                let (variant, candidate) = (candidate.variant, Some(candidate));
+                specs.push(Contender { spec, variant, finds_rounds, candidate });
+            }
+        }
         if specs.is_empty() {
             let keys: Vec<&str> = settings.iter().map(|(key, _)| key.as_str()).collect();
             return Err(usage(format!(
@@ -110,17 +263,28 @@ impl Contenders {
     }
 
     /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
-    /// `n_classes`: 0 for a regression.
-    pub(super) fn for_table(&self, n_rows: usize, n_slots: usize, n_classes: usize) -> Vec<&Spec> {
-        let fits = |spec: &&Spec| {
-            let candidate = CANDIDATES.iter().find(|c| c.name == spec.algorithm.name);
-            candidate.is_none_or(|c| {
+    /// `n_classes`: 0 for a regression; `is_skewed`: its target has a long tail above and nothing below 0.
+    pub(super) fn for_table(
+        &self,
+        n_rows: usize,
+        n_slots: usize,
+        n_classes: usize,
+        is_skewed: bool,
+    ) -> Vec<Contender> {
+        let fits = |contender: &&Contender| {
+            if contender.spec.scale == TargetScale::Log && !is_skewed {
+                return false;
+            }
+            contender.candidate.is_none_or(|c| {
                 c.rows.contains(&n_rows) && n_slots <= c.max_slots && n_classes <= c.max_classes
             })
         };
-        let mut specs: Vec<&Spec> = self.specs.iter().filter(fits).collect();
+        let mut specs: Vec<Contender> = self.specs.iter().filter(fits).cloned().collect();
         if specs.is_empty() {
-            specs.extend(self.specs.first());
+            specs.extend(self.specs.first().cloned());
+        }
+        for contender in specs.iter_mut().filter(|contender| contender.finds_rounds) {
+            contender.spec = contender.spec.with("n_estimators", most_rounds(n_rows, n_classes));
         }
         specs
     }
@@ -132,10 +296,14 @@ mod tests {
     use crate::model::learn::trees::classes::MAX_TREE_CLASSES;
 
     #[test]
-    fn every_algorithm_has_one_place_in_the_order_of_simplicity_at_most() {
+    fn every_candidate_is_a_known_algorithm_and_told_from_the_others() {
         for candidate in &CANDIDATES {
             assert!(algorithm(candidate.name).is_ok(), "{}", candidate.name);
-            assert_eq!(CANDIDATES.iter().filter(|c| c.name == candidate.name).count(), 1);
+            let is_same = |c: &&Candidate| {
+                let of_one_task = c.task.is_none() || candidate.task.is_none() || c.task == candidate.task;
+                c.name == candidate.name && c.variant == candidate.variant && of_one_task
+            };
+            assert_eq!(CANDIDATES.iter().filter(is_same).count(), 1);
         }
         for task in [Task::Classification, Task::Regression] {
             assert!(Contenders::of("auto", task, &[]).unwrap().specs.len() >= 4);
@@ -147,7 +315,7 @@ mod tests {
         let names = |settings: &[(&str, &str)]| {
             let pairs: Vec<_> = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             let found = Contenders::of("auto", Task::Classification, &pairs);
-            found.map(|c| c.specs.iter().map(|s| s.algorithm.name).collect::<Vec<_>>())
+            found.map(|c| c.specs.iter().map(|s| s.spec.algorithm.name).collect::<Vec<_>>())
         };
         let found = names(&[("max_depth", "3")]).unwrap();
         assert!(found.contains(&"random-forest") && !found.contains(&"logistic-regression"), "{found:?}");
@@ -161,18 +329,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_overrides_the_settings_of_a_candidate_and_joins_those_it_makes_the_same() {
+        let settings = [("alpha".to_string(), "7".to_string())];
+        let found = Contenders::of("auto", Task::Regression, &settings).unwrap();
+        let ridges: Vec<_> = found.specs.iter().filter(|c| c.spec.algorithm.name == "ridge").collect();
+        assert_eq!(ridges.len(), 1);
+        assert_eq!(ridges[0].spec.hyperparameters()["alpha"], 7.0);
+        let rounds = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let found = Contenders::of("auto", Task::Regression, &pairs).unwrap();
+            found.specs.iter().filter(|c| c.finds_rounds).count()
+        };
+        assert!(rounds(&[]) > 1 && rounds(&[("learning_rate", "0.2")]) > 1);
+        assert_eq!(rounds(&[("n_estimators", "50")]), 0, "a number that is given is kept");
+    }
+
+    #[test]
     fn a_large_or_wide_table_is_not_for_every_candidate_and_what_is_named_is_for_any() {
         let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
         let names = |n_rows, n_slots| -> Vec<&str> {
-            auto.for_table(n_rows, n_slots, 3).iter().map(|spec| spec.algorithm.name).collect()
+            auto.for_table(n_rows, n_slots, 3, false).iter().map(|c| c.spec.algorithm.name).collect()
         };
         assert!(names(1000, 10).contains(&"knn") && !names(1000, 101).contains(&"knn"));
-        assert!(!names(5001, 10).contains(&"svm") && !names(499, 10).contains(&"gradient-boosting"));
+        assert!(!names(5001, 10).contains(&"svm") && names(499, 10).contains(&"gradient-boosting"));
         assert_eq!(names(1000, 10)[0], names(1_000_000, 1000)[0], "the simplest takes any table");
         let named = Contenders::of("knn", Task::Classification, &[]).unwrap();
-        assert_eq!(named.for_table(1_000_000, 1000, 5000).len(), 1);
+        assert_eq!(named.for_table(1_000_000, 1000, 5000, false).len(), 1);
         let of_classes = |n_classes| -> Vec<&str> {
-            auto.for_table(1000, 10, n_classes).iter().map(|spec| spec.algorithm.name).collect()
+            auto.for_table(1000, 10, n_classes, false).iter().map(|c| c.spec.algorithm.name).collect()
         };
         assert!(of_classes(200).contains(&"svm") && of_classes(200).contains(&"gradient-boosting"));
         let of_many = of_classes(201);

@@ -6,19 +6,22 @@
 
 use std::fmt;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::fitter::Fitter;
-use super::main_figure::MainFigure;
+use super::metric::{Metric, decided};
+use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::data::judge::findings::list;
 use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::evaluation::Metrics;
 use crate::model::learn::{Spec, Watch, usage};
-use crate::model::pipeline::Decision;
+use crate::model::predictor::Predictor;
+use crate::model::predictor::trees::Trees;
 use crate::model::selection::{CrossValidation, Spread};
+use crate::model::target_transform::TargetTransform;
 
 /// Rows × numbers of a row × scores: up to this many, five folds, the field's usual number (Kohavi 1995, "A
 /// study of cross-validation and bootstrap", finds five to ten best).
@@ -58,12 +61,14 @@ pub(crate) struct Search<'a> {
     pub(crate) truth: &'a Truth,
     /// The group or time of each of them.
     pub(crate) arrangement: &'a Arrangement,
-    /// The figure that decides.
-    pub(crate) figure: MainFigure,
+    /// The metric that decides.
+    pub(crate) metric: Metric,
     /// `--cv`: the number of folds; `None`: it follows from the size of the table.
     pub(crate) n_folds: Option<usize>,
     /// The seed of random choices.
     pub(crate) seed: u64,
+    /// Whether candidates may be blended.
+    pub(crate) ensemble: bool,
     /// Progress and interruption.
     pub(crate) watch: &'a dyn Watch,
 }
@@ -149,57 +154,183 @@ impl Search<'_> {
         ))
     }
 
-    /// Fits on one part of a split and scores the other: the figures, and the tally for the standard error.
-    fn fold(&self, spec: &Spec, split: &Split) -> Result<(Metrics, Vec<[f64; 2]>)> {
+    /// Fits on one part of a split and scores the other.
+    fn fold(&self, spec: &Spec, split: &Split) -> Result<Matrix> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
         let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
         let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
-        let predictions = fitted.pipeline.predict(&codes, Decision::MostProbable);
-        let truth = self.truth.select(&split.test);
-        Ok((Metrics::new(&predictions, &truth, 1), self.figure.tally(&predictions, &truth)))
+        Ok(fitted.pipeline.scores(&codes))
     }
 
-    /// Scores one algorithm on all splits, in parallel. `None` after an interruption: the scores would be those of
-    /// fits that were cut short.
+    /// Fits in all splits, in parallel, and scores their held-out rows. `None` after an interruption: the scores would
+    /// be those of fits that were cut short.
     ///
     /// # Errors
     /// The error of the first fold that cannot be fitted.
-    pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
+    pub(super) fn out_of_fold(&self, spec: &Spec, splits: &[Split]) -> Result<Option<OutOfFold>> {
+        let folds = self.in_splits(splits, &|split| self.fold(spec, split))?;
+        Ok(folds.map(|folds| OutOfFold { folds }))
+    }
+
+    /// What `fit` makes of each split, in parallel; `None` after an interruption.
+    fn in_splits<T: Send>(
+        &self,
+        splits: &[Split],
+        fit: &(dyn Fn(&Split) -> Result<T> + Sync),
+    ) -> Result<Option<Vec<T>>> {
         if self.watch.stopped() {
             return Ok(None);
         }
         ensure!(!splits.is_empty(), "the rows cannot be split into rows to fit and rows to score");
-        let folds: Vec<Result<(Metrics, Vec<[f64; 2]>)>> =
-            splits.par_iter().map(|split| self.fold(spec, split)).collect();
+        let folds: Vec<Result<T>> = splits.par_iter().map(fit).collect();
         if self.watch.stopped() {
             return Ok(None);
         }
-        let (mut figures, mut tallies) = (Vec::with_capacity(folds.len()), Vec::with_capacity(folds.len()));
-        for (index, fold) in folds.into_iter().enumerate() {
-            let (metrics, tally) = fold.with_context(|| format!("fold {} of {}", index + 1, splits.len()))?;
-            figures.push(metrics.figures());
-            tallies.push(tally);
-        }
+        let name = |index| format!("fold {} of {}", index + 1, splits.len());
+        let named = folds.into_iter().enumerate().map(|(index, fold)| fold.with_context(|| name(index)));
+        named.collect::<Result<_>>().map(Some)
+    }
+
+    /// As [`Search::out_of_fold`] of boosted trees with as many rounds as are best on average over the splits, up to
+    /// those of the settings; and the settings with that number.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn with_best_rounds(
+        &self,
+        spec: &Spec,
+        splits: &[Split],
+    ) -> Result<Option<(Spec, OutOfFold)>> {
+        let Some(fits) = self.in_splits(splits, &|split| self.staged_fold(spec, split))? else {
+            return Ok(None);
+        };
+        let n_rounds = fits.iter().map(|fit| fit.losses.len()).min().unwrap_or(0);
+        let mean = |round: usize| fits.iter().map(|fit| fit.losses[round]).sum::<f64>();
+        let best = (0..n_rounds).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).map_or(1, |round| round + 1);
+        let folds = fits.par_iter().map(|fit| fit.scores_of(best)).collect();
+        let spec = spec.with("n_estimators", best as u64);
+        Ok(Some((spec, OutOfFold { folds })))
+    }
+
+    /// Fits boosted trees on one part of a split, and the loss of the other after each round.
+    fn staged_fold(&self, spec: &Spec, split: &Split) -> Result<StagedFold> {
+        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
+        let truth = self.truth.select(&split.train);
+        let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
+        let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
+        let member = fitted.pipeline.members.into_iter().next().context("a fit has a member")?;
+        let Predictor::Trees(trees) = member.predictor else { bail!("rounds are those of trees") };
+        let x = member.recipe.encode(&codes).into_owned();
+        let (truth, target) = (self.truth.select(&split.test), member.target);
+        let per_round = trees.n_scores();
+        let mut losses = Vec::with_capacity(trees.n_trees() / per_round);
+        trees.staged(x.values(), per_round, &mut |_, scores| {
+            let mut scores = scores.to_vec();
+            target.invert_all(&mut scores);
+            let of_rows = self.metric.losses(&scores, &truth);
+            losses.push(of_rows.iter().sum::<f64>() / of_rows.len().max(1) as f64);
+        });
+        Ok(StagedFold { trees, target, x, per_round, losses })
+    }
+
+    /// The figures of predictions of the held-out rows of all splits.
+    pub(super) fn scored(&self, predicted: &OutOfFold, splits: &[Split]) -> CrossValidation {
+        let truths: Vec<Truth> = splits.iter().map(|split| self.truth.select(&split.test)).collect();
+        let task = self.fitter.target.task;
+        let metrics = predicted.folds.iter().zip(&truths);
+        let figures: Vec<Vec<(&str, Option<f64>)>> = metrics
+            .map(|(scores, truth)| Metrics::new(&decided(scores.clone(), task), truth, 1).figures())
+            .collect();
         let scores_of = |name: &str| -> Vec<Option<f64>> {
             let of_fold = figures.iter().map(|fold| fold.iter().find(|(figure, _)| *figure == name));
             of_fold.map(|found| found.and_then(|(_, value)| *value)).collect()
         };
-        let scores = scores_of(self.figure.name());
-        let names = figures[0].iter().map(|(name, _)| *name);
-        let others = names.filter(|name| *name != self.figure.name());
+        let scores = scores_of(self.metric.name());
+        let names = figures.first().into_iter().flatten().map(|(name, _)| *name);
+        let others = names.filter(|name| *name != self.metric.name());
         let spread = Spread::of(&scores);
-        Ok(Some(CrossValidation {
-            metric: self.figure.name().into(),
+        let (together, truth) = (decided(predicted.together(), task), self.held_out_truth(splits));
+        let standard_error =
+            || self.metric.standard_error(&together, &truth).filter(|error| error.is_finite());
+        CrossValidation {
+            metric: self.metric.name().into(),
             spread,
-            standard_error: spread
-                .mean
-                .map(|_| self.figure.standard_error(&tallies))
-                .filter(|error| error.is_finite()),
+            standard_error: spread.mean.and_then(|_| standard_error()),
             n_rows: n_compared(splits),
             metrics: others.map(|name| (name.to_string(), Spread::of(&scores_of(name)))).collect(),
             scores,
-        }))
+        }
+    }
+
+    /// The target of the held-out rows of all splits, in the order of [`OutOfFold::together`].
+    pub(super) fn held_out_truth(&self, splits: &[Split]) -> Truth {
+        let rows: Vec<usize> = splits.iter().flat_map(|split| split.test.iter().copied()).collect();
+        self.truth.select(&rows)
+    }
+
+    /// Scores one algorithm on all splits; `None` after an interruption.
+    ///
+    /// # Errors
+    /// The error of the first fold that cannot be fitted.
+    pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
+        Ok(self.out_of_fold(spec, splits)?.map(|predicted| self.scored(&predicted, splits)))
+    }
+}
+
+/// Boosted trees that were fitted on one part of a split.
+struct StagedFold {
+    trees: Box<Trees>,
+    /// What is undone to their predictions.
+    target: TargetTransform,
+    /// The prepared rows of the other part.
+    x: Matrix,
+    /// Trees of a round.
+    per_round: usize,
+    /// Their mean loss after each round.
+    losses: Vec<f64>,
+}
+
+impl StagedFold {
+    /// The scores of the held-out rows after a number of rounds.
+    fn scores_of(&self, n_rounds: usize) -> Matrix {
+        let trees = self.trees.truncated(n_rounds * self.per_round);
+        let mut scores = Matrix::zeros(self.x.n_rows(), trees.n_outputs());
+        trees.scores_block(self.x.values(), scores.values_mut());
+        self.target.invert_all(scores.values_mut());
+        scores
+    }
+}
+
+/// Predictions of the held-out rows of some splits by fits that had not seen them.
+pub(super) struct OutOfFold {
+    /// The scores of each split's held-out rows, in their order.
+    pub(super) folds: Vec<Matrix>,
+}
+
+impl OutOfFold {
+    /// `scores` of all splits, shaped as `like`, split by split.
+    pub(super) fn of(scores: Vec<f64>, like: &Matrix, splits: &[Split]) -> Self {
+        let width = like.n_cols();
+        let mut rest = scores.as_slice();
+        let mut take = |split: &Split| {
+            let (of_split, after) = rest.split_at(split.test.len() * width);
+            rest = after;
+            let mut fold = Matrix::zeros(split.test.len(), width);
+            fold.values_mut().copy_from_slice(of_split);
+            fold
+        };
+        Self { folds: splits.iter().map(&mut take).collect() }
+    }
+
+    /// The scores of all splits, one after the other.
+    pub(super) fn together(&self) -> Matrix {
+        let n_cols = self.folds.first().map_or(0, Matrix::n_cols);
+        let mut all = Matrix::with_capacity(self.folds.iter().map(Matrix::n_rows).sum(), n_cols);
+        for row in self.folds.iter().flat_map(Matrix::rows) {
+            all.push_row(0.0).copy_from_slice(row);
+        }
+        all
     }
 }
 

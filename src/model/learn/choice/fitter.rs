@@ -13,9 +13,11 @@ use crate::data::cells::target::{Target, Truth};
 use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
+use crate::model::learn::algorithm::TargetScale;
 use crate::model::learn::dataset::Unusable;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
 use crate::model::pipeline::Pipeline;
+use crate::model::target_transform::TargetTransform;
 
 /// Most numbers of a model that has some for each input and class: one gigabyte, of which fitting needs a few.
 const MAX_NUMBERS: usize = 1 << 27;
@@ -72,6 +74,21 @@ impl Fitter<'_> {
         truth: &Truth,
         watch: &dyn Watch,
     ) -> Result<Fitted> {
+        let transform = match (truth, spec.scale) {
+            (Truth::Values(values), TargetScale::Standardised) => TargetTransform::standardised(values),
+            (Truth::Values(values), TargetScale::Log) => {
+                TargetTransform::log(values).context("a target below 0 has no logarithm")?
+            }
+            _ => TargetTransform::Identity,
+        };
+        let given = truth;
+        let transformed = match truth {
+            Truth::Values(values) if !transform.is_identity() => {
+                Some(Truth::Values(values.iter().map(|&value| transform.apply(value)).collect()))
+            }
+            _ => None,
+        };
+        let truth = transformed.as_ref().unwrap_or(given);
         let target = self.target.clone();
         let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
         schema.header = self.header;
@@ -139,7 +156,13 @@ impl Fitter<'_> {
                 Err(error) => error,
             })
             .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
-        let pipeline = Pipeline::single(schema, recipe, fit.predictor);
+        let mut pipeline = Pipeline::single(schema, recipe, fit.predictor);
+        pipeline.members.iter_mut().for_each(|member| member.target = transform);
+        if let (TargetTransform::Log { .. }, Truth::Values(values)) = (transform, given) {
+            let predicted = pipeline.scores(&pipeline.schema.codes(self.table, rows)?);
+            let unbiased = transform.unbiased(predicted.values(), values);
+            pipeline.members.iter_mut().for_each(|member| member.target = unbiased);
+        }
         pipeline.validate().context("the fitted model is not usable")?;
         Ok(Fitted { pipeline, notes: fit.notes })
     }

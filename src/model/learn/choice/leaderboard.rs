@@ -1,91 +1,157 @@
-//! The comparison of several algorithms, and the choice among them: the simplest within one standard error of the best.
+//! The comparison of several candidates, and the choice among them: a blend where it gains more than chance, else the
+//! best, or a simpler one that is as good.
 
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use super::cross_validation::Search;
+use super::candidates::Contender;
+use super::cross_validation::{OutOfFold, Search};
+use super::ensemble::blend;
+use crate::data::cells::matrix::Matrix;
 use crate::data::split::Split;
 use crate::model::learn::Spec;
-use crate::model::selection::Standing;
+use crate::model::selection::{CrossValidation, Standing};
+
+/// A candidate that was scored.
+struct Compared {
+    /// Its place among the contenders.
+    index: usize,
+    /// Its settings, with the rounds that were found.
+    spec: Spec,
+    /// The predictions of the rows of all folds.
+    scores: Matrix,
+    /// The metric, more being better.
+    utility: f64,
+}
+
+/// The outcome of a comparison.
+pub(super) struct Leaderboard {
+    /// All candidates, best first.
+    pub(super) standings: Vec<Standing>,
+    /// The chosen candidates with their settings and their weights, which add up to 1; one or, of a blend, more.
+    pub(super) members: Vec<(Spec, f64)>,
+    /// How well the blend did in the folds, if one was chosen.
+    pub(super) blend: Option<CrossValidation>,
+}
 
 impl Search<'_> {
-    /// Scores the specs (simplest first) on the same splits and chooses: all standings, best first, and the index of
-    /// the chosen spec.
+    /// Scores the contenders (simplest first) on the same splits and chooses.
     ///
     /// # Errors
-    /// No spec can be fitted.
-    pub(super) fn leaderboard(&self, specs: &[&Spec], splits: &[Split]) -> Result<(Vec<Standing>, usize)> {
-        let mut standings: Vec<Standing> = Vec::with_capacity(specs.len());
-        for (done, spec) in specs.iter().enumerate() {
-            let best = best_of(&standings).map_or(String::new(), |(best, mean)| {
-                format!(", best so far {} {mean:.4}", standings[best].algorithm)
+    /// No contender can be fitted.
+    pub(super) fn leaderboard(&self, contenders: &[Contender], splits: &[Split]) -> Result<Leaderboard> {
+        let mut standings: Vec<Standing> = Vec::with_capacity(contenders.len());
+        let mut compared: Vec<Compared> = Vec::new();
+        for (index, contender) in contenders.iter().enumerate() {
+            let best = best_of(&compared).map_or(String::new(), |best| {
+                let value = self.metric.utility(compared[best].utility);
+                format!(", best so far {} {value:.4}", standings[compared[best].index].algorithm)
             });
-            let state = format_args!("comparing {}{best}", spec.algorithm.name);
-            self.watch.progress(done as u64 + 1, specs.len() as u64, state);
+            let state = format_args!("comparing {}{best}", contender.spec.algorithm.name);
+            self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
             let started = Instant::now();
-            let (scores, error) = match self.cross_validate(spec, splits) {
-                Ok(Some(scores)) if scores.spread.mean.is_some() => (Some(scores), None),
-                Ok(Some(_)) => (None, Some(format!("its {} is undefined", self.figure.name()))),
+            let found = self.predict_held_out(contender, splits);
+            let (scores, error) = match found {
+                Ok(Some((spec, predicted))) => {
+                    let scores = self.scored(&predicted, splits);
+                    match scores.spread.mean {
+                        Some(mean) => {
+                            let (utility, together) = (self.metric.utility(mean), predicted.together());
+                            compared.push(Compared { index, spec, scores: together, utility });
+                            (Some(scores), None)
+                        }
+                        None => (None, Some(format!("its {} is undefined", self.metric.name()))),
+                    }
+                }
                 Ok(None) => (None, Some("interrupted".to_string())),
                 Err(error) => (None, Some(format!("{error:#}"))),
             };
             standings.push(Standing {
-                algorithm: spec.algorithm.name.into(),
+                algorithm: contender.spec.algorithm.name.into(),
+                variant: contender.variant.into(),
+                weight: None,
                 chosen: false,
                 scores,
                 error,
                 seconds: started.elapsed().as_secs_f64(),
             });
         }
-        let chosen = match simplest_within_one_standard_error(&standings) {
-            Some(chosen) => chosen,
-            None if self.watch.stopped() => 0,
-            None => {
-                let reasons = standings
-                    .iter()
-                    .map(|s| format!("{}: {}", s.algorithm, s.error.as_deref().unwrap_or("no score")));
-                bail!("no algorithm could be fitted\n{}", reasons.collect::<Vec<_>>().join("\n"));
+        let Some(best) = best_of(&compared) else {
+            if self.watch.stopped() {
+                standings[0].chosen = true;
+                let members = vec![(contenders[0].spec.clone(), 1.0)];
+                return Ok(Leaderboard { standings, members, blend: None });
             }
+            let reasons = standings
+                .iter()
+                .map(|s| format!("{}: {}", s.algorithm, s.error.as_deref().unwrap_or("no score")));
+            bail!("no algorithm could be fitted\n{}", reasons.collect::<Vec<_>>().join("\n"));
         };
-        standings[chosen].chosen = true;
-        let mean = |s: &Standing| s.scores.as_ref().and_then(|s| s.spread.mean).unwrap_or(f64::NEG_INFINITY);
-        standings.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
-        Ok((standings, chosen))
+        let truth = self.held_out_truth(splits);
+        let mut members = Vec::new();
+        let mut blended = None;
+        if self.ensemble {
+            let scores: Vec<&[f64]> = compared.iter().map(|c| c.scores.values()).collect();
+            if let Some(found) = blend(self.metric, &scores, best, &truth) {
+                blended =
+                    Some(self.scored(&OutOfFold::of(found.scores, &compared[best].scores, splits), splits));
+                members = found.members;
+            }
+        }
+        if members.is_empty() {
+            let simplest = |c: &Compared| {
+                let (is_simple, of_best) =
+                    (contenders[c.index].is_simple(), contenders[compared[best].index].is_simple());
+                is_simple
+                    && !of_best
+                    && self.metric.is_as_good(c.scores.values(), compared[best].scores.values(), &truth)
+            };
+            members.push((compared.iter().position(simplest).unwrap_or(best), 1.0));
+        }
+        for &(member, weight) in &members {
+            let standing = &mut standings[compared[member].index];
+            standing.chosen = true;
+            standing.weight = blended.as_ref().map(|_| weight);
+        }
+        let members =
+            members.iter().map(|&(member, weight)| (compared[member].spec.clone(), weight)).collect();
+        let utility = |s: &Standing| {
+            let mean = s.scores.as_ref().and_then(|s| s.spread.mean);
+            mean.map_or(f64::NEG_INFINITY, |mean| self.metric.utility(mean))
+        };
+        standings.sort_by(|a, b| utility(b).total_cmp(&utility(a)));
+        Ok(Leaderboard { standings, members, blend: blended })
+    }
+
+    /// The predictions of a contender for the held-out rows, and its settings with the rounds that were found.
+    fn predict_held_out(&self, contender: &Contender, splits: &[Split]) -> Result<Option<(Spec, OutOfFold)>> {
+        if contender.finds_rounds {
+            return self.with_best_rounds(&contender.spec, splits);
+        }
+        Ok(self.out_of_fold(&contender.spec, splits)?.map(|found| (contender.spec.clone(), found)))
     }
 }
 
-/// The index and score of the best, the first of equals.
-fn best_of(standings: &[Standing]) -> Option<(usize, f64)> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, standing) in standings.iter().enumerate() {
-        let mean = standing.scores.as_ref().and_then(|scores| scores.spread.mean);
-        if let Some(mean) = mean.filter(|mean| best.is_none_or(|(_, best)| *mean > best)) {
-            best = Some((index, mean));
+/// The index of the best, the first of equals.
+fn best_of(compared: &[Compared]) -> Option<usize> {
+    let mut best: Option<usize> = None;
+    for (index, candidate) in compared.iter().enumerate() {
+        if best.is_none_or(|best| candidate.utility > compared[best].utility) {
+            best = Some(index);
         }
     }
     best
 }
 
-/// Breiman, Friedman, Olshen and Stone 1984, "Classification and regression trees", 3.4.3: the first, that is
-/// the simplest, whose score is not more than one standard error of the best below the best.
-fn simplest_within_one_standard_error(standings: &[Standing]) -> Option<usize> {
-    let (best, mean) = best_of(standings)?;
-    let error = standings[best].scores.as_ref().and_then(|scores| scores.standard_error).unwrap_or(0.0);
-    standings.iter().position(|standing| {
-        let scores = standing.scores.as_ref().and_then(|scores| scores.spread.mean);
-        scores.is_some_and(|score| score >= mean - error)
-    })
-}
-
 /// The reason for the choice, from a finished leaderboard.
 pub(super) fn reason(leaderboard: &[Standing]) -> String {
+    let n_members = leaderboard.iter().filter(|standing| standing.weight.is_some()).count();
     match leaderboard.first() {
         Some(best) if best.scores.is_none() => "the simplest candidate".into(),
+        Some(_) if n_members > 1 => format!("a blend of {n_members} of {}", leaderboard.len()),
         Some(best) if best.chosen => format!("the best of {}", leaderboard.len()),
-        Some(best) => {
-            format!("the simplest of {} within one standard error of {}", leaderboard.len(), best.algorithm)
-        }
+        Some(best) => format!("the simplest of {} that is as good as {}", leaderboard.len(), best.algorithm),
         None => String::new(),
     }
 }
@@ -94,51 +160,21 @@ pub(super) fn reason(leaderboard: &[Standing]) -> String {
 mod tests {
     use super::*;
     use crate::data::cells::cell::Task;
+    use crate::model::learn::Unwatched;
+    use crate::model::learn::choice::candidates::Contenders;
     use crate::model::learn::choice::tests::with_search;
-    use crate::model::learn::{Unwatched, algorithm};
-    use crate::model::selection::{CrossValidation, Spread};
-
-    fn standings(scores: &[(f64, f64)]) -> Vec<Standing> {
-        let standing = |&(mean, error): &(f64, f64)| Standing {
-            algorithm: format!("{mean}"),
-            chosen: false,
-            scores: mean.is_finite().then(|| CrossValidation {
-                metric: "accuracy".into(),
-                scores: vec![Some(mean)],
-                spread: Spread::of(&[Some(mean)]),
-                standard_error: Some(error),
-                n_rows: 9,
-                metrics: Default::default(),
-            }),
-            error: None,
-            seconds: 0.0,
-        };
-        scores.iter().map(standing).collect()
-    }
-
-    #[test]
-    fn the_simplest_within_one_standard_error_of_the_best_is_chosen() {
-        let chosen = |scores: &[(f64, f64)]| simplest_within_one_standard_error(&standings(scores));
-        assert_eq!(chosen(&[(0.90, 0.5), (0.94, 0.5), (0.95, 0.02)]), Some(1));
-        assert_eq!(chosen(&[(0.90, 0.5), (0.92, 0.5), (0.95, 0.02)]), Some(2));
-        assert_eq!(chosen(&[(0.95, 0.0), (0.95, 0.0)]), Some(0), "the simpler of equals");
-        assert_eq!(
-            chosen(&[(f64::NAN, 0.0), (0.95, 0.01), (0.955, 0.01)]),
-            Some(1),
-            "failed ones are passed"
-        );
-        assert_eq!(chosen(&[(f64::NAN, 0.0)]), None);
-    }
 
     #[test]
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {
         with_search(&Unwatched, 60, Some(3), |search| {
-            let spec = |name| Spec::new(algorithm(name).unwrap(), Task::Classification, &[]).unwrap();
-            let (tree, again) = (spec("decision-tree"), spec("decision-tree"));
-            let (board, chosen) = search.leaderboard(&[&tree, &again], &search.splits(1.0).unwrap()).unwrap();
+            let trees = Contenders::of("decision-tree", Task::Classification, &[]).unwrap();
+            let tree = trees.for_table(60, 2, 2, false);
+            let found =
+                search.leaderboard(&[tree.clone(), tree].concat(), &search.splits(1.0).unwrap()).unwrap();
+            let board = &found.standings;
             assert_eq!(board[0].scores, board[1].scores);
-            assert_eq!((chosen, board[0].chosen, board[1].chosen), (0, true, false));
-            assert_eq!(reason(&board), "the best of 2");
+            assert_eq!((found.members.len(), board[0].chosen, board[1].chosen), (1, true, false));
+            assert_eq!(reason(board), "the best of 2");
         });
     }
 }

@@ -1,13 +1,14 @@
 //! Which learner with which settings: [`leaderboard`] compares [`candidates`] by [`cross_validation`], the
-//! [`main_figure`] decides, [`tune`] searches the settings, and [`fitter`] makes every fit.
+//! [`metric`] decides, [`ensemble`] blends, [`tune`] searches the settings, and [`fitter`] makes every fit.
 //!
 //! Everything here looks at the training rows only.
 
 pub(crate) mod candidates;
 pub(crate) mod cross_validation;
+pub(crate) mod ensemble;
 pub(crate) mod fitter;
 pub(crate) mod leaderboard;
-pub(crate) mod main_figure;
+pub(crate) mod metric;
 pub(crate) mod tune;
 
 use anyhow::{Result, bail};
@@ -18,21 +19,35 @@ use crate::data::split::arrangement::Arrangement;
 use crate::model::selection::Selection;
 use candidates::Contenders;
 use cross_validation::Search;
-use leaderboard::reason;
+use leaderboard::{Leaderboard, reason};
 
 /// With fewer training rows candidates are not compared: folds of three rows are no evidence.
 const MIN_COMPARED_ROWS: usize = 20;
 
-/// An algorithm with its settings, and the reason for it.
+/// The metrics that the leaderboard shows beside the one that decides.
+const SHOWN: [&str; 2] = ["accuracy", "r2"];
+
+/// One algorithm with its settings, or several that are blended, and the reason.
 pub(crate) struct Choice {
-    /// The algorithm and its settings.
-    pub(crate) spec: Spec,
+    /// The algorithms with their settings and their weights, which add up to 1: one, or those of a blend.
+    pub(crate) members: Vec<(Spec, f64)>,
     /// The reason, for people.
     pub(crate) reason: String,
     /// The record for the card.
     pub(crate) selection: Selection,
     /// Remarks for the user.
     pub(crate) notes: Vec<String>,
+}
+
+/// Whether values have a long tail above and nothing below 0, so that their logarithm may be the better scale: the
+/// skewness of a normal distribution is 0, of an exponential one 2.
+fn is_skewed(values: &[f64]) -> bool {
+    const MIN_SKEWNESS: f64 = 0.7;
+    let n = values.len() as f64;
+    let mean = values.iter().map(|v| v / n).sum::<f64>();
+    let moment = |power: i32| values.iter().map(|v| (v - mean).powi(power) / n).sum::<f64>();
+    let skewness = moment(3) / moment(2).powf(1.5);
+    values.iter().all(|v| *v >= 0.0) && skewness > MIN_SKEWNESS
 }
 
 impl Search<'_> {
@@ -51,8 +66,12 @@ impl Search<'_> {
             Truth::Classes { labels, .. } => labels.len(),
             Truth::Values(_) => 0,
         };
-        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes);
-        let Some(&first) = specs.first() else {
+        let is_skewed = match self.truth {
+            Truth::Values(values) => is_skewed(values),
+            Truth::Classes { .. } => false,
+        };
+        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes, is_skewed);
+        let Some(first) = specs.first() else {
             bail!("there is no algorithm for this task");
         };
         let other = "--algorithm NAME chooses another";
@@ -63,7 +82,7 @@ impl Search<'_> {
             _ => format!("{n_rows} rows cannot be split to compare"),
         };
         let mut choice = Choice {
-            spec: first.clone(),
+            members: vec![(first.spec.clone(), 1.0)],
             reason: contenders.reason.clone(),
             selection: Selection::default(),
             notes: Vec::new(),
@@ -78,45 +97,51 @@ impl Search<'_> {
         } else if contenders.compared && splits.is_empty() {
             choice.reason = format!("the simplest candidate; {too_few} others; {other}");
         } else if contenders.compared {
-            let (leaderboard, chosen) = self.leaderboard(&specs, &splits)?;
-            choice.spec = specs[chosen].clone();
-            choice.reason = format!("{}; {other}", reason(&leaderboard));
+            let Leaderboard { standings, members, blend } = self.leaderboard(&specs, &splits)?;
+            choice.members = members;
+            choice.reason = format!("{}; {other}", reason(&standings));
             if self.watch.stopped() {
                 choice.notes.push("the comparison was interrupted; the best so far was taken".into());
             }
-            choice.selection.leaderboard = leaderboard;
+            choice.selection.leaderboard = standings;
+            choice.selection.blend = blend;
         }
         if let (Some(n_trials), false) = (n_trials, self.watch.stopped()) {
             if splits.is_empty() {
                 choice.notes.push(format!("--tune was skipped: {too_few}"));
             } else {
-                let tuned = self.tune(choice.spec.algorithm, n_trials, fixed)?;
+                let tuned = self.tune(choice.members[0].0.algorithm, n_trials, fixed)?;
                 choice.notes.extend(tuned.note);
                 if let Some((spec, tuning)) = tuned.best {
-                    choice.spec = spec;
+                    choice.members = vec![(spec, 1.0)];
                     choice.selection.tuning = Some(tuning);
                 }
             }
         }
         if self.n_folds.is_some() {
-            let known = match &choice.selection.tuning {
-                Some(tuning) => Some(tuning.after.clone()).filter(|_| !self.watch.stopped()),
-                None => choice.selection.leaderboard.iter().find(|s| s.chosen).and_then(|s| s.scores.clone()),
+            let known = match (&choice.selection.tuning, &choice.selection.blend) {
+                (Some(tuning), _) => Some(tuning.after.clone()).filter(|_| !self.watch.stopped()),
+                (None, Some(blend)) => Some(blend.clone()),
+                (None, None) => {
+                    choice.selection.leaderboard.iter().find(|s| s.chosen).and_then(|s| s.scores.clone())
+                }
             };
             choice.selection.cv = match known {
                 Some(known) => Some(known),
                 None => {
                     self.watch.progress(0, splits.len() as u64, format_args!("cross-validating"));
-                    self.cross_validate(&choice.spec, &splits)?
+                    self.cross_validate(&choice.members[0].0, &splits)?
                 }
             };
             if choice.selection.cv.is_none() {
                 choice.notes.push("the cross-validation was interrupted".into());
             }
         }
-        for standing in &mut choice.selection.leaderboard {
-            // The figures of the chosen one are under `cv`; those of the others only make the card large.
-            standing.scores.iter_mut().for_each(|scores| scores.metrics.clear());
+        // One more figure is shown beside the metric that decides; those of the chosen one are under `cv`, those of the
+        // others only make the card large.
+        let others = choice.selection.leaderboard.iter_mut().filter_map(|standing| standing.scores.as_mut());
+        for scores in others.chain(&mut choice.selection.blend) {
+            scores.metrics.retain(|name, _| SHOWN.contains(&name.as_str()));
         }
         Ok(choice)
     }
@@ -128,7 +153,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::fitter::Fitter;
-    use super::main_figure::MainFigure;
+    use super::metric::Metric;
     use super::*;
     use crate::data::cells::cell::Task;
     use crate::data::cells::cell::{ColumnType, NullTokens};
@@ -186,14 +211,15 @@ mod tests {
             private: &[],
         };
         let rows: Vec<usize> = (0..n).collect();
-        let figure = MainFigure::Accuracy;
+        let metric = Metric::of(Some("accuracy"), Task::Classification, false).unwrap();
         let arrangement = &Arrangement::Free;
         act(&Search {
             fitter: &fitter,
             rows: &rows,
             truth: &truth,
             arrangement,
-            figure,
+            metric,
+            ensemble: true,
             n_folds,
             seed: 3,
             watch,
@@ -224,7 +250,7 @@ mod tests {
             pool.install(|| {
                 with_search(&Unwatched, 200, Some(4), |search| {
                     let choice = search.choose(&auto(), Some(6), &[]).unwrap();
-                    serde_json::to_string(&choice.selection).unwrap() + &format!("{:?}", choice.spec.settings)
+                    serde_json::to_string(&choice.selection).unwrap() + &format!("{:?}", choice.members)
                 })
             })
         };
@@ -235,7 +261,7 @@ mod tests {
     #[test]
     fn too_few_rows_are_not_compared_and_too_many_folds_are_wrong_usage() {
         let choice = with_search(&Unwatched, 19, None, |s| s.choose(&auto(), Some(3), &[]).unwrap());
-        assert_eq!(choice.spec.algorithm.name, "logistic-regression");
+        assert_eq!(choice.members[0].0.algorithm.name, "logistic-regression");
         assert!(choice.selection.is_empty() && choice.reason.contains("too few to compare"));
         assert!(choice.notes[0].contains("--tune was skipped"), "{:?}", choice.notes);
         let choice = with_search(&Unwatched, 19, Some(20), |s| s.choose(&auto(), None, &[]).err().unwrap());
@@ -249,9 +275,10 @@ mod tests {
             let choice = with_search(&watch, 200, None, |s| s.choose(&auto(), Some(5), &[]).unwrap());
             let board = &choice.selection.leaderboard;
             assert_eq!(board.iter().filter(|s| s.scores.is_some()).count(), n_compared);
-            let chosen = board.iter().find(|s| s.chosen).unwrap();
-            assert_eq!(chosen.algorithm, choice.spec.algorithm.name);
-            assert!(n_compared == 0 || chosen.scores.is_some());
+            let chosen: Vec<_> = board.iter().filter(|s| s.chosen).collect();
+            assert_eq!(chosen.len(), choice.members.len());
+            assert!(choice.members.iter().all(|m| chosen.iter().any(|s| s.algorithm == m.0.algorithm.name)));
+            assert!(n_compared == 0 || chosen.iter().all(|s| s.scores.is_some()));
             assert!(choice.notes.iter().any(|note| note.contains("interrupted")), "{:?}", choice.notes);
             assert!(choice.selection.tuning.is_none());
         }

@@ -154,16 +154,17 @@ struct Scored {
     /// Its index; 0 is the defaults.
     trial: usize,
     scores: CrossValidation,
+    utility: Option<f64>,
 }
 
 impl Scored {
-    /// The main figure; worse than any if it is undefined.
+    /// The metric that decides, more being better; worse than any if it is undefined.
     fn mean(&self) -> f64 {
-        self.scores.spread.mean.unwrap_or(f64::NEG_INFINITY)
+        self.utility.unwrap_or(f64::NEG_INFINITY)
     }
 
-    /// The log loss of probabilities, which decides between trials that the main figure cannot distinguish; for
-    /// numbers the main figure itself.
+    /// The log loss of probabilities, which decides between trials that the metric cannot distinguish; for numbers the
+    /// metric itself.
     fn loss(&self) -> f64 {
         match self.scores.metrics.get("log_loss") {
             Some(log_loss) => log_loss.mean.unwrap_or(f64::INFINITY),
@@ -239,7 +240,7 @@ impl Search<'_> {
         let (last, rounds) = self.halve(&specs)?;
         let interrupted = || "the tuning was interrupted; the best so far was taken".to_string();
         let note = self.watch.stopped().then(interrupted);
-        let Some(Scored { trial, scores: after }) = winner(&last).cloned() else {
+        let Some(Scored { trial, scores: after, .. }) = winner(&last).cloned() else {
             return Ok(Tuned { best: None, note });
         };
         if after.spread.mean.is_none() {
@@ -288,18 +289,20 @@ impl Search<'_> {
         let score = |&trial: &usize| -> Result<Option<Scored>> {
             let found = self.cross_validate(&specs[trial], splits)?;
             let mean = found.as_ref().and_then(|scores| scores.spread.mean);
+            let utility = mean.map(|mean| self.metric.utility(mean));
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-            if let (Some(mean), Ok(mut best)) = (mean, best.lock()) {
-                if mean > best.0 {
-                    *best = (mean, trial);
+            if let (Some(utility), Ok(mut best)) = (utility, best.lock()) {
+                if utility > best.0 {
+                    *best = (utility, trial);
                 }
-                let (best, trial) = *best;
+                // The sign turns back as it was turned.
+                let (best, trial) = (self.metric.utility(best.0), best.1);
                 let name = specs[0].algorithm.name;
                 let state =
                     format_args!("tuning {name} on {n_rows} rows, best so far {best:.4} (trial {trial})");
                 self.watch.progress(count, trials.len() as u64, state);
             }
-            Ok(found.map(|scores| Scored { trial, scores }))
+            Ok(found.map(|scores| Scored { trial, scores, utility }))
         };
         let results: Vec<Result<Option<Scored>>> = trials.par_iter().map(score).collect();
         let mut finished = Vec::new();
@@ -372,7 +375,10 @@ mod tests {
         };
         let round = |trials: &[(f64, f64)]| -> Vec<Scored> {
             let scored = trials.iter().map(|&(accuracy, log_loss)| scores(accuracy, log_loss));
-            scored.enumerate().map(|(trial, scores)| Scored { trial, scores }).collect()
+            scored
+                .enumerate()
+                .map(|(trial, scores)| Scored { trial, utility: scores.spread.mean, scores })
+                .collect()
         };
         let winner = |trials: &[(f64, f64)]| super::winner(&round(trials)).map(|scored| scored.trial);
         assert_eq!(winner(&[(0.95, 0.1), (0.955, 1.2), (0.952, 0.09), (0.949, 0.01)]), Some(2));
