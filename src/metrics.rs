@@ -70,7 +70,7 @@ pub struct Regression {
     pub mae: Option<f64>,
     /// Median absolute error, in the target's unit.
     pub median_ae: Option<f64>,
-    /// Mean absolute error as a share of the true value (1 is 100 %).
+    /// Mean absolute error as a share of the true value (1 is 100 %); `None` if a true value is 0.
     pub mape: Option<f64>,
 }
 
@@ -198,6 +198,12 @@ pub fn classification(
             .filter(|brier| brier.is_finite()),
         mcc: (n > 0).then(|| mcc(&counts)),
     }
+}
+
+/// Rows whose class got a probability so small that the log loss takes a larger one in its place.
+pub fn n_zero_probability(y_true: &[u32], probabilities: Probabilities) -> usize {
+    let rows = y_true.iter().zip(probabilities.rows(y_true.len()));
+    rows.filter(|(truth, row)| row.get(**truth as usize).is_none_or(|p| *p < LOG_LOSS_EPSILON)).count()
 }
 
 fn log_loss(y_true: &[u32], probabilities: Probabilities) -> Option<f64> {
@@ -330,7 +336,8 @@ pub fn regression(y_true: &[f64], y_pred: &[f64]) -> Regression {
         median_ae: (n > 0)
             .then(|| (absolute[(n - 1) / 2] + absolute[n / 2]) / 2.0)
             .filter(|median| median.is_finite()),
-        mape: mean(&mut pairs().map(|(t, p)| (t - p).abs() / t.abs().max(f64::EPSILON))),
+        // scikit-learn divides by 2.2e-16 in place of 0, so that one such row makes a number of no meaning.
+        mape: mean(&mut pairs().map(|(t, p)| (t - p).abs() / t.abs())),
     }
 }
 
@@ -395,6 +402,24 @@ mod tests {
                 classification(&y_true, &y_pred, probabilities(&repeated, n_classes), n_classes, 1);
             assert_eq!(classification(&y_true, &y_pred, one, n_classes, 1), repeated);
         }
+    }
+
+    #[test]
+    fn an_error_is_no_share_of_0() {
+        assert_eq!(regression(&[0.0, 2.0], &[0.5, 2.0]).mape, None);
+        assert_eq!(regression(&[0.0, 2.0], &[0.0, 2.0]).mape, None);
+        assert_eq!(regression(&[1.0, 2.0], &[1.5, 2.0]).mape, Some(0.25));
+    }
+
+    #[test]
+    fn rows_of_a_class_of_no_probability_are_counted() {
+        let values = [1.0, 0.0, 0.5, 0.5, 0.0, 1.0, 1.0 - 1e-17, 1e-17];
+        assert_eq!(
+            n_zero_probability(&[1, 0, 1, 1, 0], probabilities(&[&values[..], &[1.0, 0.0]].concat(), 2)),
+            2
+        );
+        // A class that the model does not know.
+        assert_eq!(n_zero_probability(&[2], probabilities(&values[..2], 2)), 1);
     }
 
     #[test]

@@ -403,7 +403,8 @@ fn every_regression_metric_equals_scikit_learns() {
     assert!(cases.len() >= 20);
     for case in cases {
         let name = case["name"].as_str().unwrap();
-        let found = metrics::regression(&numbers(&case["y_true"]), &numbers(&case["y_pred"]));
+        let truth = numbers(&case["y_true"]);
+        let found = metrics::regression(&truth, &numbers(&case["y_pred"]));
         for (metric, value) in [
             ("r2", found.r2),
             ("rmse", found.rmse),
@@ -411,6 +412,11 @@ fn every_regression_metric_equals_scikit_learns() {
             ("median_ae", found.median_ae),
             ("mape", found.mape),
         ] {
+            if metric == "mape" && truth.contains(&0.0) {
+                // scikit-learn's is 1e15 and more, an error divided by 2.2e-16.
+                assert_eq!(value, None, "{name}");
+                continue;
+            }
             near(value, &case["expected"][metric], &format!("{name} {metric}"));
         }
     }

@@ -305,3 +305,28 @@ fn threshold_and_positive_that_cannot_be_meant_are_wrong_usage() {
     }
     two.run(&["eval", "--format", "ndjson"]).fails(2).complains(&["ndjson", "[possible values: text, json]"]);
 }
+
+#[test]
+fn figures_that_say_little_say_why() {
+    let dir = Workdir::new();
+    // Counts, some of them 0.
+    let row = |i: usize| format!("{},{}\n", i * 37 % 101, i * 37 % 101 / 9);
+    dir.write("counts.csv", "a,y\n".to_string() + &(0..300).map(row).collect::<String>());
+    let train = ["train", "counts.csv", "--task", "regression", "--algorithm", "ridge"];
+    dir.run(&train).ok().says(&["mape is left out: it divides by the true value, which is 0 in a row"]);
+    assert_eq!(eval(&dir, &[])["metrics"]["mape"], Value::Null);
+    // A coin that no column tells of: a tree is sure of itself, and wrong in half of the rows.
+    let coin = |i: usize| ["head", "tail"][(i * i * 31 + i * 17) % 7 % 2];
+    let row = |i: usize| format!("{},{},{}\n", i * 37 % 101, i * 53 % 89, coin(i * 7919 % 613));
+    dir.write("coin.csv", "a,b,y\n".to_string() + &(0..400).map(row).collect::<String>());
+    let done = dir.run(&["train", "coin.csv", "--algorithm", "tree"]).ok();
+    done.says(&[
+        "worse than the baseline by ",
+        "log_loss\n",
+        "rows have a class of probability 0, taken as 2.2e-16 in log_loss",
+    ]);
+    let evaluation = eval(&dir, &[]);
+    let n = number(&evaluation["n_zero_probability"]);
+    let log_loss = number(&evaluation["metrics"]["log_loss"]);
+    assert!(n > 0.0 && (log_loss - n * 36.04 / number(&evaluation["n_rows"])).abs() < 0.5, "{evaluation}");
+}

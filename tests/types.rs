@@ -293,3 +293,16 @@ fn a_target_of_yes_and_no_keeps_its_labels_as_written() {
     done.says(&["its values are yes and no"]);
     assert_eq!(dir.run(&["predict", "--features", "6"]).ok().out().split('\t').next(), Some("Yes"));
 }
+
+#[test]
+fn columns_that_are_nearly_numbers_are_named_together() {
+    let dir = Workdir::new();
+    let odd =
+        |i: usize, at: usize, text: &str| if i == at { text.into() } else { format!("{}.5", i * 7 % 53) };
+    let row =
+        |i: usize| format!("{},{},{},{}\n", odd(i, 30, "1x2"), i % 17, odd(i, 40, "7;8"), ["x", "y"][i % 2]);
+    dir.write("t.csv", "a,b,c,y\n".to_string() + &(0..90).map(row).collect::<String>());
+    let done = dir.run(&["train", "t.csv"]).fails(1);
+    done.complains(&["column \"a\"", "\"1x2\"", "so are cells of \"c\" (7;8)"]);
+    dir.run(&["train", "t.csv", "--null", "1x2", "--null", "7;8", "--algorithm", "tree"]).ok();
+}

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use rayon::prelude::*;
 
 use super::cells::cell::{Cell, ColumnType, NullTokens, Task};
@@ -196,7 +196,10 @@ impl Typed {
                 typed.ignore(index, reason.into());
                 continue;
             }
-            let (column, column_type) = typed.column(raw, index, given, nulls)?;
+            let (column, column_type) = match typed.column(raw, index, given, nulls) {
+                Ok(typed) => typed,
+                Err(error) => return Err(typed.with_its_like(error, index, roles)),
+            };
             match useless(&raw.names[index], &column) {
                 Some(reason) if given.is_none() => {
                     if matches!(column, Column::Number(_)) && reason == NUMBERS_THE_ROWS {
@@ -233,6 +236,28 @@ impl Typed {
         notes.extend(null_words::only_words(raw, features, nulls));
         notes.extend(findings::lookalike_levels(table, features));
         Ok(typed)
+    }
+
+    /// An error of a column that is nearly numbers, with the other columns that are, so that one run names them all.
+    fn with_its_like(&self, error: anyhow::Error, index: usize, roles: &Roles) -> anyhow::Error {
+        let is_like = |other: usize| {
+            other != roles.target
+                && roles.reason_to_ignore(other).is_none()
+                && !roles.types.contains_key(&other)
+                && self.profiles[other].is_mostly_numbers()
+        };
+        let names = &self.table.names;
+        let others = (index + 1..names.len()).filter(|&other| is_like(index) && is_like(other));
+        let others: Vec<String> = others
+            .map(|other| match self.profiles[other].first_texts.first() {
+                Some((_, text)) => format!("{:?} ({})", names[other], list::shown(text)),
+                None => format!("{:?}", names[other]),
+            })
+            .collect();
+        match findings::list(&others) {
+            Some(shown) => anyhow!("{error:#}\nso are cells of {shown}"),
+            None => error,
+        }
     }
 
     /// Uses the only column that may be of use.

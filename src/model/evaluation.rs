@@ -75,9 +75,12 @@ impl Metrics {
     /// The metrics of predictions; `truth` has the target of each row. Those for two classes are about the class
     /// `positive`.
     pub fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
+        Self::of(Self::probabilities(predictions), &predictions.classes, truth, positive)
+    }
+
+    fn probabilities(predictions: &Predictions) -> Probabilities<'_> {
         let scores = &predictions.scores;
-        let of_rows = Probabilities { values: scores.values(), n_classes: scores.n_cols(), same: false };
-        Self::of(of_rows, &predictions.classes, truth, positive)
+        Probabilities { values: scores.values(), n_classes: scores.n_cols(), same: false }
     }
 
     fn of(scores: Probabilities, classes: &[u32], truth: &Truth, positive: usize) -> Self {
@@ -166,6 +169,9 @@ pub struct Evaluation {
     /// The labels that the model does not know, whose rows count as wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown_labels: Option<UnknownLabels>,
+    /// Rows whose class got a probability below 2.2e-16, which the log loss takes in its place; classification only.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub n_zero_probability: usize,
     /// The metrics of the model.
     pub metrics: Metrics,
     /// The metrics of the baseline on the same rows.
@@ -251,7 +257,25 @@ pub(crate) fn evaluate(model: &Model, rows: &TestRows, positive: Positive) -> Re
     Ok(Evaluation::new(context, &predictions, &rows.truth))
 }
 
+fn is_none(n: &usize) -> bool {
+    *n == 0
+}
+
 impl Evaluation {
+    /// The headline metrics by which the model is worse than its baseline.
+    pub(crate) fn worse_than_baseline(&self) -> Vec<&'static str> {
+        const LESS_IS_BETTER: [&str; 3] = ["log_loss", "rmse", "mae"];
+        const MORE_IS_BETTER: [&str; 3] = ["accuracy", "balanced_accuracy", "r2"];
+        let mut worse = Vec::new();
+        for ((name, own), (_, base)) in self.metrics.figures().into_iter().zip(self.baseline.figures()) {
+            let (Some(own), Some(base)) = (own, base) else { continue };
+            if LESS_IS_BETTER.contains(&name) && own > base || MORE_IS_BETTER.contains(&name) && own < base {
+                worse.push(name);
+            }
+        }
+        worse
+    }
+
     /// Compares predictions with the truth of the same rows.
     pub fn new(context: Context, predictions: &Predictions, truth: &Truth) -> Self {
         let n_rows = truth.len();
@@ -264,6 +288,12 @@ impl Evaluation {
             positive: (target.labels.len() == 2).then(|| target.json_label(&target.labels[context.positive])),
             threshold: context.threshold,
             unknown_labels: UnknownLabels::of(truth, target),
+            n_zero_probability: match truth {
+                Truth::Classes { codes, .. } => {
+                    metrics::n_zero_probability(codes, Metrics::probabilities(predictions))
+                }
+                Truth::Values(_) => 0,
+            },
             metrics: Metrics::new(predictions, truth, context.positive),
             baseline: context.baseline.metrics(truth, context.positive),
             classes: None,

@@ -125,6 +125,7 @@ mod tests {
     fn evaluation() -> Evaluation {
         let metrics = Metrics::Regression(regression(&[1.0], &[1.5]));
         Evaluation {
+            n_zero_probability: 0,
             task: Task::Regression,
             algorithm: "ridge".into(),
             target: "y".into(),

@@ -79,7 +79,22 @@ pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
         }
         rows.push(vec![name.into(), figure(value), figure(base)]);
     }
-    table(&rows, 2, true)
+    let mut out = table(&rows, 2, true);
+    let worse = evaluation.worse_than_baseline();
+    if !worse.is_empty() {
+        let _ = writeln!(out, "  worse than the baseline by {}", worse.join(", "));
+    }
+    if let Metrics::Regression(metrics) = &evaluation.metrics
+        && metrics.mape.is_none()
+        && metrics.mae.is_some()
+    {
+        let _ = writeln!(out, "  mape is left out: it divides by the true value, which is 0 in a row");
+    }
+    if evaluation.n_zero_probability > 0 {
+        let rows = count(evaluation.n_zero_probability, "row has", "rows have");
+        let _ = writeln!(out, "  {rows} a class of probability 0, taken as 2.2e-16 in log_loss");
+    }
+    out
 }
 
 /// The whole evaluation: figures, classes, confusion matrix.

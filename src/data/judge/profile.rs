@@ -322,6 +322,10 @@ impl Profile {
                 "0 or 1".into()
             }
             ColumnType::Number if self.whole && n <= MAX_WHOLE_NUMBER_CLASSES => format!("{n} whole numbers"),
+            // Perhaps an id whose name does not say so.
+            ColumnType::Number if self.whole && n >= 20 && n == self.present() => {
+                "whole numbers, all different".into()
+            }
             ColumnType::Number if self.whole => "whole numbers".into(),
             ColumnType::Number => "numbers".into(),
             ColumnType::Boolean => {

@@ -9,9 +9,14 @@ use super::candidates::Contender;
 use super::cross_validation::{OutOfFold, Search};
 use super::ensemble::blend;
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::target::Truth;
 use crate::data::split::Split;
 use crate::model::learn::Spec;
 use crate::model::selection::{CrossValidation, Standing};
+
+/// Most scores of held-out rows that are kept to compare candidates row for row and to blend them: a quarter of a
+/// gigabyte. Beyond, with thousands of classes, the best candidate is taken.
+const MAX_KEPT: usize = 1 << 25;
 
 /// A candidate that was scored.
 struct Compared {
@@ -19,7 +24,7 @@ struct Compared {
     index: usize,
     /// Its settings, with the rounds that were found.
     spec: Spec,
-    /// The predictions of the rows of all folds.
+    /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
     /// The metric, more being better.
     utility: f64,
@@ -41,6 +46,12 @@ impl Search<'_> {
     /// # Errors
     /// No contender can be fitted.
     pub(super) fn leaderboard(&self, contenders: &[Contender], splits: &[Split]) -> Result<Leaderboard> {
+        let n_held_out: usize = splits.iter().map(|split| split.test.len()).sum();
+        let width = match self.truth {
+            Truth::Classes { labels, .. } => labels.len(),
+            Truth::Values(_) => 1,
+        };
+        let keeps_scores = n_held_out * width * contenders.len() <= MAX_KEPT;
         let mut standings: Vec<Standing> = Vec::with_capacity(contenders.len());
         let mut compared: Vec<Compared> = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
@@ -57,7 +68,9 @@ impl Search<'_> {
                     let scores = self.scored(&predicted, splits);
                     match scores.spread.mean {
                         Some(mean) => {
-                            let (utility, together) = (self.metric.utility(mean), predicted.together());
+                            let utility = self.metric.utility(mean);
+                            let together =
+                                if keeps_scores { predicted.together() } else { Matrix::default() };
                             compared.push(Compared { index, spec, scores: together, utility });
                             (Some(scores), None)
                         }
@@ -88,27 +101,10 @@ impl Search<'_> {
                 .map(|s| format!("{}: {}", s.algorithm, s.error.as_deref().unwrap_or("no score")));
             bail!("no algorithm could be fitted\n{}", reasons.collect::<Vec<_>>().join("\n"));
         };
-        let truth = self.held_out_truth(splits);
-        let mut members = Vec::new();
-        let mut blended = None;
-        if self.ensemble {
-            let scores: Vec<&[f64]> = compared.iter().map(|c| c.scores.values()).collect();
-            if let Some(found) = blend(self.metric, &scores, best, &truth) {
-                blended =
-                    Some(self.scored(&OutOfFold::of(found.scores, &compared[best].scores, splits), splits));
-                members = found.members;
-            }
-        }
-        if members.is_empty() {
-            let simplest = |c: &Compared| {
-                let (is_simple, of_best) =
-                    (contenders[c.index].is_simple(), contenders[compared[best].index].is_simple());
-                is_simple
-                    && !of_best
-                    && self.metric.is_as_good(c.scores.values(), compared[best].scores.values(), &truth)
-            };
-            members.push((compared.iter().position(simplest).unwrap_or(best), 1.0));
-        }
+        let (members, blended) = match keeps_scores {
+            true => self.choose_among(&compared, best, contenders, splits),
+            false => (vec![(best, 1.0)], None),
+        };
         for &(member, weight) in &members {
             let standing = &mut standings[compared[member].index];
             standing.chosen = true;
@@ -122,6 +118,35 @@ impl Search<'_> {
         };
         standings.sort_by(|a, b| utility(b).total_cmp(&utility(a)));
         Ok(Leaderboard { standings, members, blend: blended })
+    }
+
+    /// The members of the answer with their weights, and how well their blend did if there are several: a blend where
+    /// it gains more than chance, else a simple candidate that is as good as the best, else the best.
+    fn choose_among(
+        &self,
+        compared: &[Compared],
+        best: usize,
+        contenders: &[Contender],
+        splits: &[Split],
+    ) -> (Vec<(usize, f64)>, Option<CrossValidation>) {
+        let truth = self.held_out_truth(splits);
+        if self.ensemble {
+            let scores: Vec<&[f64]> = compared.iter().map(|c| c.scores.values()).collect();
+            if let Some(found) = blend(self.metric, &scores, best, &truth) {
+                let folds = OutOfFold::of(found.scores, &compared[best].scores, splits);
+                return (found.members, Some(self.scored(&folds, splits)));
+            }
+        }
+        let of_best = &compared[best];
+        let is_simple = |candidate: &Compared| contenders[candidate.index].is_simple();
+        let is_as_good = |candidate: &Compared| {
+            self.metric.is_as_good(candidate.scores.values(), of_best.scores.values(), &truth)
+        };
+        let simplest = match is_simple(of_best) {
+            true => None,
+            false => compared.iter().position(|candidate| is_simple(candidate) && is_as_good(candidate)),
+        };
+        (vec![(simplest.unwrap_or(best), 1.0)], None)
     }
 
     /// The predictions of a contender for the held-out rows, and its settings with the rounds that were found.
