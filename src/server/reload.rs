@@ -42,29 +42,33 @@ pub(crate) fn reload(state: &State) -> Vec<Outcome> {
     };
     outcomes.extend(misnamed.iter().map(|error| failed(state, None, error)));
     let mut models = Vec::with_capacity(files.len());
+    let mut reloaded = Vec::new();
     for (i, (name, path)) in files.into_iter().enumerate() {
         let old = before.find(Some(&name));
         let counts = old.map(|served| Arc::clone(&served.counts)).unwrap_or_default();
         let loaded = state.sources.load_one(&name, &path, i == 0, Arc::clone(&counts));
-        counts.reloaded(loaded.is_ok());
         match loaded {
             Ok(served) => {
                 state.log.event(&format!("model {name}: reloaded from {}", path.display()));
-                counts.set_reload_failure(None);
+                reloaded.push(counts);
                 models.push(Arc::new(served.after(old)));
                 outcomes.push(Outcome { model: Some(name), failure: None });
             }
             Err(error) => {
+                counts.reloaded(false);
                 outcomes.push(failed(state, Some(name), &error));
                 counts.set_reload_failure(outcomes.last().and_then(|outcome| outcome.failure.clone()));
                 models.extend(old.cloned());
             }
         }
     }
-    match Models::new(models) {
-        Ok(models) => state.replace(models),
-        Err(error) => outcomes.push(failed(state, None, &error)),
+    let replaced = Models::new(models).map(|models| state.replace(models));
+    // Counted once the new ones answer: who waits for the count must not be answered by the old ones.
+    for counts in reloaded {
+        counts.reloaded(replaced.is_ok());
+        counts.set_reload_failure(replaced.as_ref().err().map(|error| error.root_cause().to_string()));
     }
+    outcomes.extend(replaced.err().map(|error| failed(state, None, &error)));
     outcomes
 }
 
