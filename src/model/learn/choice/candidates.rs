@@ -240,12 +240,14 @@ impl Contenders {
         let takes_all = |a: &Algorithm| settings.iter().all(|(key, _)| takes(a, key));
         let mut specs: Vec<Contender> = Vec::new();
         for (candidate, algorithm) in able.into_iter().filter(|(_, a)| takes_all(a)) {
-            let own = candidate.settings.iter().map(|(key, value)| (key.to_string(), value.to_string()));
+            let is_given = |name: &str| settings.iter().any(|(key, _)| key == name);
+            // A preset names all settings.
+            let own = candidate.settings.iter().filter(|_| !is_given("preset"));
+            let own = own.map(|(key, value)| (key.to_string(), value.to_string()));
             let all: Vec<(String, String)> = own.chain(settings.iter().cloned()).collect();
             let spec = Spec { scale: candidate.scale, ..Spec::new(algorithm, task, &all)? };
-            let is_given = |name: &str| settings.iter().any(|(key, _)| key == name);
-            let finds_rounds =
-                algorithm.name == BOOSTING.name && !is_given("n_estimators") && !is_given("early_stopping");
+            let is_open = !["n_estimators", "early_stopping", "preset"].into_iter().any(is_given);
+            let finds_rounds = algorithm.name == BOOSTING.name && is_open;
             // What is set may leave no difference.
             if specs.iter().all(|known| known.spec != spec) {
                 let (variant, candidate) = (candidate.variant, Some(candidate));
@@ -342,6 +344,12 @@ mod tests {
         };
         assert!(rounds(&[]) > 1 && rounds(&[("learning_rate", "0.2")]) > 1);
         assert_eq!(rounds(&[("n_estimators", "50")]), 0, "a number that is given is kept");
+        let preset = [("preset".to_string(), "scikit-learn".to_string())];
+        let found = Contenders::of("auto", Task::Classification, &preset).unwrap();
+        assert_eq!(found.specs.len(), 1, "a preset leaves no difference between candidates");
+        let boosted = found.specs[0].spec.hyperparameters();
+        assert_eq!((&boosted["learning_rate"], &boosted["n_estimators"]), (&0.1.into(), &100.into()));
+        assert!(!found.specs[0].finds_rounds);
     }
 
     #[test]
