@@ -571,6 +571,10 @@ fn what_is_not_read_as_strangers_expect_is_named() {
     // Titles with as many fields as each other.
     let (_, done) = read("Serial:,42\nDate:,x\nsample,n,m,y", &|i| format!("s{i},{i},1,{}", class(i)));
     refused(done).complains(&["line 3: 4 fields where the first line has 2", "--lines-to-skip 2"]);
+    // One cell with letters among plain numbers is no unit.
+    let (_, done) =
+        read("a,y", &|i| format!("{},{}", if i == 8 { "12a".into() } else { i.to_string() }, class(i)));
+    refused(done).complains(&["line 10, column \"a\": \"12a\" is not a number", "--null TOKEN"]);
     // Areas and prices without cents are numbers.
     let (_, done) = read("area;price;y", &|i| format!("{} m2;{},-;{}", 20 + i, 5 + i * 31 % 97, class(i)));
     let shown = words(&done);

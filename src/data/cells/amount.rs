@@ -494,7 +494,12 @@ impl Evidence {
         let multiplied = only_letter.is_none() && !self.letters.is_empty();
         let units = self.units.iter().map(|(unit, n)| (unit.as_str(), *n)).chain(only_letter);
         let n_with_unit: usize = units.clone().map(|(_, n)| n).sum();
-        let largest = units.max_by_key(|(_, n)| *n);
+        // A unit that nobody knows, in few cells among bare numbers, is no unit: `12a` may be a mistyped 12, or a code.
+        let is_stray = |&(unit, n): &(&str, usize)| {
+            let is_rare = self.n_bare > 9 * n || (n == 1 && self.n_bare > 1);
+            is_rare && only_letter.is_none() && !Unit::new(unit).is_some_and(|unit| unit.is_known())
+        };
+        let largest = units.max_by_key(|(_, n)| *n).filter(|largest| !is_stray(largest));
         let unit = largest.and_then(|(unit, _)| Unit::new(unit));
         let mut n_other = n_with_unit - largest.map_or(0, |(_, n)| n);
         if unit.is_some_and(|unit| unit.is_a_factor()) {
@@ -506,6 +511,11 @@ impl Evidence {
         }
         let thousands = joined.thousands();
         Some(Notation { decimal, thousands, unit, multiplied, bounds: self.bounds > 0 })
+    }
+
+    /// Cells with a unit in a column whose notation has none.
+    pub(crate) fn n_strays(&self, notation: &Notation) -> usize {
+        if notation.unit.is_none() { self.units.values().sum() } else { 0 }
     }
 
     /// The decimal mark of the column.
@@ -637,6 +647,22 @@ mod tests {
         for cell in ["--5", "-(5)", "(-5)", "(5", "5)", "-5-", "-", "()"] {
             assert_eq!(read(&[cell], Mark::Dot), None, "{cell}");
         }
+    }
+
+    #[test]
+    fn a_unit_in_few_cells_is_none_unless_it_is_known() {
+        let with = |text: &str, n: usize| {
+            let mut evidence = Evidence::default();
+            evidence.look(text, n);
+            (0..90).for_each(|i| assert!(evidence.look(&i.to_string(), 1)));
+            let notation = evidence.notation(Mark::Dot, false).unwrap();
+            (notation.parse(text), evidence.n_strays(&notation))
+        };
+        assert_eq!(with("12a", 1), (None, 1));
+        assert_eq!(with("12 kg", 9), (None, 9));
+        assert_eq!(with("12 kg", 10), (Some(12.0), 0));
+        assert_eq!(with("$12", 1), (Some(12.0), 0));
+        assert_eq!(with("12k", 1), (Some(12_000.0), 0));
     }
 
     #[test]

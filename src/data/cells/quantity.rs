@@ -13,8 +13,8 @@ pub(crate) struct Quantities {
     durations: duration::Evidence,
     /// Cells such as `0x1F`.
     hexadecimals: usize,
-    /// Whether every number is a plain one.
-    plain: bool,
+    /// Cells that are numbers, but not plain ones.
+    n_written: usize,
     usual: Mark,
     given: bool,
     /// The first cell with a mark or separator.
@@ -26,7 +26,7 @@ impl Quantities {
     pub(crate) fn of(raw: &RawTable, index: usize, nulls: &NullTokens) -> Self {
         let mark = raw.decimal_mark();
         let usual = if raw.decimal_comma { Mark::Comma } else { Mark::Dot };
-        let mut found = Self { plain: true, usual, given: raw.decimal_given, ..Self::default() };
+        let mut found = Self { usual, given: raw.decimal_given, ..Self::default() };
         if matches!(raw.columns[index], RawColumn::Numbers { .. }) {
             return found;
         }
@@ -41,7 +41,7 @@ impl Quantities {
             let is_hexadecimal = plain.is_none() && number::hexadecimal(text).is_some();
             found.hexadecimals += if is_hexadecimal { n } else { 0 };
             if found.amounts.look(text, n) || is_duration || is_hexadecimal {
-                found.plain &= plain.is_some();
+                found.n_written += if plain.is_none() { n } else { 0 };
                 if found.example.is_none() && text.contains([',', '.']) {
                     found.example = Some(text.to_string());
                 }
@@ -52,7 +52,7 @@ impl Quantities {
 
     /// The notation of the column; none if its numbers are plain, or written in several ways.
     pub(crate) fn notation(&self) -> Option<Notation> {
-        if self.plain {
+        if self.n_written == 0 {
             return None;
         }
         if self.hexadecimals > 0 {
@@ -62,7 +62,8 @@ impl Quantities {
         let amounts = self.amounts.notation(self.usual, self.given);
         match amounts {
             Some(notation) if self.amounts.amounts >= self.durations.durations => {
-                Some(Notation::Number(notation))
+                let is_plain = self.n_written == self.amounts.n_strays(&notation);
+                (!is_plain).then_some(Notation::Number(notation))
             }
             _ if self.durations.durations * 2 > self.amounts.amounts => {
                 Some(Notation::Duration(self.durations.notation()))
@@ -76,8 +77,9 @@ impl Quantities {
         // Seats such as 12A have no marks.
         (self.amounts.has_decimals(Mark::Dot) || self.amounts.has_decimals(Mark::Comma))
             && self.amounts.amounts * 10 >= n * 9
+            && self.n_written > 0
             && self.notation().is_none()
-            && !self.plain
+            && self.amounts.notation(self.usual, self.given).is_none()
     }
 
     /// Cells that are bounds such as `<5`.
@@ -93,7 +95,7 @@ impl Quantities {
         let (taken, mark) = match self.notation() {
             Some(Notation::Number(taken)) => (taken, best),
             // Plain for the mark of the file, against what the column alone would be.
-            None if self.plain && best != self.usual => {
+            None if self.n_written == 0 && best != self.usual => {
                 (amount::Notation { decimal: self.usual, ..amount::Notation::default() }, self.usual)
             }
             _ => return None,

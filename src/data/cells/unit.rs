@@ -21,6 +21,11 @@ impl Unit {
         std::str::from_utf8(&self.0[..usize::from(self.1)]).unwrap_or_default()
     }
 
+    /// Whether it is a currency or a factor, which a single cell is enough to know.
+    pub(super) fn is_known(&self) -> bool {
+        is_currency(self.as_str()) || self.is_a_factor()
+    }
+
     /// Whether a number without it would be another quantity: 12 % is 0.12, and 3M is not 3.
     pub(super) fn is_a_factor(&self) -> bool {
         matches!(self.as_str(), "%" | "‰") || multiplier(self.as_str()).is_some_and(|(name, _)| name != "m")
