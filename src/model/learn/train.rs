@@ -68,7 +68,14 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let findings = look(plan, &raw, &set, &split);
     go_on(watch)?;
 
-    let fitter = fitter(plan, &raw, &set);
+    let fitter = Fitter {
+        set: &set,
+        raw: &raw,
+        nulls: &plan.nulls,
+        private: &plan.private,
+        balance: plan.balance,
+        seed: plan.seed,
+    };
     let truth = set.truth.select(&split.train);
     let search = Search {
         fitter: &fitter,
@@ -154,25 +161,6 @@ fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, split: &TrainTestSplit) 
     let other = split.file.as_ref().map(|file| &file.rows);
     let other = other.map(|file| OtherFile { raw: &file.raw, rows: &file.rows, truth: &file.truth });
     rows.look(other.as_ref(), plan.balance, &plan.nulls, plan.seed)
-}
-
-fn fitter<'a>(plan: &'a Plan, raw: &'a RawTable, set: &'a TrainingSet) -> Fitter<'a> {
-    Fitter {
-        table: &set.table,
-        files: &raw.files,
-        features: &set.features,
-        ignored: &set.ignored,
-        target: &set.target,
-        weights: set.weights.as_deref(),
-        groups: set.arrangement.groups(),
-        balance: plan.balance,
-        seed: plan.seed,
-        header: !raw.no_header,
-        delimiter: raw.delimiter,
-        decimal_comma: raw.decimal_comma,
-        nulls: &plan.nulls,
-        private: &plan.private,
-    }
 }
 
 /// The choice, fitted and evaluated.

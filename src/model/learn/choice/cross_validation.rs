@@ -159,7 +159,7 @@ impl Search<'_> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
         let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
-        let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
+        let codes = fitted.pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
         Ok(fitted.pipeline.scores(&codes))
     }
 
@@ -218,7 +218,7 @@ impl Search<'_> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
         let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
-        let codes = fitted.pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
+        let codes = fitted.pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
         let member = fitted.pipeline.members.into_iter().next().context("a fit has a member")?;
         let Predictor::Trees(trees) = member.predictor else { bail!("rounds are those of trees") };
         let x = member.recipe.encode(&codes).into_owned();
@@ -237,7 +237,7 @@ impl Search<'_> {
     /// The figures of predictions of the held-out rows of all splits.
     pub(super) fn scored(&self, predicted: &OutOfFold, splits: &[Split]) -> CrossValidation {
         let truths: Vec<Truth> = splits.iter().map(|split| self.truth.select(&split.test)).collect();
-        let task = self.fitter.target.task;
+        let task = self.fitter.set.target.task;
         let metrics = predicted.folds.iter().zip(&truths);
         let figures: Vec<Vec<(&str, Option<f64>)>> = metrics
             .map(|(scores, truth)| Metrics::new(&decided(scores.clone(), task), truth, 1).figures())

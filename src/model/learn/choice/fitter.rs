@@ -6,13 +6,14 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::data::cells::cell::{ColumnType, NullTokens};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
-use crate::data::cells::raw_table::{ReadFile, place};
-use crate::data::cells::schema::{Ignored, Schema};
-use crate::data::cells::table::{Column, Table};
-use crate::data::cells::target::{Target, Truth};
+use crate::data::cells::raw_table::{RawTable, place};
+use crate::data::cells::schema::Schema;
+use crate::data::cells::table::Column;
+use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
+use crate::data::training_set::TrainingSet;
 use crate::model::learn::algorithm::TargetScale;
 use crate::model::learn::dataset::Unusable;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
@@ -24,34 +25,18 @@ const MAX_NUMBERS: usize = 1 << 27;
 
 /// A training file as it is to be fitted, whatever the rows and the algorithm.
 pub(crate) struct Fitter<'a> {
-    /// Its typed columns.
-    pub table: &'a Table,
-    /// The files of its rows.
-    pub files: &'a [ReadFile],
-    /// The columns that are features, with their types.
-    pub features: &'a [(usize, ColumnType)],
-    /// The columns that are neither feature nor target.
-    pub ignored: &'a [Ignored],
-    /// The target.
-    pub target: &'a Target,
-    /// How much each row counts; the same where absent.
-    pub weights: Option<&'a [f64]>,
-    /// The group of each row; those of one stay together in every split within a fit.
-    pub groups: Option<&'a [u32]>,
-    /// Whether every class counts the same.
-    pub balance: bool,
-    /// Seed of all random choices.
-    pub seed: u64,
-    /// Whether the file has a header.
-    pub header: bool,
-    /// The byte between two of its fields.
-    pub delimiter: u8,
-    /// Whether its numbers have a decimal comma.
-    pub decimal_comma: bool,
+    /// Its rows that have a target, as typed columns.
+    pub set: &'a TrainingSet,
+    /// The file itself, for its notation and for the places of its rows.
+    pub raw: &'a RawTable,
     /// Texts that mean "no value" in it.
     pub nulls: &'a NullTokens,
     /// The columns whose values are private.
     pub private: &'a [String],
+    /// Whether every class counts the same.
+    pub balance: bool,
+    /// Seed of all random choices.
+    pub seed: u64,
 }
 
 /// The result of a fit.
@@ -89,20 +74,21 @@ impl Fitter<'_> {
             _ => None,
         };
         let truth = transformed.as_ref().unwrap_or(given);
-        let target = self.target.clone();
-        let mut schema = Schema::fit(self.table, self.features, target, self.ignored.to_vec(), rows);
-        schema.header = self.header;
-        schema.delimiter = self.delimiter;
-        schema.decimal_comma = self.decimal_comma;
+        let target = self.set.target.clone();
+        let mut schema =
+            Schema::fit(&self.set.table, &self.set.features, target, self.set.ignored.to_vec(), rows);
+        schema.header = !self.raw.no_header;
+        schema.delimiter = self.raw.delimiter;
+        schema.decimal_comma = self.raw.decimal_comma;
         schema.null_tokens = self.nulls.clone();
         let mut schema = schema.indexed();
         schema.features.iter_mut().for_each(|feature| feature.private = self.private.contains(&feature.name));
-        let codes = schema.codes(self.table, rows)?;
+        let codes = schema.codes(&self.set.table, rows)?;
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
         let mut weights: Option<Vec<f64>> =
-            self.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
+            self.set.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
         let groups: Option<Vec<u32>> =
-            self.groups.as_ref().map(|groups| rows.iter().map(|&row| groups[row]).collect());
+            self.set.arrangement.groups().map(|groups| rows.iter().map(|&row| groups[row]).collect());
         let groups = groups.as_deref();
         let known = Known { truth, weights: weights.as_deref(), groups, seed: self.seed };
         let known = spec.reads_target_means().then_some(known);
@@ -159,7 +145,7 @@ impl Fitter<'_> {
         let mut pipeline = Pipeline::single(schema, recipe, fit.predictor);
         pipeline.members.iter_mut().for_each(|member| member.target = transform);
         if let (TargetTransform::Log { .. }, Truth::Values(values)) = (transform, given) {
-            let predicted = pipeline.scores(&pipeline.schema.codes(self.table, rows)?);
+            let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, rows)?);
             let unbiased = transform.unbiased(predicted.values(), values);
             pipeline.members.iter_mut().for_each(|member| member.target = unbiased);
         }
@@ -169,11 +155,12 @@ impl Fitter<'_> {
 
     /// The cell that made a prepared value unusable, and what may be done about it.
     fn explain(&self, unusable: &Unusable, recipe: &Recipe, rows: &[usize]) -> anyhow::Error {
-        let (index, _) = self.features[recipe.slots()[unusable.slot].0];
-        let name = &self.table.names[index];
-        let place = |row: usize| place(self.table.lines.get(row), self.files, &self.table.source);
+        let (index, _) = self.set.features[recipe.slots()[unusable.slot].0];
+        let name = &self.set.table.names[index];
+        let place =
+            |row: usize| place(self.set.table.lines.get(row), &self.raw.files, &self.set.table.source);
         // One large number moves the mean of its column, and so every value.
-        let Column::Number(values) = &self.table.columns[index] else {
+        let Column::Number(values) = &self.set.table.columns[index] else {
             return anyhow!("{}, column {name:?}: {unusable}", place(rows[unusable.row]));
         };
         let size = |row: &usize| values[*row].abs();
@@ -191,20 +178,22 @@ impl Fitter<'_> {
 
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
     pub(crate) fn n_slots(&self) -> usize {
-        let slots = |&(index, _): &(usize, ColumnType)| match &self.table.columns[index] {
+        let slots = |&(index, _): &(usize, ColumnType)| match &self.set.table.columns[index] {
             // Up to six parts, three of them with a sine and a cosine.
             Column::Written { notation: Notation::Date(_), .. } => 12,
             Column::Number(_) | Column::Written { .. } => 1,
             Column::Text { .. } => MAX_DENSE_TERMS,
             Column::Category { levels, .. } => levels.len().min(MAX_LEVEL_SLOTS) + 1,
         };
-        self.features.iter().map(slots).sum()
+        self.set.features.iter().map(slots).sum()
     }
 }
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::cells::cell::Task;
+    use crate::data::cells::table::Table;
+    use crate::model::learn::choice::tests::training_set;
     use crate::model::learn::{Unwatched, algorithm};
 
     /// Numbers and a category; `rows` are taken of it, in this order.
@@ -220,7 +209,7 @@ mod tests {
         Table { source: "t.csv".into(), names, columns, lines: vec![2; rows.len()].into() }
     }
 
-    fn truth(rows: &[usize]) -> Truth {
+    fn truth_of(rows: &[usize]) -> Truth {
         let code = |&row: &usize| u32::from(row * 37 % 101 > 40 || row % 7 == 0);
         Truth::Classes { codes: rows.iter().map(code).collect(), labels: vec!["no".into(), "yes".into()] }
     }
@@ -234,29 +223,16 @@ mod tests {
         truth: &Truth,
         name: &str,
     ) -> Fitted {
-        let labels = vec!["no".into(), "yes".into()];
-        let target = Target {
-            name: "y".into(),
-            task: Task::Classification,
-            labels,
-            numeric_labels: false,
-            notation: None,
-        };
+        let all = truth_of(&(0..table.lines.len()).collect::<Vec<_>>());
+        let set = TrainingSet { weights: weights.map(<[f64]>::to_vec), ..training_set(table.clone(), all) };
+        let raw = RawTable { no_header: true, decimal_comma: true, delimiter: b';', ..RawTable::default() };
         let fitter = Fitter {
-            table,
-            files: &[],
-            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
-            ignored: &[],
+            set: &set,
+            raw: &raw,
+            nulls: &NullTokens::with(vec!["-9".into()]),
             private: &[],
-            target: &target,
-            weights,
-            groups: None,
             balance,
             seed: 3,
-            header: false,
-            decimal_comma: true,
-            delimiter: b';',
-            nulls: &NullTokens::with(vec!["-9".into()]),
         };
         // A number and five levels with one for all others.
         assert_eq!(fitter.n_slots(), 7);
@@ -274,8 +250,8 @@ mod tests {
         let of_some: Vec<f64> = some.iter().map(|&row| weights[row]).collect();
         let in_order: Vec<usize> = (0..some.len()).collect();
         for name in ALGORITHMS {
-            let part = fit(&table(&all), Some(&weights), true, &some, &truth(&some), name).pipeline;
-            let alone = fit(&table(&some), Some(&of_some), true, &in_order, &truth(&some), name).pipeline;
+            let part = fit(&table(&all), Some(&weights), true, &some, &truth_of(&some), name).pipeline;
+            let alone = fit(&table(&some), Some(&of_some), true, &in_order, &truth_of(&some), name).pipeline;
             let (part, alone) = (&part.members[0], &alone.members[0]);
             assert!(part.recipe == alone.recipe && part.predictor == alone.predictor, "{name}");
         }
@@ -285,7 +261,7 @@ mod tests {
     fn weights_and_balance_count() {
         let rows: Vec<usize> = (0..120).collect();
         let weights: Vec<f64> = (0..120).map(|row| 1.0 + (row % 4) as f64).collect();
-        let (table, truth) = (table(&rows), truth(&rows));
+        let (table, truth) = (table(&rows), truth_of(&rows));
         let of = |weights, balance| {
             fit(&table, weights, balance, &rows, &truth, "logistic-regression")
                 .pipeline
@@ -302,7 +278,8 @@ mod tests {
     #[test]
     fn the_schema_reads_later_files_as_the_training_file_was_read() {
         let rows: Vec<usize> = (0..60).collect();
-        let schema = fit(&table(&rows), None, false, &rows, &truth(&rows), "decision-tree").pipeline.schema;
+        let schema =
+            fit(&table(&rows), None, false, &rows, &truth_of(&rows), "decision-tree").pipeline.schema;
         assert_eq!((schema.header, schema.delimiter, schema.decimal_comma), (false, b';', true));
         assert!(schema.null_tokens.texts().any(|token| token == "-9"));
     }

@@ -157,8 +157,10 @@ mod tests {
     use super::*;
     use crate::data::cells::cell::Task;
     use crate::data::cells::cell::{ColumnType, NullTokens};
+    use crate::data::cells::raw_table::RawTable;
     use crate::data::cells::table::{Column, Table};
     use crate::data::cells::target::Target;
+    use crate::data::training_set::TrainingSet;
     use crate::model::learn::{Unwatched, Watch};
 
     /// Two classes in two columns, the second a category, with some noise.
@@ -179,6 +181,25 @@ mod tests {
         (table, Truth::Classes { codes: (0..n).map(code).collect(), labels })
     }
 
+    /// A number `x` and a category `c` with two classes, as a training set.
+    pub(super) fn training_set(table: Table, truth: Truth) -> TrainingSet {
+        let Truth::Classes { labels, .. } = &truth else { panic!("classes") };
+        let (task, name) = (Task::Classification, "y".into());
+        let target = Target { name, task, labels: labels.clone(), numeric_labels: false, notation: None };
+        TrainingSet {
+            features: vec![(0, ColumnType::Number), (1, ColumnType::Category)],
+            rows: (0..truth.len()).collect(),
+            table,
+            ignored: Vec::new(),
+            target,
+            truth,
+            arrangement: Arrangement::Free,
+            weights: None,
+            profiles: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// A search on `n` rows of [`noisy`].
     pub(super) fn with_search<T>(
         watch: &dyn Watch,
@@ -187,28 +208,14 @@ mod tests {
         act: impl Fn(&Search) -> T,
     ) -> T {
         let (table, truth) = noisy(n);
-        let target = Target {
-            name: "y".into(),
-            task: Task::Classification,
-            labels: vec!["a".into(), "b".into()],
-            numeric_labels: false,
-            notation: None,
-        };
+        let set = training_set(table, truth.clone());
         let fitter = Fitter {
-            table: &table,
-            files: &[],
-            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
-            ignored: &[],
-            target: &target,
-            weights: None,
-            groups: None,
-            balance: false,
-            seed: 3,
-            header: true,
-            decimal_comma: false,
-            delimiter: b',',
+            set: &set,
+            raw: &RawTable::default(),
             nulls: &NullTokens::default(),
             private: &[],
+            balance: false,
+            seed: 3,
         };
         let rows: Vec<usize> = (0..n).collect();
         let metric = Metric::of(Some("accuracy"), Task::Classification, false).unwrap();

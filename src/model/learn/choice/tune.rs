@@ -234,7 +234,7 @@ impl Search<'_> {
             let note = Some(format!("--tune changed nothing: {} – {why}", algorithm.name));
             return Ok(Tuned { best: None, note });
         }
-        let task = self.fitter.target.task;
+        let task = self.fitter.set.target.task;
         let specs: Vec<Spec> =
             settings.iter().map(|pairs| Spec::new(algorithm, task, pairs)).collect::<Result<_>>()?;
         let (last, rounds) = self.halve(&specs)?;
