@@ -72,6 +72,10 @@ pub struct Regression {
     pub median_ae: Option<f64>,
     /// Mean absolute error as a share of the true value (1 is 100 %); `None` if a true value is 0.
     pub mape: Option<f64>,
+    /// Mean deviance of a Poisson distribution; `None` if a true value is below 0 or a prediction is not above it. Not in
+    /// JSON, as few targets are counts.
+    #[serde(skip)]
+    pub poisson_deviance: Option<f64>,
 }
 
 /// `counts[i][j]`: rows of class `i` predicted as class `j`; all `y` are below `n_classes`.
@@ -338,7 +342,17 @@ pub fn regression(y_true: &[f64], y_pred: &[f64]) -> Regression {
             .filter(|median| median.is_finite()),
         // scikit-learn divides by 2.2e-16 in place of 0, so that one such row makes a number of no meaning.
         mape: mean(&mut pairs().map(|(t, p)| (t - p).abs() / t.abs())),
+        poisson_deviance: mean(&mut pairs().map(|(&t, &p)| poisson_deviance(t, p))),
     }
+}
+
+/// The deviance of a Poisson distribution of mean `predicted` at a count; no number where that has no such mean.
+pub(crate) fn poisson_deviance(truth: f64, predicted: f64) -> f64 {
+    if truth < 0.0 || predicted <= 0.0 {
+        return f64::NAN;
+    }
+    let log = if truth > 0.0 { truth * (truth / predicted).ln() } else { 0.0 };
+    2.0 * (log - truth + predicted)
 }
 
 /// 1 − residual / total sum of squares; of a constant truth 1 when every row is right, else 0; `None` for
@@ -409,6 +423,15 @@ mod tests {
         assert_eq!(regression(&[0.0, 2.0], &[0.5, 2.0]).mape, None);
         assert_eq!(regression(&[0.0, 2.0], &[0.0, 2.0]).mape, None);
         assert_eq!(regression(&[1.0, 2.0], &[1.5, 2.0]).mape, Some(0.25));
+    }
+
+    #[test]
+    fn a_deviance_is_scikit_learns_and_only_of_counts() {
+        // mean_poisson_deviance of scikit-learn 1.9.1.
+        let found = regression(&[0.0, 1.0, 4.0, 2.5], &[0.5, 1.5, 3.0, 2.5]).poisson_deviance.unwrap();
+        assert!((found - 0.3726315908494794).abs() < 1e-12, "{found}");
+        assert_eq!(regression(&[-1.0, 2.0], &[0.5, 2.0]).poisson_deviance, None);
+        assert_eq!(regression(&[1.0, 2.0], &[0.0, 2.0]).poisson_deviance, None);
     }
 
     #[test]

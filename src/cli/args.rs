@@ -5,6 +5,7 @@ mod serve;
 mod values;
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
@@ -26,8 +27,9 @@ use crate::server;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
-    parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_on_error, parse_pair,
-    parse_probability, parse_quote, parse_share, parse_threads, parse_trials, parse_type,
+    parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency, parse_minutes,
+    parse_on_error, parse_pair, parse_probability, parse_quote, parse_share, parse_threads, parse_trials,
+    parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -269,6 +271,15 @@ pub struct Train {
     /// Let auto choose one algorithm instead of a blend of several
     #[arg(long)]
     pub no_ensemble: bool,
+
+    /// Let auto choose what answers a row in this time, such as 50us or 2ms, estimated by the model's shape
+    /// [default: 100us for a blend]
+    #[arg(long, value_name = "TIME", value_parser = parse_latency)]
+    pub max_latency: Option<Duration>,
+
+    /// End auto, --cv and --tune after M minutes and keep the best so far; fractions are allowed
+    #[arg(long, value_name = "M", value_parser = parse_minutes)]
+    pub minutes: Option<Duration>,
 
     /// Cross-validate on the training rows with K folds
     #[arg(long, value_name = "K", value_parser = parse_folds)]

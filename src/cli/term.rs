@@ -12,7 +12,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Color;
 use crate::model::learn::Watch;
+use crate::model::selection::Standing;
 use crate::printable::printable;
+use crate::report::selection;
 
 /// Writes a result for people. Nothing in it steers the terminal.
 pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
@@ -140,6 +142,12 @@ impl Watch for Progress {
             self.bar.set_message(format!(
                 "step {done} of at most {total}, {state}; Ctrl-C keeps the best so far"
             ));
+        }
+    }
+
+    fn compared(&self, standing: &Standing) {
+        if !self.bar.is_hidden() {
+            self.bar.println(format!("  {}", printable(&selection::line(standing))));
         }
     }
 

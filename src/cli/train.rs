@@ -129,6 +129,8 @@ fn plan(args: &Train) -> Result<Plan> {
         algorithm: args.algorithm.clone(),
         settings: args.settings.clone(),
         metric: args.metric.clone(),
+        max_latency: args.max_latency,
+        search_time: args.minutes,
         ensemble: !args.no_ensemble,
         cv: args.cv,
         tune: args.tune,

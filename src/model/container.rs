@@ -129,7 +129,7 @@ impl Array {
         }
     }
 
-    fn n_bytes(&self) -> usize {
+    pub(super) fn n_bytes(&self) -> usize {
         match self {
             Self::F64(_, values) => size_of_val(values.as_slice()),
             Self::U32(_, values) => size_of_val(values.as_slice()),

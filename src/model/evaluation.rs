@@ -119,6 +119,7 @@ impl Metrics {
                 ("mae", m.mae),
                 ("median_ae", m.median_ae),
                 ("mape", m.mape),
+                ("poisson_deviance", m.poisson_deviance),
             ],
         }
     }

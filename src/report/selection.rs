@@ -1,7 +1,7 @@
 //! How an algorithm and its settings were chosen, for people: leaderboard, tuning, cross-validation.
 
 use super::text::{count, figure, table};
-use crate::model::selection::{CrossValidation, Selection, Spread};
+use crate::model::selection::{CrossValidation, Selection, Spread, Standing};
 
 /// The other figures that a first look needs.
 const BRIEF: [&str; 8] =
@@ -18,6 +18,20 @@ fn spread(spread: Spread) -> String {
     }
 }
 
+/// A line of the leaderboard as it is shown while others are compared.
+pub(crate) fn line(standing: &Standing) -> String {
+    let mut out = standing.algorithm.clone();
+    if !standing.variant.is_empty() {
+        out += &format!(", {}", standing.variant);
+    }
+    match (&standing.scores, &standing.error) {
+        (Some(scores), _) => out += &format!("  {} {}", scores.metric, spread(scores.spread)),
+        (None, Some(error)) => out += &format!("  {}", error.replace('\n', " ")),
+        (None, None) => {}
+    }
+    out + &format!("  ({:.1} s)", standing.seconds)
+}
+
 /// The way of a comparison: `by 5-fold cross-validation on 120 training rows`.
 fn how(scores: &CrossValidation) -> String {
     match scores.scores.len() {
@@ -29,6 +43,7 @@ fn how(scores: &CrossValidation) -> String {
 /// Leaderboard, tuning and cross-validation, as far as there are any, each with an empty line before it.
 pub(crate) fn selection(selection: &Selection, with_seconds: bool) -> String {
     let mut out = String::new();
+    // The first is one of all folds.
     let compared = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     if let Some(scores) = compared {
         let deviation = if scores.scores.len() > 1 { " ± std" } else { "" };
@@ -112,7 +127,7 @@ pub(crate) fn set_flags(algorithm: &str, selection: &Selection) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::selection::{Standing, Tuning};
+    use crate::model::selection::Tuning;
 
     #[test]
     fn the_leaderboard_names_the_chosen_the_failed_and_the_rule() {

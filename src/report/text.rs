@@ -74,7 +74,11 @@ pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
     let base = evaluation.baseline.figures();
     for ((name, value), (_, base)) in evaluation.metrics.figures().into_iter().zip(base) {
         let two_classes_only = matches!(name, "average_precision" | "brier");
-        if (brief && !BRIEF.contains(&name)) || (two_classes_only && evaluation.positive.is_none()) {
+        let is_asked_for_only = name == "poisson_deviance";
+        if (brief && !BRIEF.contains(&name))
+            || (two_classes_only && evaluation.positive.is_none())
+            || is_asked_for_only
+        {
             continue;
         }
         rows.push(vec![name.into(), figure(value), figure(base)]);

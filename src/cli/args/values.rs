@@ -1,6 +1,7 @@
 //! Parsers of single flag values; each error says how the value is written.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use crate::data::cells::cell::ColumnType;
 use crate::data::read::source::Options;
@@ -105,6 +106,26 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
         Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("the share is a number above 0 and below 1".into()),
     }
+}
+
+/// A time above 0 with its unit: `50us`, `2ms`, `1s`.
+pub(super) fn parse_latency(text: &str) -> Result<Duration, String> {
+    let units = [("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let number = text.strip_suffix(unit)?.trim_end().parse::<f64>().ok()?;
+        Some(number * seconds)
+    });
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| "write a time with its unit, such as 50us or 2ms".into())
+}
+
+/// Minutes above 0 and below a year.
+pub(super) fn parse_minutes(text: &str) -> Result<Duration, String> {
+    let minutes = text.parse::<f64>().ok().filter(|minutes| *minutes > 0.0 && *minutes < 525_600.0);
+    minutes
+        .map(|minutes| Duration::from_secs_f64(minutes * 60.0))
+        .ok_or_else(|| "give minutes as a number above 0, such as 5 or 0.5".into())
 }
 
 pub(super) fn parse_probability(text: &str) -> Result<f64, String> {

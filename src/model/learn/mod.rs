@@ -37,6 +37,7 @@ use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
 use crate::error::usage;
+use crate::model::selection::Standing;
 
 /// An entry of the table of algorithms.
 pub struct Algorithm {
@@ -106,6 +107,9 @@ pub trait Learner: Send + Sync {
 pub trait Watch: Sync {
     /// `done` steps of at most `total`; `state` is a short text such as the loss.
     fn progress(&self, done: u64, total: u64, state: fmt::Arguments);
+
+    /// A line of the leaderboard of `auto` is known.
+    fn compared(&self, _: &Standing) {}
 
     /// Whether to stop with the best model so far.
     fn stopped(&self) -> bool;

@@ -3,6 +3,8 @@
 //!
 //! The command line makes a plan of its flags, users of the crate write one; [`super::train`] carries it out.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail, ensure};
 
 use super::Watch;
@@ -49,6 +51,11 @@ pub struct Plan {
     pub metric: Option<String>,
     /// Whether `auto` may answer with a blend of several candidates. Default: true.
     pub ensemble: bool,
+    /// Most time that the answer of what `auto` chooses to one row may take, estimated by the model's shape. Default: none for
+    /// a single algorithm, 100 µs for a blend.
+    pub max_latency: Option<Duration>,
+    /// The time that `auto`, `cv` and `tune` may take; the best so far is kept. Default: until all is compared.
+    pub search_time: Option<Duration>,
     /// Folds of cross-validation on the training rows, two or more. Default: no cross-validation.
     pub cv: Option<usize>,
     /// Trials of the search for hyperparameters. Default: no search.
@@ -89,6 +96,8 @@ impl Plan {
             settings: Vec::new(),
             metric: None,
             ensemble: true,
+            max_latency: None,
+            search_time: None,
             cv: None,
             tune: None,
             hold_out: HoldOut::Share(Self::TEST_SIZE),

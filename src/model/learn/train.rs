@@ -31,6 +31,9 @@ use crate::model::pipeline::{Decision, Pipeline};
 use crate::model::trained::Trained;
 use crate::model::{Card, CardMember, DataSource, Model, Written};
 
+/// The share of the given time that reading and comparing may take; the rest is for the fit.
+const SEARCH_SHARE: f64 = 0.8;
+
 /// The name of an algorithm that is several.
 const ENSEMBLE: &str = "ensemble";
 
@@ -50,6 +53,7 @@ impl Plan {
 /// # Errors
 /// An [`Error::Usage`] for a setting that cannot be used with these files; else what is wrong with the files.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
+    let deadline = plan.search_time.map(|time| Instant::now() + time.mul_f64(SEARCH_SHARE));
     let mut raw = plan.read(watch)?;
     let (roles, target_reason) = plan.roles(&raw)?;
     let is_inferred = |index: usize| !roles.types.contains_key(&index) && !roles.dropped.contains(&index);
@@ -85,6 +89,8 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         metric,
         // A search for settings is for those of one algorithm.
         ensemble: plan.ensemble && plan.tune.is_none(),
+        max_nanoseconds: plan.max_latency.map(|latency| latency.as_nanos() as f64),
+        deadline,
         n_folds: plan.cv,
         seed: plan.seed,
         watch,

@@ -31,6 +31,22 @@ use network::Network;
 use support_vectors::SupportVectors;
 use trees::Trees;
 
+/// What a predictor takes, about.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Footprint {
+    /// Nanoseconds of a row that is scored by itself, on a processor of these years.
+    pub(crate) nanoseconds: f64,
+    /// Bytes in a model file.
+    pub(crate) bytes: f64,
+}
+
+impl Footprint {
+    /// That of the same predictor fitted on so many times the rows, whose parts are in proportion to the rows.
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { nanoseconds: self.nanoseconds * factor, bytes: self.bytes * factor }
+    }
+}
+
 /// A fitted predictor.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Predictor {
@@ -128,6 +144,23 @@ impl Predictor {
                 }
             }
         }
+    }
+
+    /// What it takes, by its shape alone: the same on every machine. Nanoseconds are those that `cargo run --release -p
+    /// mlapi-benches --bin one_row` measures, to a factor of two.
+    pub(crate) fn footprint(&self) -> Footprint {
+        let mut arrays = Arrays::new();
+        self.write_arrays(&mut arrays);
+        let bytes = arrays.iter().map(|(_, array)| array.n_bytes() as f64).sum();
+        let numbers = bytes / 8.0;
+        let nanoseconds = match self {
+            Self::Trees(trees) => trees.nanoseconds(),
+            Self::Linear(_) | Self::Network(_) | Self::NaiveBayes(_) => 0.5 * numbers,
+            // Every vector is compared, and has an exponential.
+            Self::SupportVectors(machine) => numbers + 10.0 * numbers / machine.n_inputs().max(1) as f64,
+            Self::Neighbours(_) => numbers,
+        };
+        Footprint { nanoseconds, bytes }
     }
 
     /// Checks shapes and numbers.

@@ -110,6 +110,14 @@ impl Trees {
         self.parts.base.len()
     }
 
+    /// Nanoseconds that a row scored by itself takes, about: a tree is read from its root to a leaf, and what a cache does
+    /// not hold is waited for.
+    pub(crate) fn nanoseconds(&self) -> f64 {
+        let per_tree = (self.nodes.len() as f64 / self.n_trees().max(1) as f64).max(2.0);
+        let is_far = self.nodes.len() * size_of::<Node>() > 4 << 20;
+        self.n_trees() as f64 * per_tree.log2() * if is_far { 12.0 } else { 4.0 }
+    }
+
     /// Number of trees.
     pub fn n_trees(&self) -> usize {
         self.parts.roots.len()

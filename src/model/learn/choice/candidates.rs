@@ -1,5 +1,6 @@
 //! The algorithms that may be chosen: one that was named, or those that `auto` compares.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 use anyhow::Result;
@@ -166,7 +167,7 @@ pub(crate) struct Contender {
     /// The algorithm and its settings.
     pub(super) spec: Spec,
     /// What tells it from others of the same algorithm.
-    pub(super) variant: &'static str,
+    pub(super) variant: Cow<'static, str>,
     /// Whether the number of rounds is found in the folds, up to the one in the settings.
     pub(super) finds_rounds: bool,
     /// The sizes of tables it is for; any if it was named.
@@ -174,6 +175,16 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
+    /// An algorithm that was named, with its settings.
+    pub(super) fn given(spec: Spec) -> Self {
+        Self { spec, variant: "".into(), finds_rounds: false, candidate: None }
+    }
+
+    /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
+    pub(super) fn is_quick(&self) -> bool {
+        self.is_simple() || self.spec.algorithm.name == "knn"
+    }
+
     /// Whether a person can read the model: coefficients, shares of classes, or one tree.
     pub(super) fn is_simple(&self) -> bool {
         const SIMPLE: [&str; 5] =
@@ -211,7 +222,7 @@ impl Contenders {
     pub(crate) fn of(name: &str, task: Task, settings: &[(String, String)]) -> Result<Self> {
         if name != "auto" {
             let spec = Spec::new(algorithm(name)?, task, settings)?;
-            let specs = vec![Contender { spec, variant: "", finds_rounds: false, candidate: None }];
+            let specs = vec![Contender::given(spec)];
             return Ok(Self { specs, compared: false, reason: "given".into() });
         }
         let known =
@@ -250,7 +261,7 @@ impl Contenders {
             let finds_rounds = algorithm.name == BOOSTING.name && is_open;
             // What is set may leave no difference.
             if specs.iter().all(|known| known.spec != spec) {
-                let (variant, candidate) = (candidate.variant, Some(candidate));
+                let (variant, candidate) = (candidate.variant.into(), Some(candidate));
                 specs.push(Contender { spec, variant, finds_rounds, candidate });
             }
         }

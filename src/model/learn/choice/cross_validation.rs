@@ -5,10 +5,12 @@
 //! the same data, flags and seed choose the same model.
 
 use std::fmt;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
+use super::candidates::Contender;
 use super::fitter::Fitter;
 use super::metric::{Metric, decided};
 use crate::data::cells::matrix::Matrix;
@@ -18,8 +20,9 @@ use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::evaluation::Metrics;
 use crate::model::learn::{Spec, Watch, usage};
-use crate::model::predictor::Predictor;
+use crate::model::pipeline::Pipeline;
 use crate::model::predictor::trees::Trees;
+use crate::model::predictor::{Footprint, Predictor};
 use crate::model::selection::{CrossValidation, Spread};
 use crate::model::target_transform::TargetTransform;
 
@@ -40,8 +43,8 @@ const MIN_SAMPLED_ROWS: usize = 5_000;
 /// The share of the rows that a single split holds out.
 const SPLIT_SHARE: f64 = 0.2;
 
-/// The watch of a single fit in a fold: it can be interrupted, and does not show its progress.
-struct WithoutProgress<'a>(&'a dyn Watch);
+/// The watch of a single fit in a fold: it ends with the search, and does not show its progress.
+struct WithoutProgress<'a>(&'a Search<'a>);
 
 impl Watch for WithoutProgress<'_> {
     fn progress(&self, _: u64, _: u64, _: fmt::Arguments) {}
@@ -69,11 +72,25 @@ pub(crate) struct Search<'a> {
     pub(crate) seed: u64,
     /// Whether candidates may be blended.
     pub(crate) ensemble: bool,
+    /// Most nanoseconds that the answer to one row may take.
+    pub(crate) max_nanoseconds: Option<f64>,
+    /// The time at which the search ends with the best so far.
+    pub(crate) deadline: Option<Instant>,
     /// Progress and interruption.
     pub(crate) watch: &'a dyn Watch,
 }
 
 impl Search<'_> {
+    /// Whether the user or the deadline ends the search.
+    pub(super) fn stopped(&self) -> bool {
+        self.watch.stopped() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// The reason for which it ended, for people.
+    pub(super) fn why_stopped(&self) -> &'static str {
+        if self.watch.stopped() { "was interrupted" } else { "ended with the time of --minutes" }
+    }
+
     /// The number of folds and of rows for a table of this size; one fold is a single split.
     fn size(&self) -> (usize, usize) {
         let n_rows = self.rows.len();
@@ -155,22 +172,46 @@ impl Search<'_> {
     }
 
     /// Fits on one part of a split and scores the other.
-    fn fold(&self, spec: &Spec, split: &Split) -> Result<Matrix> {
+    fn fold(&self, contender: &Contender, split: &Split) -> Result<Fold> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
-        let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
+        let fitted =
+            self.fitter.fit(&contender.spec, &rows_of(&split.train), &truth, &WithoutProgress(self))?;
         let codes = fitted.pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
-        Ok(fitted.pipeline.scores(&codes))
+        if contender.finds_rounds {
+            return self.staged(fitted.pipeline, &codes, split).map(Fold::Staged);
+        }
+        let footprint = fitted.pipeline.members.first().map(|member| member.predictor.footprint());
+        // The parts of most models are in proportion to their rows.
+        let growth = self.rows.len() as f64 / split.train.len().max(1) as f64;
+        let footprint = footprint.unwrap_or_default().times(growth);
+        Ok(Fold::Whole { scores: fitted.pipeline.scores(&codes), footprint })
     }
 
-    /// Fits in all splits, in parallel, and scores their held-out rows. `None` after an interruption: the scores would
+    /// Fits in some splits, in parallel, and scores their held-out rows. `None` after an interruption: the scores would
     /// be those of fits that were cut short.
     ///
     /// # Errors
     /// The error of the first fold that cannot be fitted.
-    pub(super) fn out_of_fold(&self, spec: &Spec, splits: &[Split]) -> Result<Option<OutOfFold>> {
-        let folds = self.in_splits(splits, &|split| self.fold(spec, split))?;
-        Ok(folds.map(|folds| OutOfFold { folds }))
+    pub(super) fn folds(&self, contender: &Contender, splits: &[Split]) -> Result<Option<Vec<Fold>>> {
+        self.in_splits(splits, &|split| self.fold(contender, split))
+    }
+
+    /// The predictions in some folds, and the settings with what was left open: of boosted trees the number of rounds,
+    /// which is the one that is best on average.
+    pub(super) fn finish(spec: &Spec, folds: &[Fold]) -> (Spec, OutOfFold) {
+        let staged: Vec<&StagedFold> = folds.iter().filter_map(Fold::staged).collect();
+        let Some(n_rounds) = staged.iter().map(|fit| fit.losses.len()).min() else {
+            let scores = |fold: &Fold| match fold {
+                Fold::Whole { scores, footprint } => Some((scores.clone(), *footprint)),
+                Fold::Staged(_) => None,
+            };
+            return (spec.clone(), OutOfFold::new(folds.iter().filter_map(scores).collect()));
+        };
+        let mean = |round: usize| staged.iter().map(|fit| fit.losses[round]).sum::<f64>();
+        let best = (0..n_rounds).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).map_or(1, |round| round + 1);
+        let folds = staged.par_iter().map(|fit| fit.scores_of(best)).collect();
+        (spec.with("n_estimators", best as u64), OutOfFold::new(folds))
     }
 
     /// What `fit` makes of each split, in parallel; `None` after an interruption.
@@ -179,12 +220,12 @@ impl Search<'_> {
         splits: &[Split],
         fit: &(dyn Fn(&Split) -> Result<T> + Sync),
     ) -> Result<Option<Vec<T>>> {
-        if self.watch.stopped() {
+        if self.stopped() {
             return Ok(None);
         }
         ensure!(!splits.is_empty(), "the rows cannot be split into rows to fit and rows to score");
         let folds: Vec<Result<T>> = splits.par_iter().map(fit).collect();
-        if self.watch.stopped() {
+        if self.stopped() {
             return Ok(None);
         }
         let name = |index| format!("fold {} of {}", index + 1, splits.len());
@@ -192,36 +233,11 @@ impl Search<'_> {
         named.collect::<Result<_>>().map(Some)
     }
 
-    /// As [`Search::out_of_fold`] of boosted trees with as many rounds as are best on average over the splits, up to
-    /// those of the settings; and the settings with that number.
-    ///
-    /// # Errors
-    /// As there.
-    pub(super) fn with_best_rounds(
-        &self,
-        spec: &Spec,
-        splits: &[Split],
-    ) -> Result<Option<(Spec, OutOfFold)>> {
-        let Some(fits) = self.in_splits(splits, &|split| self.staged_fold(spec, split))? else {
-            return Ok(None);
-        };
-        let n_rounds = fits.iter().map(|fit| fit.losses.len()).min().unwrap_or(0);
-        let mean = |round: usize| fits.iter().map(|fit| fit.losses[round]).sum::<f64>();
-        let best = (0..n_rounds).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).map_or(1, |round| round + 1);
-        let folds = fits.par_iter().map(|fit| fit.scores_of(best)).collect();
-        let spec = spec.with("n_estimators", best as u64);
-        Ok(Some((spec, OutOfFold { folds })))
-    }
-
-    /// Fits boosted trees on one part of a split, and the loss of the other after each round.
-    fn staged_fold(&self, spec: &Spec, split: &Split) -> Result<StagedFold> {
-        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
-        let truth = self.truth.select(&split.train);
-        let fitted = self.fitter.fit(spec, &rows_of(&split.train), &truth, &WithoutProgress(self.watch))?;
-        let codes = fitted.pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
-        let member = fitted.pipeline.members.into_iter().next().context("a fit has a member")?;
+    /// Boosted trees that were fitted on one part of a split, and the loss of the other after each round.
+    fn staged(&self, pipeline: Pipeline, codes: &Matrix, split: &Split) -> Result<StagedFold> {
+        let member = pipeline.members.into_iter().next().context("a fit has a member")?;
         let Predictor::Trees(trees) = member.predictor else { bail!("rounds are those of trees") };
-        let x = member.recipe.encode(&codes).into_owned();
+        let x = member.recipe.encode(codes).into_owned();
         let (truth, target) = (self.truth.select(&split.test), member.target);
         let per_round = trees.n_scores();
         let mut losses = Vec::with_capacity(trees.n_trees() / per_round);
@@ -274,12 +290,31 @@ impl Search<'_> {
     /// # Errors
     /// The error of the first fold that cannot be fitted.
     pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
-        Ok(self.out_of_fold(spec, splits)?.map(|predicted| self.scored(&predicted, splits)))
+        let contender = Contender::given(spec.clone());
+        let folds = self.folds(&contender, splits)?;
+        Ok(folds.map(|folds| self.scored(&Self::finish(spec, &folds).1, splits)))
+    }
+}
+
+/// A fit on one part of a split, and what it says of the other.
+pub(super) enum Fold {
+    /// The scores of the held-out rows, and what the fit on all rows would take.
+    Whole { scores: Matrix, footprint: Footprint },
+    /// Trees whose number is not chosen yet.
+    Staged(StagedFold),
+}
+
+impl Fold {
+    fn staged(&self) -> Option<&StagedFold> {
+        match self {
+            Self::Whole { .. } => None,
+            Self::Staged(fold) => Some(fold),
+        }
     }
 }
 
 /// Boosted trees that were fitted on one part of a split.
-struct StagedFold {
+pub(super) struct StagedFold {
     trees: Box<Trees>,
     /// What is undone to their predictions.
     target: TargetTransform,
@@ -292,13 +327,13 @@ struct StagedFold {
 }
 
 impl StagedFold {
-    /// The scores of the held-out rows after a number of rounds.
-    fn scores_of(&self, n_rounds: usize) -> Matrix {
+    /// The scores of the held-out rows after a number of rounds, and what so many take.
+    fn scores_of(&self, n_rounds: usize) -> (Matrix, Footprint) {
         let trees = self.trees.truncated(n_rounds * self.per_round);
         let mut scores = Matrix::zeros(self.x.n_rows(), trees.n_outputs());
         trees.scores_block(self.x.values(), scores.values_mut());
         self.target.invert_all(scores.values_mut());
-        scores
+        (scores, Predictor::Trees(Box::new(trees)).footprint())
     }
 }
 
@@ -306,9 +341,17 @@ impl StagedFold {
 pub(super) struct OutOfFold {
     /// The scores of each split's held-out rows, in their order.
     pub(super) folds: Vec<Matrix>,
+    /// What a fit on all rows would take.
+    pub(super) footprint: Footprint,
 }
 
 impl OutOfFold {
+    fn new(folds: Vec<(Matrix, Footprint)>) -> Self {
+        let (folds, footprints): (Vec<Matrix>, Vec<Footprint>) = folds.into_iter().unzip();
+        let largest = footprints.into_iter().max_by(|a, b| a.nanoseconds.total_cmp(&b.nanoseconds));
+        Self { folds, footprint: largest.unwrap_or_default() }
+    }
+
     /// `scores` of all splits, shaped as `like`, split by split.
     pub(super) fn of(scores: Vec<f64>, like: &Matrix, splits: &[Split]) -> Self {
         let width = like.n_cols();
@@ -320,7 +363,7 @@ impl OutOfFold {
             fold.values_mut().copy_from_slice(of_split);
             fold
         };
-        Self { folds: splits.iter().map(&mut take).collect() }
+        Self { folds: splits.iter().map(&mut take).collect(), footprint: Footprint::default() }
     }
 
     /// The scores of all splits, one after the other.

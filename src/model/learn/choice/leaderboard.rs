@@ -6,19 +6,34 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::candidates::Contender;
-use super::cross_validation::{OutOfFold, Search};
-use super::ensemble::blend;
+use super::cross_validation::{Fold, OutOfFold, Search};
+use super::ensemble::{Part, blend};
+use super::metric::standard_error;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::data::split::Split;
 use crate::model::learn::Spec;
+use crate::model::predictor::Footprint;
 use crate::model::selection::{CrossValidation, Standing};
 
 /// Most scores of held-out rows that are kept to compare candidates row for row and to blend them: a quarter of a
 /// gigabyte. Beyond, with thousands of classes, the best candidate is taken.
 const MAX_KEPT: usize = 1 << 25;
 
-/// A candidate that was scored.
+/// The reason of a candidate that was not compared to the end.
+const INTERRUPTED: &str = "interrupted";
+
+/// So many candidates at least are compared in all folds.
+const MIN_FINISHED: usize = 6;
+
+/// A candidate that needs time is given up after the first of several folds if its loss there is behind the best one's by
+/// more than this many standard errors of the difference, row for row, and a blend has no use for it either.
+const HOPELESS: f64 = 3.0;
+
+/// The weight at which a candidate has to help the best one, to be of use for a blend.
+const HELPFUL_WEIGHT: f64 = 0.15;
+
+/// A candidate that was scored in all folds.
 struct Compared {
     /// Its place among the contenders.
     index: usize,
@@ -26,8 +41,19 @@ struct Compared {
     spec: Spec,
     /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
+    /// What it takes.
+    footprint: Footprint,
     /// The metric, more being better.
     utility: f64,
+}
+
+/// A candidate that was scored in the first fold.
+struct Begun {
+    folds: Vec<Fold>,
+    /// The loss of each row.
+    losses: Vec<f64>,
+    scores: Matrix,
+    seconds: f64,
 }
 
 /// The outcome of a comparison.
@@ -52,9 +78,18 @@ impl Search<'_> {
             Truth::Values(_) => 1,
         };
         let keeps_scores = n_held_out * width * contenders.len() <= MAX_KEPT;
-        let mut standings: Vec<Standing> = Vec::with_capacity(contenders.len());
+        let mut standings: Vec<Standing> = contenders.iter().map(standing).collect();
+        let mut begun: Vec<Option<Begun>> = contenders.iter().map(|_| None).collect();
+        if splits.len() > 2 && keeps_scores && contenders.len() > MIN_FINISHED {
+            begun = self.begin(contenders, splits, &mut standings)?;
+        }
+        // What was begun before an interruption can be compared by the first fold.
+        let splits = if self.stopped() && begun.iter().any(Option::is_some) { &splits[..1] } else { splits };
         let mut compared: Vec<Compared> = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
+            if standings[index].error.is_some() {
+                continue;
+            }
             let best = best_of(&compared).map_or(String::new(), |best| {
                 let value = self.metric.utility(compared[best].utility);
                 format!(", best so far {} {value:.4}", standings[compared[best].index].algorithm)
@@ -62,36 +97,44 @@ impl Search<'_> {
             let state = format_args!("comparing {}{best}", contender.spec.algorithm.name);
             self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
             let started = Instant::now();
-            let found = self.predict_held_out(contender, splits);
-            let (scores, error) = match found {
-                Ok(Some((spec, predicted))) => {
+            let known = begun[index].take();
+            let seconds = known.as_ref().map_or(0.0, |begun| begun.seconds);
+            let mut folds = known.map(|begun| begun.folds).unwrap_or_default();
+            let found = match &splits[folds.len()..] {
+                [] => Ok(Some(())),
+                rest => self.folds(contender, rest).map(|found| found.map(|found| folds.extend(found))),
+            };
+            let standing = &mut standings[index];
+            match found {
+                Ok(Some(())) => {
+                    let (spec, predicted) = Self::finish(&contender.spec, &folds);
                     let scores = self.scored(&predicted, splits);
                     match scores.spread.mean {
                         Some(mean) => {
                             let utility = self.metric.utility(mean);
-                            let together =
-                                if keeps_scores { predicted.together() } else { Matrix::default() };
-                            compared.push(Compared { index, spec, scores: together, utility });
-                            (Some(scores), None)
+                            let footprint = predicted.footprint;
+                            let scores = if keeps_scores { predicted.together() } else { Matrix::default() };
+                            compared.push(Compared { index, spec, scores, footprint, utility });
                         }
-                        None => (None, Some(format!("its {} is undefined", self.metric.name()))),
+                        None => standing.error = Some(format!("its {} is undefined", self.metric.name())),
                     }
+                    standing.scores = scores.spread.mean.is_some().then_some(scores);
                 }
-                Ok(None) => (None, Some("interrupted".to_string())),
-                Err(error) => (None, Some(format!("{error:#}"))),
-            };
-            standings.push(Standing {
-                algorithm: contender.spec.algorithm.name.into(),
-                variant: contender.variant.into(),
-                weight: None,
-                chosen: false,
-                scores,
-                error,
-                seconds: started.elapsed().as_secs_f64(),
-            });
+                Ok(None) => standing.error = Some(INTERRUPTED.into()),
+                Err(error) => standing.error = Some(format!("{error:#}")),
+            }
+            standing.seconds = seconds + started.elapsed().as_secs_f64();
+            self.watch.compared(standing);
+        }
+        if let Some(limit) = self.max_nanoseconds {
+            let too_slow = |candidate: &&Compared| candidate.footprint.nanoseconds > limit;
+            for candidate in compared.iter().filter(too_slow) {
+                standings[candidate.index].error = Some("slower than --max-latency".into());
+            }
+            compared.retain(|candidate| !too_slow(&candidate));
         }
         let Some(best) = best_of(&compared) else {
-            if self.watch.stopped() {
+            if self.stopped() {
                 standings[0].chosen = true;
                 let members = vec![(contenders[0].spec.clone(), 1.0)];
                 return Ok(Leaderboard { standings, members, blend: None });
@@ -112,12 +155,78 @@ impl Search<'_> {
         }
         let members =
             members.iter().map(|&(member, weight)| (compared[member].spec.clone(), weight)).collect();
-        let utility = |s: &Standing| {
-            let mean = s.scores.as_ref().and_then(|s| s.spread.mean);
-            mean.map_or(f64::NEG_INFINITY, |mean| self.metric.utility(mean))
+        // Those of one fold come behind those of all.
+        let rank = |s: &Standing| {
+            let scores = s.scores.as_ref();
+            let mean = scores.and_then(|s| s.spread.mean);
+            let utility = mean.map_or(f64::NEG_INFINITY, |mean| self.metric.utility(mean));
+            (scores.map_or(0, |scores| scores.scores.len()), utility)
         };
-        standings.sort_by(|a, b| utility(b).total_cmp(&utility(a)));
+        standings.sort_by(|a, b| {
+            let (a, b) = (rank(a), rank(b));
+            b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
+        });
         Ok(Leaderboard { standings, members, blend: blended })
+    }
+
+    /// Scores the contenders in the first split and says in the standings which are given up: successive halving
+    /// (Jamieson and Talwalkar 2016) with folds as the resource.
+    fn begin(
+        &self,
+        contenders: &[Contender],
+        splits: &[Split],
+        standings: &mut [Standing],
+    ) -> Result<Vec<Option<Begun>>> {
+        let first = &splits[..1];
+        let truth = self.held_out_truth(first);
+        let mut begun: Vec<Option<Begun>> = Vec::with_capacity(contenders.len());
+        for (index, contender) in contenders.iter().enumerate() {
+            let state = format_args!("comparing {} in the first fold", contender.spec.algorithm.name);
+            self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
+            let started = Instant::now();
+            begun.push(match self.folds(contender, first) {
+                Ok(Some(folds)) => {
+                    let scores = Self::finish(&contender.spec, &folds).1.together();
+                    let losses = self.metric.losses(scores.values(), &truth);
+                    Some(Begun { folds, losses, scores, seconds: started.elapsed().as_secs_f64() })
+                }
+                Ok(None) => None,
+                Err(error) => {
+                    standings[index].error = Some(format!("{error:#}"));
+                    None
+                }
+            });
+        }
+        if self.stopped() {
+            return Ok(begun);
+        }
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        let mut order: Vec<usize> = (0..begun.len()).filter(|&index| begun[index].is_some()).collect();
+        let loss = |index: usize| begun[index].as_ref().map_or(f64::INFINITY, |begun| mean(&begun.losses));
+        order.sort_by(|&a, &b| loss(a).total_cmp(&loss(b)));
+        let Some(best) = order.first().and_then(|&index| begun[index].as_ref()) else { return Ok(begun) };
+        let is_hopeless = |candidate: &Begun| {
+            let gaps: Vec<f64> = candidate.losses.iter().zip(&best.losses).map(|(a, b)| a - b).collect();
+            let blended: Vec<f64> = (candidate.scores.values().iter().zip(best.scores.values()))
+                .map(|(own, best)| HELPFUL_WEIGHT * own + (1.0 - HELPFUL_WEIGHT) * best)
+                .collect();
+            mean(&gaps) > HOPELESS * standard_error(&gaps)
+                && mean(&self.metric.losses(&blended, &truth)) > mean(&best.losses)
+        };
+        let given_up: Vec<usize> = (order.iter().copied().skip(MIN_FINISHED))
+            .filter(|&index| !contenders[index].is_quick())
+            .filter(|&index| begun[index].as_ref().is_some_and(is_hopeless))
+            .collect();
+        for index in given_up {
+            let Some(candidate) = begun[index].take() else { continue };
+            let predicted = Self::finish(&contenders[index].spec, &candidate.folds).1;
+            let standing = &mut standings[index];
+            standing.scores = Some(self.scored(&predicted, first));
+            standing.seconds = candidate.seconds;
+            standing.error = Some("given up after the first fold".into());
+            self.watch.compared(standing);
+        }
+        Ok(begun)
     }
 
     /// The members of the answer with their weights, and how well their blend did if there are several: a blend where
@@ -131,8 +240,9 @@ impl Search<'_> {
     ) -> (Vec<(usize, f64)>, Option<CrossValidation>) {
         let truth = self.held_out_truth(splits);
         if self.ensemble {
-            let scores: Vec<&[f64]> = compared.iter().map(|c| c.scores.values()).collect();
-            if let Some(found) = blend(self.metric, &scores, best, &truth) {
+            let parts: Vec<Part> =
+                compared.iter().map(|c| Part { scores: c.scores.values(), footprint: c.footprint }).collect();
+            if let Some(found) = blend(self.metric, &parts, best, &truth, self.max_nanoseconds) {
                 let folds = OutOfFold::of(found.scores, &compared[best].scores, splits);
                 return (found.members, Some(self.scored(&folds, splits)));
             }
@@ -148,13 +258,18 @@ impl Search<'_> {
         };
         (vec![(simplest.unwrap_or(best), 1.0)], None)
     }
+}
 
-    /// The predictions of a contender for the held-out rows, and its settings with the rounds that were found.
-    fn predict_held_out(&self, contender: &Contender, splits: &[Split]) -> Result<Option<(Spec, OutOfFold)>> {
-        if contender.finds_rounds {
-            return self.with_best_rounds(&contender.spec, splits);
-        }
-        Ok(self.out_of_fold(&contender.spec, splits)?.map(|found| (contender.spec.clone(), found)))
+/// The line of a contender before it is scored.
+fn standing(contender: &Contender) -> Standing {
+    Standing {
+        algorithm: contender.spec.algorithm.name.into(),
+        variant: contender.variant.to_string(),
+        weight: None,
+        chosen: false,
+        scores: None,
+        error: None,
+        seconds: 0.0,
     }
 }
 

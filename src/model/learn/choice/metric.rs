@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::data::cells::cell::Task;
 use crate::data::cells::target::Truth;
+use crate::metrics::poisson_deviance;
 use crate::model::learn::usage;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::names::did_you_mean;
@@ -19,7 +20,7 @@ pub(crate) struct Metric {
 }
 
 /// The metrics that may decide, with the task of each and whether less of it is better.
-static METRICS: [(&str, Task, bool); 13] = [
+static METRICS: [(&str, Task, bool); 14] = [
     ("log_loss", Task::Classification, true),
     ("accuracy", Task::Classification, false),
     ("balanced_accuracy", Task::Classification, false),
@@ -33,6 +34,7 @@ static METRICS: [(&str, Task, bool); 13] = [
     ("median_ae", Task::Regression, true),
     ("r2", Task::Regression, false),
     ("mape", Task::Regression, true),
+    ("poisson_deviance", Task::Regression, true),
 ];
 
 /// A probability is taken to be no smaller, so that one row does not decide alone: about one over the rows of a table
@@ -114,6 +116,7 @@ impl Metric {
                 let of_row = |(p, t): (&f64, &f64)| match self.name {
                     "mae" | "median_ae" => (p - t).abs(),
                     "mape" => (p - t).abs() / t.abs().max(f64::EPSILON),
+                    "poisson_deviance" => poisson_deviance(*t, p.max(LEAST_PROBABILITY)),
                     _ => (p - t).powi(2),
                 };
                 scores.iter().zip(values).map(of_row).collect()
@@ -153,7 +156,7 @@ impl Metric {
                 let of_mean = standard_error(&self.losses(scores, truth));
                 let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
                 match self.name {
-                    "mae" | "mape" => Some(of_mean),
+                    "mae" | "mape" | "poisson_deviance" => Some(of_mean),
                     "rmse" => Some(of_mean / (2.0 * mean(&self.losses(scores, truth)).sqrt())),
                     "r2" => {
                         let centre = mean(values);

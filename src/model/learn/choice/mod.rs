@@ -100,13 +100,15 @@ impl Search<'_> {
             let Leaderboard { standings, members, blend } = self.leaderboard(&specs, &splits)?;
             choice.members = members;
             choice.reason = format!("{}; {other}", reason(&standings));
-            if self.watch.stopped() {
-                choice.notes.push("the comparison was interrupted; the best so far was taken".into());
+            if self.stopped() {
+                choice
+                    .notes
+                    .push(format!("the comparison {}; the best so far was taken", self.why_stopped()));
             }
             choice.selection.leaderboard = standings;
             choice.selection.blend = blend;
         }
-        if let (Some(n_trials), false) = (n_trials, self.watch.stopped()) {
+        if let (Some(n_trials), false) = (n_trials, self.stopped()) {
             if splits.is_empty() {
                 choice.notes.push(format!("--tune was skipped: {too_few}"));
             } else {
@@ -120,7 +122,7 @@ impl Search<'_> {
         }
         if self.n_folds.is_some() {
             let known = match (&choice.selection.tuning, &choice.selection.blend) {
-                (Some(tuning), _) => Some(tuning.after.clone()).filter(|_| !self.watch.stopped()),
+                (Some(tuning), _) => Some(tuning.after.clone()).filter(|_| !self.stopped()),
                 (None, Some(blend)) => Some(blend.clone()),
                 (None, None) => {
                     choice.selection.leaderboard.iter().find(|s| s.chosen).and_then(|s| s.scores.clone())
@@ -227,6 +229,8 @@ mod tests {
             arrangement,
             metric,
             ensemble: true,
+            max_nanoseconds: None,
+            deadline: None,
             n_folds,
             seed: 3,
             watch,

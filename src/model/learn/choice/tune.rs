@@ -238,8 +238,8 @@ impl Search<'_> {
         let specs: Vec<Spec> =
             settings.iter().map(|pairs| Spec::new(algorithm, task, pairs)).collect::<Result<_>>()?;
         let (last, rounds) = self.halve(&specs)?;
-        let interrupted = || "the tuning was interrupted; the best so far was taken".to_string();
-        let note = self.watch.stopped().then(interrupted);
+        let interrupted = || format!("the tuning {}; the best so far was taken", self.why_stopped());
+        let note = self.stopped().then(interrupted);
         let Some(Scored { trial, scores: after, .. }) = winner(&last).cloned() else {
             return Ok(Tuned { best: None, note });
         };
@@ -275,7 +275,7 @@ impl Search<'_> {
             rounds.push(Round { n_trials: round.len(), n_rows: n_compared(&splits) });
             alive = survivors(&round);
             last = round;
-            if self.watch.stopped() {
+            if self.stopped() {
                 break;
             }
         }
