@@ -69,6 +69,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     go_on(watch)?;
 
     let fitter = fitter(plan, &raw, &set);
+    contenders.specs().try_for_each(|spec| fitter.directions(spec).map(drop))?;
     let truth = set.truth.select(&split.train);
     let search = Search {
         fitter: &fitter,
