@@ -271,6 +271,77 @@ fn boosted_trees_predict_what_scikit_learn_does_with_its_settings() {
     }
 }
 
+/// The error of predictions of numbers, or the log loss of `yes`.
+fn error_of(predicted: &[Value], truth: &[&str]) -> f64 {
+    let squared = |answer: &Value, truth: f64| (answer["prediction"].as_f64().unwrap() - truth).powi(2);
+    let log_loss = |answer: &Value, truth: &str| -answer["probabilities"][truth].as_f64().unwrap().ln();
+    let errors = predicted.iter().zip(truth).map(|(answer, truth)| match truth.parse() {
+        Ok(truth) => squared(answer, truth),
+        Err(_) => log_loss(answer, truth),
+    });
+    let mean = errors.sum::<f64>() / truth.len() as f64;
+    if truth[0].parse::<f64>().is_ok() { mean.sqrt() } else { mean }
+}
+
+/// Gamma and Tweedie losses and squared errors with monotonic constraints row by row, to six digits; of a quantile
+/// LightGBM takes another interpolation between two rows, so that its leaves differ by a few percent.
+#[test]
+fn boosted_trees_predict_what_lightgbm_does_by_loss_and_constraint() {
+    for case in reference("accuracy/boosted.json")["cases"].as_array().unwrap() {
+        let settings = settings(case);
+        let mut flags = vec!["--algorithm", "gradient-boosting", "--task", "regression"];
+        flags.extend(settings.iter().map(String::as_str));
+        let ours = predictions("diabetes", &flags);
+        let theirs = numbers(&case["predictions"]);
+        assert_eq!(ours.len(), theirs.len());
+        let is_quantile = case["settings"]["loss"] == "quantile";
+        let tolerance = if is_quantile { 0.05 } else { 1e-6 };
+        let near = |(our, their): &(&Value, &f64)| {
+            (our["prediction"].as_f64().unwrap() - **their).abs() < tolerance * their.abs()
+        };
+        let n_near = ours.iter().zip(&theirs).filter(near).count();
+        println!("{flags:?}: {n_near} of {}", ours.len());
+        assert!(n_near + 3 >= ours.len(), "{flags:?}: {n_near} of {}", ours.len());
+    }
+}
+
+/// scikit-learn weighs splits within bounds by the first derivatives alone, LightGBM and mlapi by the loss: the trees
+/// differ, the errors hardly.
+#[test]
+fn constrained_trees_do_as_well_as_those_of_scikit_learn_and_lightgbm() {
+    for case in reference("accuracy/boosted.json")["constrained"].as_array().unwrap() {
+        let settings = settings(case);
+        let mut flags = vec!["--algorithm", "gradient-boosting"];
+        flags.extend(settings.iter().map(String::as_str));
+        let folder = tempfile::tempdir().unwrap();
+        let table = case["table"].as_str().unwrap();
+        let (predicted, truth) = if table == "diabetes" {
+            flags.extend(["--task", "regression"]);
+            let text = std::fs::read_to_string(format!("{FIXTURES}/accuracy/diabetes.test.csv")).unwrap();
+            (predictions(table, &flags), text)
+        } else {
+            flags.extend(["--drop", "plan", "--drop", "region", "--drop", "shop"]);
+            let text = std::fs::read_to_string(format!("{FIXTURES}/{table}.csv")).unwrap();
+            let (header, lines) = text.split_once('\n').unwrap();
+            let parts = [false, true].map(|is_test| {
+                let chosen = lines.lines().enumerate().filter(|(i, _)| (i % 4 == 0) == is_test);
+                let rows: String = chosen.map(|(_, line)| format!("{line}\n")).collect();
+                let path = folder.path().join(format!("{is_test}.csv"));
+                std::fs::write(&path, format!("{header}\n{rows}")).unwrap();
+                path.to_str().unwrap().to_string()
+            });
+            let text = std::fs::read_to_string(&parts[1]).unwrap();
+            (predictions_of_files(&parts[0], &parts[1], &flags), text)
+        };
+        let truth: Vec<&str> = truth.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect();
+        let ours = error_of(&predicted, &truth);
+        let (metric, tolerance) = if table == "diabetes" { ("rmse", 0.01) } else { ("log_loss", 0.01) };
+        let theirs = case[metric].as_f64().unwrap();
+        println!("{table} {}: {ours:.4}, scikit-learn {theirs:.4}", case["settings"]["monotonic"]);
+        assert!((ours / theirs - 1.0).abs() < tolerance, "{flags:?}: {ours} and {theirs}");
+    }
+}
+
 /// Over five splits of tables with categories and gaps, whose accuracies have a standard error of 0.7 %.
 #[test]
 fn boosted_trees_do_as_well_as_those_of_lightgbm_with_categories_and_gaps() {

@@ -120,7 +120,13 @@ impl Spec {
                     names.join(", ")
                 )));
             };
-            let value = parameter.parse(text).ok_or_else(|| {
+            let mut text = text.clone();
+            if parameter.adds_up() {
+                let same = settings.iter().filter(|(other, text)| other == key && text != parameter.default);
+                let all = same.map(|(_, text)| text.as_str()).collect::<Vec<_>>().join(",");
+                text = if all.is_empty() { text } else { all };
+            }
+            let value = parameter.parse(&text).ok_or_else(|| {
                 usage(format!(
                     "--set {key}={text}: {key} is {} (default {})",
                     parameter.range, parameter.default

@@ -66,6 +66,18 @@ pub enum Labels<'a> {
     Values(&'a [f64]),
 }
 
+/// How the prediction may change along a column, all other columns being equal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// In any way.
+    #[default]
+    Free,
+    /// It never falls as the value of the column rises.
+    Rising,
+    /// It never rises as the value of the column rises.
+    Falling,
+}
+
 /// Prepared rows and their labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Dataset<'a> {
@@ -77,6 +89,8 @@ pub struct Dataset<'a> {
     pub levels: &'a [usize],
     /// The type of each column if columns hold raw codes; empty if all are numbers.
     pub types: &'a [ColumnType],
+    /// The direction of each column; empty if none has one. Only learners that have the setting `monotonic` keep to it.
+    pub directions: &'a [Direction],
     /// One label per row.
     pub y: Labels<'a>,
     /// The weight of each row, 1 if absent; finite, not negative, not all 0.
@@ -91,7 +105,7 @@ pub struct Dataset<'a> {
 impl<'a> Dataset<'a> {
     /// Rows of numbers of equal weight, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
-        Self { x, levels: &[], types: &[], y, weights: None, groups: None, seed: 0 }
+        Self { x, levels: &[], types: &[], directions: &[], y, weights: None, groups: None, seed: 0 }
     }
 
     /// Number of rows, counted by their labels.

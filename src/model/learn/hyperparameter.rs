@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::dataset::Direction;
+
 /// The values that a hyperparameter may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Range {
@@ -22,6 +24,8 @@ pub enum Range {
     Choice(&'static [&'static str]),
     /// Whole numbers from the first to the second, joined by `-`.
     Sizes(u64, u64),
+    /// Names of columns, each followed by `:+` or `:-`, joined by commas.
+    Directions,
     /// A value of any of these; the first that can read it does.
     AnyOf(&'static [Range]),
     /// The name of one of these, which sets the defaults of other hyperparameters.
@@ -50,6 +54,7 @@ impl fmt::Display for Range {
                 write!(f, "whole numbers from {low} to {high}, such as 100 or 64-32")
             }
             Self::Flag => f.write_str("true or false"),
+            Self::Directions => f.write_str("columns with + or -, such as size:+ or size:+,age:-"),
             Self::Choice(words) => f.write_str(&words.join(" or ")),
             Self::Presets(presets) => {
                 let names: Vec<&str> = presets.iter().map(|preset| preset.name).collect();
@@ -83,6 +88,15 @@ impl Parameter {
         self.range.parse(text)
     }
 
+    /// Whether what is set several times adds up, instead of the last one counting.
+    pub(crate) fn adds_up(&self) -> bool {
+        match self.range {
+            Range::Directions => true,
+            Range::AnyOf(ranges) => ranges.contains(&Range::Directions),
+            _ => false,
+        }
+    }
+
     /// The defaults that this value of it sets.
     pub(crate) fn defaults_of(&self, text: &str) -> &'static [(&'static str, &'static str)] {
         match self.range {
@@ -100,6 +114,7 @@ impl Range {
             Range::Choice(words) => words.contains(&text).then(|| text.into()),
             Range::Presets(presets) => presets.iter().any(|preset| preset.name == text).then(|| text.into()),
             Range::AnyOf(ranges) => ranges.iter().find_map(|range| range.parse(text)),
+            Range::Directions => directions(text).map(|_| text.into()),
             Range::Flag => text.parse::<bool>().ok().map(Value::from),
             Range::Whole(low, high) => {
                 let value = text.parse::<u64>().ok()?;
@@ -117,6 +132,28 @@ impl Range {
                 let value = text.parse::<f64>().ok()?;
                 (value >= low && value <= high && value.is_finite()).then(|| value.into())
             }
+        }
+    }
+}
+
+/// Columns with their directions. A name may hold any character: it ends at `:+` or `:-` before a comma or the end.
+fn directions(text: &str) -> Option<Vec<(String, Direction)>> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    loop {
+        let ends = rest.char_indices().filter_map(|(at, c)| {
+            let direction = match rest[at..].get(..2)? {
+                ":+" => Direction::Rising,
+                ":-" => Direction::Falling,
+                _ => return None,
+            };
+            let after = &rest[at + 2..];
+            (c == ':' && (after.is_empty() || after.starts_with(','))).then_some((at, direction))
+        });
+        let (end, direction) = ends.into_iter().find(|&(at, _)| at > 0)?;
+        found.push((rest[..end].to_string(), direction));
+        match rest[end + 2..].strip_prefix(',') {
+            Some(others) => rest = others,
+            None => return Some(found),
         }
     }
 }
@@ -170,6 +207,11 @@ impl Settings {
         sizes.filter_map(Value::as_u64).map(|size| size as usize).collect()
     }
 
+    /// Columns with their directions; none if there is no such setting.
+    pub fn directions(&self, name: &str) -> Vec<(String, Direction)> {
+        directions(self.word(name)).unwrap_or_default()
+    }
+
     /// A word; empty if the setting is a number.
     pub fn word(&self, name: &str) -> &str {
         self.0.get(name).and_then(Value::as_str).unwrap_or("")
@@ -207,6 +249,23 @@ mod tests {
             [true, true, true, false, false, false]
         );
         assert_eq!(either.to_string(), "none, or a whole number from 1 to 5");
+    }
+
+    #[test]
+    fn directions_name_columns_whatever_these_hold() {
+        use Direction::{Falling, Rising};
+        let read = |text: &str| {
+            let found = directions(text)?.into_iter();
+            Some(found.map(|(name, direction)| (name, direction == Rising)).collect::<Vec<_>>())
+        };
+        let named = |name: &str, direction| (name.to_string(), direction == Rising);
+        assert_eq!(read("size:+"), Some(vec![named("size", Rising)]));
+        assert_eq!(read("a:+,b:-"), Some(vec![named("a", Rising), named("b", Falling)]));
+        assert_eq!(read("a:b, c:-"), Some(vec![named("a:b, c", Falling)]));
+        assert_eq!(read("größe: €:+,x:+y:-"), Some(vec![named("größe: €", Rising), named("x:+y", Falling)]));
+        for wrong in ["", "a", "a+", "a:", ":+", "a:+,", "a:+b", "a:1", "none"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -80,6 +80,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         balance: plan.balance,
         seed: plan.seed,
     };
+    contenders.specs().try_for_each(|spec| fitter.directions(spec).map(drop))?;
     let truth = set.truth.select(&split.train);
     let search = Search {
         fitter: &fitter,

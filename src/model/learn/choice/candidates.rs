@@ -275,6 +275,11 @@ impl Contenders {
         Ok(Self { specs, compared: true, reason: String::new() })
     }
 
+    /// The algorithms with their settings.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &Spec> {
+        self.specs.iter().map(|contender| &contender.spec)
+    }
+
     /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
     /// `n_classes`: 0 for a regression; `is_skewed`: its target has a long tail above and nothing below 0.
     pub(super) fn for_table(

@@ -15,10 +15,13 @@ use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, Text
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::data::training_set::TrainingSet;
 use crate::model::learn::algorithm::TargetScale;
-use crate::model::learn::dataset::Unusable;
-use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights};
+use crate::model::learn::dataset::{Direction, Unusable};
+use crate::model::learn::trees::hyperparameters::MONOTONIC;
+use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights, usage};
 use crate::model::pipeline::Pipeline;
 use crate::model::target_transform::TargetTransform;
+use crate::names::did_you_mean;
+use crate::plain;
 
 /// Most numbers of a model that has some for each input and class: one gigabyte, of which fitting needs a few.
 const MAX_NUMBERS: usize = 1 << 27;
@@ -121,20 +124,30 @@ impl Fitter<'_> {
             Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
             Truth::Values(values) => Labels::Values(values),
         };
-        let (mut levels, mut types) = (Vec::new(), Vec::new());
+        let of_features = self.directions(spec)?;
+        let (mut levels, mut types, mut directions) = (Vec::new(), Vec::new(), Vec::new());
         if recipe.encoding() == Encoding::Raw {
             let n_dense = recipe.n_slots() - recipe.n_sparse();
-            for (feature, part) in recipe.slots().into_iter().take(n_dense) {
-                let feature = &schema.features[feature];
+            for (index, part) in recipe.slots().into_iter().take(n_dense) {
+                let feature = &schema.features[index];
                 // A part of what a column holds, such as the count of a word, is a number.
                 let is_whole = part == Slot::Value;
                 levels.push(if is_whole { feature.levels.len() } else { 0 });
                 types.push(if is_whole { feature.column_type } else { ColumnType::Number });
+                directions.push(if is_whole { of_features[index] } else { Direction::Free });
             }
         }
         let (weights, seed) = (weights.as_deref(), self.seed);
-        let data =
-            Dataset { x: &Matrix::default(), levels: &levels, types: &types, y, weights, groups, seed };
+        let no_rows = Matrix::default();
+        let data = Dataset {
+            levels: &levels,
+            types: &types,
+            directions: &directions,
+            weights,
+            groups,
+            seed,
+            ..Dataset::new(&no_rows, y)
+        };
         let fit = spec
             .fit_owned(x, &data, watch)
             .map_err(|error| match error.downcast::<Unusable>() {
@@ -151,6 +164,38 @@ impl Fitter<'_> {
         }
         pipeline.validate().context("the fitted model is not usable")?;
         Ok(Fitted { pipeline, notes: fit.notes })
+    }
+
+    /// The direction of each feature, as the setting `monotonic` gives it.
+    ///
+    /// # Errors
+    /// A usage error for a column that is no feature, is named twice, or whose values have no order.
+    pub(crate) fn directions(&self, spec: &Spec) -> Result<Vec<Direction>> {
+        let mut directions = vec![Direction::Free; self.set.features.len()];
+        for (name, direction) in spec.settings.directions(MONOTONIC) {
+            let wrong = |why: String| Err(usage(format!("--set {MONOTONIC}: {why}")));
+            let is_it = |&(index, _): &(usize, ColumnType)| plain::same(&self.set.table.names[index], &name);
+            let Some(at) = self.set.features.iter().position(is_it) else {
+                if let Some(ignored) = self.set.ignored.iter().find(|ignored| plain::same(&ignored.name, &name)) {
+                    return wrong(format!("column {name:?} is not used ({})", ignored.reason));
+                }
+                let features = self.set.features.iter().map(|&(index, _)| self.set.table.names[index].as_str());
+                return wrong(format!("{name:?} is not a feature{}", did_you_mean(&name, features)));
+            };
+            let column_type = self.set.features[at].1;
+            if column_type != ColumnType::Number {
+                return wrong(format!(
+                    "column {name:?} is read as {}, and a direction is for numbers (--type {name:?}=number reads it as \
+                     such)",
+                    column_type.name()
+                ));
+            }
+            if directions[at] != Direction::Free {
+                return wrong(format!("column {name:?} is named twice"));
+            }
+            directions[at] = direction;
+        }
+        Ok(directions)
     }
 
     /// The cell that made a prepared value unusable, and what may be done about it.

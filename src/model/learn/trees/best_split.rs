@@ -2,8 +2,10 @@
 //! gain most.
 
 use super::bin_set::{BinSet, bins_of, first_bins, insert};
-use super::bins::{Kind, MISSING};
+use super::bins::{Column, Kind, MISSING};
 use super::criterion::{Cell, Cells, Criterion};
+use super::monotonic::Whole;
+use crate::model::learn::dataset::Direction;
 
 /// Care with categories of many levels, whose best subset would separate the training rows by chance. A level of too
 /// few rows stays on the right.
@@ -83,20 +85,42 @@ impl Best {
 pub(crate) fn scan<C: Criterion>(
     criterion: &C,
     limits: &Limits,
+    column: (u32, &Column),
+    cells: &Cells<C>,
+    bins: BinSet,
+    whole: Whole<C::Cell>,
+    best: &mut Best,
+) {
+    let kind = (column.0, &column.1.kind);
+    if column.1.direction == Direction::Free && whole.bounds.is_free() {
+        let gain = |left: &C::Cell, h_left, h, l2| criterion.gain(left, whole.total, h_left, h, l2);
+        scan_by(criterion, limits, kind, cells, bins, (whole.total, &gain), best);
+    } else {
+        let direction = column.1.direction;
+        let gain = |left: &C::Cell, h_left, h, l2| whole.gain(criterion, direction, left, h_left, h, l2);
+        scan_by(criterion, limits, kind, cells, bins, (whole.total, &gain), best);
+    }
+}
+
+#[inline(always)]
+fn scan_by<C: Criterion>(
+    criterion: &C,
+    limits: &Limits,
     column: (u32, &Kind),
     cells: &Cells<C>,
     bins: BinSet,
-    total: &C::Cell,
+    (total, gain): (&C::Cell, &impl Fn(&C::Cell, f64, f64, f64) -> (f64, f64)),
     best: &mut Best,
 ) {
+    let by = (total, gain);
     match column.1 {
         Kind::Number { thresholds } => {
             let mut local = Best::none(best.gain);
             let n_bins = thresholds.len() as u8 + 1;
             if bins == first_bins(usize::from(n_bins)) {
-                scan_in_order(criterion, limits, (limits.l2, 1), cells, 0..n_bins, total, &mut local);
+                scan_in_order(criterion, limits, (limits.l2, 1), cells, 0..n_bins, by, &mut local);
             } else {
-                scan_in_order(criterion, limits, (limits.l2, 1), cells, bins_of(bins), total, &mut local);
+                scan_in_order(criterion, limits, (limits.l2, 1), cells, bins_of(bins), by, &mut local);
             }
             if local.gain > best.gain {
                 let next = bins_of(bins)
@@ -142,7 +166,7 @@ pub(crate) fn scan<C: Criterion>(
                 }
                 let mut local = Best::none(best.gain);
                 let order = levels[..n].iter().copied();
-                scan_in_order(criterion, limits, (l2, step), cells, order.clone(), total, &mut local);
+                scan_in_order(criterion, limits, (l2, step), cells, order.clone(), by, &mut local);
                 if local.gain > best.gain {
                     let mut subset = [0; 4];
                     for bin in order {
@@ -197,7 +221,7 @@ fn scan_in_order<C: Criterion>(
     (l2, step): (f64, i64),
     cells: &Cells<C>,
     order: impl Iterator<Item = u8> + Clone,
-    total: &C::Cell,
+    (total, gain): (&C::Cell, &impl Fn(&C::Cell, f64, f64, f64) -> (f64, f64)),
     best: &mut Best,
 ) {
     let missing = &cells[usize::from(MISSING)];
@@ -225,7 +249,7 @@ fn scan_in_order<C: Criterion>(
             if n - n_left < min_right || h - h_left < limits.min_mass {
                 break;
             }
-            let (numerator, denominator) = criterion.gain(&left, total, h_left, h, l2);
+            let (numerator, denominator) = gain(&left, h_left, h, l2);
             let is_due = step == 1 || n_left - looked_at >= step;
             if is_due {
                 looked_at = n_left;
@@ -297,7 +321,8 @@ mod tests {
             criterion.add(&mut total, item);
         }
         let mut best = Best::none(limits.min_gain);
-        scan(criterion, limits, (7, kind), &cells, first_bins(8), &total, &mut best);
+        let gain = |left: &C::Cell, h_left, h, l2| criterion.gain(left, &total, h_left, h, l2);
+        scan_by(criterion, limits, (7, kind), &cells, first_bins(8), (&total, &gain), &mut best);
         best
     }
 

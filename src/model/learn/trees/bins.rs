@@ -13,6 +13,7 @@
 use std::ops::Range;
 
 use crate::model::learn::Dataset;
+use crate::model::learn::dataset::Direction;
 use crate::parallel;
 
 /// The byte of a missing value.
@@ -51,6 +52,8 @@ pub(crate) struct Column {
     pub(crate) n_bins: usize,
     /// One byte per row.
     pub(crate) bytes: Vec<u8>,
+    /// How predictions may change along it.
+    pub(crate) direction: Direction,
     grid: Grid,
 }
 
@@ -171,14 +174,15 @@ fn bin_columns(data: &Dataset, columns: Range<usize>) -> Vec<Column> {
             };
         }
     }
-    let column = |(kind, bytes): (Kind, Vec<u8>)| {
+    let column = |((kind, bytes), j): ((Kind, Vec<u8>), usize)| {
+        let direction = data.directions.get(j).copied().unwrap_or_default();
         let (n_bins, grid) = match &kind {
             Kind::Number { thresholds } => (thresholds.len() + 1, Grid::new(thresholds)),
             Kind::Category { groups } => (groups.len().min(MAX_BINS), Grid::new(&[])),
         };
-        Column { kind, n_bins, bytes, grid }
+        Column { kind, n_bins, bytes, direction, grid }
     };
-    kinds.into_iter().zip(bytes).map(column).collect()
+    kinds.into_iter().zip(bytes).zip(columns).map(column).collect()
 }
 
 fn number(values: impl ExactSizeIterator<Item = f64> + Clone, counts: impl Fn(usize) -> bool) -> Kind {

@@ -17,7 +17,7 @@ use super::criterion::Criterion;
 use super::engine::Growth;
 use super::fixed_point::{Scale, mass_bits, nearest_whole};
 use super::grow::Grower;
-use super::hyperparameters::{BOOSTING, EarlyStopping, LossName, whole_or_unlimited};
+use super::hyperparameters::{BOOSTING, EarlyStopping, LossName, MONOTONIC, whole_or_unlimited};
 use super::loss::Loss;
 use super::moments::{Moments, Packed};
 use super::newton::{MIN_SHARED_ROWS, State, Steps};
@@ -25,6 +25,7 @@ use super::tree::{Node, Tree};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
+use crate::model::learn::dataset::Direction;
 use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Settings, Watch, usage};
 use crate::model::predictor::Predictor;
 use crate::parallel;
@@ -194,6 +195,15 @@ impl GradientBoosting {
     fn fit_bins(&self, mut bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         bins.group();
         let loss = self.loss(data.y)?;
+        if data.directions.iter().any(|direction| *direction != Direction::Free)
+            && matches!(loss, Loss::AbsoluteError | Loss::Quantile { .. })
+        {
+            return Err(usage(format!(
+                "--set {MONOTONIC}: loss={} sets the leaves to medians or quantiles, which keep to no bounds; use another \
+                 loss",
+                self.loss.word()
+            )));
+        }
         Ok(parallel::on_pool(|| self.boost(data, &bins, loss, watch)))
     }
 
@@ -416,7 +426,9 @@ fn grower<'a, C: Criterion + 'a>(
                 *out = item(nearest_whole(g * scale.g), nearest_whole(h * scale.h));
             }
         });
-        grower.grow(rows, &columns, seed)
+        let mut tree = grower.grow(rows, &columns, seed);
+        tree.scale_bounds(scale.h / scale.g);
+        tree
     })
 }
 
@@ -436,7 +448,8 @@ impl Learner for GradientBoosting {
 mod tests {
     use super::*;
     use crate::model::learn::{Spec, Unwatched};
-    use crate::model::predictor::Arrays;
+    use crate::model::predictor::trees::Trees;
+    use crate::model::predictor::{Arrays, Link};
     use rand_pcg::rand_core::Rng;
     use std::fmt;
     use std::sync::Mutex;
@@ -625,6 +638,71 @@ mod tests {
         assert!(message("tweedie").contains("loss=tweedie is for"));
         assert!(message("gamma").contains("above 0"));
         assert!(message("log_loss").contains("not a loss for regression"));
+    }
+
+    #[test]
+    fn predictions_keep_to_the_directions_of_columns_wherever_the_others_are() {
+        use Direction::{Falling, Free, Rising};
+        let n_rows = 3000;
+        // Numbers with gaps, and a category; the targets rise and fall along both constrained columns, with noise.
+        let mut x = noise(n_rows, 4, 11);
+        (0..n_rows).for_each(|i| x.row_mut(i)[3] = (i % 12) as f64);
+        (0..n_rows).step_by(7).for_each(|i| x.row_mut(i)[0] = f64::NAN);
+        let wave = |row: &[f64]| {
+            let a = if row[0].is_nan() { 0.9 } else { row[0] };
+            (9.0 * a).sin() + a + (7.0 * row[1]).cos() - row[1]
+                + 2.0 * row[2] * a
+                + f64::from(row[3] as u32 % 5)
+        };
+        let random = noise(n_rows, 1, 12);
+        let values: Vec<f64> = (0..n_rows).map(|i| 6.0 + wave(x.row(i)) + 2.0 * random.row(i)[0]).collect();
+        let codes: Vec<u32> = values.iter().map(|value| u32::from(*value > 9.0)).collect();
+        let three: Vec<u32> = values.iter().map(|value| (*value / 4.0) as u32 % 3).collect();
+        let classes = |codes, n_classes| Labels::Classes { codes, n_classes };
+        let cases: [(&[(&str, &str)], Labels); 7] = [
+            (&[], Labels::Values(&values)),
+            // Large subtrees grow apart and are joined.
+            (
+                &[("max_leaf_nodes", "none"), ("min_samples_leaf", "1"), ("l2_regularization", "2")],
+                Labels::Values(&values),
+            ),
+            (
+                &[("subsample", "0.6"), ("colsample_bytree", "0.6"), ("max_features", "0.6")],
+                Labels::Values(&values),
+            ),
+            (&[("loss", "gamma")], Labels::Values(&values)),
+            (&[("loss", "poisson"), ("max_delta_step", "0.1")], Labels::Values(&values)),
+            (&[], classes(&codes, 2)),
+            (&[], classes(&three, 3)),
+        ];
+        let (levels, directions) = ([0, 0, 0, 12], [Rising, Falling, Free, Free]);
+        for (settings, y) in cases {
+            let settings = [&[("n_estimators", "30"), ("early_stopping", "false")], settings].concat();
+            let data = Dataset { levels: &levels, ..Dataset::new(&x, y) };
+            let free = fit(&settings, &data, &Unwatched).predictor;
+            let bounded = fit(&settings, &Dataset { directions: &directions, ..data }, &Unwatched).predictor;
+            // The raw scores, which are defined for each class by itself.
+            let breaks = |predictor: &Predictor| {
+                let trees = Trees::read_arrays(Link::Identity, &mut bytes(predictor)).unwrap();
+                let mut n_breaks = 0;
+                for (row, (column, sign)) in
+                    (0..n_rows).step_by(97).zip([(0, 1.0), (1, -1.0)].into_iter().cycle())
+                {
+                    let mut grid = Matrix::zeros(101, 4);
+                    for i in 0..101 {
+                        grid.row_mut(i).copy_from_slice(x.row(row));
+                        grid.row_mut(i)[column] = i as f64 / 100.0;
+                    }
+                    let mut found = vec![0.0; 101 * trees.n_outputs()];
+                    trees.scores_block(grid.values(), &mut found);
+                    let pairs = found.iter().zip(&found[trees.n_outputs()..]);
+                    n_breaks += pairs.filter(|(before, after)| sign * (*after - *before) < 0.0).count();
+                }
+                n_breaks
+            };
+            assert!(breaks(&free) > 50, "{settings:?}: nothing was to be kept from");
+            assert_eq!(breaks(&bounded), 0, "{settings:?}");
+        }
     }
 
     #[test]

@@ -20,10 +20,12 @@ use super::best_split::{Best, Limits};
 use super::bins::Bins;
 use super::criterion::{Cell, Criterion};
 use super::engine::{Engine, Growth};
+use super::monotonic::{Bounds, Whole};
 use super::partition::Span;
 use super::search::Scratch;
 use super::tree::Tree;
 use crate::model::learn::Watch;
+use crate::model::learn::dataset::Direction;
 use crate::parallel;
 use crate::random::seed_of_child;
 
@@ -42,6 +44,7 @@ struct Open<C: Criterion> {
     begin: usize,
     end: usize,
     total: C::Cell,
+    bounds: Bounds,
     best: Best,
     histogram: Option<Vec<C::Cell>>,
     /// Its split, once that is prepared.
@@ -76,9 +79,18 @@ struct Split<C: Criterion> {
     children: [Child<C>; 2],
 }
 
+impl<C: Criterion> Split<C> {
+    /// Splits the leaf in its tree.
+    fn enter(&self, open: &Open<C>, tree: &mut Tree) {
+        tree.split(open.node, &open.best, self.missing_left, self.middle);
+        tree.bound_children(open.node, self.children.each_ref().map(|child| child.bounds));
+    }
+}
+
 /// Half of a split.
 struct Child<C: Criterion> {
     total: C::Cell,
+    bounds: Bounds,
     /// Not found if it stays a leaf.
     best: Best,
     histogram: Option<Vec<C::Cell>>,
@@ -169,17 +181,19 @@ impl<C: Criterion> Engine<'_, C> {
         }
         let (rows, items) = (&*span.rows, &*span.items);
         let total = self.total(items);
+        let (whole, bounds) = (Whole::free(&total), Bounds::FREE);
         let mut histogram = None;
         let best = if self.uses_histograms(rows.len(), &scratch.columns) {
             let mut cells = self.take_histogram(&mut scratch.pool);
-            let best = self.search_all(rows, items, &mut cells, &total, None, &scratch.columns).0;
+            let best = self.search_all(rows, items, &mut cells, whole, None, &scratch.columns).0;
             histogram = Some(cells);
             best
         } else {
-            self.search(rows, items, &total, seed, scratch)
+            self.search(rows, items, whole, seed, scratch)
         };
         let end = rows.len();
-        let open = Open { node: 0, depth: 0, seed, begin: 0, end, total, best, histogram, split: None };
+        let open =
+            Open { node: 0, depth: 0, seed, begin: 0, end, total, bounds, best, histogram, split: None };
         best.found().then_some(open)
     }
 
@@ -199,7 +213,7 @@ impl<C: Criterion> Engine<'_, C> {
             }
             let own = span.part(open.begin, open.end);
             let split = self.split(&mut open, own, false, scratch);
-            tree.split(open.node, &open.best, split.missing_left, split.middle);
+            split.enter(&open, tree);
             stack.extend(open_children(&open, split, tree, &mut scratch.pool).into_iter().rev().flatten());
         }
         // They were found from the left to the right, as their rows lie.
@@ -241,7 +255,7 @@ impl<C: Criterion> Engine<'_, C> {
             }
             if let Some(split) = open.split.take() {
                 n_leaves += 1;
-                tree.split(open.node, &open.best, split.missing_left, split.middle);
+                split.enter(&open, tree);
                 frontier
                     .extend(open_children(&open, split, tree, &mut scratch[0].pool).into_iter().flatten());
             }
@@ -317,19 +331,22 @@ impl<C: Criterion> Engine<'_, C> {
         let total_of_small = self.total(sides[1 - large].1);
         let mut totals = [total_of_small; 2];
         totals[large] = open.total.minus(&total_of_small);
-        let mut children = totals.map(|total| Child {
-            total,
+        let bounds = self.bounds_of_children(open, &totals);
+        let mut children = [0, 1].map(|i| Child {
+            total: totals[i],
+            bounds: bounds[i],
             best: Best::none(self.growth.limits.min_gain),
             histogram: None,
         });
+        let whole = [0, 1].map(|i| Whole { total: &totals[i], bounds: bounds[i] });
         let sums_up = may != [false, false] && self.uses_histograms(sides[large].0.len(), &scratch.columns);
         let mut histogram = open.histogram.take();
         if let Some(mut of_large) = histogram.take_if(|_| sums_up) {
             let mut of_small = self.take_histogram(&mut scratch.pool);
             let (rows, items) = sides[1 - large];
-            let with = Some((&mut of_large[..], &totals[large]));
+            let with = Some((&mut of_large[..], whole[large]));
             let columns = &scratch.columns;
-            let found = self.search_all(rows, items, &mut of_small, &totals[1 - large], with, columns);
+            let found = self.search_all(rows, items, &mut of_small, whole[1 - large], with, columns);
             children[1 - large].best = found.0;
             children[large].best = found.1;
             children[1 - large].histogram = Some(of_small);
@@ -348,12 +365,23 @@ impl<C: Criterion> Engine<'_, C> {
             scratch.pool.extend(histogram);
             for (i, child) in children.iter_mut().enumerate().filter(|(i, _)| may[*i]) {
                 let (rows, items) = sides[i];
-                child.best = self.search(rows, items, &child.total, seed_of_child(open.seed, i), scratch);
+                child.best = self.search(rows, items, whole[i], seed_of_child(open.seed, i), scratch);
             }
         }
         // A missing value, if training saw none here, goes with most rows, as in scikit-learn.
         let missing_left = open.best.missing_left.unwrap_or(n_left >= n - n_left);
         Split { middle: open.begin + n_left, missing_left, children }
+    }
+
+    /// The bounds of both children of a leaf.
+    fn bounds_of_children(&self, open: &Open<C>, totals: &[C::Cell; 2]) -> [Bounds; 2] {
+        let direction = self.bins.columns[open.best.column as usize].direction;
+        if direction == Direction::Free {
+            return [open.bounds; 2];
+        }
+        let whole = Whole { total: &open.total, bounds: open.bounds };
+        let value = |total| whole.value(self.criterion, total, self.growth.limits.l2);
+        open.bounds.of_children(direction, totals.each_ref().map(value))
     }
 }
 
@@ -367,13 +395,13 @@ fn open_children<C: Criterion>(
     let left = tree.nodes[parent.node as usize].left;
     let [a, b] = split.children;
     let mut open = |i: usize, begin, end, child: Child<C>| {
-        let Child { total, best, histogram } = child;
+        let Child { total, bounds, best, histogram } = child;
         if !best.found() {
             pool.extend(histogram);
             return None;
         }
         let (node, depth, seed) = (left + i as u32, parent.depth + 1, seed_of_child(parent.seed, i));
-        Some(Open { node, depth, seed, begin, end, total, best, histogram, split: None })
+        Some(Open { node, depth, seed, begin, end, total, bounds, best, histogram, split: None })
     };
     [open(0, parent.begin, split.middle, a), open(1, split.middle, parent.end, b)]
 }

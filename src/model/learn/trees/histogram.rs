@@ -7,6 +7,7 @@ use super::bin_set::first_bins;
 use super::bins::GROUP;
 use super::criterion::{Cell, Cells, Criterion, no_rows};
 use super::engine::Engine;
+use super::monotonic::Whole;
 use crate::parallel;
 
 impl<C: Criterion> Engine<'_, C> {
@@ -22,31 +23,31 @@ impl<C: Criterion> Engine<'_, C> {
         rows: &[u32],
         items: &[C::Item],
         cells: &mut [C::Cell],
-        total: &C::Cell,
-        large: Option<(&mut [C::Cell], &C::Cell)>,
+        whole: Whole<C::Cell>,
+        large: Option<(&mut [C::Cell], Whole<C::Cell>)>,
         columns: &[u32],
     ) -> (Best, Best) {
         let is_large = self.is_large(rows.len() * columns.len());
         let shares = if is_large { rayon::current_num_threads() } else { 1 };
         let mut chosen = vec![columns.len() == self.bins.columns.len(); self.bins.columns.len()];
         columns.iter().for_each(|&column| chosen[column as usize] = true);
-        let (large, large_total) = match large {
-            Some((cells, total)) => (cells.as_chunks_mut().0, Some(total)),
+        let (large, large_whole) = match large {
+            Some((cells, whole)) => (cells.as_chunks_mut().0, Some(whole)),
             None => (&mut [][..], None),
         };
-        let node = Sums { engine: self, rows, items, chosen: &chosen, total, large_total };
+        let node = Sums { engine: self, rows, items, chosen: &chosen, whole, large_whole };
         node.search(0, cells.as_chunks_mut().0, large, shares)
     }
 }
 
-/// The rows of a node that are summed up and scanned, and the total of its larger sibling.
+/// The rows of a node that are summed up and scanned, and its larger sibling.
 struct Sums<'a, C: Criterion> {
     engine: &'a Engine<'a, C>,
     rows: &'a [u32],
     items: &'a [C::Item],
     chosen: &'a [bool],
-    total: &'a C::Cell,
-    large_total: Option<&'a C::Cell>,
+    whole: Whole<'a, C::Cell>,
+    large_whole: Option<Whole<'a, C::Cell>>,
 }
 
 impl<C: Criterion> Sums<'_, C> {
@@ -100,11 +101,11 @@ impl<C: Criterion> Sums<'_, C> {
                 continue;
             }
             let column = &bins.columns[first + k];
-            let id = ((first + k) as u32, &column.kind);
+            let id = ((first + k) as u32, column);
             let n_bins = first_bins(column.n_bins);
-            scan(criterion, &growth.limits, id, cells, n_bins, self.total, &mut best.0);
-            if let (Some(large), Some(total)) = (large.get(k), self.large_total) {
-                scan(criterion, &growth.limits, id, large, n_bins, total, &mut best.1);
+            scan(criterion, &growth.limits, id, cells, n_bins, self.whole, &mut best.0);
+            if let (Some(large), Some(whole)) = (large.get(k), self.large_whole) {
+                scan(criterion, &growth.limits, id, large, n_bins, whole, &mut best.1);
             }
         }
     }
@@ -182,7 +183,7 @@ mod tests {
             let items = &items[rows.clone()];
             let rows: Vec<u32> = rows.map(|row| row as u32).collect();
             let (total, mut cells) = (engine.total(items), engine.take_histogram(&mut Vec::new()));
-            let best = engine.search_all(&rows, items, &mut cells, &total, None, &columns).0;
+            let best = engine.search_all(&rows, items, &mut cells, Whole::free(&total), None, &columns).0;
             (best, cells, total)
         };
         let (_, mut parent, total) = sum_up(0..1000);
@@ -191,8 +192,9 @@ mod tests {
         assert_eq!(total.minus(&total_of_left), total_of_right);
         let rows: Vec<u32> = (0..300).collect();
         let mut cells = engine.take_histogram(&mut Vec::new());
-        let large = Some((&mut parent[..], &total_of_right));
-        let found = engine.search_all(&rows, &items[..300], &mut cells, &total_of_left, large, &columns);
+        let large = Some((&mut parent[..], Whole::free(&total_of_right)));
+        let whole = Whole::free(&total_of_left);
+        let found = engine.search_all(&rows, &items[..300], &mut cells, whole, large, &columns);
         assert!(cells == left && parent == right);
         let key = |best: &Best| (best.gain, best.column, best.cut, best.subset, best.missing_left);
         assert_eq!((key(&found.0), key(&found.1)), (key(&best_of_left), key(&best_of_right)));
@@ -209,8 +211,9 @@ mod tests {
             let engine = engine(&bins, true);
             let total = engine.total(&items);
             let mut cells = engine.take_histogram(&mut Vec::new());
-            let best =
-                pool.install(|| engine.search_all(&rows, &items, &mut cells, &total, None, &columns).0);
+            let best = pool.install(|| {
+                engine.search_all(&rows, &items, &mut cells, Whole::free(&total), None, &columns).0
+            });
             for (column, cells) in bins.columns.iter().zip(cells.as_chunks::<256>().0) {
                 let mut expected = [[0; 2]; 256];
                 for (&byte, item) in column.bytes.iter().zip(&items) {

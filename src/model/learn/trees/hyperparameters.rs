@@ -103,6 +103,9 @@ pub(crate) const fn bootstrap(default: &'static str) -> Parameter {
     }
 }
 
+/// The setting that gives columns a direction.
+pub(crate) const MONOTONIC: &str = "monotonic";
+
 const SHARE: Range = Range::Above(0.0, 1.0);
 
 const LOSS: Parameter = Parameter {
@@ -194,7 +197,7 @@ pub(crate) const PRIOR_WEIGHT: Parameter = Parameter {
 };
 
 /// The hyperparameters of gradient boosting.
-pub(crate) static BOOSTING: [Parameter; 22] = [
+pub(crate) static BOOSTING: [Parameter; 23] = [
     Parameter {
         name: "preset",
         default: "mlapi",
@@ -301,6 +304,14 @@ pub(crate) static BOOSTING: [Parameter; 22] = [
         range: Range::AnyOf(&[Range::Choice(&["auto"]), Range::Whole(1, 1 << 40)]),
         effect: "fewest rows of a side of a split on such a category; auto is one per 50 rows per class, from 10 \
                  to 100 (LightGBM: 100)",
+    },
+    Parameter {
+        name: MONOTONIC,
+        default: "none",
+        range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Directions]),
+        effect: "columns of numbers along which predictions never fall (`:+`) or never rise (`:-`), all other columns \
+                 being equal; of two classes that is the probability of the second, of more the score of each class, \
+                 and not its probability; a missing value may stand anywhere (scikit-learn's monotonic_cst)",
     },
     EARLY_STOPPING,
     Parameter {

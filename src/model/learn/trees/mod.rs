@@ -9,7 +9,7 @@
 //!                                  └ search    one column at a time; random_cuts
 //! ```
 //!
-//! The search for a split ([`best_split`]) reads sums of rows ([`criterion`]: [`moments`], [`classes`]).
+//! The search for a split ([`best_split`]) reads sums of rows ([`criterion`]: [`moments`], [`classes`]), and keeps to bounds ([`monotonic`]).
 
 pub(crate) mod best_split;
 pub(crate) mod bin_set;
@@ -26,6 +26,7 @@ pub(crate) mod histogram;
 pub(crate) mod hyperparameters;
 pub(crate) mod loss;
 pub(crate) mod moments;
+pub(crate) mod monotonic;
 pub(crate) mod newton;
 pub(crate) mod out_of_bag;
 pub(crate) mod partition;

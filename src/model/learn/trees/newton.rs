@@ -2,6 +2,7 @@
 
 use super::bins::Bins;
 use super::loss::{Loss, weighted_median, weighted_quantile};
+use super::monotonic::Bounds;
 use super::tree::{Node, Tree};
 use crate::model::learn::{Dataset, Labels};
 use crate::model::predictor::sigmoid;
@@ -109,8 +110,9 @@ impl<'a> State<'a> {
     pub(crate) fn leaf_values(&self, tree: &Tree, score: usize, steps: Steps) -> Vec<f64> {
         let Steps { learning_rate, l2, max_delta } = steps;
         let n_scores = self.loss.n_scores();
-        let leaves: Vec<&Node> = tree.leaves().collect();
-        let value = |node: &Node| {
+        let bounded = tree.nodes.iter().enumerate().map(|(i, node)| (node, tree.bounds_of(i)));
+        let leaves: Vec<(&Node, Bounds)> = bounded.filter(|(node, _)| node.left == 0).collect();
+        let value = |(node, bounds): (&Node, Bounds)| {
             let rows = tree.rows_of(node);
             let residuals = || {
                 let residual = |&row: &u32| {
@@ -132,7 +134,9 @@ impl<'a> State<'a> {
                 g += f64::from(of_g);
                 h += f64::from(of_h);
             }
-            if h > 0.0 { learning_rate * (-g / h).clamp(-max_delta, max_delta) } else { 0.0 }
+            let step = if h > 0.0 { -g / h } else { 0.0 };
+            // A bound for all leaves keeps their order.
+            learning_rate * bounds.clamp(step).clamp(-max_delta, max_delta)
         };
         if tree.rows.len() < MIN_SHARED_ROWS {
             return leaves.into_iter().map(value).collect();

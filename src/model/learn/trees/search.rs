@@ -5,6 +5,7 @@ use super::bin_set::{bins_of, first_bins, insert};
 use super::bins::Kind;
 use super::criterion::{Cell, Cells, Criterion, no_rows};
 use super::engine::Engine;
+use super::monotonic::Whole;
 use super::random_cuts::{Block, draw_cut};
 use crate::random::{below, generator};
 
@@ -48,7 +49,7 @@ impl<C: Criterion> Engine<'_, C> {
         &self,
         rows: &[u32],
         items: &[C::Item],
-        total: &C::Cell,
+        whole: Whole<C::Cell>,
         seed: u64,
         scratch: &mut Scratch<C>,
     ) -> Best {
@@ -85,17 +86,23 @@ impl<C: Criterion> Engine<'_, C> {
                     }
                     least < most
                 }
-                Some(random) if self.growth.random_cuts => {
-                    self.search_random(column, rows, items, total, random, &mut scratch.bytes, &mut best)
-                }
+                Some(random) if self.growth.random_cuts => self.search_random(
+                    column,
+                    rows,
+                    items,
+                    whole.total,
+                    random,
+                    &mut scratch.bytes,
+                    &mut best,
+                ),
                 _ => scratch
                     .cells
                     .first_chunk_mut()
-                    .is_some_and(|cells| self.search_column(column, rows, items, total, cells, &mut best)),
+                    .is_some_and(|cells| self.search_column(column, rows, items, whole, cells, &mut best)),
             };
         }
         if is_block {
-            self.consider_cuts(&scratch.block, items, total, &mut best);
+            self.consider_cuts(&scratch.block, items, whole.total, &mut best);
             scratch.block.cuts.clear();
         }
         // The next node finds the columns in the order of the tree.
@@ -111,7 +118,7 @@ impl<C: Criterion> Engine<'_, C> {
         column: u32,
         rows: &[u32],
         items: &[C::Item],
-        total: &C::Cell,
+        whole: Whole<C::Cell>,
         cells: &mut Cells<C>,
         best: &mut Best,
     ) -> bool {
@@ -136,7 +143,7 @@ impl<C: Criterion> Engine<'_, C> {
             let n_bins = first_bins(binned.n_bins);
             let within = std::array::from_fn(|word| touched[word] & n_bins[word]);
             let limits = &self.growth.limits;
-            scan(self.criterion, limits, (column, &binned.kind), cells, within, total, best);
+            scan(self.criterion, limits, (column, binned), cells, within, whole, best);
         }
         if rows.len() < MAX_MARKED_ROWS {
             bins_of(touched).for_each(|bin| cells[usize::from(bin)] = C::Cell::ZERO);
@@ -188,7 +195,8 @@ mod tests {
                 let rows: Vec<u32> = (0..n_rows).collect();
                 let items = &items[..n_rows as usize];
                 let search = |scratch: &mut Scratch<Moments>| {
-                    let best = engine.search(&rows, items, &engine.total(items), seed, scratch);
+                    let total = engine.total(items);
+                    let best = engine.search(&rows, items, Whole::free(&total), seed, scratch);
                     (best.gain, best.column, best.cut)
                 };
                 let found = search(&mut used);

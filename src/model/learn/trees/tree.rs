@@ -3,6 +3,7 @@
 use super::best_split::Best;
 use super::bin_set::{BinSet, holds};
 use super::bins::{Bins, MISSING};
+use super::monotonic::Bounds;
 
 /// A node of a grown tree.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +50,8 @@ pub(crate) struct Tree {
     pub(crate) subsets: Vec<BinSet>,
     /// The rows that it grew on, leaf by leaf.
     pub(crate) rows: Vec<u32>,
+    /// The bounds of each node; empty if none has any.
+    bounds: Vec<Bounds>,
 }
 
 impl Tree {
@@ -108,6 +111,26 @@ impl Tree {
         self.nodes.extend([Node::leaf(begin, middle), Node::leaf(middle, end)]);
     }
 
+    /// Sets the bounds of the children of a node.
+    pub(crate) fn bound_children(&mut self, node: u32, bounds: [Bounds; 2]) {
+        if self.bounds.is_empty() && bounds.iter().all(|bounds| bounds.is_free()) {
+            return;
+        }
+        let left = self.nodes[node as usize].left as usize;
+        self.bounds.resize(self.nodes.len(), Bounds::FREE);
+        self.bounds[left..left + 2].copy_from_slice(&bounds);
+    }
+
+    /// The bounds of a node, by its index.
+    pub(crate) fn bounds_of(&self, node: usize) -> Bounds {
+        self.bounds.get(node).copied().unwrap_or(Bounds::FREE)
+    }
+
+    /// States all bounds in a unit of which there are so many in the one before.
+    pub(crate) fn scale_bounds(&mut self, factor: f64) {
+        self.bounds.iter_mut().for_each(|bounds| *bounds = bounds.times(factor));
+    }
+
     /// Replaces a leaf by a subtree that grew on the rows from `begin` on.
     pub(crate) fn graft(&mut self, leaf: u32, begin: usize, subtree: &Self) {
         // The root takes the place of the leaf, all others follow the nodes that are there.
@@ -127,6 +150,11 @@ impl Tree {
             }
         }
         self.subsets.extend(&subtree.subsets);
+        if !self.bounds.is_empty() || !subtree.bounds.is_empty() {
+            // Those of the leaf stay.
+            self.bounds.resize(n_nodes as usize, Bounds::FREE);
+            self.bounds.extend((1..subtree.nodes.len()).map(|node| subtree.bounds_of(node)));
+        }
     }
 }
 
