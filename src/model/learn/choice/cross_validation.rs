@@ -9,7 +9,7 @@ use std::fmt;
 use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
-use super::fitter::Fitter;
+use super::fitter::{Fitted, Fitter};
 use super::metric::{Metric, decided};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
@@ -17,6 +17,7 @@ use crate::data::judge::findings::list;
 use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::evaluation::Metrics;
+use crate::model::learn::algorithm::Path;
 use crate::model::learn::{Spec, Watch, usage};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::trees::Trees;
@@ -211,6 +212,43 @@ impl Search<'_> {
         let folds = fits.par_iter().map(|fit| fit.scores_of(best)).collect();
         let spec = spec.with("n_estimators", best as u64);
         Ok(Some((spec, OutOfFold { folds })))
+    }
+
+    /// As [`Search::out_of_fold`] with the value of a path that is best on average over the splits; and the settings with
+    /// that value.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn with_best_penalty(
+        &self,
+        spec: &Spec,
+        path: &Path,
+        splits: &[Split],
+    ) -> Result<Option<(Spec, OutOfFold)>> {
+        let Some(mut fits) = self.in_splits(splits, &|split| self.path_fold(spec, path, split))? else {
+            return Ok(None);
+        };
+        let n_values = fits.iter().map(Vec::len).min().unwrap_or(0);
+        let mean = |value: usize| fits.iter().map(|fit| fit[value].1).sum::<f64>();
+        let best = (0..n_values).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).context("the path is empty")?;
+        let folds = fits.iter_mut().map(|fit| fit.swap_remove(best).0).collect();
+        Ok(Some((spec.with(path.parameter, path.values[best]), OutOfFold { folds })))
+    }
+
+    /// Fits a path on one part of a split: for each value the scores of the other, and their mean loss.
+    fn path_fold(&self, spec: &Spec, path: &Path, split: &Split) -> Result<Vec<(Matrix, f64)>> {
+        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
+        let (truth, wanted) = (self.truth.select(&split.train), self.truth.select(&split.test));
+        let watch = WithoutProgress(self.watch);
+        let fits = self.fitter.fit_path(spec, path, &rows_of(&split.train), &truth, &watch)?;
+        let scored = fits.into_iter().map(|Fitted { pipeline, .. }| {
+            let codes = pipeline.schema.codes(self.fitter.table, &rows_of(&split.test))?;
+            let scores = pipeline.scores(&codes);
+            let losses = self.metric.losses(scores.values(), &wanted);
+            let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+            Ok((scores, mean))
+        });
+        scored.collect()
     }
 
     /// Fits boosted trees on one part of a split, and the loss of the other after each round.

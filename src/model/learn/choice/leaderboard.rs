@@ -22,7 +22,7 @@ const MAX_KEPT: usize = 1 << 25;
 struct Compared {
     /// Its place among the contenders.
     index: usize,
-    /// Its settings, with the rounds that were found.
+    /// Its settings, with the rounds or the penalty that were found.
     spec: Spec,
     /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
@@ -149,8 +149,11 @@ impl Search<'_> {
         (vec![(simplest.unwrap_or(best), 1.0)], None)
     }
 
-    /// The predictions of a contender for the held-out rows, and its settings with the rounds that were found.
+    /// The predictions of a contender for the held-out rows, and its settings with the rounds or the penalty that were found.
     fn predict_held_out(&self, contender: &Contender, splits: &[Split]) -> Result<Option<(Spec, OutOfFold)>> {
+        if let Some(path) = contender.path {
+            return self.with_best_penalty(&contender.spec, path, splits);
+        }
         if contender.finds_rounds {
             return self.with_best_rounds(&contender.spec, splits);
         }
@@ -188,6 +191,27 @@ mod tests {
     use crate::model::learn::Unwatched;
     use crate::model::learn::choice::candidates::Contenders;
     use crate::model::learn::choice::tests::with_search;
+
+    #[test]
+    fn a_path_ends_at_the_penalty_that_does_best_in_the_folds() {
+        with_search(&Unwatched, 200, Some(3), |search| {
+            let splits = search.splits(1.0).unwrap();
+            let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
+            let contenders = auto.for_table(200, 15, 2, false);
+            let contender = contenders.iter().find(|contender| contender.path.is_some()).unwrap();
+            let path = contender.path.unwrap();
+            let (spec, found) = search.predict_held_out(contender, &splits).unwrap().unwrap();
+            let value = spec.hyperparameters()[path.parameter].as_f64().unwrap();
+            let utility = |predicted: &OutOfFold| {
+                search.metric.utility(search.scored(predicted, &splits).spread.mean.unwrap())
+            };
+            for &other in path.values {
+                let alone = contender.spec.with(path.parameter, other);
+                let alone = search.out_of_fold(&alone, &splits).unwrap().unwrap();
+                assert!(utility(&alone) <= utility(&found) + 1e-9, "{other} instead of {value}");
+            }
+        });
+    }
 
     #[test]
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {
