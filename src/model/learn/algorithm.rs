@@ -59,6 +59,15 @@ pub struct Spec {
     pub(crate) scale: TargetScale,
 }
 
+/// Values of the hyperparameter that sets the strength of a penalty, from strong to weak.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Path {
+    /// The hyperparameter.
+    pub(crate) parameter: &'static str,
+    /// Its values.
+    pub(crate) values: &'static [f64],
+}
+
 /// What is done to a numeric target before an algorithm learns it, and undone to its predictions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum TargetScale {
@@ -137,8 +146,8 @@ impl Spec {
         Ok(Self { algorithm, settings: Settings(values), scale: TargetScale::AsItIs })
     }
 
-    /// The same with another whole number as one of the settings.
-    pub(crate) fn with(&self, name: &str, value: u64) -> Self {
+    /// The same with another number as one of the settings.
+    pub(crate) fn with(&self, name: &str, value: impl Into<Value>) -> Self {
         let mut spec = self.clone();
         spec.settings.0.insert(name.into(), value.into());
         spec
@@ -169,6 +178,16 @@ impl Spec {
         guarded(|| learner.fit(data, watch))
     }
 
+    /// As [`Spec::fit`] with each of the values that the algorithm's penalty has on a path.
+    ///
+    /// # Errors
+    /// As [`Spec::fit`].
+    pub(crate) fn fit_path(&self, path: &Path, data: &Dataset, watch: &dyn Watch) -> Result<Vec<Fit>> {
+        data.check(self.algorithm.encoding)?;
+        let learner = (self.algorithm.learner)(&self.settings);
+        guarded(|| learner.fit_path(path.values, data, watch))
+    }
+
     /// As [`Spec::fit`] on rows that are not needed afterwards; the rows of `data` are ignored.
     ///
     /// # Errors
@@ -182,7 +201,7 @@ impl Spec {
 
 /// Runs a fit on a thread of the pool from the start: work that is handed in from outside waits until a thread picks it
 /// up. A panic ends this fit alone, so that `auto` goes on with other candidates; its message is printed, for a report.
-fn guarded(fit: impl FnOnce() -> Result<Fit> + Send) -> Result<Fit> {
+fn guarded<T: Send>(fit: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     catch_unwind(AssertUnwindSafe(|| rayon::scope(|_| fit()))).unwrap_or_else(|panic| {
         let message = panics::message(&*panic);
         Err(anyhow!("it failed on these rows ({message}), which is a mistake of mlapi; please report it"))

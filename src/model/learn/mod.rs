@@ -26,7 +26,7 @@ pub mod trees;
 
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 pub use algorithm::{ALGORITHMS, Spec, algorithm};
 pub(crate) use dataset::balanced_weights;
@@ -91,6 +91,16 @@ pub trait Learner: Send + Sync {
     /// Whether high-cardinality categories also become means of the target.
     fn reads_target_means(&self) -> bool {
         true
+    }
+
+    /// As [`Learner::fit`] for each of these values of the hyperparameter that sets the strength of its penalty, from
+    /// strong to weak: work that all of them need is done once, and each search begins where the last one ended. Fewer
+    /// fits if `watch` stops it.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`]; the learner has no penalty.
+    fn fit_path(&self, _values: &[f64], _data: &Dataset, _watch: &dyn Watch) -> Result<Vec<Fit>> {
+        bail!("it has no penalty")
     }
 
     /// As [`Learner::fit`] on rows that are not needed afterwards: a learner that reads them once frees them

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use anyhow::Result;
 
 use crate::data::cells::cell::Task;
-use crate::model::learn::algorithm::TargetScale;
+use crate::model::learn::algorithm::{Path, TargetScale};
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
 use crate::names::did_you_mean;
 
@@ -17,6 +17,8 @@ struct Candidate {
     variant: &'static str,
     /// Its settings where they are not the defaults; `--set` overrides them.
     settings: &'static [(&'static str, &'static str)],
+    /// The values of its penalty that are compared; the best is taken.
+    path: Option<&'static Path>,
     /// What is done to a numeric target.
     scale: TargetScale,
     /// The only task it is a candidate for.
@@ -41,7 +43,17 @@ const MANY_CLASSES: usize = 200;
 /// A candidate with its defaults for any table.
 const fn plain(name: &'static str) -> Candidate {
     let (settings, scale, max) = (&[], TargetScale::AsItIs, usize::MAX);
-    Candidate { name, variant: "", settings, scale, task: None, rows: ANY, max_slots: max, max_classes: max }
+    Candidate {
+        name,
+        variant: "",
+        settings,
+        path: None,
+        scale,
+        task: None,
+        rows: ANY,
+        max_slots: max,
+        max_classes: max,
+    }
 }
 
 /// The candidates of `auto`, simplest first: the simpler one is easier to read, stores less, and overfits less. The
@@ -50,18 +62,10 @@ const fn plain(name: &'static str) -> Candidate {
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
-static CANDIDATES: [Candidate; 19] = [
+static CANDIDATES: [Candidate; 16] = [
     plain("linear-regression"),
-    plain("ridge"),
-    Candidate { variant: "strong penalty", settings: &[("alpha", "100")], ..plain("ridge") },
-    plain("logistic-regression"),
-    Candidate { variant: "strong penalty", settings: &[("C", "0.03")], ..plain("logistic-regression") },
-    Candidate {
-        variant: "weak penalty",
-        settings: &[("C", "30")],
-        max_slots: 300,
-        ..plain("logistic-regression")
-    },
+    Candidate { path: Some(&RIDGE_PATH), ..plain("ridge") },
+    Candidate { path: Some(&LOGISTIC_PATH), ..plain("logistic-regression") },
     plain("naive-bayes"),
     Candidate { max_classes: TREE_CLASSES, ..plain("decision-tree") },
     // Distances say little in many columns, and every prediction looks at the training rows.
@@ -126,6 +130,13 @@ static CANDIDATES: [Candidate; 19] = [
     },
 ];
 
+/// From coefficients of almost nothing to almost free ones, in steps of three: between two of them the loss hardly
+/// changes.
+static RIDGE_PATH: Path =
+    Path { parameter: "alpha", values: &[3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.1] };
+static LOGISTIC_PATH: Path =
+    Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0] };
+
 const BOOSTING: Candidate = plain("gradient-boosting");
 
 /// For tables of few rows or additive targets.
@@ -170,6 +181,8 @@ pub(crate) struct Contender {
     pub(super) variant: Cow<'static, str>,
     /// Whether the number of rounds is found in the folds, up to the one in the settings.
     pub(super) finds_rounds: bool,
+    /// The penalties it is compared with in the folds, of which the best is taken.
+    pub(super) path: Option<&'static Path>,
     /// The sizes of tables it is for; any if it was named.
     candidate: Option<&'static Candidate>,
 }
@@ -177,7 +190,7 @@ pub(crate) struct Contender {
 impl Contender {
     /// An algorithm that was named, with its settings.
     pub(super) fn given(spec: Spec) -> Self {
-        Self { spec, variant: "".into(), finds_rounds: false, candidate: None }
+        Self { spec, variant: "".into(), finds_rounds: false, path: None, candidate: None }
     }
 
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
@@ -261,8 +274,9 @@ impl Contenders {
             let finds_rounds = algorithm.name == BOOSTING.name && is_open;
             // What is set may leave no difference.
             if specs.iter().all(|known| known.spec != spec) {
+                let path = candidate.path.filter(|path| !is_given(path.parameter));
                 let (variant, candidate) = (candidate.variant.into(), Some(candidate));
-                specs.push(Contender { spec, variant, finds_rounds, candidate });
+                specs.push(Contender { spec, variant, finds_rounds, path, candidate });
             }
         }
         if specs.is_empty() {
@@ -353,6 +367,7 @@ mod tests {
         let ridges: Vec<_> = found.specs.iter().filter(|c| c.spec.algorithm.name == "ridge").collect();
         assert_eq!(ridges.len(), 1);
         assert_eq!(ridges[0].spec.hyperparameters()["alpha"], 7.0);
+        assert_eq!(ridges[0].path, None, "a penalty that is given is kept");
         let rounds = |pairs: &[(&str, &str)]| {
             let pairs: Vec<_> = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             let found = Contenders::of("auto", Task::Regression, &pairs).unwrap();

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rayon::prelude::*;
 
 use super::candidates::Contender;
-use super::fitter::Fitter;
+use super::fitter::{Fitted, Fitter};
 use super::metric::{Metric, decided};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
@@ -19,6 +19,7 @@ use crate::data::judge::findings::list;
 use crate::data::split::Split;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::evaluation::Metrics;
+use crate::model::learn::algorithm::Path;
 use crate::model::learn::{Spec, Watch, usage};
 use crate::model::pipeline::Pipeline;
 use crate::model::predictor::trees::Trees;
@@ -175,8 +176,11 @@ impl Search<'_> {
     fn fold(&self, contender: &Contender, split: &Split) -> Result<Fold> {
         let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
         let truth = self.truth.select(&split.train);
-        let fitted =
-            self.fitter.fit(&contender.spec, &rows_of(&split.train), &truth, &WithoutProgress(self))?;
+        if let Some(path) = contender.path {
+            return self.path_fold(contender, path, split).map(Fold::Path);
+        }
+        let watch = WithoutProgress(self);
+        let fitted = self.fitter.fit(&contender.spec, &rows_of(&split.train), &truth, &watch)?;
         let codes = fitted.pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
         if contender.finds_rounds {
             return self.staged(fitted.pipeline, &codes, split).map(Fold::Staged);
@@ -188,6 +192,28 @@ impl Search<'_> {
         Ok(Fold::Whole { scores: fitted.pipeline.scores(&codes), footprint })
     }
 
+    /// Fits a path on one part of a split: for each value the scores of the other, their mean loss, and what it takes.
+    fn path_fold(
+        &self,
+        contender: &Contender,
+        path: &Path,
+        split: &Split,
+    ) -> Result<Vec<(Matrix, f64, Footprint)>> {
+        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| self.rows[i]).collect() };
+        let (truth, wanted) = (self.truth.select(&split.train), self.truth.select(&split.test));
+        let (spec, watch) = (&contender.spec, WithoutProgress(self));
+        let fits = self.fitter.fit_path(spec, path, &rows_of(&split.train), &truth, &watch)?;
+        let scored = fits.into_iter().map(|Fitted { pipeline, .. }| {
+            let codes = pipeline.schema.codes(&self.fitter.set.table, &rows_of(&split.test))?;
+            let scores = pipeline.scores(&codes);
+            let losses = self.metric.losses(scores.values(), &wanted);
+            let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+            let footprint = pipeline.members.first().map(|member| member.predictor.footprint());
+            Ok((scores, mean, footprint.unwrap_or_default()))
+        });
+        scored.collect()
+    }
+
     /// Fits in some splits, in parallel, and scores their held-out rows. `None` after an interruption: the scores would
     /// be those of fits that were cut short.
     ///
@@ -197,21 +223,25 @@ impl Search<'_> {
         self.in_splits(splits, &|split| self.fold(contender, split))
     }
 
-    /// The predictions in some folds, and the settings with what was left open: of boosted trees the number of rounds,
-    /// which is the one that is best on average.
-    pub(super) fn finish(spec: &Spec, folds: &[Fold]) -> (Spec, OutOfFold) {
-        let staged: Vec<&StagedFold> = folds.iter().filter_map(Fold::staged).collect();
-        let Some(n_rounds) = staged.iter().map(|fit| fit.losses.len()).min() else {
-            let scores = |fold: &Fold| match fold {
-                Fold::Whole { scores, footprint } => Some((scores.clone(), *footprint)),
-                Fold::Staged(_) => None,
-            };
-            return (spec.clone(), OutOfFold::new(folds.iter().filter_map(scores).collect()));
+    /// The predictions in some folds, and the settings with what was left open: the number of rounds of boosted trees,
+    /// the penalty of a linear model. It is the one that is best on average.
+    pub(super) fn finish(contender: &Contender, folds: &[Fold]) -> (Spec, OutOfFold) {
+        let spec = &contender.spec;
+        // The index of the least sum over the folds.
+        let best_of = |losses: &[Vec<f64>]| {
+            let n = losses.iter().map(Vec::len).min().unwrap_or(0);
+            let sum = |index: usize| losses.iter().map(|of_fold| of_fold[index]).sum::<f64>();
+            (0..n).min_by(|&a, &b| sum(a).total_cmp(&sum(b))).unwrap_or(0)
         };
-        let mean = |round: usize| staged.iter().map(|fit| fit.losses[round]).sum::<f64>();
-        let best = (0..n_rounds).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).map_or(1, |round| round + 1);
-        let folds = staged.par_iter().map(|fit| fit.scores_of(best)).collect();
-        (spec.with("n_estimators", best as u64), OutOfFold::new(folds))
+        let losses: Vec<Vec<f64>> = folds.iter().map(Fold::losses).collect();
+        let best = best_of(&losses);
+        let scores = folds.par_iter().map(|fold| fold.scores_of(best)).collect();
+        let spec = match (contender.path, contender.finds_rounds) {
+            (Some(path), _) => spec.with(path.parameter, path.values[best]),
+            (None, true) => spec.with("n_estimators", best as u64 + 1),
+            (None, false) => spec.clone(),
+        };
+        (spec, OutOfFold::new(scores))
     }
 
     /// What `fit` makes of each split, in parallel; `None` after an interruption.
@@ -292,7 +322,7 @@ impl Search<'_> {
     pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
         let contender = Contender::given(spec.clone());
         let folds = self.folds(&contender, splits)?;
-        Ok(folds.map(|folds| self.scored(&Self::finish(spec, &folds).1, splits)))
+        Ok(folds.map(|folds| self.scored(&Self::finish(&contender, &folds).1, splits)))
     }
 }
 
@@ -300,15 +330,28 @@ impl Search<'_> {
 pub(super) enum Fold {
     /// The scores of the held-out rows, and what the fit on all rows would take.
     Whole { scores: Matrix, footprint: Footprint },
+    /// The same for each value of a path, and their mean loss.
+    Path(Vec<(Matrix, f64, Footprint)>),
     /// Trees whose number is not chosen yet.
     Staged(StagedFold),
 }
 
 impl Fold {
-    fn staged(&self) -> Option<&StagedFold> {
+    /// The mean loss of each value of what is still open.
+    fn losses(&self) -> Vec<f64> {
         match self {
-            Self::Whole { .. } => None,
-            Self::Staged(fold) => Some(fold),
+            Self::Whole { .. } => Vec::new(),
+            Self::Path(values) => values.iter().map(|(_, loss, _)| *loss).collect(),
+            Self::Staged(fold) => fold.losses.clone(),
+        }
+    }
+
+    /// The scores with one of these values.
+    fn scores_of(&self, index: usize) -> (Matrix, Footprint) {
+        match self {
+            Self::Whole { scores, footprint } => (scores.clone(), *footprint),
+            Self::Path(values) => (values[index].0.clone(), values[index].2),
+            Self::Staged(fold) => fold.scores_of(index + 1),
         }
     }
 }

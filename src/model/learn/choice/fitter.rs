@@ -1,6 +1,8 @@
 //! Schema, recipe and predictor fitted on some rows of the training file and nothing but those rows: the fit of a
 //! training, of a fold of cross-validation and of a trial of tuning.
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::data::cells::cell::{ColumnType, NullTokens};
@@ -14,11 +16,11 @@ use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::data::training_set::TrainingSet;
-use crate::model::learn::algorithm::TargetScale;
+use crate::model::learn::algorithm::{Path, TargetScale};
 use crate::model::learn::dataset::{Direction, Unusable};
 use crate::model::learn::trees::hyperparameters::MONOTONIC;
-use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights, usage};
-use crate::model::pipeline::Pipeline;
+use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, balanced_weights, usage};
+use crate::model::pipeline::{Member, Pipeline};
 use crate::model::target_transform::TargetTransform;
 use crate::names::did_you_mean;
 use crate::plain;
@@ -62,6 +64,35 @@ impl Fitter<'_> {
         truth: &Truth,
         watch: &dyn Watch,
     ) -> Result<Fitted> {
+        let learn = |x, data: &Dataset| Ok(vec![spec.fit_owned(x, data, watch)?]);
+        let fitted = self.fit_as(spec, rows, truth, &learn)?;
+        fitted.into_iter().next().context("a fit has a result")
+    }
+
+    /// As [`Fitter::fit`] with each of the values that the penalty has on a path.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn fit_path(
+        &self,
+        spec: &Spec,
+        path: &Path,
+        rows: &[usize],
+        truth: &Truth,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Fitted>> {
+        let learn = |x: Matrix, data: &Dataset| spec.fit_path(path, &Dataset { x: &x, ..*data }, watch);
+        self.fit_as(spec, rows, truth, &learn)
+    }
+
+    /// The fits that `learn` makes of prepared rows.
+    fn fit_as(
+        &self,
+        spec: &Spec,
+        rows: &[usize],
+        truth: &Truth,
+        learn: &dyn Fn(Matrix, &Dataset) -> Result<Vec<Fit>>,
+    ) -> Result<Vec<Fitted>> {
         let transform = match (truth, spec.scale) {
             (Truth::Values(values), TargetScale::Standardised) => TargetTransform::standardised(values),
             (Truth::Values(values), TargetScale::Log) => {
@@ -148,22 +179,30 @@ impl Fitter<'_> {
             seed,
             ..Dataset::new(&no_rows, y)
         };
-        let fit = spec
-            .fit_owned(x, &data, watch)
+        let fits = learn(x, &data)
             .map_err(|error| match error.downcast::<Unusable>() {
                 Ok(unusable) => self.explain(&unusable, &recipe, rows),
                 Err(error) => error,
             })
             .with_context(|| format!("{} cannot be fitted", spec.algorithm.name))?;
-        let mut pipeline = Pipeline::single(schema, recipe, fit.predictor);
-        pipeline.members.iter_mut().for_each(|member| member.target = transform);
-        if let (TargetTransform::Log { .. }, Truth::Values(values)) = (transform, given) {
-            let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, rows)?);
-            let unbiased = transform.unbiased(predicted.values(), values);
-            pipeline.members.iter_mut().for_each(|member| member.target = unbiased);
-        }
-        pipeline.validate().context("the fitted model is not usable")?;
-        Ok(Fitted { pipeline, notes: fit.notes })
+        let recipe = Arc::new(recipe);
+        let fitted = |fit: Fit| {
+            let member = Member {
+                weight: 1.0,
+                recipe: Arc::clone(&recipe),
+                predictor: fit.predictor,
+                target: transform,
+            };
+            let mut pipeline = Pipeline { schema: schema.clone(), members: vec![member] };
+            if let (TargetTransform::Log { .. }, Truth::Values(values)) = (transform, given) {
+                let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, rows)?);
+                let unbiased = transform.unbiased(predicted.values(), values);
+                pipeline.members.iter_mut().for_each(|member| member.target = unbiased);
+            }
+            pipeline.validate().context("the fitted model is not usable")?;
+            Ok(Fitted { pipeline, notes: fit.notes })
+        };
+        fits.into_iter().map(fitted).collect()
     }
 
     /// The direction of each feature, as the setting `monotonic` gives it.
@@ -176,10 +215,13 @@ impl Fitter<'_> {
             let wrong = |why: String| Err(usage(format!("--set {MONOTONIC}: {why}")));
             let is_it = |&(index, _): &(usize, ColumnType)| plain::same(&self.set.table.names[index], &name);
             let Some(at) = self.set.features.iter().position(is_it) else {
-                if let Some(ignored) = self.set.ignored.iter().find(|ignored| plain::same(&ignored.name, &name)) {
+                if let Some(ignored) =
+                    self.set.ignored.iter().find(|ignored| plain::same(&ignored.name, &name))
+                {
                     return wrong(format!("column {name:?} is not used ({})", ignored.reason));
                 }
-                let features = self.set.features.iter().map(|&(index, _)| self.set.table.names[index].as_str());
+                let features =
+                    self.set.features.iter().map(|&(index, _)| self.set.table.names[index].as_str());
                 return wrong(format!("{name:?} is not a feature{}", did_you_mean(&name, features)));
             };
             let column_type = self.set.features[at].1;

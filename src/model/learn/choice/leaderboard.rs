@@ -37,7 +37,7 @@ const HELPFUL_WEIGHT: f64 = 0.15;
 struct Compared {
     /// Its place among the contenders.
     index: usize,
-    /// Its settings, with the rounds that were found.
+    /// Its settings, with the rounds or the penalty that were found.
     spec: Spec,
     /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
@@ -107,7 +107,7 @@ impl Search<'_> {
             let standing = &mut standings[index];
             match found {
                 Ok(Some(())) => {
-                    let (spec, predicted) = Self::finish(&contender.spec, &folds);
+                    let (spec, predicted) = Self::finish(contender, &folds);
                     let scores = self.scored(&predicted, splits);
                     match scores.spread.mean {
                         Some(mean) => {
@@ -186,7 +186,7 @@ impl Search<'_> {
             let started = Instant::now();
             begun.push(match self.folds(contender, first) {
                 Ok(Some(folds)) => {
-                    let scores = Self::finish(&contender.spec, &folds).1.together();
+                    let scores = Self::finish(contender, &folds).1.together();
                     let losses = self.metric.losses(scores.values(), &truth);
                     Some(Begun { folds, losses, scores, seconds: started.elapsed().as_secs_f64() })
                 }
@@ -219,7 +219,7 @@ impl Search<'_> {
             .collect();
         for index in given_up {
             let Some(candidate) = begun[index].take() else { continue };
-            let predicted = Self::finish(&contenders[index].spec, &candidate.folds).1;
+            let predicted = Self::finish(&contenders[index], &candidate.folds).1;
             let standing = &mut standings[index];
             standing.scores = Some(self.scored(&predicted, first));
             standing.seconds = candidate.seconds;
@@ -303,6 +303,30 @@ mod tests {
     use crate::model::learn::Unwatched;
     use crate::model::learn::choice::candidates::Contenders;
     use crate::model::learn::choice::tests::with_search;
+
+    #[test]
+    fn a_path_ends_at_the_penalty_that_does_best_in_the_folds() {
+        with_search(&Unwatched, 200, Some(3), |search| {
+            let splits = search.splits(1.0).unwrap();
+            let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
+            let contenders = auto.for_table(200, 15, 2, false);
+            let contender = contenders.iter().find(|contender| contender.path.is_some()).unwrap();
+            let path = contender.path.unwrap();
+            let folds = search.folds(contender, &splits).unwrap().unwrap();
+            let (spec, found) = Search::finish(contender, &folds);
+            let value = spec.hyperparameters()[path.parameter].as_f64().unwrap();
+            let utility = |predicted: &OutOfFold| {
+                search.metric.utility(search.scored(predicted, &splits).spread.mean.unwrap())
+            };
+            for &other in path.values {
+                let alone = contender.spec.with(path.parameter, other);
+                let alone = Contender::given(alone);
+                let folds = search.folds(&alone, &splits).unwrap().unwrap();
+                let alone = Search::finish(&alone, &folds).1;
+                assert!(utility(&alone) <= utility(&found) + 1e-9, "{other} instead of {value}");
+            }
+        });
+    }
 
     #[test]
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {

@@ -84,6 +84,7 @@ pub(crate) fn products(
 }
 
 /// A square matrix, row by row.
+#[derive(Clone, Default)]
 pub(crate) struct SquareMatrix {
     /// Rows and columns.
     pub size: usize,

@@ -14,6 +14,7 @@ use super::gram::products;
 use super::least_squares::{Centred, LeastSquares, fit_sparse};
 use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
+use crate::error::Interrupted;
 use crate::model::learn::dataset::{Dataset, Fit, Labels};
 use crate::model::learn::hyperparameter::{Parameter, Range};
 use crate::model::learn::{Algorithm, Learner, Watch};
@@ -133,7 +134,8 @@ impl Learner for ElasticNet {
         let strength = self.alpha * data.weight_sum();
         let (l1, l2) = (strength * self.l1_ratio, strength * (1.0 - self.l1_ratio));
         if data.x.sparse().n_cols() > 0 {
-            return Ok(fit_sparse(data, y, [l1, l2], self.fit_intercept, watch));
+            let fits = fit_sparse(data, y, l1, &[l2], self.fit_intercept, watch);
+            return fits.into_iter().next().ok_or_else(|| Interrupted.into());
         }
         let rows = Centred::new(data, y, self.fit_intercept);
         let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());

@@ -5,6 +5,8 @@
 //! (benches/smartcore.rs). What is used are its decompositions, of matrices made in
 //! `gram`.
 
+use std::mem;
+
 use anyhow::{Result, anyhow};
 
 use super::FIT_INTERCEPT;
@@ -84,19 +86,28 @@ const REFINEMENTS: usize = 2;
 
 impl Learner for LeastSquares {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let fits = self.fit_path(&[self.alpha], data, watch)?;
+        fits.into_iter().next().ok_or_else(|| Interrupted.into())
+    }
+
+    fn fit_path(&self, alphas: &[f64], data: &Dataset, watch: &dyn Watch) -> Result<Vec<Fit>> {
         let Labels::Values(y) = data.y else {
             return Err(anyhow!("least squares predicts numbers"));
         };
         if data.x.sparse().n_cols() > 0 {
-            return Ok(fit_sparse(data, y, [0.0, self.alpha], self.fit_intercept, watch));
+            return Ok(fit_sparse(data, y, 0.0, alphas, self.fit_intercept, watch));
         }
         let rows = Centred::new(data, y, self.fit_intercept);
-        let coefficients = if rows.n_cols() > rows.n_rows() {
-            solve_wide(&rows, self.alpha)
-        } else {
-            solve(&rows, self.alpha, watch)
-        }?;
-        Ok(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() })
+        let mut equations = NormalEquations::new(&rows, watch)?;
+        let mut fits = Vec::with_capacity(alphas.len());
+        for (index, &alpha) in alphas.iter().enumerate() {
+            if index > 0 && watch.stopped() {
+                break;
+            }
+            let coefficients = equations.solve(alpha, index + 1 == alphas.len())?;
+            fits.push(Fit { predictor: rows.predictor(coefficients), notes: Vec::new() });
+        }
+        Ok(fits)
     }
 
     fn reads_sparse(&self) -> bool {
@@ -108,14 +119,15 @@ impl Learner for LeastSquares {
 const SPARSE_STEPS: usize = 2000;
 const SPARSE_TOL: f64 = 1e-7;
 
-/// Least squares on sparse columns; `l1` and `l2` are penalties added to half the sum of squares.
+/// Least squares on sparse columns, for each of `l2`; `l1` and they are penalties added to half the sum of squares.
 pub(crate) fn fit_sparse(
     data: &Dataset,
     y: &[f64],
-    [l1, l2]: [f64; 2],
+    l1: f64,
+    l2: &[f64],
     fit_intercept: bool,
     watch: &dyn Watch,
-) -> Fit {
+) -> Vec<Fit> {
     let weight_sum = data.weight_sum();
     let share = |row: usize| data.weight(row) / weight_sum;
     // Of the target's own scale, so that the precision does not depend on its unit.
@@ -123,7 +135,6 @@ pub(crate) fn fit_sparse(
     let loss = SparseLoss {
         n_scores: 1,
         l1: l1 / weight_sum,
-        l2: l2 / weight_sum,
         fit_intercept,
         curvature: 1.0,
         share: &share,
@@ -134,14 +145,18 @@ pub(crate) fn fit_sparse(
     };
     let tol = SPARSE_TOL * square.sqrt().max(f64::MIN_POSITIVE);
     let limits = Limits { tol, max_steps: SPARSE_STEPS, name: "loss" };
-    let (predictor, converged) = loss.minimise(data, Link::Identity, &limits, watch);
-    let mut notes = Vec::new();
-    if !converged && !watch.stopped() {
-        notes.push(format!(
-            "the least squares on words did not converge in {SPARSE_STEPS} steps; a larger alpha does"
-        ));
-    }
-    Fit { predictor, notes }
+    let l2: Vec<f64> = l2.iter().map(|l2| l2 / weight_sum).collect();
+    let found = loss.minimise(data, Link::Identity, &l2, &limits, watch);
+    let fit = |(predictor, converged): (Predictor, bool)| {
+        let mut notes = Vec::new();
+        if !converged && !watch.stopped() {
+            notes.push(format!(
+                "the least squares on words did not converge in {SPARSE_STEPS} steps; a larger alpha does"
+            ));
+        }
+        Fit { predictor, notes }
+    };
+    found.into_iter().map(fit).collect()
 }
 
 /// The rows of a regression less their weighted means, times the square roots of their weights: what is left
@@ -220,50 +235,77 @@ impl<'a> Centred<'a> {
     }
 }
 
-/// The w of least norm that minimises |y − X w|² + α |w|², from XᵀX w = Xᵀy. The rows are centred each time
-/// they are looked at, so that large tables are not copied.
-///
-/// # Errors
-/// The singular values cannot be found; [`Interrupted`], for there is nothing to keep before the end.
-fn solve(rows: &Centred, alpha: f64, watch: &dyn Watch) -> Result<Vec<f64>> {
-    let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
-    let fill = |i: usize, out: &mut [f64]| {
-        rows.row_into(i, out);
-    };
-    let products = products(n_rows, n_cols, &fill, watch);
-    if watch.stopped() {
-        return Err(Interrupted.into());
-    }
-    let inverse = SymmetricInverse::new(products, alpha)?;
-    let mut w = vec![0.0; n_cols];
-    let mut row = vec![0.0; n_cols];
-    for _ in 0..=REFINEMENTS {
-        let mut gradient = vec![0.0; n_cols];
-        for i in 0..n_rows {
-            let residual = rows.row_into(i, &mut row) - dot(&row, &w);
-            gradient.iter_mut().zip(&row).for_each(|(g, x)| *g += residual * x);
-        }
-        gradient.iter_mut().zip(&w).for_each(|(g, w)| *g -= alpha * w);
-        let step = inverse.apply(&gradient);
-        w.iter_mut().zip(&step).for_each(|(w, step)| *w += step);
-    }
-    Ok(w)
+/// The equations of the w of least norm that minimises |y − X w|² + α |w|², for any α.
+enum NormalEquations<'a> {
+    /// XᵀX w = Xᵀy. The rows are centred each time they are looked at, so that large tables are not copied.
+    OfColumns { rows: &'a Centred<'a>, products: SquareMatrix },
+    /// The same with fewer rows than columns: X Xᵀ a = y and w = Xᵀa.
+    OfRows { x: Matrix, y: Vec<f64>, products: SquareMatrix },
 }
 
-/// The same with fewer rows than columns: from X Xᵀ a = y and w = Xᵀa.
-fn solve_wide(rows: &Centred, alpha: f64) -> Result<Vec<f64>> {
-    let (x, y) = rows.collect();
-    let inverse = SymmetricInverse::new(row_products(&x), alpha)?;
-    let mut w = vec![0.0; x.n_cols()];
-    let mut a = vec![0.0; x.n_rows()];
-    for _ in 0..=REFINEMENTS {
-        let residual = x.rows().zip(&y).map(|(row, y)| y - dot(row, &w));
-        let residual: Vec<f64> = residual.zip(&a).map(|(r, a)| r - alpha * a).collect();
-        let step = inverse.apply(&residual);
-        a.iter_mut().zip(&step).for_each(|(a, step)| *a += step);
-        w = transposed_product(&x, &a);
+impl<'a> NormalEquations<'a> {
+    /// # Errors
+    /// [`Interrupted`], for there is nothing to keep before the end.
+    fn new(rows: &'a Centred<'a>, watch: &dyn Watch) -> Result<Self> {
+        let (n_rows, n_cols) = (rows.n_rows(), rows.n_cols());
+        if n_cols > n_rows {
+            let (x, y) = rows.collect();
+            let products = row_products(&x);
+            return Ok(Self::OfRows { x, y, products });
+        }
+        let fill = |i: usize, out: &mut [f64]| {
+            rows.row_into(i, out);
+        };
+        let products = products(n_rows, n_cols, &fill, watch);
+        if watch.stopped() {
+            return Err(Interrupted.into());
+        }
+        Ok(Self::OfColumns { rows, products })
     }
-    Ok(w)
+
+    /// The products plus α on the diagonal, inverted; after the last α they are not kept.
+    fn inverse(products: &mut SquareMatrix, alpha: f64, is_last: bool) -> Result<SymmetricInverse> {
+        let products = if is_last { mem::take(products) } else { products.clone() };
+        SymmetricInverse::new(products, alpha)
+    }
+
+    /// The solution for an α; after the last there is none to ask for.
+    ///
+    /// # Errors
+    /// The singular values cannot be found.
+    fn solve(&mut self, alpha: f64, is_last: bool) -> Result<Vec<f64>> {
+        match self {
+            Self::OfColumns { rows, products } => {
+                let inverse = Self::inverse(products, alpha, is_last)?;
+                let mut w = vec![0.0; rows.n_cols()];
+                let mut row = vec![0.0; rows.n_cols()];
+                for _ in 0..=REFINEMENTS {
+                    let mut gradient = vec![0.0; rows.n_cols()];
+                    for i in 0..rows.n_rows() {
+                        let residual = rows.row_into(i, &mut row) - dot(&row, &w);
+                        gradient.iter_mut().zip(&row).for_each(|(g, x)| *g += residual * x);
+                    }
+                    gradient.iter_mut().zip(&w).for_each(|(g, w)| *g -= alpha * w);
+                    let step = inverse.apply(&gradient);
+                    w.iter_mut().zip(&step).for_each(|(w, step)| *w += step);
+                }
+                Ok(w)
+            }
+            Self::OfRows { x, y, products } => {
+                let inverse = Self::inverse(products, alpha, is_last)?;
+                let mut w = vec![0.0; x.n_cols()];
+                let mut a = vec![0.0; x.n_rows()];
+                for _ in 0..=REFINEMENTS {
+                    let residual = x.rows().zip(&*y).map(|(row, y)| y - dot(row, &w));
+                    let residual: Vec<f64> = residual.zip(&a).map(|(r, a)| r - alpha * a).collect();
+                    let step = inverse.apply(&residual);
+                    a.iter_mut().zip(&step).for_each(|(a, step)| *a += step);
+                    w = transposed_product(x, &a);
+                }
+                Ok(w)
+            }
+        }
+    }
 }
 
 /// Xᵀv.
@@ -292,6 +334,7 @@ fn row_products(x: &Matrix) -> SquareMatrix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learn::Unwatched;
     use crate::model::learn::laws::{noise, predictor as fit, select};
 
     fn matrix(rows: &[&[f64]]) -> Matrix {
@@ -330,6 +373,21 @@ mod tests {
             let (weighted, plain) = (fit(algorithm, &[], &weighted), fit(algorithm, &[], &plain));
             let at = [0.3, -0.2, 0.9];
             assert!((predict(&weighted, &at) - predict(&plain, &at)).abs() < 1e-10);
+        }
+    }
+
+    #[test]
+    fn a_path_is_its_fits_one_by_one() {
+        for (n_rows, n_cols) in [(40, 5), (6, 9)] {
+            let x = noise(n_rows, n_cols, 8);
+            let y: Vec<f64> = x.rows().map(|row| row[0] - 2.0 * row[3] + row[1] * row[2]).collect();
+            let data = Dataset::new(&x, Labels::Values(&y));
+            let learner = LeastSquares { alpha: 1.0, fit_intercept: true };
+            let path = learner.fit_path(&[100.0, 3.0, 0.1], &data, &Unwatched).unwrap();
+            for (found, alpha) in path.iter().zip(["100", "3", "0.1"]) {
+                assert!(found.predictor == fit(&RIDGE, &[("alpha", alpha)], &data), "{alpha}");
+            }
+            assert_eq!(path.len(), 3);
         }
     }
 

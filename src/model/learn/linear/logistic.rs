@@ -7,13 +7,14 @@
 use anyhow::{Result, anyhow};
 
 use super::FIT_INTERCEPT;
-use super::gram::SymmetricInverse;
+use super::gram::{SquareMatrix, SymmetricInverse};
 use super::lbfgs::{Absolute, minimise};
 use super::logistic_loss::LogisticLoss;
 use super::proximal_newton;
 use super::sparse::{Limits, SparseLoss};
 use crate::data::cells::cell::Task;
 use crate::data::prepare::recipe::Encoding;
+use crate::error::Interrupted;
 use crate::model::learn::dataset::{Dataset, Fit, Labels, balanced_weights};
 use crate::model::learn::hyperparameter::{ClassWeight, Parameter, Range, Word};
 use crate::model::learn::{Algorithm, Learner, Watch};
@@ -125,28 +126,21 @@ struct LogisticRegression {
     tol: f64,
 }
 
-/// The curvature of the objective at 0, which is the same for each score: ¼ or 1/K times the second moments
-/// (Böhning 1992, "Multinomial logistic regression algorithm"), and the penalty's.
-enum Curvature {
-    Factored(SymmetricInverse),
+/// The curvature of the mean loss at 0, which is the same for each score: ¼ or 1/K times the second moments
+/// (Böhning 1992, "Multinomial logistic regression algorithm").
+enum Moments {
+    Full(SquareMatrix),
     Diagonal(Vec<f64>),
 }
 
-impl Curvature {
-    fn new(loss: &LogisticLoss) -> Result<Self> {
+impl Moments {
+    fn new(loss: &LogisticLoss) -> Self {
         let n_inputs = loss.data.x.n_cols();
         let share = if loss.n_scores == 1 { 0.25 } else { 1.0 / loss.n_scores as f64 };
-        let l2 = |j: usize| if j < n_inputs { loss.l2 } else { 0.0 };
         if n_inputs <= MAX_FACTORED {
             let mut curvature = loss.second_moments();
-            let size = curvature.size;
             curvature.values.iter_mut().for_each(|v| *v *= share);
-            let trace: f64 = (0..size).map(|j| curvature.row(j)[j]).sum();
-            for j in 0..size {
-                // Definite even if columns depend on each other and nothing else decides between them.
-                curvature.values[j * size + j] += l2(j) + 1e-6 * trace / size as f64;
-            }
-            return Ok(Self::Factored(SymmetricInverse::new(curvature, 0.0)?));
+            return Self::Full(curvature);
         }
         let mut diagonal = vec![0.0; n_inputs + 1];
         for (row, x) in loss.data.x.rows().enumerate() {
@@ -154,9 +148,39 @@ impl Curvature {
             diagonal.iter_mut().zip(x).for_each(|(sum, v)| *sum += weight * v * v);
         }
         diagonal[n_inputs] = share;
-        let mean = diagonal.iter().sum::<f64>() / diagonal.len() as f64;
-        diagonal.iter_mut().enumerate().for_each(|(j, v)| *v += l2(j) + 1e-6 * mean);
-        Ok(Self::Diagonal(diagonal))
+        Self::Diagonal(diagonal)
+    }
+}
+
+/// The curvature of the objective at 0: that of the mean loss and the penalty's.
+enum Curvature {
+    Factored(SymmetricInverse),
+    Diagonal(Vec<f64>),
+}
+
+impl Curvature {
+    fn new(moments: &Moments, l2: f64) -> Result<Self> {
+        match moments {
+            Moments::Full(moments) => {
+                let mut curvature = moments.clone();
+                let size = curvature.size;
+                let trace: f64 = (0..size).map(|j| curvature.row(j)[j]).sum();
+                for j in 0..size {
+                    let l2 = if j + 1 < size { l2 } else { 0.0 };
+                    // Definite even if columns depend on each other and nothing else decides between them.
+                    curvature.values[j * size + j] += l2 + 1e-6 * trace / size as f64;
+                }
+                Ok(Self::Factored(SymmetricInverse::new(curvature, 0.0)?))
+            }
+            Moments::Diagonal(moments) => {
+                let mut diagonal = moments.clone();
+                let n_inputs = diagonal.len() - 1;
+                let mean = diagonal.iter().sum::<f64>() / diagonal.len() as f64;
+                let l2 = |j: usize| if j < n_inputs { l2 } else { 0.0 };
+                diagonal.iter_mut().enumerate().for_each(|(j, v)| *v += l2(j) + 1e-6 * mean);
+                Ok(Self::Diagonal(diagonal))
+            }
+        }
     }
 
     /// The inverse times `v`, which has the layout of a point.
@@ -181,38 +205,56 @@ impl Curvature {
 
 impl Learner for LogisticRegression {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let fits = self.fit_path(&[self.c], data, watch)?;
+        fits.into_iter().next().ok_or_else(|| Interrupted.into())
+    }
+
+    fn fit_path(&self, values: &[f64], data: &Dataset, watch: &dyn Watch) -> Result<Vec<Fit>> {
         let Labels::Classes { codes, n_classes } = data.y else {
             return Err(anyhow!("logistic regression predicts classes"));
         };
         let balanced = (self.class_weight == ClassWeight::Balanced)
             .then(|| balanced_weights(codes, n_classes, data.weights));
         let weighted = Dataset { weights: balanced.as_deref().or(data.weights), ..*data };
-        let loss = LogisticLoss::new(weighted, (codes, n_classes), self.c, self.l1_share, self.fit_intercept);
+        let loss_at =
+            |c: f64| LogisticLoss::new(weighted, (codes, n_classes), c, self.l1_share, self.fit_intercept);
+        let Some(&first) = values.first() else { return Ok(Vec::new()) };
+        let loss = loss_at(first);
         let (n_inputs, n_scores) = (data.x.n_cols(), loss.n_scores);
         let link = if n_scores == 1 { Link::Sigmoid } else { Link::Softmax };
         if data.x.sparse().n_cols() > 0 {
             let sparse = SparseLoss {
                 n_scores,
                 l1: loss.l1,
-                l2: loss.l2,
                 fit_intercept: self.fit_intercept,
                 curvature: if n_scores == 1 { 0.25 } else { 1.0 / n_scores as f64 },
                 share: &|row| weighted.weight(row) / loss.weight_sum,
                 differentiate: &|row, scores: &mut [f64]| loss.differentiate(row, scores),
             };
             let limits = Limits { tol: self.tol, max_steps: self.max_iter, name: "loss" };
-            let (predictor, converged) = sparse.minimise(data, link, &limits, watch);
-            return Ok(Fit { predictor, notes: self.notes(converged, watch) });
+            let l2: Vec<f64> = values.iter().map(|&c| loss_at(c).l2).collect();
+            let found = sparse.minimise(data, link, &l2, &limits, watch);
+            let fit = |(predictor, converged)| Fit { predictor, notes: self.notes(converged, watch) };
+            return Ok(found.into_iter().map(fit).collect());
         }
-        let (mut coefficients, converged) = if loss.l1 > 0.0 {
-            proximal_newton::minimise(&loss, self.tol, self.max_iter, watch)
-        } else {
-            self.smooth(&loss, watch)?
-        };
-        let notes = self.notes(converged, watch);
-        let intercepts = coefficients.split_off(n_scores * n_inputs);
-        let linear = Linear::new(link, n_inputs, coefficients, intercepts);
-        Ok(Fit { predictor: Predictor::Linear(linear), notes })
+        let moments = if loss.l1 > 0.0 { None } else { Some(Moments::new(&loss)) };
+        let mut point = vec![0.0; n_scores * (n_inputs + 1)];
+        let mut fits = Vec::with_capacity(values.len());
+        for &c in values {
+            if !fits.is_empty() && watch.stopped() {
+                break;
+            }
+            let loss = loss_at(c);
+            let (found, converged) = match &moments {
+                Some(moments) => self.smooth(&loss, moments, point, watch)?,
+                None => proximal_newton::minimise(&loss, self.tol, self.max_iter, watch),
+            };
+            let (coefficients, intercepts) = found.split_at(n_scores * n_inputs);
+            let linear = Linear::new(link, n_inputs, coefficients.to_vec(), intercepts.to_vec());
+            fits.push(Fit { predictor: Predictor::Linear(linear), notes: self.notes(converged, watch) });
+            point = found;
+        }
+        Ok(fits)
     }
 
     fn reads_sparse(&self) -> bool {
@@ -231,8 +273,15 @@ impl LogisticRegression {
         )]
     }
 
-    fn smooth(&self, loss: &LogisticLoss, watch: &dyn Watch) -> Result<(Vec<f64>, bool)> {
-        let curvature = Curvature::new(loss)?;
+    /// The minimum without an L1 part, searched from `start`.
+    fn smooth(
+        &self,
+        loss: &LogisticLoss,
+        moments: &Moments,
+        start: Vec<f64>,
+        watch: &dyn Watch,
+    ) -> Result<(Vec<f64>, bool)> {
+        let curvature = Curvature::new(moments, loss.l2)?;
         let mut visits = 0;
         let mut evaluate = |point: &[f64]| {
             if watch.stopped() {
@@ -243,7 +292,6 @@ impl LogisticRegression {
             watch.progress(visits, self.max_iter as u64, format_args!("loss {:.6}", found.0));
             Some(found)
         };
-        let start = vec![0.0; loss.n_scores * (loss.data.x.n_cols() + 1)];
         let divide = |v: &[f64]| curvature.divide(v, loss.n_scores);
         let found = minimise(start, Absolute::default(), &mut evaluate, &divide, self.tol, self.max_iter);
         Ok((found.point, found.converged))
@@ -254,6 +302,7 @@ impl LogisticRegression {
 mod tests {
     use super::*;
     use crate::data::cells::matrix::Matrix;
+    use crate::model::learn::Unwatched;
     use crate::model::learn::laws::{arrays, fit, noise, predictor, select};
     use crate::model::predictor::arrays::take_f64;
 
@@ -367,6 +416,31 @@ mod tests {
             // Without a penalty these classes have no optimum, and the note says so or the gradient is tiny.
             let notes = fit(&LOGISTIC_REGRESSION, PENALTIES[3], &data).unwrap().notes;
             assert!(notes.is_empty() || notes[0].contains("did not converge"), "{notes:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_its_fits_one_by_one() {
+        // The last table has more columns than are factored.
+        for (n_rows, n_cols, n_classes) in [(150, 4, 2), (150, 4, 3), (30, MAX_FACTORED + 3, 2)] {
+            let x = noise(n_rows, n_cols, 4);
+            let codes = classes(&x, n_classes);
+            let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes });
+            let values = [0.01, 0.3, 10.0];
+            for penalty in ["l2", "l1"] {
+                let l1_share = Some(if penalty == "l1" { 1.0 } else { 0.0 });
+                let class_weight = ClassWeight::None;
+                let (fit_intercept, max_iter, tol) = (true, 5000, 1e-8);
+                let learner =
+                    LogisticRegression { c: 1.0, l1_share, class_weight, fit_intercept, max_iter, tol };
+                let path = learner.fit_path(&values, &data, &Unwatched).unwrap();
+                assert_eq!(path.len(), 3);
+                for (found, c) in path.iter().zip(["0.01", "0.3", "10"]) {
+                    let settings = [("penalty", penalty), ("C", c), ("tol", "1e-8"), ("max_iter", "5000")];
+                    let alone = predictor(&LOGISTIC_REGRESSION, &settings, &data);
+                    near(&point(&found.predictor), &point(&alone), 1e-5);
+                }
+            }
         }
     }
 

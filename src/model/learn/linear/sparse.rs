@@ -26,8 +26,6 @@ pub(crate) struct SparseLoss<'a> {
     pub n_scores: usize,
     /// Strength of the penalty on absolute values, added to the mean loss.
     pub l1: f64,
-    /// Strength of the penalty on squares.
-    pub l2: f64,
     /// Whether there are intercepts.
     pub fit_intercept: bool,
     /// Upper bound of the curvature of a row's loss, for each score.
@@ -49,46 +47,56 @@ pub(crate) struct Limits {
 }
 
 impl SparseLoss<'_> {
-    /// The minimum as a predictor with `link`, and whether it was reached.
+    /// The minimum as a predictor with `link`, and whether it was reached, for each strength of the penalty on squares.
+    /// Each search begins at the minimum before, so a path goes from strong to weak. Fewer if `watch` stops it.
     pub(crate) fn minimise(
         &self,
         data: &Dataset,
         link: Link,
+        l2: &[f64],
         limits: &Limits,
         watch: &dyn Watch,
-    ) -> (Predictor, bool) {
+    ) -> Vec<(Predictor, bool)> {
         let rows = all_columns(data.x);
         let columns = rows.transposed();
         let (k, n_inputs) = (self.n_scores, rows.n_cols());
-        let inverse = self.inverse_curvature(&columns);
-        let mut visits = 0;
-        let mut evaluate = |point: &[f64]| {
-            if watch.stopped() {
-                return None;
-            }
-            let found = self.evaluate(&rows, &columns, point);
-            visits += 1;
-            let state = format_args!("{} {:.6}", limits.name, found.0);
-            watch.progress(visits, limits.max_steps as u64, state);
-            Some(found)
-        };
-        let precondition = |v: &[f64]| -> Vec<f64> {
-            v.chunks_exact(k)
-                .zip(&inverse)
-                .flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse))
-                .collect()
-        };
-        let start = vec![0.0; (n_inputs + 1) * k];
+        let mut start = vec![0.0; (n_inputs + 1) * k];
         let absolute = Absolute { l1: self.l1, n_penalised: if self.l1 > 0.0 { n_inputs * k } else { 0 } };
-        let found = minimise(start, absolute, &mut evaluate, &precondition, limits.tol, limits.max_steps);
-        let (by_input, intercepts) = found.point.split_at(n_inputs * k);
-        let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
-        let coefficients = (0..k).flat_map(of_score).collect();
-        let linear = Linear::new(link, n_inputs, coefficients, intercepts.to_vec());
-        (Predictor::Linear(linear), found.converged)
+        let mut minima = Vec::with_capacity(l2.len());
+        for &l2 in l2 {
+            if !minima.is_empty() && watch.stopped() {
+                break;
+            }
+            let inverse = self.inverse_curvature(&columns, l2);
+            let mut visits = 0;
+            let mut evaluate = |point: &[f64]| {
+                if watch.stopped() {
+                    return None;
+                }
+                let found = self.evaluate(&rows, &columns, l2, point);
+                visits += 1;
+                let state = format_args!("{} {:.6}", limits.name, found.0);
+                watch.progress(visits, limits.max_steps as u64, state);
+                Some(found)
+            };
+            let precondition = |v: &[f64]| -> Vec<f64> {
+                v.chunks_exact(k)
+                    .zip(&inverse)
+                    .flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse))
+                    .collect()
+            };
+            let found = minimise(start, absolute, &mut evaluate, &precondition, limits.tol, limits.max_steps);
+            let (by_input, intercepts) = found.point.split_at(n_inputs * k);
+            let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
+            let coefficients = (0..k).flat_map(of_score).collect();
+            let linear = Linear::new(link, n_inputs, coefficients, intercepts.to_vec());
+            minima.push((Predictor::Linear(linear), found.converged));
+            start = found.point;
+        }
+        minima
     }
 
-    fn evaluate(&self, rows: &Sparse, columns: &Sparse, point: &[f64]) -> (f64, Vec<f64>) {
+    fn evaluate(&self, rows: &Sparse, columns: &Sparse, l2: f64, point: &[f64]) -> (f64, Vec<f64>) {
         let (k, n_inputs) = (self.n_scores, rows.n_cols());
         let (by_input, intercepts) = point.split_at(n_inputs * k);
         let mut pulls = vec![0.0; rows.n_rows() * k];
@@ -119,7 +127,7 @@ impl SparseLoss<'_> {
                     gradient.iter_mut().zip(pulls).for_each(|(g, pull)| *g += pull * value);
                 }
                 let w = &by_input[(block * BLOCK + i) * k..][..k];
-                gradient.iter_mut().zip(w).for_each(|(g, w)| *g += self.l2 * w);
+                gradient.iter_mut().zip(w).for_each(|(g, w)| *g += l2 * w);
             }
         });
         if self.fit_intercept {
@@ -128,15 +136,15 @@ impl SparseLoss<'_> {
             }
         }
         let penalty: f64 = by_input.iter().map(|w| w * w).sum();
-        (losses.iter().sum::<f64>() + self.l2 / 2.0 * penalty, gradient)
+        (losses.iter().sum::<f64>() + l2 / 2.0 * penalty, gradient)
     }
 
     /// One over the diagonal of the curvature, for each input and the intercept.
-    fn inverse_curvature(&self, columns: &Sparse) -> Vec<f64> {
+    fn inverse_curvature(&self, columns: &Sparse, l2: f64) -> Vec<f64> {
         let of_column = |column: usize| {
             let (rows, values) = columns.row(column);
             let terms = rows.iter().zip(values).map(|(&row, v)| (self.share)(row as usize) * v * v);
-            self.curvature * terms.sum::<f64>() + self.l2
+            self.curvature * terms.sum::<f64>() + l2
         };
         let mut diagonal: Vec<f64> = (0..columns.n_rows()).map(of_column).collect();
         diagonal.push(self.curvature);
