@@ -302,11 +302,14 @@ mod tests {
     use crate::data::cells::cell::Task;
     use crate::model::learn::Unwatched;
     use crate::model::learn::choice::candidates::Contenders;
+    use crate::model::learn::choice::metric::Metric;
     use crate::model::learn::choice::tests::with_search;
 
     #[test]
     fn a_path_ends_at_the_penalty_that_does_best_in_the_folds() {
         with_search(&Unwatched, 200, Some(3), |search| {
+            let metric = Metric::of(None, Task::Classification, false).unwrap();
+            let search = &Search { metric, ..*search };
             let splits = search.splits(1.0).unwrap();
             let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
             let contenders = auto.for_table(200, 15, 2, false);
