@@ -28,8 +28,8 @@ pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
     parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency, parse_minutes,
-    parse_on_error, parse_pair, parse_probability, parse_quote, parse_share, parse_threads, parse_trials,
-    parse_type,
+    parse_on_error, parse_pair, parse_probability, parse_quote, parse_share, parse_thousands, parse_threads,
+    parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -368,6 +368,11 @@ pub struct Dialect {
     /// Decimal mark: . or , [default: the one that fits the numbers]
     #[arg(long, value_name = "C", value_parser = parse_decimal)]
     pub decimal: Option<u8>,
+
+    /// What stands between thousands: , . ' _ or a blank; of , and . the other one is the decimal mark [default: the one
+    /// that fits the numbers]
+    #[arg(long, value_name = "C", value_parser = parse_thousands)]
+    pub thousands: Option<char>,
 
     /// Text encoding: utf-8, utf-16, latin-1, windows-1251, gb18030, shift-jis, … [default: detected in
     /// the first bytes]

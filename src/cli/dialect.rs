@@ -1,7 +1,10 @@
 //! The flags for delimited text, as the reader takes them.
 
+use anyhow::Result;
+
 use super::args::Dialect;
 use crate::data::read::source::Options;
+use crate::error::usage;
 use crate::model::Model;
 
 impl Dialect {
@@ -12,13 +15,34 @@ impl Dialect {
             quote: self.quote.map(|quote| quote.0),
             header: !self.no_header,
             header_in_doubt: false,
-            decimal_comma: self.decimal.map(|mark| mark == b','),
+            decimal_comma: self.decimal_comma(),
             encoding: self.encoding.and_then(|encoding| encoding.0),
             lines_to_skip: self.lines_to_skip,
             lines_left_out: self.skip_line.clone(),
             comment: self.comment,
             sheet: self.sheet.clone(),
             ..Options::default()
+        }
+    }
+
+    /// Whether the flags say that decimals stand behind a comma.
+    fn decimal_comma(&self) -> Option<bool> {
+        let by_thousands = match self.thousands {
+            Some('.') => Some(true),
+            Some(',') => Some(false),
+            _ => None,
+        };
+        self.decimal.map(|mark| mark == b',').or(by_thousands)
+    }
+
+    /// # Errors
+    /// A usage error for flags that contradict each other.
+    pub(super) fn check(&self) -> Result<()> {
+        match (self.decimal, self.thousands) {
+            (Some(mark), Some(between)) if char::from(mark) == between => Err(usage(format!(
+                "--decimal {between} and --thousands {between}: one mark cannot be both; one of the two flags is enough"
+            ))),
+            _ => Ok(()),
         }
     }
 

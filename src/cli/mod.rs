@@ -56,14 +56,17 @@ fn run(args: &Args, term: &Term) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match &args.verb {
         Verb::Train(train) => {
+            train.dialect.check()?;
             use_threads(common.threads)?;
             train::run(train, common, term, &mut out)?;
         }
         Verb::Eval(eval) => {
+            eval.dialect.check()?;
             use_threads(common.threads)?;
             eval::run(eval, term, &mut out)?;
         }
         Verb::Predict(predict) => {
+            predict.dialect.check()?;
             use_threads(common.threads)?;
             predict::run(predict, term, &mut out)?;
         }

@@ -60,6 +60,13 @@ pub(super) fn parse_decimal(text: &str) -> Result<u8, String> {
     }
 }
 
+pub(super) fn parse_thousands(text: &str) -> Result<char, String> {
+    match text.chars().collect::<Vec<_>>()[..] {
+        [c] if ",.'_ \u{2019}\u{a0}\u{202f}\u{2009}".contains(c) => Ok(c),
+        _ => Err("between thousands is , . ' _ or a blank".into()),
+    }
+}
+
 pub(super) fn parse_delimiter(text: &str) -> Result<u8, String> {
     match text {
         "\\t" | "tab" => Ok(b'\t'),

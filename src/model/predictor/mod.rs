@@ -33,11 +33,11 @@ use trees::Trees;
 
 /// What a predictor takes, about.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct Footprint {
+pub struct Footprint {
     /// Nanoseconds of a row that is scored by itself, on a processor of these years.
-    pub(crate) nanoseconds: f64,
+    pub nanoseconds: f64,
     /// Bytes in a model file.
-    pub(crate) bytes: f64,
+    pub bytes: f64,
 }
 
 impl Footprint {
@@ -148,7 +148,7 @@ impl Predictor {
 
     /// What it takes, by its shape alone: the same on every machine. Nanoseconds are those that `cargo run --release -p
     /// mlapi-benches --bin one_row` measures, to a factor of two.
-    pub(crate) fn footprint(&self) -> Footprint {
+    pub fn footprint(&self) -> Footprint {
         let mut arrays = Arrays::new();
         self.write_arrays(&mut arrays);
         let bytes = arrays.iter().map(|(_, array)| array.n_bytes() as f64).sum();
