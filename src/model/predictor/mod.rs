@@ -156,11 +156,10 @@ impl Predictor {
         let nanoseconds = match self {
             Self::Trees(trees) => trees.nanoseconds(),
             Self::Linear(_) | Self::Network(_) | Self::NaiveBayes(_) => 0.5 * numbers,
-            // Every vector is compared, and has an exponential.
-            Self::SupportVectors(machine) => numbers + 10.0 * numbers / machine.n_inputs().max(1) as f64,
-            Self::Neighbours(_) => numbers,
+            Self::SupportVectors(_) => 0.4 * numbers,
+            Self::Neighbours(_) => 0.2 * numbers,
         };
-        Footprint { nanoseconds, bytes }
+        Footprint { nanoseconds: nanoseconds + 100.0, bytes }
     }
 
     /// Checks shapes and numbers.

@@ -114,8 +114,12 @@ impl Trees {
     /// not hold is waited for.
     pub(crate) fn nanoseconds(&self) -> f64 {
         let per_tree = (self.nodes.len() as f64 / self.n_trees().max(1) as f64).max(2.0);
-        let is_far = self.nodes.len() * size_of::<Node>() > 4 << 20;
-        self.n_trees() as f64 * per_tree.log2() * if is_far { 12.0 } else { 4.0 }
+        let per_level = match self.nodes.len() * size_of::<Node>() {
+            0..0x10_0000 => 4.0,
+            0x10_0000..0x100_0000 => 8.0,
+            _ => 15.0,
+        };
+        self.n_trees() as f64 * per_tree.log2() * per_level
     }
 
     /// Number of trees.

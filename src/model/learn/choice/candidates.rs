@@ -193,6 +193,18 @@ impl Contender {
         Self { spec, variant: "".into(), finds_rounds: false, path: None, candidate: None }
     }
 
+    /// This one with other settings, apart from what is found in the folds.
+    pub(super) fn with_settings(&self, settings: &[(String, String)], variant: String) -> Self {
+        let mut spec = self.spec.clone();
+        for (key, text) in settings.iter().filter(|(key, _)| !self.finds_rounds || key != "n_estimators") {
+            let parameter = spec.algorithm.parameters.iter().find(|parameter| parameter.name == key);
+            if let Some(value) = parameter.and_then(|parameter| parameter.parse(text)) {
+                spec = spec.with(key, value);
+            }
+        }
+        Self { spec, variant: variant.into(), ..self.clone() }
+    }
+
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
     pub(super) fn is_quick(&self) -> bool {
         self.is_simple() || self.spec.algorithm.name == "knn"

@@ -9,6 +9,7 @@ use super::candidates::Contender;
 use super::cross_validation::{Fold, OutOfFold, Search};
 use super::ensemble::{Part, blend};
 use super::metric::standard_error;
+use super::tune::{drawn, spaces};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::data::split::Split;
@@ -29,6 +30,9 @@ const MIN_FINISHED: usize = 6;
 /// A candidate that needs time is given up after the first of several folds if its loss there is behind the best one's by
 /// more than this many standard errors of the difference, row for row, and a blend has no use for it either.
 const HOPELESS: f64 = 3.0;
+
+/// Most settings that are tried beyond the candidates before a deadline.
+const MAX_TRIALS: usize = 100;
 
 /// The weight at which a candidate has to help the best one, to be of use for a blend.
 const HELPFUL_WEIGHT: f64 = 0.15;
@@ -85,47 +89,14 @@ impl Search<'_> {
         }
         // What was begun before an interruption can be compared by the first fold.
         let splits = if self.stopped() && begun.iter().any(Option::is_some) { &splits[..1] } else { splits };
-        let mut compared: Vec<Compared> = Vec::new();
-        for (index, contender) in contenders.iter().enumerate() {
-            if standings[index].error.is_some() {
-                continue;
+        let mut board = Board { search: self, splits, keeps_scores, standings, compared: Vec::new() };
+        for index in 0..contenders.len() {
+            if board.standings[index].error.is_none() {
+                board.compare(index, contenders, begun[index].take());
             }
-            let best = best_of(&compared).map_or(String::new(), |best| {
-                let value = self.metric.utility(compared[best].utility);
-                format!(", best so far {} {value:.4}", standings[compared[best].index].algorithm)
-            });
-            let state = format_args!("comparing {}{best}", contender.spec.algorithm.name);
-            self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
-            let started = Instant::now();
-            let known = begun[index].take();
-            let seconds = known.as_ref().map_or(0.0, |begun| begun.seconds);
-            let mut folds = known.map(|begun| begun.folds).unwrap_or_default();
-            let found = match &splits[folds.len()..] {
-                [] => Ok(Some(())),
-                rest => self.folds(contender, rest).map(|found| found.map(|found| folds.extend(found))),
-            };
-            let standing = &mut standings[index];
-            match found {
-                Ok(Some(())) => {
-                    let (spec, predicted) = Self::finish(contender, &folds);
-                    let scores = self.scored(&predicted, splits);
-                    match scores.spread.mean {
-                        Some(mean) => {
-                            let utility = self.metric.utility(mean);
-                            let footprint = predicted.footprint;
-                            let scores = if keeps_scores { predicted.together() } else { Matrix::default() };
-                            compared.push(Compared { index, spec, scores, footprint, utility });
-                        }
-                        None => standing.error = Some(format!("its {} is undefined", self.metric.name())),
-                    }
-                    standing.scores = scores.spread.mean.is_some().then_some(scores);
-                }
-                Ok(None) => standing.error = Some(INTERRUPTED.into()),
-                Err(error) => standing.error = Some(format!("{error:#}")),
-            }
-            standing.seconds = seconds + started.elapsed().as_secs_f64();
-            self.watch.compared(standing);
         }
+        let contenders = &self.try_more(contenders, &mut board);
+        let Board { mut standings, mut compared, .. } = board;
         if let Some(limit) = self.max_nanoseconds {
             let too_slow = |candidate: &&Compared| candidate.footprint.nanoseconds > limit;
             for candidate in compared.iter().filter(too_slow) {
@@ -167,6 +138,36 @@ impl Search<'_> {
             b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
         });
         Ok(Leaderboard { standings, members, blend: blended })
+    }
+
+    /// With a deadline, compares more settings of the two best algorithms until it has come; all contenders.
+    fn try_more(&self, contenders: &[Contender], board: &mut Board) -> Vec<Contender> {
+        let mut contenders = contenders.to_vec();
+        let mut order: Vec<&Compared> = board.compared.iter().collect();
+        order.sort_by(|a, b| b.utility.total_cmp(&a.utility));
+        let mut bases: Vec<Contender> = Vec::new();
+        for compared in order {
+            let base = &contenders[compared.index];
+            let is_new = bases.iter().all(|known| known.spec.algorithm != base.spec.algorithm);
+            if is_new && base.path.is_none() && spaces(base.spec.algorithm).next().is_some() {
+                bases.push(base.clone());
+            }
+        }
+        bases.truncate(2);
+        let n_given = contenders.len();
+        while self.deadline.is_some() && !self.stopped() && !bases.is_empty() && board.keeps_scores {
+            let trial = contenders.len() - n_given;
+            if trial == MAX_TRIALS {
+                break;
+            }
+            let base = &bases[trial % bases.len()];
+            let settings = drawn(base.spec.algorithm, trial / bases.len() + 1, self.seed);
+            let contender = base.with_settings(&settings, format!("trial {}", trial + 1));
+            board.standings.push(standing(&contender));
+            contenders.push(contender);
+            board.compare(contenders.len() - 1, &contenders, None);
+        }
+        contenders
     }
 
     /// Scores the contenders in the first split and says in the standings which are given up: successive halving
@@ -257,6 +258,57 @@ impl Search<'_> {
             false => compared.iter().position(|candidate| is_simple(candidate) && is_as_good(candidate)),
         };
         (vec![(simplest.unwrap_or(best), 1.0)], None)
+    }
+}
+
+/// Candidates that were compared on the same splits.
+struct Board<'a> {
+    search: &'a Search<'a>,
+    splits: &'a [Split],
+    /// Whether predictions are kept to blend them.
+    keeps_scores: bool,
+    /// A line for each contender.
+    standings: Vec<Standing>,
+    compared: Vec<Compared>,
+}
+
+impl Board<'_> {
+    /// Scores a contender in all splits, but for those in which it was `begun`.
+    fn compare(&mut self, index: usize, contenders: &[Contender], begun: Option<Begun>) {
+        let (search, contender) = (self.search, &contenders[index]);
+        let best = best_of(&self.compared).map_or(String::new(), |best| {
+            let value = search.metric.utility(self.compared[best].utility);
+            format!(", best so far {} {value:.4}", self.standings[self.compared[best].index].algorithm)
+        });
+        let state = format_args!("comparing {}{best}", contender.spec.algorithm.name);
+        search.watch.progress(index as u64 + 1, contenders.len() as u64, state);
+        let started = Instant::now();
+        let seconds = begun.as_ref().map_or(0.0, |begun| begun.seconds);
+        let mut folds = begun.map(|begun| begun.folds).unwrap_or_default();
+        let found = match &self.splits[folds.len()..] {
+            [] => Ok(Some(())),
+            rest => search.folds(contender, rest).map(|found| found.map(|found| folds.extend(found))),
+        };
+        let standing = &mut self.standings[index];
+        match found {
+            Ok(Some(())) => {
+                let (spec, predicted) = Search::finish(contender, &folds);
+                let scores = search.scored(&predicted, self.splits);
+                if let Some(mean) = scores.spread.mean {
+                    let utility = search.metric.utility(mean);
+                    let footprint = predicted.footprint;
+                    let kept = if self.keeps_scores { predicted.together() } else { Matrix::default() };
+                    self.compared.push(Compared { index, spec, scores: kept, footprint, utility });
+                    standing.scores = Some(scores);
+                } else {
+                    standing.error = Some(format!("its {} is undefined", search.metric.name()));
+                }
+            }
+            Ok(None) => standing.error = Some(INTERRUPTED.into()),
+            Err(error) => standing.error = Some(format!("{error:#}")),
+        }
+        standing.seconds = seconds + started.elapsed().as_secs_f64();
+        search.watch.compared(standing);
     }
 }
 

@@ -148,6 +148,11 @@ fn draw_trials(
     trials
 }
 
+/// The settings of trial `n`, which is not 0.
+pub(super) fn drawn(algorithm: &Algorithm, n: usize, seed: u64) -> Vec<(String, String)> {
+    draw_trials(algorithm, n + 1, &[], seed).pop().unwrap_or_default()
+}
+
 /// The scores of one trial.
 #[derive(Clone)]
 struct Scored {
