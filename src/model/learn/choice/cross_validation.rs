@@ -219,7 +219,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// As there.
-    pub(super) fn with_best_penalty(
+    pub(super) fn with_best_of_path(
         &self,
         spec: &Spec,
         path: &Path,
@@ -232,7 +232,7 @@ impl Search<'_> {
         let mean = |value: usize| fits.iter().map(|fit| fit[value].1).sum::<f64>();
         let best = (0..n_values).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).context("the path is empty")?;
         let folds = fits.iter_mut().map(|fit| fit.swap_remove(best).0).collect();
-        Ok(Some((spec.with(path.parameter, path.values[best]), OutOfFold { folds })))
+        Ok(Some((spec.at(path, best), OutOfFold { folds })))
     }
 
     /// Fits a path on one part of a split: for each value the scores of the other, and their mean loss.

@@ -22,7 +22,7 @@ const MAX_KEPT: usize = 1 << 25;
 struct Compared {
     /// Its place among the contenders.
     index: usize,
-    /// Its settings, with the rounds or the penalty that were found.
+    /// Its settings, with the rounds or the value of a path that were found.
     spec: Spec,
     /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
@@ -149,10 +149,10 @@ impl Search<'_> {
         (vec![(simplest.unwrap_or(best), 1.0)], None)
     }
 
-    /// The predictions of a contender for the held-out rows, and its settings with the rounds or the penalty that were found.
+    /// The predictions of a contender for the held-out rows, and its settings with the rounds or the value of a path that were found.
     fn predict_held_out(&self, contender: &Contender, splits: &[Split]) -> Result<Option<(Spec, OutOfFold)>> {
         if let Some(path) = contender.path {
-            return self.with_best_penalty(&contender.spec, path, splits);
+            return self.with_best_of_path(&contender.spec, path, splits);
         }
         if contender.finds_rounds {
             return self.with_best_rounds(&contender.spec, splits);
@@ -191,24 +191,29 @@ mod tests {
     use crate::model::learn::Unwatched;
     use crate::model::learn::choice::candidates::Contenders;
     use crate::model::learn::choice::tests::with_search;
+    use crate::model::target_transform::TargetShape;
 
     #[test]
-    fn a_path_ends_at_the_penalty_that_does_best_in_the_folds() {
+    fn a_path_ends_at_the_value_that_does_best_in_the_folds() {
         with_search(&Unwatched, 200, Some(3), |search| {
             let splits = search.splits(1.0).unwrap();
             let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
-            let contenders = auto.for_table(200, 15, 2, false);
+            let contenders = auto.for_table(200, 15, 2, TargetShape::default());
             let contender = contenders.iter().find(|contender| contender.path.is_some()).unwrap();
             let path = contender.path.unwrap();
             let (spec, found) = search.predict_held_out(contender, &splits).unwrap().unwrap();
             let value = spec.hyperparameters()[path.parameter].as_f64().unwrap();
-            let utility = |predicted: &OutOfFold| {
-                search.metric.utility(search.scored(predicted, &splits).spread.mean.unwrap())
+            let loss = |predicted: &OutOfFold| -> f64 {
+                let of_fold = |(scores, split): (&Matrix, &Split)| {
+                    let losses = search.metric.losses(scores.values(), &search.truth.select(&split.test));
+                    losses.iter().sum::<f64>() / losses.len() as f64
+                };
+                predicted.folds.iter().zip(&splits).map(of_fold).sum()
             };
-            for &other in path.values {
-                let alone = contender.spec.with(path.parameter, other);
+            for index in 0..path.values.len() {
+                let alone = contender.spec.at(path, index);
                 let alone = search.out_of_fold(&alone, &splits).unwrap().unwrap();
-                assert!(utility(&alone) <= utility(&found) + 1e-9, "{other} instead of {value}");
+                assert!(loss(&alone) >= loss(&found) - 1e-4, "{} instead of {value}", path.values[index]);
             }
         });
     }
@@ -217,7 +222,7 @@ mod tests {
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {
         with_search(&Unwatched, 60, Some(3), |search| {
             let trees = Contenders::of("decision-tree", Task::Classification, &[]).unwrap();
-            let tree = trees.for_table(60, 2, 2, false);
+            let tree = trees.for_table(60, 2, 2, TargetShape::default());
             let found =
                 search.leaderboard(&[tree.clone(), tree].concat(), &search.splits(1.0).unwrap()).unwrap();
             let board = &found.standings;

@@ -85,8 +85,7 @@ impl SparseLoss<'_> {
                     .flat_map(|(v, inverse)| v.iter().map(move |v| v * inverse))
                     .collect()
             };
-            let found =
-                minimise(start, absolute, &mut evaluate, &precondition, limits.tol, limits.max_steps);
+            let found = minimise(start, absolute, &mut evaluate, &precondition, limits.tol, limits.max_steps);
             let (by_input, intercepts) = found.point.split_at(n_inputs * k);
             let of_score = |score: usize| by_input.iter().skip(score).step_by(k).copied();
             let coefficients = (0..k).flat_map(of_score).collect();
