@@ -11,8 +11,8 @@
 //! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
 //! that has it.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 6 for an
-//! ensemble, 5 if numbers are written with separators or units, a column has null tokens of its own, or cells are
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 7 if powers or
+//! ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with separators or units, a column has null tokens of its own, or cells are
 //! lists or pairs, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
@@ -31,7 +31,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::container::{self, Container, DAMAGED};
 use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
-use super::target_transform::TargetTransform;
+use super::target_transform::{Knots, TargetTransform};
 use super::{Card, Model};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::date::N_PARTS;
@@ -44,13 +44,17 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 6;
+pub const FORMAT_VERSION: u64 = 7;
 
 /// The predictor of a file of several members.
 const ENSEMBLE: &str = "ensemble";
 
 /// Name of the array of the means of the target within the levels of categories.
 const TARGET_MEANS: &str = "recipe.target_means";
+
+/// Names of the arrays of the quantiles of a target whose ranks are learned, and of their normal scores.
+const TARGET_VALUES: &str = "target.values";
+const TARGET_SCORES: &str = "target.scores";
 
 /// Name of the array of fill, mean and scale of both numbers of pairs.
 const PAIRS: &str = "recipe.pairs";
@@ -117,8 +121,14 @@ fn is_plain(members: &[Member]) -> bool {
 
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, members }: &Pipeline) -> u64 {
+    let is_new = |target: &TargetTransform| {
+        matches!(target, TargetTransform::YeoJohnson { .. } | TargetTransform::Rank { .. })
+    };
+    if members.iter().any(|member| is_new(&member.target)) {
+        return 7;
+    }
     if !is_plain(members) {
-        return FORMAT_VERSION;
+        return 6;
     }
     let has_target_means = members.iter().any(|member| member.recipe.has_target_means());
     let notations = || schema.features.iter().filter_map(|feature| feature.notation);
@@ -161,13 +171,17 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
                 let first = pipeline.first_with_recipe_of(i);
                 let mut own = if first == i { recipe_arrays(recipe) } else { Arrays::new() };
                 predictor.write_arrays(&mut own);
+                if let TargetTransform::Rank { knots: Knots { values, scores }, .. } = target {
+                    own.insert(TARGET_VALUES.into(), Array::F64(vec![values.len()], values.clone()));
+                    own.insert(TARGET_SCORES.into(), Array::F64(vec![scores.len()], scores.clone()));
+                }
                 arrays.extend(own.into_iter().map(|(name, array)| (prefix(i) + &name, array)));
                 members.push(MemberHeader {
                     predictor: predictor.form().into(),
                     encoding: recipe.encoding(),
                     weight: *weight,
                     recipe: first,
-                    target: *target,
+                    target: target.clone(),
                 });
             }
             (ENSEMBLE, None)
@@ -376,8 +390,15 @@ fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) 
             Arc::clone(&members[*recipe].recipe)
         };
         let predictor = Predictor::read_arrays(predictor, &mut own)?;
+        let mut target = target.clone();
+        if let TargetTransform::Rank { knots, .. } = &mut target {
+            *knots = Knots {
+                values: take_f64(&mut own, TARGET_VALUES)?,
+                scores: take_f64(&mut own, TARGET_SCORES)?,
+            };
+        }
         ensure!(own.is_empty(), "member {i} holds arrays that belong to nothing");
-        members.push(Member { weight: *weight, recipe, predictor, target: *target });
+        members.push(Member { weight: *weight, recipe, predictor, target });
     }
     Ok(members)
 }

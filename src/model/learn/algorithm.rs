@@ -59,7 +59,7 @@ pub struct Spec {
     pub(crate) scale: TargetScale,
 }
 
-/// Values of the hyperparameter that sets the strength of a penalty, from strong to weak.
+/// Values of the hyperparameter that sets how closely an algorithm fits, from loose to close.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Path {
     /// The hyperparameter.
@@ -78,6 +78,10 @@ pub(crate) enum TargetScale {
     Standardised,
     /// The logarithm is learned: for targets whose errors grow with their values.
     Log,
+    /// A power that makes it most like a normal distribution: for targets with a long tail on either side.
+    YeoJohnson,
+    /// The normal score of its rank: for targets with tails of any kind.
+    Rank,
 }
 
 impl TargetScale {
@@ -87,6 +91,8 @@ impl TargetScale {
             Self::AsItIs => None,
             Self::Standardised => Some("standardised"),
             Self::Log => Some("log"),
+            Self::YeoJohnson => Some("yeo-johnson"),
+            Self::Rank => Some("rank"),
         }
     }
 }
@@ -153,6 +159,15 @@ impl Spec {
         spec
     }
 
+    /// The same with one of the values of a path.
+    pub(crate) fn at(&self, path: &Path, index: usize) -> Self {
+        let value = path.values[index];
+        let parameter = self.algorithm.parameters.iter().find(|p| p.name == path.parameter);
+        // Whole where the hyperparameter is.
+        let parsed = parameter.and_then(|parameter| parameter.parse(&value.to_string()));
+        self.with(path.parameter, parsed.unwrap_or_else(|| value.into()))
+    }
+
     /// The hyperparameters for the card.
     pub fn hyperparameters(&self) -> &Map<String, Value> {
         &self.settings.0
@@ -178,7 +193,7 @@ impl Spec {
         guarded(|| learner.fit(data, watch))
     }
 
-    /// As [`Spec::fit`] with each of the values that the algorithm's penalty has on a path.
+    /// As [`Spec::fit`] with each of the values of a path.
     ///
     /// # Errors
     /// As [`Spec::fit`].

@@ -93,14 +93,14 @@ pub trait Learner: Send + Sync {
         true
     }
 
-    /// As [`Learner::fit`] for each of these values of the hyperparameter that sets the strength of its penalty, from
-    /// strong to weak: work that all of them need is done once, and each search begins where the last one ended. Fewer
-    /// fits if `watch` stops it.
+    /// As [`Learner::fit`] for each of these values of the hyperparameter that sets how closely it fits (the strength of a
+    /// penalty, the rows of a leaf), from loose to close: work that all of them need is done once. Fewer fits if `watch`
+    /// stops it.
     ///
     /// # Errors
-    /// As [`Learner::fit`]; the learner has no penalty.
+    /// As [`Learner::fit`]; the learner has no such hyperparameter.
     fn fit_path(&self, _values: &[f64], _data: &Dataset, _watch: &dyn Watch) -> Result<Vec<Fit>> {
-        bail!("it has no penalty")
+        bail!("it has no path")
     }
 
     /// As [`Learner::fit`] on rows that are not needed afterwards: a learner that reads them once frees them

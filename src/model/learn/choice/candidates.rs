@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::data::cells::cell::Task;
 use crate::model::learn::algorithm::{Path, TargetScale};
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
+use crate::model::target_transform::TargetShape;
 use crate::names::did_you_mean;
 
 /// An algorithm with settings that `auto` may compare, and the sizes of tables it is compared on.
@@ -17,7 +18,7 @@ struct Candidate {
     variant: &'static str,
     /// Its settings where they are not the defaults; `--set` overrides them.
     settings: &'static [(&'static str, &'static str)],
-    /// The values of its penalty that are compared; the best is taken.
+    /// Values of a hyperparameter of which the best in the folds is taken.
     path: Option<&'static Path>,
     /// What is done to a numeric target.
     scale: TargetScale,
@@ -62,9 +63,16 @@ const fn plain(name: &'static str) -> Candidate {
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
-static CANDIDATES: [Candidate; 16] = [
+static CANDIDATES: [Candidate; 19] = [
     plain("linear-regression"),
     Candidate { path: Some(&RIDGE_PATH), ..plain("ridge") },
+    Candidate {
+        variant: "log target",
+        path: Some(&RIDGE_PATH),
+        scale: TargetScale::Log,
+        task: Some(Task::Regression),
+        ..plain("ridge")
+    },
     Candidate { path: Some(&LOGISTIC_PATH), ..plain("logistic-regression") },
     plain("naive-bayes"),
     Candidate { max_classes: TREE_CLASSES, ..plain("decision-tree") },
@@ -77,17 +85,20 @@ static CANDIDATES: [Candidate; 16] = [
     },
     Candidate {
         settings: &[("n_estimators", "300"), ("min_samples_leaf", "3")],
+        path: Some(&LEAF_PATH),
         task: Some(Task::Classification),
         max_classes: MANY_CLASSES,
         ..plain("random-forest")
     },
     Candidate {
         settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
+        path: Some(&LEAF_PATH),
         task: Some(Task::Regression),
         ..plain("random-forest")
     },
     Candidate {
         settings: &[("n_estimators", "300"), ("min_samples_leaf", "2")],
+        path: Some(&LEAF_PATH),
         max_classes: MANY_CLASSES,
         ..plain("extra-trees")
     },
@@ -122,8 +133,23 @@ static CANDIDATES: [Candidate; 16] = [
         ..BOOSTING
     },
     Candidate {
+        variant: "power target",
+        settings: MEDIUM_TREES,
+        scale: TargetScale::YeoJohnson,
+        task: Some(Task::Regression),
+        ..BOOSTING
+    },
+    Candidate {
+        variant: "rank target",
+        settings: MEDIUM_TREES,
+        scale: TargetScale::Rank,
+        task: Some(Task::Regression),
+        ..BOOSTING
+    },
+    Candidate {
         variant: "log target",
         settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
+        path: Some(&LEAF_PATH),
         scale: TargetScale::Log,
         task: Some(Task::Regression),
         ..plain("random-forest")
@@ -135,7 +161,10 @@ static CANDIDATES: [Candidate; 16] = [
 static RIDGE_PATH: Path =
     Path { parameter: "alpha", values: &[3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.1] };
 static LOGISTIC_PATH: Path =
-    Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0] };
+    Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0, 300.0] };
+
+/// Rows of a leaf. Noise asks for larger ones, and probabilities of 0 are dear.
+static LEAF_PATH: Path = Path { parameter: "min_samples_leaf", values: &[10.0, 5.0, 3.0, 2.0, 1.0] };
 
 const BOOSTING: Candidate = plain("gradient-boosting");
 
@@ -181,7 +210,7 @@ pub(crate) struct Contender {
     pub(super) variant: Cow<'static, str>,
     /// Whether the number of rounds is found in the folds, up to the one in the settings.
     pub(super) finds_rounds: bool,
-    /// The penalties it is compared with in the folds, of which the best is taken.
+    /// Values of a hyperparameter of which the best in the folds is taken.
     pub(super) path: Option<&'static Path>,
     /// The sizes of tables it is for; any if it was named.
     candidate: Option<&'static Candidate>,
@@ -202,7 +231,8 @@ impl Contender {
                 spec = spec.with(key, value);
             }
         }
-        Self { spec, variant: variant.into(), ..self.clone() }
+        let is_open = |path: &&Path| settings.iter().all(|(key, _)| key != path.parameter);
+        Self { spec, variant: variant.into(), path: self.path.filter(is_open), ..self.clone() }
     }
 
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
@@ -227,6 +257,21 @@ fn most_rounds(n_rows: usize, n_classes: usize) -> u64 {
         _ => 500,
     };
     if n_classes > 2 { (rounds * 2 / n_classes as u64).max(rounds.min(300)) } else { rounds }
+}
+
+/// Whether it may be better to learn a target of this shape on another scale.
+fn suits(scale: TargetScale, TargetShape { skewness, excess_kurtosis, has_negative }: TargetShape) -> bool {
+    // The skewness of a normal distribution is 0, of an exponential one 2.
+    const MIN_SKEWNESS: f64 = 0.7;
+    // The excess kurtosis of a normal distribution is 0, of a logistic one 1.2, of a Laplace one 3.
+    const MIN_KURTOSIS: f64 = 2.0;
+    match scale {
+        TargetScale::AsItIs | TargetScale::Standardised => true,
+        TargetScale::Log => !has_negative && skewness > MIN_SKEWNESS,
+        // Where there is a logarithm, a power is hardly ever better.
+        TargetScale::YeoJohnson => skewness.abs() > MIN_SKEWNESS && (has_negative || skewness < 0.0),
+        TargetScale::Rank => skewness.abs() > MIN_SKEWNESS || excess_kurtosis > MIN_KURTOSIS,
+    }
 }
 
 /// The algorithms that may be chosen: one that was named, or the candidates of `auto`, simplest first.
@@ -307,16 +352,16 @@ impl Contenders {
     }
 
     /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
-    /// `n_classes`: 0 for a regression; `is_skewed`: its target has a long tail above and nothing below 0.
+    /// `n_classes`: 0 for a regression; `shape`: of its target.
     pub(super) fn for_table(
         &self,
         n_rows: usize,
         n_slots: usize,
         n_classes: usize,
-        is_skewed: bool,
+        shape: TargetShape,
     ) -> Vec<Contender> {
         let fits = |contender: &&Contender| {
-            if contender.spec.scale == TargetScale::Log && !is_skewed {
+            if !suits(contender.spec.scale, shape) {
                 return false;
             }
             contender.candidate.is_none_or(|c| {
@@ -399,15 +444,21 @@ mod tests {
     fn a_large_or_wide_table_is_not_for_every_candidate_and_what_is_named_is_for_any() {
         let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
         let names = |n_rows, n_slots| -> Vec<&str> {
-            auto.for_table(n_rows, n_slots, 3, false).iter().map(|c| c.spec.algorithm.name).collect()
+            auto.for_table(n_rows, n_slots, 3, TargetShape::default())
+                .iter()
+                .map(|c| c.spec.algorithm.name)
+                .collect()
         };
         assert!(names(1000, 10).contains(&"knn") && !names(1000, 101).contains(&"knn"));
         assert!(!names(5001, 10).contains(&"svm") && names(499, 10).contains(&"gradient-boosting"));
         assert_eq!(names(1000, 10)[0], names(1_000_000, 1000)[0], "the simplest takes any table");
         let named = Contenders::of("knn", Task::Classification, &[]).unwrap();
-        assert_eq!(named.for_table(1_000_000, 1000, 5000, false).len(), 1);
+        assert_eq!(named.for_table(1_000_000, 1000, 5000, TargetShape::default()).len(), 1);
         let of_classes = |n_classes| -> Vec<&str> {
-            auto.for_table(1000, 10, n_classes, false).iter().map(|c| c.spec.algorithm.name).collect()
+            auto.for_table(1000, 10, n_classes, TargetShape::default())
+                .iter()
+                .map(|c| c.spec.algorithm.name)
+                .collect()
         };
         assert!(of_classes(200).contains(&"svm") && of_classes(200).contains(&"gradient-boosting"));
         let of_many = of_classes(201);

@@ -185,11 +185,15 @@ impl Search<'_> {
         if contender.finds_rounds {
             return self.staged(fitted.pipeline, &codes, split).map(Fold::Staged);
         }
-        let footprint = fitted.pipeline.members.first().map(|member| member.predictor.footprint());
-        // The parts of most models are in proportion to their rows.
-        let growth = self.rows.len() as f64 / split.train.len().max(1) as f64;
-        let footprint = footprint.unwrap_or_default().times(growth);
+        let footprint = self.footprint(&fitted.pipeline, split);
         Ok(Fold::Whole { scores: fitted.pipeline.scores(&codes), footprint })
+    }
+
+    /// What a fit on all rows would take, by one on the rows of a split: the parts of most models are in proportion to them.
+    fn footprint(&self, pipeline: &Pipeline, split: &Split) -> Footprint {
+        let growth = self.rows.len() as f64 / split.train.len().max(1) as f64;
+        let of_split = pipeline.members.first().map(|member| member.predictor.footprint());
+        of_split.unwrap_or_default().times(growth)
     }
 
     /// Fits a path on one part of a split: for each value the scores of the other, their mean loss, and what it takes.
@@ -208,8 +212,7 @@ impl Search<'_> {
             let scores = pipeline.scores(&codes);
             let losses = self.metric.losses(scores.values(), &wanted);
             let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-            let footprint = pipeline.members.first().map(|member| member.predictor.footprint());
-            Ok((scores, mean, footprint.unwrap_or_default()))
+            Ok((scores, mean, self.footprint(&pipeline, split)))
         });
         scored.collect()
     }
@@ -223,8 +226,8 @@ impl Search<'_> {
         self.in_splits(splits, &|split| self.fold(contender, split))
     }
 
-    /// The predictions in some folds, and the settings with what was left open: the number of rounds of boosted trees,
-    /// the penalty of a linear model. It is the one that is best on average.
+    /// The predictions in some folds, and the settings with what was left open: the number of rounds of boosted trees, the
+    /// value of a path. It is the one that is best on average.
     pub(super) fn finish(contender: &Contender, folds: &[Fold]) -> (Spec, OutOfFold) {
         let spec = &contender.spec;
         // The index of the least sum over the folds.
@@ -237,7 +240,7 @@ impl Search<'_> {
         let best = best_of(&losses);
         let scores = folds.par_iter().map(|fold| fold.scores_of(best)).collect();
         let spec = match (contender.path, contender.finds_rounds) {
-            (Some(path), _) => spec.with(path.parameter, path.values[best]),
+            (Some(path), _) => spec.at(path, best),
             (None, true) => spec.with("n_estimators", best as u64 + 1),
             (None, false) => spec.clone(),
         };

@@ -69,7 +69,7 @@ impl Fitter<'_> {
         fitted.into_iter().next().context("a fit has a result")
     }
 
-    /// As [`Fitter::fit`] with each of the values that the penalty has on a path.
+    /// As [`Fitter::fit`] with each of the values of a path.
     ///
     /// # Errors
     /// As there.
@@ -98,6 +98,8 @@ impl Fitter<'_> {
             (Truth::Values(values), TargetScale::Log) => {
                 TargetTransform::log(values).context("a target below 0 has no logarithm")?
             }
+            (Truth::Values(values), TargetScale::YeoJohnson) => TargetTransform::yeo_johnson(values),
+            (Truth::Values(values), TargetScale::Rank) => TargetTransform::rank(values),
             _ => TargetTransform::Identity,
         };
         let given = truth;
@@ -191,13 +193,13 @@ impl Fitter<'_> {
                 weight: 1.0,
                 recipe: Arc::clone(&recipe),
                 predictor: fit.predictor,
-                target: transform,
+                target: transform.clone(),
             };
             let mut pipeline = Pipeline { schema: schema.clone(), members: vec![member] };
-            if let (TargetTransform::Log { .. }, Truth::Values(values)) = (transform, given) {
+            if let (true, Truth::Values(values)) = (transform.is_curved(), given) {
                 let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, rows)?);
                 let unbiased = transform.unbiased(predicted.values(), values);
-                pipeline.members.iter_mut().for_each(|member| member.target = unbiased);
+                pipeline.members.iter_mut().for_each(|member| member.target = unbiased.clone());
             }
             pipeline.validate().context("the fitted model is not usable")?;
             Ok(Fitted { pipeline, notes: fit.notes })

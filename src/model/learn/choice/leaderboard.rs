@@ -41,7 +41,7 @@ const HELPFUL_WEIGHT: f64 = 0.15;
 struct Compared {
     /// Its place among the contenders.
     index: usize,
-    /// Its settings, with the rounds or the penalty that were found.
+    /// Its settings, with the rounds or the value of a path that were found.
     spec: Spec,
     /// The predictions of the rows of all folds; empty if they are too many.
     scores: Matrix,
@@ -149,7 +149,7 @@ impl Search<'_> {
         for compared in order {
             let base = &contenders[compared.index];
             let is_new = bases.iter().all(|known| known.spec.algorithm != base.spec.algorithm);
-            if is_new && base.path.is_none() && spaces(base.spec.algorithm).next().is_some() {
+            if is_new && !base.is_simple() && spaces(base.spec.algorithm).next().is_some() {
                 bases.push(base.clone());
             }
         }
@@ -354,31 +354,32 @@ mod tests {
     use crate::data::cells::cell::Task;
     use crate::model::learn::Unwatched;
     use crate::model::learn::choice::candidates::Contenders;
-    use crate::model::learn::choice::metric::Metric;
     use crate::model::learn::choice::tests::with_search;
+    use crate::model::target_transform::TargetShape;
 
     #[test]
-    fn a_path_ends_at_the_penalty_that_does_best_in_the_folds() {
+    fn a_path_ends_at_the_value_that_does_best_in_the_folds() {
         with_search(&Unwatched, 200, Some(3), |search| {
-            let metric = Metric::of(None, Task::Classification, false).unwrap();
-            let search = &Search { metric, ..*search };
             let splits = search.splits(1.0).unwrap();
             let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
-            let contenders = auto.for_table(200, 15, 2, false);
+            let contenders = auto.for_table(200, 15, 2, TargetShape::default());
             let contender = contenders.iter().find(|contender| contender.path.is_some()).unwrap();
             let path = contender.path.unwrap();
             let folds = search.folds(contender, &splits).unwrap().unwrap();
             let (spec, found) = Search::finish(contender, &folds);
             let value = spec.hyperparameters()[path.parameter].as_f64().unwrap();
-            let utility = |predicted: &OutOfFold| {
-                search.metric.utility(search.scored(predicted, &splits).spread.mean.unwrap())
+            let loss = |predicted: &OutOfFold| -> f64 {
+                let of_fold = |(scores, split): (&Matrix, &Split)| {
+                    let losses = search.metric.losses(scores.values(), &search.truth.select(&split.test));
+                    losses.iter().sum::<f64>() / losses.len() as f64
+                };
+                predicted.folds.iter().zip(&splits).map(of_fold).sum()
             };
-            for &other in path.values {
-                let alone = contender.spec.with(path.parameter, other);
-                let alone = Contender::given(alone);
+            for index in 0..path.values.len() {
+                let alone = Contender::given(contender.spec.at(path, index));
                 let folds = search.folds(&alone, &splits).unwrap().unwrap();
                 let alone = Search::finish(&alone, &folds).1;
-                assert!(utility(&alone) <= utility(&found) + 1e-9, "{other} instead of {value}");
+                assert!(loss(&alone) >= loss(&found) - 1e-4, "{} instead of {value}", path.values[index]);
             }
         });
     }
@@ -387,7 +388,7 @@ mod tests {
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {
         with_search(&Unwatched, 60, Some(3), |search| {
             let trees = Contenders::of("decision-tree", Task::Classification, &[]).unwrap();
-            let tree = trees.for_table(60, 2, 2, false);
+            let tree = trees.for_table(60, 2, 2, TargetShape::default());
             let found =
                 search.leaderboard(&[tree.clone(), tree].concat(), &search.splits(1.0).unwrap()).unwrap();
             let board = &found.standings;

@@ -17,6 +17,7 @@ use super::Spec;
 use crate::data::cells::target::Truth;
 use crate::data::split::arrangement::Arrangement;
 use crate::model::selection::Selection;
+use crate::model::target_transform::TargetShape;
 use candidates::Contenders;
 use cross_validation::Search;
 use leaderboard::{Leaderboard, reason};
@@ -39,17 +40,6 @@ pub(crate) struct Choice {
     pub(crate) notes: Vec<String>,
 }
 
-/// Whether values have a long tail above and nothing below 0, so that their logarithm may be the better scale: the
-/// skewness of a normal distribution is 0, of an exponential one 2.
-fn is_skewed(values: &[f64]) -> bool {
-    const MIN_SKEWNESS: f64 = 0.7;
-    let n = values.len() as f64;
-    let mean = values.iter().map(|v| v / n).sum::<f64>();
-    let moment = |power: i32| values.iter().map(|v| (v - mean).powi(power) / n).sum::<f64>();
-    let skewness = moment(3) / moment(2).powf(1.5);
-    values.iter().all(|v| *v >= 0.0) && skewness > MIN_SKEWNESS
-}
-
 impl Search<'_> {
     /// Chooses among `contenders` (simplest first), tunes the choice with `n_trials` if given, and
     /// cross-validates it if `--cv` asks for it.
@@ -66,11 +56,11 @@ impl Search<'_> {
             Truth::Classes { labels, .. } => labels.len(),
             Truth::Values(_) => 0,
         };
-        let is_skewed = match self.truth {
-            Truth::Values(values) => is_skewed(values),
-            Truth::Classes { .. } => false,
+        let shape = match self.truth {
+            Truth::Values(values) => TargetShape::of(values),
+            Truth::Classes { .. } => TargetShape::default(),
         };
-        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes, is_skewed);
+        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes, shape);
         let Some(first) = specs.first() else {
             bail!("there is no algorithm for this task");
         };

@@ -11,7 +11,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rand_pcg::rand_core::Rng;
 
 use super::best_split::{Care, Limits};
@@ -29,7 +29,7 @@ use super::hyperparameters::{
 };
 use super::moments::{Moments, Packed, Poisson};
 use super::out_of_bag::{self, OutOfBag};
-use super::prune::prune;
+use super::prune::{cut, prune};
 use super::tree::{Node, Tree};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
@@ -165,7 +165,8 @@ struct Forest {
 
 /// A grown tree, flat at once: a forest is often larger than its table.
 struct Grown {
-    flat: Compact,
+    /// Cut to each of the leaf sizes.
+    flats: Vec<Compact>,
     /// Kept if the out-of-bag score is wanted.
     out_of_bag: Option<OutOfBag>,
 }
@@ -204,7 +205,21 @@ impl Forest {
     }
 
     /// Fits on columns of bytes; the rows of `data` are not read.
-    fn fit_bins(&self, mut bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+    fn fit_bins(&self, bins: Bins, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        let fits = self.fit_sizes(bins, &[self.min_samples_leaf], data, watch)?;
+        fits.into_iter().next().context("a forest was grown")
+    }
+
+    /// As [`Forest::fit_bins`] for each of several fewest rows of a leaf. The trees grow to the smallest leaves, and are
+    /// cut: a node of fewer rows predicts as its parent.
+    fn fit_sizes(
+        &self,
+        mut bins: Bins,
+        leaf_sizes: &[usize],
+        data: &Dataset,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Fit>> {
+        let Some(&smallest) = leaf_sizes.iter().min() else { return Ok(Vec::new()) };
         let is_classification = matches!(data.y, Labels::Classes { .. });
         self.check(data)?;
         let n_columns = bins.columns.len();
@@ -225,11 +240,11 @@ impl Forest {
             parallel: self.n_estimators == 1,
             limits: Limits {
                 care: self.care(&target),
-                ..Limits::new(self.min_samples_leaf.min(target.rows.len()) as i64, MIN_GAIN)
+                ..Limits::new(smallest.min(target.rows.len()) as i64, MIN_GAIN)
             },
         };
         let prior = self.prior(&target);
-        let run = Run { forest: self, target, bins, growth, prior, watch };
+        let run = Run { forest: self, target, bins, growth, leaf_sizes, prior, watch };
         let grown = run.grow()?;
         let width = run.width();
         let mut notes = Vec::new();
@@ -237,10 +252,20 @@ impl Forest {
             let trees: Vec<&OutOfBag> = grown.iter().filter_map(|grown| grown.out_of_bag.as_ref()).collect();
             notes.push(out_of_bag::note(&run.target, &run.bins, &trees, width));
         }
-        let mut compact = run.no_trees(grown.len());
-        compact.reserve(grown.iter().map(|grown| grown.flat.n_nodes()).sum());
-        grown.into_iter().for_each(|grown| compact.append(grown.flat));
-        Ok(Fit { predictor: Predictor::Trees(Box::new(compact.finish())), notes })
+        let mut forests: Vec<Compact> = Vec::with_capacity(leaf_sizes.len());
+        for size in 0..leaf_sizes.len() {
+            let mut compact = run.no_trees(grown.len());
+            compact.reserve(grown.iter().map(|grown| grown.flats[size].n_nodes()).sum());
+            forests.push(compact);
+        }
+        for grown in grown {
+            forests.iter_mut().zip(grown.flats).for_each(|(forest, flat)| forest.append(flat));
+        }
+        let fit = |forest: Compact| Fit {
+            predictor: Predictor::Trees(Box::new(forest.finish())),
+            notes: notes.clone(),
+        };
+        Ok(forests.into_iter().map(fit).collect())
     }
 
     /// The care with categories of many levels. Their penalty is the fewest rows of a level; a side has any number.
@@ -323,6 +348,8 @@ struct Run<'a> {
     target: Target<'a>,
     bins: Bins,
     growth: Growth,
+    /// The fewest rows of a leaf, for each forest to make.
+    leaf_sizes: &'a [usize],
     /// Added to each leaf, and its weight.
     prior: (Vec<f64>, f64),
     watch: &'a dyn Watch,
@@ -503,9 +530,19 @@ impl Run<'_> {
         };
         let gain: f64 = tree.nodes.iter().map(|node| node.gain.max(0.0)).sum();
         let gain_unit = if gain > 0.0 { 1.0 / gain } else { 0.0 };
-        let mut flat = self.no_trees(1);
-        flat.reserve(tree.nodes.len());
-        flat.push(&tree, &self.bins, &mut |node, out| fill(&tree, node, out), gain_unit);
+        let smallest = self.growth.limits.min_samples_leaf as usize;
+        let flatten = |size: usize| {
+            let mut flat = self.no_trees(1);
+            if size <= smallest {
+                flat.reserve(tree.nodes.len());
+                flat.push(&tree, &self.bins, &mut |node, out| fill(&tree, node, out), gain_unit);
+            } else {
+                let cut = cut(&tree, size);
+                flat.push(&cut, &self.bins, &mut |node, out| fill(&cut, node, out), gain_unit);
+            }
+            flat
+        };
+        let flats = self.leaf_sizes.iter().map(|&size| flatten(size)).collect();
         let out_of_bag = (forest.oob_score && forest.bootstrap).then(|| {
             let width = self.width();
             let mut values = vec![0.0; tree.leaves().count() * width];
@@ -514,7 +551,7 @@ impl Run<'_> {
             tree.rows = Vec::new();
             OutOfBag { tree, values, drawn: draws_of_row.iter().map(|&draws| draws > 0).collect() }
         });
-        Grown { flat, out_of_bag }
+        Grown { flats, out_of_bag }
     }
 }
 
@@ -539,6 +576,11 @@ fn fill_leaf(rows: &[u32], data: &Dataset, draws: &[u8], out: &mut [f64], (prior
 impl Learner for Forest {
     fn fit(&self, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         self.fit_bins(Bins::new(data), data, watch)
+    }
+
+    fn fit_path(&self, leaf_sizes: &[f64], data: &Dataset, watch: &dyn Watch) -> Result<Vec<Fit>> {
+        let leaf_sizes: Vec<usize> = leaf_sizes.iter().map(|&size| size as usize).collect();
+        self.fit_sizes(Bins::new(data), &leaf_sizes, data, watch)
     }
 
     fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
@@ -623,6 +665,28 @@ mod tests {
             }
         }
         least
+    }
+
+    #[test]
+    fn a_path_of_leaf_sizes_ends_at_the_forest_with_the_smallest() {
+        let x = noise(200, 4, 3);
+        let y: Vec<f64> = x.rows().map(|row| row[0] + row[1] * row[2]).collect();
+        let codes: Vec<u32> = x.rows().map(|row| (3.0 * row[0]) as u32).collect();
+        let settings = Spec::new(&RANDOM_FOREST, Task::Regression, &[("n_estimators".into(), "5".into())]);
+        let learner = (RANDOM_FOREST.learner)(&settings.unwrap().settings);
+        for y in [Labels::Values(&y), Labels::Classes { codes: &codes, n_classes: 3 }] {
+            let data = Dataset::new(&x, y);
+            let path = learner.fit_path(&[200.0, 8.0, 1.0], &data, &Unwatched).unwrap();
+            let alone = fit(&RANDOM_FOREST, &[("n_estimators", "5")], &data);
+            assert_eq!(bytes(&path[2].predictor), bytes(&alone.predictor));
+            let n_values = |fit: &Fit| {
+                let mut values = scores(&fit.predictor, &x);
+                values.sort_by(f64::total_cmp);
+                values.dedup();
+                values.len()
+            };
+            assert!(n_values(&path[0]) <= 3 && n_values(&path[1]) < n_values(&path[2]));
+        }
     }
 
     proptest! {

@@ -20,7 +20,31 @@ pub(crate) fn prune(tree: &mut Tree, alpha: f64) {
             worth[i] = (gain, n_leaves);
         }
     }
-    // Nodes that are still reached stay in their order, so that the two children of a node stay neighbours.
+    drop_unreached(tree);
+}
+
+/// The tree whose nodes of fewer rows than `min_rows` are leaves with the rows of their parents. It costs far less than one
+/// that grows with such leaves, and is about as good, which shows how large leaves should be.
+pub(crate) fn cut(tree: &Tree, min_rows: usize) -> Tree {
+    let mut cut = tree.clone();
+    for i in 0..cut.nodes.len() {
+        let Node { left, begin, end, .. } = cut.nodes[i];
+        if left == 0 {
+            continue;
+        }
+        for child in &mut cut.nodes[left as usize..left as usize + 2] {
+            if ((child.end - child.begin) as usize) < min_rows {
+                *child = Node { left: 0, subset: None, gain: 0.0, begin, end, ..*child };
+            }
+        }
+    }
+    drop_unreached(&mut cut);
+    cut
+}
+
+/// Drops nodes that are no longer reached. The others stay in their order, so that the two children of a node stay
+/// neighbours.
+fn drop_unreached(tree: &mut Tree) {
     let mut kept = vec![false; tree.nodes.len()];
     kept[0] = true;
     for i in 0..tree.nodes.len() {
@@ -102,6 +126,20 @@ mod tests {
         let mut same = whole.clone();
         prune(&mut same, 0.0);
         assert_eq!(leaves(&same), leaves(&whole));
+    }
+
+    #[test]
+    fn a_node_of_few_rows_predicts_as_its_parent() {
+        let whole = tree();
+        for min_rows in [1, 5, 40, 300, 1001] {
+            let cut = cut(&whole, min_rows);
+            assert!(cut.leaves().all(|leaf| (leaf.end - leaf.begin) as usize >= min_rows.min(1000)));
+            assert_eq!(cut.leaves().count() == 40, min_rows == 1, "{min_rows}");
+            // Every leaf is a node of the whole tree.
+            let rows = |node: &Node| (node.begin, node.end);
+            let known: Vec<_> = whole.nodes.iter().map(rows).collect();
+            assert!(cut.leaves().all(|leaf| known.contains(&rows(leaf))));
+        }
     }
 
     #[test]
