@@ -74,6 +74,16 @@ pub struct Standing {
     pub seconds: f64,
 }
 
+impl Standing {
+    /// The reason of a candidate that was not compared to the end.
+    pub(crate) const INTERRUPTED: &str = "interrupted";
+
+    /// Whether it was not compared to the end.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.error.as_deref() == Some(Self::INTERRUPTED)
+    }
+}
+
 /// A round of successive halving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {

@@ -21,9 +21,6 @@ use crate::model::selection::{CrossValidation, Standing};
 /// gigabyte. Beyond, with thousands of classes, the best candidate is taken.
 const MAX_KEPT: usize = 1 << 25;
 
-/// The reason of a candidate that was not compared to the end.
-const INTERRUPTED: &str = "interrupted";
-
 /// So many candidates at least are compared in all folds.
 const MIN_FINISHED: usize = 6;
 
@@ -166,6 +163,9 @@ impl Search<'_> {
             board.standings.push(standing(&contender));
             contenders.push(contender);
             board.compare(contenders.len() - 1, &contenders, None);
+            if board.standings.pop_if(|standing| standing.is_interrupted()).is_some() {
+                contenders.pop();
+            }
         }
         contenders
     }
@@ -304,7 +304,7 @@ impl Board<'_> {
                     standing.error = Some(format!("its {} is undefined", search.metric.name()));
                 }
             }
-            Ok(None) => standing.error = Some(INTERRUPTED.into()),
+            Ok(None) => standing.error = Some(Standing::INTERRUPTED.into()),
             Err(error) => standing.error = Some(format!("{error:#}")),
         }
         standing.seconds = seconds + started.elapsed().as_secs_f64();

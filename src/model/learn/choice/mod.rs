@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 use super::Spec;
 use crate::data::cells::target::Truth;
 use crate::data::split::arrangement::Arrangement;
-use crate::model::selection::Selection;
+use crate::model::selection::{Selection, Standing};
 use crate::model::target_transform::TargetShape;
 use candidates::Contenders;
 use cross_validation::Search;
@@ -90,7 +90,7 @@ impl Search<'_> {
             let Leaderboard { standings, members, blend } = self.leaderboard(&specs, &splits)?;
             choice.members = members;
             choice.reason = format!("{}; {other}", reason(&standings));
-            if self.stopped() {
+            if standings.iter().any(Standing::is_interrupted) {
                 choice
                     .notes
                     .push(format!("the comparison {}; the best so far was taken", self.why_stopped()));
