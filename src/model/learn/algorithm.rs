@@ -82,6 +82,9 @@ pub(crate) enum TargetScale {
     YeoJohnson,
     /// The normal score of its rank: for targets with tails of any kind.
     Rank,
+    /// What a ridge regression leaves over is learned, and the two are added: for targets that are nearly linear, also
+    /// beyond the training rows.
+    Residuals,
 }
 
 impl TargetScale {
@@ -93,6 +96,7 @@ impl TargetScale {
             Self::Log => Some("log"),
             Self::YeoJohnson => Some("yeo-johnson"),
             Self::Rank => Some("rank"),
+            Self::Residuals => Some("residuals of ridge"),
         }
     }
 }

@@ -63,7 +63,7 @@ const fn plain(name: &'static str) -> Candidate {
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
-static CANDIDATES: [Candidate; 19] = [
+static CANDIDATES: [Candidate; 20] = [
     plain("linear-regression"),
     Candidate { path: Some(&RIDGE_PATH), ..plain("ridge") },
     Candidate {
@@ -147,6 +147,13 @@ static CANDIDATES: [Candidate; 19] = [
         ..BOOSTING
     },
     Candidate {
+        variant: "on top of ridge",
+        settings: MEDIUM_TREES,
+        scale: TargetScale::Residuals,
+        task: Some(Task::Regression),
+        ..BOOSTING
+    },
+    Candidate {
         variant: "log target",
         settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
         path: Some(&LEAF_PATH),
@@ -158,7 +165,7 @@ static CANDIDATES: [Candidate; 19] = [
 
 /// From coefficients of almost nothing to almost free ones, in steps of three: between two of them the loss hardly
 /// changes.
-static RIDGE_PATH: Path =
+pub(super) static RIDGE_PATH: Path =
     Path { parameter: "alpha", values: &[3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.1] };
 static LOGISTIC_PATH: Path =
     Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0, 300.0] };
@@ -266,7 +273,7 @@ fn suits(scale: TargetScale, TargetShape { skewness, excess_kurtosis, has_negati
     // The excess kurtosis of a normal distribution is 0, of a logistic one 1.2, of a Laplace one 3.
     const MIN_KURTOSIS: f64 = 2.0;
     match scale {
-        TargetScale::AsItIs | TargetScale::Standardised => true,
+        TargetScale::AsItIs | TargetScale::Standardised | TargetScale::Residuals => true,
         TargetScale::Log => !has_negative && skewness > MIN_SKEWNESS,
         // Where there is a logarithm, a power is hardly ever better.
         TargetScale::YeoJohnson => skewness.abs() > MIN_SKEWNESS && (has_negative || skewness < 0.0),
@@ -329,6 +336,10 @@ impl Contenders {
             let spec = Spec { scale: candidate.scale, ..Spec::new(algorithm, task, &all)? };
             let is_open = !["n_estimators", "early_stopping", "preset"].into_iter().any(is_given);
             let finds_rounds = algorithm.name == BOOSTING.name && is_open;
+            // A sum of two models keeps no direction, and residuals have squared errors.
+            if candidate.scale == TargetScale::Residuals && (is_given("monotonic") || is_given("loss")) {
+                continue;
+            }
             // What is set may leave no difference.
             if specs.iter().all(|known| known.spec != spec) {
                 let path = candidate.path.filter(|path| !is_given(path.parameter));

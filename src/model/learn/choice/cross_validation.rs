@@ -21,7 +21,7 @@ use crate::data::split::arrangement::Arrangement;
 use crate::model::evaluation::Metrics;
 use crate::model::learn::algorithm::Path;
 use crate::model::learn::{Spec, Watch, usage};
-use crate::model::pipeline::Pipeline;
+use crate::model::pipeline::{Member, Pipeline};
 use crate::model::predictor::trees::Trees;
 use crate::model::predictor::{Footprint, Predictor};
 use crate::model::selection::{CrossValidation, Spread};
@@ -192,8 +192,12 @@ impl Search<'_> {
     /// What a fit on all rows would take, by one on the rows of a split: the parts of most models are in proportion to them.
     fn footprint(&self, pipeline: &Pipeline, split: &Split) -> Footprint {
         let growth = self.rows.len() as f64 / split.train.len().max(1) as f64;
-        let of_split = pipeline.members.first().map(|member| member.predictor.footprint());
-        of_split.unwrap_or_default().times(growth)
+        let of_members = pipeline.members.iter().map(|member| member.predictor.footprint());
+        let add = |a: Footprint, b: Footprint| Footprint {
+            nanoseconds: a.nanoseconds + b.nanoseconds,
+            bytes: a.bytes + b.bytes,
+        };
+        of_members.fold(Footprint::default(), add).times(growth)
     }
 
     /// Fits a path on one part of a split: for each value the scores of the other, their mean loss, and what it takes.
@@ -267,20 +271,35 @@ impl Search<'_> {
     }
 
     /// Boosted trees that were fitted on one part of a split, and the loss of the other after each round.
-    fn staged(&self, pipeline: Pipeline, codes: &Matrix, split: &Split) -> Result<StagedFold> {
-        let member = pipeline.members.into_iter().next().context("a fit has a member")?;
+    fn staged(&self, mut pipeline: Pipeline, codes: &Matrix, split: &Split) -> Result<StagedFold> {
+        let member = pipeline.members.pop().context("a fit has a member")?;
         let Predictor::Trees(trees) = member.predictor else { bail!("rounds are those of trees") };
         let x = member.recipe.encode(codes).into_owned();
-        let (truth, target) = (self.truth.select(&split.test), member.target);
-        let per_round = trees.n_scores();
-        let mut losses = Vec::with_capacity(trees.n_trees() / per_round);
-        trees.staged(x.values(), per_round, &mut |_, scores| {
+        // The trees may stand on another model.
+        let base = pipeline.members.pop().map(|below| {
+            let weight = below.weight;
+            let below = Pipeline { schema: pipeline.schema, members: vec![Member { weight: 1.0, ..below }] };
+            below.scores(codes).values().iter().map(|score| weight * score).collect()
+        });
+        let mut fold = StagedFold {
+            per_round: trees.n_scores(),
+            trees,
+            target: member.target,
+            weight: member.weight,
+            base,
+            x,
+            losses: Vec::new(),
+        };
+        let truth = self.truth.select(&split.test);
+        let mut losses = Vec::with_capacity(fold.trees.n_trees() / fold.per_round);
+        fold.trees.staged(fold.x.values(), fold.per_round, &mut |_, scores| {
             let mut scores = scores.to_vec();
-            target.invert_all(&mut scores);
+            fold.complete(&mut scores);
             let of_rows = self.metric.losses(&scores, &truth);
             losses.push(of_rows.iter().sum::<f64>() / of_rows.len().max(1) as f64);
         });
-        Ok(StagedFold { trees, target, x, per_round, losses })
+        fold.losses = losses;
+        Ok(fold)
     }
 
     /// The figures of predictions of the held-out rows of all splits.
@@ -364,6 +383,10 @@ pub(super) struct StagedFold {
     trees: Box<Trees>,
     /// What is undone to their predictions.
     target: TargetTransform,
+    /// Their part of the sum.
+    weight: f64,
+    /// What is added of the model that they stand on.
+    base: Option<Vec<f64>>,
     /// The prepared rows of the other part.
     x: Matrix,
     /// Trees of a round.
@@ -373,12 +396,20 @@ pub(super) struct StagedFold {
 }
 
 impl StagedFold {
+    /// Makes predictions of what the trees say of the held-out rows.
+    fn complete(&self, scores: &mut [f64]) {
+        self.target.invert_all(scores);
+        if let Some(base) = &self.base {
+            scores.iter_mut().zip(base).for_each(|(score, base)| *score = base + self.weight * *score);
+        }
+    }
+
     /// The scores of the held-out rows after a number of rounds, and what so many take.
     fn scores_of(&self, n_rounds: usize) -> (Matrix, Footprint) {
         let trees = self.trees.truncated(n_rounds * self.per_round);
         let mut scores = Matrix::zeros(self.x.n_rows(), trees.n_outputs());
         trees.scores_block(self.x.values(), scores.values_mut());
-        self.target.invert_all(scores.values_mut());
+        self.complete(scores.values_mut());
         (scores, Predictor::Trees(Box::new(trees)).footprint())
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
-use crate::data::cells::cell::{ColumnType, NullTokens};
+use super::candidates::RIDGE_PATH;
+use crate::data::cells::cell::{ColumnType, NullTokens, Task};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
 use crate::data::cells::raw_table::{RawTable, place};
@@ -19,7 +20,7 @@ use crate::data::training_set::TrainingSet;
 use crate::model::learn::algorithm::{Path, TargetScale};
 use crate::model::learn::dataset::{Direction, Unusable};
 use crate::model::learn::trees::hyperparameters::MONOTONIC;
-use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, balanced_weights, usage};
+use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, algorithm, balanced_weights, usage};
 use crate::model::pipeline::{Member, Pipeline};
 use crate::model::target_transform::TargetTransform;
 use crate::names::did_you_mean;
@@ -64,6 +65,9 @@ impl Fitter<'_> {
         truth: &Truth,
         watch: &dyn Watch,
     ) -> Result<Fitted> {
+        if let (TargetScale::Residuals, Truth::Values(values)) = (spec.scale, truth) {
+            return self.fit_residuals(spec, rows, values, watch);
+        }
         let learn = |x, data: &Dataset| Ok(vec![spec.fit_owned(x, data, watch)?]);
         let fitted = self.fit_as(spec, rows, truth, &learn)?;
         fitted.into_iter().next().context("a fit has a result")
@@ -83,6 +87,42 @@ impl Fitter<'_> {
     ) -> Result<Vec<Fitted>> {
         let learn = |x: Matrix, data: &Dataset| spec.fit_path(path, &Dataset { x: &x, ..*data }, watch);
         self.fit_as(spec, rows, truth, &learn)
+    }
+
+    /// A ridge regression, whose penalty is found on a part of the rows, and a fit of what it leaves over: a blend in halves
+    /// of both with their predictions doubled, which is their sum. The ridge regression is the first member.
+    fn fit_residuals(
+        &self,
+        spec: &Spec,
+        rows: &[usize],
+        values: &[f64],
+        watch: &dyn Watch,
+    ) -> Result<Fitted> {
+        let ridge = Spec::new(algorithm("ridge")?, Task::Regression, &[])?;
+        let truth_of = |part: &[usize]| Truth::Values(part.iter().map(|&i| values[i]).collect());
+        let rows_of = |part: &[usize]| -> Vec<usize> { part.iter().map(|&i| rows[i]).collect() };
+        let (fitted, other): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| i % 4 != 0);
+        let path = self.fit_path(&ridge, &RIDGE_PATH, &rows_of(&fitted), &truth_of(&fitted), watch)?;
+        let mut best = (f64::INFINITY, 0);
+        for (index, Fitted { pipeline, .. }) in path.iter().enumerate() {
+            let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, &rows_of(&other))?);
+            let squares = predicted.values().iter().zip(&other).map(|(p, &i)| (p - values[i]).powi(2));
+            let loss: f64 = squares.sum();
+            if loss < best.0 {
+                best = (loss, index);
+            }
+        }
+        let whole = Truth::Values(values.to_vec());
+        let linear = self.fit(&ridge.at(&RIDGE_PATH, best.1), rows, &whole, watch)?.pipeline;
+        let predicted = linear.scores(&linear.schema.codes(&self.set.table, rows)?);
+        let left = values.iter().zip(predicted.values()).map(|(value, p)| value - p).collect();
+        let as_it_is = Spec { scale: TargetScale::AsItIs, ..spec.clone() };
+        let fitted = self.fit(&as_it_is, rows, &Truth::Values(left), watch)?;
+        let mut pipeline = Pipeline::blend(vec![linear, fitted.pipeline], &[0.5, 0.5])?;
+        for member in &mut pipeline.members {
+            member.target = TargetTransform::Standardised { mean: 0.0, scale: 2.0 };
+        }
+        Ok(Fitted { pipeline, notes: fitted.notes })
     }
 
     /// The fits that `learn` makes of prepared rows.
@@ -280,10 +320,10 @@ impl Fitter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::cell::Task;
     use crate::data::cells::table::Table;
+    use crate::data::cells::target::Target;
+    use crate::model::learn::Unwatched;
     use crate::model::learn::choice::tests::training_set;
-    use crate::model::learn::{Unwatched, algorithm};
 
     /// Numbers and a category; `rows` are taken of it, in this order.
     fn table(rows: &[usize]) -> Table {
@@ -344,6 +384,55 @@ mod tests {
             let (part, alone) = (&part.members[0], &alone.members[0]);
             assert!(part.recipe == alone.recipe && part.predictor == alone.predictor, "{name}");
         }
+    }
+
+    #[test]
+    fn what_ridge_leaves_over_is_added_to_it() {
+        // Steps on a slope that goes on beyond the training rows.
+        let n = 400;
+        let value = |i: usize| (i * 37 % n) as f64;
+        let y = |x: f64| 3.0 * x + if (x as usize).is_multiple_of(2) { 40.0 } else { 0.0 };
+        let columns = vec![
+            Column::Number((0..n).map(value).collect()),
+            Column::Category {
+                codes: (0..n).map(|i| (value(i) as u32) % 2).collect(),
+                levels: ["even", "odd"].map(String::from).to_vec(),
+            },
+        ];
+        let names = vec!["x".into(), "c".into()];
+        let table = Table { source: "t.csv".into(), names, columns, lines: vec![2; n].into() };
+        let values: Vec<f64> = (0..n).map(|i| y(value(i))).collect();
+        let target = Target {
+            name: "y".into(),
+            task: Task::Regression,
+            labels: Vec::new(),
+            numeric_labels: false,
+            notation: None,
+        };
+        let set = training_set(table, truth_of(&(0..n).collect::<Vec<_>>()));
+        let set = TrainingSet { target, truth: Truth::Values(values.clone()), ..set };
+        let (raw, nulls) = (RawTable::default(), NullTokens::default());
+        let fitter = Fitter { set: &set, raw: &raw, nulls: &nulls, private: &[], balance: false, seed: 3 };
+        let spec = Spec::new(algorithm("gradient-boosting").unwrap(), Task::Regression, &[]).unwrap();
+        let spec = Spec { scale: TargetScale::Residuals, ..spec };
+        // The upper half is held out.
+        let rows: Vec<usize> = (0..n).filter(|&i| value(i) < 200.0).collect();
+        let truth = Truth::Values(rows.iter().map(|&i| values[i]).collect());
+        let pipeline = fitter.fit(&spec, &rows, &truth, &Unwatched).unwrap().pipeline;
+        let all: Vec<usize> = (0..n).collect();
+        let codes = pipeline.schema.codes(&set.table, &all).unwrap();
+        let worst = (pipeline.scores(&codes).values().iter().zip(&values))
+            .map(|(p, y)| (p - y).abs())
+            .fold(0.0, f64::max);
+        assert!(worst < 10.0, "{worst}");
+        let sum: Vec<f64> = (pipeline.members.iter())
+            .map(|member| Pipeline {
+                schema: pipeline.schema.clone(),
+                members: vec![Member { weight: 1.0, target: TargetTransform::Identity, ..member.clone() }],
+            })
+            .map(|part| part.scores(&codes).values()[0])
+            .collect();
+        assert!((sum[0] + sum[1] - pipeline.scores(&codes).values()[0]).abs() < 1e-9);
     }
 
     #[test]
