@@ -12,7 +12,7 @@ use crate::model::target_transform::TargetShape;
 use crate::names::did_you_mean;
 
 /// An algorithm with settings that `auto` may compare, and the sizes of tables it is compared on.
-struct Candidate {
+pub(super) struct Candidate {
     name: &'static str,
     /// What tells it from the other candidates of the algorithm; empty for the only one.
     variant: &'static str,
@@ -220,7 +220,7 @@ pub(crate) struct Contender {
     /// Values of a hyperparameter of which the best in the folds is taken.
     pub(super) path: Option<&'static Path>,
     /// The sizes of tables it is for; any if it was named.
-    candidate: Option<&'static Candidate>,
+    pub(super) candidate: Option<&'static Candidate>,
 }
 
 impl Contender {
@@ -240,6 +240,15 @@ impl Contender {
         }
         let is_open = |path: &&Path| settings.iter().all(|(key, _)| key != path.parameter);
         Self { spec, variant: variant.into(), path: self.path.filter(is_open), ..self.clone() }
+    }
+
+    /// This one with a share of the most rounds, if their number is found in the folds and the table is one that may need
+    /// few: large ones nearly always need most.
+    pub(super) fn with_share_of_rounds(&self, share: f64, n_rows: usize) -> Option<Self> {
+        const LARGE: usize = 10_000;
+        let most = self.spec.hyperparameters().get("n_estimators")?.as_u64()?;
+        let spec = self.spec.with("n_estimators", (most as f64 * share).ceil() as u64);
+        (self.finds_rounds && n_rows < LARGE).then(|| Self { spec, ..self.clone() })
     }
 
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.

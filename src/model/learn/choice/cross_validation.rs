@@ -41,6 +41,12 @@ const SAMPLED_CELLS: usize = 2_000_000;
 /// A sample has at least this many rows, however wide the table is.
 const MIN_SAMPLED_ROWS: usize = 5_000;
 
+/// The shares of the most rounds of boosting that are tried before all of them.
+const SHARES_OF_ROUNDS: [f64; 2] = [0.15, 0.4];
+
+/// The least loss is taken for one that more rounds do not lower if it is within this share of those that were tried.
+const SURE_SHARE: f64 = 0.75;
+
 /// The share of the rows that a single split holds out.
 const SPLIT_SHARE: f64 = 0.2;
 
@@ -227,6 +233,26 @@ impl Search<'_> {
     /// # Errors
     /// The error of the first fold that cannot be fitted.
     pub(super) fn folds(&self, contender: &Contender, splits: &[Split]) -> Result<Option<Vec<Fold>>> {
+        // Most tables need few of the rounds that some need, so few are tried first.
+        for share in SHARES_OF_ROUNDS {
+            let Some(fewer) = contender.with_share_of_rounds(share, self.rows.len()) else { break };
+            let Some(folds) = self.in_splits(splits, &|split| self.fold(&fewer, split))? else {
+                return Ok(None);
+            };
+            let losses: Vec<Vec<f64>> = folds.iter().map(Fold::losses).collect();
+            let (best, n_rounds) = (least(&losses), losses.first().map_or(0, Vec::len));
+            if (best + 1) as f64 <= n_rounds as f64 * SURE_SHARE {
+                return Ok(Some(folds));
+            }
+        }
+        self.folds_as_set(contender, splits)
+    }
+
+    /// As [`Search::folds`] with as many rounds as are set.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn folds_as_set(&self, contender: &Contender, splits: &[Split]) -> Result<Option<Vec<Fold>>> {
         self.in_splits(splits, &|split| self.fold(contender, split))
     }
 
@@ -234,14 +260,8 @@ impl Search<'_> {
     /// value of a path. It is the one that is best on average.
     pub(super) fn finish(contender: &Contender, folds: &[Fold]) -> (Spec, OutOfFold) {
         let spec = &contender.spec;
-        // The index of the least sum over the folds.
-        let best_of = |losses: &[Vec<f64>]| {
-            let n = losses.iter().map(Vec::len).min().unwrap_or(0);
-            let sum = |index: usize| losses.iter().map(|of_fold| of_fold[index]).sum::<f64>();
-            (0..n).min_by(|&a, &b| sum(a).total_cmp(&sum(b))).unwrap_or(0)
-        };
         let losses: Vec<Vec<f64>> = folds.iter().map(Fold::losses).collect();
-        let best = best_of(&losses);
+        let best = least(&losses);
         let scores = folds.par_iter().map(|fold| fold.scores_of(best)).collect();
         let spec = match (contender.path, contender.finds_rounds) {
             (Some(path), _) => spec.at(path, best),
@@ -348,6 +368,13 @@ impl Search<'_> {
     }
 }
 
+/// The index of the least sum over the folds.
+fn least(losses: &[Vec<f64>]) -> usize {
+    let n = losses.iter().map(Vec::len).min().unwrap_or(0);
+    let sum = |index: usize| losses.iter().map(|of_fold| of_fold[index]).sum::<f64>();
+    (0..n).min_by(|&a, &b| sum(a).total_cmp(&sum(b))).unwrap_or(0)
+}
+
 /// A fit on one part of a split, and what it says of the other.
 pub(super) enum Fold {
     /// The scores of the held-out rows, and what the fit on all rows would take.
@@ -359,6 +386,14 @@ pub(super) enum Fold {
 }
 
 impl Fold {
+    /// Rounds of trees whose number is not chosen yet.
+    pub(super) fn n_rounds(&self) -> usize {
+        match self {
+            Self::Staged(fold) => fold.losses.len(),
+            Self::Whole { .. } | Self::Path(_) => 0,
+        }
+    }
+
     /// The mean loss of each value of what is still open.
     fn losses(&self) -> Vec<f64> {
         match self {

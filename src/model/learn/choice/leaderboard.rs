@@ -285,10 +285,26 @@ impl Board<'_> {
         let started = Instant::now();
         let seconds = begun.as_ref().map_or(0.0, |begun| begun.seconds);
         let mut folds = begun.map(|begun| begun.folds).unwrap_or_default();
-        let found = match &self.splits[folds.len()..] {
-            [] => Ok(Some(())),
-            rest => search.folds(contender, rest).map(|found| found.map(|found| folds.extend(found))),
+        let n_begun = folds.len();
+        let mut extend = || -> Result<Option<()>> {
+            if n_begun == self.splits.len() {
+                return Ok(Some(()));
+            }
+            let Some(rest) = search.folds(contender, &self.splits[n_begun..])? else { return Ok(None) };
+            folds.extend(rest);
+            // All folds have a say in all rounds.
+            let n_rounds = |folds: &[Fold]| folds.iter().map(Fold::n_rounds).max().unwrap_or(0);
+            let (first, rest) = folds.split_at(n_begun);
+            let most = n_rounds(first).max(n_rounds(rest));
+            if n_rounds(first) < most || rest.iter().any(|fold| fold.n_rounds() < most) {
+                let same =
+                    Contender { spec: contender.spec.with("n_estimators", most as u64), ..contender.clone() };
+                let Some(all) = search.folds_as_set(&same, self.splits)? else { return Ok(None) };
+                folds = all;
+            }
+            Ok(Some(()))
         };
+        let found = extend();
         let standing = &mut self.standings[index];
         match found {
             Ok(Some(())) => {
