@@ -255,7 +255,7 @@ impl TargetTransform {
                     && is_right(bias)
             }
         };
-        ensure!(is_sound, "the transform of the target is not one: {self:?}");
+        ensure!(is_sound, "the transform of the target is not one that can be undone");
         Ok(())
     }
 }

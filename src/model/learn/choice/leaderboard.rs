@@ -63,8 +63,10 @@ impl Search<'_> {
             self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
             let started = Instant::now();
             let found = self.predict_held_out(contender, splits);
+            let mut variant = contender.variant.to_string();
             let (scores, error) = match found {
                 Ok(Some((spec, predicted))) => {
+                    variant = contender.found_variant(&spec);
                     let scores = self.scored(&predicted, splits);
                     match scores.spread.mean {
                         Some(mean) => {
@@ -82,7 +84,7 @@ impl Search<'_> {
             };
             standings.push(Standing {
                 algorithm: contender.spec.algorithm.name.into(),
-                variant: contender.variant.into(),
+                variant,
                 weight: None,
                 chosen: false,
                 scores,
