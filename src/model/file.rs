@@ -651,6 +651,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_undone_to_predictions_is_stored_and_what_cannot_be_undone_is_refused() {
+        let values: Vec<f64> = (0..300).map(|i| f64::from(i).powi(3) - 1e6).collect();
+        let mut model = trained("diabetes.csv", "tree");
+        let plain = model.pipeline.scores(&model.golden);
+        for (target, version) in [
+            (TargetTransform::standardised(&values), 6),
+            (TargetTransform::yeo_johnson(&values), 7),
+            (TargetTransform::rank(&values), 7),
+        ] {
+            model.pipeline.members[0].target = target.clone();
+            assert_eq!(format_version(&model.pipeline), version);
+            let bytes = to_bytes(&model).unwrap();
+            let again = read(&bytes[..], bytes.len() as u64).unwrap();
+            assert_eq!(again.pipeline.members[0].target, target);
+            assert!(to_bytes(&again).unwrap() == bytes);
+            let scores = again.pipeline.scores(&model.golden);
+            let by_hand: Vec<f64> = plain.values().iter().map(|&score| target.invert(score)).collect();
+            assert_eq!(scores.values(), by_hand);
+        }
+        let TargetTransform::Rank { knots, .. } = &mut model.pipeline.members[0].target else {
+            unreachable!()
+        };
+        knots.scores.swap(0, 1);
+        let bytes = to_bytes(&model).unwrap();
+        let error = format!("{:#}", read(&bytes[..], bytes.len() as u64).unwrap_err());
+        assert!(error.contains("the transform of the target is not one that can be undone"), "{error}");
+    }
+
+    #[test]
     fn the_format_version_is_the_oldest_that_holds_the_model() {
         for (file, version) in [("iris.csv", 1), ("intents.csv", 2)] {
             assert_eq!(format_version(&trained(file, "bayes").pipeline), version, "{file}");

@@ -18,8 +18,8 @@ pub(super) struct Candidate {
     variant: &'static str,
     /// Its settings where they are not the defaults; `--set` overrides them.
     settings: &'static [(&'static str, &'static str)],
-    /// Values of a hyperparameter of which the best in the folds is taken.
-    path: Option<&'static Path>,
+    /// Values of a hyperparameter of which the best in the folds is taken; the second of wide tables.
+    path: Option<[&'static Path; 2]>,
     /// What is done to a numeric target.
     scale: TargetScale,
     /// The only task it is a candidate for.
@@ -63,17 +63,18 @@ const fn plain(name: &'static str) -> Candidate {
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target, and the multilayer
 /// perceptron, which takes longer than all others together.
-static CANDIDATES: [Candidate; 20] = [
+static CANDIDATES: [Candidate; 21] = [
     plain("linear-regression"),
-    Candidate { path: Some(&RIDGE_PATH), ..plain("ridge") },
+    Candidate { path: Some([&RIDGE_PATH, &WIDE_RIDGE_PATH]), ..plain("ridge") },
     Candidate {
         variant: "log target",
-        path: Some(&RIDGE_PATH),
+        path: Some([&RIDGE_PATH, &WIDE_RIDGE_PATH]),
         scale: TargetScale::Log,
         task: Some(Task::Regression),
+        max_slots: WIDE,
         ..plain("ridge")
     },
-    Candidate { path: Some(&LOGISTIC_PATH), ..plain("logistic-regression") },
+    Candidate { path: Some([&LOGISTIC_PATH, &WIDE_LOGISTIC_PATH]), ..plain("logistic-regression") },
     plain("naive-bayes"),
     Candidate { max_classes: TREE_CLASSES, ..plain("decision-tree") },
     // Distances say little in many columns, and every prediction looks at the training rows.
@@ -84,22 +85,29 @@ static CANDIDATES: [Candidate; 20] = [
         ..plain("knn")
     },
     Candidate {
-        settings: &[("n_estimators", "300"), ("min_samples_leaf", "3")],
-        path: Some(&LEAF_PATH),
+        settings: FOREST_OF_CLASSES,
+        path: Some([&LEAF_PATH; 2]),
         task: Some(Task::Classification),
         max_classes: MANY_CLASSES,
         ..plain("random-forest")
     },
     Candidate {
         settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
-        path: Some(&LEAF_PATH),
+        path: Some([&LEAF_PATH; 2]),
         task: Some(Task::Regression),
         ..plain("random-forest")
     },
     Candidate {
-        settings: &[("n_estimators", "300"), ("min_samples_leaf", "2")],
-        path: Some(&LEAF_PATH),
+        settings: FOREST_OF_CLASSES,
+        path: Some([&LEAF_PATH; 2]),
+        task: Some(Task::Classification),
         max_classes: MANY_CLASSES,
+        ..plain("extra-trees")
+    },
+    Candidate {
+        settings: &[("n_estimators", "300"), ("min_samples_leaf", "2")],
+        path: Some([&LEAF_PATH; 2]),
+        task: Some(Task::Regression),
         ..plain("extra-trees")
     },
     // Its time grows with the square of the rows.
@@ -156,19 +164,30 @@ static CANDIDATES: [Candidate; 20] = [
     Candidate {
         variant: "log target",
         settings: &[("n_estimators", "300"), ("max_features", "0.333"), ("min_samples_leaf", "2")],
-        path: Some(&LEAF_PATH),
+        path: Some([&LEAF_PATH; 2]),
         scale: TargetScale::Log,
         task: Some(Task::Regression),
         ..plain("random-forest")
     },
 ];
 
-/// From coefficients of almost nothing to almost free ones, in steps of three: between two of them the loss hardly
+/// From coefficients of almost nothing to almost free ones, in steps of about three: between two of them the loss hardly
 /// changes.
 pub(super) static RIDGE_PATH: Path =
     Path { parameter: "alpha", values: &[3000.0, 1000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.1] };
 static LOGISTIC_PATH: Path =
-    Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 30.0, 300.0] };
+    Path { parameter: "C", values: &[0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 30.0, 200.0] };
+
+/// Of wide tables each fit takes long, and hardly any penalty is never the best.
+static WIDE_RIDGE_PATH: Path = Path { parameter: "alpha", values: &[3000.0, 300.0, 30.0, 3.0] };
+static WIDE_LOGISTIC_PATH: Path = Path { parameter: "C", values: &[0.0003, 0.003, 0.03, 0.3, 1.0] };
+
+/// Slots of a standardised row from which a table is wide.
+const WIDE: usize = 300;
+
+/// A class that no leaf of any tree has seen gets a small probability, not 0.
+const FOREST_OF_CLASSES: &[(&str, &str)] =
+    &[("n_estimators", "300"), ("min_samples_leaf", "3"), ("prior_weight", "0.03")];
 
 /// Rows of a leaf. Noise asks for larger ones, and probabilities of 0 are dear.
 static LEAF_PATH: Path = Path { parameter: "min_samples_leaf", values: &[10.0, 5.0, 3.0, 2.0, 1.0] };
@@ -254,6 +273,14 @@ impl Contender {
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
     pub(super) fn is_quick(&self) -> bool {
         self.is_simple() || self.spec.algorithm.name == "knn"
+    }
+
+    /// What tells it from others of the same algorithm once the value of its path was `found`.
+    pub(super) fn found_variant(&self, found: &Spec) -> String {
+        let value = self.path.and_then(|path| found.settings.0.get(path.parameter)?.as_f64());
+        let of_path = self.path.zip(value).map(|(path, value)| format!("{} {value}", path.parameter));
+        let parts = (!self.variant.is_empty()).then(|| self.variant.to_string()).into_iter().chain(of_path);
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether a person can read the model: coefficients, shares of classes, or one tree.
@@ -351,7 +378,7 @@ impl Contenders {
             }
             // What is set may leave no difference.
             if specs.iter().all(|known| known.spec != spec) {
-                let path = candidate.path.filter(|path| !is_given(path.parameter));
+                let path = candidate.path.map(|[path, _]| path).filter(|path| !is_given(path.parameter));
                 let (variant, candidate) = (candidate.variant.into(), Some(candidate));
                 specs.push(Contender { spec, variant, finds_rounds, path, candidate });
             }
@@ -391,6 +418,9 @@ impl Contenders {
         let mut specs: Vec<Contender> = self.specs.iter().filter(fits).cloned().collect();
         if specs.is_empty() {
             specs.extend(self.specs.first().cloned());
+        }
+        for contender in specs.iter_mut().filter(|contender| contender.path.is_some() && n_slots > WIDE) {
+            contender.path = contender.candidate.and_then(|candidate| candidate.path).map(|[_, wide]| wide);
         }
         for contender in specs.iter_mut().filter(|contender| contender.finds_rounds) {
             contender.spec = contender.spec.with("n_estimators", most_rounds(n_rows, n_classes));
@@ -442,7 +472,7 @@ mod tests {
         let settings = [("alpha".to_string(), "7".to_string())];
         let found = Contenders::of("auto", Task::Regression, &settings).unwrap();
         let ridges: Vec<_> = found.specs.iter().filter(|c| c.spec.algorithm.name == "ridge").collect();
-        assert_eq!(ridges.len(), 1);
+        assert_eq!(ridges.iter().filter(|ridge| ridge.variant.is_empty()).count(), 1);
         assert_eq!(ridges[0].spec.hyperparameters()["alpha"], 7.0);
         assert_eq!(ridges[0].path, None, "a penalty that is given is kept");
         let rounds = |pairs: &[(&str, &str)]| {
@@ -469,6 +499,11 @@ mod tests {
                 .map(|c| c.spec.algorithm.name)
                 .collect()
         };
+        let n_penalties = |n_slots| {
+            let contenders = auto.for_table(1000, n_slots, 3, TargetShape::default());
+            contenders[0].path.map_or(0, |path| path.values.len())
+        };
+        assert!(n_penalties(WIDE) > n_penalties(WIDE + 1) && n_penalties(WIDE + 1) > 2);
         assert!(names(1000, 10).contains(&"knn") && !names(1000, 101).contains(&"knn"));
         assert!(!names(5001, 10).contains(&"svm") && names(499, 10).contains(&"gradient-boosting"));
         assert_eq!(names(1000, 10)[0], names(1_000_000, 1000)[0], "the simplest takes any table");

@@ -309,6 +309,7 @@ impl Board<'_> {
         match found {
             Ok(Some(())) => {
                 let (spec, predicted) = Search::finish(contender, &folds);
+                standing.variant = contender.found_variant(&spec);
                 let scores = search.scored(&predicted, self.splits);
                 if let Some(mean) = scores.spread.mean {
                     let utility = search.metric.utility(mean);
