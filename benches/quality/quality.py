@@ -45,7 +45,18 @@ import tables
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PEERS = {"script": "scikit-learn", "lightgbm": "lightgbm", "catboost": "catboost", "flaml": "flaml"}
+# The package of each peer, whose version counts.
+PEERS = {
+    "script": "scikit-learn",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
+    "flaml": "flaml",
+    "autogluon": "autogluon.tabular",
+}
+# Peers that search for as long as they are given.
+SEARCHING = ["flaml", "autogluon"]
+# Peers that have an environment of their own, with its requirements.
+APART = {"autogluon": HERE / "autogluon.txt"}
 # One thread each, so that seconds compare, and nothing of mlapi's settings from outside.
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("MLAPI_")} | {
     "OMP_NUM_THREADS": "1",
@@ -60,7 +71,7 @@ class Failed(Exception):
     pass
 
 
-def run(command, limit):
+def run(command, limit, folder=None):
     """Processor seconds of a process and its children. `limit` is in processor seconds too: on a busy machine, a limit
     in real time would decide at random which tables are compared."""
 
@@ -71,6 +82,7 @@ def run(command, limit):
         process = subprocess.Popen(
             list(map(str, command)),
             env=ENV,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
@@ -113,10 +125,12 @@ def fit_mlapi(options, entry, train, test, folder):
 
 def fit_peer(options, peer, entry, train, test, folder):
     out = folder / "predicted.npz"
-    command = [sys.executable, HERE / "peers.py", peer, train, test, entry["target"], entry["task"], out]
-    if peer == "flaml":
+    python = ROOT / f"target/{peer}-env/bin/python" if peer in APART else sys.executable
+    command = [python, HERE / "peers.py", peer, train, test, entry["target"], entry["task"], out]
+    if peer in SEARCHING:
         command.append(options.seconds)
-    seconds = run(command, options.timeout + (options.seconds if peer == "flaml" else 0))
+    # Some write folders where they start.
+    seconds = run(command, options.timeout + (options.seconds if peer in SEARCHING else 0), folder)
     with numpy.load(out) as arrays:
         return seconds, dict(arrays)
 
@@ -187,10 +201,18 @@ class Store:
             return dict(arrays)
 
 
+def version_of(peer):
+    """The version of a peer; without its environment, the one that the requirements name."""
+    if peer not in APART:
+        return importlib.metadata.version(PEERS[peer])
+    lines = APART[peer].read_text().splitlines()
+    return next(line.split("==")[1].split()[0] for line in lines if line.startswith(PEERS[peer] + "=="))
+
+
 def key_of(options, name, split, tool):
     if tool != "mlapi":
-        version = importlib.metadata.version(PEERS[tool])
-        seconds = f"@{options.seconds:g}s" if tool == "flaml" else ""
+        version = version_of(tool)
+        seconds = f"@{options.seconds:g}s" if tool in SEARCHING else ""
         return f"{name}/{split}/{tool}@{version}{seconds}"
     return f"{name}/{split}/mlapi:{options.label}"
 
@@ -428,7 +450,7 @@ def read_options():
         type=names,
         default=["script", "lightgbm", "catboost"],
         metavar="NAMES",
-        help="some of script,lightgbm,catboost,flaml; '' for none (default: all but flaml)",
+        help="some of script,lightgbm,catboost,flaml,autogluon; '' for none (default: the first three)",
     )
     add("--peers-only", action="store_true", help="do not run mlapi")
     add("--no-run", action="store_true", help="report only what is known")
@@ -448,7 +470,7 @@ def read_options():
         help="at most N splits of a table (default: three below 2,000 rows, else one)",
     )
     add("--most-rows", type=int, metavar="N", help="only tables of at most N rows")
-    add("--seconds", type=float, default=300, help="time budget of flaml (default: 300)")
+    add("--seconds", type=float, default=300, help="time budget of flaml and autogluon (default: 300)")
     add(
         "--timeout",
         type=float,
@@ -499,6 +521,9 @@ def prepared(options):
 def main():
     parser, options = read_options()
     options.data = options.data.resolve()
+    for peer in set(options.peers) & set(APART):
+        if not options.no_run and not (ROOT / f"target/{peer}-env/bin/python").exists():
+            parser.error(f"{peer} needs an environment of its own, which benches/quality.sh makes")
     manifest = prepared(options)
     if options.prepare:
         return
