@@ -15,7 +15,7 @@ use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, Text
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::model::learn::algorithm::TargetScale;
 use crate::model::learn::dataset::{Direction, Unusable};
-use crate::model::learn::trees::hyperparameters::MONOTONIC;
+use crate::model::learn::hyperparameter::MONOTONIC;
 use crate::model::learn::{Dataset, Labels, Spec, Watch, balanced_weights, usage};
 use crate::model::pipeline::Pipeline;
 use crate::model::target_transform::TargetTransform;
