@@ -230,7 +230,7 @@ def tree_jobs(tables):
 
 def boosting_jobs(tables):
     rounds = 100
-    settings = dict(n_estimators=rounds, max_leaf_nodes=31, learning_rate=0.1, early_stopping="false")
+    settings = dict(preset="lightgbm", n_estimators=rounds, max_leaf_nodes=31, learning_rate=0.1, early_stopping="false")
     for table in tables:
         objective = {0: "regression", 2: "binary"}.get(table.classes, "multiclass")
         options = {"num_class": table.classes} if table.classes > 2 else {}
@@ -400,7 +400,7 @@ def prediction_jobs(rows):
     """Prediction by a boosted model of 100 rounds that was fitted on a part of the rows."""
     x, y = datasets.make_classification(rows + 20_000, 30, n_informative=12, n_redundant=4, random_state=1)
     table = Table("predict", x, y, 2, test_size=rows)
-    settings = dict(n_estimators=100, early_stopping="false")
+    settings = dict(preset="lightgbm", n_estimators=100, early_stopping="false")
     yield Job(
         f"predict {rows:,} rows", table, "gradient-boosting", settings, "LightGBM", lambda: LightGbm("binary", 100),
         2, {}, measure="predict",
@@ -414,7 +414,7 @@ def growth(program, runs, rows):
     for algorithm in ("decision-tree", "random-forest", "extra-trees", "gradient-boosting"):
         settings = {} if algorithm == "decision-tree" else {"n_estimators": 20}
         if algorithm == "gradient-boosting":
-            settings = dict(n_estimators=100, early_stopping="false")
+            settings = dict(preset="lightgbm", n_estimators=100, early_stopping="false")
         samples = [[], []]
         for _ in range(runs):
             for own, table in zip(samples, tables):

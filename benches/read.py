@@ -159,7 +159,7 @@ def main():
     with open(numeric) as source, open(head, "w") as target:
         target.writelines(line for line, _ in zip(source, range(100_001)))
     model, peer_model = OUT / "model.mlapi", OUT / "model.txt"
-    run([MLAPI, "train", head, "-q", "--algorithm", "boost", "--set", "n_estimators=100", "--output", model])
+    run([MLAPI, "train", head, "-q", "--algorithm", "boost", "--set", "preset=scikit-learn", "--output", model])
     table = pandas.read_csv(head)
     settings = dict(objective="regression", num_leaves=31, num_threads=THREADS, verbose=-1)
     data = lightgbm.Dataset(table.drop(columns="y"), table["y"])

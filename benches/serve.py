@@ -129,8 +129,7 @@ def one_row(options, table):
 
 
 def boosted(options, table):
-    model = train(options.mlapi, "breast_cancer", "boosted", "gradient-boosting", "--set", "n_estimators=100",
-                  "--set", "early_stopping=false")  # fmt: skip
+    model = train(options.mlapi, "breast_cancer", "boosted", "gradient-boosting", "--set", "preset=lightgbm")  # fmt: skip
     row = (ROOT / "fixtures/breast_cancer.csv").read_text().splitlines()[1].rpartition(",")[0]
     body = '{"data":[' + row + "]}"
     with contextlib.ExitStack() as stack:

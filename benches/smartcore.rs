@@ -201,6 +201,7 @@ const PAIRS: [Pair; 19] = [
     Pair {
         algorithm: "gradient-boosting",
         settings: &[
+            ("preset", "scikit-learn"),
             ("n_estimators", "20"),
             ("learning_rate", "0.3"),
             ("max_leaf_nodes", "64"),
@@ -326,7 +327,13 @@ const CASES: [Case; 14] = [
         smartcore: || {
             Ok(format!("{:.2}", score(&with_missing(0), &boosting_regressor(&with_missing(0))?.predictions)))
         },
-        mlapi: || our_score("gradient-boosting", &[("min_samples_leaf", "1")], &with_missing(0)),
+        mlapi: || {
+            our_score(
+                "gradient-boosting",
+                &[("preset", "scikit-learn"), ("min_samples_leaf", "1")],
+                &with_missing(0),
+            )
+        },
     },
     Case {
         learner: "neighbours.rs",

@@ -4,6 +4,7 @@
 
 mod accuracy; // learners against scikit-learn and LightGBM
 mod accuracy_svm; // support vector machines against libsvm
+mod boosting; // gradient boosting: directions of columns, settings of its own
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`

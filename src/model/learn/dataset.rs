@@ -15,8 +15,8 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::number::MAX_SUMMED;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::Split;
-use crate::data::split::groups::hold_out_groups;
-use crate::data::split::stratified::hold_out_stratified;
+use crate::data::split::groups::{fold_groups, hold_out_groups};
+use crate::data::split::stratified::{folds, hold_out_stratified};
 use crate::model::predictor::Predictor;
 
 /// Values that a thread checks at a time.
@@ -144,10 +144,7 @@ impl<'a> Dataset<'a> {
     /// Splits `rows` into those to fit on and about a `share` of them to stop by: classes keep their shares,
     /// groups stay whole. The second part is empty if no group can be spared.
     pub(crate) fn hold_out(&self, rows: &[usize], share: f64, seed: u64) -> Split {
-        let (classes, n_classes) = match self.y {
-            Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
-            Labels::Values(_) => (vec![0; rows.len()], 1),
-        };
+        let (classes, n_classes) = self.classes_of(rows);
         let split = match self.groups {
             Some(groups) => {
                 let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
@@ -157,6 +154,29 @@ impl<'a> Dataset<'a> {
         };
         let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
         Split { train: rows_of(split.train), test: rows_of(split.test) }
+    }
+
+    /// `k` splits of `rows`, each held out in one of them: classes keep their shares, groups stay whole. Parts may be empty
+    /// if there are too few rows or groups.
+    pub(crate) fn folds(&self, rows: &[usize], k: usize, seed: u64) -> Vec<Split> {
+        let (classes, n_classes) = self.classes_of(rows);
+        let splits = match self.groups {
+            Some(groups) => {
+                let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
+                fold_groups(&groups, &classes, n_classes, k, seed)
+            }
+            None => folds(&classes, n_classes, k, seed),
+        };
+        let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
+        splits.into_iter().map(|s| Split { train: rows_of(s.train), test: rows_of(s.test) }).collect()
+    }
+
+    /// The class of each of `rows` and the number of classes; values are of one class.
+    fn classes_of(&self, rows: &[usize]) -> (Vec<u32>, usize) {
+        match self.y {
+            Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
+            Labels::Values(_) => (vec![0; rows.len()], 1),
+        }
     }
 
     pub(crate) fn check(&self, encoding: Encoding) -> Result<()> {

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 
 use super::dataset::Direction;
 
+/// The setting that gives columns a direction.
+pub(crate) const MONOTONIC: &str = "monotonic";
+
 /// The values that a hyperparameter may have.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Range {

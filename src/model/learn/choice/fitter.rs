@@ -19,7 +19,7 @@ use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::data::training_set::TrainingSet;
 use crate::model::learn::algorithm::{Path, TargetScale};
 use crate::model::learn::dataset::{Direction, Unusable};
-use crate::model::learn::trees::hyperparameters::MONOTONIC;
+use crate::model::learn::hyperparameter::MONOTONIC;
 use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, algorithm, balanced_weights, usage};
 use crate::model::pipeline::{Member, Pipeline};
 use crate::model::target_transform::TargetTransform;

@@ -1,6 +1,6 @@
 //! The hyperparameters of trees: their names, defaults and ranges, and the words among them as types.
 
-use crate::model::learn::hyperparameter::{Preset, Word};
+use crate::model::learn::hyperparameter::{MONOTONIC, Preset, Word};
 use crate::model::learn::{Parameter, Range, Settings};
 
 /// `none` or a whole number from 1.
@@ -103,9 +103,6 @@ pub(crate) const fn bootstrap(default: &'static str) -> Parameter {
     }
 }
 
-/// The setting that gives columns a direction.
-pub(crate) const MONOTONIC: &str = "monotonic";
-
 const SHARE: Range = Range::Above(0.0, 1.0);
 
 const LOSS: Parameter = Parameter {
@@ -175,8 +172,10 @@ static PRESETS: [Preset; 3] = [
     },
 ];
 
+const AUTO: Range = Range::Choice(&["auto"]);
+
 /// `auto` or a number not below 0.
-const NUMBER_OR_AUTO: Range = Range::AnyOf(&[Range::Choice(&["auto"]), Range::From(0.0, f64::INFINITY)]);
+const NUMBER_OR_AUTO: Range = Range::AnyOf(&[AUTO, Range::From(0.0, f64::INFINITY)]);
 
 /// Fewest rows of a level that a split of a forest may tell from others.
 pub(crate) const MIN_LEVEL_ROWS: Parameter = Parameter {
@@ -221,34 +220,39 @@ pub(crate) static BOOSTING: [Parameter; 23] = [
     },
     Parameter {
         name: "learning_rate",
-        default: "0.1",
-        range: Range::Above(0.0, f64::INFINITY),
-        effect: "how far each tree goes; smaller needs more rounds and is often better",
+        default: "auto",
+        range: Range::AnyOf(&[AUTO, Range::Above(0.0, f64::INFINITY)]),
+        effect: "how far each tree goes; smaller needs more rounds and is often better; auto is 0.05 up to 10,000 \
+                 rows with one score per row if n_estimators is auto too, else 0.1 (scikit-learn: 0.1)",
     },
     Parameter {
         name: "n_estimators",
-        default: "100",
-        range: Range::Whole(1, 100_000),
-        effect: "most rounds; a round is one tree, or one per class for three classes and more",
+        default: "auto",
+        range: Range::AnyOf(&[AUTO, Range::Whole(1, 100_000)]),
+        effect: "most rounds; a round is one tree, or one per class for three classes and more; auto is, up to 10,000 \
+                 rows, the number whose mean loss over five folds (three from 1,000 rows on) is least, at most 1000, \
+                 of all rows; beyond, at most 250 with early_stopping; and 100 if early_stopping is set (scikit- \
+                 learn: 100)",
     },
     Parameter {
         name: "max_leaf_nodes",
-        default: "31",
-        range: Range::AnyOf(&[Range::Choice(&["none"]), Range::Whole(2, u64::MAX)]),
-        effect: "most leaves of a tree",
+        default: "auto",
+        range: Range::AnyOf(&[Range::Choice(&["auto", "none"]), Range::Whole(2, u64::MAX)]),
+        effect: "most leaves of a tree; auto is 6 below 500 rows, 16 up to 10,000, 31 beyond (scikit-learn: 31)",
     },
     MAX_DEPTH,
     Parameter {
         name: "min_samples_leaf",
-        default: "20",
-        range: Range::Whole(1, u64::MAX),
-        effect: "fewest rows of a leaf",
+        default: "auto",
+        range: Range::AnyOf(&[AUTO, Range::Whole(1, u64::MAX)]),
+        effect: "fewest rows of a leaf; auto is 5 below 500 rows, 10 up to 10,000, 20 beyond (scikit-learn: 20)",
     },
     Parameter {
         name: "l2_regularization",
-        default: "0.0",
-        range: Range::From(0.0, f64::INFINITY),
-        effect: "penalty on large leaf values",
+        default: "auto",
+        range: NUMBER_OR_AUTO,
+        effect: "penalty on large leaf values, in second derivatives; auto is that of 3 rows: 3 times the mean \
+                 weight, of counts and tweedie 3 times the mean second derivative (scikit-learn: 0)",
     },
     Parameter {
         name: "max_delta_step",
@@ -267,15 +271,15 @@ pub(crate) static BOOSTING: [Parameter; 23] = [
     },
     Parameter {
         name: "subsample",
-        default: "1.0",
+        default: "0.8",
         range: SHARE,
-        effect: "share of the rows that each tree sees",
+        effect: "share of the rows that each tree sees (scikit-learn: 1)",
     },
     Parameter {
         name: "colsample_bytree",
-        default: "1.0",
+        default: "0.6",
         range: SHARE,
-        effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM)",
+        effect: "share of the columns that each tree sees (the name in XGBoost and LightGBM; scikit-learn has none)",
     },
     Parameter {
         name: "max_features",
@@ -322,9 +326,9 @@ pub(crate) static BOOSTING: [Parameter; 23] = [
     },
     Parameter {
         name: "n_iter_no_change",
-        default: "10",
+        default: "20",
         range: Range::Whole(1, u64::MAX),
-        effect: "rounds without a better held-out loss after which early_stopping stops",
+        effect: "rounds without a better held-out loss after which early_stopping stops (scikit-learn: 10)",
     },
     Parameter {
         name: "tol",

@@ -14,6 +14,7 @@
 pub(crate) mod best_split;
 pub(crate) mod bin_set;
 pub(crate) mod bins;
+pub(crate) mod booster;
 pub(crate) mod boosting;
 pub(crate) mod classes;
 pub(crate) mod compact;
@@ -32,5 +33,6 @@ pub(crate) mod out_of_bag;
 pub(crate) mod partition;
 pub(crate) mod prune;
 pub(crate) mod random_cuts;
+pub(crate) mod rounds;
 pub(crate) mod search;
 pub(crate) mod tree;
