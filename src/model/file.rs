@@ -11,8 +11,9 @@
 //! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
 //! that has it.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 7 if powers or
-//! ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with separators or units, a column has null tokens of its own, or cells are
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 8 if trees see the
+//! days between dates, 7 if powers or ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with
+//! separators or units, a column has null tokens of its own, or cells are
 //! lists or pairs, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
@@ -44,7 +45,7 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 7;
+pub const FORMAT_VERSION: u64 = 8;
 
 /// The predictor of a file of several members.
 const ENSEMBLE: &str = "ensemble";
@@ -55,6 +56,8 @@ const TARGET_MEANS: &str = "recipe.target_means";
 /// Names of the arrays of the quantiles of a target whose ranks are learned, and of their normal scores.
 const TARGET_VALUES: &str = "target.values";
 const TARGET_SCORES: &str = "target.scores";
+/// Name of the array of the features whose dates the days between are taken of.
+const DATE_PAIRS: &str = "recipe.date_pairs";
 
 /// Name of the array of fill, mean and scale of both numbers of pairs.
 const PAIRS: &str = "recipe.pairs";
@@ -121,6 +124,9 @@ fn is_plain(members: &[Member]) -> bool {
 
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, members }: &Pipeline) -> u64 {
+    if members.iter().any(|member| !member.recipe.date_pairs().is_empty()) {
+        return 8;
+    }
     let is_new = |target: &TargetTransform| {
         matches!(target, TargetTransform::YeoJohnson { .. } | TargetTransform::Rank { .. })
     };
@@ -444,6 +450,7 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         dense_texts,
         pairs,
         dates,
+        date_pairs,
         target_means,
     } = parts;
     let mut arrays = Arrays::new();
@@ -468,6 +475,10 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         arrays.insert("recipe.date_parts".into(), Array::U8(shape.clone(), kept));
         arrays.insert("recipe.date_mean".into(), Array::F64(shape.clone(), means));
         arrays.insert("recipe.date_scale".into(), Array::F64(shape, scales));
+    }
+    if !date_pairs.is_empty() {
+        let features: Vec<u32> = date_pairs.iter().flatten().map(|&feature| feature as u32).collect();
+        arrays.insert(DATE_PAIRS.into(), Array::U32(vec![date_pairs.len(), 2], features));
     }
     if !pairs.is_empty() {
         let numbers = |Scale { fill, mean, scale }: &Scale| [*fill, *mean, *scale];
@@ -528,6 +539,12 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
             let kept = kept.map(|kept| kept != 0);
             parts.dates.push(DateParts { kept, mean: mean.try_into()?, scale: scale.try_into()? });
         }
+    }
+    if arrays.contains_key(DATE_PAIRS) {
+        let features = take_u32(arrays, DATE_PAIRS)?;
+        let (date_pairs, rest) = features.as_chunks::<2>();
+        ensure!(rest.is_empty() && !date_pairs.is_empty(), "the days between dates are of no two dates");
+        parts.date_pairs = date_pairs.iter().map(|pair| pair.map(|feature| feature as usize)).collect();
     }
     if encoding == Encoding::Standardised && schema.pairs().next().is_some() {
         let values = take_f64(arrays, PAIRS)?;

@@ -19,7 +19,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::sparse::Sparse;
 use crate::data::cells::text::Texts;
-use crate::data::prepare::recipe::Recipe;
+use crate::data::prepare::recipe::{Recipe, Slot};
 
 /// The fitted steps from a row of codes to its scores.
 #[derive(Debug)]
@@ -85,8 +85,15 @@ impl Member {
     pub(crate) fn importances(&self, n_features: usize) -> Option<Vec<f64>> {
         let of_slots = self.predictor.importances()?;
         let mut importances = vec![0.0; n_features];
-        for ((feature, _), importance) in self.recipe.slots().iter().zip(of_slots) {
-            importances[*feature] += importance;
+        for ((feature, slot), importance) in self.recipe.slots().iter().zip(of_slots) {
+            match slot {
+                // Made of two columns.
+                Slot::DaysTo(other) => {
+                    importances[*feature] += importance / 2.0;
+                    importances[*other] += importance / 2.0;
+                }
+                _ => importances[*feature] += importance,
+            }
         }
         Some(importances)
     }

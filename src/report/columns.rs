@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::text;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
-use crate::data::cells::feature::Feature;
 use crate::data::cells::notation::Notation;
+use crate::data::cells::schema::Schema;
 use crate::data::judge::distinct::MAX_COUNTED;
 use crate::data::judge::profile::Profile;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Slot};
@@ -74,7 +74,7 @@ pub(crate) fn describe(
                 let has_missing = profile.missing > 0;
                 let mut forms: Vec<String> = Vec::new();
                 for (member, parts_of) in &seen_by {
-                    let form = becomes(member, &parts_of[index], feature, has_missing);
+                    let form = becomes(member, &parts_of[index], schema, index, has_missing);
                     if !forms.contains(&form) {
                         forms.push(form);
                     }
@@ -100,8 +100,9 @@ pub(crate) fn describe(
     schema.columns.iter().zip(profiles).map(describe).collect()
 }
 
-/// `parts`: the meaning of each slot of the feature.
-fn becomes(member: &Member, parts: &[Slot], feature: &Feature, has_missing: bool) -> String {
+/// `parts`: the meaning of each slot of the feature `index`.
+fn becomes(member: &Member, parts: &[Slot], schema: &Schema, index: usize, has_missing: bool) -> String {
+    let feature = &schema.features[index];
     let raw = member.recipe.encoding() == Encoding::Raw;
     let parts = || parts.iter().copied();
     let (of_missing, of_levels) = match member.predictor {
@@ -117,11 +118,19 @@ fn becomes(member: &Member, parts: &[Slot], feature: &Feature, has_missing: bool
                 Slot::DatePart(part) => date::PART_NAMES.get(part).copied(),
                 _ => None,
             };
-            let mut parts: Vec<&str> = parts().filter_map(name).collect();
-            parts.dedup();
-            match parts.as_slice() {
-                [first, .., last] if parts.len() > 3 => format!("{} parts, {first} to {last}", parts.len()),
+            let mut named: Vec<&str> = parts().filter_map(name).collect();
+            named.dedup();
+            let named = match named.as_slice() {
+                [first, .., last] if named.len() > 3 => format!("{} parts, {first} to {last}", named.len()),
                 few => few.join(", "),
+            };
+            let others = parts().filter_map(|part| match part {
+                Slot::DaysTo(other) => schema.features.get(other).map(|other| other.name.as_str()),
+                _ => None,
+            });
+            match others.collect::<Vec<_>>().as_slice() {
+                [] => named,
+                others => format!("{named}, days to {}", others.join(", ")),
             }
         }
         ColumnType::Category => {

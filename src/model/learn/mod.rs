@@ -88,7 +88,8 @@ pub trait Learner: Send + Sync {
         false
     }
 
-    /// Whether high-cardinality categories also become means of the target.
+    /// Whether it sees what else columns become: high-cardinality categories means of the target, two dates the days
+    /// between them. Not if it takes columns for independent of each other.
     fn reads_target_means(&self) -> bool {
         true
     }

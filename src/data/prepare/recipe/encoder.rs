@@ -19,6 +19,8 @@ pub enum Slot {
     OtherLevel,
     /// A part of a date, an index into `date::PART_NAMES`, or the sine or cosine of it.
     DatePart(usize),
+    /// The days from the date of this feature to that of another.
+    DaysTo(usize),
     /// The first or the second number of a pair.
     PairNumber(usize),
     /// The weight of a term of a text.

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::dates::DateParts;
+use super::dates::{DateParts, date_pairs};
 use super::scaling::{mean_and_scale, median};
 use super::{Encoding, Parts, Recipe, Scale};
 use crate::data::cells::cell::ColumnType;
@@ -53,7 +53,7 @@ impl Recipe {
     }
 
     /// As [`Recipe::fit`], with texts in `form` and, if the target is `known`, means of the target for categories of many
-    /// levels; and the replacements of those means in the training rows.
+    /// levels and, if codes are passed on, days between dates; and the replacements of those means in the training rows.
     pub fn fit_to(
         schema: &Schema,
         encoding: Encoding,
@@ -61,7 +61,13 @@ impl Recipe {
         form: TextForm,
         known: Option<&Known>,
     ) -> (Self, OutOfFold) {
-        let recipe = Self::fit_texts(schema, encoding, codes, form);
+        let mut recipe = Self::fit_texts(schema, encoding, codes, form);
+        if let (Some(_), Encoding::Raw) = (known, encoding) {
+            let date_pairs = date_pairs(schema, codes);
+            if !date_pairs.is_empty() {
+                recipe = Self::assemble(schema, encoding, &Parts { date_pairs, ..recipe.parts() });
+            }
+        }
         let Some(known) = known.filter(|known| known.has_means()) else {
             return (recipe, OutOfFold::default());
         };
@@ -173,6 +179,7 @@ mod tests {
     use crate::data::cells::cell::Task;
     use crate::data::cells::table::{Column, Table};
     use crate::data::cells::target::Target;
+    use crate::data::prepare::recipe::Slot;
 
     const MISSING: f64 = f64::NAN;
 
@@ -276,8 +283,7 @@ mod tests {
         let mut x = recipe.encode(codes).into_owned();
         let before = x.clone();
         out_of_fold.write_into(&mut x);
-        let means: Vec<bool> =
-            recipe.slots().iter().map(|(_, slot)| *slot == super::super::Slot::TargetMean).collect();
+        let means: Vec<bool> = recipe.slots().iter().map(|(_, slot)| *slot == Slot::TargetMean).collect();
         assert_eq!(means.iter().filter(|is_mean| **is_mean).count(), 1);
         for (after, before) in x.rows().zip(before.rows()) {
             let others = after.iter().zip(before).zip(&means).filter(|(_, is_mean)| !**is_mean);
@@ -334,5 +340,61 @@ mod tests {
         let known = Known { truth: &truth, weights: None, groups: None, seed: 3 };
         let form = TextForm::Dense(&truth);
         assert!(!Recipe::fit_to(&schema, Encoding::Raw, &codes, form, Some(&known)).0.has_target_means());
+    }
+
+    /// Four dates and a number: a journey begins 1 to 5 days after it is booked and takes 2, the trip back is long after,
+    /// and the last date is always a week after the first.
+    fn journeys() -> (Schema, Matrix) {
+        let days = |of: &dyn Fn(i32) -> f64| {
+            (ColumnType::Date, Column::Number((0..20).map(|row| of(row) * 86_400.0).collect()))
+        };
+        let booked = |row: i32| f64::from(row * 37 % 101);
+        let begins = |row: i32| booked(row) + 1.0 + f64::from(row % 5);
+        let columns = vec![
+            days(&booked),
+            (ColumnType::Number, Column::Number((0..20).map(f64::from).collect())),
+            days(&|row| if row == 3 { MISSING } else { begins(row) }),
+            days(&|row| f64::from(row * row)),
+            days(&|row| booked(row) + 7.0),
+        ];
+        schema_and_codes(columns, 20)
+    }
+
+    #[test]
+    fn trees_see_the_days_between_the_dates_whose_difference_varies_least() {
+        let (schema, codes) = journeys();
+        let truth = Truth::Values(vec![0.0; 20]);
+        let known = Known { truth: &truth, weights: None, groups: None, seed: 3 };
+        let fit = |encoding, known| Recipe::fit_to(&schema, encoding, &codes, TextForm::Sparse, known).0;
+        let recipe = fit(Encoding::Raw, Some(&known));
+        // Always a week says nothing; both differences from the third date vary as much as each other.
+        let mut nearest = recipe.date_pairs()[..2].to_vec();
+        nearest.sort_unstable();
+        assert_eq!((recipe.date_pairs().len(), nearest), (3, vec![[0, 2], [2, 4]]));
+        let slots = recipe.slots();
+        let slot = |from, to| slots.iter().position(|slot| *slot == (from, Slot::DaysTo(to))).unwrap();
+        let x = recipe.encode(&codes);
+        assert_eq!((x.row(7)[slot(0, 2)], x.row(7)[slot(2, 4)]), (3.0, 4.0));
+        assert!(x.row(3)[slot(0, 2)].is_nan(), "one of them is missing");
+        assert!(fit(Encoding::Raw, None).date_pairs().is_empty());
+        assert!(fit(Encoding::Standardised, Some(&known)).date_pairs().is_empty());
+    }
+
+    #[test]
+    fn days_between_anything_but_two_dates_are_refused() {
+        let (schema, codes) = journeys();
+        let parts = |encoding| Recipe::fit(&schema, encoding, &codes).parts();
+        let of = |encoding, date_pairs: &[[usize; 2]]| {
+            let parts = Parts { date_pairs: date_pairs.to_vec(), ..parts(encoding) };
+            let recipe = Recipe::from_parts(&schema, encoding, &parts)?;
+            assert_eq!(recipe.parts(), parts);
+            anyhow::Ok(())
+        };
+        assert!(of(Encoding::Raw, &[[0, 2], [4, 0]]).is_ok());
+        for bad in [vec![[0, 1]], vec![[2, 2]], vec![[0, 9]], vec![[0, 2]; 4]] {
+            assert!(of(Encoding::Raw, &bad).is_err(), "{bad:?}");
+        }
+        assert!(of(Encoding::Standardised, &[]).is_ok());
+        assert!(of(Encoding::Standardised, &[[0, 2]]).is_err());
     }
 }

@@ -13,8 +13,8 @@
 //! | any, if a training row has no value | and a slot that is 1 if the value is missing |
 //!
 //! That is [`Encoding::Standardised`]. Trees choose their own thresholds, subsets and default directions, and see
-//! [`Encoding::Raw`]: one slot per feature that holds the code itself, for a date the parts as numbers, for a
-//! text the counts of its terms, and for a category of more than 256 levels also the mean of the target.
+//! [`Encoding::Raw`]: one slot per feature that holds the code itself, for a date the parts as numbers and for a few
+//! pairs of dates the days between them, for a text the counts of its terms, and for a category of more than 256 levels also the mean of the target.
 //!
 //! The slots of texts come after all others as sparse columns, or, for learners of dense rows, are a few ordinary
 //! slots: those of the terms that say most about the target.
@@ -35,6 +35,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::dates::DateParts;
+use self::dates::days_between;
 use self::encoder::{Encoder, Scratch, Step};
 pub use self::encoder::{Scale, Slot};
 pub use self::fit::{OutOfFold, TextForm};
@@ -66,6 +67,8 @@ pub struct Recipe {
     encoding: Encoding,
     /// Empty if codes are passed on as they are.
     encoders: Vec<Encoder>,
+    /// The dates whose distance in days has a slot; these are the last of the dense ones.
+    date_pairs: Vec<[usize; 2]>,
     n_dense: usize,
     n_sparse: usize,
 }
@@ -74,7 +77,7 @@ impl Recipe {
     /// The recipe that passes codes on as they are.
     pub fn raw(schema: &Schema) -> Self {
         let n_dense = schema.n_features();
-        Self { encoding: Encoding::Raw, encoders: Vec::new(), n_dense, n_sparse: 0 }
+        Self { encoding: Encoding::Raw, encoders: Vec::new(), date_pairs: Vec::new(), n_dense, n_sparse: 0 }
     }
 
     /// The form of an encoded row.
@@ -152,7 +155,13 @@ impl Recipe {
             n_slots += usize::from(indicator_slot.is_some());
             encoders.push(Encoder { step, first_slot, target_means: means, indicator_slot });
         }
-        Self { encoding, encoders, n_dense: n_slots, n_sparse }
+        let date_pairs = parts.date_pairs.clone();
+        Self { encoding, encoders, n_dense: n_slots + date_pairs.len(), date_pairs, n_sparse }
+    }
+
+    /// The dates whose distance in days has a slot.
+    pub fn date_pairs(&self) -> &[[usize; 2]] {
+        &self.date_pairs
     }
 
     /// Whether some levels become means of the target.
@@ -194,6 +203,7 @@ impl Recipe {
         for (feature, encoder) in self.encoders.iter().enumerate() {
             encoder.describe(self.encoding, feature, &mut slots, &mut sparse);
         }
+        slots.extend(self.date_pairs.iter().map(|&[from, to]| (from, Slot::DaysTo(to))));
         slots.extend(sparse);
         slots
     }
@@ -204,6 +214,10 @@ impl Recipe {
         out.fill(0.0);
         for (encoder, &code) in self.encoders.iter().zip(row) {
             encoder.encode(self.encoding, code, texts, out, scratch);
+        }
+        let first = self.n_dense - self.date_pairs.len();
+        for (out, &[from, to]) in out[first..].iter_mut().zip(&self.date_pairs) {
+            *out = days_between(row[from], row[to]);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::dates::DateParts;
+use super::dates::{DateParts, MAX_DATE_PAIRS};
 use super::encoder::Step;
 use super::{Encoding, MAX_LEVEL_SLOTS, Recipe, Scale};
 use crate::data::cells::date::{self, N_PARTS};
@@ -34,6 +34,8 @@ pub struct Parts {
     pub pairs: Vec<[Scale; 2]>,
     /// The parts of each date feature in turn.
     pub dates: Vec<DateParts>,
+    /// The pairs of date features that give the days from the first to the second.
+    pub date_pairs: Vec<[usize; 2]>,
     /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; empty
     /// if no category has any.
     pub target_means: Vec<TargetMeans>,
@@ -73,6 +75,14 @@ impl Recipe {
                 "the recipe of a date has no slot, or holds numbers that are not finite"
             );
         }
+        let is_date = |feature: &usize| schema.dates().any(|date| date == *feature);
+        ensure!(
+            parts.date_pairs.is_empty()
+                || (!standardised
+                    && parts.date_pairs.len() <= MAX_DATE_PAIRS
+                    && parts.date_pairs.iter().all(|[a, b]| a != b && is_date(a) && is_date(b))),
+            "the recipe takes days between columns that are no two dates"
+        );
         let many = schema.features.iter().filter(|feature| feature.levels.len() > MAX_LEVEL_SLOTS);
         let sizes: Vec<usize> = many.map(|feature| feature.levels.len() + 1).collect();
         let fits = |(means, size): (&TargetMeans, &usize)| {
@@ -139,7 +149,7 @@ impl Recipe {
 
     /// The numbers that make this recipe again together with its schema; empty if codes are passed on.
     pub fn parts(&self) -> Parts {
-        let mut parts = Parts::default();
+        let mut parts = Parts { date_pairs: self.date_pairs.clone(), ..Parts::default() };
         for encoder in &self.encoders {
             if let Step::Text { vocabulary, first_sparse } = &encoder.step {
                 parts.vocabularies.push(vocabulary.clone());
