@@ -182,6 +182,9 @@ static LOGISTIC_PATH: Path =
 static WIDE_RIDGE_PATH: Path = Path { parameter: "alpha", values: &[3000.0, 300.0, 30.0, 3.0] };
 static WIDE_LOGISTIC_PATH: Path = Path { parameter: "C", values: &[0.0003, 0.003, 0.03, 0.3, 1.0] };
 
+/// Most rows for which the size of leaves is found; beyond, it matters little.
+const MAX_LEAF_PATH_ROWS: usize = 3_000;
+
 /// Slots of a standardised row from which a table is wide.
 const WIDE: usize = 300;
 
@@ -421,6 +424,12 @@ impl Contenders {
         }
         for contender in specs.iter_mut().filter(|contender| contender.path.is_some() && n_slots > WIDE) {
             contender.path = contender.candidate.and_then(|candidate| candidate.path).map(|[_, wide]| wide);
+        }
+        // Growing to the smallest leaves takes long where there are many rows.
+        let is_forest =
+            |c: &&mut Contender| ["random-forest", "extra-trees"].contains(&c.spec.algorithm.name);
+        if n_rows > MAX_LEAF_PATH_ROWS {
+            specs.iter_mut().filter(is_forest).for_each(|contender| contender.path = None);
         }
         for contender in specs.iter_mut().filter(|contender| contender.finds_rounds) {
             contender.spec = contender.spec.with("n_estimators", most_rounds(n_rows, n_classes));
