@@ -17,9 +17,14 @@ fn steers(c: char) -> bool {
     }
 }
 
+/// Whether a text is printable ASCII, as most are. Without a branch per byte, so that it is vectorised.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte < 0x7f))
+}
+
 /// The text with such characters as `\u{1b}`.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    if is_plain(text) || !text.contains(steers) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
@@ -40,7 +45,7 @@ pub(crate) fn printable_line(text: &str) -> Cow<'_, str> {
 /// A line of JSON with such characters as JSON escapes them, of which it asks so for the first 32 only. They stand in
 /// strings, since nothing else holds them.
 pub(crate) fn printable_json(line: String) -> String {
-    if !line.contains(steers) {
+    if is_plain(&line) || !line.contains(steers) {
         return line;
     }
     let mut shown = String::with_capacity(line.len() + 16);

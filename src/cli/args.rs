@@ -1,6 +1,8 @@
 //! The command line: every verb, flag and default, with its one-line help. No logic beyond the parsing of single
 //! values. Longer help is prose in `help/`.
 
+mod choices;
+mod help;
 mod serve;
 mod values;
 
@@ -10,20 +12,17 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{
-    ArgMatches, Args as ClapArgs, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser,
-};
+use clap::{ArgMatches, Args as ClapArgs, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 
-use crate::data::cells::cell::{ColumnType, Task};
+use crate::data::cells::cell::ColumnType;
 use crate::model::file;
-use crate::model::learn::ALGORITHMS;
 use crate::model::learn::choice::metric::Metric;
-use crate::model::learn::choice::tune::spaces;
 use crate::model::learn::plan::Plan;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
-use crate::server;
 
+pub use choices::{Color, Format, RowFormat, TaskChoice};
+pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
@@ -65,60 +64,6 @@ pub struct Args {
 }
 
 const GLOBAL: &str = "Global options";
-
-/// The command line with all its help: what `--help` shows, and what man/ and the completions are made of.
-pub fn command() -> clap::Command {
-    let verbs = [
-        ("train", train_help()),
-        ("eval", prose(include_str!("help/eval.txt"))),
-        ("predict", prose(include_str!("help/predict.txt"))),
-        ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("help/serve.txt")))),
-        ("healthcheck", prose(include_str!("help/healthcheck.txt"))),
-    ];
-    let mut command = Args::command()
-        .after_long_help(prose(include_str!("help/mlapi.txt")))
-        .mut_args(|arg| arg.hide_env_values(true))
-        .mut_subcommands(|verb| verb.mut_args(|arg| arg.hide_env_values(true)));
-    for (verb, help) in verbs {
-        command = command.mut_subcommand(verb, |verb| verb.after_long_help(help));
-    }
-    command
-}
-
-/// The notes on `train`, with the algorithms and their hyperparameters.
-fn train_help() -> String {
-    let mut help = prose(include_str!("help/train.txt"));
-    help += "\n\nAlgorithms (--algorithm) and hyperparameters (--set), with their defaults:\n";
-    for algorithm in ALGORITHMS {
-        let alias = algorithm.alias.map(|alias| format!(" ({alias})")).unwrap_or_default();
-        let tasks: Vec<&str> = algorithm.tasks.iter().map(|task| task.name()).collect();
-        help +=
-            &format!("\n  {}{alias}, {}\n    {}\n", algorithm.name, tasks.join(" and "), algorithm.summary);
-        for parameter in algorithm.parameters {
-            let (name, default) = (parameter.name, parameter.default);
-            let searched = spaces(algorithm).find(|space| space.parameter == name);
-            let searched = searched.map(|s| format!("; --tune: {}", s.draw)).unwrap_or_default();
-            help += &format!("    {name}={default}: {}; {}{searched}\n", parameter.effect, parameter.range);
-        }
-    }
-    help + "\n" + &prose(include_str!("help/train_examples.txt"))
-}
-
-/// Text of `help/` with its paragraphs unwrapped, so that the terminal and roff wrap them; lines that begin with a
-/// space stay as they are.
-fn prose(text: &str) -> String {
-    let mut unwrapped = String::with_capacity(text.len());
-    let mut joins = false;
-    for line in text.trim_end().lines() {
-        let is_prose = !line.is_empty() && !line.starts_with(' ');
-        if !unwrapped.is_empty() {
-            unwrapped.push(if joins && is_prose { ' ' } else { '\n' });
-        }
-        unwrapped += line;
-        joins = is_prose;
-    }
-    unwrapped
-}
 
 impl Args {
     /// Parses a command line, the name of the program first.
@@ -185,37 +130,6 @@ pub struct Common {
     /// Maximum number of threads [default: all cores]
     #[arg(long, value_name = "N", env = "MLAPI_THREADS", global = true, value_parser = parse_threads)]
     pub threads: Option<usize>,
-}
-
-/// When to use colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// On a terminal.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
-
-/// Format of the result of `train`, `eval` and `inspect`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Text for people.
-    Text,
-    /// One JSON object.
-    Json,
-}
-
-/// Format of the result of `predict`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RowFormat {
-    /// Text for one row; for a file, the format of the input.
-    Text,
-    /// One JSON object, the response of the HTTP API.
-    Json,
-    /// One JSON object per row and line.
-    Ndjson,
 }
 
 /// The verbs.
@@ -549,28 +463,6 @@ pub struct Healthcheck {
     pub seconds: u64,
 }
 
-/// Task to train for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TaskChoice {
-    /// Inferred from the values of the target.
-    Auto,
-    /// Classes.
-    Classification,
-    /// Numbers.
-    Regression,
-}
-
-impl TaskChoice {
-    /// The task, unless it is to be inferred.
-    pub fn task(self) -> Option<Task> {
-        match self {
-            Self::Auto => None,
-            Self::Classification => Some(Task::Classification),
-            Self::Regression => Some(Task::Regression),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -602,29 +494,6 @@ mod tests {
             &["serve", "--format", "json"],
         ] {
             assert_eq!(parse(words).unwrap_err().exit_code(), 2, "{words:?}");
-        }
-    }
-
-    #[test]
-    fn paragraphs_are_unwrapped_and_indented_lines_are_kept() {
-        assert_eq!(
-            prose("One\ntwo.\n\nList:\n  a\n  b\nEnd\nof it.\n"),
-            "One two.\n\nList:\n  a\n  b\nEnd of it."
-        );
-    }
-
-    #[test]
-    fn help_of_a_flag_is_short() {
-        for verb in command().get_subcommands() {
-            for argument in verb.get_arguments() {
-                let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-                assert!(
-                    help.len() <= 140 && !help.ends_with('.'),
-                    "{} {}: {help}",
-                    verb.get_name(),
-                    argument.get_id()
-                );
-            }
         }
     }
 }

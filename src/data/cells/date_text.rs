@@ -3,11 +3,10 @@
 //! Called by [`super::date`], which joins the cells of a column and says what is read. The calendar is that of the crate
 //! `jiff`; the texts are read here, because the whole column decides the order of day and month.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
 use jiff::civil::{Date, ISOWeekDate, Weekday};
 use serde::{Deserialize, Serialize};
+
+use super::date_words::{meaning, zone_by_name};
 
 /// 1970-01-01.
 pub(super) const EPOCH: Date = jiff::civil::date(1970, 1, 1);
@@ -23,76 +22,6 @@ const FIRST_YEAR_OF_TWO_DIGITS: u32 = 69;
 
 /// The years of a month without a day, such as `2024-03`: other pairs of numbers are rather codes.
 const YEARS_OF_MONTHS: std::ops::Range<u32> = 1900..2100;
-
-/// Months as they are written in English, German, French, Spanish, Portuguese, Italian, Dutch, Polish and Russian, in
-/// full and for short, without a dot (CLDR 46, `months`, format and stand-alone).
-const MONTHS: [&str; 12] = [
-    "jan january januar jänner janvier janv enero ene janeiro gennaio gen januari stycznia styczeń sty января янв январь",
-    "feb february februar februari février févr fév fevrier fevereiro fev febrero febbraio lutego luty lut февраля фев февраль",
-    "mar march märz mrz mär mars marzo março marco maart mrt marca marzec марта мар март",
-    "apr april avril avr abril abr aprile kwietnia kwiecień kwi апреля апр апрель",
-    "may mai mayo maio maggio mag mei maja maj мая май",
-    "jun june juni juin junio junho giugno giu czerwca czerwiec cze июня июн июнь",
-    "jul july juli juillet juil julio julho luglio lug lipca lipiec lip июля июл июль",
-    "aug august août aout aoû agosto ago augustus sierpnia sierpień sie августа авг август",
-    "sep sept september septembre septiembre setembro set settembre września wrzesień wrz сентября сен сент сентябрь",
-    "oct october oktober okt octobre octubre outubro out ottobre ott października październik paź октября окт октябрь",
-    "nov november novembre noviembre novembro listopada listopad lis ноября ноя нояб ноябрь",
-    "dec december dezember dez décembre déc decembre diciembre dic dezembro dicembre grudnia grudzień gru декабря дек декабрь",
-];
-
-/// Days of the week in the same languages, in full and for short.
-const WEEKDAYS: &str = "mon monday tue tues tuesday wed wednesday thu thur thurs thursday fri friday sat saturday sun \
-     sunday mo montag di dienstag mi mittwoch do donnerstag fr freitag sa samstag sonnabend so sonntag lun lundi mar \
-     mardi mer mercredi jeu jeudi ven vendredi sam samedi dim dimanche lunes martes mié miércoles miercoles jue jueves \
-     vie viernes sáb sábado sabado dom domingo seg segunda ter terça qua quarta qui quinta sex sexta lunedì martedì \
-     mercoledì gio giovedì venerdì sab sabato domenica ma maandag dinsdag wo woensdag donderdag vr vrijdag za zaterdag \
-     zo zondag pon poniedziałek wt wtorek śr środa czw czwartek pt piątek sob sobota niedz niedziela пн понедельник вт \
-     вторник ср среда чт четверг пт пятница сб суббота вс воскресенье";
-
-/// Zones by name that are one offset: those of RFC 5322, and Central European Time.
-const ZONES: [(&str, f64); 14] = [
-    ("Z", 0.0),
-    ("UTC", 0.0),
-    ("GMT", 0.0),
-    ("UT", 0.0),
-    ("EST", -5.0),
-    ("EDT", -4.0),
-    ("CST", -6.0),
-    ("CDT", -5.0),
-    ("MST", -7.0),
-    ("MDT", -6.0),
-    ("PST", -8.0),
-    ("PDT", -7.0),
-    ("CET", 1.0),
-    ("CEST", 2.0),
-];
-
-/// What a word means in a date.
-#[derive(Debug, Clone, Copy, Default)]
-struct Meaning {
-    /// The month that it names; 0 if it names none.
-    month: u32,
-    is_weekday: bool,
-}
-
-static WORDS: LazyLock<HashMap<&'static str, Meaning>> = LazyLock::new(|| {
-    let mut words: HashMap<&str, Meaning> = HashMap::new();
-    for (names, month) in MONTHS.iter().zip(1..) {
-        names.split(' ').for_each(|name| words.entry(name).or_default().month = month);
-    }
-    WEEKDAYS.split_whitespace().for_each(|name| words.entry(name).or_default().is_weekday = true);
-    words
-});
-
-/// What a word means in any letter case.
-fn meaning(word: &str) -> Meaning {
-    // The longest, `понедельник`, has 22 bytes.
-    if word.is_empty() || word.len() > 24 {
-        return Meaning::default();
-    }
-    WORDS.get(word.to_lowercase().as_str()).copied().unwrap_or_default()
-}
 
 /// The order of the numbers in `05/03/2024`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -519,11 +448,6 @@ impl<'a> Rest<'a> {
         }
         Some(sign * f64::from(hours * 3600 + minutes * 60))
     }
-}
-
-/// The hours that a zone is before UTC.
-fn zone_by_name(name: &str) -> Option<f64> {
-    ZONES.iter().find(|(zone, _)| *zone == name).map(|(_, hours)| *hours)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub(crate) mod boolean;
 pub mod cell;
 pub(crate) mod date;
 mod date_text;
+mod date_words;
 pub(crate) mod duration;
 pub(crate) mod feature;
 pub(crate) mod list;

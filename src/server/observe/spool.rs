@@ -18,6 +18,10 @@ const MAX_QUEUED_LINES: usize = 8192;
 /// A longer line is dropped, so that the queue is bounded in bytes as well.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
+/// The pause after lines were written. Waking a thread that waits for a line takes the sender longer than making the
+/// line; under load it is woken once a pause instead, and writes the lines of a pause together.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The time for queued lines to be written when the server stops.
 const FINISH_TIME: Duration = Duration::from_secs(2);
 
@@ -41,7 +45,7 @@ impl Spool {
     /// # Errors
     /// No thread can be started.
     pub fn to_stderr() -> Result<Self> {
-        Self::start(Sink::Stderr)
+        Self::start(Sink::Stderr(Vec::new()))
     }
 
     /// Appends to a file. Before it grows beyond `max_bytes` it is renamed to `FILE.1`, and `FILE.1` to `FILE.2`,
@@ -71,6 +75,9 @@ impl Spool {
                     }
                 }
                 lost.fetch_add(sink.flush(), Relaxed);
+                if finished.is_empty() {
+                    thread::sleep(PAUSE);
+                }
             }
         };
         thread::Builder::new().name("spool".into()).spawn(write).context("cannot start a thread")?;
@@ -108,15 +115,24 @@ impl Spool {
 }
 
 enum Sink {
-    Stderr,
+    /// With the lines that are to be written.
+    Stderr(Vec<u8>),
     File(Rotating),
 }
+
+/// No more is written to a pipe at once (POSIX: `PIPE_BUF`, 4096 on Linux), so that the lines of several processes do not
+/// mix.
+const PIPE_BYTES: usize = 4096;
 
 impl Sink {
     /// Writes a line; returns the number of lines that were lost.
     fn write(&mut self, line: &[u8]) -> u64 {
         match self {
-            Self::Stderr => u64::from(io::stderr().write_all(line).is_err()),
+            Self::Stderr(lines) => {
+                let lost = if lines.len() + line.len() > PIPE_BYTES { to_stderr(lines) } else { 0 };
+                lines.extend_from_slice(line);
+                lost
+            }
             Self::File(file) => file.write(line),
         }
     }
@@ -124,10 +140,20 @@ impl Sink {
     /// Writes what is buffered; returns the number of lines that were lost.
     fn flush(&mut self) -> u64 {
         match self {
-            Self::Stderr => 0,
+            Self::Stderr(lines) => to_stderr(lines),
             Self::File(file) => file.flush(),
         }
     }
+}
+
+/// Writes lines to standard error and empties them; returns the number of lines that were lost.
+fn to_stderr(lines: &mut Vec<u8>) -> u64 {
+    let lost = match io::stderr().write_all(lines) {
+        Ok(()) => 0,
+        Err(_) => memchr::memchr_iter(b'\n', lines).count(),
+    };
+    lines.clear();
+    lost as u64
 }
 
 /// Lines are written once they are so many bytes together.

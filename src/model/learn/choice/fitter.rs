@@ -317,6 +317,7 @@ impl Fitter<'_> {
         self.set.features.iter().map(slots).sum()
     }
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,5 +461,73 @@ mod tests {
             fit(&table(&rows), None, false, &rows, &truth_of(&rows), "decision-tree").pipeline.schema;
         assert_eq!((schema.header, schema.delimiter, schema.decimal_comma), (false, b';', true));
         assert!(schema.null_tokens.texts().any(|token| token == "-9"));
+    }
+
+    /// Fits values on all rows of a table whose first column is a number and whose second is a category.
+    fn fit_values(table: &Table, values: &[f64], name: &str, scale: TargetScale) -> Result<Fitted> {
+        let (task, labels) = (Task::Regression, Vec::new());
+        let target = Target { name: "y".into(), task, labels, numeric_labels: false, notation: None };
+        let fitter = Fitter {
+            table,
+            files: &[],
+            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
+            ignored: &[],
+            private: &[],
+            target: &target,
+            weights: None,
+            groups: None,
+            balance: false,
+            seed: 3,
+            header: true,
+            decimal_comma: false,
+            delimiter: b',',
+            nulls: &NullTokens::default(),
+        };
+        let spec = Spec { scale, ..Spec::new(algorithm(name).unwrap(), task, &[]).unwrap() };
+        let rows: Vec<usize> = (0..values.len()).collect();
+        fitter.fit(&spec, &rows, &Truth::Values(values.to_vec()), &Unwatched)
+    }
+
+    #[test]
+    fn a_target_that_is_scaled_for_the_learner_is_predicted_in_its_own_unit() {
+        let rows: Vec<usize> = (0..120).collect();
+        let table = table(&rows);
+        let Column::Number(x) = &table.columns[0] else { panic!("no numbers") };
+        let predicted = |values: &[f64], scale| {
+            let pipeline = fit_values(&table, values, "linear-regression", scale).unwrap().pipeline;
+            pipeline.scores(&pipeline.schema.codes(&table, &rows).unwrap()).values().to_vec()
+        };
+        let values: Vec<f64> = x.iter().map(|x| 5e4 + 30.0 * x + (x * 7.0).sin() * 100.0).collect();
+        // Least squares does not depend on the unit of the target.
+        let pairs = [TargetScale::AsItIs, TargetScale::Standardised].map(|scale| predicted(&values, scale));
+        for (plain, standardised) in pairs[0].iter().zip(&pairs[1]) {
+            assert!((plain - standardised).abs() < 1e-6 * plain.abs(), "{plain} {standardised}");
+        }
+        // A straight line in the logarithm is found without an error.
+        let values: Vec<f64> = x.iter().map(|x| (0.05 * x + 1.0).exp()).collect();
+        for (value, found) in values.iter().zip(predicted(&values, TargetScale::Log)) {
+            assert!((found - value).abs() < 1e-6 * value, "{found} {value}");
+        }
+        let below = [&[-1.0][..], &values[1..]].concat();
+        let error =
+            fit_values(&table, &below, "linear-regression", TargetScale::Log).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("has no logarithm"), "{error}");
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_named_by_its_line_and_column_with_what_helps() {
+        let rows: Vec<usize> = (0..40).collect();
+        let mut table = table(&rows);
+        let Column::Number(x) = &mut table.columns[0] else { panic!("no numbers") };
+        x[17] = -1e200;
+        let values: Vec<f64> = rows.iter().map(|&row| row as f64).collect();
+        let error = fit_values(&table, &values, "ridge", TargetScale::AsItIs).map(|_| ()).unwrap_err();
+        let text = format!("{error:#}");
+        for part in
+            ["ridge cannot be fitted", "t.csv", "column \"x\"", "-1e200", "--null TOKEN", "--drop \"x\""]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        fit_values(&table, &values, "decision-tree", TargetScale::AsItIs).unwrap();
     }
 }

@@ -214,10 +214,13 @@ fn signs(n_first: usize, n: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
     use super::*;
+    use crate::model::learn::Unwatched;
     use crate::model::learn::dataset::{Dataset, Labels};
     use crate::model::learn::laws::{self, noise, scores};
-    use crate::model::learn::svm::SVM;
+    use crate::model::learn::svm::{Gamma, KernelName, SVM, Svm};
 
     fn fitted(settings: &[(&str, &str)], x: &Matrix, codes: &[u32], n_classes: usize) -> Vec<f64> {
         let data = Dataset::new(x, Labels::Classes { codes, n_classes });
@@ -290,5 +293,68 @@ mod tests {
             notes.iter().any(|note| note.contains("of 3 pairs of classes have too few rows")),
             "{notes:?}"
         );
+    }
+
+    #[test]
+    fn the_predictor_that_shares_vectors_scores_as_the_solutions_of_its_pairs() {
+        let x = noise(90, 2, 12);
+        let codes = three(&x);
+        let data = Dataset::new(&x, Labels::Classes { codes: &codes, n_classes: 3 });
+        let svm = Svm {
+            c: 1.0,
+            kernel: KernelName::Rbf,
+            gamma: Gamma::Auto,
+            degree: 3,
+            coef0: 0.0,
+            epsilon: 0.1,
+            probability: false,
+            class_weight: ClassWeight::None,
+            tol: 1e-8,
+            max_iter: None,
+            shrinking: true,
+            cache_bytes: 1 << 20,
+        };
+        let kernel = Kernel::Rbf { gamma: 0.8 };
+        let mut run = Run {
+            svm: &svm,
+            data: &data,
+            kernel,
+            cost: vec![1.0; 90],
+            cache_bytes: 1 << 20,
+            watch: &Unwatched,
+            n_problems: 3,
+            n_solved: AtomicU64::new(0),
+        };
+        let rows: Vec<usize> = (0..90).collect();
+        let members: Vec<Vec<usize>> =
+            (0..3).map(|class| rows.iter().copied().filter(|&row| codes[row] == class).collect()).collect();
+        let similarity =
+            |a: &[f64], b: &[f64]| (-0.8 * a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>()).exp();
+        let mut pairs = Vec::new();
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            let solution = run.pair(&members[a], &members[b], 0).unwrap().solution;
+            pairs.push((a, b, [members[a].as_slice(), &members[b]].concat(), solution));
+        }
+        let predictor = run.classification(&rows, &codes, 3).unwrap().predictor;
+        for (at, found) in x.rows().zip(scores(&predictor, &x).chunks_exact(3)) {
+            // `_ovr_decision_function` of scikit-learn 1.9: votes, and less than half a vote for the sum of the scores.
+            let (mut votes, mut sums) = ([0.0; 3], [0.0; 3]);
+            for (a, b, rows, solution) in &pairs {
+                let terms =
+                    rows.iter().zip(&solution.beta).map(|(&row, beta)| beta * similarity(x.row(row), at));
+                let score = terms.sum::<f64>() + solution.intercept;
+                votes[if score > 0.0 { *b } else { *a }] += 1.0;
+                sums[*a] -= score;
+                sums[*b] += score;
+            }
+            let decided = [0, 1, 2].map(|class: usize| {
+                let sum: f64 = sums[class];
+                votes[class] + sum / (3.0 * (sum.abs() + 1.0))
+            });
+            let total: f64 = decided.iter().map(|score| score.exp()).sum();
+            for (found, score) in found.iter().zip(decided) {
+                assert!((found - score.exp() / total).abs() < 1e-9, "{found} {}", score.exp() / total);
+            }
+        }
     }
 }

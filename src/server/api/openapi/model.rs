@@ -535,4 +535,48 @@ mod tests {
         );
         assert_eq!(first.len(), third.len());
     }
+
+    #[test]
+    fn the_answer_that_is_shown_is_the_answer_to_the_row_that_is_shown() {
+        each(|part| {
+            let mut codes = Matrix::with_capacity(1, part.schema.n_features());
+            let row = serde_json::to_vec(&part.row).unwrap();
+            rows::read_row(&row, part.schema, Tolerance::Strict, &mut codes).unwrap();
+            let scores = part.served.model.pipeline.scores(&codes);
+            let best = scores.values().iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let shown = if part.schema.target.labels.is_empty() { "prediction" } else { "probability" };
+            let shown = part.answer[shown].as_f64().unwrap();
+            assert!((shown - best).abs() <= 1e-12 * best.abs(), "{shown} {best}");
+            assert!(part.answer.get("warnings").is_none(), "an ordinary row: {}", part.answer);
+        });
+    }
+
+    #[test]
+    fn a_private_column_shows_what_it_holds_and_no_value() {
+        each(|part| {
+            for feature in &part.schema.features {
+                let open = part.value(feature);
+                assert!(open.get("examples").is_some(), "{}: {open}", feature.name);
+                let mut private = feature.clone();
+                private.private = true;
+                let private = part.value(&private);
+                assert!(private.get("examples").is_none(), "{}: {private}", feature.name);
+                let text = private["description"].as_str().unwrap();
+                assert!(text.ends_with("; its values in training are private."), "{text}");
+                assert!(!text.replace("ISO 8601", "").contains(|c: char| c.is_ascii_digit()), "{text}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_name_with_commas_quotes_and_line_ends_stays_one_column_of_the_csv_example() {
+        let name = "is, \"the\"\nland";
+        let mut model = file::load("fixtures/models/format-1-linear.mlapi").unwrap();
+        model.pipeline.schema.features[0].name = name.into();
+        let served = Served::new("a", model, Arc::default()).unwrap();
+        let text = ModelPart::new(&served, 0).csv();
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(&reader.headers().unwrap()[0], name);
+        assert_eq!(reader.records().count(), 1);
+    }
 }
