@@ -538,7 +538,7 @@ impl Run<'_> {
                 flat.push(&tree, &self.bins, &mut |node, out| fill(&tree, node, out), gain_unit);
             } else {
                 let cut = cut(&tree, size);
-                flat.push(&cut, &self.bins, &mut |node, out| fill(&cut, node, out), gain_unit);
+                flat.push(&cut, &self.bins, &mut |node, out| fill(&tree, node, out), gain_unit);
             }
             flat
         };
