@@ -467,24 +467,12 @@ mod tests {
     fn fit_values(table: &Table, values: &[f64], name: &str, scale: TargetScale) -> Result<Fitted> {
         let (task, labels) = (Task::Regression, Vec::new());
         let target = Target { name: "y".into(), task, labels, numeric_labels: false, notation: None };
-        let fitter = Fitter {
-            table,
-            files: &[],
-            features: &[(0, ColumnType::Number), (1, ColumnType::Category)],
-            ignored: &[],
-            private: &[],
-            target: &target,
-            weights: None,
-            groups: None,
-            balance: false,
-            seed: 3,
-            header: true,
-            decimal_comma: false,
-            delimiter: b',',
-            nulls: &NullTokens::default(),
-        };
-        let spec = Spec { scale, ..Spec::new(algorithm(name).unwrap(), task, &[]).unwrap() };
         let rows: Vec<usize> = (0..values.len()).collect();
+        let set = training_set(table.clone(), truth_of(&rows));
+        let set = TrainingSet { target, truth: Truth::Values(values.to_vec()), ..set };
+        let (raw, nulls) = (RawTable::default(), NullTokens::default());
+        let fitter = Fitter { set: &set, raw: &raw, nulls: &nulls, private: &[], balance: false, seed: 3 };
+        let spec = Spec { scale, ..Spec::new(algorithm(name).unwrap(), task, &[]).unwrap() };
         fitter.fit(&spec, &rows, &Truth::Values(values.to_vec()), &Unwatched)
     }
 

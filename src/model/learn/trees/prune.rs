@@ -26,7 +26,7 @@ pub(crate) fn prune(tree: &mut Tree, alpha: f64) {
 /// The tree whose nodes of fewer rows than `min_rows` are leaves with the rows of their parents. It costs far less than one
 /// that grows with such leaves, and is about as good, which shows how large leaves should be. The rows stay with `tree`.
 pub(crate) fn cut(tree: &Tree, min_rows: usize) -> Tree {
-    let mut cut = Tree { nodes: tree.nodes.clone(), subsets: tree.subsets.clone(), rows: Vec::new() };
+    let mut cut = tree.without_rows();
     for i in 0..cut.nodes.len() {
         let Node { left, begin, end, .. } = cut.nodes[i];
         if left == 0 {

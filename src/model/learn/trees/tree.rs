@@ -111,6 +111,12 @@ impl Tree {
         self.nodes.extend([Node::leaf(begin, middle), Node::leaf(middle, end)]);
     }
 
+    /// The same tree without the rows of its nodes.
+    pub(crate) fn without_rows(&self) -> Self {
+        let Self { nodes, subsets, bounds, .. } = self;
+        Self { nodes: nodes.clone(), subsets: subsets.clone(), rows: Vec::new(), bounds: bounds.clone() }
+    }
+
     /// Sets the bounds of the children of a node.
     pub(crate) fn bound_children(&mut self, node: u32, bounds: [Bounds; 2]) {
         if self.bounds.is_empty() && bounds.iter().all(|bounds| bounds.is_free()) {
