@@ -34,6 +34,25 @@ fn weekday_hour_and_season_are_learned_from_dates() {
 }
 
 #[test]
+fn trees_see_how_long_something_took() {
+    let dir = Workdir::new();
+    let row = |i: u32| {
+        let (day, is_long) = (i * 37 % 300, i % 7 > 3);
+        let date = |day: u32| format!("2024-{:02}-{:02}", day / 28 + 1, day % 28 + 1);
+        let returns = day + i % 3 + if is_long { 18 } else { 2 };
+        format!("{},{},{}\n", date(day), date(returns), if is_long { "long" } else { "short" })
+    };
+    dir.write("t.csv", format!("leaves,returns,y\n{}", (0..300).map(row).collect::<String>()));
+    let done = dir.run(&["train", "t.csv", "--algorithm", "decision-tree", "--set", "max_depth=2"]).ok();
+    done.says(&["days to returns"]);
+    let importances = dir.run(&["inspect", "--format", "json"]).ok().json()["importances"].clone();
+    let [leaves, returns] = ["leaves", "returns"].map(|name| importances[name].as_f64().unwrap());
+    assert!(leaves > 0.4 && returns > 0.4, "half for each: {importances}");
+    let accuracy = dir.run(&["eval", "--format", "json"]).ok().json()["metrics"]["accuracy"].clone();
+    assert!(accuracy.as_f64() > Some(0.95), "{accuracy}");
+}
+
+#[test]
 fn a_date_gives_the_same_prediction_on_every_road_and_however_it_is_written() {
     for algorithm in ["ridge", "gradient-boosting"] {
         let dir = Workdir::with(&["rentals.csv"]);
