@@ -19,7 +19,7 @@ fn steers(c: char) -> bool {
 
 /// Whether a text is printable ASCII, as most are. Without a branch per byte, so that it is vectorised.
 fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |plain, byte| plain & (byte >= b' ') & (byte < 0x7f))
+    text.bytes().fold(true, |plain, byte| plain & (b' '..0x7f).contains(&byte))
 }
 
 /// The text with such characters as `\u{1b}`.
