@@ -79,7 +79,7 @@ fn a_direction_of_what_has_none_is_refused_with_the_reason() {
         ("area", "monotonic is none, or columns with + or -, such as size:+ or size:+,age:- (default none)"),
     ] {
         let setting = format!("monotonic={directions}");
-        let flags = ["--task", "regression", "--set", &setting];
+        let flags = ["--task", "regression", "--type", "words=text", "--set", &setting];
         dir.run(&[&COMMON[..], &flags].concat()).fails(2).complains(&[words]);
     }
     let flags = ["--task", "regression", "--set", "monotonic=area:+", "--set", "loss=absolute_error"];
@@ -100,13 +100,18 @@ fn rounds_are_found_by_default_and_a_preset_has_those_of_the_other_library() {
         let all = [&COMMON[..], &["--task", "regression", "--format", "json"], flags].concat();
         dir.run(&all).ok().json()
     };
-    let notes = |result: &Value| result["notes"].to_string();
+    let rounds = || {
+        let card: Value = dir.run(&["inspect", "--format", "json"]).ok().json();
+        card["card"]["hyperparameters"]["n_estimators"].as_u64().unwrap()
+    };
     let found = train(&[]);
-    assert!(notes(&found).contains("where the mean loss of 5 folds was least"), "{found}");
-    let card: Value = dir.run(&["inspect", "--format", "json"]).ok().json();
-    assert_eq!(card["card"]["hyperparameters"]["n_estimators"], "auto");
+    let (n_rounds, predicted) = (rounds(), dir.run(&["predict", "--input", "t.csv"]).ok().out().to_string());
+    assert!((20..1000).contains(&n_rounds), "{n_rounds}");
+    // The number alone makes the same trees.
+    train(&["--set", &format!("n_estimators={n_rounds}")]);
+    assert_eq!(dir.run(&["predict", "--input", "t.csv"]).ok().out(), predicted);
     let preset = train(&["--set", "preset=scikit-learn"]);
-    assert!(!notes(&preset).contains("folds"), "{preset}");
+    assert_eq!(rounds(), 100);
     let rmse = |result: &Value| result["metrics"]["rmse"].as_f64().unwrap();
     assert!(rmse(&found) < rmse(&preset), "{} {}", rmse(&found), rmse(&preset));
 }

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::{Map, Value};
 
 use super::choice::Choice;
 use super::choice::candidates::Contenders;
@@ -28,6 +29,7 @@ use crate::model::container::MAX_HEADER_BYTES;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::predictor::Predictor;
 use crate::model::trained::Trained;
 use crate::model::{Card, CardMember, DataSource, Model, Written};
 
@@ -259,7 +261,7 @@ fn card(
     Ok(Card {
         algorithm: name_of(&choice.members).into(),
         hyperparameters: match choice.members.as_slice() {
-            [(spec, _)] => spec.hyperparameters().clone(),
+            [(spec, _)] => settings_of(spec, &chosen.pipeline),
             _ => Default::default(),
         },
         members,
@@ -282,6 +284,16 @@ fn card(
         evaluation: chosen.evaluation.clone(),
         notes: notes.concat(),
     })
+}
+
+/// The settings of the only member, with the number of rounds that boosting found.
+fn settings_of(spec: &Spec, pipeline: &Pipeline) -> Map<String, Value> {
+    let mut settings = spec.hyperparameters().clone();
+    let predictor = pipeline.members.first().map(|member| &member.predictor);
+    if let (Some(Predictor::Trees(trees)), "auto") = (predictor, spec.settings.word("n_estimators")) {
+        settings.insert("n_estimators".into(), (trees.n_trees() / trees.n_scores().max(1)).into());
+    }
+    settings
 }
 
 /// The algorithm's name for people: that of the only member, or what several together are.

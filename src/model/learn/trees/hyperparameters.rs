@@ -222,17 +222,17 @@ pub(crate) static BOOSTING: [Parameter; 23] = [
         name: "learning_rate",
         default: "auto",
         range: Range::AnyOf(&[AUTO, Range::Above(0.0, f64::INFINITY)]),
-        effect: "how far each tree goes; smaller needs more rounds and is often better; auto is 0.05 up to 10,000 \
-                 rows with one score per row if n_estimators is auto too, else 0.1 (scikit-learn: 0.1)",
+        effect: "how far each tree goes; smaller needs more rounds and is often better; auto is 0.05 up to 10,000 rows \
+                 with one tree per round, else 0.1 (scikit-learn: 0.1)",
     },
     Parameter {
         name: "n_estimators",
         default: "auto",
         range: Range::AnyOf(&[AUTO, Range::Whole(1, 100_000)]),
-        effect: "most rounds; a round is one tree, or one per class for three classes and more; auto is, up to 10,000 \
-                 rows, the number whose mean loss over five folds (three from 1,000 rows on) is least, at most 1000, \
-                 of all rows; beyond, at most 250 with early_stopping; and 100 if early_stopping is set (scikit- \
-                 learn: 100)",
+        effect: "most rounds; a round is one tree, or one per class for three classes and more; auto finds their number: \
+                 up to 10,000 rows the one whose mean loss over five folds (three beyond 1,000 rows) is least, of at \
+                 most 1000, and then fits all rows; beyond, early_stopping finds it, up to 250; with \
+                 early_stopping=false it is 10 / learning_rate; the card has the number (scikit-learn: 100)",
     },
     Parameter {
         name: "max_leaf_nodes",

@@ -22,19 +22,8 @@ const MAX_FIVE_FOLD_ROWS: usize = 1_000;
 const MIN_ROWS: usize = 20;
 
 /// Most rounds, and rounds without a lower loss that end the search, on folds.
-const MOST_ROUNDS: usize = 1000;
+pub(crate) const MOST_ROUNDS: usize = 1000;
 const PATIENCE: usize = 50;
-
-/// The number of rounds that is best, and how it was found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Found {
-    /// The number.
-    pub(crate) n_rounds: usize,
-    /// The folds.
-    pub(crate) n_folds: usize,
-    /// The mean of their losses after so many rounds.
-    pub(crate) loss: f64,
-}
 
 /// The number of rounds whose loss, as a mean over folds, is least. `None` if the rows cannot be split, or the search
 /// was interrupted before it said anything.
@@ -44,7 +33,7 @@ pub(crate) fn by_folds(
     bins: &Bins,
     loss: Loss,
     watch: &dyn Watch,
-) -> Option<Found> {
+) -> Option<usize> {
     let rows = data.counted_rows();
     let n_folds = if rows.len() <= MAX_FIVE_FOLD_ROWS { 5 } else { 3 };
     if rows.len() < MIN_ROWS {
@@ -57,7 +46,8 @@ pub(crate) fn by_folds(
     let mut boosters: Vec<Booster> =
         parts.map(|parts| Booster::new(rules, data, bins, loss, parts)).collect();
     let n_folds = boosters.len();
-    let mut best: Option<Found> = None;
+    // Rounds and loss.
+    let mut best: Option<(usize, f64)> = None;
     // The score of a further class costs a tree per round.
     let most = (2 * MOST_ROUNDS / loss.n_scores().max(2)).max(MOST_ROUNDS / 5);
     for n_rounds in 1..=most {
@@ -71,15 +61,15 @@ pub(crate) fn by_folds(
         let loss = losses.iter().sum::<f64>() / n_folds as f64;
         watch.progress(n_rounds as u64, most as u64, format_args!("loss of {n_folds} folds {loss:.6}"));
         match best {
-            Some(best) if best.loss <= loss => {
-                if n_rounds - best.n_rounds >= PATIENCE {
+            Some((best_round, least)) if least <= loss => {
+                if n_rounds - best_round >= PATIENCE {
                     break;
                 }
             }
             // Without a loss that is a number one round is as good as any.
-            _ if loss.is_finite() || best.is_none() => best = Some(Found { n_rounds, n_folds, loss }),
+            _ if loss.is_finite() || best.is_none() => best = Some((n_rounds, loss)),
             _ => break,
         }
     }
-    best
+    best.map(|(n_rounds, _)| n_rounds)
 }
