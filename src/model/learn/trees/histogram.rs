@@ -10,6 +10,9 @@ use super::engine::Engine;
 use super::monotonic::Whole;
 use crate::parallel;
 
+/// A histogram and the rows that it is of.
+type Summed<'a, T> = (&'a mut [T], Whole<'a, T>);
+
 impl<C: Criterion> Engine<'_, C> {
     /// A histogram to be filled, from the pool if that has one.
     pub(crate) fn take_histogram(&self, pool: &mut Vec<Vec<C::Cell>>) -> Vec<C::Cell> {
@@ -24,7 +27,7 @@ impl<C: Criterion> Engine<'_, C> {
         items: &[C::Item],
         cells: &mut [C::Cell],
         whole: Whole<C::Cell>,
-        large: Option<(&mut [C::Cell], Whole<C::Cell>)>,
+        large: Option<Summed<'_, C::Cell>>,
         columns: &[u32],
     ) -> (Best, Best) {
         let is_large = self.is_large(rows.len() * columns.len());
