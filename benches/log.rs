@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         "{:<24}{:>11}{:>19}{:>11}{:>19}",
         "", "in a row", "of that request", "spread", "of that request"
     );
-    let mut line = |name: &str, batch: &mut dyn FnMut(Duration) -> f64| {
+    let line = |name: &str, batch: &mut dyn FnMut(Duration) -> f64| {
         print!("{name:<24}");
         for apart in [Duration::ZERO, APART] {
             let nanoseconds = median(|| batch(apart));
