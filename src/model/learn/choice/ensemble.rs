@@ -20,7 +20,7 @@ const MAX_MEMBERS: usize = 5;
 const MIN_WEIGHT: f64 = 0.05;
 
 /// The least weight of a member of more than [`HEAVY`] bytes, which make a file slow to move and to load.
-const MIN_HEAVY_WEIGHT: f64 = 0.15;
+const MIN_HEAVY_WEIGHT: f64 = 0.1;
 
 /// Bytes: about a forest of 300 trees on four thousand rows.
 const HEAVY: f64 = 8e6;
@@ -199,7 +199,7 @@ mod tests {
         let with_light = [views[0].clone(), light];
         let mut parts = super::tests::parts(&with_light);
         let found = blend(metric, &parts, 0, &truth, None).unwrap();
-        assert!((0.05..0.15).contains(&found.members[1].1), "{:?}", found.members);
+        assert!((0.05..0.1).contains(&found.members[1].1), "{:?}", found.members);
         parts[1].footprint.bytes = 2.0 * HEAVY;
         assert_eq!(blend(metric, &parts, 0, &truth, None), None);
     }
