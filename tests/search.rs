@@ -109,7 +109,7 @@ fn rounds_are_found_in_the_folds_unless_they_are_given() {
 /// A sum of columns, which trees cannot add up.
 fn sums(dir: &Workdir) {
     let value = |i: usize, by: usize| (i * by % 997) as f64 / 100.0;
-    let rows = (0..400).map(|i| {
+    let rows = (0..1300).map(|i| {
         let x = [31, 57, 211, 389, 503].map(|by| value(i, by));
         format!(
             "{},{},{},{},{},{:.3}\n",

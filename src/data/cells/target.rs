@@ -134,16 +134,19 @@ impl Target {
                 target.name
             );
             let n_missing = raw.n_rows() - target.read(raw, index, nulls)?.0.len();
-            let remedy = match n_missing {
-                0 => "--target COL names another column".to_string(),
-                n => format!(
-                    "{n} have none and are left out: if that is a class too, write its name into the cells, or keep a \
-                     word of theirs with --no-null TOKEN"
+            let (which, remedy) = match n_missing {
+                0 => ("", "--target COL names another column".to_string()),
+                n => (
+                    " that has a value",
+                    format!(
+                        "{n} have none and are left out: if that is a class too, write its name into the cells, or keep \
+                         a word of theirs with --no-null TOKEN"
+                    ),
                 ),
             };
             bail!(
-                "{}: every row of the target column {:?} that has a value is {only:?}, and a classifier needs two \
-                 classes or more; {remedy}",
+                "{}: every row of the target column {:?}{which} is {only:?}, and a classifier needs two classes or more; \
+                 {remedy}",
                 raw.source,
                 target.name
             );

@@ -21,6 +21,9 @@ use crate::model::selection::{CrossValidation, Standing};
 /// gigabyte. Beyond, with thousands of classes, the best candidate is taken.
 const MAX_KEPT: usize = 1 << 25;
 
+/// Of fewer rows a fold says little, and all folds take no time.
+const MIN_HALVED_ROWS: usize = 1000;
+
 /// So many candidates at least are compared in all folds.
 const MIN_FINISHED: usize = 6;
 
@@ -81,7 +84,8 @@ impl Search<'_> {
         let keeps_scores = n_held_out * width * contenders.len() <= MAX_KEPT;
         let mut standings: Vec<Standing> = contenders.iter().map(standing).collect();
         let mut begun: Vec<Option<Begun>> = contenders.iter().map(|_| None).collect();
-        if splits.len() > 2 && keeps_scores && contenders.len() > MIN_FINISHED {
+        let is_worth_it = self.rows.len() >= MIN_HALVED_ROWS && contenders.len() > MIN_FINISHED;
+        if splits.len() > 2 && keeps_scores && is_worth_it {
             begun = self.begin(contenders, splits, &mut standings)?;
         }
         // What was begun before an interruption can be compared by the first fold.
