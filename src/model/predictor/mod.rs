@@ -151,7 +151,7 @@ impl Predictor {
     pub fn footprint(&self) -> Footprint {
         let mut arrays = Arrays::new();
         self.write_arrays(&mut arrays);
-        let bytes = arrays.iter().map(|(_, array)| array.n_bytes() as f64).sum();
+        let bytes = arrays.values().map(|array| array.n_bytes() as f64).sum();
         let numbers = bytes / 8.0;
         let nanoseconds = match self {
             Self::Trees(trees) => trees.nanoseconds(),

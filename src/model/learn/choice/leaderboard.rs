@@ -91,9 +91,9 @@ impl Search<'_> {
         // What was begun before an interruption can be compared by the first fold.
         let splits = if self.stopped() && begun.iter().any(Option::is_some) { &splits[..1] } else { splits };
         let mut board = Board { search: self, splits, keeps_scores, standings, compared: Vec::new() };
-        for index in 0..contenders.len() {
+        for (index, begun) in begun.into_iter().enumerate() {
             if board.standings[index].error.is_none() {
-                board.compare(index, contenders, begun[index].take());
+                board.compare(index, contenders, begun);
             }
         }
         let contenders = &self.try_more(contenders, &mut board);
