@@ -598,9 +598,9 @@ fn weights_that_are_missing_negative_or_text_are_errors_with_their_line() {
 /// Trains on iris written in another way and compares the metrics.
 fn same_as_plain(name: &str, bytes: impl AsRef<[u8]>, flags: &[&str]) {
     let dir = Workdir::with(&["iris.csv"]);
-    let plain = train(&dir, &["iris.csv"]);
+    let plain = train(&dir, &["iris.csv", "--algorithm", "logreg"]);
     dir.write(name, bytes);
-    let other = train(&dir, &[&[name], flags].concat());
+    let other = train(&dir, &[&[name, "--algorithm", "logreg"], flags].concat());
     assert_eq!(other["metrics"], plain["metrics"]);
     let evaluated = dir.run(&["eval", "--format", "json"]).ok().json();
     assert_eq!(evaluated["metrics"], plain["metrics"], "eval reads it in the same way");
@@ -889,9 +889,9 @@ fn a_table_in_another_encoding_is_the_same_table() {
         let text = fixture("iris.csv").replace("setosa", "größer");
         let dir = Workdir::new();
         dir.write("t.csv", &text);
-        let plain = train(&dir, &["t.csv"]);
+        let plain = train(&dir, &["t.csv", "--algorithm", "logreg"]);
         dir.write("t.csv", encoding.encode(&text).0);
-        let other = train(&dir, &[&["t.csv"], flags].concat());
+        let other = train(&dir, &[&["t.csv", "--algorithm", "logreg"], flags].concat());
         assert_eq!(other["classes"], plain["classes"], "{flags:?}");
     }
 }
@@ -901,15 +901,15 @@ fn several_files_of_one_header_are_one_table() {
     let text = fixture("iris.csv");
     let lines: Vec<&str> = text.lines().collect();
     let dir = Workdir::with(&["iris.csv"]);
-    let whole = train(&dir, &["iris.csv"]);
+    let whole = train(&dir, &["iris.csv", "--algorithm", "logreg"]);
     dir.write("a.csv", lines[..70].join("\n"));
     dir.write("b.csv", format!("{}\r\n{}", lines[0], lines[70..].join("\r\n")));
-    let parts = train(&dir, &["a.csv", "b.csv"]);
+    let parts = train(&dir, &["a.csv", "b.csv", "--algorithm", "logreg"]);
     assert_eq!(parts["metrics"], whole["metrics"]);
     let bytes = dir.bytes("model.mlapi");
     let evaluated = dir.run(&["eval", "--format", "json"]).ok().json();
     assert_eq!(evaluated["metrics"], whole["metrics"], "both files are read again");
-    train(&dir, &["a.csv", "b.csv", "--threads", "1"]);
+    train(&dir, &["a.csv", "b.csv", "--algorithm", "logreg", "--threads", "1"]);
     assert!(bytes == dir.bytes("model.mlapi"), "the same bytes on any number of threads");
     assert_eq!(inspect(&dir)["card"]["more_data"][0]["path"], "b.csv");
     dir.run(&["train", "a.csv", "b.csv"]).ok().says(&["a.csv and 1 more: 150 rows, 5 columns"]);
