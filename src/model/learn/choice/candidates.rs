@@ -1,7 +1,7 @@
 //! The algorithms that may be chosen: one that was named, or those that `auto` compares.
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use anyhow::Result;
 
@@ -265,12 +265,12 @@ impl Contender {
     }
 
     /// This one with a share of the most rounds, if their number is found in the folds and the table is one that may need
-    /// few: large ones nearly always need most.
+    /// few: large ones nearly always need most, and of small ones most are few.
     pub(super) fn with_share_of_rounds(&self, share: f64, n_rows: usize) -> Option<Self> {
-        const LARGE: usize = 10_000;
+        const MIDDLING: Range<usize> = 500..10_000;
         let most = self.spec.hyperparameters().get("n_estimators")?.as_u64()?;
         let spec = self.spec.with("n_estimators", (most as f64 * share).ceil() as u64);
-        (self.finds_rounds && n_rows < LARGE).then(|| Self { spec, ..self.clone() })
+        (self.finds_rounds && MIDDLING.contains(&n_rows)).then(|| Self { spec, ..self.clone() })
     }
 
     /// Whether its fits are quick beside those of forests and boosting, and so need not be spared.
