@@ -20,7 +20,7 @@ use super::interner::Interner;
 use super::ndjson::{LateColumns, Members, is_ndjson, lines};
 use super::origin::Origin;
 pub use super::sample::Reading;
-use super::sample::Sample;
+use super::sample::{Sample, SampleCells};
 use super::source::Options;
 use crate::data::cells::amount::{Choice, Mark};
 use crate::data::cells::cell::Cell;
@@ -101,7 +101,7 @@ impl Load<'_> {
     fn attempt(&self, origins: &[Origin<'_>], first_time: bool) -> Result<(RawTable, Option<Mark>)> {
         let mut raw = RawTable::default();
         let mut wants = Vec::new();
-        let mut polls = Vec::new();
+        let mut cells = SampleCells::default();
         for (number, origin) in origins.iter().enumerate() {
             let opened = self.open(origin, &mut raw, true)?;
             if number == 0 {
@@ -115,8 +115,9 @@ impl Load<'_> {
                     Opened::Ndjson { start, .. } => Sample::of_lines(start, &raw, self.reading),
                 };
                 wants = sample.kinds();
-                polls = sample.polls();
-                raw.padded = sample.padded();
+                let padded = sample.padded();
+                cells = sample.into_cells();
+                raw.padded = padded;
                 raw.columns = wants.iter().map(|want| want.column()).collect();
             }
             let digest = self.read(opened, origin.path, number, &wants, &mut raw)?;
@@ -130,25 +131,31 @@ impl Load<'_> {
             "{} has a header and no rows; there is nothing to read",
             source_name(origins.first().map_or("", |origin| origin.path))
         );
-        self.read_again(origins, wants, &polls, &mut raw)?;
-        let mark = if first_time { self.other_mark(&raw, &polls) } else { None };
+        self.read_again(origins, wants, &cells, &mut raw)?;
+        let mark = if first_time { self.other_mark(&raw, &cells) } else { None };
         plain_names(&mut raw)?;
         Ok((raw, mark))
     }
 
-    /// The decimal mark that all rows together speak for, if it is not the one of the table; `polls`: the sample's.
-    fn other_mark(&self, raw: &RawTable, polls: &[Poll]) -> Option<Mark> {
+    /// The decimal mark that all rows together speak for, if it is not the one of the table; `sample`: the cells
+    /// that it begins with.
+    fn other_mark(&self, raw: &RawTable, sample: &SampleCells) -> Option<Mark> {
         if raw.ndjson || raw.decimal_given {
             return None;
         }
         let mark = if raw.decimal_comma { Mark::Comma } else { Mark::Dot };
         let is_other = |vote: &Vote| !vote.is_empty() && vote.is_comma() != raw.decimal_comma;
-        let columns = || raw.names.iter().zip(&raw.columns).zip(polls);
+        let columns = || {
+            raw.names.iter().zip(&raw.columns).enumerate().map(|(i, (name, column))| {
+                let nulls = self.reading.nulls.of(name);
+                (column, nulls, move || sample.poll(i, nulls))
+            })
+        };
         let mut vote = Vote::default();
-        for ((name, column), _) in columns().filter(|(_, poll)| poll.is_of_numbers()) {
-            if !matches!(column, RawColumn::Numbers { .. }) {
+        for (column, nulls, sampled) in columns() {
+            if !matches!(column, RawColumn::Numbers { .. }) && sampled().is_of_numbers() {
                 let mut poll = Poll::default();
-                column.each_distinct(self.reading.nulls.of(name), |cell, n| {
+                column.each_distinct(nulls, |cell, n| {
                     if let Cell::Text(text) = cell {
                         poll.look(text, n);
                     }
@@ -160,10 +167,10 @@ impl Load<'_> {
             return None;
         }
         // The text of these is gone.
-        for ((_, column), poll) in columns() {
+        for (column, _, sampled) in columns() {
             if let RawColumn::Numbers { values, .. } = column {
                 let of_values = decimals_of(values, mark);
-                let of_sample = poll.choice(raw.delimiter).map(|(choice, _)| choice);
+                let of_sample = sampled().choice(raw.delimiter).map(|(choice, _)| choice);
                 vote.add(of_sample.filter(|choice| *choice == Choice::Certain(mark)).unwrap_or(of_values));
             }
         }
@@ -238,13 +245,12 @@ impl Load<'_> {
         &self,
         origins: &[Origin<'_>],
         mut wants: Vec<Kind>,
-        polls: &[Poll],
+        sample: &SampleCells,
         raw: &mut RawTable,
     ) -> Result<()> {
         let asks = may_be_guessed(raw);
-        let is_guess = |column: &RawColumn, poll: Option<&Poll>| {
-            let is_plain = poll.and_then(|poll| poll.choice(raw.delimiter)).is_none();
-            asks && is_plain
+        let is_guess = |i: usize, column: &RawColumn| {
+            asks && sample.poll(i, self.reading.nulls.of(&raw.names[i])).choice(raw.delimiter).is_none()
                 && matches!(column, RawColumn::Numbers { values, .. }
                     if matches!(decimals_of(values, Mark::Dot), Choice::Guess(_)))
         };
@@ -252,9 +258,7 @@ impl Load<'_> {
             .iter()
             .zip(&raw.columns)
             .enumerate()
-            .map(|(i, (kind, column))| {
-                *kind == Kind::Numbers && (is_doubtful(column) || is_guess(column, polls.get(i)))
-            })
+            .map(|(i, (kind, column))| *kind == Kind::Numbers && (is_doubtful(column) || is_guess(i, column)))
             .collect();
         if !doubtful.contains(&true) {
             return Ok(());

@@ -84,13 +84,9 @@ impl<'a> Sample<'a> {
             && matches!(poll(levels, nulls).choice(self.raw.delimiter), Some((Choice::Guess(_), _)))
     }
 
-    /// What the cells of each column say about its decimal mark.
-    pub(super) fn polls(&self) -> Vec<Poll> {
-        let of_column = |(name, column): (&String, &ChunkColumn)| match column {
-            ChunkColumn::Levels { levels, .. } => poll(levels, self.reading.nulls.of(name)),
-            _ => Poll::default(),
-        };
-        self.raw.names.iter().zip(&self.chunk.columns).map(of_column).collect()
+    /// Its cells, for questions that the whole table may raise.
+    pub(super) fn into_cells(self) -> SampleCells {
+        SampleCells(self.chunk)
     }
 
     /// The form in which each column is to be read.
@@ -157,6 +153,20 @@ impl<'a> Sample<'a> {
             Some((name.clone(), found.to_string()))
         };
         self.raw.names.iter().zip(&self.chunk.columns).filter_map(first).collect()
+    }
+}
+
+/// The cells of a sample.
+#[derive(Default)]
+pub(super) struct SampleCells(Chunk);
+
+impl SampleCells {
+    /// What those of a column say about its decimal mark.
+    pub(super) fn poll(&self, column: usize, nulls: &NullTokens) -> Poll {
+        match self.0.columns.get(column) {
+            Some(ChunkColumn::Levels { levels, .. }) => poll(levels, nulls),
+            _ => Poll::default(),
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use crate::data::cells::amount::{Choice, Mark};
 /// Records in which the delimiter is looked for.
 const SAMPLE_RECORDS: usize = 100;
 
+/// Bytes in which whole records are looked for.
+pub(super) const SOME_BYTES: usize = 64 * 1024;
+
 /// Collects the fields of some records.
 #[derive(Default)]
 pub(super) struct First {
@@ -171,7 +174,7 @@ pub(super) fn commas_are_decimal(text: &[u8]) -> bool {
 
 /// The sample without the record that its end cuts in two.
 pub(super) fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
-    let some = &start[..start.len().min(64 * 1024)];
+    let some = &start[..start.len().min(SOME_BYTES)];
     let cut = Cut::Records { delimiter: b',', quote };
     let mut blocks = Blocks::new("", some.to_vec(), io::empty(), cut, some.len(), true);
     // Prompt, so it hands out whole records first.
@@ -193,8 +196,17 @@ fn has_decimal_commas(start: &[u8], dialect: Dialect) -> (bool, Option<String>) 
         return (false, None);
     }
     let block = whole_records(start, dialect.quote);
+    let records = First::some(&block, dialect, usize::MAX, usize::MAX);
+    // Between commas, few fields have one, and then seldom before a digit: nothing speaks for it.
+    let is_before_digit = |pair: &[u8]| pair[0] == b',' && (pair[1].is_ascii_digit() || !pair[1].is_ascii());
+    let has_commas = |(_, fields): &(Record, Vec<Vec<u8>>)| {
+        fields.iter().any(|field| field.windows(2).any(is_before_digit))
+    };
+    if dialect.delimiter == b',' && !records.iter().any(has_commas) {
+        return (false, None);
+    }
     let mut columns: Vec<Poll> = Vec::new();
-    for (_, fields) in First::some(&block, dialect, usize::MAX, usize::MAX) {
+    for (_, fields) in records {
         columns.resize_with(columns.len().max(fields.len()), Default::default);
         for (field, poll) in fields.iter().zip(&mut columns) {
             if let Ok(text) = std::str::from_utf8(field) {

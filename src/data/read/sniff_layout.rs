@@ -6,6 +6,7 @@
 //! way is left to the error of its first odd record.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
@@ -13,7 +14,7 @@ use super::blocks::Block;
 use super::fields::{Dialect, Record};
 use super::header;
 use super::layout::{FOR_BLANKS, Form, Layout, is_border};
-use super::sniff::{First, commas_are_decimal, sniff, whole_records};
+use super::sniff::{First, SOME_BYTES, commas_are_decimal, sniff, whole_records};
 use super::source::Options;
 
 /// Records that are looked at.
@@ -425,10 +426,12 @@ fn quotes_behind_blanks(start: &[u8], path: &str, options: &Options, plain: &Att
         Some(_) => &[plain.dialect.delimiter],
         None => b",;|\t",
     };
-    for &delimiter in candidates.iter().filter(|delimiter| **delimiter != b' ') {
-        if memchr::memmem::find(start, &[delimiter, b' ', quote]).is_none() {
-            continue;
-        }
+    let before = |at: usize| at.checked_sub(1).and_then(|at| start.get(at)).copied();
+    // As much of the text as an attempt looks at.
+    let some = &start[..start.len().min(SOME_BYTES)];
+    let behind: BTreeSet<u8> = memchr::memmem::find_iter(some, &[b' ', quote]).filter_map(before).collect();
+    for &delimiter in candidates.iter().filter(|delimiter| **delimiter != b' ' && behind.contains(delimiter))
+    {
         let layout =
             Layout { blanks_before_quotes: true, delimiter, quote: Some(quote), ..plain.layout.clone() };
         let options = Options { delimiter: Some(delimiter), quote: Some(Some(quote)), ..options.clone() };
@@ -446,7 +449,11 @@ fn has_broken_quotes(start: &[u8], attempt: &Attempt) -> bool {
     let Dialect { delimiter, quote: Some(quote), .. } = attempt.dialect else {
         return false;
     };
-    let Block { bytes, .. } = whole_records(&attempt.text(start), Some(quote));
+    let text = attempt.text(start);
+    if memchr::memchr(quote, &text).is_none() {
+        return false;
+    }
+    let Block { bytes, .. } = whole_records(&text, Some(quote));
     let mut at = 0;
     let (mut open, mut begins) = (false, true);
     while let Some(&byte) = bytes.get(at) {
