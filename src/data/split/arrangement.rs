@@ -123,6 +123,14 @@ impl Arrangement {
         }
     }
 
+    /// The rank of the time of each row; none if rows have no times.
+    pub(crate) fn times(&self) -> Option<&[u32]> {
+        match self {
+            Self::Times(codes) => Some(codes),
+            Self::Free | Self::Groups(_) => None,
+        }
+    }
+
     /// Holds out a share of the rows; no row if that is impossible.
     pub(crate) fn hold_out(&self, truth: &Truth, share: f64, seed: u64) -> Split {
         match self {

@@ -17,6 +17,7 @@ use crate::data::prepare::recipe::Encoding;
 use crate::data::split::Split;
 use crate::data::split::groups::{fold_groups, hold_out_groups};
 use crate::data::split::stratified::{folds, hold_out_stratified};
+use crate::data::split::timeline::{forward_chain, hold_out_latest};
 use crate::model::predictor::Predictor;
 
 /// Values that a thread checks at a time.
@@ -98,14 +99,32 @@ pub struct Dataset<'a> {
     /// The group of each row; rows of a group stay on one side of every split within a fit. If absent, each
     /// row is its own group.
     pub groups: Option<&'a [u32]>,
+    /// The rank of the time of each row; every split within a fit holds out later rows than it fits, as the splits of
+    /// the table do. If absent, or if there are groups, rows have no order.
+    pub times: Option<&'a [u32]>,
     /// The seed of all random choices.
     pub seed: u64,
+}
+
+/// The codes of some rows.
+fn of_rows(codes: &[u32], rows: &[usize]) -> Vec<u32> {
+    rows.iter().map(|&row| codes[row]).collect()
 }
 
 impl<'a> Dataset<'a> {
     /// Rows of numbers of equal weight, and seed 0.
     pub fn new(x: &'a Matrix, y: Labels<'a>) -> Self {
-        Self { x, levels: &[], types: &[], directions: &[], y, weights: None, groups: None, seed: 0 }
+        Self {
+            x,
+            levels: &[],
+            types: &[],
+            directions: &[],
+            y,
+            weights: None,
+            groups: None,
+            times: None,
+            seed: 0,
+        }
     }
 
     /// Number of rows, counted by their labels.
@@ -142,30 +161,28 @@ impl<'a> Dataset<'a> {
     }
 
     /// Splits `rows` into those to fit on and about a `share` of them to stop by: classes keep their shares,
-    /// groups stay whole. The second part is empty if no group can be spared.
+    /// groups stay whole, and of rows with times the latest are held out. The second part is empty if no group or time can
+    /// be spared.
     pub(crate) fn hold_out(&self, rows: &[usize], share: f64, seed: u64) -> Split {
         let (classes, n_classes) = self.classes_of(rows);
-        let split = match self.groups {
-            Some(groups) => {
-                let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
-                hold_out_groups(&groups, &classes, n_classes, share, seed)
-            }
-            None => hold_out_stratified(&classes, n_classes, share, seed),
+        let split = match (self.groups, self.times) {
+            (Some(groups), _) => hold_out_groups(&of_rows(groups, rows), &classes, n_classes, share, seed),
+            (None, Some(times)) => hold_out_latest(&of_rows(times, rows), share),
+            (None, None) => hold_out_stratified(&classes, n_classes, share, seed),
         };
         let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
         Split { train: rows_of(split.train), test: rows_of(split.test) }
     }
 
-    /// `k` splits of `rows`, each held out in one of them: classes keep their shares, groups stay whole. Parts may be empty
+    /// `k` splits of `rows`, each held out in one of them: classes keep their shares, groups stay whole, and
+    /// with times each part is scored on rows later than those it is fitted on. Parts may be empty
     /// if there are too few rows or groups.
     pub(crate) fn folds(&self, rows: &[usize], k: usize, seed: u64) -> Vec<Split> {
         let (classes, n_classes) = self.classes_of(rows);
-        let splits = match self.groups {
-            Some(groups) => {
-                let groups: Vec<u32> = rows.iter().map(|&row| groups[row]).collect();
-                fold_groups(&groups, &classes, n_classes, k, seed)
-            }
-            None => folds(&classes, n_classes, k, seed),
+        let splits = match (self.groups, self.times) {
+            (Some(groups), _) => fold_groups(&of_rows(groups, rows), &classes, n_classes, k, seed),
+            (None, Some(times)) => forward_chain(&of_rows(times, rows), k),
+            (None, None) => folds(&classes, n_classes, k, seed),
         };
         let rows_of = |part: Vec<usize>| part.into_iter().map(|i| rows[i]).collect();
         splits.into_iter().map(|s| Split { train: rows_of(s.train), test: rows_of(s.test) }).collect()
@@ -174,7 +191,7 @@ impl<'a> Dataset<'a> {
     /// The class of each of `rows` and the number of classes; values are of one class.
     fn classes_of(&self, rows: &[usize]) -> (Vec<u32>, usize) {
         match self.y {
-            Labels::Classes { codes, n_classes } => (rows.iter().map(|&row| codes[row]).collect(), n_classes),
+            Labels::Classes { codes, n_classes } => (of_rows(codes, rows), n_classes),
             Labels::Values(_) => (vec![0; rows.len()], 1),
         }
     }
@@ -312,6 +329,22 @@ mod tests {
                 Labels::Values(_) => crate::data::split::stratified::hold_out(rows.len(), 0.2, 3),
             };
             assert_eq!(free.test, wanted.test.into_iter().map(|i| rows[i]).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_split_within_a_fit_holds_out_later_rows_if_they_have_times() {
+        let x = Matrix::default();
+        let times: Vec<u32> = (0..60).map(|i| i * 37 % 20).collect();
+        let data = Dataset { times: Some(&times), ..Dataset::new(&x, Labels::Values(&[0.0; 60])) };
+        let rows: Vec<usize> = (0..60).filter(|row| row % 7 != 3).collect();
+        let mut splits = data.folds(&rows, 3, 5);
+        splits.push(data.hold_out(&rows, 0.1, 5));
+        for Split { train, test } in splits {
+            let latest = train.iter().map(|&row| times[row]).max();
+            let earliest = test.iter().map(|&row| times[row]).min();
+            assert!(latest.is_some() && latest < earliest, "{train:?} {test:?}");
+            assert!(train.iter().chain(&test).all(|row| rows.contains(row)));
         }
     }
 

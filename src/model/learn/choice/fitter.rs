@@ -163,9 +163,8 @@ impl Fitter<'_> {
         let form = if spec.reads_sparse() { TextForm::Sparse } else { TextForm::Dense(truth) };
         let mut weights: Option<Vec<f64>> =
             self.set.weights.as_ref().map(|weights| rows.iter().map(|&row| weights[row]).collect());
-        let groups: Option<Vec<u32>> =
-            self.set.arrangement.groups().map(|groups| rows.iter().map(|&row| groups[row]).collect());
-        let groups = groups.as_deref();
+        let arrangement = self.set.arrangement.select(rows);
+        let groups = arrangement.groups();
         let known = Known { truth, weights: weights.as_deref(), groups, seed: self.seed };
         let known = spec.reads_target_means().then_some(known);
         let (recipe, out_of_fold) =
@@ -218,6 +217,7 @@ impl Fitter<'_> {
             directions: &directions,
             weights,
             groups,
+            times: arrangement.times(),
             seed,
             ..Dataset::new(&no_rows, y)
         };
