@@ -282,7 +282,8 @@ impl Mlp {
             if n_without_gain > self.n_iter_no_change {
                 break;
             }
-            if pass == self.max_iter {
+            // Held-out rows have chosen among the passes there were.
+            if pass == self.max_iter && split.test.is_empty() {
                 let note = format!(
                     "mlp did not settle in {pass} passes over the rows; --set max_iter=… or a larger tol"
                 );
