@@ -1,7 +1,20 @@
 //! Predictions compared with the truth, and with a baseline that ignores the features.
 //!
 //! `evaluate` is what `mlapi eval` and [`Model::evaluate`] call; training and cross-validation make an
-//! [`Evaluation`] or [`Metrics`] of predictions they have.
+//! [`Evaluation`] or [`Metrics`] of predictions they have. [`detail`] is an evaluation with everything beyond: each
+//! other file holds one part of it.
+
+pub mod comparison;
+pub mod curves;
+pub mod dependence;
+pub mod detail;
+pub mod importance;
+pub mod intervals;
+pub mod residuals;
+pub mod segments;
+pub mod thresholds;
+pub mod weak;
+pub mod worst;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
