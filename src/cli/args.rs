@@ -334,9 +334,13 @@ pub struct Eval {
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
 
-    /// Model file
+    /// Model file; repeatable with --report, which then compares them
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
-    pub model: String,
+    pub model: Vec<String>,
+
+    /// Also write a report with charts as one HTML file
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<String>,
 
     /// Limit of the model file.
     #[command(flatten)]

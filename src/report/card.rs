@@ -40,7 +40,9 @@ pub(crate) fn describe(model: &Model) -> Value {
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
 pub(crate) fn text(model: &Model) -> String {
-    let mut out = facts(model);
+    let rows: Vec<Vec<String>> =
+        facts(model).into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    let mut out = text::table(&rows, 2, false);
     out += &format!("\n{}", features(model));
     for ignored in &model.pipeline.schema.ignored {
         out += &format!("  {} is not used: {}\n", ignored.name, ignored.reason);
@@ -51,8 +53,8 @@ pub(crate) fn text(model: &Model) -> String {
     out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
 }
 
-/// A table of the target, the algorithm and its settings, and the files.
-fn facts(model: &Model) -> String {
+/// The target, the algorithm and its settings, and the files.
+pub(crate) fn facts(model: &Model) -> Vec<(&'static str, String)> {
     let (card, target) = (&model.card, &model.pipeline.schema.target);
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
     let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
@@ -78,9 +80,7 @@ fn facts(model: &Model) -> String {
     if card.refit {
         facts.push(("fitted again", "on all rows after the evaluation".into()));
     }
-    let rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
-    text::table(&rows, 2, false)
+    facts
 }
 
 /// Settings as they are given to `--set`.
@@ -107,7 +107,7 @@ fn features(model: &Model) -> String {
 }
 
 /// The values of a feature in the training rows.
-fn values(feature: &Feature) -> String {
+pub(crate) fn values(feature: &Feature) -> String {
     match feature.column_type {
         ColumnType::Number => {
             let range = format!("{} to {}", feature.min, feature.max);

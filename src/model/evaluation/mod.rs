@@ -4,6 +4,8 @@
 //! [`Evaluation`] or [`Metrics`] of predictions they have. [`detail`] is an evaluation with everything beyond: each
 //! other file holds one part of it.
 
+pub(crate) mod associations;
+pub(crate) mod bands;
 pub mod comparison;
 pub mod curves;
 pub mod dependence;
