@@ -10,10 +10,13 @@ pub mod dependence;
 pub mod detail;
 pub mod importance;
 pub mod intervals;
+mod ranking;
 pub mod residuals;
 pub mod segments;
+mod statistics;
 pub mod thresholds;
 pub mod weak;
+mod weighted;
 pub mod worst;
 
 use anyhow::Result;
