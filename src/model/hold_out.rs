@@ -104,6 +104,8 @@ pub(crate) struct TestRows {
     pub(crate) rows: Vec<usize>,
     /// The target of each row.
     pub(crate) truth: Truth,
+    /// The group of each row, if the model's rows were held out by group and these have its column.
+    pub(crate) groups: Option<Vec<u32>>,
     /// Rows of the file without a target value.
     pub(crate) n_without_target: usize,
 }
@@ -145,7 +147,7 @@ impl TestRows {
             );
         }
         let n_without_target = raw.n_rows() - rows.len();
-        Ok(Self { raw, rows, truth, n_without_target })
+        Ok(Self { raw, rows, truth, groups: None, n_without_target })
     }
 
     /// Reads all rows of a file that is named for an evaluation; `-` for standard input.
@@ -154,7 +156,12 @@ impl TestRows {
     /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
         let schema = &model.pipeline.schema;
-        let found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        let mut found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        if let Some(by @ SplitBy::Group(_)) = &model.card.split_by {
+            // A file without groups, or with one only, has rows like any others.
+            let arrangement = Arrangement::read(Some(by), &found.raw, &found.rows, &schema.null_tokens);
+            found.groups = arrangement.ok().and_then(|found| found.groups().map(<[u32]>::to_vec));
+        }
         // Rows without a target value are left out, as those below a table mostly are.
         if found.n_without_target == 0 {
             rows::check(&found.raw, |index| found.may_be_odd(schema, index), &schema.null_tokens)?;
@@ -210,6 +217,7 @@ impl TestRows {
         };
         let by = hold_out.split_by();
         let arrangement = Arrangement::read(by.as_ref(), &all.raw, &all.rows, &schema.null_tokens)?;
+        all.groups = arrangement.groups().map(<[u32]>::to_vec);
         let held_out = hold_out.split(&arrangement, &all.truth, card.seed).test;
         Ok(all.select(&held_out))
     }
@@ -230,7 +238,8 @@ impl TestRows {
 
     fn select(self, rows: &[usize]) -> Self {
         let truth = self.truth.select(rows);
-        Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, ..self }
+        let groups = self.groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, groups, ..self }
     }
 
     /// The codes of the rows: `n_rows × n_features`.

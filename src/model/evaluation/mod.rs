@@ -4,6 +4,7 @@
 //! [`Evaluation`] or [`Metrics`] of predictions they have. [`detail`] is an evaluation with everything beyond: each
 //! other file holds one part of it.
 
+mod columns;
 pub mod comparison;
 pub mod curves;
 pub mod dependence;
