@@ -10,8 +10,8 @@ use super::args::{Eval, Format};
 use super::term::{Term, write_text};
 use crate::error::usage;
 use crate::model::evaluation::associations::Associations;
-use crate::model::evaluation::detail::DetailedEvaluation;
-use crate::model::evaluation::{Evaluation, Positive, evaluate};
+use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
+use crate::model::evaluation::{Evaluation, Positive};
 use crate::model::hold_out::TestRows;
 use crate::model::requirement::check;
 use crate::model::{Model, file};
@@ -110,6 +110,7 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<Evaluated> {
         );
         return Ok(Evaluated::recorded(path, model, None));
     }
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let (rows, which) = match &args.data {
         Some(path) => {
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
@@ -121,30 +122,31 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<Evaluated> {
             }
             (rows, Rows::File(path.clone()))
         }
-        None => {
-            let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-            match TestRows::replay(&model, folder, &args.dialect.options()) {
-                Ok(rows) => (rows, Rows::HeldOut),
-                Err(error) => return Ok(Evaluated::recorded(path, model, Some(error))),
-            }
-        }
+        None => match TestRows::replay(&model, folder, &args.dialect.options()) {
+            Ok(rows) => (rows, Rows::HeldOut),
+            Err(error) => return Ok(Evaluated::recorded(path, model, Some(error))),
+        },
     };
-    let evaluation = evaluate(&model, &rows, positive)?;
-    if let Some(unknown) = &evaluation.unknown_labels {
-        term.warn(unknown.remark(evaluation.n_rows));
+    let wishes = if args.report.is_some() { Wishes::all() } else { Wishes::default() };
+    let mut detailed = evaluate_in_detail(&model, &rows, positive, &wishes)?;
+    if let Some(unknown) = &detailed.evaluation.unknown_labels {
+        term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
-    let associations = match args.report {
-        Some(_) => Some(Associations::of_rows(&model, &rows)?),
-        None => None,
-    };
-    Ok(Evaluated {
-        path: path.into(),
-        model,
-        detailed: evaluation.into(),
-        rows: which,
-        associations,
-        not_replayed: None,
-    })
+    let mut associations = None;
+    if args.report.is_some() {
+        associations = Some(Associations::of_rows(&model, &rows)?);
+        match training(&model, folder, positive, args) {
+            Ok(training) => detailed.training = Some(Box::new(training)),
+            Err(error) => term.note(format!("the report is without the training rows: {error:#}")),
+        }
+    }
+    Ok(Evaluated { path: path.into(), model, detailed, rows: which, associations, not_replayed: None })
+}
+
+/// The same figures of the rows that the model was fitted on.
+fn training(model: &Model, folder: &Path, positive: Positive, args: &Eval) -> Result<DetailedEvaluation> {
+    let rows = TestRows::replay_training(model, folder, &args.dialect.options())?;
+    evaluate_in_detail(model, &rows, positive, &Wishes { curves: true, ..Wishes::default() })
 }
 
 fn show(one: &Evaluated, args: &Eval, out: &mut impl Write) -> Result<()> {
