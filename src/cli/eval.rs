@@ -51,7 +51,8 @@ impl Evaluated {
             name: self.path.clone(),
             rows: self.rows.clone(),
             detailed: &self.detailed,
-            model: Some(&self.model),
+            model: Some((&self.model, &self.model.card)),
+            served: false,
             associations: self.associations.as_ref(),
         }
     }

@@ -9,7 +9,7 @@ use super::{selection, text};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
-use crate::model::{CardMember, DataSource, Model};
+use crate::model::{Card, CardMember, DataSource, Model};
 
 /// Levels of a category that are listed.
 const MAX_LISTED_LEVELS: usize = 5;
@@ -41,7 +41,7 @@ pub(crate) fn describe(model: &Model) -> Value {
 /// The whole model for people: facts, features, selection, and the evaluation at training.
 pub(crate) fn text(model: &Model) -> String {
     let rows: Vec<Vec<String>> =
-        facts(model).into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+        facts(model, &model.card).into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
     let mut out = text::table(&rows, 2, false);
     out += &format!("\n{}", features(model));
     for ignored in &model.pipeline.schema.ignored {
@@ -54,8 +54,8 @@ pub(crate) fn text(model: &Model) -> String {
 }
 
 /// The target, the algorithm and its settings, and the files.
-pub(crate) fn facts(model: &Model) -> Vec<(&'static str, String)> {
-    let (card, target) = (&model.card, &model.pipeline.schema.target);
+pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
+    let target = &model.pipeline.schema.target;
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
     let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
     let mut facts = vec![("target", format!("{}, {}", target.name, target.task.name()))];

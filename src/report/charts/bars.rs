@@ -43,7 +43,7 @@ impl Bars {
         push(
             &mut out,
             format_args!(
-                "<figure><figcaption><h4>{title}</h4><p>{description}</p></figcaption><svg class=\"chart\" viewBox=\"0 0 \
+                "<figure><figcaption><h4>{title}</h4><p>{description}</p></figcaption><div class=\"legend\"></div><svg class=\"chart\" viewBox=\"0 0 \
                  {WIDTH} {height}\" role=\"img\" aria-labelledby=\"t{id}\" aria-describedby=\"d{id}\"><title id=\"t{id}\">\
                  {title}</title><desc id=\"d{id}\">{description}</desc>"
             ),

@@ -81,8 +81,7 @@ impl Matrix<'_> {
         let side = (WIDTH - left - 4.0) / n;
         let caption = escaped(self.caption);
         let mut out = format!(
-            "<figure class=\"wide\"><figcaption><h4>{caption}</h4><p>Rows are the true classes, columns the predicted ones; a \
-             cell is the darker the larger its share of the true class. Blue is right, orange is wrong.{}</p></figcaption><div \
+            "<figure class=\"wide\"><figcaption><h4>{caption}</h4><p>Rows are the true classes, columns the predicted ones; the colour of a cell is the stronger, the larger its share of the true class. Blue is right, orange is wrong.{}</p></figcaption><div \
              class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\"><svg class=\"chart big\" viewBox=\"0 0 \
              {WIDTH} {}\" role=\"img\" aria-labelledby=\"t{id}\"><title id=\"t{id}\">{caption}</title>",
             if shown.len() < self.labels.len() {

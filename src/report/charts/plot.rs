@@ -151,24 +151,34 @@ impl Plot {
 
     /// A list before the picture, which wraps like text: it cannot hide a mark, nor one entry another.
     fn legend(&self, out: &mut String) {
-        let mut entries: Vec<(&str, Look, bool)> = Vec::new();
+        let mut entries: Vec<(&str, Look, &str)> = Vec::new();
         for mark in self.marks.iter().filter(|mark| !mark.name.is_empty()) {
-            let filled = matches!(mark.shape, Shape::Columns(_) | Shape::Band(_) | Shape::Cells(_));
+            let kind = match mark.shape {
+                Shape::Columns(_) | Shape::Cells(_) => "fill",
+                Shape::Band(_) => "band",
+                Shape::Dots(_) => "dot",
+                Shape::Line(_) | Shape::Errors(_) => "line",
+            };
             match entries.iter_mut().find(|entry| entry.0 == mark.name && entry.1 == mark.look) {
-                Some(entry) => entry.2 &= filled,
-                None => entries.push((&mark.name, mark.look, filled)),
+                Some(entry) if kind == "line" => entry.2 = kind,
+                Some(_) => {}
+                None => entries.push((&mark.name, mark.look, kind)),
             }
         }
         if entries.len() < 2 {
+            // The pictures of neighbours stand on one line, with a legend or without.
+            out.push_str("<div class=\"legend\"></div>");
             return;
         }
         out.push_str("<ul class=\"legend\">");
-        for (name, look, filled) in entries {
+        for (name, look, kind) in entries {
             let class = look.class();
-            let key = if filled {
-                format!("<rect class=\"fill {class}\" x=\"2\" y=\"1\" width=\"18\" height=\"10\"/>")
-            } else {
-                format!("<path class=\"line {class}\" d=\"M0 6H22\"/>")
+            let key = match kind {
+                "line" => format!("<path class=\"line {class}\" d=\"M0 6H22\"/>"),
+                "dot" => format!("<circle class=\"dot {class}\" cx=\"11\" cy=\"6\" r=\"4\"/>"),
+                kind => {
+                    format!("<rect class=\"{kind} {class}\" x=\"2\" y=\"1\" width=\"18\" height=\"10\"/>")
+                }
             };
             push(
                 out,
@@ -212,14 +222,17 @@ impl Plot {
     fn axes(&self, out: &mut String, area: &Area, y_ticks: &[(f64, String)]) {
         let (left, right) = (units(area.left), units(area.right));
         let (top, bottom) = (units(area.top), units(area.bottom));
+        let class = |scale: &Scale| if scale.is_named() { "none" } else { "grid" };
         for (tick, label) in y_ticks {
             let y = area.y(*tick);
             push(
                 out,
                 format_args!(
-                    "<path class=\"grid\" d=\"M{left} {y}H{right}\"/><text class=\"tick\" text-anchor=\"end\" \
-                     x=\"{}\" y=\"{y}\" dy=\"4\">{label}</text>",
-                    units(area.left - 5.0)
+                    "<path class=\"{}\" d=\"M{left} {y}H{right}\"/><text class=\"tick\" text-anchor=\"end\" \
+                     x=\"{}\" y=\"{y}\" dy=\"4\">{}</text>",
+                    class(area.y),
+                    units(area.left - 5.0),
+                    escaped(label)
                 ),
             );
         }
@@ -228,9 +241,11 @@ impl Plot {
             push(
                 out,
                 format_args!(
-                    "<path class=\"grid\" d=\"M{x} {top}V{bottom}\"/><text class=\"tick\" text-anchor=\"middle\" \
-                     x=\"{x}\" y=\"{}\">{label}</text>",
-                    units(area.bottom + 15.0)
+                    "<path class=\"{}\" d=\"M{x} {top}V{bottom}\"/><text class=\"tick\" text-anchor=\"middle\" \
+                     x=\"{x}\" y=\"{}\">{}</text>",
+                    class(area.x),
+                    units(area.bottom + 15.0),
+                    escaped(&label)
                 ),
             );
         }
@@ -429,7 +444,16 @@ mod tests {
         assert!(html.contains("<title id=\"t1\">Errors of &lt;b&gt;</title>"), "{html}");
         assert!(html.contains("<desc id=\"d1\">A &amp; B</desc>"), "{html}");
         assert!(html.contains("<details>") && html.contains("&lt;script&gt;") && !html.contains("<script>"));
-        assert!(!html.contains("class=\"legend\""), "one line needs no legend");
+        assert!(!html.contains("<ul class=\"legend\""), "one line needs no legend");
+    }
+
+    #[test]
+    fn levels_that_are_markup_are_text_on_an_axis() {
+        let mut plot = plot(vec![]);
+        plot.x.1 = Scale::named(vec!["<img>".into()]);
+        plot.y.1 = Scale::named(vec!["<b>".into()]);
+        let html = plot.html(&mut Ids::default());
+        assert!(html.contains("&lt;img&gt;") && !html.contains("<img") && !html.contains("<b>"), "{html}");
     }
 
     #[test]

@@ -41,8 +41,11 @@ impl Table {
             push(&mut out, format_args!("; {left_out} more rows are not shown"));
         }
         out.push_str("</caption><thead><tr>");
-        for name in &self.head {
-            push(&mut out, format_args!("<th scope=\"col\">{}</th>", escaped(name)));
+        for (column, name) in self.head.iter().enumerate() {
+            let first = self.rows.first().and_then(|row| row.get(column));
+            let class =
+                if column > 0 && first.is_some_and(|cell| is_number(cell)) { " class=\"n\"" } else { "" };
+            push(&mut out, format_args!("<th scope=\"col\"{class}>{}</th>", escaped(name)));
         }
         out.push_str("</tr></thead><tbody>");
         for row in self.rows.iter().take(MAX_ROWS) {
@@ -64,10 +67,12 @@ impl Table {
 
     /// The table behind a summary that opens it.
     pub(crate) fn folded(&self) -> String {
-        let mut out = String::from("<details><summary>Data of this chart as a table</summary>");
-        out.push_str(&self.html());
-        out.push_str("</details>");
-        out
+        self.folded_as("Data of this chart as a table")
+    }
+
+    /// The same behind a summary of its own.
+    pub(crate) fn folded_as(&self, summary: &str) -> String {
+        format!("<details><summary>{}</summary>{}</details>", escaped(summary), self.html())
     }
 }
 

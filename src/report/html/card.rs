@@ -12,13 +12,13 @@ const MAX_COLUMNS: usize = 200;
 
 /// What the model is made of and of what; nothing for predictions made elsewhere.
 pub(super) fn card(subject: &Subject) -> String {
-    let Some(model) = subject.model else { return String::new() };
+    let Some((model, shown)) = subject.model else { return String::new() };
     let mut out = String::from("<dl class=\"facts\">");
-    for (name, value) in card::facts(model) {
+    for (name, value) in card::facts(model, shown) {
         push(&mut out, format_args!("<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(&value)));
     }
     out += "</dl>";
-    for note in &model.card.notes {
+    for note in &shown.notes {
         push(&mut out, format_args!("<p>{}</p>", escaped(note)));
     }
     out += &columns(model).html();
@@ -61,8 +61,8 @@ fn columns(model: &Model) -> Table {
 
 /// How algorithm and settings were chosen.
 pub(super) fn chosen(subject: &Subject) -> String {
-    let Some(model) = subject.model else { return String::new() };
-    let text = selection::selection(&model.card.selection, false);
+    let Some((_, shown)) = subject.model else { return String::new() };
+    let text = selection::selection(&shown.selection, false);
     if text.trim().is_empty() {
         return String::new();
     }

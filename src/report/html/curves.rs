@@ -294,6 +294,10 @@ fn calibration_plot(curves: &[CalibrationCurve], training: Option<&Curves>) -> P
             ]);
         }
     }
+    if names.len() > Look::N_SERIES {
+        let name = "all classes at once";
+        marks.push(Mark::new(name, Look::Series(0), Shape::Line(pooled(curves))));
+    }
     if let Some(curve) = training.and_then(|training| training.calibration.first()).filter(|_| only) {
         let bins = &curve.equal_width;
         marks.push(Mark::new(
@@ -314,14 +318,36 @@ fn calibration_plot(curves: &[CalibrationCurve], training: Option<&Curves>) -> P
     }
 }
 
+/// Bins of equal width of the curves that are put together.
+const BINS: usize = 10;
+
+/// The bin of a probability.
+fn bin(predicted: f64) -> usize {
+    ((predicted * BINS as f64) as usize).min(BINS - 1)
+}
+
+/// The bins of all classes as those of one, each weighted by its rows.
+fn pooled(curves: &[CalibrationCurve]) -> Vec<(f64, f64)> {
+    let mut sums = [(0.0, 0.0, 0.0); BINS];
+    for bins in curves.iter().map(|curve| &curve.equal_width) {
+        for ((&predicted, &observed), &rows) in bins.predicted.iter().zip(&bins.observed).zip(&bins.rows) {
+            let (n, sum) = (rows as f64, &mut sums[bin(predicted)]);
+            *sum = (sum.0 + n, sum.1 + n * predicted, sum.2 + n * observed);
+        }
+    }
+    sums.into_iter()
+        .filter(|sum| sum.0 > 0.0)
+        .map(|(n, predicted, observed)| (predicted / n, observed / n))
+        .collect()
+}
+
 /// How many rows each bin of the calibration curve has.
 fn counts_of_bins(curves: &[CalibrationCurve]) -> Plot {
-    const BINS: usize = 10;
     let mut rows = [0_u64; BINS];
     for curve in curves {
         let bins = &curve.equal_width;
         for (predicted, n) in bins.predicted.iter().zip(&bins.rows) {
-            rows[((predicted * BINS as f64) as usize).min(BINS - 1)] += n;
+            rows[bin(*predicted)] += n;
         }
     }
     let edge = |i: usize| i as f64 / BINS as f64;

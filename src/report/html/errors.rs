@@ -79,7 +79,7 @@ fn predicted_against_true(residuals: &Residuals, target: &str) -> Plot {
     let (scale, shown) = match &residuals.grid {
         Some(grid) => {
             let edges = grid.truth_edges.iter().chain(&grid.predicted_edges).copied();
-            (Scale::of(edges, 5), " The darker a cell, the more rows it holds.".to_string())
+            (Scale::of(edges, 5), " The stronger the colour of a cell, the more rows it holds.".to_string())
         }
         None => (scale, sample_words(residuals, points.len())),
     };

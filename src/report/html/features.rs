@@ -16,7 +16,7 @@ use crate::model::evaluation::dependence::Dependence;
 /// Columns whose importance is drawn.
 const MAX_BARS: usize = 20;
 /// Columns whose associations are drawn.
-const MAX_ASSOCIATED: usize = 30;
+const MAX_ASSOCIATED: usize = 40;
 
 /// Importances of the columns.
 pub(super) fn importances(subject: &Subject, ids: &mut Ids) -> String {
@@ -50,7 +50,7 @@ pub(super) fn importances(subject: &Subject, ids: &mut Ids) -> String {
             out += &bars.html(ids);
         }
     }
-    let own = subject.model.map_or(Vec::new(), |model| model.importances());
+    let own = subject.model.map_or(Vec::new(), |(model, _)| model.importances());
     if !own.is_empty() {
         let mut table = Table::new("Importance in the model", &["column", "importance"]);
         table.rows = own.iter().map(|(name, value)| vec![name.to_string(), short(*value)]).collect();
@@ -126,7 +126,9 @@ fn of_column(dependence: &Dependence, of: &str) -> Plot {
         |values: &[f64]| -> Vec<(f64, f64)> { x.iter().copied().zip(values.iter().copied()).collect() };
     let mut marks = Vec::new();
     if is_line {
-        for row in &dependence.ice {
+        // Those of several classes would be the lines of the first one alone.
+        let rows = dependence.ice.iter().filter(|_| dependence.lines.len() == 1);
+        for row in rows {
             marks.push(Mark::silent(Look::Faint, Shape::Line(points(row))));
         }
         // Where the rows are: a tick for each value, none where there is no row.
@@ -219,7 +221,7 @@ fn grid(found: &Associations, ids: &mut Ids, table: Table) -> String {
     let plot = Plot {
         title: "Associations between columns".into(),
         description: format!(
-            "The darker, the more one column says about the other: Spearman’s rank correlation of two numbers, Cramér’s V of two \
+            "The stronger the colour, the more one column says about the other: Spearman’s rank correlation of two numbers, Cramér’s V of two \
              categories, the correlation ratio of one of each, on {} rows. Nothing here says which one causes the other.{left_out}",
             found.rows
         ),

@@ -14,6 +14,9 @@ use crate::model::evaluation::thresholds::Objective;
 /// Rows of the table of thresholds.
 const MAX_THRESHOLDS: usize = 21;
 
+/// Classes whose metrics are not behind a summary.
+const MAX_OPEN_CLASSES: usize = 20;
+
 /// The meaning of a metric, for those who do not know its name.
 fn meaning(name: &str) -> &'static str {
     match name {
@@ -83,12 +86,18 @@ pub(super) fn metrics(subject: &Subject) -> String {
     if let Some(resampling) = &detailed.resampling {
         let groups =
             resampling.groups.map_or(String::new(), |n| format!(" in {n} groups that are resampled whole"));
+        let exact = match evaluation.metrics {
+            Metrics::Classification(_) => {
+                "; accuracy, and precision and recall of a class, by Wilson’s formula"
+            }
+            Metrics::Regression(_) => "",
+        };
         push(
             &mut out,
             format_args!(
-                "<p>Intervals: {} bootstrap replicates of {} rows{groups}; accuracy, precision and recall by Wilson’s \
-                 formula.</p>",
-                resampling.replicates, resampling.rows
+                "<p>Intervals: {} bootstrap replicates of {}{groups}{exact}.</p>",
+                resampling.replicates,
+                count(resampling.rows, "row", "rows")
             ),
         );
     }
@@ -152,7 +161,11 @@ pub(super) fn classes(subject: &Subject, ids: &mut Ids) -> String {
                 format!("{:.3}", m.f1),
             ]);
         }
-        out += &table.html();
+        out += &if classes.len() > MAX_OPEN_CLASSES {
+            table.folded_as("Metrics of each class")
+        } else {
+            table.html()
+        };
     }
     out
 }

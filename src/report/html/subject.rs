@@ -1,10 +1,10 @@
 //! What a report is about: one model, or predictions made elsewhere, on some rows.
 
 use crate::metrics::Classification;
-use crate::model::Model;
 use crate::model::evaluation::Metrics;
 use crate::model::evaluation::associations::Associations;
 use crate::model::evaluation::detail::DetailedEvaluation;
+use crate::model::{Card, Model};
 
 /// The rows that the figures of a report are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,10 @@ pub(crate) struct Subject<'a> {
     pub(crate) name: String,
     pub(crate) rows: Rows,
     pub(crate) detailed: &'a DetailedEvaluation,
-    /// None for predictions made elsewhere.
-    pub(crate) model: Option<&'a Model>,
+    /// With the card to show, which a server does not show as it is; none for predictions made elsewhere.
+    pub(crate) model: Option<(&'a Model, &'a Card)>,
+    /// Whether the report is served: then it shows no row of the training file.
+    pub(crate) served: bool,
     /// Of the columns of these rows.
     pub(crate) associations: Option<&'a Associations>,
 }

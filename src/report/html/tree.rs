@@ -15,10 +15,13 @@ const LINE: usize = 20;
 
 /// The tree of a model that is one; nothing for others.
 pub(super) fn tree(subject: &Subject, ids: &mut Ids) -> String {
-    let Some(model) = subject.model else { return String::new() };
-    let Some(tree) = DecisionTree::of(model).filter(|tree| tree.nodes.len() > 1) else {
+    let Some((model, _)) = subject.model else { return String::new() };
+    let Some(mut tree) = DecisionTree::of(model).filter(|tree| tree.nodes.len() > 1) else {
         return String::new();
     };
+    if subject.served {
+        tree.path.clear();
+    }
     let labels = model.labels();
     let id = ids.next();
     let mut places = vec![(0.0, 0); tree.nodes.len()];
@@ -34,12 +37,16 @@ pub(super) fn tree(subject: &Subject, ids: &mut Ids) -> String {
     } else {
         format!("All of its {} leaves.", tree.n_leaves)
     };
+    let way = match tree.path.len() {
+        0 => "",
+        _ => " The thick line is the path of the training row that is listed below.",
+    };
     let mut out = format!(
-        "<figure class=\"wide\"><figcaption><h4>{title}</h4><p>{description} Rows for which the condition holds go left. The thick \
-         line is the path of the training row below.</p></figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" \
+        "<figure class=\"wide\"><figcaption><h4>{title}</h4><p>{description} Rows for which the condition holds go left.{way}\
+         </p></figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" \
          aria-label=\"{title}\"><svg class=\"tree\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
-         aria-labelledby=\"t{id}\" aria-describedby=\"d{id}\"><title id=\"t{id}\">{title}</title><desc id=\"d{id}\">{description} \
-         The path of a row is listed below.</desc>",
+         aria-labelledby=\"t{id}\" aria-describedby=\"d{id}\"><title id=\"t{id}\">{title}</title><desc id=\"d{id}\">{description}{way}\
+         </desc>",
         units(width),
         units(height)
     );

@@ -72,7 +72,7 @@ pub(super) fn headline(subject: &Subject) -> String {
 
 /// The label of the baseline's guess.
 fn guess(subject: &Subject) -> Option<String> {
-    let model = subject.model?;
+    let (model, _) = subject.model?;
     let Baseline::ClassShares(shares) = &model.card.baseline else { return None };
     let most = (0..shares.len()).rev().max_by(|a, b| shares[*a].total_cmp(&shares[*b]))?;
     model.labels().get(most).cloned()
@@ -153,7 +153,7 @@ fn overfitting(evaluation: &Evaluation, training: &Evaluation) -> Option<String>
     let shown = |value: f64| if name == "off by" { short(-value) } else { percent(value) };
     let much = on_training - own > OVERFITTING * scale.max(f64::MIN_POSITIVE);
     let verb =
-        if much { "which is overfitting: it knows those rows better than others" } else { "about the same" };
+        if much { "a gap that shows overfitting: trust the figures on other rows" } else { "about the same" };
     Some(format!(
         "On the {} it was trained on it is {name} {}, {verb}.",
         count(training.n_rows, "row", "rows"),
