@@ -2,6 +2,7 @@
 //! values. Longer help is prose in `help/`.
 
 mod choices;
+mod detail;
 mod help;
 mod serve;
 mod values;
@@ -22,6 +23,7 @@ use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
 pub use choices::{Color, Format, RowFormat, TaskChoice};
+pub use detail::Detail;
 pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
@@ -350,9 +352,13 @@ pub struct Eval {
     #[arg(long, value_name = "LABEL")]
     pub positive: Option<String>,
 
-    /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'f1.macro > 0.8'; repeatable
+    /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'lower(recall[yes])>0.8', 'mae not worse'; repeatable
     #[arg(long, value_name = "EXPR")]
     pub require: Vec<Requirement>,
+
+    /// What is shown beyond the metrics.
+    #[command(flatten)]
+    pub detail: Detail,
 
     /// Dialect of DATA.
     #[command(flatten)]

@@ -9,16 +9,21 @@ use serde::Serialize;
 use super::args::{Eval, Format};
 use super::term::{Term, write_text};
 use crate::model::Model;
-use crate::model::evaluation::{Evaluation, Positive, evaluate};
+use crate::model::evaluation::detail::{DetailedEvaluation, evaluate_in_detail};
+use crate::model::evaluation::{Evaluation, Positive};
 use crate::model::hold_out::TestRows;
-use crate::model::requirement::check;
-use crate::report::text;
+use crate::model::requirement::{Outcome, check};
+use crate::report::{detail, text};
 
 #[derive(Serialize)]
 struct EvalResult<'a> {
     model: &'a str,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    detailed: &'a DetailedEvaluation,
+    #[serde(skip_serializing_if = "<[Outcome]>::is_empty")]
+    requirements: &'a [Outcome],
     /// Present only if the rows could not be read again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recorded_at_training: bool,
@@ -26,6 +31,7 @@ struct EvalResult<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
+    args.check_wishes()?;
     let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
@@ -35,9 +41,12 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             "the model was fitted again on all rows after its evaluation, so its held-out rows are no longer \
              unseen; these are the figures recorded before that",
         );
-        show(recorded, true, args, out)?;
-        return Ok(check(&args.require, recorded)?);
+        let recorded = recorded.clone().into();
+        let outcomes = args.outcomes(&recorded);
+        show(&recorded, true, &outcomes, args, out)?;
+        return Ok(check(&outcomes)?);
     }
+    let wishes = args.wishes(model.labels(), positive.class(), Some(recorded))?;
     let rows = match &args.data {
         Some(path) => {
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
@@ -54,24 +63,41 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             match TestRows::replay(&model, folder, &args.dialect.options()) {
                 Ok(rows) => rows,
                 Err(error) => {
-                    show(recorded, true, args, out)?;
+                    show(&recorded.clone().into(), true, &[], args, out)?;
                     out.flush()?;
                     return Err(error);
                 }
             }
         }
     };
-    let evaluation = evaluate(&model, &rows, positive)?;
-    if let Some(unknown) = &evaluation.unknown_labels {
-        term.warn(unknown.remark(evaluation.n_rows));
+    let mut detailed = evaluate_in_detail(&model, &rows, positive, &wishes)?;
+    if let Some(unknown) = &detailed.evaluation.unknown_labels {
+        term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
-    show(&evaluation, false, args, out)?;
-    Ok(check(&args.require, &evaluation)?)
+    detailed.training = args.training(&model, positive);
+    detailed.comparison = args.comparison(&model, positive, &rows, term)?;
+    let outcomes = args.outcomes(&detailed);
+    show(&detailed, false, &outcomes, args, out)?;
+    args.write_junit(&args.model, &outcomes)?;
+    Ok(check(&outcomes)?)
 }
 
-fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Write) -> Result<()> {
+fn show(
+    detailed: &DetailedEvaluation,
+    recorded: bool,
+    requirements: &[Outcome],
+    args: &Eval,
+    out: &mut impl Write,
+) -> Result<()> {
+    let evaluation = &detailed.evaluation;
     if args.format == Format::Json {
-        let result = EvalResult { model: &args.model, evaluation, recorded_at_training: recorded };
+        let result = EvalResult {
+            model: &args.model,
+            evaluation,
+            detailed,
+            requirements,
+            recorded_at_training: recorded,
+        };
         serde_json::to_writer(&mut *out, &result)?;
         return Ok(out.write_all(b"\n")?);
     }
@@ -82,6 +108,7 @@ fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Wri
         args.model, evaluation.algorithm, evaluation.target
     );
     write_text(out, &head)?;
-    write_text(out, &text::evaluation(evaluation))?;
+    write_text(out, &detail::evaluation(detailed))?;
+    write_text(out, &detail::outcomes(requirements))?;
     Ok(writeln!(out, "\n  {}", text::baseline_words(evaluation))?)
 }

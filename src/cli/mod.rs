@@ -5,6 +5,7 @@
 
 mod allocator;
 pub mod args;
+mod detail;
 mod dialect;
 mod eval;
 mod healthcheck;

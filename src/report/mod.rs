@@ -4,6 +4,8 @@
 
 pub(crate) mod card;
 pub(crate) mod columns;
+pub(crate) mod detail;
+pub(crate) mod junit;
 pub(crate) mod prediction;
 pub(crate) mod selection;
 pub(crate) mod text;

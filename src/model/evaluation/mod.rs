@@ -252,6 +252,11 @@ impl Positive {
         Ok(Self { class, threshold })
     }
 
+    /// The class.
+    pub(crate) fn class(self) -> usize {
+        self.class
+    }
+
     /// The same class of another model, which has the classes of this one at `places`.
     fn moved(self, places: &[usize]) -> Self {
         Self { class: places.get(self.class).copied().unwrap_or(self.class), ..self }
