@@ -23,7 +23,7 @@ use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
 pub use choices::{Color, Format, RowFormat, TaskChoice};
-pub use detail::Detail;
+pub use detail::{Detail, Diff};
 pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
@@ -104,10 +104,11 @@ impl Verb {
         match self {
             Self::Train(train) => read(text, &mut train.format),
             Self::Eval(eval) => read(text, &mut eval.format),
+            Self::Diff(diff) => read(text, &mut diff.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
             Self::Predict(predict) => read(text, &mut predict.format),
             Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
-                Err("--format is for verbs with a result: train, eval, predict and inspect".into())
+                Err("--format is for verbs with a result: train, eval, predict, inspect and diff".into())
             }
         }
     }
@@ -147,6 +148,8 @@ pub enum Verb {
     Serve(Box<Serve>),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
+    /// Show what differs between two model files: columns, categories, ranges, settings, metrics
+    Diff(Diff),
     /// Check that a server is ready
     Healthcheck(Healthcheck),
     /// Print a completion script for a shell

@@ -10,6 +10,7 @@ use crate::error::usage;
 use crate::model::evaluation::Positive;
 use crate::model::evaluation::comparison::{Comparison, compare};
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
+use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
 use crate::model::evaluation::thresholds::Costs;
 use crate::model::hold_out::TestRows;
 use crate::model::requirement::Outcome;
@@ -28,6 +29,31 @@ impl Eval {
             return Err(usage(format!("--require '{}' needs --compare OTHER.mlapi", requirement.text())));
         }
         Ok(())
+    }
+
+    /// The predictions made elsewhere, and the file they are in.
+    ///
+    /// # Errors
+    /// A usage error for flags that are missing; a file that does not have what they name.
+    pub(super) fn scored_file<'a>(&'a self, file: Option<&'a str>) -> Result<(&'a str, ScoredFile)> {
+        let path = match (file, self.data.as_deref()) {
+            (Some(_), Some(_)) => {
+                return Err(usage("--predictions FILE and DATA name two files; one is enough"));
+            }
+            (None, None) => return Err(usage("--predictions needs a file: mlapi eval FILE --predictions")),
+            (Some(path), None) | (None, Some(path)) => path,
+        };
+        let Some(target) = self.detail.target.clone() else {
+            return Err(usage("--predictions needs --target COL, the column of true values"));
+        };
+        let columns = Columns {
+            target,
+            prediction: self.detail.prediction.clone(),
+            probabilities: self.detail.probability.clone(),
+            positive: self.positive.clone(),
+            threshold: self.threshold,
+        };
+        Ok((path, ScoredFile::read(path, &self.dialect.options(), &columns)?))
     }
 
     /// What is asked for of a model with these labels.

@@ -32,6 +32,9 @@ struct EvalResult<'a> {
 /// Runs the verb.
 pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     args.check_wishes()?;
+    if let Some(file) = &args.detail.predictions {
+        return of_predictions(file.as_deref(), args, term, out);
+    }
     let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
@@ -82,7 +85,36 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
     Ok(check(&outcomes)?)
 }
 
+/// Evaluates predictions that were made elsewhere.
+fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
+    let (path, found) = args.scored_file(file)?;
+    let (labels, positive) = found.labels();
+    let evaluation = found.evaluation();
+    args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
+    let wishes = args.wishes(labels, positive, Some(evaluation))?;
+    let (detailed, rows) = found.detailed(&wishes)?;
+    if rows.n_without_target > 0 {
+        let rows = text::count(rows.n_without_target, "row", "rows");
+        term.warn(format!("{rows} without a true value were skipped"));
+    }
+    let outcomes = args.outcomes(&detailed);
+    show_named(path, &detailed, false, &outcomes, args, out)?;
+    args.write_junit(path, &outcomes)?;
+    Ok(check(&outcomes)?)
+}
+
 fn show(
+    detailed: &DetailedEvaluation,
+    recorded: bool,
+    requirements: &[Outcome],
+    args: &Eval,
+    out: &mut impl Write,
+) -> Result<()> {
+    show_named(&args.model, detailed, recorded, requirements, args, out)
+}
+
+fn show_named(
+    name: &str,
     detailed: &DetailedEvaluation,
     recorded: bool,
     requirements: &[Outcome],
@@ -91,24 +123,18 @@ fn show(
 ) -> Result<()> {
     let evaluation = &detailed.evaluation;
     if args.format == Format::Json {
-        let result = EvalResult {
-            model: &args.model,
-            evaluation,
-            detailed,
-            requirements,
-            recorded_at_training: recorded,
-        };
+        let result =
+            EvalResult { model: name, evaluation, detailed, requirements, recorded_at_training: recorded };
         serde_json::to_writer(&mut *out, &result)?;
         return Ok(out.write_all(b"\n")?);
     }
     let rows = text::count(evaluation.n_rows, "row", "rows");
     let which = if recorded { " held out, as recorded at training" } else { "" };
-    let head = format!(
-        "{}: {} predicting {}, on {rows}{which}\n",
-        args.model, evaluation.algorithm, evaluation.target
-    );
+    let head =
+        format!("{}: {} predicting {}, on {rows}{which}\n", name, evaluation.algorithm, evaluation.target);
     write_text(out, &head)?;
     write_text(out, &detail::evaluation(detailed))?;
     write_text(out, &detail::outcomes(requirements))?;
-    Ok(writeln!(out, "\n  {}", text::baseline_words(evaluation))?)
+    let of_these = if args.detail.predictions.is_some() { ", those of these very rows" } else { "" };
+    Ok(writeln!(out, "\n  {}{of_these}", text::baseline_words(evaluation))?)
 }

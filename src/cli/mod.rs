@@ -7,6 +7,7 @@ mod allocator;
 pub mod args;
 mod detail;
 mod dialect;
+mod diff;
 mod eval;
 mod healthcheck;
 mod inspect;
@@ -75,6 +76,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             drop(out);
             return serve::run(serve, common, term);
         }
+        Verb::Diff(diff) => diff::run(diff, &mut out)?,
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

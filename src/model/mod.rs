@@ -7,6 +7,7 @@
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 mod container;
+pub mod difference;
 pub mod evaluation;
 pub mod file;
 pub mod hold_out;

@@ -5,6 +5,7 @@
 pub(crate) mod card;
 pub(crate) mod columns;
 pub(crate) mod detail;
+pub(crate) mod difference;
 pub(crate) mod junit;
 pub(crate) mod prediction;
 pub(crate) mod selection;

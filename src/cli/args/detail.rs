@@ -1,6 +1,28 @@
-//! The flags of `eval` beyond the metrics, and those for predictions made elsewhere.
+//! The flags of `eval` beyond the metrics, those for predictions made elsewhere, and those of `diff`.
 
 use clap::Args as ClapArgs;
+
+use super::{Format, GLOBAL, ModelLimit};
+
+/// `mlapi diff`
+#[derive(Debug, ClapArgs)]
+pub struct Diff {
+    /// A model file
+    #[arg(value_name = "A.mlapi")]
+    pub a: String,
+
+    /// Another model file
+    #[arg(value_name = "B.mlapi")]
+    pub b: String,
+
+    /// Limit of the model files.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
+    /// Format of the result
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
+    pub format: Format,
+}
 
 /// What an evaluation shows beyond its metrics.
 #[derive(Debug, ClapArgs)]

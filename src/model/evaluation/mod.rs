@@ -9,6 +9,7 @@ pub mod comparison;
 pub mod curves;
 pub mod dependence;
 pub mod detail;
+pub(crate) mod elsewhere;
 pub mod importance;
 pub mod intervals;
 mod ranking;
