@@ -8,6 +8,7 @@ mod boosting; // gradient boosting: directions of columns, settings of its own
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
+mod evaluation; // `mlapi eval` beyond the metrics, against scikit-learn and scipy
 #[cfg(feature = "excel")]
 mod excel; // a workbook equals the same table as CSV
 mod findings; // mistakes in a table that training names

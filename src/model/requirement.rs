@@ -244,7 +244,8 @@ impl Requirement {
                     (None, None) => self.figure.clone(),
                     _ => self.subject(),
                 };
-                Some(format!("{of_figure} is {}, required is {}", shown(value), self.text))
+                let known = self.known_segments(found).map_or(String::new(), |known| format!(" (segments: {known})"));
+                Some(format!("{of_figure} is {}{known}, required is {}", shown(value), self.text))
             }
             Test::NotWorse => {
                 let comparison = found.comparison.as_ref();
@@ -265,6 +266,20 @@ impl Requirement {
             }
         };
         Outcome { require: self.text.clone(), met: miss.is_none(), value, miss }
+    }
+
+    /// The segments of its column, if it names none of them.
+    fn known_segments(&self, found: &DetailedEvaluation) -> Option<String> {
+        let (column, value) = self.part.as_ref()?.split_once('=')?;
+        let of_column: Vec<&str> = found
+            .segments
+            .iter()
+            .flatten()
+            .filter(|segment| plain::same(&segment.column, column.trim()))
+            .map(|segment| segment.value.as_str())
+            .collect();
+        let is_known = of_column.iter().any(|known| plain::same(known, value));
+        (!of_column.is_empty() && !is_known).then(|| of_column.join(", "))
     }
 
     /// The figure, the end of its interval and the part as they are written.

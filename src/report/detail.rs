@@ -39,7 +39,7 @@ pub(crate) fn evaluation(found: &DetailedEvaluation) -> String {
             Some(vec![name.into(), figure(of_training), figure(value)])
         });
         let n = count(training.evaluation.n_rows, "training row", "training rows");
-        out += &titled("the difference is overfitting", &[&n, "held out"], rows);
+        out += &titled("", &[&n, "held out"], rows);
     }
     if let Some(costs) = &found.costs {
         let _ = writeln!(
