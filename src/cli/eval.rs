@@ -1,116 +1,85 @@
 //! `mlapi eval`: models on the held-out rows of their training, or on another file.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::{Context, Error, Result};
+use anyhow::{Error, Result};
 use serde::Serialize;
 
 use super::args::{Eval, Format};
+use super::report::{Evaluated, printed};
 use super::term::{Term, write_text};
-use crate::error::usage;
+use crate::model::Model;
 use crate::model::evaluation::associations::Associations;
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::{Evaluation, Positive};
 use crate::model::hold_out::TestRows;
-use crate::model::requirement::check;
-use crate::model::{Model, file};
-use crate::report::html;
-use crate::report::html::subject::{Rows, Subject};
-use crate::report::text;
+use crate::model::requirement::{Outcome, check};
+use crate::report::html::subject::Rows;
+use crate::report::{detail, plots, text};
 
 #[derive(Serialize)]
 struct EvalResult<'a> {
     model: &'a str,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    detailed: &'a DetailedEvaluation,
+    #[serde(skip_serializing_if = "<[Outcome]>::is_empty")]
+    requirements: &'a [Outcome],
     /// Present only if the rows could not be read again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recorded_at_training: bool,
 }
 
-/// A model that was evaluated.
-struct Evaluated {
-    path: String,
-    model: Model,
-    detailed: DetailedEvaluation,
-    rows: Rows,
-    associations: Option<Associations>,
-    /// Why the rows that training held out could not be read again.
-    not_replayed: Option<Error>,
-}
-
-impl Evaluated {
-    fn recorded(path: &str, model: Model, not_replayed: Option<Error>) -> Self {
-        let detailed = model.card.evaluation.clone().into();
-        Self { path: path.into(), model, detailed, rows: Rows::Recorded, associations: None, not_replayed }
-    }
-
-    fn subject(&self) -> Subject<'_> {
-        Subject {
-            name: self.path.clone(),
-            rows: self.rows.clone(),
-            detailed: &self.detailed,
-            model: Some((&self.model, &self.model.card)),
-            served: false,
-            associations: self.associations.as_ref(),
-        }
-    }
-
-    /// Whether two models were evaluated on the same rows.
-    fn shares_rows_with(&self, other: &Self) -> bool {
-        let (own, of_other) = (&self.model.card, &other.model.card);
-        let split = |card: &crate::model::Card| (card.test_size, card.split_by.clone(), card.seed);
-        let digests = |card: &crate::model::Card| -> Vec<String> {
-            let sources = card.test.iter().chain(std::iter::once(&card.data)).chain(&card.more_data);
-            sources.map(|source| source.sha256.clone()).collect()
-        };
-        let same_target = self.detailed.evaluation.target == other.detailed.evaluation.target;
-        let held_out_alike = own.test.is_some()
-            && own.test.as_ref().map(|test| &test.sha256) == of_other.test.as_ref().map(|test| &test.sha256)
-            || split(own) == split(of_other) && digests(own) == digests(of_other);
-        same_target && (matches!(self.rows, Rows::File(_)) || held_out_alike)
-    }
-}
-
 /// Runs the verb.
 pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
-    if args.model.len() > 1 && args.report.is_none() {
-        return Err(usage("several --model are compared in a report: add --report FILE.html"));
+    args.check_wishes()?;
+    args.check_models()?;
+    if let Some(file) = &args.detail.predictions {
+        return of_predictions(file.as_deref(), args, term, out);
     }
-    let mut all = Vec::with_capacity(args.model.len());
+    let (mut all, mut outcomes, mut not_replayed) = (Vec::new(), Vec::new(), None);
     for path in &args.model {
-        let one = evaluated(path, args, term)?;
-        show(&one, args, out)?;
+        let (one, wishes, failed) = evaluated(path, args, term)?;
+        // Rows that cannot be read again meet no requirement.
+        let own = if failed.is_some() { Vec::new() } else { args.outcomes(&one.detailed) };
+        show(&one, &printed(&one.detailed, &wishes, args), &own, args, out)?;
+        outcomes.extend(own);
+        not_replayed = not_replayed.or(failed);
         all.push(one);
     }
     out.flush()?;
-    if let Some(path) = &args.report {
-        let subjects: Vec<Subject> = all.iter().map(Evaluated::subject).collect();
-        let same_rows = all.iter().all(|one| one.shares_rows_with(&all[0]));
-        let page = html::report(&subjects, same_rows);
-        file::write_atomically(Path::new(path), page.as_bytes()).context("--report")?;
-        term.note(format!("the report is in {path}"));
-    }
-    if let Some(error) = all.iter_mut().find_map(|one| one.not_replayed.take()) {
+    args.write_report(&all, term)?;
+    if let Some(error) = not_replayed {
         return Err(error);
     }
-    all.iter().try_for_each(|one| Ok(check(&args.require, &one.detailed.evaluation)?))
+    args.write_junit(&args.model.join(" "), &outcomes)?;
+    Ok(check(&outcomes)?)
 }
 
-/// Evaluates one model.
-fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<Evaluated> {
+/// Evaluates one model: the outcome, the parts of it to print, and why the rows that training held out could not be read
+/// again.
+fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes, Option<Error>)> {
     let model = Model::open_within(path, args.limit.max_model_bytes)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
     let positive = Positive::new(&model, args.positive.as_deref(), args.threshold)?;
+    let as_recorded = |model: Model| Evaluated {
+        name: path.into(),
+        detailed: model.card.evaluation.clone().into(),
+        model: Some(model),
+        rows: Rows::Recorded,
+        associations: None,
+    };
     if args.data.is_none() && model.card.refit {
         term.warn(
             "the model was fitted again on all rows after its evaluation, so its held-out rows are no longer \
              unseen; these are the figures recorded before that",
         );
-        return Ok(Evaluated::recorded(path, model, None));
+        return Ok((as_recorded(model), Wishes::default(), None));
     }
+    let wishes = args.wishes(model.labels(), positive.class(), Some(recorded))?;
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let (rows, which) = match &args.data {
         Some(path) => {
@@ -125,35 +94,60 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<Evaluated> {
         }
         None => match TestRows::replay(&model, folder, &args.dialect.options()) {
             Ok(rows) => (rows, Rows::HeldOut),
-            Err(error) => return Ok(Evaluated::recorded(path, model, Some(error))),
+            Err(error) => return Ok((as_recorded(model), wishes, Some(error))),
         },
     };
-    let wishes = if args.report.is_some() { Wishes::all() } else { Wishes::default() };
-    let mut detailed = evaluate_in_detail(&model, &rows, positive, &wishes)?;
+    let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes))?;
     if let Some(unknown) = &detailed.evaluation.unknown_labels {
         term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
-    let mut associations = None;
-    if args.report.is_some() {
-        associations = Some(Associations::of_rows(&model, &rows)?);
-        match training(&model, folder, positive, args) {
-            Ok(training) => detailed.training = Some(Box::new(training)),
-            Err(error) => term.note(format!("the report is without the training rows: {error:#}")),
-        }
+    detailed.training = args.training(&model, folder, positive);
+    detailed.comparison = args.comparison(&model, positive, &rows, term)?;
+    let associations = match args.detail.report {
+        Some(_) => Some(Associations::of_rows(&model, &rows)?),
+        None => None,
+    };
+    let one = Evaluated { name: path.into(), model: Some(model), detailed, rows: which, associations };
+    Ok((one, wishes, None))
+}
+
+/// Evaluates predictions that were made elsewhere.
+fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
+    let (path, found) = args.scored_file(file)?;
+    let (labels, positive) = found.labels();
+    let evaluation = found.evaluation();
+    args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
+    let wishes = args.wishes(labels, positive, Some(evaluation))?;
+    let (detailed, rows) = found.detailed(&args.with_report(&wishes))?;
+    if rows.n_without_target > 0 {
+        let rows = text::count(rows.n_without_target, "row", "rows");
+        term.warn(format!("{rows} without a true value were skipped"));
     }
-    Ok(Evaluated { path: path.into(), model, detailed, rows: which, associations, not_replayed: None })
+    let outcomes = args.outcomes(&detailed);
+    let rows = Rows::File(path.into());
+    let one = Evaluated { name: path.into(), model: None, detailed, rows, associations: None };
+    show(&one, &printed(&one.detailed, &wishes, args), &outcomes, args, out)?;
+    args.write_report(&[one], term)?;
+    args.write_junit(path, &outcomes)?;
+    Ok(check(&outcomes)?)
 }
 
-/// The same figures of the rows that the model was fitted on.
-fn training(model: &Model, folder: &Path, positive: Positive, args: &Eval) -> Result<DetailedEvaluation> {
-    let rows = TestRows::replay_training(model, folder, &args.dialect.options())?;
-    evaluate_in_detail(model, &rows, positive, &Wishes { curves: true, ..Wishes::default() })
-}
-
-fn show(one: &Evaluated, args: &Eval, out: &mut impl Write) -> Result<()> {
-    let (evaluation, recorded) = (&one.detailed.evaluation, one.rows == Rows::Recorded);
+fn show(
+    one: &Evaluated,
+    detailed: &DetailedEvaluation,
+    requirements: &[Outcome],
+    args: &Eval,
+    out: &mut impl Write,
+) -> Result<()> {
+    let (evaluation, recorded) = (&detailed.evaluation, one.rows == Rows::Recorded);
     if args.format == Format::Json {
-        let result = EvalResult { model: &one.path, evaluation, recorded_at_training: recorded };
+        let result = EvalResult {
+            model: &one.name,
+            evaluation,
+            detailed,
+            requirements,
+            recorded_at_training: recorded,
+        };
         serde_json::to_writer(&mut *out, &result)?;
         return Ok(out.write_all(b"\n")?);
     }
@@ -161,9 +155,16 @@ fn show(one: &Evaluated, args: &Eval, out: &mut impl Write) -> Result<()> {
     let which = if recorded { " held out, as recorded at training" } else { "" };
     let head = format!(
         "{}: {} predicting {}, on {rows}{which}\n",
-        one.path, evaluation.algorithm, evaluation.target
+        one.name, evaluation.algorithm, evaluation.target
     );
     write_text(out, &head)?;
-    write_text(out, &text::evaluation(evaluation))?;
-    Ok(writeln!(out, "\n  {}", text::baseline_words(evaluation))?)
+    write_text(out, &detail::evaluation(detailed))?;
+    if args.detail.plot {
+        // Braille letters are wide in few fonts of terminals, and are noise to programs.
+        let style = if std::io::stdout().is_terminal() { plots::Style::Braille } else { plots::Style::Ascii };
+        write_text(out, &plots::plots(detailed, style))?;
+    }
+    write_text(out, &detail::outcomes(requirements))?;
+    let of_these = if args.detail.predictions.is_some() { ", those of these very rows" } else { "" };
+    Ok(writeln!(out, "\n  {}{of_these}", text::baseline_words(evaluation))?)
 }

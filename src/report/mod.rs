@@ -5,8 +5,12 @@
 pub(crate) mod card;
 pub(crate) mod charts;
 pub(crate) mod columns;
+pub(crate) mod detail;
+pub(crate) mod difference;
 pub(crate) mod html;
+pub(crate) mod junit;
 pub(crate) mod markup;
+pub(crate) mod plots;
 pub(crate) mod prediction;
 pub(crate) mod selection;
 pub(crate) mod text;

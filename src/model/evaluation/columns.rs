@@ -142,8 +142,7 @@ impl ValueColumn {
     /// The parts of the rows: numbers in ranges of about equally many rows unless there are few of them, levels one by one,
     /// the most frequent first; missing values last. Parts without rows are left out.
     pub(super) fn parts(&self) -> Vec<(String, Vec<usize>)> {
-        let mut parts: Vec<(String, Vec<usize>)> = Vec::new();
-        match &self.values {
+        let mut parts: Vec<(String, Vec<usize>)> = match &self.values {
             Values::Numbers { values, is_date } => {
                 let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
                 sorted.sort_unstable_by(f64::total_cmp);
@@ -167,13 +166,15 @@ impl ValueColumn {
                     (false, part) if part == bounds.len() => format!("above {}", show(bounds[part - 1])),
                     (false, part) => format!("{} to {}", show(bounds[part - 1]), show(bounds[part])),
                 };
-                parts = (0..=bounds.len()).map(|part| (name(part), Vec::new())).collect();
+                let mut parts: Vec<(String, Vec<usize>)> =
+                    (0..=bounds.len()).map(|part| (name(part), Vec::new())).collect();
                 parts.push((MISSING.into(), Vec::new()));
                 let missing = parts.len() - 1;
                 for (row, &value) in values.iter().enumerate() {
                     let part = if value.is_nan() { missing } else { bounds.partition_point(|b| *b < value) };
                     parts[part].1.push(row);
                 }
+                parts
             }
             Values::Levels { codes, names } => {
                 let mut of_level: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
@@ -192,9 +193,9 @@ impl ValueColumn {
                     found.push((OTHER.into(), others));
                 }
                 found.extend(missing);
-                parts = found;
+                found
             }
-        }
+        };
         parts.retain(|(_, rows)| !rows.is_empty());
         parts
     }

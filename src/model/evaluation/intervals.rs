@@ -231,3 +231,126 @@ pub(super) fn class_intervals(classes: &[ClassRow], predicted: &[u32]) -> Vec<Cl
     };
     classes.iter().zip(n_predicted).map(intervals).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::unit_interval;
+
+    /// A standard normal number (Box and Muller 1958).
+    fn normal(random: &mut rand_pcg::Pcg64) -> f64 {
+        let (u, v) = (1.0 - unit_interval(random), unit_interval(random));
+        (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+    }
+
+    fn classes(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let codes: Vec<u32> = (0..n).map(|i| u32::from(i % 5 < 2)).collect();
+        let mut scores = Matrix::with_capacity(n, 2);
+        for &code in &codes {
+            let p = 1.0 / (1.0 + (0.5 - normal(random) - f64::from(code)).exp());
+            scores.push_row(0.0).copy_from_slice(&[1.0 - p, p]);
+        }
+        let predicted = scores.rows().map(|row| u32::from(row[1] >= 0.5)).collect();
+        let truth = Truth::Classes { codes, labels: vec!["a".into(), "b".into()] };
+        (Predictions { scores, classes: predicted }, truth)
+    }
+
+    fn values(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let truth: Vec<f64> = (0..n).map(|_| 10.0 + 3.0 * normal(random)).collect();
+        let mut scores = Matrix::with_capacity(n, 1);
+        truth.iter().for_each(|value| {
+            scores.push_row(value + normal(random));
+        });
+        (Predictions { scores, classes: Vec::new() }, Truth::Values(truth))
+    }
+
+    type Make = fn(usize, &mut rand_pcg::Pcg64) -> (Predictions, Truth);
+
+    #[test]
+    fn intervals_hold_the_true_value_as_often_as_they_say() {
+        const DATA_SETS: usize = 200;
+        let mut random = generator(5);
+        for make in [classes as Make, values as Make] {
+            // The true values, up to what many rows leave open.
+            let (predictions, truth) = make(1_000_000, &mut random);
+            let wanted = Metrics::new(&predictions, &truth, 1).figures();
+            let mut held = vec![0; wanted.len()];
+            for _ in 0..DATA_SETS {
+                let (predictions, truth) = make(250, &mut random);
+                let metrics = Metrics::new(&predictions, &truth, 1);
+                let (found, _) = intervals(&predictions, &truth, 1, None, &metrics);
+                for ((name, wanted), held) in wanted.iter().zip(&mut held) {
+                    let inside = |[low, high]: [f64; 2]| wanted.is_some_and(|w| low <= w && w <= high);
+                    *held += usize::from(found.of(name).is_some_and(inside));
+                }
+            }
+            for ((name, wanted), held) in wanted.iter().zip(held) {
+                let coverage = held as f64 / DATA_SETS as f64;
+                // 0.95 ± three standard errors of 200 data sets.
+                assert!(wanted.is_none() || (coverage - LEVEL).abs() <= 0.046, "{name}: {coverage}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_figure_of_weighted_rows_is_that_of_the_rows_written_out() {
+        let mut random = generator(2);
+        for make in [classes as Make, values as Make] {
+            let (predictions, truth) = make(60, &mut random);
+            let bootstrap = Bootstrap::new(&truth, None);
+            let weighted = Weighted::new(&predictions, &truth, 1);
+            let mut weights = vec![0; 60];
+            for replicate in 0..20 {
+                bootstrap.draw(replicate, &mut weights);
+                let rows: Vec<usize> =
+                    (0..60).flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect();
+                let wanted = Metrics::new(&select(&predictions, &rows), &truth.select(&rows), 1).figures();
+                for (found, (name, wanted)) in weighted.figures(&weights).into_iter().zip(wanted) {
+                    let error = found.zip(wanted).map(|(found, wanted)| (found - wanted).abs());
+                    assert!(error.is_none_or(|error| error < 1e-9), "{name}: {found:?} is not {wanted:?}");
+                    assert_eq!(found.is_some(), wanted.is_some(), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn draws_keep_the_classes_or_take_whole_groups() {
+        let truth = Truth::Classes { codes: vec![0, 0, 0, 1, 1], labels: vec!["a".into(), "b".into()] };
+        let mut weights = vec![0; 5];
+        for replicate in 0..50 {
+            Bootstrap::new(&truth, None).draw(replicate, &mut weights);
+            assert_eq!((weights[..3].iter().sum::<u32>(), weights[3..].iter().sum::<u32>()), (3, 2));
+            let groups = Bootstrap::new(&truth, Some(&[0, 1, 0, 1, 1]));
+            groups.draw(replicate, &mut weights);
+            assert!(weights[0] == weights[2] && weights[1] == weights[3] && weights[3] == weights[4]);
+            assert_eq!(groups.n_groups(), Some(2));
+        }
+    }
+
+    #[test]
+    fn the_variance_of_a_mean_of_areas_is_that_of_its_replicates() {
+        let mut random = generator(9);
+        let n = 400;
+        let codes: Vec<u32> = (0..n).map(|i| i % 4).collect();
+        let mut scores = Matrix::with_capacity(n as usize, 4);
+        for &code in &codes {
+            let row = scores.push_row(0.0);
+            (0..4).for_each(|class| {
+                row[class] = normal(&mut random) + f64::from(u8::from(class == code as usize))
+            });
+        }
+        let predicted = codes.clone();
+        let truth = Truth::Classes { codes, labels: (0..4).map(|label| label.to_string()).collect() };
+        let predictions = Predictions { scores, classes: predicted };
+        let bootstrap = Bootstrap::new(&truth, None);
+        let weighted = Weighted::new(&predictions, &truth, 1);
+        let at =
+            Metrics::new(&predictions, &truth, 1).figures().iter().position(|(name, _)| *name == "roc_auc");
+        let areas: Vec<f64> = bootstrap.map(&|weights| weighted.figures(weights)[at.unwrap()].unwrap());
+        let mean = areas.iter().sum::<f64>() / areas.len() as f64;
+        let variance = areas.iter().map(|area| (area - mean).powi(2)).sum::<f64>() / areas.len() as f64;
+        let found = one_vs_rest_variance(&predictions, &truth).unwrap();
+        assert!((found / variance - 1.0).abs() < 0.15, "{found} is not {variance}");
+    }
+}

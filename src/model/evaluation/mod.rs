@@ -11,6 +11,7 @@ pub mod comparison;
 pub mod curves;
 pub mod dependence;
 pub mod detail;
+pub(crate) mod elsewhere;
 pub mod importance;
 pub mod intervals;
 mod ranking;
@@ -252,6 +253,11 @@ impl Positive {
         Decision::with_threshold(threshold, &model.pipeline.schema)
             .map_err(|error| usage(format!("--threshold: {error}")))?;
         Ok(Self { class, threshold })
+    }
+
+    /// The class.
+    pub(crate) fn class(self) -> usize {
+        self.class
     }
 
     /// The same class of another model, which has the classes of this one at `places`.

@@ -1,10 +1,15 @@
 //! What each threshold on the probability of the positive class means, what mistakes cost, and which threshold is best.
 
-use anyhow::{Result, bail, ensure};
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::ranking::Ranking;
+use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::matrix::Matrix;
+use crate::data::read::load::{Reading, read_tables};
+use crate::data::read::source::Options;
 use crate::names::{did_you_mean, quote};
 use crate::plain;
 
@@ -141,6 +146,27 @@ impl Costs {
             );
         }
         Ok(Self { n_classes, values })
+    }
+
+    /// Of a file such as [`Costs::of_table`] takes.
+    ///
+    /// # Errors
+    /// A file that cannot be read; those of [`Costs::of_table`].
+    pub(crate) fn read(path: &str, labels: &[String]) -> Result<Self> {
+        let nulls = NullTokens::default();
+        let reading = Reading { nulls: nulls.clone(), texts: BTreeSet::new(), last_is_text: false };
+        let raw =
+            read_tables(&[path.to_string()], &Options { header: true, ..Options::default() }, &reading)?;
+        let cell = |row: usize, column: usize| match raw.columns[column].cell(row, &nulls) {
+            Cell::Missing => String::new(),
+            Cell::Number(value) => value.to_string(),
+            Cell::Boolean(value) => value.to_string(),
+            Cell::Text(text) => text.to_string(),
+        };
+        let rows: Vec<Vec<String>> = (0..raw.n_rows())
+            .map(|row| (0..raw.names.len()).map(|column| cell(row, column)).collect())
+            .collect();
+        Self::of_table(&raw.names, &rows, labels).with_context(|| path.to_string())
     }
 
     fn of(&self, truth: usize, predicted: usize) -> f64 {

@@ -83,7 +83,7 @@ pub(super) fn dependence(subject: &Subject, ids: &mut Ids) -> String {
     };
     let of = match subject.positive() {
         Some(positive) => format!("probability of {positive}"),
-        None if subject.classification().is_some() => "probability".into(),
+        None if subject.has_classes() => "probability".into(),
         None => format!("predicted {}", subject.detailed.evaluation.target),
     };
     let mut out = String::from(

@@ -1,6 +1,6 @@
 //! Metrics, classes, confusion matrix and thresholds: the tables of a report.
 
-use super::super::charts::matrix::{Matrix, percent};
+use super::super::charts::matrix::Matrix;
 use super::super::charts::plot::{Look, Mark, Plot, Shape, short};
 use super::super::charts::scale::Scale;
 use super::super::charts::table::{Table, thinned};
@@ -291,9 +291,4 @@ pub(super) fn leaderboard(subjects: &[Subject], same_rows: bool) -> String {
         table.rows.push(row);
     }
     table.html()
-}
-
-/// A share of the rows.
-pub(super) fn share_of(part: u64, all: u64) -> String {
-    if all == 0 { String::new() } else { percent(part as f64 / all as f64) }
 }

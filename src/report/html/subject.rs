@@ -1,7 +1,6 @@
 //! What a report is about: one model, or predictions made elsewhere, on some rows.
 
-use crate::metrics::Classification;
-use crate::model::evaluation::Metrics;
+use crate::data::cells::cell::Task;
 use crate::model::evaluation::associations::Associations;
 use crate::model::evaluation::detail::DetailedEvaluation;
 use crate::model::{Card, Model};
@@ -48,12 +47,9 @@ impl Subject<'_> {
         self.detailed.evaluation.positive.as_ref().map(super::label)
     }
 
-    /// The metrics of a classification.
-    pub(super) fn classification(&self) -> Option<&Classification> {
-        match &self.detailed.evaluation.metrics {
-            Metrics::Classification(metrics) => Some(metrics),
-            Metrics::Regression(_) => None,
-        }
+    /// Whether classes are predicted.
+    pub(super) fn has_classes(&self) -> bool {
+        self.detailed.evaluation.task == Task::Classification
     }
 
     /// Rows of a class.
