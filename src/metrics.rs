@@ -158,33 +158,12 @@ pub fn classification(
 ) -> Classification {
     let (n, n_scored) = (y_true.len(), probabilities.n_classes);
     let counts = class_counts(y_true, y_pred, n_classes);
-    let classes = per_class(&counts);
-    let hits = counts.iter().map(|class| class.hits).sum();
-    // The classes scikit-learn averages over when it is not given a list: those that occur.
-    let occurs = |class: &ClassCounts| class.support > 0 || class.predicted > 0;
-    let occurring: Vec<&ClassMetrics> = counts
-        .iter()
-        .zip(&classes)
-        .filter(|(counts, _)| occurs(counts))
-        .map(|(_, metrics)| metrics)
-        .collect();
-    let average = |figure: fn(&ClassMetrics) -> f64| Averages {
-        macro_average: occurring.iter().map(|m| figure(m)).sum::<f64>() / occurring.len().max(1) as f64,
-        micro: ratio(hits, n as u64),
-        weighted: occurring.iter().map(|m| figure(m) * m.support as f64).sum::<f64>() / n.max(1) as f64,
-    };
-    let with_rows: Vec<f64> = classes.iter().filter(|m| m.support > 0).map(|m| m.recall).collect();
     let two_classes = n_scored == 2 && n_classes == 2;
     let score = |class: usize| probabilities.rows(n).map(move |row| row[class]);
     let is = |class: usize| y_true.iter().map(move |&truth| truth as usize == class);
     let positive_scores: Vec<f64> = if two_classes { score(positive).collect() } else { Vec::new() };
     let truth: Vec<bool> = is(positive).collect();
     Classification {
-        accuracy: (n > 0).then(|| ratio(hits, n as u64)),
-        balanced_accuracy: (n > 0).then(|| with_rows.iter().sum::<f64>() / with_rows.len() as f64),
-        precision: average(|m| m.precision),
-        recall: average(|m| m.recall),
-        f1: average(|m| m.f1),
         log_loss: log_loss(y_true, probabilities),
         roc_auc: if two_classes {
             roc_auc(&truth, &positive_scores)
@@ -200,7 +179,40 @@ pub fn classification(
                 errors.map(|(&t, p)| (p - f64::from(u8::from(t))).powi(2)).sum::<f64>() / n as f64
             })
             .filter(|brier| brier.is_finite()),
-        mcc: (n > 0).then(|| mcc(&counts)),
+        ..of_counts(&counts)
+    }
+}
+
+/// The figures of a classification that its counts alone give; those that ask for probabilities are undefined.
+pub fn of_counts(counts: &[ClassCounts]) -> Classification {
+    let classes = per_class(counts);
+    let hits = counts.iter().map(|class| class.hits).sum();
+    let n: u64 = counts.iter().map(|class| class.support).sum();
+    // The classes scikit-learn averages over when it is not given a list: those that occur.
+    let occurs = |class: &ClassCounts| class.support > 0 || class.predicted > 0;
+    let occurring: Vec<&ClassMetrics> = counts
+        .iter()
+        .zip(&classes)
+        .filter(|(counts, _)| occurs(counts))
+        .map(|(_, metrics)| metrics)
+        .collect();
+    let average = |figure: fn(&ClassMetrics) -> f64| Averages {
+        macro_average: occurring.iter().map(|m| figure(m)).sum::<f64>() / occurring.len().max(1) as f64,
+        micro: ratio(hits, n),
+        weighted: occurring.iter().map(|m| figure(m) * m.support as f64).sum::<f64>() / n.max(1) as f64,
+    };
+    let with_rows: Vec<f64> = classes.iter().filter(|m| m.support > 0).map(|m| m.recall).collect();
+    Classification {
+        accuracy: (n > 0).then(|| ratio(hits, n)),
+        balanced_accuracy: (n > 0).then(|| with_rows.iter().sum::<f64>() / with_rows.len() as f64),
+        precision: average(|m| m.precision),
+        recall: average(|m| m.recall),
+        f1: average(|m| m.f1),
+        log_loss: None,
+        roc_auc: None,
+        average_precision: None,
+        brier: None,
+        mcc: (n > 0).then(|| mcc(counts)),
     }
 }
 
@@ -210,14 +222,18 @@ pub fn n_zero_probability(y_true: &[u32], probabilities: Probabilities) -> usize
     rows.filter(|(truth, row)| row.get(**truth as usize).is_none_or(|p| *p < LOG_LOSS_EPSILON)).count()
 }
 
+/// The log loss of a row of probabilities whose class is `truth`.
+pub(crate) fn log_loss_of(truth: u32, row: &[f64]) -> f64 {
+    let p = row.get(truth as usize).copied().unwrap_or(0.0);
+    -p.clamp(LOG_LOSS_EPSILON, 1.0 - LOG_LOSS_EPSILON).ln()
+}
+
 fn log_loss(y_true: &[u32], probabilities: Probabilities) -> Option<f64> {
     if y_true.is_empty() {
         return None;
     }
-    let losses = y_true.iter().zip(probabilities.rows(y_true.len())).map(|(&truth, row)| {
-        let p = row.get(truth as usize).copied().unwrap_or(0.0);
-        -p.clamp(LOG_LOSS_EPSILON, 1.0 - LOG_LOSS_EPSILON).ln()
-    });
+    let losses =
+        y_true.iter().zip(probabilities.rows(y_true.len())).map(|(&truth, row)| log_loss_of(truth, row));
     // Scores of numbers far outside of the training rows may be no numbers.
     Some(losses.sum::<f64>() / y_true.len() as f64).filter(|loss| loss.is_finite())
 }

@@ -8,6 +8,25 @@ fn eval(dir: &Workdir, args: &[&str]) -> Value {
     dir.run(&[&["eval", "--format", "json"], args].concat()).ok().json()
 }
 
+/// What training prints as well: without the parts that only rows give.
+fn as_at_training(mut result: Value) -> Value {
+    let parts = result.as_object_mut().unwrap();
+    for part in [
+        "intervals",
+        "interval_level",
+        "class_intervals",
+        "resampling",
+        "curves",
+        "top_k",
+        "thresholds",
+        "best_threshold",
+        "residuals",
+    ] {
+        parts.remove(part);
+    }
+    result
+}
+
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
@@ -32,7 +51,7 @@ fn without_data_it_prints_what_train_printed() {
         for added in ["n_train", "fit_seconds", "columns", "leaderboard"] {
             trained.as_object_mut().unwrap().remove(added).unwrap();
         }
-        assert_eq!(eval(&dir, &[]), trained, "{data}");
+        assert_eq!(as_at_training(eval(&dir, &[])), trained, "{data}");
     }
 }
 
@@ -140,7 +159,7 @@ fn a_training_file_that_has_moved_is_named_and_the_recorded_figures_are_shown() 
     let done = dir.run(&["eval", "--format", "json"]).fails(1);
     let mut recorded = done.json();
     assert_eq!(recorded.as_object_mut().unwrap().remove("recorded_at_training"), Some(json!(true)));
-    assert_eq!(recorded, before);
+    assert_eq!(recorded, as_at_training(before));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod boosting; // gradient boosting: directions of columns, settings of its own
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
+mod evaluation; // `mlapi eval` beyond the metrics, against scikit-learn and scipy
 #[cfg(feature = "excel")]
 mod excel; // a workbook equals the same table as CSV
 mod findings; // mistakes in a table that training names
@@ -28,6 +29,7 @@ mod people; // tables of ten origins
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
 mod readme; // the console blocks of README.md and docs/ are what the program prints
+mod report; // `eval --report`, `--plot` and `GET /report`
 mod requests; // what a request may cost, in every dialect
 mod roads; // one value, one prediction, however it is sent
 mod search; // auto, --cv and --tune

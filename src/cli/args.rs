@@ -2,6 +2,7 @@
 //! values. Longer help is prose in `help/`.
 
 mod choices;
+mod detail;
 mod help;
 mod serve;
 mod values;
@@ -22,6 +23,7 @@ use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
 pub use choices::{Color, Format, RowFormat, TaskChoice};
+pub use detail::{Detail, Diff};
 pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
@@ -102,10 +104,11 @@ impl Verb {
         match self {
             Self::Train(train) => read(text, &mut train.format),
             Self::Eval(eval) => read(text, &mut eval.format),
+            Self::Diff(diff) => read(text, &mut diff.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
             Self::Predict(predict) => read(text, &mut predict.format),
             Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
-                Err("--format is for verbs with a result: train, eval, predict and inspect".into())
+                Err("--format is for verbs with a result: train, eval, predict, inspect and diff".into())
             }
         }
     }
@@ -145,6 +148,8 @@ pub enum Verb {
     Serve(Box<Serve>),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
+    /// Show what differs between two model files: columns, categories, ranges, settings, metrics
+    Diff(Diff),
     /// Check that a server is ready
     Healthcheck(Healthcheck),
     /// Print a completion script for a shell
@@ -334,9 +339,9 @@ pub struct Eval {
     #[arg(value_name = "DATA")]
     pub data: Option<String>,
 
-    /// Model file
+    /// Model file; repeatable with --report, which then compares them
     #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
-    pub model: String,
+    pub model: Vec<String>,
 
     /// Limit of the model file.
     #[command(flatten)]
@@ -350,9 +355,13 @@ pub struct Eval {
     #[arg(long, value_name = "LABEL")]
     pub positive: Option<String>,
 
-    /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'f1.macro > 0.8'; repeatable
+    /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'lower(recall[yes])>0.8', 'mae not worse'; repeatable
     #[arg(long, value_name = "EXPR")]
     pub require: Vec<Requirement>,
+
+    /// What is shown beyond the metrics.
+    #[command(flatten)]
+    pub detail: Detail,
 
     /// Dialect of DATA.
     #[command(flatten)]

@@ -1,24 +1,32 @@
-//! `mlapi eval`: a model on the held-out rows of its training, or on another file.
+//! `mlapi eval`: models on the held-out rows of their training, or on another file.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Error, Result};
 use serde::Serialize;
 
 use super::args::{Eval, Format};
+use super::report::{Evaluated, printed};
 use super::term::{Term, write_text};
 use crate::model::Model;
-use crate::model::evaluation::{Evaluation, Positive, evaluate};
+use crate::model::evaluation::associations::Associations;
+use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
+use crate::model::evaluation::{Evaluation, Positive};
 use crate::model::hold_out::TestRows;
-use crate::model::requirement::check;
-use crate::report::text;
+use crate::model::requirement::{Outcome, check};
+use crate::report::html::subject::Rows;
+use crate::report::{detail, plots, text};
 
 #[derive(Serialize)]
 struct EvalResult<'a> {
     model: &'a str,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    detailed: &'a DetailedEvaluation,
+    #[serde(skip_serializing_if = "<[Outcome]>::is_empty")]
+    requirements: &'a [Outcome],
     /// Present only if the rows could not be read again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recorded_at_training: bool,
@@ -26,19 +34,54 @@ struct EvalResult<'a> {
 
 /// Runs the verb.
 pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
-    let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
+    args.check_wishes()?;
+    args.check_models()?;
+    if let Some(file) = &args.detail.predictions {
+        return of_predictions(file.as_deref(), args, term, out);
+    }
+    let (mut all, mut outcomes, mut not_replayed) = (Vec::new(), Vec::new(), None);
+    for path in &args.model {
+        let (one, wishes, failed) = evaluated(path, args, term)?;
+        // Rows that cannot be read again meet no requirement.
+        let own = if failed.is_some() { Vec::new() } else { args.outcomes(&one.detailed) };
+        show(&one, &printed(&one.detailed, &wishes, args), &own, args, out)?;
+        outcomes.extend(own);
+        not_replayed = not_replayed.or(failed);
+        all.push(one);
+    }
+    out.flush()?;
+    args.write_report(&all, term)?;
+    if let Some(error) = not_replayed {
+        return Err(error);
+    }
+    args.write_junit(&args.model.join(" "), &outcomes)?;
+    Ok(check(&outcomes)?)
+}
+
+/// Evaluates one model: the outcome, the parts of it to print, and why the rows that training held out could not be read
+/// again.
+fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes, Option<Error>)> {
+    let model = Model::open_within(path, args.limit.max_model_bytes)?;
     let recorded = &model.card.evaluation;
     args.require.iter().try_for_each(|requirement| requirement.check_name(recorded))?;
     let positive = Positive::new(&model, args.positive.as_deref(), args.threshold)?;
+    let as_recorded = |model: Model| Evaluated {
+        name: path.into(),
+        detailed: model.card.evaluation.clone().into(),
+        model: Some(model),
+        rows: Rows::Recorded,
+        associations: None,
+    };
     if args.data.is_none() && model.card.refit {
         term.warn(
             "the model was fitted again on all rows after its evaluation, so its held-out rows are no longer \
              unseen; these are the figures recorded before that",
         );
-        show(recorded, true, args, out)?;
-        return Ok(check(&args.require, recorded)?);
+        return Ok((as_recorded(model), Wishes::default(), None));
     }
-    let rows = match &args.data {
+    let wishes = args.wishes(model.labels(), positive.class(), Some(recorded))?;
+    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let (rows, which) = match &args.data {
         Some(path) => {
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
             if let Some(text) = rows.without_target(&model) {
@@ -47,31 +90,64 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             if let Some(text) = rows.passed_over(&model) {
                 term.note(text);
             }
-            rows
+            (rows, Rows::File(path.clone()))
         }
-        None => {
-            let folder = Path::new(&args.model).parent().unwrap_or(Path::new(""));
-            match TestRows::replay(&model, folder, &args.dialect.options()) {
-                Ok(rows) => rows,
-                Err(error) => {
-                    show(recorded, true, args, out)?;
-                    out.flush()?;
-                    return Err(error);
-                }
-            }
-        }
+        None => match TestRows::replay(&model, folder, &args.dialect.options()) {
+            Ok(rows) => (rows, Rows::HeldOut),
+            Err(error) => return Ok((as_recorded(model), wishes, Some(error))),
+        },
     };
-    let evaluation = evaluate(&model, &rows, positive)?;
-    if let Some(unknown) = &evaluation.unknown_labels {
-        term.warn(unknown.remark(evaluation.n_rows));
+    let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes))?;
+    if let Some(unknown) = &detailed.evaluation.unknown_labels {
+        term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
-    show(&evaluation, false, args, out)?;
-    Ok(check(&args.require, &evaluation)?)
+    detailed.training = args.training(&model, folder, positive);
+    detailed.comparison = args.comparison(&model, positive, &rows, term)?;
+    let associations = match args.detail.report {
+        Some(_) => Some(Associations::of_rows(&model, &rows)?),
+        None => None,
+    };
+    let one = Evaluated { name: path.into(), model: Some(model), detailed, rows: which, associations };
+    Ok((one, wishes, None))
 }
 
-fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Write) -> Result<()> {
+/// Evaluates predictions that were made elsewhere.
+fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
+    let (path, found) = args.scored_file(file)?;
+    let (labels, positive) = found.labels();
+    let evaluation = found.evaluation();
+    args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
+    let wishes = args.wishes(labels, positive, Some(evaluation))?;
+    let (detailed, rows) = found.detailed(&args.with_report(&wishes))?;
+    if rows.n_without_target > 0 {
+        let rows = text::count(rows.n_without_target, "row", "rows");
+        term.warn(format!("{rows} without a true value were skipped"));
+    }
+    let outcomes = args.outcomes(&detailed);
+    let rows = Rows::File(path.into());
+    let one = Evaluated { name: path.into(), model: None, detailed, rows, associations: None };
+    show(&one, &printed(&one.detailed, &wishes, args), &outcomes, args, out)?;
+    args.write_report(&[one], term)?;
+    args.write_junit(path, &outcomes)?;
+    Ok(check(&outcomes)?)
+}
+
+fn show(
+    one: &Evaluated,
+    detailed: &DetailedEvaluation,
+    requirements: &[Outcome],
+    args: &Eval,
+    out: &mut impl Write,
+) -> Result<()> {
+    let (evaluation, recorded) = (&detailed.evaluation, one.rows == Rows::Recorded);
     if args.format == Format::Json {
-        let result = EvalResult { model: &args.model, evaluation, recorded_at_training: recorded };
+        let result = EvalResult {
+            model: &one.name,
+            evaluation,
+            detailed,
+            requirements,
+            recorded_at_training: recorded,
+        };
         serde_json::to_writer(&mut *out, &result)?;
         return Ok(out.write_all(b"\n")?);
     }
@@ -79,9 +155,16 @@ fn show(evaluation: &Evaluation, recorded: bool, args: &Eval, out: &mut impl Wri
     let which = if recorded { " held out, as recorded at training" } else { "" };
     let head = format!(
         "{}: {} predicting {}, on {rows}{which}\n",
-        args.model, evaluation.algorithm, evaluation.target
+        one.name, evaluation.algorithm, evaluation.target
     );
     write_text(out, &head)?;
-    write_text(out, &text::evaluation(evaluation))?;
-    Ok(writeln!(out, "\n  {}", text::baseline_words(evaluation))?)
+    write_text(out, &detail::evaluation(detailed))?;
+    if args.detail.plot {
+        // Braille letters are wide in few fonts of terminals, and are noise to programs.
+        let style = if std::io::stdout().is_terminal() { plots::Style::Braille } else { plots::Style::Ascii };
+        write_text(out, &plots::plots(detailed, style))?;
+    }
+    write_text(out, &detail::outcomes(requirements))?;
+    let of_these = if args.detail.predictions.is_some() { ", those of these very rows" } else { "" };
+    Ok(writeln!(out, "\n  {}{of_these}", text::baseline_words(evaluation))?)
 }

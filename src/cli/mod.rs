@@ -5,11 +5,14 @@
 
 mod allocator;
 pub mod args;
+mod detail;
 mod dialect;
+mod diff;
 mod eval;
 mod healthcheck;
 mod inspect;
 mod predict;
+mod report;
 mod serve;
 mod term;
 mod train;
@@ -74,6 +77,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             drop(out);
             return serve::run(serve, common, term);
         }
+        Verb::Diff(diff) => diff::run(diff, &mut out)?,
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

@@ -95,6 +95,13 @@ pub(crate) fn companion_options(said: &source::Options, header: bool) -> source:
     source::Options { header, header_in_doubt: false, ..said.clone() }
 }
 
+/// A side of the split of the training file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Training,
+    HeldOut,
+}
+
 /// Rows to evaluate on: those of a file that have a target value.
 #[derive(Debug)]
 pub(crate) struct TestRows {
@@ -104,8 +111,12 @@ pub(crate) struct TestRows {
     pub(crate) rows: Vec<usize>,
     /// The target of each row.
     pub(crate) truth: Truth,
+    /// The group of each row, if the model's rows were held out by group and these have its column.
+    pub(crate) groups: Option<Vec<u32>>,
     /// Rows of the file without a target value.
     pub(crate) n_without_target: usize,
+    /// The columns of a file of predictions that are neither these nor the target; else empty.
+    pub(crate) others: Vec<usize>,
 }
 
 impl TestRows {
@@ -145,7 +156,7 @@ impl TestRows {
             );
         }
         let n_without_target = raw.n_rows() - rows.len();
-        Ok(Self { raw, rows, truth, n_without_target })
+        Ok(Self { raw, rows, truth, groups: None, n_without_target, others: Vec::new() })
     }
 
     /// Reads all rows of a file that is named for an evaluation; `-` for standard input.
@@ -154,7 +165,12 @@ impl TestRows {
     /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
         let schema = &model.pipeline.schema;
-        let found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        let mut found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        if let Some(by @ SplitBy::Group(_)) = &model.card.split_by {
+            // A file without groups, or with one only, has rows like any others.
+            let arrangement = Arrangement::read(Some(by), &found.raw, &found.rows, &schema.null_tokens);
+            found.groups = arrangement.ok().and_then(|found| found.groups().map(<[u32]>::to_vec));
+        }
         // Rows without a target value are left out, as those below a table mostly are.
         if found.n_without_target == 0 {
             rows::check(&found.raw, |index| found.may_be_odd(schema, index), &schema.null_tokens)?;
@@ -183,11 +199,23 @@ impl TestRows {
     /// # Errors
     /// Files that are not there any more, that have changed since, or that were standard input.
     pub(crate) fn replay(model: &Model, folder: &Path, said: &source::Options) -> Result<Self> {
+        Self::replay_side(model, folder, said, Side::HeldOut)
+    }
+
+    /// Reads the rows again that the model was fitted on before its evaluation, as [`TestRows::replay`] does.
+    ///
+    /// # Errors
+    /// Those of [`TestRows::replay`].
+    pub(crate) fn replay_training(model: &Model, folder: &Path, said: &source::Options) -> Result<Self> {
+        Self::replay_side(model, folder, said, Side::Training)
+    }
+
+    fn replay_side(model: &Model, folder: &Path, said: &source::Options, side: Side) -> Result<Self> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
         let mut options = companion_options(said, schema.header);
-        let sources: Vec<&DataSource> = match &card.test {
-            Some(test) => vec![test],
-            None => {
+        let sources: Vec<&DataSource> = match (&card.test, side) {
+            (Some(test), Side::HeldOut) => vec![test],
+            _ => {
                 options.delimiter = Some(schema.delimiter);
                 options.decimal_comma = schema.decimal_comma.then_some(true);
                 std::iter::once(&card.data).chain(&card.more_data).collect()
@@ -210,8 +238,9 @@ impl TestRows {
         };
         let by = hold_out.split_by();
         let arrangement = Arrangement::read(by.as_ref(), &all.raw, &all.rows, &schema.null_tokens)?;
-        let held_out = hold_out.split(&arrangement, &all.truth, card.seed).test;
-        Ok(all.select(&held_out))
+        all.groups = arrangement.groups().map(<[u32]>::to_vec);
+        let split = hold_out.split(&arrangement, &all.truth, card.seed);
+        Ok(all.select(if side == Side::Training { &split.train } else { &split.test }))
     }
 
     /// What became of the rows without a target value, if there are any.
@@ -230,7 +259,8 @@ impl TestRows {
 
     fn select(self, rows: &[usize]) -> Self {
         let truth = self.truth.select(rows);
-        Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, ..self }
+        let groups = self.groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+        Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, groups, ..self }
     }
 
     /// The codes of the rows: `n_rows × n_features`.

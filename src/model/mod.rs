@@ -7,6 +7,8 @@
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 mod container;
+pub(crate) mod decision_tree;
+pub mod difference;
 pub mod evaluation;
 pub mod file;
 pub mod hold_out;
@@ -279,6 +281,25 @@ impl Model {
         TestRows::of_file(self, data, &options)
             .and_then(|rows| evaluation::evaluate(self, &rows, Positive::default()))
             .map_err(Error::input)
+    }
+
+    /// Whether another model held out the same rows of the same files at its training.
+    pub(crate) fn holds_out_as(&self, other: &Self) -> bool {
+        let (a, b) = (&self.card, &other.card);
+        let digest = |source: &DataSource| source.sha256.clone();
+        let files = |card: &Card| {
+            let mut files = vec![digest(&card.data)];
+            files.extend(card.more_data.iter().map(digest));
+            files
+        };
+        match (&a.test, &b.test) {
+            (Some(a), Some(b)) => a.sha256 == b.sha256,
+            (None, None) => {
+                files(a) == files(b)
+                    && (a.test_size, &a.split_by, a.seed) == (b.test_size, &b.split_by, b.seed)
+            }
+            _ => false,
+        }
     }
 
     /// The task: classes or a number.

@@ -9,7 +9,7 @@ use super::{selection, text};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
-use crate::model::{CardMember, DataSource, Model};
+use crate::model::{Card, CardMember, DataSource, Model};
 
 /// Levels of a category that are listed.
 const MAX_LISTED_LEVELS: usize = 5;
@@ -40,7 +40,9 @@ pub(crate) fn describe(model: &Model) -> Value {
 
 /// The whole model for people: facts, features, selection, and the evaluation at training.
 pub(crate) fn text(model: &Model) -> String {
-    let mut out = facts(model);
+    let rows: Vec<Vec<String>> =
+        facts(model, &model.card).into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+    let mut out = text::table(&rows, 2, false);
     out += &format!("\n{}", features(model));
     for ignored in &model.pipeline.schema.ignored {
         out += &format!("  {} is not used: {}\n", ignored.name, ignored.reason);
@@ -51,9 +53,9 @@ pub(crate) fn text(model: &Model) -> String {
     out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
 }
 
-/// A table of the target, the algorithm and its settings, and the files.
-fn facts(model: &Model) -> String {
-    let (card, target) = (&model.card, &model.pipeline.schema.target);
+/// The target, the algorithm and its settings, and the files.
+pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
+    let target = &model.pipeline.schema.target;
     let sources: Vec<&DataSource> = std::iter::once(&card.data).chain(&card.more_data).collect();
     let paths: Vec<&str> = sources.iter().map(|source| source.path.as_str()).collect();
     let mut facts = vec![("target", format!("{}, {}", target.name, target.task.name()))];
@@ -78,9 +80,7 @@ fn facts(model: &Model) -> String {
     if card.refit {
         facts.push(("fitted again", "on all rows after the evaluation".into()));
     }
-    let rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
-    text::table(&rows, 2, false)
+    facts
 }
 
 /// Settings as they are given to `--set`.
@@ -107,7 +107,7 @@ fn features(model: &Model) -> String {
 }
 
 /// The values of a feature in the training rows.
-fn values(feature: &Feature) -> String {
+pub(crate) fn values(feature: &Feature) -> String {
     match feature.column_type {
         ColumnType::Number => {
             let range = format!("{} to {}", feature.min, feature.max);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use crate::model::evaluation::intervals::Intervals;
 use crate::model::evaluation::{Evaluation, MAX_MATRIX_CLASSES, Metrics};
 use crate::printable::printable_line;
 
@@ -51,13 +52,25 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
 }
 
+/// A figure with its interval, if it has one.
+pub(crate) fn with_interval(value: Option<f64>, interval: Option<[f64; 2]>) -> String {
+    match interval {
+        Some([low, high]) => format!("{} [{}, {}]", figure(value), figure(Some(low)), figure(Some(high))),
+        None => figure(value),
+    }
+}
+
 /// A JSON label without its quotes.
-fn label(value: &serde_json::Value) -> String {
+pub(crate) fn label(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_string)
 }
 
 /// The figures compared with the baseline's. `brief`: those a first look needs.
 pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
+    metrics_with(evaluation, brief, None)
+}
+
+fn metrics_with(evaluation: &Evaluation, brief: bool, intervals: Option<&Intervals>) -> String {
     const BRIEF: [&str; 10] = [
         "accuracy",
         "balanced_accuracy",
@@ -81,7 +94,8 @@ pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
         {
             continue;
         }
-        rows.push(vec![name.into(), figure(value), figure(base)]);
+        let interval = intervals.and_then(|intervals| intervals.of(name));
+        rows.push(vec![name.into(), with_interval(value, interval), figure(base)]);
     }
     let mut out = table(&rows, 2, true);
     let worse = evaluation.worse_than_baseline();
@@ -101,9 +115,9 @@ pub(crate) fn metrics(evaluation: &Evaluation, brief: bool) -> String {
     out
 }
 
-/// The whole evaluation: figures, classes, confusion matrix.
-pub(crate) fn evaluation(evaluation: &Evaluation) -> String {
-    let mut out = metrics(evaluation, false);
+/// The whole evaluation: figures with their intervals, classes, confusion matrix.
+pub(crate) fn evaluation_with(evaluation: &Evaluation, intervals: Option<&Intervals>) -> String {
+    let mut out = metrics_with(evaluation, false, intervals);
     if let Some(unknown) = &evaluation.unknown_labels {
         let rows = count(unknown.n_rows, "row has a label", "rows have labels");
         let _ = writeln!(out, "  {rows} that the model does not know, counted as wrong");

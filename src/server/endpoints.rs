@@ -158,6 +158,7 @@ pub(crate) enum Operation {
     Predict,
     Model,
     Models,
+    Report,
     Livez,
     Readyz,
     Metrics,
@@ -255,7 +256,7 @@ const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PR
 const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
-pub(crate) static ENDPOINTS: [Endpoint; 19] = [
+pub(crate) static ENDPOINTS: [Endpoint; 20] = [
     Endpoint {
         operation: Operation::Predict,
         id: "predict",
@@ -291,6 +292,17 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
         path: "/models",
         label: "/models",
         summary: "All models of the server",
+        tag: Tag::Describe,
+        ..GET
+    },
+    Endpoint {
+        operation: Operation::Report,
+        id: "report",
+        path: "/report",
+        named: Some("/models/NAME/report"),
+        of_a_model: true,
+        label: "/report",
+        summary: "The report of {model} as a page of HTML",
         tag: Tag::Describe,
         ..GET
     },

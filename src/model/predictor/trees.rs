@@ -31,6 +31,19 @@ struct Node {
 const NODE_MISSING_LEFT: u32 = 1 << 31;
 const NODE_SUBSET: u32 = 1 << 30;
 
+/// What a node asks of a row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Question {
+    /// The column that it looks at.
+    pub(crate) column: u32,
+    /// The largest number that goes left; none of a subset of levels.
+    pub(crate) threshold: Option<f64>,
+    /// Whether a missing value goes left.
+    pub(crate) missing_left: bool,
+    /// The node of the rows that go left; that of the others is the next.
+    pub(crate) left: u32,
+}
+
 /// Trees that are added up.
 #[derive(Debug, Clone)]
 pub struct Trees {
@@ -248,6 +261,47 @@ impl Trees {
             }
             at = next;
         }
+    }
+
+    /// What a node asks of a row; none if it is a leaf.
+    pub(crate) fn question(&self, at: u32) -> Option<Question> {
+        let (node, i) = (self.nodes[at as usize], at as usize);
+        let flags = self.parts.flags[i];
+        (self.parts.feature[i] != LEAF).then_some(Question {
+            column: self.parts.feature[i],
+            threshold: (flags & SUBSET == 0).then_some(node.threshold),
+            missing_left: flags & MISSING_LEFT != 0,
+            left: node.left,
+        })
+    }
+
+    /// Whether a row with this number in the column of a node goes left; the node is no leaf.
+    pub(crate) fn goes_left(&self, at: u32, value: f64) -> bool {
+        let mut x = vec![f64::NAN; self.n_inputs()];
+        if let Some(question) = self.question(at) {
+            x[question.column as usize] = value;
+        }
+        self.step::<true>(at, &x) == self.nodes[at as usize].left
+    }
+
+    /// The leaves below a node.
+    pub(crate) fn n_leaves_below(&self, at: u32) -> usize {
+        let (mut n, mut open) = (0, vec![at]);
+        while let Some(at) = open.pop() {
+            match self.question(at) {
+                Some(question) => open.extend([question.left, question.left + 1]),
+                None => n += 1,
+            }
+        }
+        n
+    }
+
+    /// What the first tree predicts at a leaf.
+    pub(crate) fn leaf_scores(&self, leaf: u32) -> Vec<f64> {
+        let mut out = vec![0.0; self.n_outputs()];
+        self.add_leaf(0, leaf, &mut out);
+        self.finish(&mut out);
+        out
     }
 
     /// Scores rows of raw codes, tree by tree over as many rows as stay in cache.

@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 
 use super::answering::{
     Answered, Form, SOURCE, content_type, malformed, predict_rows, respond, table_failure, threads_for_table,
@@ -21,6 +21,7 @@ use crate::model::pipeline::{Decision, Predictions};
 use crate::predict;
 use crate::predict::answer::MAX_LISTED_WARNINGS;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
+use crate::report::html::page;
 use crate::server::api::exposition;
 use crate::server::api::observation::Observation;
 use crate::server::cost::Cost;
@@ -305,6 +306,15 @@ fn stream_failure(error: anyhow::Error, options: &Options, body_time: Duration) 
 /// `GET /model`.
 pub(crate) fn model(served: &Served) -> Response {
     respond("application/json", served.description.clone())
+}
+
+/// `GET /report`. Blocks for the milliseconds that the first one takes.
+pub(crate) fn report(served: &Served) -> Response {
+    let mut response = respond("text/html; charset=utf-8", served.report());
+    if let Ok(policy) = HeaderValue::try_from(page::policy()) {
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
 }
 
 /// `GET /models`.

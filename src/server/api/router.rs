@@ -172,6 +172,7 @@ async fn dispatch(
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
         Operation::Model => return Ok(native::model(model)),
         Operation::Models => return Ok(native::models(state)),
+        Operation::Report => return Box::pin(report(model)).await,
         Operation::Livez => return Ok(native::livez()),
         Operation::Readyz => return native::readyz(state),
         Operation::Metrics => return Ok(native::metrics(state)),
@@ -424,6 +425,15 @@ async fn take_feedback(
     connection.request_is_read();
     let _permit = Permit::take(&**state)?;
     feedback::feedback(state, asked.key, &body)
+}
+
+async fn report(model: &Arc<Served>) -> Result<Response, Failure> {
+    if model.has_report() {
+        return Ok(native::report(model));
+    }
+    let model = Arc::clone(model);
+    // The first one is drawn; later ones are a copy.
+    tokio::task::spawn_blocking(move || native::report(&model)).await.map_err(|_| Failure::Panicked)
 }
 
 async fn reload(state: &Arc<State>) -> Result<Response, Failure> {

@@ -13,9 +13,10 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::shadow::Shadow;
-use crate::model::Model;
+use crate::model::{Card, Model};
 use crate::predict::answer::AnswerWriter;
-use crate::report::card;
+use crate::report::html::subject::{Rows, Subject};
+use crate::report::{card, html};
 use crate::server::cost::Cost;
 use crate::server::observe::profile::Profile;
 use crate::server::observe::telemetry::ModelCounts;
@@ -33,6 +34,8 @@ pub(crate) struct Served {
     pub(crate) cost: Cost,
     /// The body of `GET /model`.
     pub(crate) description: Bytes,
+    /// The body of `GET /report`, made at the first request.
+    report: OnceLock<Bytes>,
     /// The time it was loaded.
     pub(crate) loaded: SystemTime,
     /// Its counters, which outlive a reload.
@@ -53,8 +56,8 @@ impl Served {
         let answers = AnswerWriter::new(&model.pipeline.schema);
         let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model.pipeline.schema));
-        let (name, loaded) = (name.into(), SystemTime::now());
-        Ok(Self { name, model, answers, cost, description, loaded, counts, profile, shadow: None })
+        let (name, loaded, report) = (name.into(), SystemTime::now(), OnceLock::new());
+        Ok(Self { name, model, answers, cost, description, report, loaded, counts, profile, shadow: None })
     }
 
     /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.
@@ -65,6 +68,28 @@ impl Served {
             self.profile = Arc::clone(&old.profile);
         }
         self
+    }
+
+    /// Whether the body of `GET /report` is there.
+    pub(crate) fn has_report(&self) -> bool {
+        self.report.get().is_some()
+    }
+
+    /// The body of `GET /report`: what the card records, and what the model itself tells. The training file is not read.
+    pub(crate) fn report(&self) -> Bytes {
+        let make = || {
+            let (card, detailed) = (shown_card(&self.model), self.model.card.evaluation.clone().into());
+            let subject = Subject {
+                name: self.name.clone(),
+                rows: Rows::Recorded,
+                detailed: &detailed,
+                model: Some((&self.model, &card)),
+                served: true,
+                associations: None,
+            };
+            html::report(&[subject], true).into()
+        };
+        self.report.get_or_init(make).clone()
     }
 
     /// The entry of `GET /models`.
@@ -139,9 +164,8 @@ impl Models {
 /// The members of a feature's description that tell values.
 const VALUES: [&str; 7] = ["levels", "counts", "min", "max", "mean", "ranges", "histogram"];
 
-/// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths, and without the values of
-/// private columns.
-fn describe(model: &Model) -> Result<Vec<u8>> {
+/// The card with file names in place of paths, and without notes on private columns.
+fn shown_card(model: &Model) -> Card {
     let mut shown = model.card.clone();
     let mut names = Vec::new();
     for source in std::iter::once(&mut shown.data).chain(&mut shown.more_data).chain(&mut shown.test) {
@@ -166,8 +190,14 @@ fn describe(model: &Model) -> Result<Vec<u8>> {
         .collect();
     // A note on a column may quote its cells.
     shown.notes.retain(|note| !private.iter().any(|name| note.contains(name)));
+    shown
+}
+
+/// The body of `GET /model`: as `mlapi inspect` shows it, but with file names in place of paths, and without the values of
+/// private columns.
+fn describe(model: &Model) -> Result<Vec<u8>> {
     let mut description = card::describe(model);
-    description["card"] = serde_json::to_value(shown)?;
+    description["card"] = serde_json::to_value(shown_card(model))?;
     for feature in description["schema"]["features"].as_array_mut().into_iter().flatten() {
         if let (true, Some(members)) = (feature["private"] == true, feature.as_object_mut()) {
             members.retain(|member, _| !VALUES.contains(&member.as_str()));

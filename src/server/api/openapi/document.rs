@@ -95,6 +95,7 @@ fn success(operation: Operation, name: &str) -> Value {
         Operation::Livez | Operation::Readyz | Operation::Metrics | Operation::Version => {
             content("text/plain", text())
         }
+        Operation::Report => content("text/html", text()),
         Operation::Openapi => json(json!({ "type": "object" })),
         Operation::Model => json(json!({
             "type": "object",

@@ -1,7 +1,27 @@
 //! Predictions compared with the truth, and with a baseline that ignores the features.
 //!
 //! `evaluate` is what `mlapi eval` and [`Model::evaluate`] call; training and cross-validation make an
-//! [`Evaluation`] or [`Metrics`] of predictions they have.
+//! [`Evaluation`] or [`Metrics`] of predictions they have. [`detail`] is an evaluation with everything beyond: each
+//! other file holds one part of it.
+
+pub(crate) mod associations;
+pub(crate) mod bands;
+mod columns;
+pub mod comparison;
+pub mod curves;
+pub mod dependence;
+pub mod detail;
+pub(crate) mod elsewhere;
+pub mod importance;
+pub mod intervals;
+mod ranking;
+pub mod residuals;
+pub mod segments;
+mod statistics;
+pub mod thresholds;
+pub mod weak;
+mod weighted;
+pub mod worst;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -12,6 +32,7 @@ use super::pipeline::{Decision, Predictions};
 use super::scalar;
 use super::unknown_labels::UnknownLabels;
 use crate::data::cells::cell::Task;
+use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::error::usage;
@@ -234,6 +255,16 @@ impl Positive {
         Ok(Self { class, threshold })
     }
 
+    /// The class.
+    pub(crate) fn class(self) -> usize {
+        self.class
+    }
+
+    /// The same class of another model, which has the classes of this one at `places`.
+    fn moved(self, places: &[usize]) -> Self {
+        Self { class: places.get(self.class).copied().unwrap_or(self.class), ..self }
+    }
+
     fn decision(self) -> Decision {
         match self.threshold {
             Some(threshold) => Decision::Threshold { threshold, positive: self.class },
@@ -247,8 +278,29 @@ impl Positive {
 /// # Errors
 /// Columns that are missing or unknown, cells of the wrong type.
 pub(crate) fn evaluate(model: &Model, rows: &TestRows, positive: Positive) -> Result<Evaluation> {
+    Ok(score(model, rows, positive)?.evaluation)
+}
+
+/// Rows with their predictions.
+pub(crate) struct Scored {
+    /// The rows as the model reads them, if there is one.
+    pub(crate) codes: Option<Matrix>,
+    /// Their predictions.
+    pub(crate) predictions: Predictions,
+    /// The class that the metrics for two classes are about.
+    pub(crate) positive: usize,
+    /// The predictions compared with the truth.
+    pub(crate) evaluation: Evaluation,
+}
+
+/// Predicts rows of files and compares them with the truth.
+///
+/// # Errors
+/// Those of [`evaluate`].
+pub(crate) fn score(model: &Model, rows: &TestRows, positive: Positive) -> Result<Scored> {
     let schema = &model.pipeline.schema;
-    let predictions = model.pipeline.predict(&rows.codes(schema)?, positive.decision());
+    let codes = rows.codes(schema)?;
+    let predictions = model.pipeline.predict(&codes, positive.decision());
     let context = Context {
         algorithm: &model.card.algorithm,
         target: &schema.target,
@@ -256,7 +308,8 @@ pub(crate) fn evaluate(model: &Model, rows: &TestRows, positive: Positive) -> Re
         positive: positive.class,
         threshold: positive.threshold,
     };
-    Ok(Evaluation::new(context, &predictions, &rows.truth))
+    let evaluation = Evaluation::new(context, &predictions, &rows.truth);
+    Ok(Scored { codes: Some(codes), predictions, positive: positive.class, evaluation })
 }
 
 fn is_none(n: &usize) -> bool {
@@ -318,7 +371,6 @@ impl Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::matrix::Matrix;
 
     fn target(labels: &[&str]) -> Target {
         let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();

@@ -1,0 +1,152 @@
+//! The flags of `eval` beyond the metrics, as the library takes them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::args::{Eval, Format};
+use super::term::Term;
+use crate::error::usage;
+use crate::model::evaluation::Positive;
+use crate::model::evaluation::comparison::{Comparison, compare};
+use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
+use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
+use crate::model::evaluation::thresholds::Costs;
+use crate::model::hold_out::TestRows;
+use crate::model::requirement::Outcome;
+use crate::model::{Model, file};
+use crate::report::junit;
+
+impl Eval {
+    /// Checks what is asked for before any work.
+    ///
+    /// # Errors
+    /// A usage error for a requirement that cannot be checked.
+    pub(super) fn check_wishes(&self) -> Result<()> {
+        if self.detail.compare.is_none()
+            && let Some(requirement) = self.require.iter().find(|requirement| requirement.needs_comparison())
+        {
+            return Err(usage(format!("--require '{}' needs --compare OTHER.mlapi", requirement.text())));
+        }
+        Ok(())
+    }
+
+    /// The predictions made elsewhere, and the file they are in.
+    ///
+    /// # Errors
+    /// A usage error for flags that are missing; a file that does not have what they name.
+    pub(super) fn scored_file<'a>(&'a self, file: Option<&'a str>) -> Result<(&'a str, ScoredFile)> {
+        let path = match (file, self.data.as_deref()) {
+            (Some(_), Some(_)) => {
+                return Err(usage("--predictions FILE and DATA name two files; one is enough"));
+            }
+            (None, None) => return Err(usage("--predictions needs a file: mlapi eval FILE --predictions")),
+            (Some(path), None) | (None, Some(path)) => path,
+        };
+        let Some(target) = self.detail.target.clone() else {
+            return Err(usage("--predictions needs --target COL, the column of true values"));
+        };
+        let columns = Columns {
+            target,
+            prediction: self.detail.prediction.clone(),
+            probabilities: self.detail.probability.clone(),
+            positive: self.positive.clone(),
+            threshold: self.threshold,
+        };
+        Ok((path, ScoredFile::read(path, &self.dialect.options(), &columns)?))
+    }
+
+    /// What is asked for of a model with these labels.
+    ///
+    /// # Errors
+    /// Costs that do not fit the labels.
+    pub(super) fn wishes(
+        &self,
+        labels: &[String],
+        positive: usize,
+        recorded: Option<&crate::model::evaluation::Evaluation>,
+    ) -> Result<Wishes> {
+        let detail = &self.detail;
+        let costs = match (detail.cost, &detail.costs) {
+            (Some(_), _) if labels.len() != 2 => {
+                return Err(usage("--cost needs two classes; --costs FILE.csv takes any number"));
+            }
+            (Some(cost), _) => Some(Costs::of_mistakes(cost.false_positive, cost.false_negative, positive)),
+            (None, Some(_)) if labels.is_empty() => return Err(usage("--costs needs a model of classes")),
+            (None, Some(path)) => Some(Costs::read(path, labels).context("--costs")?),
+            (None, None) => None,
+        };
+        let mut by = detail.by.clone();
+        let asked_for = recorded.into_iter().flat_map(|recorded| {
+            self.require.iter().filter_map(|requirement| requirement.segment_column(recorded))
+        });
+        for column in asked_for {
+            if !by.iter().any(|known| known == column) {
+                by.push(column.into());
+            }
+        }
+        let needs_intervals = self.require.iter().any(|requirement| requirement.needs_intervals());
+        Ok(Wishes {
+            intervals: detail.has_intervals() || needs_intervals,
+            curves: self.format == Format::Json || detail.detail || detail.plot || costs.is_some(),
+            by,
+            weak: detail.weak,
+            importances: detail.detail,
+            dependence: detail.detail,
+            worst: detail.detail,
+            costs,
+        })
+    }
+
+    /// The training rows in the same way, if details are asked for and the rows can be read again.
+    pub(super) fn training(
+        &self,
+        model: &Model,
+        folder: &Path,
+        positive: Positive,
+    ) -> Option<Box<DetailedEvaluation>> {
+        if self.detail.report.is_none() && (!self.detail.detail || self.data.is_some()) {
+            return None;
+        }
+        let rows = TestRows::replay_training(model, folder, &self.dialect.options()).ok()?;
+        let wishes = Wishes { curves: true, ..Wishes::default() };
+        evaluate_in_detail(model, &rows, positive, &wishes).ok().map(Box::new)
+    }
+
+    /// The comparison that is asked for.
+    ///
+    /// # Errors
+    /// Another model that cannot be read, or that predicts something else.
+    pub(super) fn comparison(
+        &self,
+        model: &Model,
+        positive: Positive,
+        rows: &TestRows,
+        term: &Term,
+    ) -> Result<Option<Comparison>> {
+        let Some(path) = &self.detail.compare else { return Ok(None) };
+        let other = Model::open_within(path, self.limit.max_model_bytes)?;
+        if self.data.is_none() && !model.holds_out_as(&other) {
+            term.warn(format!(
+                "{path} held out other rows at training, so it may have learned from those that both are compared on; \
+                 a file that neither has seen compares them fairly: mlapi eval DATA --compare {path}"
+            ));
+        }
+        compare(model, positive, path, &other, rows).map(Some)
+    }
+
+    /// Checks all requirements.
+    pub(super) fn outcomes(&self, found: &DetailedEvaluation) -> Vec<Outcome> {
+        self.require.iter().map(|requirement| requirement.outcome(found)).collect()
+    }
+
+    /// Writes the outcomes for a CI system, if that is asked for.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn write_junit(&self, name: &str, outcomes: &[Outcome]) -> Result<()> {
+        let Some(path) = &self.detail.junit else { return Ok(()) };
+        let text = junit::document(&format!("mlapi eval {name}"), outcomes);
+        file::write_atomically(Path::new(path), text.as_bytes()).context("--junit")
+    }
+}

@@ -1,0 +1,105 @@
+//! `mlapi eval --report`: what a report asks for beyond what is printed, and the file it is written to.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::args::Eval;
+use super::term::Term;
+use crate::error::usage;
+use crate::model::evaluation::associations::Associations;
+use crate::model::evaluation::detail::{DetailedEvaluation, Wishes};
+use crate::model::{Model, file};
+use crate::report::html;
+use crate::report::html::subject::{Rows, Subject};
+
+/// A model that was evaluated, or predictions made elsewhere.
+pub(super) struct Evaluated {
+    /// The file of the model, or of the predictions.
+    pub(super) name: String,
+    /// None for predictions made elsewhere.
+    pub(super) model: Option<Model>,
+    pub(super) detailed: DetailedEvaluation,
+    pub(super) rows: Rows,
+    /// Only for a report.
+    pub(super) associations: Option<Associations>,
+}
+
+impl Evaluated {
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            name: self.name.clone(),
+            rows: self.rows.clone(),
+            detailed: &self.detailed,
+            model: self.model.as_ref().map(|model| (model, &model.card)),
+            served: false,
+            associations: self.associations.as_ref(),
+        }
+    }
+
+    /// Whether two models were evaluated on the same rows.
+    fn shares_rows_with(&self, other: &Self) -> bool {
+        let same_target = self.detailed.evaluation.target == other.detailed.evaluation.target;
+        let held_out_alike = || match (&self.model, &other.model) {
+            (Some(own), Some(other)) => own.holds_out_as(other),
+            _ => false,
+        };
+        same_target && (matches!(self.rows, Rows::File(_)) || held_out_alike())
+    }
+}
+
+impl Eval {
+    /// What a report needs, which is everything, beside what is printed.
+    pub(super) fn with_report(&self, printed: &Wishes) -> Wishes {
+        match self.detail.report {
+            Some(_) => Wishes { by: printed.by.clone(), costs: printed.costs.clone(), ..Wishes::all() },
+            None => printed.clone(),
+        }
+    }
+
+    /// Checks that several models have a report to be compared in.
+    ///
+    /// # Errors
+    /// A usage error if there is none.
+    pub(super) fn check_models(&self) -> Result<()> {
+        if self.model.len() > 1 && self.detail.report.is_none() {
+            return Err(usage("several --model are compared in a report: add --report FILE.html"));
+        }
+        Ok(())
+    }
+
+    /// Writes the report, if there is to be one.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn write_report(&self, all: &[Evaluated], term: &Term) -> Result<()> {
+        let Some(path) = &self.detail.report else { return Ok(()) };
+        let subjects: Vec<Subject> = all.iter().map(Evaluated::subject).collect();
+        let same_rows = all.iter().all(|one| one.shares_rows_with(&all[0]));
+        let page = html::report(&subjects, same_rows);
+        file::write_atomically(Path::new(path), page.as_bytes()).context("--report")?;
+        term.note(format!("the report is in {path}"));
+        Ok(())
+    }
+}
+
+/// The parts of an evaluation that are printed, without those that only the report asked for.
+pub(super) fn printed(detailed: &DetailedEvaluation, wishes: &Wishes, args: &Eval) -> DetailedEvaluation {
+    let mut shown = detailed.clone();
+    if args.detail.report.is_none() {
+        return shown;
+    }
+    if !wishes.intervals {
+        (shown.intervals, shown.class_intervals, shown.resampling) = (None, None, None);
+    }
+    if !wishes.curves {
+        (shown.curves, shown.top_k, shown.residuals) = (None, None, None);
+        (shown.thresholds, shown.best_threshold) = (None, None);
+    }
+    shown.weak_segments = shown.weak_segments.filter(|_| wishes.weak);
+    shown.importances = shown.importances.filter(|_| wishes.importances);
+    shown.dependence = shown.dependence.filter(|_| wishes.dependence);
+    shown.worst = shown.worst.filter(|_| wishes.worst);
+    shown.training = shown.training.filter(|_| args.detail.detail && args.data.is_none());
+    shown
+}

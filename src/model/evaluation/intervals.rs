@@ -1,0 +1,356 @@
+//! How sure the metrics are: confidence intervals by the bootstrap, and closed forms where there are some.
+
+use rand_pcg::rand_core::Rng;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::statistics::{normal_share, quantile, wilson};
+use super::weighted::{Weighted, one_vs_rest_variance};
+use super::{ClassRow, Metrics};
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::target::Truth;
+use crate::model::pipeline::Predictions;
+use crate::parallel;
+use crate::random::{generator, seed_of_child};
+
+/// Nominal coverage of the intervals.
+pub const LEVEL: f64 = 0.95;
+
+/// Rows beyond which a sample of them is resampled.
+pub const MAX_ROWS: usize = 100_000;
+
+/// The confidence intervals of metrics, by their dotted names (`accuracy`, `f1.macro`, …).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Intervals(pub Vec<(String, [f64; 2])>);
+
+impl Intervals {
+    /// The interval of a metric.
+    pub fn of(&self, name: &str) -> Option<[f64; 2]> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, interval)| *interval)
+    }
+}
+
+impl Serialize for Intervals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, interval) in &self.0 {
+            map.serialize_entry(name, interval)?;
+        }
+        map.end()
+    }
+}
+
+/// The intervals of one class: Wilson's, of precision and recall.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ClassIntervals {
+    /// The class.
+    pub label: serde_json::Value,
+    /// Of the precision; none if nothing is predicted as the class.
+    pub precision: Option<[f64; 2]>,
+    /// Of the recall; none if the class has no row.
+    pub recall: Option<[f64; 2]>,
+}
+
+/// How the intervals were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Resampling {
+    /// Bootstrap replicates.
+    pub replicates: usize,
+    /// Rows that were resampled; fewer than were evaluated if those are too many.
+    pub rows: usize,
+    /// Groups that were resampled whole, if rows were held out by group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<usize>,
+}
+
+/// Replicates of few rows, and of many: their number times the rows is at most [`MAX_DRAWS`] between the two, so that the
+/// intervals take about as long as the evaluation.
+const MAX_REPLICATES: usize = 1000;
+const MIN_REPLICATES: usize = 200;
+const MAX_DRAWS: usize = 20_000_000;
+
+/// Seed of all draws.
+const SEED: u64 = 1;
+
+/// Rows that are drawn again and again with replacement: within their class, or by whole groups.
+pub(super) struct Bootstrap {
+    n_rows: usize,
+    /// The rows of each class, or all if they have none.
+    strata: Vec<Vec<u32>>,
+    /// The rows of each group.
+    groups: Option<Vec<Vec<u32>>>,
+    pub(super) replicates: usize,
+}
+
+impl Bootstrap {
+    /// Of rows with these true values and groups.
+    pub(super) fn new(truth: &Truth, groups: Option<&[u32]>) -> Self {
+        let n_rows = truth.len();
+        let lists = |codes: &[u32], n: usize| {
+            let mut lists = vec![Vec::new(); n];
+            codes.iter().zip(0..).for_each(|(&code, row)| lists[code as usize].push(row));
+            lists.retain(|rows: &Vec<u32>| !rows.is_empty());
+            lists
+        };
+        let (codes, n) = truth.strata();
+        let of_groups =
+            groups.map(|groups| lists(groups, groups.iter().max().map_or(0, |&last| last as usize + 1)));
+        Self {
+            n_rows,
+            strata: if of_groups.is_some() { Vec::new() } else { lists(&codes, n) },
+            groups: of_groups,
+            replicates: (MAX_DRAWS / n_rows.max(1)).clamp(MIN_REPLICATES, MAX_REPLICATES),
+        }
+    }
+
+    pub(super) fn n_groups(&self) -> Option<usize> {
+        self.groups.as_ref().map(Vec::len)
+    }
+
+    /// How often each row is drawn in a replicate.
+    fn draw(&self, replicate: usize, weights: &mut [u32]) {
+        weights.fill(0);
+        let mut random = generator(seed_of_child(SEED, replicate));
+        let mut half = None;
+        // Two numbers of each draw of the generator.
+        let mut below = |n: usize| -> usize {
+            let bits = match half.take() {
+                Some(bits) => bits,
+                None => {
+                    let bits = random.next_u64();
+                    half = Some(bits & 0xffff_ffff);
+                    bits >> 32
+                }
+            };
+            ((bits * n as u64) >> 32) as usize
+        };
+        if let Some(groups) = &self.groups {
+            for _ in 0..groups.len() {
+                groups[below(groups.len())].iter().for_each(|&row| weights[row as usize] += 1);
+            }
+        }
+        for rows in &self.strata {
+            for _ in 0..rows.len() {
+                weights[rows[below(rows.len())] as usize] += 1;
+            }
+        }
+    }
+
+    /// The result of `run` for the weights of every replicate.
+    pub(super) fn map<T: Send>(&self, run: &(dyn Fn(&[u32]) -> T + Sync)) -> Vec<T> {
+        // Few tasks, as each has memory of its own.
+        const TASKS: usize = 16;
+        let parts = parallel::map_indices(TASKS, &|task| {
+            let mut weights = vec![0; self.n_rows];
+            let replicates = task * self.replicates / TASKS..(task + 1) * self.replicates / TASKS;
+            let of_task = replicates.map(|replicate| {
+                self.draw(replicate, &mut weights);
+                run(&weights)
+            });
+            of_task.collect::<Vec<T>>()
+        });
+        parts.into_iter().flatten().collect()
+    }
+}
+
+/// The percentile interval of the replicates of a figure; `None` if most of them are undefined.
+pub(super) fn percentile(values: impl Iterator<Item = Option<f64>>, replicates: usize) -> Option<[f64; 2]> {
+    let mut defined: Vec<f64> = values.flatten().collect();
+    if 2 * defined.len() < replicates {
+        return None;
+    }
+    defined.sort_unstable_by(f64::total_cmp);
+    Some([(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0].map(|share| quantile(&defined, share)))
+}
+
+/// Some of the rows of predictions.
+pub(super) fn select(predictions: &Predictions, rows: &[usize]) -> Predictions {
+    let mut scores = Matrix::with_capacity(rows.len(), predictions.scores.n_cols());
+    rows.iter().for_each(|&row| scores.push_row(0.0).copy_from_slice(predictions.scores.row(row)));
+    let classes = if predictions.classes.is_empty() {
+        Vec::new()
+    } else {
+        rows.iter().map(|&row| predictions.classes[row]).collect()
+    };
+    Predictions { scores, classes }
+}
+
+/// The intervals of the metrics of predictions. Figures that are undefined have none.
+pub(super) fn intervals(
+    predictions: &Predictions,
+    truth: &Truth,
+    positive: usize,
+    groups: Option<&[u32]>,
+    metrics: &Metrics,
+) -> (Intervals, Resampling) {
+    let n_rows = truth.len();
+    let rows = (n_rows > MAX_ROWS).then(|| truth.sample(MAX_ROWS, SEED));
+    let sampled = rows.as_ref().map(|rows| {
+        let groups = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect::<Vec<u32>>());
+        (select(predictions, rows), truth.select(rows), groups)
+    });
+    let (predictions, truth, groups) = match &sampled {
+        Some((predictions, truth, groups)) => (predictions, truth, groups.as_deref()),
+        None => (predictions, truth, groups),
+    };
+    let bootstrap = Bootstrap::new(truth, groups);
+    let weighted = Weighted::new(predictions, truth, positive);
+    let replicates = bootstrap.map(&|weights| weighted.figures(weights));
+    let mut found = Vec::new();
+    for (i, (name, value)) in metrics.figures().into_iter().enumerate() {
+        let Some(value) = value else { continue };
+        let is_share_of_rows = name == "accuracy" || name.ends_with(".micro");
+        let interval = if is_share_of_rows && groups.is_none() {
+            wilson((value * n_rows as f64).round(), n_rows as f64)
+        } else {
+            percentile(replicates.iter().map(|figures| figures[i]), bootstrap.replicates)
+        };
+        let interval = interval.or_else(|| {
+            let variance =
+                (name == "roc_auc" && groups.is_none()).then(|| one_vs_rest_variance(predictions, truth));
+            Some(normal_share(value, variance??))
+        });
+        // Resampled rows may miss what all rows have; an interval without its figure would be no help to anybody.
+        found.extend(interval.map(|[low, high]| (name.to_string(), [low.min(value), high.max(value)])));
+    }
+    let resampling =
+        Resampling { replicates: bootstrap.replicates, rows: truth.len(), groups: bootstrap.n_groups() };
+    (Intervals(found), resampling)
+}
+
+/// The intervals of classes; `counts`: the rows of each that are right, and those predicted as it.
+pub(super) fn class_intervals(classes: &[ClassRow], predicted: &[u32]) -> Vec<ClassIntervals> {
+    let mut n_predicted = vec![0.0; classes.len()];
+    predicted.iter().for_each(|&class| n_predicted[class as usize] += 1.0);
+    let intervals = |(row, n_predicted): (&ClassRow, f64)| {
+        let hits = (row.metrics.recall * row.metrics.support as f64).round();
+        ClassIntervals {
+            label: row.label.clone(),
+            precision: wilson(hits, n_predicted),
+            recall: wilson(hits, row.metrics.support as f64),
+        }
+    };
+    classes.iter().zip(n_predicted).map(intervals).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::unit_interval;
+
+    /// A standard normal number (Box and Muller 1958).
+    fn normal(random: &mut rand_pcg::Pcg64) -> f64 {
+        let (u, v) = (1.0 - unit_interval(random), unit_interval(random));
+        (-2.0 * u.ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+    }
+
+    fn classes(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let codes: Vec<u32> = (0..n).map(|i| u32::from(i % 5 < 2)).collect();
+        let mut scores = Matrix::with_capacity(n, 2);
+        for &code in &codes {
+            let p = 1.0 / (1.0 + (0.5 - normal(random) - f64::from(code)).exp());
+            scores.push_row(0.0).copy_from_slice(&[1.0 - p, p]);
+        }
+        let predicted = scores.rows().map(|row| u32::from(row[1] >= 0.5)).collect();
+        let truth = Truth::Classes { codes, labels: vec!["a".into(), "b".into()] };
+        (Predictions { scores, classes: predicted }, truth)
+    }
+
+    fn values(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let truth: Vec<f64> = (0..n).map(|_| 10.0 + 3.0 * normal(random)).collect();
+        let mut scores = Matrix::with_capacity(n, 1);
+        truth.iter().for_each(|value| {
+            scores.push_row(value + normal(random));
+        });
+        (Predictions { scores, classes: Vec::new() }, Truth::Values(truth))
+    }
+
+    type Make = fn(usize, &mut rand_pcg::Pcg64) -> (Predictions, Truth);
+
+    #[test]
+    fn intervals_hold_the_true_value_as_often_as_they_say() {
+        const DATA_SETS: usize = 200;
+        let mut random = generator(5);
+        for make in [classes as Make, values as Make] {
+            // The true values, up to what many rows leave open.
+            let (predictions, truth) = make(1_000_000, &mut random);
+            let wanted = Metrics::new(&predictions, &truth, 1).figures();
+            let mut held = vec![0; wanted.len()];
+            for _ in 0..DATA_SETS {
+                let (predictions, truth) = make(250, &mut random);
+                let metrics = Metrics::new(&predictions, &truth, 1);
+                let (found, _) = intervals(&predictions, &truth, 1, None, &metrics);
+                for ((name, wanted), held) in wanted.iter().zip(&mut held) {
+                    let inside = |[low, high]: [f64; 2]| wanted.is_some_and(|w| low <= w && w <= high);
+                    *held += usize::from(found.of(name).is_some_and(inside));
+                }
+            }
+            for ((name, wanted), held) in wanted.iter().zip(held) {
+                let coverage = held as f64 / DATA_SETS as f64;
+                // 0.95 ± three standard errors of 200 data sets.
+                assert!(wanted.is_none() || (coverage - LEVEL).abs() <= 0.046, "{name}: {coverage}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_figure_of_weighted_rows_is_that_of_the_rows_written_out() {
+        let mut random = generator(2);
+        for make in [classes as Make, values as Make] {
+            let (predictions, truth) = make(60, &mut random);
+            let bootstrap = Bootstrap::new(&truth, None);
+            let weighted = Weighted::new(&predictions, &truth, 1);
+            let mut weights = vec![0; 60];
+            for replicate in 0..20 {
+                bootstrap.draw(replicate, &mut weights);
+                let rows: Vec<usize> =
+                    (0..60).flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect();
+                let wanted = Metrics::new(&select(&predictions, &rows), &truth.select(&rows), 1).figures();
+                for (found, (name, wanted)) in weighted.figures(&weights).into_iter().zip(wanted) {
+                    let error = found.zip(wanted).map(|(found, wanted)| (found - wanted).abs());
+                    assert!(error.is_none_or(|error| error < 1e-9), "{name}: {found:?} is not {wanted:?}");
+                    assert_eq!(found.is_some(), wanted.is_some(), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn draws_keep_the_classes_or_take_whole_groups() {
+        let truth = Truth::Classes { codes: vec![0, 0, 0, 1, 1], labels: vec!["a".into(), "b".into()] };
+        let mut weights = vec![0; 5];
+        for replicate in 0..50 {
+            Bootstrap::new(&truth, None).draw(replicate, &mut weights);
+            assert_eq!((weights[..3].iter().sum::<u32>(), weights[3..].iter().sum::<u32>()), (3, 2));
+            let groups = Bootstrap::new(&truth, Some(&[0, 1, 0, 1, 1]));
+            groups.draw(replicate, &mut weights);
+            assert!(weights[0] == weights[2] && weights[1] == weights[3] && weights[3] == weights[4]);
+            assert_eq!(groups.n_groups(), Some(2));
+        }
+    }
+
+    #[test]
+    fn the_variance_of_a_mean_of_areas_is_that_of_its_replicates() {
+        let mut random = generator(9);
+        let n = 400;
+        let codes: Vec<u32> = (0..n).map(|i| i % 4).collect();
+        let mut scores = Matrix::with_capacity(n as usize, 4);
+        for &code in &codes {
+            let row = scores.push_row(0.0);
+            (0..4).for_each(|class| {
+                row[class] = normal(&mut random) + f64::from(u8::from(class == code as usize))
+            });
+        }
+        let predicted = codes.clone();
+        let truth = Truth::Classes { codes, labels: (0..4).map(|label| label.to_string()).collect() };
+        let predictions = Predictions { scores, classes: predicted };
+        let bootstrap = Bootstrap::new(&truth, None);
+        let weighted = Weighted::new(&predictions, &truth, 1);
+        let at =
+            Metrics::new(&predictions, &truth, 1).figures().iter().position(|(name, _)| *name == "roc_auc");
+        let areas: Vec<f64> = bootstrap.map(&|weights| weighted.figures(weights)[at.unwrap()].unwrap());
+        let mean = areas.iter().sum::<f64>() / areas.len() as f64;
+        let variance = areas.iter().map(|area| (area - mean).powi(2)).sum::<f64>() / areas.len() as f64;
+        let found = one_vs_rest_variance(&predictions, &truth).unwrap();
+        assert!((found / variance - 1.0).abs() < 0.15, "{found} is not {variance}");
+    }
+}
