@@ -18,17 +18,18 @@ use crate::data::cells::cell::ColumnType;
 use crate::model::file;
 use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::plan::Plan;
+use crate::model::postprocessing::Costs;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
-pub use choices::{Color, Format, RowFormat, TaskChoice};
+pub use choices::{CalibrateChoice, Color, Format, OptimizeChoice, RowFormat, TaskChoice};
 pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
-    parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency, parse_minutes,
-    parse_on_error, parse_pair, parse_probability, parse_quote, parse_share, parse_thousands, parse_threads,
-    parse_trials, parse_type,
+    parse_comment, parse_costs, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency,
+    parse_level, parse_minutes, parse_on_error, parse_pair, parse_probability, parse_quote, parse_share,
+    parse_thousands, parse_threads, parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -250,6 +251,26 @@ pub struct Train {
     /// After the evaluation, fit again on all rows, the held-out ones included
     #[arg(long, conflicts_with = "test")]
     pub refit: bool,
+
+    /// Calibrate the probabilities on out-of-fold predictions [default: auto, if algorithms are compared anyway]
+    #[arg(long, value_name = "METHOD")]
+    pub calibrate: Option<CalibrateChoice>,
+
+    /// Choose the threshold of two classes on out-of-fold predictions; the model keeps it
+    #[arg(long, value_name = "METRIC")]
+    pub optimize: Option<OptimizeChoice>,
+
+    /// Cost of a row of the first class predicted as the second (fp) and of the reverse (fn), for --optimize cost
+    #[arg(long, value_name = "fp=1,fn=5", value_parser = parse_costs)]
+    pub cost: Option<Costs>,
+
+    /// Give each predicted number an interval that holds this share of the true values, such as 0.9
+    #[arg(long, value_name = "SHARE", value_parser = parse_level)]
+    pub interval: Option<f64>,
+
+    /// Give each row a set of classes that holds the true one in this share of the rows, such as 0.9
+    #[arg(long, value_name = "SHARE", value_parser = parse_level)]
+    pub conformal: Option<f64>,
 
     /// Dialect of DATA.
     #[command(flatten)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, DEFAULT_MODEL, DEFAULT_PORT, Format, Train};
+use super::args::{CalibrateChoice, Common, DEFAULT_MODEL, DEFAULT_PORT, Format, OptimizeChoice, Train};
 use super::term::{Term, write_text};
 use crate::data::cells::cell::NullTokens;
 use crate::error::usage;
@@ -14,7 +14,9 @@ use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
 use crate::model::learn::plan::Plan;
+use crate::model::learn::postprocessing::{Calibrate, Measure, Wanted};
 use crate::model::learn::train::train;
+use crate::model::postprocessing::Postprocessing;
 use crate::model::selection::{CrossValidation, Standing, Tuning};
 use crate::model::trained::Trained;
 use crate::report::columns::ColumnNote;
@@ -36,6 +38,8 @@ struct TrainResult<'a> {
     tuning: &'a Option<Tuning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cv: &'a Option<CrossValidation>,
+    #[serde(skip_serializing_if = "Postprocessing::is_empty")]
+    postprocessing: &'a Postprocessing,
 }
 
 /// A line of the leaderboard with its time, which the model file does not keep.
@@ -142,6 +146,31 @@ fn plan(args: &Train) -> Result<Plan> {
         weight: args.weight.clone(),
         balance: args.balance,
         refit: args.refit,
+        wanted: wanted(args)?,
+    })
+}
+
+/// What is wanted after the predictors.
+///
+/// # Errors
+/// A usage error for costs that nothing uses, or that are missing.
+fn wanted(args: &Train) -> Result<Wanted> {
+    let measure = match (args.optimize, args.cost) {
+        (Some(OptimizeChoice::Cost), Some(costs)) => Some(Measure::Cost(costs)),
+        (Some(OptimizeChoice::Cost), None) => {
+            return Err(usage("--optimize cost needs the costs of both errors, such as --cost fp=1,fn=5"));
+        }
+        (_, Some(_)) => return Err(usage("--cost is for --optimize cost")),
+        (Some(OptimizeChoice::F1), None) => Some(Measure::F1),
+        (Some(OptimizeChoice::BalancedAccuracy), None) => Some(Measure::BalancedAccuracy),
+        (Some(OptimizeChoice::Mcc), None) => Some(Measure::Mcc),
+        (None, None) => None,
+    };
+    Ok(Wanted {
+        calibrate: args.calibrate.map_or(Calibrate::Unasked, CalibrateChoice::wish),
+        optimize: measure,
+        interval: args.interval,
+        conformal: args.conformal,
     })
 }
 
@@ -171,6 +200,7 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
         blend: &card.selection.blend,
         tuning: &card.selection.tuning,
         cv: &card.selection.cv,
+        postprocessing: &trained.model.pipeline.postprocessing,
     };
     serde_json::to_writer(&mut *out, &result)?;
     Ok(out.write_all(b"\n")?)

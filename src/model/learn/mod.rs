@@ -19,6 +19,8 @@ pub(crate) mod naive_bayes;
 pub(crate) mod neighbours;
 pub(crate) mod network;
 pub mod plan;
+pub(crate) mod platt;
+pub mod postprocessing;
 pub(crate) mod svm;
 pub mod train;
 mod train_test_split;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 
 use super::Watch;
+use super::postprocessing::Wanted;
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
@@ -76,6 +77,8 @@ pub struct Plan {
     pub balance: bool,
     /// Whether the model is fitted again on all rows after the evaluation.
     pub refit: bool,
+    /// Calibration, threshold, prediction intervals and sets. Default: a calibration where it helps.
+    pub wanted: Wanted,
 }
 
 impl Plan {
@@ -108,6 +111,7 @@ impl Plan {
             weight: None,
             balance: false,
             refit: false,
+            wanted: Wanted::default(),
         }
     }
 

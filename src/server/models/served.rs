@@ -50,7 +50,7 @@ impl Served {
     /// The card cannot be written as JSON.
     pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
-        let answers = AnswerWriter::new(&model.pipeline.schema);
+        let answers = AnswerWriter::new(&model.pipeline);
         let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model.pipeline.schema));
         let (name, loaded) = (name.into(), SystemTime::now());
