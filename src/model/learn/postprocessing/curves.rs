@@ -146,3 +146,73 @@ fn temperature(rows: Rows) -> f64 {
     }
     1.0 / inverse
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::conformal;
+    use super::*;
+
+    /// What scikit-learn and MAPIE say; fixtures/calibration.py makes it.
+    fn reference() -> Value {
+        serde_json::from_str(include_str!("../../../../fixtures/calibration.json")).unwrap()
+    }
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    }
+
+    fn codes(value: &Value) -> Vec<u32> {
+        numbers(value).into_iter().map(|code| code as u32).collect()
+    }
+
+    #[test]
+    fn calibrated_probabilities_are_those_of_scikit_learn() {
+        for (number, case) in reference()["cases"].as_array().unwrap().iter().enumerate() {
+            let n_classes = case["n_classes"].as_u64().unwrap() as usize;
+            let (scores, codes, weights) =
+                (numbers(&case["p"]), codes(&case["y"]), numbers(&case["weights"]));
+            let rows = Rows { scores: &scores, codes: &codes, weights: &weights, n_classes };
+            // scikit-learn stops its searches earlier.
+            for (method, tolerance) in
+                [(Method::Isotonic, 1e-9), (Method::Temperature, 1e-6), (Method::Sigmoid, 2e-4)]
+            {
+                let curves = fit(method, rows);
+                let mut found = numbers(&case["new"]);
+                found.chunks_exact_mut(n_classes).for_each(|row| curves.apply(row));
+                for (found, wanted) in found.iter().zip(numbers(&case[method.name()])) {
+                    assert!(
+                        (found - wanted).abs() < tolerance,
+                        "case {number}, {}: {found} {wanted}",
+                        method.name()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn intervals_and_sets_are_those_of_mapie() {
+        let reference = &reference()["conformal"];
+        let (y, p) = (numbers(&reference["y"]), numbers(&reference["p"]));
+        let of_truth: Vec<f64> = p
+            .chunks_exact(3)
+            .zip(codes(&reference["classes"]))
+            .map(|(row, class)| row[class as usize])
+            .collect();
+        for level in ["0.5", "0.9", "0.95"] {
+            let share: f64 = level.parse().unwrap();
+            let found = conformal::interval(share, &vec![0.0; y.len()], &y).unwrap().half_width;
+            assert_eq!(found, reference["half_width"][level].as_f64().unwrap());
+            let sets = conformal::sets(share, &of_truth).unwrap();
+            let held = |row: &[f64]| {
+                let mut held = [0; 3];
+                sets.classes(row).for_each(|class| held[class] = 1);
+                held
+            };
+            let found: Vec<u32> = p.chunks_exact(3).flat_map(held).collect();
+            assert_eq!(found, codes(&reference["sets"][level]), "{level}");
+        }
+    }
+}
