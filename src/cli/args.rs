@@ -15,6 +15,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as ClapArgs, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::data::cells::cell::ColumnType;
+use crate::model::drift::gate;
 use crate::model::file;
 use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::plan::Plan;
@@ -103,10 +104,11 @@ impl Verb {
         match self {
             Self::Train(train) => read(text, &mut train.format),
             Self::Eval(eval) => read(text, &mut eval.format),
+            Self::Drift(drift) => read(text, &mut drift.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
             Self::Predict(predict) => read(text, &mut predict.format),
             Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
-                Err("--format is for verbs with a result: train, eval, predict and inspect".into())
+                Err("--format is for verbs with a result: train, eval, predict, drift and inspect".into())
             }
         }
     }
@@ -144,6 +146,8 @@ pub enum Verb {
     Predict(Predict),
     /// Serve predictions over HTTP
     Serve(Box<Serve>),
+    /// Compare new rows with those of training: drift of each feature and of the predictions
+    Drift(Drift),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Check that a server is ready
@@ -376,6 +380,34 @@ pub struct Eval {
     pub require: Vec<Requirement>,
 
     /// Dialect of DATA.
+    #[command(flatten)]
+    pub dialect: Dialect,
+
+    /// Format of the result
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
+    pub format: Format,
+}
+
+/// `mlapi drift`
+#[derive(Debug, ClapArgs)]
+pub struct Drift {
+    /// Table with the feature columns of the training file; - for standard input
+    #[arg(value_name = "NEW")]
+    pub data: String,
+
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
+    /// Exit with status 3 unless this holds: 'psi<0.2', 'psi[age]<0.1', 'domain_auc<0.7', 'drifted<=0'; repeatable
+    #[arg(long, value_name = "EXPR")]
+    pub require: Vec<gate::Requirement>,
+
+    /// Dialect of NEW.
     #[command(flatten)]
     pub dialect: Dialect,
 

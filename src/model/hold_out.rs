@@ -245,6 +245,16 @@ impl TestRows {
     }
 }
 
+/// The codes of the features of all rows of a file, which may have a target or not.
+///
+/// # Errors
+/// A file that cannot be read, columns and cells that do not fit.
+pub(crate) fn read_features(model: &Model, path: &str, options: &source::Options) -> Result<Matrix> {
+    let raw = read_tables_unless(&|| false, &[path.to_string()], options, &known(model))?;
+    let rows: Vec<usize> = (0..raw.n_rows()).collect();
+    model.pipeline.schema.read(&raw, &rows)
+}
+
 /// The rules for files with the columns of a model.
 fn known(model: &Model) -> Reading {
     let schema = &model.pipeline.schema;

@@ -3,10 +3,12 @@
 //! [`pipeline`] is schema + recipes + predictors, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
 //! [`postprocessing`] calibrates them, [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
-//! the gate of `eval --require`, [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
+//! the gate of `eval --require`, [`drift`](mod@drift) compares new rows with those of training,
+//! [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 mod container;
+pub mod drift;
 pub mod evaluation;
 pub mod file;
 pub mod hold_out;

@@ -4,6 +4,7 @@
 
 pub(crate) mod card;
 pub(crate) mod columns;
+pub(crate) mod drift;
 pub(crate) mod postprocessing;
 pub(crate) mod prediction;
 pub(crate) mod selection;

@@ -157,6 +157,7 @@ impl Status {
 pub(crate) enum Operation {
     Predict,
     Model,
+    Drift,
     Models,
     Livez,
     Readyz,
@@ -255,7 +256,7 @@ const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PR
 const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
-pub(crate) static ENDPOINTS: [Endpoint; 19] = [
+pub(crate) static ENDPOINTS: [Endpoint; 20] = [
     Endpoint {
         operation: Operation::Predict,
         id: "predict",
@@ -282,6 +283,17 @@ pub(crate) static ENDPOINTS: [Endpoint; 19] = [
         of_a_model: true,
         label: "/model",
         summary: "Card, schema, metrics and importances of {model}",
+        tag: Tag::Describe,
+        ..GET
+    },
+    Endpoint {
+        operation: Operation::Drift,
+        id: "drift",
+        path: "/drift",
+        named: Some("/models/NAME/drift"),
+        of_a_model: true,
+        label: "/drift",
+        summary: "Drift of the latest rows of {model} from those of training",
         tag: Tag::Describe,
         ..GET
     },

@@ -10,6 +10,7 @@
 pub mod algorithm;
 pub mod choice;
 pub mod dataset;
+pub(crate) mod domain;
 pub mod hyperparameter;
 #[cfg(test)]
 mod laws;

@@ -307,6 +307,12 @@ pub(crate) fn model(served: &Served) -> Response {
     respond("application/json", served.description.clone())
 }
 
+/// `GET /drift`: the latest 10,000 to 20,000 rows compared with those of training.
+pub(crate) fn drift(served: &Served) -> Response {
+    let drift = served.profile.drift(&served.model);
+    respond("application/json", serde_json::to_vec(&drift).unwrap_or_default())
+}
+
 /// `GET /models`.
 pub(crate) fn models(state: &State) -> Response {
     respond("application/json", state.models().list())

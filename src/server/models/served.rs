@@ -52,7 +52,7 @@ impl Served {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
         let answers = AnswerWriter::new(&model.pipeline);
         let cost = Cost::of(&model, &answers);
-        let profile = Arc::new(Profile::new(&model.pipeline.schema));
+        let profile = Arc::new(Profile::new(&model));
         let (name, loaded) = (name.into(), SystemTime::now());
         Ok(Self { name, model, answers, cost, description, loaded, counts, profile, shadow: None })
     }
