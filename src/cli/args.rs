@@ -167,6 +167,14 @@ pub struct Train {
     #[arg(value_name = "DATA", required = true)]
     pub data: Vec<String>,
 
+    /// Train with the settings that the card of another model records; flags beside it win
+    #[arg(long, value_name = "MODEL")]
+    pub like: Option<String>,
+
+    /// Write the model only if it is not worse, on its held-out rows, than the one in the output file; else exit status 3
+    #[arg(long)]
+    pub replace_if_better: bool,
+
     /// Column to predict [default: the last column]
     #[arg(long, value_name = "COL")]
     pub target: Option<String>,

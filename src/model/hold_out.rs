@@ -228,6 +228,31 @@ impl TestRows {
         schema.passed_over(&self.raw.source, &self.raw.names, |_| false).filter(|_| schema.header)
     }
 
+    /// The same rows with the target as another model knows it.
+    ///
+    /// # Errors
+    /// No such column, or a cell that is none of its values.
+    pub(crate) fn for_target(&self, target: &Target, nulls: &NullTokens) -> Result<Self> {
+        let raw = &self.raw;
+        let index = raw.names.iter().position(|name| plain::same(name, &target.name));
+        let index =
+            index.with_context(|| format!("{} has no target column {:?}", raw.source, target.name))?;
+        let (all, truth) = target.read(raw, index, nulls)?;
+        let wanted: BTreeSet<usize> = self.rows.iter().copied().collect();
+        let kept: Vec<usize> = (0..all.len()).filter(|&i| wanted.contains(&all[i])).collect();
+        ensure!(
+            kept.len() == self.rows.len(),
+            "the two models do not take the same cells for missing targets"
+        );
+        let rows = self.rows.clone();
+        Ok(Self {
+            raw: raw.clone(),
+            rows,
+            truth: truth.select(&kept),
+            n_without_target: self.n_without_target,
+        })
+    }
+
     fn select(self, rows: &[usize]) -> Self {
         let truth = self.truth.select(rows);
         Self { rows: rows.iter().map(|&row| self.rows[row]).collect(), truth, ..self }

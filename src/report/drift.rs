@@ -59,17 +59,13 @@ pub(crate) fn text(drift: &Drift) -> String {
         let _ = writeln!(out, "  predictions: psi {}, p {p}, {verdict}", figure(Some(index)));
     }
     if let Some(auc) = drift.domain_auc {
-        let named: Vec<String> = drift
-            .domain_features
-            .iter()
-            .map(|found| format!("{} {:.0}%", found.feature, 100.0 * found.share))
-            .collect();
+        let named = drift.domain_features.iter();
+        let named: Vec<String> =
+            named.map(|found| format!("{} {:.0}%", found.feature, 100.0 * found.share)).collect();
         let by = if named.is_empty() { String::new() } else { format!(", by {}", named.join(", ")) };
-        let _ = writeln!(
-            out,
-            "  a classifier tells new rows from held-out ones with ROC AUC {}{by}",
-            figure(Some(auc))
-        );
+        let tells = if named.is_empty() { "does not tell" } else { "tells" };
+        let auc = figure(Some(auc));
+        let _ = writeln!(out, "  a classifier {tells} new rows from held-out ones: ROC AUC {auc}{by}");
     }
     let _ = writeln!(
         out,

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Dataset, Labels, Spec, Unwatched, algorithm};
 use crate::data::cells::cell::{ColumnType, Task};
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::Truth;
@@ -24,6 +25,9 @@ const N_FOLDS: usize = 5;
 /// Features that are named at most, and the least share of the importances of one.
 const MAX_NAMED: usize = 5;
 const MIN_SHARE: f64 = 0.05;
+
+/// Up to this area the classifier tells nothing, and its features are those of chance.
+const MIN_AREA: f64 = 0.6;
 
 /// Small trees, few of them: enough for any shift that matters.
 const SETTINGS: [(&str, &str); 4] =
@@ -87,15 +91,16 @@ pub(crate) fn tell(
     let all: Vec<usize> = (0..x.n_rows()).collect();
     let importances = fit(&all)?.importances().unwrap_or_default();
     let sum: f64 = importances.iter().sum();
-    let of_feature = |(feature, importance): (&crate::data::cells::feature::Feature, &f64)| Telling {
+    let of_feature = |(feature, importance): (&Feature, &f64)| Telling {
         feature: feature.name.clone(),
         share: importance / sum.max(f64::MIN_POSITIVE),
     };
     let mut telling: Vec<Telling> = schema.features.iter().zip(&importances).map(of_feature).collect();
     telling.sort_by(|a, b| b.share.total_cmp(&a.share));
     telling.truncate(MAX_NAMED);
-    telling.retain(|found| found.share >= MIN_SHARE);
-    Ok(Some((areas.iter().sum::<f64>() / areas.len() as f64, telling)))
+    let area = areas.iter().sum::<f64>() / areas.len() as f64;
+    telling.retain(|found| found.share >= MIN_SHARE && area > MIN_AREA);
+    Ok(Some((area, telling)))
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub struct Plan {
     pub refit: bool,
     /// Calibration, threshold, prediction intervals and sets. Default: a calibration where it helps.
     pub wanted: Wanted,
+    /// The columns that may be used. Default: all that are not dropped.
+    pub only: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -112,6 +114,7 @@ impl Plan {
             balance: false,
             refit: false,
             wanted: Wanted::default(),
+            only: None,
         }
     }
 
@@ -185,6 +188,10 @@ impl Plan {
             column(raw, "--no-null", name)?;
         }
         roles.dropped = self.drop.iter().map(|name| column(raw, "--drop", name)).collect::<Result<_>>()?;
+        if let Some(only) = &self.only {
+            let is_known = |name: &String| only.iter().any(|known| plain::same(known, name));
+            roles.dropped.extend((0..raw.names.len()).filter(|&index| !is_known(&raw.names[index])));
+        }
         Ok((roles, reason))
     }
 
