@@ -76,6 +76,18 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Error::Usage(message.into().into()).into()
 }
 
+/// Something that was asked for does not hold; the text has a line for each. The command line ends with exit status 3.
+#[derive(Debug)]
+pub(crate) struct Unmet(pub(crate) String);
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unmet {}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;

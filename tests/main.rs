@@ -7,6 +7,7 @@ mod accuracy_svm; // support vector machines against libsvm
 mod boosting; // gradient boosting: directions of columns, settings of its own
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
+mod drift; // new rows against those of training, and training again
 mod eval; // `mlapi eval`
 mod evaluation; // `mlapi eval` beyond the metrics, against scikit-learn and scipy
 #[cfg(feature = "excel")]
@@ -26,6 +27,7 @@ mod numbers; // numbers as people write them, odd words among them, codes
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
 mod people; // tables of ten origins
+mod postprocessing; // calibration, thresholds, intervals, sets
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
 mod readme; // the console blocks of README.md and docs/ are what the program prints

@@ -16,21 +16,23 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as ClapArgs, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::data::cells::cell::ColumnType;
+use crate::model::drift::gate;
 use crate::model::file;
 use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::plan::Plan;
+use crate::model::postprocessing::Costs;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
-pub use choices::{Color, Format, RowFormat, TaskChoice};
+pub use choices::{CalibrateChoice, Color, Format, OptimizeChoice, RowFormat, TaskChoice};
 pub use detail::{Detail, Diff};
 pub use help::command;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
-    parse_comment, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency, parse_minutes,
-    parse_on_error, parse_pair, parse_probability, parse_quote, parse_share, parse_thousands, parse_threads,
-    parse_trials, parse_type,
+    parse_comment, parse_costs, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency,
+    parse_level, parse_minutes, parse_on_error, parse_pair, parse_probability, parse_quote, parse_share,
+    parse_thousands, parse_threads, parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -104,11 +106,13 @@ impl Verb {
         match self {
             Self::Train(train) => read(text, &mut train.format),
             Self::Eval(eval) => read(text, &mut eval.format),
+            Self::Drift(drift) => read(text, &mut drift.format),
             Self::Diff(diff) => read(text, &mut diff.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
             Self::Predict(predict) => read(text, &mut predict.format),
             Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
-                Err("--format is for verbs with a result: train, eval, predict, inspect and diff".into())
+                Err("--format is for verbs with a result: train, eval, predict, drift, inspect and diff"
+                    .into())
             }
         }
     }
@@ -146,6 +150,8 @@ pub enum Verb {
     Predict(Predict),
     /// Serve predictions over HTTP
     Serve(Box<Serve>),
+    /// Compare new rows with those of training: drift of each feature and of the predictions
+    Drift(Drift),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Show what differs between two model files: columns, categories, ranges, settings, metrics
@@ -166,6 +172,14 @@ pub struct Train {
     /// standard input
     #[arg(value_name = "DATA", required = true)]
     pub data: Vec<String>,
+
+    /// Train with the settings that the card of another model records; flags beside it win
+    #[arg(long, value_name = "MODEL")]
+    pub like: Option<String>,
+
+    /// Write the model only if it is not worse, on its held-out rows, than the one in the output file; else exit status 3
+    #[arg(long)]
+    pub replace_if_better: bool,
 
     /// Column to predict [default: the last column]
     #[arg(long, value_name = "COL")]
@@ -255,6 +269,26 @@ pub struct Train {
     /// After the evaluation, fit again on all rows, the held-out ones included
     #[arg(long, conflicts_with = "test")]
     pub refit: bool,
+
+    /// Calibrate the probabilities on out-of-fold predictions [default: auto, if algorithms are compared anyway]
+    #[arg(long, value_name = "METHOD")]
+    pub calibrate: Option<CalibrateChoice>,
+
+    /// Choose the threshold of two classes on out-of-fold predictions; the model keeps it
+    #[arg(long, value_name = "METRIC")]
+    pub optimize: Option<OptimizeChoice>,
+
+    /// Cost of a row of the first class predicted as the second (fp) and of the reverse (fn), for --optimize cost
+    #[arg(long, value_name = "fp=1,fn=5", value_parser = parse_costs)]
+    pub cost: Option<Costs>,
+
+    /// Give each predicted number an interval that holds this share of the true values, such as 0.9
+    #[arg(long, value_name = "SHARE", value_parser = parse_level)]
+    pub interval: Option<f64>,
+
+    /// Give each row a set of classes that holds the true one in this share of the rows, such as 0.9
+    #[arg(long, value_name = "SHARE", value_parser = parse_level)]
+    pub conformal: Option<f64>,
 
     /// Dialect of DATA.
     #[command(flatten)]
@@ -364,6 +398,34 @@ pub struct Eval {
     pub detail: Detail,
 
     /// Dialect of DATA.
+    #[command(flatten)]
+    pub dialect: Dialect,
+
+    /// Format of the result
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
+    pub format: Format,
+}
+
+/// `mlapi drift`
+#[derive(Debug, ClapArgs)]
+pub struct Drift {
+    /// Table with the feature columns of the training file; - for standard input
+    #[arg(value_name = "NEW")]
+    pub data: String,
+
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
+    /// Exit with status 3 unless this holds: 'psi<0.2', 'psi[age]<0.1', 'domain_auc<0.7', 'drifted<=0'; repeatable
+    #[arg(long, value_name = "EXPR")]
+    pub require: Vec<gate::Requirement>,
+
+    /// Dialect of NEW.
     #[command(flatten)]
     pub dialect: Dialect,
 

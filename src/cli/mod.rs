@@ -8,6 +8,7 @@ pub mod args;
 mod detail;
 mod dialect;
 mod diff;
+mod drift;
 mod eval;
 mod healthcheck;
 mod inspect;
@@ -22,13 +23,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use crate::error::{Error, Interrupted};
+use crate::error::{Error, Interrupted, Unmet};
 use crate::model::requirement::NotMet;
 use args::{Args, Verb};
 use term::Term;
 
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
-/// requirement of `eval` not met, 130 interrupted before there was a result.
+/// requirement of `eval` or `drift` not met or a new model not better, 130 interrupted before there was a result.
 pub fn main() -> ExitCode {
     let args = match Args::parse_line(std::env::args_os()) {
         Ok(args) => args,
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
             term.error(&error);
             ExitCode::from(match error {
                 error if Error::is_usage(&error) => 2,
-                error if error.is::<NotMet>() => 3,
+                error if error.is::<NotMet>() || error.is::<Unmet>() => 3,
                 // As the shell says of a program that SIGINT ended.
                 error if error.is::<Interrupted>() => 130,
                 _ => 1,
@@ -78,6 +79,11 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             return serve::run(serve, common, term);
         }
         Verb::Diff(diff) => diff::run(diff, &mut out)?,
+        Verb::Drift(drift) => {
+            drift.dialect.check()?;
+            use_threads(common.threads)?;
+            drift::run(drift, term, &mut out)?;
+        }
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

@@ -16,8 +16,8 @@ use crate::report::{prediction, text};
 /// Runs the verb.
 pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<()> {
     let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
-    let decision = Decision::with_threshold(args.threshold, &model.pipeline.schema)
-        .map_err(|e| usage(format!("--threshold: {e}")))?;
+    let decision =
+        (model.pipeline.decision_at(args.threshold)).map_err(|e| usage(format!("--threshold: {e}")))?;
     if args.probabilities && model.labels().is_empty() {
         return Err(usage("--probabilities needs a model that predicts classes"));
     }
@@ -42,9 +42,10 @@ fn one_row(
         for warning in &row.warnings {
             term.warn(prediction::warning(schema, warning, row.codes.row(0)[warning.feature]));
         }
-        prediction::one(&row.predictions, model.labels(), args.probabilities).into_bytes()
+        prediction::one(&row.predictions, model.labels(), &model.pipeline.postprocessing, args.probabilities)
+            .into_bytes()
     } else {
-        let mut answer = row.json(schema);
+        let mut answer = row.json(&model.pipeline);
         answer.push(b'\n');
         answer
     };

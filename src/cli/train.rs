@@ -6,19 +6,24 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
-use super::args::{Common, DEFAULT_MODEL, DEFAULT_PORT, Format, Train};
+use super::args::{CalibrateChoice, Common, DEFAULT_MODEL, DEFAULT_PORT, Format, OptimizeChoice, Train};
 use super::term::{Term, write_text};
 use crate::data::cells::cell::NullTokens;
-use crate::error::usage;
+use crate::data::read::source::Options;
+use crate::error::{Unmet, usage};
 use crate::model::evaluation::Evaluation;
 use crate::model::file;
 use crate::model::hold_out::HoldOut;
+use crate::model::learn::like::{Comparison, compare};
 use crate::model::learn::plan::Plan;
+use crate::model::learn::postprocessing::{Calibrate, Measure, Wanted};
 use crate::model::learn::train::train;
+use crate::model::postprocessing::Postprocessing;
 use crate::model::selection::{CrossValidation, Standing, Tuning};
 use crate::model::trained::Trained;
+use crate::model::{Model, Written};
 use crate::report::columns::ColumnNote;
-use crate::report::{columns, training};
+use crate::report::{columns, text, training};
 
 #[derive(Serialize)]
 struct TrainResult<'a> {
@@ -36,6 +41,8 @@ struct TrainResult<'a> {
     tuning: &'a Option<Tuning>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cv: &'a Option<CrossValidation>,
+    #[serde(skip_serializing_if = "Postprocessing::is_empty")]
+    postprocessing: &'a Postprocessing,
 }
 
 /// A line of the leaderboard with its time, which the model file does not keep.
@@ -66,12 +73,19 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     let to_stdout = args.output == "-";
     if !to_stdout {
         check_output(Path::new(&args.output))?;
+    } else if args.replace_if_better {
+        return Err(usage("--replace-if-better needs a file, and the model goes to standard output"));
     }
     let progress = term.progress("fitting");
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
-    let trained = train(&plan(args)?, &progress);
+    let plan = plan(args)?;
+    let trained = train(&plan, &progress);
     progress.finish();
     let trained = trained?;
+    let kept = match args.replace_if_better && Path::new(&args.output).exists() {
+        true => Some(compare_with_old(args, &plan, &trained.model)?),
+        false => None,
+    };
     let bytes = file::to_bytes(&trained.model)?;
     for note in &trained.model.card.notes {
         term.warn(note);
@@ -86,16 +100,40 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     if to_stdout {
         return Ok(out.write_all(&bytes)?);
     }
+    if let Some(found) = kept.as_ref().filter(|found| found.is_worse) {
+        return Err(Unmet(format!("the model in {} stays: {}", args.output, compared(found))).into());
+    }
     file::write_atomically(Path::new(&args.output), &bytes)?;
     if args.format == Format::Json {
         return write_json(args, &trained, out);
     }
     write_text(out, &training::summary(&trained, &args.types))?;
+    if let Some(found) = &kept {
+        write_text(out, &format!("\nIt replaces the model before it: {}\n", compared(found)))?;
+    }
     write_text(out, &format!("\nThe model is in {}\n", args.output))?;
     if !common.quiet {
         write_text(out, &next_steps(args, &trained))?;
     }
     Ok(())
+}
+
+/// Compares the new model with the one in the output file.
+fn compare_with_old(args: &Train, plan: &Plan, new: &Model) -> Result<Comparison> {
+    let old = Model::open(&args.output)
+        .context("--replace-if-better: the model that is there cannot be compared")?;
+    compare(&old, new, plan.metric.as_deref(), &args.dialect.options())
+        .context("--replace-if-better: the new model was not written")
+}
+
+/// The figures of a comparison, for people.
+fn compared(found: &Comparison) -> String {
+    let Comparison { metric, old, new, n_rows, .. } = found;
+    let [old, new] = [old, new].map(|value| text::figure(*value));
+    format!(
+        "{metric} {new} on {}, {old} of the old one",
+        text::count(*n_rows, "held-out row", "held-out rows")
+    )
 }
 
 /// Checks before the work that the model can be written after it.
@@ -120,7 +158,7 @@ fn plan(args: &Train) -> Result<Plan> {
     };
     let mut options = args.dialect.options();
     options.header_in_doubt = header_in_doubt(args);
-    Ok(Plan {
+    let plan = Plan {
         data: args.data.clone(),
         options,
         nulls: nulls(args)?,
@@ -142,6 +180,93 @@ fn plan(args: &Train) -> Result<Plan> {
         weight: args.weight.clone(),
         balance: args.balance,
         refit: args.refit,
+        wanted: wanted(args)?,
+        only: None,
+    };
+    match &args.like {
+        Some(path) => Ok(beside(plan, Plan::like(&Model::open(path)?, args.data.clone())?, args)),
+        None => Ok(plan),
+    }
+}
+
+/// The plan of `--like`, with all that flags say otherwise. A flag that says the default says nothing.
+fn beside(given: Plan, like: Plan, args: &Train) -> Plan {
+    let defaults = Plan::new(String::new());
+    let hold_out = if given.hold_out == defaults.hold_out { like.hold_out } else { given.hold_out };
+    let other_algorithm = given.algorithm != defaults.algorithm;
+    let mut settings = if other_algorithm { Vec::new() } else { like.settings };
+    settings.retain(|(key, _)| given.settings.iter().all(|(other, _)| other != key));
+    settings.extend(given.settings);
+    let types = like
+        .types
+        .into_iter()
+        .filter(|(name, _)| !given.drop.contains(name) && given.types.iter().all(|(other, _)| other != name));
+    let names = given.target.iter().chain(&given.weight).chain(given.types.iter().map(|(name, _)| name));
+    let only = like.only.map(|only| only.into_iter().chain(names.cloned()).collect());
+    let private = like.private.into_iter().chain(given.private);
+    Plan {
+        data: given.data,
+        options: Options {
+            header: like.options.header && !args.dialect.no_header || args.dialect.header,
+            ..merged(given.options, like.options)
+        },
+        nulls: if given.nulls == defaults.nulls { like.nulls } else { given.nulls },
+        target: given.target.or(like.target),
+        task: given.task.or(like.task),
+        algorithm: if other_algorithm { given.algorithm } else { like.algorithm },
+        settings,
+        metric: given.metric.or(like.metric),
+        cv: given.cv.or(like.cv),
+        tune: given.tune.or(like.tune),
+        hold_out,
+        seed: if given.seed == defaults.seed { like.seed } else { given.seed },
+        private: private.collect(),
+        types: types.chain(given.types.clone()).collect(),
+        weight: given.weight.or(like.weight),
+        balance: given.balance || like.balance,
+        refit: given.refit || like.refit,
+        wanted: Wanted {
+            calibrate: match given.wanted.calibrate {
+                Calibrate::Unasked => like.wanted.calibrate,
+                asked => asked,
+            },
+            optimize: given.wanted.optimize.or(like.wanted.optimize),
+            interval: given.wanted.interval.or(like.wanted.interval),
+            conformal: given.wanted.conformal.or(like.wanted.conformal),
+        },
+        only,
+        ..given
+    }
+}
+
+/// Options of the flags, completed by those of the card.
+fn merged(given: Options, like: Options) -> Options {
+    let mut options = given;
+    Written::of(&like).complete(&mut options);
+    options
+}
+
+/// What is wanted after the predictors.
+///
+/// # Errors
+/// A usage error for costs that nothing uses, or that are missing.
+fn wanted(args: &Train) -> Result<Wanted> {
+    let measure = match (args.optimize, args.cost) {
+        (Some(OptimizeChoice::Cost), Some(costs)) => Some(Measure::Cost(costs)),
+        (Some(OptimizeChoice::Cost), None) => {
+            return Err(usage("--optimize cost needs the costs of both errors, such as --cost fp=1,fn=5"));
+        }
+        (_, Some(_)) => return Err(usage("--cost is for --optimize cost")),
+        (Some(OptimizeChoice::F1), None) => Some(Measure::F1),
+        (Some(OptimizeChoice::BalancedAccuracy), None) => Some(Measure::BalancedAccuracy),
+        (Some(OptimizeChoice::Mcc), None) => Some(Measure::Mcc),
+        (None, None) => None,
+    };
+    Ok(Wanted {
+        calibrate: args.calibrate.map_or(Calibrate::Unasked, CalibrateChoice::wish),
+        optimize: measure,
+        interval: args.interval,
+        conformal: args.conformal,
     })
 }
 
@@ -171,6 +296,7 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
         blend: &card.selection.blend,
         tuning: &card.selection.tuning,
         cv: &card.selection.cv,
+        postprocessing: &trained.model.pipeline.postprocessing,
     };
     serde_json::to_writer(&mut *out, &result)?;
     Ok(out.write_all(b"\n")?)

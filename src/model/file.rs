@@ -11,7 +11,8 @@
 //! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
 //! that has it.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 8 if trees see the
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 9 if scores are
+//! calibrated or a threshold, intervals or sets were chosen at training, 8 if trees see the
 //! days between dates, 7 if powers or ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with
 //! separators or units, a column has null tokens of its own, or cells are
 //! lists or pairs, 4 if booleans
@@ -31,6 +32,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::container::{self, Container, DAMAGED};
 use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
+use super::postprocessing::Postprocessing;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
 use super::target_transform::{Knots, TargetTransform};
 use super::{Card, Model};
@@ -45,7 +47,7 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 8;
+pub const FORMAT_VERSION: u64 = 9;
 
 /// The predictor of a file of several members.
 const ENSEMBLE: &str = "ensemble";
@@ -84,6 +86,9 @@ struct Header<'a> {
     encoding: Option<Encoding>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     members: Vec<MemberHeader>,
+    /// What happens to the scores then, but for the numbers of a calibration.
+    #[serde(default, skip_serializing_if = "Postprocessing::is_empty")]
+    postprocessing: Postprocessing,
     card: Cow<'a, Card>,
     schema: Cow<'a, Schema>,
     /// Arrays of JSON values, read as rows of a request are.
@@ -123,7 +128,10 @@ fn is_plain(members: &[Member]) -> bool {
 }
 
 /// The oldest version that holds all a schema asks for.
-fn format_version(Pipeline { schema, members }: &Pipeline) -> u64 {
+fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline) -> u64 {
+    if !postprocessing.is_empty() {
+        return 9;
+    }
     if members.iter().any(|member| !member.recipe.date_pairs().is_empty()) {
         return 8;
     }
@@ -199,10 +207,12 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
         predictor: predictor.into(),
         encoding,
         members,
+        postprocessing: pipeline.postprocessing.clone(),
         card: Cow::Borrowed(&model.card),
         schema: Cow::Borrowed(&pipeline.schema),
         golden: rows.iter().map(|row| &**row).collect(),
     })?;
+    pipeline.postprocessing.write_arrays(&mut arrays);
     let scores = pipeline.scores(golden);
     let shape = vec![scores.n_rows(), scores.n_cols()];
     arrays.insert("golden.scores".into(), Array::F64(shape, scores.values().to_vec()));
@@ -355,9 +365,12 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
         let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
         vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor, target: TargetTransform::Identity }]
     };
+    let mut postprocessing = header.postprocessing;
+    ensure!(postprocessing.is_empty() || header.format_version > 8, "an older file changes no scores");
+    postprocessing.read_arrays(&mut arrays)?;
     let golden_scores = take_f64(&mut arrays, "golden.scores")?;
     ensure!(arrays.is_empty(), "it holds arrays that belong to nothing");
-    let pipeline = Pipeline { schema, members };
+    let pipeline = Pipeline { schema, members, postprocessing };
     pipeline.validate()?;
     let golden = check_golden(&pipeline, &header.golden, &golden_scores)?;
     Ok(Model { card: header.card.into_owned(), pipeline, golden })
@@ -780,7 +793,7 @@ mod tests {
     #[test]
     fn a_damaged_recipe_of_dates_is_refused_with_what_is_wrong() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models/format-3-dates.mlapi");
-        let Pipeline { schema, members } = load(path).unwrap().pipeline;
+        let Pipeline { schema, members, .. } = load(path).unwrap().pipeline;
         let recipe = &members[0].recipe;
         let n = schema.dates().count() * N_PARTS;
         let damaged = |name: &str, array: Option<Array>| {

@@ -257,6 +257,33 @@ impl TestRows {
         schema.passed_over(&self.raw.source, &self.raw.names, |_| false).filter(|_| schema.header)
     }
 
+    /// The same rows with the target as another model knows it.
+    ///
+    /// # Errors
+    /// No such column, or a cell that is none of its values.
+    pub(crate) fn for_target(&self, target: &Target, nulls: &NullTokens) -> Result<Self> {
+        let raw = &self.raw;
+        let index = raw.names.iter().position(|name| plain::same(name, &target.name));
+        let index =
+            index.with_context(|| format!("{} has no target column {:?}", raw.source, target.name))?;
+        let (all, truth) = target.read(raw, index, nulls)?;
+        let wanted: BTreeSet<usize> = self.rows.iter().copied().collect();
+        let kept: Vec<usize> = (0..all.len()).filter(|&i| wanted.contains(&all[i])).collect();
+        ensure!(
+            kept.len() == self.rows.len(),
+            "the two models do not take the same cells for missing targets"
+        );
+        let rows = self.rows.clone();
+        Ok(Self {
+            raw: raw.clone(),
+            rows,
+            truth: truth.select(&kept),
+            groups: self.groups.clone(),
+            n_without_target: self.n_without_target,
+            others: self.others.clone(),
+        })
+    }
+
     fn select(self, rows: &[usize]) -> Self {
         let truth = self.truth.select(rows);
         let groups = self.groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
@@ -273,6 +300,16 @@ impl TestRows {
             row.err().unwrap_or(error)
         })
     }
+}
+
+/// The codes of the features of all rows of a file, which may have a target or not.
+///
+/// # Errors
+/// A file that cannot be read, columns and cells that do not fit.
+pub(crate) fn read_features(model: &Model, path: &str, options: &source::Options) -> Result<Matrix> {
+    let raw = read_tables_unless(&|| false, &[path.to_string()], options, &known(model))?;
+    let rows: Vec<usize> = (0..raw.n_rows()).collect();
+    model.pipeline.schema.read(&raw, &rows)
 }
 
 /// The rules for files with the columns of a model.

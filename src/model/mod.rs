@@ -2,18 +2,21 @@
 //!
 //! [`pipeline`] is schema + recipes + predictors, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
-//! [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
-//! the gate of `eval --require`, [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
+//! [`postprocessing`] calibrates them, [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
+//! the gate of `eval --require`, [`drift`](mod@drift) compares new rows with those of training,
+//! [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 mod container;
 pub(crate) mod decision_tree;
 pub mod difference;
+pub mod drift;
 pub mod evaluation;
 pub mod file;
 pub mod hold_out;
 pub mod learn;
 pub mod pipeline;
+pub mod postprocessing;
 pub mod predictor;
 pub mod requirement;
 pub mod row;

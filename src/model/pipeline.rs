@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
+use super::postprocessing::Postprocessing;
 use super::predictor::Predictor;
 use super::target_transform::TargetTransform;
 use crate::background::give_way;
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub schema: Schema,
     /// What turns rows into scores: one member of weight 1, or those of an ensemble.
     pub members: Vec<Member>,
+    /// What happens to the scores then.
+    pub postprocessing: Postprocessing,
 }
 
 /// One of the fitted models of a [`Pipeline`].
@@ -163,6 +166,7 @@ impl Pipeline {
                 predictor,
                 target: TargetTransform::Identity,
             }],
+            postprocessing: Postprocessing::default(),
         }
     }
 
@@ -203,7 +207,7 @@ impl Pipeline {
             only.weight = 1.0;
         }
         let Some(schema) = schema else { bail!("an ensemble needs a model") };
-        let blend = Self { schema, members };
+        let blend = Self { schema, members, postprocessing: Postprocessing::default() };
         blend.validate()?;
         Ok(blend)
     }
@@ -282,6 +286,7 @@ impl Pipeline {
             self.task() == Task::Regression || !self.members.iter().any(of_numbers),
             "classes have no scale to undo"
         );
+        self.postprocessing.validate(self.task(), n_outputs)?;
         self.members.iter().try_for_each(|member| member.validate(n_outputs))
     }
 
@@ -315,6 +320,12 @@ impl Pipeline {
     }
 
     fn score_block(&self, codes: &[f64], texts: &Texts, buffers: &mut Buffers, out: &mut [f64]) {
+        self.predict_block(codes, texts, buffers, out);
+        self.postprocessing.apply(out, self.n_outputs());
+    }
+
+    /// Scores rows as the predictors do.
+    fn predict_block(&self, codes: &[f64], texts: &Texts, buffers: &mut Buffers, out: &mut [f64]) {
         let Buffers { rows, scores } = buffers;
         if let [only] = self.members.as_slice() {
             let (x, sparse) = only.recipe.encode_block(codes, texts, rows);
@@ -336,6 +347,26 @@ impl Pipeline {
             // A sum of rounded numbers; what is no probability at all stays visible.
             out.iter_mut().filter(|p| **p > 1.0 && **p < 1.0 + 1e-6).for_each(|p| *p = 1.0);
         }
+    }
+
+    /// The decision unless a request gives another threshold: the most probable class, or the threshold that training
+    /// chose.
+    pub fn decision(&self) -> Decision {
+        match &self.postprocessing.threshold {
+            Some(found) => Decision::Threshold { threshold: found.threshold, positive: 1 },
+            None => Decision::MostProbable,
+        }
+    }
+
+    /// The decision for a threshold on the second of two classes; without one [`Pipeline::decision`].
+    ///
+    /// # Errors
+    /// A threshold for a model that does not choose between two classes.
+    pub fn decision_at(&self, threshold: Option<f64>) -> Result<Decision> {
+        threshold.map_or_else(
+            || Ok(self.decision()),
+            |threshold| Decision::with_threshold(threshold, &self.schema),
+        )
     }
 
     /// Predicts rows of codes (`n_rows × n_features`).
@@ -394,14 +425,11 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// The decision for a threshold on the second of two classes, or for none.
+    /// The decision for a threshold on the second of two classes.
     ///
     /// # Errors
     /// A threshold for a model that does not choose between two classes.
-    pub fn with_threshold(threshold: Option<f64>, schema: &Schema) -> Result<Self> {
-        let Some(threshold) = threshold else {
-            return Ok(Self::MostProbable);
-        };
+    pub fn with_threshold(threshold: f64, schema: &Schema) -> Result<Self> {
         let n_classes = schema.target.labels.len();
         if n_classes != 2 {
             let what = match schema.target.task {
@@ -510,7 +538,8 @@ mod tests {
     }
 
     fn clone(pipeline: &Pipeline) -> Pipeline {
-        Pipeline { schema: pipeline.schema.clone(), members: pipeline.members.clone() }
+        let Pipeline { schema, members, postprocessing } = pipeline;
+        Pipeline { schema: schema.clone(), members: members.clone(), postprocessing: postprocessing.clone() }
     }
 
     #[test]
@@ -603,8 +632,7 @@ mod tests {
     fn a_threshold_needs_two_classes() {
         for (file, words) in [("penguins.csv", "has 3 classes"), ("diabetes.csv", "predicts a number")] {
             let schema = pipeline(file).schema;
-            assert_eq!(Decision::with_threshold(None, &schema).unwrap(), Decision::MostProbable);
-            let error = Decision::with_threshold(Some(0.5), &schema).unwrap_err();
+            let error = Decision::with_threshold(0.5, &schema).unwrap_err();
             assert!(error.to_string().contains(words), "{error}");
         }
     }

@@ -338,6 +338,7 @@ mod tests {
             n_rows: 1,
             positive: None,
             threshold: None,
+            coverage: None,
             unknown_labels: None,
             baseline: metrics.clone(),
             metrics,

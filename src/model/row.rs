@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::Model;
-use super::pipeline::{Decision, NOT_FINITE, Predictions};
+use super::pipeline::{NOT_FINITE, Predictions};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
@@ -98,7 +98,7 @@ pub(super) fn predict<R: Serialize>(
             bail!("{} does not fit the model:\n  {}", name(number), problems.lines().join("\n  "));
         }
     }
-    let predictions = model.pipeline.predict(&codes, Decision::MostProbable);
+    let predictions = model.pipeline.predict(&codes, model.pipeline.decision());
     if let Some(row) = predictions.first_not_finite() {
         bail!("{} does not fit the model: {NOT_FINITE}", name(row));
     }

@@ -6,7 +6,8 @@
 
 use crate::background::give_way_at;
 use crate::data::cells::schema::{Schema, Warning};
-use crate::model::pipeline::Predictions;
+use crate::model::pipeline::{Pipeline, Predictions};
+use crate::model::postprocessing::{Interval, Postprocessing, PredictionSets};
 
 /// An answer lists at most this many warnings and counts the rest, so that it stays of the size of the rows.
 pub(crate) const MAX_LISTED_WARNINGS: usize = 1000;
@@ -23,23 +24,33 @@ pub(crate) struct AnswerWriter {
     keys: Vec<String>,
     /// Each feature's name as a JSON string.
     features: Vec<String>,
+    interval: Option<Interval>,
+    sets: Option<PredictionSets>,
     /// About the length of one row's prediction.
     element_bytes: usize,
 }
 
 impl AnswerWriter {
     /// Quotes the labels and names of a model.
-    pub(crate) fn new(schema: &Schema) -> Self {
+    pub(crate) fn new(pipeline: &Pipeline) -> Self {
+        let Postprocessing { interval, prediction_sets, .. } = pipeline.postprocessing;
+        Self { interval, sets: prediction_sets, ..Self::of(&pipeline.schema) }
+    }
+
+    /// Of a model without intervals and sets.
+    fn of(schema: &Schema) -> Self {
         let target = &schema.target;
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let keys: Vec<String> = target.labels.iter().map(|label| quoted(label)).collect();
         // 26 bytes: the longest double, a colon and a comma.
-        let element_bytes = 96 + keys.iter().map(|key| key.len() + 26).sum::<usize>();
+        let element_bytes = 96 + 2 * 26 + keys.iter().map(|key| key.len() + 26).sum::<usize>();
         Self {
             values: target.labels.iter().map(|label| target.json_label(label).to_string()).collect(),
             keys,
             element_bytes,
             features: schema.features.iter().map(|feature| quoted(&feature.name)).collect(),
+            interval: None,
+            sets: None,
         }
     }
 
@@ -92,6 +103,10 @@ impl AnswerWriter {
         out.extend_from_slice(b"{\"prediction\":");
         let Some(&class) = predictions.classes.get(row) else {
             number(scores[0], out);
+            if let Some(interval) = &self.interval {
+                out.extend_from_slice(b",\"interval\":");
+                list_of(interval.around(scores[0]), out, number);
+            }
             out.push(b'}');
             return;
         };
@@ -108,7 +123,22 @@ impl AnswerWriter {
             out.push(b':');
             number(*score, out);
         }
-        out.extend_from_slice(b"}}");
+        out.push(b'}');
+        if self.sets.is_some() {
+            out.extend_from_slice(b",\"prediction_set\":");
+            self.set(predictions, row, out);
+        }
+        out.push(b'}');
+    }
+
+    /// The labels of a row's prediction set as a JSON array; `null` if the model gives none.
+    pub(crate) fn set(&self, predictions: &Predictions, row: usize, out: &mut Vec<u8>) {
+        match &self.sets {
+            Some(sets) => list_of(sets.classes(predictions.scores.row(row)), out, |class, out| {
+                out.extend_from_slice(self.values[class].as_bytes());
+            }),
+            None => out.extend_from_slice(b"null"),
+        }
     }
 
     /// `,"warnings":[…]` if there are any; `total` may exceed the number of those listed.
@@ -130,6 +160,18 @@ impl AnswerWriter {
             out.extend_from_slice(format!(",\"warnings_omitted\":{omitted}").as_bytes());
         }
     }
+}
+
+/// Writes a JSON array, each item by `write`.
+fn list_of<T>(items: impl IntoIterator<Item = T>, out: &mut Vec<u8>, write: impl Fn(T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
 }
 
 /// Writes the beginning of an answer and its rows, each by `write`.
@@ -181,7 +223,7 @@ mod tests {
     }
 
     fn text(schema: &Schema, predictions: &Predictions, many: bool, warnings: &[Warning]) -> String {
-        let answer = AnswerWriter::new(schema).answer(predictions, many, warnings, warnings.len());
+        let answer = AnswerWriter::of(schema).answer(predictions, many, warnings, warnings.len());
         String::from_utf8(answer).unwrap()
     }
 
@@ -211,7 +253,7 @@ mod tests {
         for (labels, numeric, values) in
             [(["3", "12"], true, "[12,3]"), (["3", "x\"y"], false, r#"["x\"y","3"]"#)]
         {
-            let writer = AnswerWriter::new(&schema(&labels, numeric));
+            let writer = AnswerWriter::of(&schema(&labels, numeric));
             assert_eq!(writer.values(&predictions), format!("{{\"predictions\":{values}}}").into_bytes());
             let answer: serde_json::Value =
                 serde_json::from_slice(&writer.answer(&predictions, true, &[], 0)).unwrap();

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use super::answer::number;
 use super::batch::{Batch, Row};
 use super::output::{Job, Output};
-use super::{BadRows, Format, Keep, OnError, Options, Part, Summary};
+use super::{BadRows, Format, Keep, OnError, Options, Part, SET_SEPARATOR, Summary};
 use crate::data::cells::amount;
 use crate::data::cells::cell::{Cell, ColumnType, Tolerance, UNSEEN};
 use crate::data::cells::number::parse as parse_number;
@@ -145,6 +145,12 @@ impl<'a> Table<'a> {
                 for value in self.job.added_numbers(predictions, row) {
                     out.push(delimiter);
                     number(value, out);
+                }
+                if let Some(set) = self.job.set(predictions, row) {
+                    let labels: Vec<&str> =
+                        set.map(|class| self.job.pipeline.labels()[class].as_str()).collect();
+                    out.push(delimiter);
+                    write_field(labels.join(SET_SEPARATOR).as_bytes(), self.walk.dialect, out);
                 }
             }
         }

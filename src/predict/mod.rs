@@ -55,6 +55,9 @@ impl From<&str> for Keep {
     }
 }
 
+/// What stands between the labels of a prediction set in text.
+pub(crate) const SET_SEPARATOR: &str = "|";
+
 /// How the output is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

@@ -154,6 +154,9 @@ fn write_line(job: &Job, line: &[u8], batch: &Batch, index: usize, out: &mut Vec
     for (name, score) in added[1..].iter().zip(job.added_numbers(predictions, row)) {
         line_out.member(name, |out| number(score, out));
     }
+    if let (true, Some(name)) = (job.pipeline.postprocessing.prediction_sets.is_some(), added.last()) {
+        line_out.member(name, |out| job.answers.set(predictions, row, out));
+    }
     line_out.end();
 }
 

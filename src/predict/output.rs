@@ -12,6 +12,7 @@ use crate::background::give_way_at;
 use crate::data::cells::schema::Warning;
 use crate::data::read::blocks::{Block, Blocks, in_order};
 use crate::model::pipeline::{Pipeline, Predictions};
+use crate::model::postprocessing::Postprocessing;
 
 /// How the rows of one input are answered; the same for all threads.
 pub(super) struct Job<'a> {
@@ -34,6 +35,13 @@ pub(super) fn added(pipeline: &Pipeline, options: &Options, kept: &[String]) -> 
     }
     if options.probabilities {
         added.extend(labels.iter().map(|label| format!("probability_{label}")));
+    }
+    let Postprocessing { interval, prediction_sets, .. } = &pipeline.postprocessing;
+    if interval.is_some() {
+        added.extend(["interval_low", "interval_high"].map(String::from));
+    }
+    if prediction_sets.is_some() {
+        added.push("prediction_set".into());
     }
     let mut taken: BTreeSet<String> = kept.iter().chain(&added).cloned().collect();
     let kept: BTreeSet<&String> = kept.iter().collect();
@@ -58,10 +66,10 @@ impl<'a> Job<'a> {
         kept: &[String],
     ) -> Self {
         let added = added(pipeline, options, kept).into_iter().map(|(_, written)| written).collect();
-        Self { pipeline, options, source, added, answers: AnswerWriter::new(&pipeline.schema) }
+        Self { pipeline, options, source, added, answers: AnswerWriter::new(pipeline) }
     }
 
-    /// The numbers of the added columns after the prediction itself.
+    /// The numbers of the added columns after the prediction itself and before its set.
     pub(super) fn added_numbers<'p>(
         &self,
         predictions: &'p Predictions,
@@ -70,7 +78,19 @@ impl<'a> Job<'a> {
         let scores = predictions.scores.row(row);
         let class = predictions.classes.get(row);
         let all = if self.options.probabilities && class.is_some() { scores } else { &[] };
-        class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied())
+        let interval = self.pipeline.postprocessing.interval.filter(|_| class.is_none());
+        let ends = interval.map(|interval| interval.around(scores[0])).into_iter().flatten();
+        class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied()).chain(ends)
+    }
+
+    /// The classes of a row's prediction set, if the model gives any.
+    pub(super) fn set<'p>(
+        &'p self,
+        predictions: &'p Predictions,
+        row: usize,
+    ) -> Option<impl Iterator<Item = usize> + 'p> {
+        let sets = self.pipeline.postprocessing.prediction_sets.as_ref()?;
+        Some(sets.classes(predictions.scores.row(row)))
     }
 
     /// Predicts a batch that has been read, and writes its rows into its text; `line` is the line of a row, and

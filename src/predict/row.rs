@@ -11,7 +11,7 @@ use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json::{self, Malformed};
 use crate::model::Model;
-use crate::model::pipeline::{Decision, NOT_FINITE, Predictions};
+use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
 use crate::names::cut;
 
 /// One row and its prediction.
@@ -26,8 +26,8 @@ pub(crate) struct PredictedRow {
 
 impl PredictedRow {
     /// The answer of the HTTP API to this row.
-    pub(crate) fn json(&self, schema: &Schema) -> Vec<u8> {
-        AnswerWriter::new(schema).answer(&self.predictions, false, &self.warnings, self.warnings.len())
+    pub(crate) fn json(&self, pipeline: &Pipeline) -> Vec<u8> {
+        AnswerWriter::new(pipeline).answer(&self.predictions, false, &self.warnings, self.warnings.len())
     }
 }
 

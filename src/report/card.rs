@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{selection, text};
+use super::{postprocessing, selection, text};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
@@ -34,6 +34,9 @@ pub(crate) fn describe(model: &Model) -> Value {
     });
     if !model.card.members.is_empty() {
         description["members"] = json!(model.card.members);
+    }
+    if !model.pipeline.postprocessing.is_empty() {
+        description["postprocessing"] = json!(model.pipeline.postprocessing);
     }
     description
 }
@@ -74,6 +77,7 @@ pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
     facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
     facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
     facts.push(("seed", card.seed.to_string()));
+    facts.extend(postprocessing::facts(&model.pipeline.postprocessing));
     if let Some(test) = &card.test {
         facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));
     }

@@ -5,18 +5,34 @@ use std::fmt::Write;
 use super::text::count;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
 use crate::model::pipeline::Predictions;
-use crate::predict::{OnError, Summary};
+use crate::model::postprocessing::Postprocessing;
+use crate::predict::{OnError, SET_SEPARATOR, Summary};
 
-/// The predicted number, or the label and its probability on one line; with `probabilities` a line for each class.
-pub(crate) fn one(predictions: &Predictions, labels: &[String], probabilities: bool) -> String {
+/// The predicted number, or the label and its probability on one line; with `probabilities` a line for each class; then
+/// the interval or the set, if the model gives any.
+pub(crate) fn one(
+    predictions: &Predictions,
+    labels: &[String],
+    steps: &Postprocessing,
+    probabilities: bool,
+) -> String {
     let scores = predictions.scores.row(0);
     let Some(class) = predictions.classes.first().map(|&class| class as usize) else {
-        return format!("{}\n", scores[0]);
+        let mut out = format!("{}\n", scores[0]);
+        if let Some(interval) = &steps.interval {
+            let [low, high] = interval.around(scores[0]);
+            let _ = writeln!(out, "interval_low\t{low}\ninterval_high\t{high}");
+        }
+        return out;
     };
     let mut out = format!("{}\t{:.4}\n", labels[class], scores[class]);
     for (label, score) in labels.iter().zip(scores).filter(|_| probabilities) {
         // Writing to a String does not fail.
         let _ = writeln!(out, "probability_{label}\t{score:.4}");
+    }
+    if let Some(sets) = &steps.prediction_sets {
+        let set: Vec<&str> = sets.classes(scores).map(|class| labels[class].as_str()).collect();
+        let _ = writeln!(out, "prediction_set\t{}", set.join(SET_SEPARATOR));
     }
     out
 }
@@ -82,12 +98,13 @@ mod tests {
         scores.push_row(0.0).copy_from_slice(&[0.25, 0.75]);
         let labels = ["no".to_string(), "yes".into()];
         let classes = Predictions { scores, classes: vec![1] };
-        assert_eq!(one(&classes, &labels, false), "yes\t0.7500\n");
+        let steps = Postprocessing::default();
+        assert_eq!(one(&classes, &labels, &steps, false), "yes\t0.7500\n");
         let all = "yes\t0.7500\nprobability_no\t0.2500\nprobability_yes\t0.7500\n";
-        assert_eq!(one(&classes, &labels, true), all);
+        assert_eq!(one(&classes, &labels, &steps, true), all);
         let mut scores = Matrix::with_capacity(1, 1);
         scores.push_row(1.0 / 3.0);
-        assert_eq!(one(&Predictions { scores, classes: vec![] }, &[], true), "0.3333333333333333\n");
+        assert_eq!(one(&Predictions { scores, classes: vec![] }, &[], &steps, true), "0.3333333333333333\n");
     }
 
     #[test]

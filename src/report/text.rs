@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::model::evaluation::intervals::Intervals;
 use crate::model::evaluation::{Evaluation, MAX_MATRIX_CLASSES, Metrics};
+use crate::model::postprocessing::coverage::Coverage;
 use crate::printable::printable_line;
 
 /// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
@@ -108,11 +109,30 @@ fn metrics_with(evaluation: &Evaluation, brief: bool, intervals: Option<&Interva
     {
         let _ = writeln!(out, "  mape is left out: it divides by the true value, which is 0 in a row");
     }
+    if let Some(coverage) = &evaluation.coverage {
+        let _ = writeln!(out, "  {}", covered(coverage));
+    }
     if evaluation.n_zero_probability > 0 {
         let rows = count(evaluation.n_zero_probability, "row has", "rows have");
         let _ = writeln!(out, "  {rows} a class of probability 0, taken as 2.2e-16 in log_loss");
     }
     out
+}
+
+/// How often the intervals or sets of some rows hold the true value.
+fn covered(coverage: &Coverage) -> String {
+    let Coverage { level, share, width, mean_size, n_empty } = coverage;
+    let share = figure(*share);
+    let size = match (width, mean_size) {
+        (Some(width), _) => format!("intervals of width {}", figure(Some(*width))),
+        (None, Some(size)) => {
+            let empty =
+                n_empty.filter(|n| *n > 0).map(|n| format!(", {n} of them empty")).unwrap_or_default();
+            format!("sets of {} classes on average{empty}", figure(Some(*size)))
+        }
+        (None, None) => "intervals".into(),
+    };
+    format!("coverage {share} where {level} was asked for, by {size}")
 }
 
 /// The whole evaluation: figures with their intervals, classes, confusion matrix.

@@ -1,6 +1,6 @@
 //! The outcome of `mlapi train`, for people.
 
-use super::{columns, selection, text};
+use super::{columns, postprocessing, selection, text};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::feature::Feature;
 use crate::model::Model;
@@ -42,8 +42,9 @@ pub(crate) fn summary(trained: &Trained, given: &[(String, ColumnType)]) -> Stri
         ("algorithm", format!("{} ({})", card.algorithm, trained.algorithm_reason)),
         ("fitted in", duration(trained.fit_seconds)),
     ];
+    let steps = postprocessing::facts(&trained.model.pipeline.postprocessing);
     let mut rows: Vec<Vec<String>> =
-        facts.into_iter().map(|(name, value)| vec![name.to_string(), value]).collect();
+        facts.into_iter().chain(steps).map(|(name, value)| vec![name.to_string(), value]).collect();
     if let Some(flags) = selection::set_flags(&card.algorithm, &card.selection) {
         rows.insert(4, vec!["tuned to".into(), flags]);
     }

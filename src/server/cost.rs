@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn rows_are_limited_by_the_wider_of_row_and_answer_and_by_memory() {
         let model = penguins();
-        let cost = Cost::of(&model, &AnswerWriter::new(&model.pipeline.schema));
+        let cost = Cost::of(&model, &AnswerWriter::new(&model.pipeline));
         assert_eq!((cost.width, cost.n_outputs), (7, 3));
         let limits = Limits { rows: 100, cells: 70, ..Limits::DEFAULT };
         assert_eq!((cost.max_rows(&limits), cost.max_table_rows(&limits)), (10, 23));
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn one_row_of_a_usual_model_is_small_and_a_million_are_not() {
         let model = penguins();
-        let cost = Cost::of(&model, &AnswerWriter::new(&model.pipeline.schema));
+        let cost = Cost::of(&model, &AnswerWriter::new(&model.pipeline));
         assert!(cost.is_small(1) && !cost.is_small(1_000_000));
     }
 }

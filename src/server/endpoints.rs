@@ -157,6 +157,7 @@ impl Status {
 pub(crate) enum Operation {
     Predict,
     Model,
+    Drift,
     Models,
     Report,
     Livez,
@@ -256,7 +257,7 @@ const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PR
 const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
-pub(crate) static ENDPOINTS: [Endpoint; 20] = [
+pub(crate) static ENDPOINTS: [Endpoint; 21] = [
     Endpoint {
         operation: Operation::Predict,
         id: "predict",
@@ -283,6 +284,17 @@ pub(crate) static ENDPOINTS: [Endpoint; 20] = [
         of_a_model: true,
         label: "/model",
         summary: "Card, schema, metrics and importances of {model}",
+        tag: Tag::Describe,
+        ..GET
+    },
+    Endpoint {
+        operation: Operation::Drift,
+        id: "drift",
+        path: "/drift",
+        named: Some("/models/NAME/drift"),
+        of_a_model: true,
+        label: "/drift",
+        summary: "Drift of the latest rows of {model} from those of training",
         tag: Tag::Describe,
         ..GET
     },

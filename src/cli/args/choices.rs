@@ -3,6 +3,8 @@
 use clap::ValueEnum;
 
 use crate::data::cells::cell::Task;
+use crate::model::learn::postprocessing::Calibrate;
+use crate::model::postprocessing::calibration::Method;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -55,4 +57,46 @@ impl TaskChoice {
             Self::Regression => Some(Task::Regression),
         }
     }
+}
+
+/// Calibration of probabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CalibrateChoice {
+    /// The kind with the least log loss, if it gains more than chance.
+    Auto,
+    /// A sigmoid of the log-odds.
+    Sigmoid,
+    /// A rising curve.
+    Isotonic,
+    /// One factor for all log-probabilities.
+    Temperature,
+    /// None.
+    None,
+}
+
+impl CalibrateChoice {
+    /// The wish.
+    pub fn wish(self) -> Calibrate {
+        match self {
+            Self::Auto => Calibrate::Auto,
+            Self::Sigmoid => Calibrate::As(Method::Sigmoid),
+            Self::Isotonic => Calibrate::As(Method::Isotonic),
+            Self::Temperature => Calibrate::As(Method::Temperature),
+            Self::None => Calibrate::Never,
+        }
+    }
+}
+
+/// What a threshold is chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum OptimizeChoice {
+    /// The F1 score of the second class.
+    F1,
+    /// The mean of both recalls.
+    BalancedAccuracy,
+    /// Matthews' correlation coefficient.
+    Mcc,
+    /// The mean cost of a row.
+    Cost,
 }

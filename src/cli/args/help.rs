@@ -13,6 +13,7 @@ pub fn command() -> clap::Command {
         ("train", train_help()),
         ("eval", prose(include_str!("../help/eval.txt"))),
         ("predict", prose(include_str!("../help/predict.txt"))),
+        ("drift", prose(include_str!("../help/drift.txt"))),
         ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("../help/serve.txt")))),
         ("healthcheck", prose(include_str!("../help/healthcheck.txt"))),
     ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::data::cells::cell::ColumnType;
 use crate::data::read::source::Options;
+use crate::model::postprocessing::Costs;
 use crate::predict::OnError;
 
 /// The quote character of a file; `None`: no character is special.
@@ -113,6 +114,28 @@ pub(super) fn parse_share(text: &str) -> Result<f64, String> {
         Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
         _ => Err("the share is a number above 0 and below 1".into()),
     }
+}
+
+/// A share of the rows between 0 and 1.
+pub(super) fn parse_level(text: &str) -> Result<f64, String> {
+    parse_share(text).map_err(|_| "the share is a number above 0 and below 1, such as 0.9".into())
+}
+
+/// The costs of both errors, each 1 unless it is given: `fp=1,fn=5`.
+pub(super) fn parse_costs(text: &str) -> Result<Costs, String> {
+    let hint = || "costs are numbers from 0, not both 0, written as fp=1,fn=5".to_string();
+    let mut costs = Costs { false_positive: 1.0, false_negative: 1.0 };
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(hint)?;
+        let value: f64 = value.trim().parse().map_err(|_| hint())?;
+        match name.trim() {
+            _ if !(value >= 0.0 && value.is_finite()) => return Err(hint()),
+            "fp" => costs.false_positive = value,
+            "fn" => costs.false_negative = value,
+            _ => return Err(hint()),
+        }
+    }
+    if costs.false_positive + costs.false_negative > 0.0 { Ok(costs) } else { Err(hint()) }
 }
 
 /// A time above 0 with its unit: `50us`, `2ms`, `1s`.
@@ -227,6 +250,17 @@ mod tests {
         let hint = "above 0 and below 1";
         check(parse_share, &[("0.25", 0.25), ("0.999", 0.999)], &with(&["0", "1"]), hint);
         check(parse_probability, &[("0", 0.0), ("1", 1.0), ("0.5", 0.5)], &outside, "from 0 to 1");
+    }
+
+    #[test]
+    fn costs_are_given_by_name() {
+        let costs = |false_positive, false_negative| Costs { false_positive, false_negative };
+        let accepted = [
+            ("fp=1,fn=5", costs(1.0, 5.0)),
+            ("fn=0.5", costs(1.0, 0.5)),
+            (" fp = 0 , fn=2", costs(0.0, 2.0)),
+        ];
+        check(parse_costs, &accepted, &["", "5", "fp=-1", "tp=1", "fp=0,fn=0", "fn=inf"], "fp=1,fn=5");
     }
 
     #[test]

@@ -29,6 +29,8 @@ use serde::{Deserialize, Serialize};
 use super::Model;
 use super::hold_out::TestRows;
 use super::pipeline::{Decision, Predictions};
+use super::postprocessing::Postprocessing;
+use super::postprocessing::coverage::Coverage;
 use super::scalar;
 use super::unknown_labels::UnknownLabels;
 use crate::data::cells::cell::Task;
@@ -195,6 +197,9 @@ pub struct Evaluation {
     /// Rows whose class got a probability below 2.2e-16, which the log loss takes in its place; classification only.
     #[serde(default, skip_serializing_if = "is_none")]
     pub n_zero_probability: usize,
+    /// How often the prediction intervals or sets hold the true value, if the model gives any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Coverage>,
     /// The metrics of the model.
     pub metrics: Metrics,
     /// The metrics of the baseline on the same rows.
@@ -250,8 +255,7 @@ impl Positive {
                 usage(format!("--positive {label:?}: the classes are {:?} and {:?}", labels[0], labels[1]))
             })?,
         };
-        Decision::with_threshold(threshold, &model.pipeline.schema)
-            .map_err(|error| usage(format!("--threshold: {error}")))?;
+        model.pipeline.decision_at(threshold).map_err(|error| usage(format!("--threshold: {error}")))?;
         Ok(Self { class, threshold })
     }
 
@@ -265,10 +269,18 @@ impl Positive {
         Self { class: places.get(self.class).copied().unwrap_or(self.class), ..self }
     }
 
-    fn decision(self) -> Decision {
+    fn decision(self, model: &Model) -> Decision {
         match self.threshold {
             Some(threshold) => Decision::Threshold { threshold, positive: self.class },
-            None => Decision::MostProbable,
+            None => model.pipeline.decision(),
+        }
+    }
+
+    /// The threshold on the probability of the class, if one decides.
+    fn threshold(self, model: &Model) -> Option<f64> {
+        match self.decision(model) {
+            Decision::Threshold { threshold, positive } if positive == self.class => Some(threshold),
+            _ => None,
         }
     }
 }
@@ -300,15 +312,16 @@ pub(crate) struct Scored {
 pub(crate) fn score(model: &Model, rows: &TestRows, positive: Positive) -> Result<Scored> {
     let schema = &model.pipeline.schema;
     let codes = rows.codes(schema)?;
-    let predictions = model.pipeline.predict(&codes, positive.decision());
+    let predictions = model.pipeline.predict(&codes, positive.decision(model));
     let context = Context {
         algorithm: &model.card.algorithm,
         target: &schema.target,
         baseline: &model.card.baseline,
         positive: positive.class,
-        threshold: positive.threshold,
+        threshold: positive.threshold(model),
     };
     let evaluation = Evaluation::new(context, &predictions, &rows.truth);
+    let evaluation = evaluation.covering(&model.pipeline.postprocessing, &predictions, &rows.truth);
     Ok(Scored { codes: Some(codes), predictions, positive: positive.class, evaluation })
 }
 
@@ -331,6 +344,11 @@ impl Evaluation {
         worse
     }
 
+    /// Adds how often the intervals or sets of the same predictions hold the truth.
+    pub(crate) fn covering(self, steps: &Postprocessing, predictions: &Predictions, truth: &Truth) -> Self {
+        Self { coverage: Coverage::of(steps, &predictions.scores, truth), ..self }
+    }
+
     /// Compares predictions with the truth of the same rows.
     pub fn new(context: Context, predictions: &Predictions, truth: &Truth) -> Self {
         let n_rows = truth.len();
@@ -349,6 +367,7 @@ impl Evaluation {
                 }
                 Truth::Values(_) => 0,
             },
+            coverage: None,
             metrics: Metrics::new(predictions, truth, context.positive),
             baseline: context.baseline.metrics(truth, context.positive),
             classes: None,

@@ -10,15 +10,19 @@
 pub mod algorithm;
 pub mod choice;
 pub mod dataset;
+pub(crate) mod domain;
 pub mod hyperparameter;
 #[cfg(test)]
 mod laws;
+pub(crate) mod like;
 pub mod linear;
 pub mod manual;
 pub(crate) mod naive_bayes;
 pub(crate) mod neighbours;
 pub(crate) mod network;
 pub mod plan;
+pub(crate) mod platt;
+pub mod postprocessing;
 pub(crate) mod svm;
 pub mod train;
 mod train_test_split;

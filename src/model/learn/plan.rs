@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 
 use super::Watch;
+use super::postprocessing::Wanted;
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::raw_table::RawTable;
 use crate::data::judge::profile::Profile;
@@ -76,6 +77,10 @@ pub struct Plan {
     pub balance: bool,
     /// Whether the model is fitted again on all rows after the evaluation.
     pub refit: bool,
+    /// Calibration, threshold, prediction intervals and sets. Default: a calibration where it helps.
+    pub wanted: Wanted,
+    /// The columns that may be used. Default: all that are not dropped.
+    pub only: Option<Vec<String>>,
 }
 
 impl Plan {
@@ -108,6 +113,8 @@ impl Plan {
             weight: None,
             balance: false,
             refit: false,
+            wanted: Wanted::default(),
+            only: None,
         }
     }
 
@@ -181,6 +188,10 @@ impl Plan {
             column(raw, "--no-null", name)?;
         }
         roles.dropped = self.drop.iter().map(|name| column(raw, "--drop", name)).collect::<Result<_>>()?;
+        if let Some(only) = &self.only {
+            let is_known = |name: &String| only.iter().any(|known| plain::same(known, name));
+            roles.dropped.extend((0..raw.names.len()).filter(|&index| !is_known(&raw.names[index])));
+        }
         Ok((roles, reason))
     }
 

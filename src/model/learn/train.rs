@@ -28,7 +28,8 @@ use crate::error::{Error, Interrupted, usage};
 use crate::model::container::MAX_HEADER_BYTES;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
-use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::pipeline::Pipeline;
+use crate::model::postprocessing::Postprocessing;
 use crate::model::predictor::Predictor;
 use crate::model::trained::Trained;
 use crate::model::{Card, CardMember, DataSource, Model, Written};
@@ -69,6 +70,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
 
     let set = TrainingSet::new(&mut raw, &roles, task, plan.hold_out.split_by().as_ref(), &plan.nulls)?;
     go_on(watch)?;
+    plan.wanted.check(&set.target)?;
     let split = TrainTestSplit::choose(plan, &raw, &set, watch)?;
     check_names(&set, &split)?;
     let findings = look(plan, &raw, &set, &split);
@@ -98,8 +100,9 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         seed: plan.seed,
         watch,
     };
-    let choice = search.choose(&contenders, plan.tune, &plan.settings)?;
-    let chosen = fit_choice(plan, &fitter, &choice.members, &truth, (&set, &split), watch)?;
+    let mut choice = search.choose(&contenders, plan.tune, &plan.settings)?;
+    let postprocessing = plan.wanted.fit(&search, &mut choice)?;
+    let chosen = fit_choice(plan, &fitter, (&choice.members, postprocessing), &truth, (&set, &split), watch)?;
     let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
     Ok(Trained {
         model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden },
@@ -190,7 +193,7 @@ struct FittedChoice {
 fn fit_choice(
     plan: &Plan,
     fitter: &Fitter,
-    members: &[(Spec, f64)],
+    (members, postprocessing): (&[(Spec, f64)], Postprocessing),
     truth: &Truth,
     (set, split): (&TrainingSet, &TrainTestSplit),
     watch: &dyn Watch,
@@ -209,7 +212,9 @@ fn fit_choice(
             notes.extend(fitted.notes);
         }
         fit_seconds += started.elapsed().as_secs_f64();
-        Ok(Fitted { pipeline: Pipeline::blend(parts, &weights)?, notes })
+        let pipeline =
+            Pipeline { postprocessing: postprocessing.clone(), ..Pipeline::blend(parts, &weights)? };
+        Ok(Fitted { pipeline, notes })
     };
     let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
     let baseline = Baseline::fit(truth);
@@ -325,8 +330,11 @@ fn evaluate(
         Some(file) => (file.rows.codes(&pipeline.schema)?, &file.rows.truth),
         None => (pipeline.schema.codes(&set.table, &split.test)?, &set.truth.select(&split.test)),
     };
-    let context = Context { algorithm, target: &set.target, baseline, positive: 1, threshold: None };
-    Ok(Evaluation::new(context, &pipeline.predict(&codes, Decision::MostProbable), truth))
+    let threshold = pipeline.postprocessing.threshold.as_ref().map(|found| found.threshold);
+    let context = Context { algorithm, target: &set.target, baseline, positive: 1, threshold };
+    let predictions = pipeline.predict(&codes, pipeline.decision());
+    let evaluation = Evaluation::new(context, &predictions, truth);
+    Ok(evaluation.covering(&pipeline.postprocessing, &predictions, truth))
 }
 
 /// Shows progress and cannot be interrupted.

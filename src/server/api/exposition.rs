@@ -156,6 +156,27 @@ fn of_models(out: &mut Exposition, named: &[(String, &Served)]) {
             out.sample("mlapi_feature_psi", labels, psi);
         }
     }
+    out.family(
+        "mlapi_feature_drift",
+        "gauge",
+        "Verdict of the latest rows: 0 stable, 1 drifting, 2 drifted.",
+    );
+    let drifts: Vec<_> = named.iter().map(|(model, s)| (model, s.profile.drift(&s.model))).collect();
+    for (model, drift) in &drifts {
+        for feature in &drift.features {
+            if let Some(verdict) = feature.verdict {
+                let labels = format!("{model},feature=\"{}\"", escape(&feature.feature));
+                out.sample("mlapi_feature_drift", &labels, verdict as u64);
+            }
+        }
+    }
+    let help = "Population stability index of the predicted classes against those of the held-out rows.";
+    out.family("mlapi_prediction_psi", "gauge", help);
+    for (model, drift) in &drifts {
+        if let Some(psi) = drift.predictions.psi {
+            out.sample("mlapi_prediction_psi", model, psi);
+        }
+    }
     let shadowed: Vec<_> = named.iter().filter_map(|(m, s)| Some((m, &s.shadow.as_ref()?.counts))).collect();
     if !shadowed.is_empty() {
         type Count = fn(&ShadowCounts) -> &AtomicU64;

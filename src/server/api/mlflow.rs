@@ -24,7 +24,6 @@ use crate::data::read::fields::{self, Record, Walk, Want};
 use crate::data::read::json::{Request, Scalar};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
-use crate::model::pipeline::Decision;
 use crate::predict;
 use crate::predict::answer::AnswerWriter;
 use crate::predict::{Format, Keep, OnError, Options, Part};
@@ -73,7 +72,7 @@ pub(crate) fn score_json(
         return Err(Failure::DoesNotFit(request.problems));
     }
     let (codes, key) = (request.codes, request.key);
-    let decision = Decision::MostProbable;
+    let decision = model.pipeline.decision();
     let predictions = predict_rows(model, &codes, decision, |_| format!("/{key}"))?;
     let response = respond("application/json", answers.values(&predictions));
     Ok(Answered { response, codes, predictions, decision })
@@ -95,7 +94,7 @@ pub(crate) fn score_csv(
     let options = Options {
         keep: Keep::None,
         format: Format::Values,
-        decision: Decision::MostProbable,
+        decision: model.pipeline.decision(),
         probabilities: false,
         lenient: false,
         strict: false,

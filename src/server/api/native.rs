@@ -17,7 +17,7 @@ use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::blocks::{Blocks, Cut, RecordLimits};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
-use crate::model::pipeline::{Decision, Predictions};
+use crate::model::pipeline::Predictions;
 use crate::predict;
 use crate::predict::answer::MAX_LISTED_WARNINGS;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
@@ -101,7 +101,7 @@ pub(crate) fn call(
         Call::Score(Form::Csv { header }) => {
             let mut table = Table::default();
             let response = mlflow::score_csv(model, header, body, max_rows, &mut |part| table.keep(part))?;
-            table.show(Observation::new(state, served, id, Decision::MostProbable));
+            table.show(Observation::new(state, served, id, model.pipeline.decision()));
             return Ok(response);
         }
         Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
@@ -145,7 +145,7 @@ fn predict_json(
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
-    let decision = Decision::with_threshold(request.threshold, schema)
+    let decision = (served.model.pipeline.decision_at(request.threshold))
         .map_err(|error| Failure::unfit("/threshold", error.to_string()))?;
     let pointer = |row| match request.many {
         true => format!("/{}/{row}", request.key),
@@ -189,7 +189,7 @@ fn options(state: &State, served: &Served, form: Form) -> Options {
     Options {
         keep: Keep::All,
         format: if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput },
-        decision: Decision::MostProbable,
+        decision: served.model.pipeline.decision(),
         probabilities: false,
         lenient: false,
         // A JSON row with an unknown name is refused, as one of a JSON request is.
@@ -315,6 +315,12 @@ pub(crate) fn report(served: &Served) -> Response {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+/// `GET /drift`: the latest 10,000 to 20,000 rows compared with those of training.
+pub(crate) fn drift(served: &Served) -> Response {
+    let drift = served.profile.drift(&served.model);
+    respond("application/json", serde_json::to_vec(&drift).unwrap_or_default())
 }
 
 /// `GET /models`.

@@ -48,7 +48,9 @@ impl<'a> Observation<'a> {
     pub(crate) fn rows(&mut self, codes: &Matrix, predictions: &Predictions) {
         self.served.profile.observe(codes, predictions);
         if let Some(shadow) = &self.served.shadow {
-            shadow.compare(codes, predictions, self.decision);
+            // Without a threshold of the request the shadow model decides by its own.
+            let given = Some(self.decision).filter(|given| *given != self.served.model.pipeline.decision());
+            shadow.compare(codes, predictions, given);
         }
         if let (true, Some(journal)) = (self.is_noted, &self.state.journal) {
             let id = self.id.map_or("", RequestId::text);

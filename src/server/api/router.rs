@@ -171,6 +171,7 @@ async fn dispatch(
         Operation::Invocations => Call::Score(form()),
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
         Operation::Model => return Ok(native::model(model)),
+        Operation::Drift => return Ok(native::drift(model)),
         Operation::Models => return Ok(native::models(state)),
         Operation::Report => return Box::pin(report(model)).await,
         Operation::Livez => return Ok(native::livez()),

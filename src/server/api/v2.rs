@@ -21,7 +21,7 @@ use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::Schema;
 use crate::data::read::json::{First, without_mark};
 use crate::model::Model;
-use crate::model::pipeline::{Decision, Predictions};
+use crate::model::pipeline::Predictions;
 use crate::names::{did_you_mean, is_worth_seeking};
 use crate::predict::answer::number;
 use crate::server::error::Failure;
@@ -187,7 +187,7 @@ pub(crate) fn infer(
     if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
         return Err(Failure::unfit("/parameters/threshold", "the threshold is a number from 0 to 1".into()));
     }
-    let decision = Decision::with_threshold(threshold, schema)
+    let decision = (model.pipeline.decision_at(threshold))
         .map_err(|error| Failure::unfit("/parameters/threshold", error.to_string()))?;
     let codes = read(&request.inputs, binary, schema, max_rows)?;
     let predictions = predict_rows(model, &codes, decision, |_| "/inputs".into())?;

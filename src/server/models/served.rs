@@ -53,9 +53,9 @@ impl Served {
     /// The card cannot be written as JSON.
     pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
-        let answers = AnswerWriter::new(&model.pipeline.schema);
+        let answers = AnswerWriter::new(&model.pipeline);
         let cost = Cost::of(&model, &answers);
-        let profile = Arc::new(Profile::new(&model.pipeline.schema));
+        let profile = Arc::new(Profile::new(&model));
         let (name, loaded, report) = (name.into(), SystemTime::now(), OnceLock::new());
         Ok(Self { name, model, answers, cost, description, report, loaded, counts, profile, shadow: None })
     }

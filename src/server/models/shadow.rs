@@ -28,7 +28,7 @@ const TOLERANCE: f64 = 0.01;
 /// The queue of a shadow model.
 #[derive(Debug)]
 pub(crate) struct Shadow {
-    queue: SyncSender<(Matrix, Predictions, Decision)>,
+    queue: SyncSender<(Matrix, Predictions, Option<Decision>)>,
     /// Its counters.
     pub(crate) counts: Arc<ShadowCounts>,
 }
@@ -99,12 +99,12 @@ impl Shadow {
         let position = |label: &String| schema.target.labels.iter().position(|other| other == label);
         let classes: Vec<Option<usize>> = target.labels.iter().map(position).collect();
         let same_labels = target.labels == schema.target.labels;
-        let (queue, batches) = sync_channel::<(Matrix, Predictions, Decision)>(MAX_QUEUED);
+        let (queue, batches) = sync_channel::<(Matrix, Predictions, Option<Decision>)>(MAX_QUEUED);
         let (counted, task) = (Arc::clone(&counts), target.task);
         let compare = move || {
             crate::server::work::step_back();
             for (codes, answered, decision) in batches {
-                let decision = if same_labels { decision } else { Decision::MostProbable };
+                let decision = decision.filter(|_| same_labels).unwrap_or_else(|| shadow.pipeline.decision());
                 let own = shadow.pipeline.predict(&translation.apply(&codes), decision);
                 let differ = (0..codes.n_rows()).filter(|&row| match task {
                     Task::Classification => {
@@ -124,8 +124,9 @@ impl Shadow {
         Ok(Self { queue, counts })
     }
 
-    /// Queues rows of codes that were answered with `predictions` for the shadow model, unless too many wait.
-    pub(crate) fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Decision) {
+    /// Queues rows of codes that were answered with `predictions` for the shadow model, unless too many wait. Without a
+    /// decision of the request the shadow model makes its own.
+    pub(crate) fn compare(&self, codes: &Matrix, predictions: &Predictions, decision: Option<Decision>) {
         let bytes = bytes_of(codes, predictions);
         let fits = self.counts.queued_bytes.fetch_add(bytes, Relaxed) + bytes <= MAX_QUEUED_BYTES;
         if !fits || self.queue.try_send((codes.clone(), predictions.clone(), decision)).is_err() {
@@ -152,9 +153,9 @@ mod tests {
         let codes = json::read_request(body.as_bytes(), schema, 10).unwrap().codes;
         let decision = Decision::MostProbable;
         let mut predictions = model.pipeline.predict(&codes, decision);
-        shadow.compare(&codes, &predictions, decision);
+        shadow.compare(&codes, &predictions, None);
         predictions.classes[1] ^= 1;
-        shadow.compare(&codes, &predictions, decision);
+        shadow.compare(&codes, &predictions, None);
         while counts.rows.load(Relaxed) < 4 {
             thread::yield_now();
         }
@@ -175,7 +176,7 @@ mod tests {
         // The receiving end stands still.
         let (queue, waiting) = sync_channel(MAX_QUEUED);
         let shadow = Shadow { queue, counts: Arc::default() };
-        (0..9).for_each(|_| shadow.compare(&codes, &predictions, Decision::MostProbable));
+        (0..9).for_each(|_| shadow.compare(&codes, &predictions, None));
         assert_eq!(waiting.try_iter().count(), 1);
         assert_eq!(
             (shadow.counts.dropped.load(Relaxed), shadow.counts.queued_bytes.load(Relaxed)),

@@ -89,7 +89,7 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// Whether the user or the deadline ends the search.
-    pub(super) fn stopped(&self) -> bool {
+    pub(crate) fn stopped(&self) -> bool {
         self.watch.stopped() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
@@ -124,7 +124,7 @@ impl Search<'_> {
     ///
     /// # Errors
     /// More folds than rows that can be held out.
-    pub(super) fn splits(&self, share: f64) -> Result<Vec<Split>> {
+    pub(crate) fn splits(&self, share: f64) -> Result<Vec<Split>> {
         let (n_folds, n_rows) = self.size();
         let sample = self.truth.sample((n_rows as f64 * share) as usize, self.seed);
         let truth = self.truth.select(&sample);
@@ -298,7 +298,7 @@ impl Search<'_> {
         // The trees may stand on another model.
         let base = pipeline.members.pop().map(|below| {
             let weight = below.weight;
-            let below = Pipeline { schema: pipeline.schema, members: vec![Member { weight: 1.0, ..below }] };
+            let below = Pipeline { members: vec![Member { weight: 1.0, ..below }], ..pipeline };
             below.scores(codes).values().iter().map(|score| weight * score).collect()
         });
         let mut fold = StagedFold {
@@ -353,18 +353,28 @@ impl Search<'_> {
 
     /// The target of the held-out rows of all splits, in the order of [`OutOfFold::together`].
     pub(super) fn held_out_truth(&self, splits: &[Split]) -> Truth {
-        let rows: Vec<usize> = splits.iter().flat_map(|split| split.test.iter().copied()).collect();
-        self.truth.select(&rows)
+        self.truth.select(&held_out(splits))
     }
 
     /// Scores one algorithm on all splits; `None` after an interruption.
     ///
     /// # Errors
     /// The error of the first fold that cannot be fitted.
-    pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<CrossValidation>> {
+    pub(super) fn cross_validate(&self, spec: &Spec, splits: &[Split]) -> Result<Option<Scored>> {
+        let contender = Contender::given(spec.clone());
+        let Some(folds) = self.folds(&contender, splits)? else { return Ok(None) };
+        let predicted = Self::finish(&contender, &folds).1;
+        Ok(Some(Scored { scores: self.scored(&predicted, splits), unseen: Unseen::new(&predicted, splits) }))
+    }
+
+    /// The predictions of the held-out rows of all splits by an algorithm; `None` after an interruption.
+    ///
+    /// # Errors
+    /// As [`Search::cross_validate`].
+    pub(crate) fn out_of_fold(&self, spec: &Spec, splits: &[Split]) -> Result<Option<Matrix>> {
         let contender = Contender::given(spec.clone());
         let folds = self.folds(&contender, splits)?;
-        Ok(folds.map(|folds| self.scored(&Self::finish(&contender, &folds).1, splits)))
+        Ok(folds.map(|folds| Self::finish(&contender, &folds).1.together()))
     }
 }
 
@@ -487,6 +497,36 @@ impl OutOfFold {
         }
         all
     }
+}
+
+/// Predictions of training rows by fits that had not seen them.
+pub(crate) struct Unseen {
+    /// The scores of each row.
+    pub(crate) scores: Matrix,
+    /// The rows, as indices among the training rows.
+    pub(crate) rows: Vec<usize>,
+}
+
+impl Unseen {
+    pub(super) fn new(predicted: &OutOfFold, splits: &[Split]) -> Self {
+        Self { scores: predicted.together(), rows: held_out(splits) }
+    }
+
+    /// Scores of 0 for the held-out rows of all splits, as many as `like` has.
+    pub(crate) fn zeros(like: &Matrix, splits: &[Split]) -> Self {
+        Self { scores: Matrix::zeros(like.n_rows(), like.n_cols()), rows: held_out(splits) }
+    }
+}
+
+/// A cross-validation with its predictions.
+pub(super) struct Scored {
+    pub(super) scores: CrossValidation,
+    pub(super) unseen: Unseen,
+}
+
+/// The held-out rows of all splits, one split after the other.
+fn held_out(splits: &[Split]) -> Vec<usize> {
+    splits.iter().flat_map(|split| split.test.iter().copied()).collect()
 }
 
 /// The number of rows that splits fit and score; of splits by time, the last has them all.

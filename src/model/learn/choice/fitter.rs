@@ -22,6 +22,7 @@ use crate::model::learn::dataset::{Direction, Unusable};
 use crate::model::learn::hyperparameter::MONOTONIC;
 use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, algorithm, balanced_weights, usage};
 use crate::model::pipeline::{Member, Pipeline};
+use crate::model::postprocessing::Postprocessing;
 use crate::model::target_transform::TargetTransform;
 use crate::names::did_you_mean;
 use crate::plain;
@@ -235,7 +236,11 @@ impl Fitter<'_> {
                 predictor: fit.predictor,
                 target: transform.clone(),
             };
-            let mut pipeline = Pipeline { schema: schema.clone(), members: vec![member] };
+            let mut pipeline = Pipeline {
+                schema: schema.clone(),
+                members: vec![member],
+                postprocessing: Postprocessing::default(),
+            };
             if let (true, Truth::Values(values)) = (transform.is_curved(), given) {
                 let predicted = pipeline.scores(&pipeline.schema.codes(&self.set.table, rows)?);
                 let unbiased = transform.unbiased(predicted.values(), values);
@@ -430,6 +435,7 @@ mod tests {
             .map(|member| Pipeline {
                 schema: pipeline.schema.clone(),
                 members: vec![Member { weight: 1.0, target: TargetTransform::Identity, ..member.clone() }],
+                postprocessing: Postprocessing::default(),
             })
             .map(|part| part.scores(&codes).values()[0])
             .collect();

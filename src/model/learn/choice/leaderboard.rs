@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::candidates::Contender;
-use super::cross_validation::{Fold, OutOfFold, Search};
+use super::cross_validation::{Fold, OutOfFold, Search, Unseen};
 use super::ensemble::{Part, blend};
 use super::metric::standard_error;
 use super::tune::{drawn, spaces};
@@ -68,6 +68,8 @@ pub(super) struct Leaderboard {
     pub(super) members: Vec<(Spec, f64)>,
     /// How well the blend did in the folds, if one was chosen.
     pub(super) blend: Option<CrossValidation>,
+    /// The predictions of the held-out rows by the choice, if they were kept.
+    pub(super) unseen: Option<Unseen>,
 }
 
 impl Search<'_> {
@@ -109,7 +111,7 @@ impl Search<'_> {
             if self.stopped() {
                 standings[0].chosen = true;
                 let members = vec![(contenders[0].spec.clone(), 1.0)];
-                return Ok(Leaderboard { standings, members, blend: None });
+                return Ok(Leaderboard { standings, members, blend: None, unseen: None });
             }
             let reasons = standings
                 .iter()
@@ -125,6 +127,14 @@ impl Search<'_> {
             standing.chosen = true;
             standing.weight = blended.as_ref().map(|_| weight);
         }
+        let unseen = keeps_scores.then(|| {
+            let mut unseen = Unseen::zeros(&compared[best].scores, splits);
+            for &(member, weight) in &members {
+                let parts = unseen.scores.values_mut().iter_mut().zip(compared[member].scores.values());
+                parts.for_each(|(sum, score)| *sum += weight * score);
+            }
+            unseen
+        });
         let members =
             members.iter().map(|&(member, weight)| (compared[member].spec.clone(), weight)).collect();
         // Those of one fold come behind those of all.
@@ -138,7 +148,7 @@ impl Search<'_> {
             let (a, b) = (rank(a), rank(b));
             b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
         });
-        Ok(Leaderboard { standings, members, blend: blended })
+        Ok(Leaderboard { standings, members, blend: blended, unseen })
     }
 
     /// With a deadline, compares more settings of the two best algorithms until it has come; all contenders.

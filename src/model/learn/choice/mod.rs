@@ -19,7 +19,7 @@ use crate::data::split::arrangement::Arrangement;
 use crate::model::selection::{Selection, Standing};
 use crate::model::target_transform::TargetShape;
 use candidates::Contenders;
-use cross_validation::Search;
+use cross_validation::{Scored, Search, Unseen};
 use leaderboard::{Leaderboard, reason};
 
 /// With fewer training rows candidates are not compared: folds of three rows are no evidence.
@@ -36,6 +36,8 @@ pub(crate) struct Choice {
     pub(crate) reason: String,
     /// The record for the card.
     pub(crate) selection: Selection,
+    /// What it predicts of training rows that its fits had not seen, if that is known from the comparison.
+    pub(crate) unseen: Option<Unseen>,
     /// Remarks for the user.
     pub(crate) notes: Vec<String>,
 }
@@ -75,6 +77,7 @@ impl Search<'_> {
             members: vec![(first.spec.clone(), 1.0)],
             reason: contenders.reason.clone(),
             selection: Selection::default(),
+            unseen: None,
             notes: Vec::new(),
         };
         let splits = match contenders.compared || n_trials.is_some() || self.n_folds.is_some() {
@@ -87,8 +90,9 @@ impl Search<'_> {
         } else if contenders.compared && splits.is_empty() {
             choice.reason = format!("the simplest candidate; {too_few} others; {other}");
         } else if contenders.compared {
-            let Leaderboard { standings, members, blend } = self.leaderboard(&specs, &splits)?;
+            let Leaderboard { standings, members, blend, unseen } = self.leaderboard(&specs, &splits)?;
             choice.members = members;
+            choice.unseen = unseen;
             choice.reason = format!("{}; {other}", reason(&standings));
             if standings.iter().any(Standing::is_interrupted) {
                 choice
@@ -106,6 +110,7 @@ impl Search<'_> {
                 choice.notes.extend(tuned.note);
                 if let Some((spec, tuning)) = tuned.best {
                     choice.members = vec![(spec, 1.0)];
+                    choice.unseen = None;
                     choice.selection.tuning = Some(tuning);
                 }
             }
@@ -122,7 +127,11 @@ impl Search<'_> {
                 Some(known) => Some(known),
                 None => {
                     self.watch.progress(0, splits.len() as u64, format_args!("cross-validating"));
-                    self.cross_validate(&choice.members[0].0, &splits)?
+                    let scored = self.cross_validate(&choice.members[0].0, &splits)?;
+                    scored.map(|Scored { scores, unseen }| {
+                        choice.unseen = Some(unseen);
+                        scores
+                    })
                 }
             };
             if choice.selection.cv.is_none() {

@@ -292,7 +292,7 @@ impl Search<'_> {
         let (done, n_rows) = (AtomicU64::new(0), n_compared(splits));
         let best = Mutex::new((f64::NEG_INFINITY, 0));
         let score = |&trial: &usize| -> Result<Option<Scored>> {
-            let found = self.cross_validate(&specs[trial], splits)?;
+            let found = self.cross_validate(&specs[trial], splits)?.map(|found| found.scores);
             let mean = found.as_ref().and_then(|scores| scores.spread.mean);
             let utility = mean.map(|mean| self.metric.utility(mean));
             let count = done.fetch_add(1, Ordering::Relaxed) + 1;

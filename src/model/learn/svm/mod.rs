@@ -7,11 +7,10 @@
 //! of a hash map; and there are neither probabilities nor weights.
 //!
 //! This file holds the algorithm and its hyperparameters. `run` makes problems of a dataset and predictors of
-//! their solutions, `pairs` a classifier of those of each pair of classes, `calibration` probabilities of its
+//! their solutions, `pairs` a classifier of those of each pair of classes, [`platt`](super::platt) probabilities of its
 //! scores. `smo` solves a `problem`, with rows of the kernel in `kernel_cache`; for a linear kernel and many
 //! rows `dual_coordinate_descent` gives it a start.
 
-mod calibration;
 mod dual_coordinate_descent;
 mod kernel_cache;
 mod pairs;

@@ -4,13 +4,13 @@
 use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::calibration;
 use super::problem::Solution;
 use super::run::Run;
 use crate::data::cells::matrix::Matrix;
 use crate::data::split::groups::fold_groups;
 use crate::model::learn::dataset::Fit;
 use crate::model::learn::hyperparameter::ClassWeight;
+use crate::model::learn::platt;
 use crate::model::predictor::Predictor;
 use crate::model::predictor::kernel::Kernel;
 use crate::model::predictor::linear::Linear;
@@ -105,8 +105,7 @@ impl Run<'_> {
                 parts.vectors.extend(self.weights(&rows, &pair.solution.beta));
             }
             if n_classes == 2 {
-                let [a, b] =
-                    if self.svm.probability { pairs[0].calibration } else { calibration::UNCALIBRATED };
+                let [a, b] = if self.svm.probability { pairs[0].calibration } else { platt::UNCALIBRATED };
                 let coefficients = parts.vectors.iter().map(|w| -a * w).collect();
                 let intercepts = vec![-a * parts.intercepts[0] - b];
                 return Ok(Predictor::Linear(Linear::new(Link::Sigmoid, n_inputs, coefficients, intercepts)));
@@ -146,7 +145,7 @@ impl Run<'_> {
         );
         let calibration = calibration?;
         let is_calibrated = calibration.is_some();
-        Ok(Pair { solution, calibration: calibration.unwrap_or(calibration::UNCALIBRATED), is_calibrated })
+        Ok(Pair { solution, calibration: calibration.unwrap_or(platt::UNCALIBRATED), is_calibrated })
     }
 
     /// A and B of a pair, from the scores that each fold's rows get from the others; None if there are too
@@ -202,7 +201,7 @@ impl Run<'_> {
         }
         let weights: Vec<f64> = scored.iter().map(|&(i, _)| self.cost[rows[i]] / self.svm.c).collect();
         let scores: Vec<f64> = scored.into_iter().map(|(_, score)| score).collect();
-        let found = calibration::calibrate(&scores, &positive, &weights);
+        let found = platt::calibrate(&scores, &positive, &weights);
         Ok((found[0] < 0.0 && found.iter().all(|v| v.is_finite())).then_some(found))
     }
 }

@@ -100,7 +100,10 @@ fn success(operation: Operation, name: &str) -> Value {
         Operation::Model => json(json!({
             "type": "object",
             "required": ["algorithm", "task", "target", "metrics", "baseline", "importances", "example", "card", "schema"],
-            "properties": { "members": {
+            "properties": { "postprocessing": {
+                "type": "object",
+                "description": "Calibration, threshold, prediction interval and prediction sets, if there are any.",
+            }, "members": {
                 "type": "array",
                 "description": "The models that an ensemble is made of.",
                 "items": object(
@@ -113,6 +116,39 @@ fn success(operation: Operation, name: &str) -> Value {
                 ),
             } },
         })),
+        Operation::Drift => {
+            let (number, share) = (json!({ "type": ["number", "null"] }), json!({ "type": "number" }));
+            let verdict = json!({ "enum": ["stable", "drifting", "drifted", null] });
+            let test = json!({ "enum": ["ks", "chi-square", null] });
+            let feature = object(
+                &["feature", "type", "psi", "missing", "unseen", "verdict"],
+                json!({
+                    "feature": text(), "type": text(), "psi": number, "test": test, "statistic": number,
+                    "p_value": number, "p_adjusted": number,
+                    "missing": object(&["train", "new"], json!({ "train": number, "new": number })),
+                    "unseen": share, "out_of_range": share, "verdict": verdict,
+                }),
+            );
+            let predictions = object(
+                &["psi"],
+                json!({
+                    "psi": number, "test": test, "statistic": number, "p_value": number, "verdict": verdict,
+                }),
+            );
+            json(json!({
+                "type": "object",
+                "required": ["n_rows", "features", "predictions", "domain_auc", "verdict", "thresholds"],
+                "properties": {
+                    "n_rows": { "type": "integer", "minimum": 0 },
+                    "features": { "type": "array", "items": feature },
+                    "predictions": predictions,
+                    "domain_auc": { "type": "null", "description": "Only mlapi drift has the rows to fit it to." },
+                    "verdict": verdict,
+                    "notes": { "type": "array", "items": text() },
+                    "thresholds": { "type": "object" },
+                },
+            }))
+        }
         Operation::Models => json(object(
             &["default", "models"],
             json!({

@@ -14,7 +14,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json as rows;
-use crate::model::pipeline::Decision;
+use crate::model::postprocessing::Postprocessing;
 use crate::server::api::v2;
 use crate::server::endpoints::{Endpoint, Operation};
 use crate::server::models::served::Served;
@@ -29,6 +29,7 @@ const NUMBER_TEXT: &str = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2}
 pub(super) struct ModelPart<'a> {
     pub(super) served: &'a Served,
     pub(super) schema: &'a Schema,
+    steps: &'a Postprocessing,
     /// The prefix of its schema names; empty for the first model.
     prefix: String,
     /// A row in column order that the model predicts.
@@ -47,7 +48,7 @@ impl<'a> ModelPart<'a> {
         let text = serde_json::to_vec(&row).unwrap_or_default();
         // A row that cannot be read is a row of missing values, which are predicted as well.
         let _ = rows::read_row(&text, schema, Tolerance::Lenient, &mut codes);
-        let predictions = served.model.pipeline.predict(&codes, Decision::MostProbable);
+        let predictions = served.model.pipeline.predict(&codes, served.model.pipeline.decision());
         let warnings: Vec<Warning> = schema.warnings(&codes).collect();
         let answer = served.answers.answer(&predictions, false, &warnings, warnings.len());
         let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
@@ -55,7 +56,8 @@ impl<'a> ModelPart<'a> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let name: String = served.name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
         let prefix = if index == 0 { String::new() } else { format!("{name}.{index}.") };
-        Self { served, schema, prefix, row, prediction: answer["prediction"].clone(), answer }
+        let steps = &served.model.pipeline.postprocessing;
+        Self { served, schema, steps, prefix, row, prediction: answer["prediction"].clone(), answer }
     }
 
     fn name(&self, schema: &str) -> String {
@@ -267,6 +269,9 @@ impl<'a> ModelPart<'a> {
                     "type": "number", "minimum": 0, "maximum": 1,
                     "description": "Predict the second class if its probability is at least this.",
                 });
+                if let Some(found) = &self.steps.threshold {
+                    properties["threshold"]["default"] = found.threshold.into();
+                }
             }
             object(&[key], properties)
         };
@@ -282,7 +287,17 @@ impl<'a> ModelPart<'a> {
         if target.labels.is_empty() {
             let description = format!("The predicted {}; null if it is too large for a double.", target.name);
             let number = json!({ "type": ["number", "null"], "description": description });
-            return (number.clone(), object(&["prediction"], json!({ "prediction": number })));
+            let mut one = object(&["prediction"], json!({ "prediction": number }));
+            if let Some(interval) = &self.steps.interval {
+                let description =
+                    format!("Holds the true value of {} % of the rows.", 100.0 * interval.level);
+                let end = json!({ "type": ["number", "null"] });
+                one["properties"]["interval"] = json!({
+                    "type": "array", "items": end, "minItems": 2, "maxItems": 2, "description": description,
+                });
+                one["required"] = json!(["prediction", "interval"]);
+            }
+            return (number, one);
         }
         let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
         let label = json!({ "enum": labels, "description": format!("The predicted {}.", target.name) });
@@ -290,13 +305,20 @@ impl<'a> ModelPart<'a> {
         let of_labels: Map<String, Value> =
             target.labels.iter().map(|label| (label.clone(), probability.clone())).collect();
         let names: Vec<&str> = target.labels.iter().map(String::as_str).collect();
-        let one = object(
+        let mut one = object(
             &["prediction", "probability", "probabilities"],
             json!({
                 "prediction": label, "probability": probability,
                 "probabilities": object(&names, of_labels.into()),
             }),
         );
+        if let Some(sets) = &self.steps.prediction_sets {
+            let description = format!("Holds the true label of {} % of the rows.", 100.0 * sets.level);
+            one["properties"]["prediction_set"] = json!({
+                "type": "array", "items": { "enum": labels }, "description": description,
+            });
+            one["required"] = json!(["prediction", "probability", "probabilities", "prediction_set"]);
+        }
         (label, one)
     }
 

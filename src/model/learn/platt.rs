@@ -1,10 +1,11 @@
 //! Platt scaling: the probability 1 / (1 + exp(A score + B)) that fits scores and signs best.
 //!
 //! Newton's method with backtracking by Lin, Lin and Weng 2007, "A note on Platt's probabilistic outputs for
-//! support vector machines", algorithm 1, with row weights.
+//! support vector machines", algorithm 1, with row weights. Callers are the support vector machine, whose scores
+//! are no probabilities, and the calibration of any classifier.
 
 /// A and B without calibration: the score is the log-odds.
-pub(super) const UNCALIBRATED: [f64; 2] = [-1.0, 0.0];
+pub(crate) const UNCALIBRATED: [f64; 2] = [-1.0, 0.0];
 
 /// The gradient, per unit of weight, at which A and B are found.
 const TOLERANCE: f64 = 1e-8;
@@ -22,7 +23,7 @@ const MIN_STEP: f64 = 1e-10;
 ///
 /// Targets are not 1 and 0, but (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2), which keeps A finite if the scores
 /// separate the classes; N is the sum of weights.
-pub(super) fn calibrate(scores: &[f64], positive: &[bool], weights: &[f64]) -> [f64; 2] {
+pub(crate) fn calibrate(scores: &[f64], positive: &[bool], weights: &[f64]) -> [f64; 2] {
     let rows = || scores.iter().zip(positive).zip(weights);
     let sum_of = |class| rows().filter(|((_, p), _)| **p == class).map(|(_, w)| w).sum::<f64>();
     let (n_positive, n_negative) = (sum_of(true), sum_of(false));

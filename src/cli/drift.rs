@@ -1,0 +1,78 @@
+//! `mlapi drift`: compares the rows of a file with those of training.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::args::{Drift, Format};
+use super::term::{Term, write_text};
+use crate::model::Model;
+use crate::model::drift::{self, Counts, Expected, gate};
+use crate::model::hold_out::{self, TestRows};
+use crate::model::learn::domain;
+use crate::report;
+
+#[derive(Serialize)]
+struct DriftResult<'a> {
+    model: &'a str,
+    data: &'a str,
+    #[serde(flatten)]
+    drift: &'a drift::Drift,
+}
+
+/// Runs the verb.
+pub(super) fn run(args: &Drift, term: &Term, out: &mut impl Write) -> Result<()> {
+    let model = Model::open_within(&args.model, args.limit.max_model_bytes)?;
+    let schema = &model.pipeline.schema;
+    let names: Vec<&str> = schema.features.iter().map(|feature| feature.name.as_str()).collect();
+    args.require.iter().try_for_each(|requirement| requirement.check_name(&names))?;
+    let codes = hold_out::read_features(&model, &args.data, &args.dialect.options_like(&model))?;
+    if codes.n_rows() == 0 {
+        bail!("{} has no rows to compare", args.data);
+    }
+    let predictions = model.pipeline.predict(&codes, model.pipeline.decision());
+    let folder = Path::new(&args.model).parent().unwrap_or(Path::new(""));
+    // The classifier compares with rows, and the model file has none.
+    let held_out = match model.card.refit {
+        true => bail_reason("the model was fitted again on all rows, so none are held out"),
+        false => {
+            TestRows::replay(&model, folder, &args.dialect.options()).and_then(|rows| rows.codes(schema))
+        }
+    };
+    let mut expected = Expected::of_card(&model);
+    if let (Expected::Unknown, Ok(rows)) = (&expected, &held_out) {
+        let known = model.pipeline.predict(rows, model.pipeline.decision());
+        if known.classes.is_empty() {
+            expected = Expected::of_values(known.scores.values());
+        }
+    }
+    let bins = drift::bins_of(&model);
+    let mut found = Counts::of(&bins, &expected, &codes, &predictions).drift(&model, &bins, &expected);
+    match held_out {
+        Ok(rows) => match domain::tell(schema, &rows, &codes, model.card.seed)? {
+            Some((auc, telling)) => (found.domain_auc, found.domain_features) = (Some(auc), telling),
+            None => found.notes.push("too few rows for the domain classifier".into()),
+        },
+        Err(error) => {
+            found
+                .notes
+                .push(format!("no domain classifier, which needs the held-out rows of training: {error:#}"));
+        }
+    }
+    if args.format == Format::Json {
+        let result = DriftResult { model: &args.model, data: &args.data, drift: &found };
+        serde_json::to_writer(&mut *out, &result)?;
+        out.write_all(b"\n")?;
+    } else {
+        found.notes.iter().for_each(|note| term.note(note));
+        write_text(out, &format!("{}: {} compared with training\n", args.model, args.data))?;
+        write_text(out, &report::drift::text(&found))?;
+    }
+    Ok(gate::check(&args.require, &found)?)
+}
+
+fn bail_reason<T>(reason: &str) -> Result<T> {
+    bail!("{reason}")
+}

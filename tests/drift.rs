@@ -1,0 +1,124 @@
+//! `mlapi drift`, `train --like` and `--replace-if-better`: new data against old.
+
+use serde_json::json;
+
+use crate::support::workdir::{Workdir, fixture};
+
+/// penguins.csv with a shifted weight, a new island and half of the bills missing.
+fn shifted() -> String {
+    let text = fixture("penguins.csv");
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let at = |name: &str| header.iter().position(|known| *known == name).unwrap();
+    let (mass, island, bill) = (at("body_mass_g"), at("island"), at("bill_length_mm"));
+    let mut out = header.join(",") + "\n";
+    for (i, line) in lines.enumerate() {
+        let mut cells: Vec<String> = line.split(',').map(String::from).collect();
+        if let Ok(value) = cells[mass].parse::<f64>() {
+            cells[mass] = (value + 700.0).to_string();
+        }
+        if i % 3 == 0 {
+            cells[island] = "Newland".into();
+        }
+        if i % 2 == 0 {
+            cells[bill] = "NA".into();
+        }
+        out += &(cells.join(",") + "\n");
+    }
+    out
+}
+
+#[test]
+fn what_has_drifted_is_named_and_the_gate_ends_with_status_3() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "tree"]);
+    dir.write("new.csv", shifted());
+    let same = dir.run(&["drift", "penguins.csv", "--require", "psi<0.1", "--require", "drifted<=0"]).ok();
+    assert!(same.out().contains("0 drifted, 0 drifting, of 7 features"), "{}", same.out());
+    let found = dir.run(&["drift", "new.csv", "--format", "json"]).ok().json();
+    let features = found["features"].as_array().unwrap();
+    let drifted: Vec<&str> = features
+        .iter()
+        .filter(|feature| feature["verdict"] == "drifted")
+        .map(|feature| feature["feature"].as_str().unwrap())
+        .collect();
+    assert_eq!(drifted, ["island", "bill_length_mm", "body_mass_g"]);
+    for key in ["type", "psi", "statistic", "p_value", "missing", "unseen", "test", "p_adjusted"] {
+        assert!(features[0].get(key).is_some(), "{key}");
+    }
+    assert!(found["domain_auc"].as_f64().unwrap() > 0.8);
+    assert!(found["predictions"]["psi"].is_number());
+    let missed =
+        dir.run(&["drift", "new.csv", "--require", "psi[island]<0.2", "--require", "psi[year]<0.2"]).fails(3);
+    assert!(
+        missed.err().contains("psi[island] is") && !missed.err().contains("psi[year] is"),
+        "{}",
+        missed.err()
+    );
+    dir.run(&["drift", "new.csv", "--require", "pse<1"]).fails(2);
+    dir.run(&["drift", "new.csv", "--require", "psi[isle]<1"]).fails(2);
+}
+
+#[test]
+fn a_model_that_was_moved_away_from_its_data_says_what_is_missing() {
+    let dir = Workdir::trained("diabetes.csv", &["--algorithm", "ridge"]);
+    dir.write("new.csv", fixture("diabetes.csv"));
+    std::fs::remove_file(dir.path("diabetes.csv")).unwrap();
+    let found = dir.run(&["drift", "new.csv", "--format", "json"]).ok().json();
+    assert_eq!((&found["domain_auc"], &found["predictions"]["psi"]), (&json!(null), &json!(null)));
+    assert_eq!(found["verdict"], "stable");
+    assert!(found["notes"].to_string().contains("no domain classifier"), "{found}");
+    // Rows without the target are compared as well; those without a feature are not.
+    let text = dir.read("new.csv");
+    let without: Vec<&str> = text.lines().map(|line| line.rsplit_once(',').unwrap().0).collect();
+    dir.write("features.csv", without.join("\n"));
+    dir.run(&["drift", "features.csv"]).ok();
+    let fewer: Vec<&str> = text.lines().map(|line| line.split_once(',').unwrap().1).collect();
+    dir.write("fewer.csv", fewer.join("\n"));
+    assert!(dir.run(&["drift", "fewer.csv"]).fails(1).err().contains("age"));
+}
+
+#[test]
+fn settings_are_repeated_on_new_data_and_flags_beside_them_win() {
+    let flags = ["--algorithm", "forest", "--set", "n_estimators=20", "--drop", "year", "--seed", "7"];
+    let more = ["--type", "island=category", "--conformal", "0.9", "--test-size", "0.3"];
+    let dir = Workdir::trained("penguins.csv", &[&flags[..], &more].concat());
+    let like = |flags: &[&str]| {
+        let given = ["train", "penguins.csv", "--like", "model.mlapi", "-o", "again.mlapi"];
+        dir.run(&[&given, flags].concat()).ok();
+    };
+    like(&[]);
+    assert!(dir.bytes("again.mlapi") == dir.bytes("model.mlapi"), "the same settings make the same model");
+    like(&["--seed", "8", "--set", "n_estimators=10"]);
+    let card = &dir.run(&["inspect", "--model", "again.mlapi", "--format", "json"]).ok().json()["card"];
+    assert_eq!((&card["seed"], &card["hyperparameters"]["n_estimators"]), (&json!(8), &json!(10)));
+    // A column that the model does not know is not used, so that it takes the same requests.
+    let wider: String = (dir.read("penguins.csv").lines().enumerate())
+        .map(|(i, line)| if i == 0 { format!("extra,{line}\n") } else { format!("{i},{line}\n") })
+        .collect();
+    dir.write("wider.csv", wider);
+    dir.run(&["train", "wider.csv", "--like", "model.mlapi", "-o", "wider.mlapi"]).ok();
+    let schema = &dir.run(&["inspect", "--model", "wider.mlapi", "--format", "json"]).ok().json()["schema"];
+    let names: Vec<&str> =
+        schema["features"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+    assert!(!names.contains(&"extra") && !names.contains(&"year"), "{names:?}");
+}
+
+#[test]
+fn a_worse_model_does_not_replace_the_one_that_is_there() {
+    let dir = Workdir::trained("breast_cancer.csv", &["--algorithm", "logreg"]);
+    let before = dir.bytes("model.mlapi");
+    let train = ["train", "breast_cancer.csv", "--replace-if-better", "--algorithm"];
+    let kept = dir.run(&[&train[..], &["tree"]].concat()).fails(3);
+    assert!(kept.err().contains("the model in model.mlapi stays: log_loss"), "{}", kept.err());
+    assert!(dir.bytes("model.mlapi") == before);
+    let replaced = dir.run(&[&train[..], &["logreg", "--set", "C=0.9"]].concat()).ok();
+    assert!(replaced.out().contains("It replaces the model before it: log_loss"), "{}", replaced.out());
+    assert!(dir.bytes("model.mlapi") != before);
+    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "new.mlapi", "--algorithm", "tree"])
+        .ok();
+    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "-"]).fails(2);
+    dir.write("new.mlapi", "no model");
+    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "new.mlapi", "--algorithm", "tree"])
+        .fails(1);
+    assert_eq!(dir.read("new.mlapi"), "no model");
+}
