@@ -78,6 +78,7 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
         term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
     detailed.training = args.training(&model, positive);
+    detailed.learning_curve = args.learning_curve(&model)?;
     detailed.comparison = args.comparison(&model, positive, &rows, term)?;
     let outcomes = args.outcomes(&detailed);
     show(&detailed, false, &outcomes, args, out)?;
@@ -135,6 +136,10 @@ fn show_named(
     write_text(out, &head)?;
     write_text(out, &detail::evaluation(detailed))?;
     write_text(out, &detail::outcomes(requirements))?;
-    let of_these = if args.detail.predictions.is_some() { ", those of these very rows" } else { "" };
-    Ok(writeln!(out, "\n  {}{of_these}", text::baseline_words(evaluation))?)
+    let words = text::baseline_words(evaluation);
+    let words = match args.detail.predictions {
+        Some(_) => words.replace("the training rows", "these very rows"),
+        None => words.into(),
+    };
+    Ok(writeln!(out, "\n  {words}")?)
 }

@@ -244,7 +244,8 @@ impl Requirement {
                     (None, None) => self.figure.clone(),
                     _ => self.subject(),
                 };
-                let known = self.known_segments(found).map_or(String::new(), |known| format!(" (segments: {known})"));
+                let known =
+                    self.known_segments(found).map_or(String::new(), |known| format!(" (segments: {known})"));
                 Some(format!("{of_figure} is {}{known}, required is {}", shown(value), self.text))
             }
             Test::NotWorse => {
