@@ -14,6 +14,7 @@ pub(crate) mod domain;
 pub mod hyperparameter;
 #[cfg(test)]
 mod laws;
+pub(crate) mod learning_curve;
 pub(crate) mod like;
 pub mod linear;
 pub mod manual;
