@@ -97,7 +97,7 @@ fn predictions_made_elsewhere_have_the_same_report_without_a_card() {
     let mut table = String::from("size,y,p,p_yes\n");
     for i in 0..200 {
         let (size, yes) = (i % 20, i % 20 > 9);
-        let sure = if i % 9 == 0 { 0.4_f64 } else { 0.8 };
+        let sure: f64 = if i % 9 == 0 { 0.4 } else { 0.8 };
         let (p, p_yes) = if yes == (i % 9 != 0) { ("yes", sure.max(0.55)) } else { ("no", 0.2) };
         table += &format!("{size},{},{p},{p_yes}\n", if yes { "yes" } else { "no" });
     }

@@ -145,7 +145,7 @@ pub enum Verb {
     /// Train a model on a table and evaluate it on held-out rows
     Train(Box<Train>),
     /// Evaluate a model on the rows held out at training, or on another file
-    Eval(Eval),
+    Eval(Box<Eval>),
     /// Predict one row or a file of rows
     Predict(Predict),
     /// Serve predictions over HTTP

@@ -7,6 +7,11 @@ use super::table::Table;
 /// Size of a plot in its own units. It is shown at about this size on a phone, so that 11 units are legible text.
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 290.0;
+/// Units that a name beside a vertical axis takes.
+const NAME_HEIGHT: f64 = 14.0;
+/// Units of a plot above and below its area.
+const TOP: f64 = 8.0;
+const BOTTOM: f64 = 40.0;
 /// Units that a character of a tick label takes at most.
 const CHARACTER: f64 = 6.4;
 /// Points of a line that have a hover title.
@@ -191,13 +196,21 @@ impl Plot {
         out.push_str("</ul>");
     }
 
+    /// Higher if the names beside the vertical axis need it.
+    fn height(&self) -> f64 {
+        let (_, scale) = &self.y;
+        let names = if scale.is_named() { scale.ticks().len() } else { 0 };
+        HEIGHT.max(names as f64 * NAME_HEIGHT + TOP + BOTTOM)
+    }
+
     fn picture(&self, out: &mut String, ids: &mut Ids) {
         let id = ids.next();
         push(
             out,
             format_args!(
-                "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"t{id}\" \
+                "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-labelledby=\"t{id}\" \
                  aria-describedby=\"d{id}\"><title id=\"t{id}\">{}</title><desc id=\"d{id}\">{}</desc>",
+                units(self.height()),
                 escaped(&self.title),
                 escaped(&self.description)
             ),
@@ -206,9 +219,9 @@ impl Plot {
         let longest = y_ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(1);
         let area = Area {
             left: 24.0 + longest as f64 * CHARACTER,
-            top: 8.0,
+            top: TOP,
             right: WIDTH - 14.0,
-            bottom: HEIGHT - 40.0,
+            bottom: self.height() - BOTTOM,
             x: &self.x.1,
             y: &self.y.1,
         };
@@ -257,7 +270,7 @@ impl Plot {
                 "<text class=\"name\" text-anchor=\"middle\" x=\"{}\" y=\"{}\">{}</text><text class=\"name\" \
                  text-anchor=\"middle\" transform=\"translate(11 {}) rotate(-90)\">{}</text>",
                 units(x),
-                units(HEIGHT - 7.0),
+                units(self.height() - 7.0),
                 name(&self.x.0, 54),
                 units(y),
                 name(&self.y.0, 38)

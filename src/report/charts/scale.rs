@@ -86,7 +86,7 @@ impl Scale {
         let largest = self.min.abs().max(self.max.abs());
         let label = |tick: f64| match tick {
             0.0 => "0".to_string(),
-            tick if largest >= 1e6 || largest < 1e-4 => {
+            tick if !(1e-4..1e6).contains(&largest) => {
                 let text = format!("{tick:.3e}");
                 let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
                 format!("{}e{exponent}", mantissa.trim_end_matches('0').trim_end_matches('.'))

@@ -9,6 +9,7 @@ use super::super::text::{baseline_words, count, figure};
 use super::label;
 use super::subject::Subject;
 use crate::model::evaluation::Metrics;
+use crate::model::evaluation::comparison::Verdict;
 use crate::model::evaluation::thresholds::Objective;
 
 /// Rows of the table of thresholds.
@@ -241,6 +242,32 @@ pub(super) fn thresholds(subject: &Subject, ids: &mut Ids) -> String {
     };
     push(&mut out, format_args!("<div class=\"charts\">{}</div>", plot.html(ids)));
     out
+}
+
+/// The differences from another model on the same rows, as `--compare` finds them.
+pub(super) fn comparison(subject: &Subject) -> String {
+    let Some(found) = &subject.detailed.comparison else { return String::new() };
+    let head = ["metric", "this model", &found.other, "difference", "95 % interval", "p", "verdict"];
+    let mut table =
+        Table::new(format!("Compared with {} on {}", found.other, count(found.rows, "row", "rows")), &head);
+    for (name, of) in &found.metrics {
+        let verdict = match of.verdict {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::NoDifferenceShown => "no difference shown",
+        };
+        let [low, high] = of.interval.map(|end| figure(Some(end)));
+        table.rows.push(vec![
+            name.clone(),
+            figure(Some(of.value)),
+            figure(Some(of.other)),
+            figure(Some(of.difference)),
+            format!("[{low}, {high}]"),
+            short(of.p_value),
+            verdict.into(),
+        ]);
+    }
+    format!("<p>{}</p>{}", escaped(&found.verdict), table.html())
 }
 
 /// The main figures of several models on one table, best first.

@@ -52,6 +52,7 @@ pub(crate) fn report(subjects: &[Subject], same_rows: bool) -> String {
 
 fn sections(subject: &Subject, page: &mut Page) {
     page.section("Metrics", |_| figures::metrics(subject));
+    page.section("Compared with another model", |_| figures::comparison(subject));
     page.section("Classes", |ids| figures::classes(subject, ids));
     page.section("ROC and precision-recall", |ids| curves::curves(subject, ids));
     page.section("Calibration and probabilities", |ids| curves::calibration(subject, ids));

@@ -21,6 +21,7 @@ impl Rows {
     pub(super) fn words(&self) -> String {
         match self {
             Self::HeldOut | Self::Recorded => "rows it has never seen".into(),
+            Self::File(path) if path == "-" => "rows of standard input".into(),
             Self::File(path) => format!("rows of {path}"),
         }
     }
