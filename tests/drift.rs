@@ -105,20 +105,20 @@ fn settings_are_repeated_on_new_data_and_flags_beside_them_win() {
 
 #[test]
 fn a_worse_model_does_not_replace_the_one_that_is_there() {
-    let dir = Workdir::trained("breast_cancer.csv", &["--algorithm", "logreg"]);
+    let dir = Workdir::trained("breast_cancer.csv", &["--algorithm", "tree"]);
     let before = dir.bytes("model.mlapi");
     let train = ["train", "breast_cancer.csv", "--replace-if-better", "--algorithm"];
+    let replaced = dir.run(&[&train[..], &["logreg"]].concat()).ok();
+    assert!(replaced.out().contains("It replaces the model before it: log_loss"), "{}", replaced.out());
+    let better = dir.bytes("model.mlapi");
+    assert!(better != before);
     let kept = dir.run(&[&train[..], &["tree"]].concat()).fails(3);
     assert!(kept.err().contains("the model in model.mlapi stays: log_loss"), "{}", kept.err());
-    assert!(dir.bytes("model.mlapi") == before);
-    let replaced = dir.run(&[&train[..], &["logreg", "--set", "C=0.9"]].concat()).ok();
-    assert!(replaced.out().contains("It replaces the model before it: log_loss"), "{}", replaced.out());
-    assert!(dir.bytes("model.mlapi") != before);
-    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "new.mlapi", "--algorithm", "tree"])
-        .ok();
-    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "-"]).fails(2);
+    assert!(dir.bytes("model.mlapi") == better);
+    let first = [&train[..], &["tree", "-o", "new.mlapi"]].concat();
+    dir.run(&first).ok();
+    dir.run(&[&train[..], &["tree", "-o", "-"]].concat()).fails(2);
     dir.write("new.mlapi", "no model");
-    dir.run(&["train", "breast_cancer.csv", "--replace-if-better", "-o", "new.mlapi", "--algorithm", "tree"])
-        .fails(1);
+    dir.run(&first).fails(1);
     assert_eq!(dir.read("new.mlapi"), "no model");
 }

@@ -152,7 +152,7 @@ fn arrays_and_levels_of_a_hostile_file_are_refused() {
         let mut container = Container::of(&bytes);
         container.put([(name, crate::support::container::f64s(&[values.len() as u64 / 2, 2], values))]);
         dir.write("model.mlapi", container.bytes());
-        Model::open(dir.path("model.mlapi")).map(|_| ()).unwrap_err().to_string()
+        format!("{:#}", Model::open(dir.path("model.mlapi")).map(|_| ()).unwrap_err())
     };
     for points in [vec![0.5, 0.2, 0.1, 0.3], vec![0.1, f64::NAN], vec![0.1, 2.0], vec![]] {
         let error = opened("calibration.points", &points);

@@ -9,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::Model;
-use super::pipeline::{NOT_FINITE, Predictions};
+use super::pipeline::{NOT_FINITE, Pipeline, Predictions};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
-use crate::data::cells::schema::{Schema, Warning, WarningKind};
+use crate::data::cells::schema::{Warning, WarningKind};
 use crate::data::read::json::{self, Malformed};
 
 /// The prediction for one row.
@@ -23,6 +23,9 @@ pub struct Prediction {
     /// Index of the predicted class.
     class: usize,
     value: Option<f64>,
+    interval: Option<[f64; 2]>,
+    /// Indices of the classes of the prediction set.
+    set: Option<Vec<usize>>,
     warnings: Vec<(String, WarningKind)>,
 }
 
@@ -47,17 +50,31 @@ impl Prediction {
         self.value
     }
 
+    /// The interval around the predicted number, if the model was trained with one.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        self.interval
+    }
+
+    /// The labels of the prediction set, if the model was trained with sets.
+    pub fn prediction_set(&self) -> Option<Vec<&str>> {
+        let label = |&class: &usize| Some(self.probabilities.get(class)?.0.as_str());
+        self.set.as_ref().map(|set| set.iter().filter_map(label).collect())
+    }
+
     /// The features with a missing value, an unseen category, or a number outside the range of the training rows.
     pub fn warnings(&self) -> &[(String, WarningKind)] {
         &self.warnings
     }
 
-    fn new(schema: &Schema, predictions: &Predictions, row: usize) -> Self {
-        let (labels, scores) = (&schema.target.labels, predictions.scores.row(row));
+    fn new(pipeline: &Pipeline, predictions: &Predictions, row: usize) -> Self {
+        let (labels, scores) = (pipeline.labels(), predictions.scores.row(row));
+        let steps = &pipeline.postprocessing;
         Self {
             probabilities: labels.iter().cloned().zip(scores.iter().copied()).collect(),
             class: predictions.classes.get(row).map_or(0, |&class| class as usize),
             value: scores.first().copied().filter(|_| labels.is_empty()),
+            interval: steps.interval.map(|interval| interval.around(scores[0])),
+            set: steps.prediction_sets.map(|sets| sets.classes(scores).collect()),
             warnings: Vec::new(),
         }
     }
@@ -102,7 +119,7 @@ pub(super) fn predict<R: Serialize>(
     if let Some(row) = predictions.first_not_finite() {
         bail!("{} does not fit the model: {NOT_FINITE}", name(row));
     }
-    let new = |row| Prediction::new(schema, &predictions, row);
+    let new = |row| Prediction::new(&model.pipeline, &predictions, row);
     let mut predicted: Vec<Prediction> = (0..codes.n_rows()).map(new).collect();
     for Warning { row, feature, kind } in schema.warnings(&codes) {
         predicted[row].warnings.push((schema.features[feature].name.clone(), kind));

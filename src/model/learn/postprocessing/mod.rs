@@ -128,6 +128,8 @@ impl Wanted {
         let search = &Search { deadline: None, ..*search };
         let unseen = match choice.unseen.take() {
             Some(unseen) => unseen,
+            // Predictions of thousands of classes are not kept, and nobody asked to make them again.
+            None if !self.is_asked() && choice.selection.tuning.is_none() => return Ok(found),
             None if search.stopped() => return self.without(choice),
             None => match search.predict_unseen(&choice.members)? {
                 Some(unseen) => unseen,

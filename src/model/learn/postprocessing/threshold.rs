@@ -150,13 +150,8 @@ mod tests {
             assert!((at(measure, 0.5, &p, &is_second) - found.value_at_half).abs() < 1e-12);
             for step in 0..=1000 {
                 let other = at(measure, f64::from(step) / 1000.0, &p, &is_second);
-                assert!(
-                    !measure.is_better(
-                        other,
-                        found.value + 1e-12 * f64::from(matches!(measure, Measure::Cost(_))) * -1.0
-                    ) || (other - found.value).abs() < 1e-12,
-                    "{measure:?} at {step}"
-                );
+                let is_equal = (other - found.value).abs() < 1e-12;
+                assert!(is_equal || !measure.is_better(other, found.value), "{measure:?} at {step}");
             }
         }
         let free = Measure::Cost(Costs { false_positive: 0.0, false_negative: 1.0 });
