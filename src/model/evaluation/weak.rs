@@ -117,7 +117,7 @@ impl<'a> Binned<'a> {
                     .collect();
                 match own.as_slice() {
                     [only] => format!("{name} is {only}"),
-                    [few @ ..] if few.len() <= 4 => format!("{name} is {}", few.join(" or ")),
+                    few if few.len() <= 4 => format!("{name} is {}", few.join(" or ")),
                     many => {
                         let others: Vec<&str> = (0..self.n_bins)
                             .filter(|&bin| left[bin] != is_left && self.bins.contains(&(bin as u8)))
