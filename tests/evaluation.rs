@@ -55,8 +55,8 @@ fn are_points_of(curve: &Value, axes: [&str; 2], wanted: [&Value; 2], thresholds
         assert!((wanted_x[i] - x).abs() < 1e-9 && (wanted_y[i] - y).abs() < 1e-9, "at {at}");
         n_found += 1;
     }
-    // Points on straight lines are dropped, of precision by recall more than scikit-learn does.
-    assert!(n_found * 10 >= wanted_at.len() * 4, "{n_found} of {} points", wanted_at.len());
+    // Both drop points on straight lines, and not always the same.
+    assert!(n_found > 10 && n_found * 10 >= x.len() * 8, "{n_found} of {} points", x.len());
 }
 
 fn is_of_class(curves: &Value, i: usize, wanted: &Value) {
