@@ -9,7 +9,7 @@ const WIDTH: f64 = 400.0;
 const ROW: f64 = 22.0;
 /// Where bars begin: names have the room before.
 const LEFT: f64 = 138.0;
-const RIGHT: f64 = WIDTH - 58.0;
+const RIGHT: f64 = WIDTH - 72.0;
 /// Characters of a name that have room.
 const NAME: usize = 21;
 
