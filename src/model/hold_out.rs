@@ -286,7 +286,7 @@ fn known(model: &Model) -> Reading {
 
 impl DataSource {
     /// Finds the file by its digest: at its path from here, at its path from `folder`, or in `folder`.
-    fn find(&self, folder: &Path) -> Result<PathBuf> {
+    pub(crate) fn find(&self, folder: &Path) -> Result<PathBuf> {
         let path = Path::new(&self.path);
         let inside = path.file_name().map(|name| folder.join(name));
         let candidates = [Some(path.to_path_buf()), Some(folder.join(path)), inside];

@@ -7,6 +7,7 @@ use crate::model::evaluation::Metrics;
 use crate::model::evaluation::comparison::{Comparison, PairedTest, Verdict};
 use crate::model::evaluation::detail::DetailedEvaluation;
 use crate::model::evaluation::importance::Importances;
+use crate::model::evaluation::learning_curve::LearningPoint;
 use crate::model::evaluation::segments::{FEW_ROWS, Segment};
 use crate::model::evaluation::thresholds::{Objective, ThresholdRow};
 use crate::model::evaluation::weak::WeakSegment;
@@ -40,6 +41,9 @@ pub(crate) fn evaluation(found: &DetailedEvaluation) -> String {
         });
         let n = count(training.evaluation.n_rows, "training row", "training rows");
         out += &titled("", &[&n, "held out"], rows);
+    }
+    if let Some(points) = &found.learning_curve {
+        out += &learning_curve(points);
     }
     if let Some(costs) = &found.costs {
         let _ = writeln!(
@@ -93,6 +97,19 @@ fn titled(title: &str, header: &[&str], rows: impl IntoIterator<Item = Vec<Strin
         std::iter::once(title).chain(header.iter().copied()).map(String::from).collect();
     let all: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
     format!("\n{}", table(&all, 2, true))
+}
+
+fn learning_curve(points: &[LearningPoint]) -> String {
+    let Some(first) = points.first() else { return String::new() };
+    let names: Vec<&str> = of_part(&first.metrics).iter().map(|(name, _)| *name).collect();
+    let header: Vec<&str> = std::iter::once("rows").chain(names).collect();
+    let rows = points.iter().map(|point| {
+        let both = of_part(&point.metrics).into_iter().zip(of_part(&point.training));
+        let figures = both.map(|((_, own), (_, training))| format!("{} ({})", figure(own), figure(training)));
+        let share = format!("{:.0} %", point.share * 100.0);
+        [share, point.rows.to_string()].into_iter().chain(figures).collect()
+    });
+    titled("fitted on, held out (training)", &header, rows)
 }
 
 fn thresholds(found: &DetailedEvaluation, rows: &[ThresholdRow]) -> String {

@@ -63,6 +63,10 @@ pub struct Detail {
     #[arg(long)]
     pub plot: bool,
 
+    /// Fit the model again on six shares of its training rows: how much would more rows help
+    #[arg(long, conflicts_with_all = ["data", "predictions"])]
+    pub learning_curve: bool,
+
     /// Compare with another model on the same rows
     #[arg(long, value_name = "OTHER.mlapi")]
     pub compare: Option<String>,

@@ -16,7 +16,7 @@ use crate::parallel;
 pub const MAX_POINTS: usize = 1000;
 
 /// The most points of the curves of all classes, and the fewest of one.
-const MAX_POINTS_OF_ALL: usize = 20_000;
+const MAX_POINTS_OF_ALL: usize = 5_000;
 const MIN_POINTS: usize = 100;
 
 /// The most classes with curves of their own, the most frequent first.

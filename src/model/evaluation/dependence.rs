@@ -49,7 +49,7 @@ pub const MAX_FEATURES: usize = 8;
 const MAX_VALUES: usize = 20;
 
 /// Rows whose predictions are averaged, and rows that have a line of their own.
-const MAX_ROWS: usize = 500;
+const MAX_ROWS: usize = 250;
 const ICE_ROWS: usize = 50;
 
 /// Classes that have lines.

@@ -9,6 +9,7 @@ use super::curves::{Curves, TopK, curves, top_k};
 use super::dependence::{Dependence, dependence};
 use super::importance::{Importances, importances};
 use super::intervals::{ClassIntervals, Intervals, LEVEL, Resampling, class_intervals, intervals};
+use super::learning_curve::LearningPoint;
 use super::residuals::{Residuals, residuals};
 use super::segments::{Segment, segments};
 use super::thresholds::{BestThreshold, CostSummary, Costs, ThresholdRow, thresholds};
@@ -184,6 +185,8 @@ pub struct DetailedEvaluation {
     pub worst: Option<WorstRows>,
     /// The training rows, in the same way; only metrics and curves, and only if they can be read again.
     pub training: Option<Box<DetailedEvaluation>>,
+    /// Models fitted on growing shares of the training rows.
+    pub learning_curve: Option<Vec<LearningPoint>>,
     /// Compared with another model.
     pub comparison: Option<Comparison>,
 }
@@ -207,6 +210,7 @@ impl From<Evaluation> for DetailedEvaluation {
             dependence: None,
             worst: None,
             training: None,
+            learning_curve: None,
             comparison: None,
         }
     }
@@ -242,6 +246,7 @@ impl Serialize for DetailedEvaluation {
         part(&mut map, "dependence", self.dependence.as_ref())?;
         part(&mut map, "worst", self.worst.as_ref())?;
         part(&mut map, "training", self.training.as_ref().map(|training| &training.evaluation))?;
+        part(&mut map, "learning_curve", self.learning_curve.as_ref())?;
         part(&mut map, "comparison", self.comparison.as_ref())?;
         map.end()
     }

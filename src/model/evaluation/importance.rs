@@ -40,9 +40,9 @@ pub struct Importances {
 /// Shuffles of each column, as in `sklearn.inspection.permutation_importance`.
 const REPEATS: usize = 5;
 
-/// The most rows, and the most predictions of all shuffles: a second or two of a large model.
+/// The most rows, and the most predictions of all shuffles: about a second of a large model.
 const MAX_ROWS: usize = 4000;
-const MAX_PREDICTIONS: usize = 200_000;
+const MAX_PREDICTIONS: usize = 80_000;
 const MIN_ROWS: usize = 200;
 
 /// The most columns that are shuffled: those that the model itself holds to be important.

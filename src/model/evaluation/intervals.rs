@@ -102,6 +102,12 @@ impl Bootstrap {
         }
     }
 
+    /// With fewer replicates, if that many parts of rows have theirs.
+    fn shared_by(self, n_parts: usize) -> Self {
+        let affordable = MAX_DRAWS / n_parts.max(1) / self.n_rows.max(1);
+        Self { replicates: affordable.clamp(MIN_REPLICATES, self.replicates), ..self }
+    }
+
     pub(super) fn n_groups(&self) -> Option<usize> {
         self.groups.as_ref().map(Vec::len)
     }
@@ -182,17 +188,29 @@ pub(super) fn intervals(
     groups: Option<&[u32]>,
     metrics: &Metrics,
 ) -> (Intervals, Resampling) {
+    intervals_of_part(predictions, truth, positive, groups, metrics, 1)
+}
+
+/// As [`intervals`], for one of `n_parts` parts of the rows, which together take about as long as all rows.
+pub(super) fn intervals_of_part(
+    predictions: &Predictions,
+    truth: &Truth,
+    positive: usize,
+    groups: Option<&[u32]>,
+    metrics: &Metrics,
+    n_parts: usize,
+) -> (Intervals, Resampling) {
     let n_rows = truth.len();
-    let rows = (n_rows > MAX_ROWS).then(|| truth.sample(MAX_ROWS, SEED));
-    let sampled = rows.as_ref().map(|rows| {
-        let groups = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect::<Vec<u32>>());
-        (select(predictions, rows), truth.select(rows), groups)
-    });
-    let (predictions, truth, groups) = match &sampled {
-        Some((predictions, truth, groups)) => (predictions, truth, groups.as_deref()),
-        None => (predictions, truth, groups),
-    };
-    let bootstrap = Bootstrap::new(truth, groups);
+    let mut rows = truth.sample(MAX_ROWS, SEED);
+    if predictions.scores.n_cols() == 2 {
+        // In the order in which the areas below curves are added up, which is then that of memory.
+        let score = |row: usize| predictions.scores.row(row)[positive];
+        rows.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+    }
+    let (predictions, truth) = (&select(predictions, &rows), &truth.select(&rows));
+    let groups: Option<Vec<u32>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
+    let groups = groups.as_deref();
+    let bootstrap = Bootstrap::new(truth, groups).shared_by(n_parts);
     let weighted = Weighted::new(predictions, truth, positive);
     let replicates = bootstrap.map(&|weights| weighted.figures(weights));
     let mut found = Vec::new();
@@ -256,7 +274,7 @@ mod tests {
     }
 
     fn values(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
-        let truth: Vec<f64> = (0..n).map(|_| 10.0 + 3.0 * normal(random)).collect();
+        let truth: Vec<f64> = (0..n).map(|_| 20.0 + 3.0 * normal(random)).collect();
         let mut scores = Matrix::with_capacity(n, 1);
         truth.iter().for_each(|value| {
             scores.push_row(value + normal(random));

@@ -14,6 +14,7 @@ pub mod detail;
 pub(crate) mod elsewhere;
 pub mod importance;
 pub mod intervals;
+pub mod learning_curve;
 mod ranking;
 pub mod residuals;
 pub mod segments;

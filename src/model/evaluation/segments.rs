@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Metrics;
 use super::columns::ValueColumn;
-use super::intervals::{Intervals, intervals, select};
+use super::intervals::{Intervals, intervals_of_part, select};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::model::hold_out::TestRows;
@@ -48,13 +48,15 @@ pub(super) fn segments(
     let mut found = Vec::new();
     for name in by {
         let column = ValueColumn::named(name, rows, known)?;
-        for (value, part) in column.parts() {
+        let parts = column.parts();
+        let n_parts = parts.len();
+        for (value, part) in parts {
             let (own, truth) = (select(predictions, &part), rows.truth.select(&part));
             let metrics = Metrics::new(&own, &truth, positive);
             let of_part = || rows.groups.as_ref().map(|groups| part.iter().map(|&row| groups[row]).collect());
             let intervals = with_intervals.then(|| {
                 let groups: Option<Vec<u32>> = of_part();
-                intervals(&own, &truth, positive, groups.as_deref(), &metrics).0
+                intervals_of_part(&own, &truth, positive, groups.as_deref(), &metrics, n_parts).0
             });
             found.push(Segment {
                 column: column.name.clone(),

@@ -42,7 +42,8 @@ const MAX_LEVELS: usize = 30;
 /// Segments that are shown.
 const MAX_SEGMENTS: usize = 5;
 
-/// A segment is weak if its mean loss is above that of the others by this many standard errors.
+/// A segment is weak if its mean loss is above that of the others by this many standard errors, or by more if many splits
+/// were to choose from.
 const STANDARD_ERRORS: f64 = 3.0;
 
 /// A column cut into bins; the last one is that of missing values.
@@ -226,6 +227,9 @@ pub(super) fn weak_segments(
         }
         leaves = next;
     }
+    // About the largest of as many normal numbers: the best of many splits of chance looks that good.
+    let n_splits: usize = binned.iter().map(|column| column.n_bins - 1).sum();
+    let threshold = STANDARD_ERRORS.max((2.0 * (n_splits.max(1) as f64).ln()).sqrt());
     let sum: f64 = losses.iter().sum();
     let mut found: Vec<WeakSegment> = leaves
         .into_iter()
@@ -236,7 +240,7 @@ pub(super) fn weak_segments(
             let (mean, others) = (own / n_own, (sum - own) / n_others);
             let squares: f64 = leaf.rows.iter().map(|&row| (losses[row as usize] - mean).powi(2)).sum();
             let standard_error = (squares / n_own / (n_own - 1.0)).sqrt();
-            if n_others < 1.0 || leaf.path.is_empty() || mean - others <= STANDARD_ERRORS * standard_error {
+            if n_others < 1.0 || leaf.path.is_empty() || mean - others <= threshold * standard_error {
                 return None;
             }
             let own: Vec<usize> = leaf.rows.iter().map(|&row| rows[row as usize]).collect();

@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod hyperparameter;
 #[cfg(test)]
 mod laws;
+pub(crate) mod learning_curve;
 pub mod linear;
 pub mod manual;
 pub(crate) mod naive_bayes;
