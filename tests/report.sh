@@ -5,7 +5,7 @@
 #     bash tests/report.sh [MLAPI]     (default: target/release/mlapi)
 #
 # Debian's chromium is installed if there is none; playwright-core and axe-core come from npm, once, into target/report.
-# With SHOTS=FOLDER the pages are kept there as pictures.
+# With SHOTS=FOLDER the pages are kept there as pictures; PAGES="cancer.html /report" checks only these.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -9,9 +9,9 @@ const WIDTH: f64 = 400.0;
 const ROW: f64 = 22.0;
 /// Where bars begin: names have the room before.
 const LEFT: f64 = 138.0;
-const RIGHT: f64 = WIDTH - 58.0;
+const RIGHT: f64 = WIDTH - 72.0;
 /// Characters of a name that have room.
-const NAME: usize = 21;
+const NAME: usize = 18;
 
 /// One bar.
 #[derive(Debug, Clone)]
@@ -142,7 +142,7 @@ mod tests {
         };
         let html = bars.html(&mut Ids::default());
         assert!(html.contains("<title>a &lt;name&gt; that is longer than its room: 4</title>"), "{html}");
-        assert!(html.contains(">a &lt;name&gt; that is lon…<"), "{html}");
+        assert!(html.contains(">a &lt;name&gt; that is …<"), "{html}");
         assert_eq!(html.matches("class=\"fill s0\"").count(), 2);
         let widths: Vec<f64> = html
             .split("<rect ")

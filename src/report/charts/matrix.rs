@@ -36,7 +36,7 @@ impl Matrix<'_> {
         let n = self.labels.len();
         let caption = escaped(self.caption);
         let mut out = format!(
-            "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\"><table class=\"matrix\"><caption>\
+            "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"{caption}\"><table class=\"matrix\"><caption>\
              {caption}</caption><thead><tr><td></td><td></td><th scope=\"colgroup\" colspan=\"{n}\">predicted</th></tr><tr>\
              <td></td><td></td>"
         );
@@ -82,7 +82,7 @@ impl Matrix<'_> {
         let caption = escaped(self.caption);
         let mut out = format!(
             "<figure class=\"wide\"><figcaption><h4>{caption}</h4><p>Rows are the true classes, columns the predicted ones; the colour of a cell is the stronger, the larger its share of the true class. Blue is right, orange is wrong.{}</p></figcaption><div \
-             class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\"><svg class=\"chart big\" viewBox=\"0 0 \
+             class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"{caption}\"><svg class=\"chart big\" viewBox=\"0 0 \
              {WIDTH} {}\" role=\"img\" aria-labelledby=\"t{id}\"><title id=\"t{id}\">{caption}</title>",
             if shown.len() < self.labels.len() {
                 format!(" Only the {} most frequent of {} classes are drawn.", shown.len(), self.labels.len())

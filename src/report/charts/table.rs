@@ -33,7 +33,7 @@ impl Table {
         push(
             &mut out,
             format_args!(
-                "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{caption}\"><table><caption>{caption}"
+                "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"{caption}\"><table><caption>{caption}"
             ),
         );
         let left_out = self.rows.len().saturating_sub(MAX_ROWS);

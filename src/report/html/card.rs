@@ -70,7 +70,7 @@ pub(super) fn chosen(subject: &Subject) -> String {
     push(
         &mut out,
         format_args!(
-            "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"How the model was chosen\"><pre>{}</pre></div>",
+            "<div class=\"scroll\" role=\"group\" tabindex=\"0\" aria-label=\"How the model was chosen\"><pre>{}</pre></div>",
             text.trim_matches('\n').lines().map(escaped).collect::<Vec<_>>().join("\n")
         ),
     );

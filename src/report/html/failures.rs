@@ -1,7 +1,8 @@
 //! Where a model fails: segments, weak parts, the worst rows, labels that may be wrong.
 
 use super::super::charts::bars::{Bar, Bars};
-use super::super::charts::plot::short;
+use super::super::charts::plot::{Look, Mark, Plot, Shape, short};
+use super::super::charts::scale::Scale;
 use super::super::charts::table::Table;
 use super::super::markup::{Ids, escaped, push};
 use super::super::text::{count, figure};
@@ -26,6 +27,36 @@ fn shown(metrics: &Metrics) -> Vec<&'static str> {
 
 fn value(metrics: &Metrics, name: &str) -> Option<f64> {
     metrics.figures().into_iter().find(|figure| figure.0 == name).and_then(|figure| figure.1)
+}
+
+/// The main metric of models fitted on growing shares of the training rows.
+pub(super) fn learning_curve(subject: &Subject, ids: &mut Ids) -> String {
+    let points = subject.detailed.learning_curve.as_deref().unwrap_or_default();
+    let Some(last) = points.last() else { return String::new() };
+    let name = shown(&last.metrics)[0];
+    let mut table =
+        Table::new("Models fitted on shares of the training rows", &["rows", "held out", "training rows"]);
+    let (mut held_out, mut training) = (Vec::new(), Vec::new());
+    for point in points {
+        let of = [value(&point.metrics, name), value(&point.training, name)];
+        table.rows.push(vec![point.rows.to_string(), figure(of[0]), figure(of[1])]);
+        held_out.push((point.rows as f64, of[0].unwrap_or(f64::NAN)));
+        training.push((point.rows as f64, of[1].unwrap_or(f64::NAN)));
+    }
+    let values = held_out.iter().chain(&training).map(|point| point.1);
+    let plot = Plot {
+        title: format!("{name} by number of training rows"),
+        description: "If the line of held-out rows still gets better at its end, more rows would help."
+            .into(),
+        x: ("training rows".into(), Scale::from_zero(held_out.iter().map(|point| point.0), 5)),
+        y: (name.into(), Scale::of(values, 5)),
+        marks: vec![
+            Mark::new("held-out rows", Look::Series(0), Shape::Line(held_out)),
+            Mark::new("training rows", Look::Beside(0), Shape::Line(training)),
+        ],
+        table,
+    };
+    format!("<div class=\"charts\">{}</div>", plot.html(ids))
 }
 
 /// The metrics of each segment of the columns that were asked for.

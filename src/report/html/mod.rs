@@ -59,6 +59,7 @@ fn sections(subject: &Subject, page: &mut Page) {
     page.section("Gain and lift", |ids| curves::gain(subject, ids));
     page.section("Thresholds", |ids| figures::thresholds(subject, ids));
     page.section("Errors", |ids| errors::errors(subject, ids));
+    page.section("Learning curve", |ids| failures::learning_curve(subject, ids));
     page.section("Segments", |ids| failures::segments(subject, ids));
     page.section("Weakest segments", |_| failures::weak(subject));
     page.section("Worst rows", |_| failures::worst(subject));

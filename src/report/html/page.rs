@@ -31,12 +31,7 @@ impl Page {
         }
         let title = escaped(title);
         push(&mut self.contents, format_args!("<li class=\"inner\"><a href=\"#s{id}\">{title}</a></li>"));
-        push(
-            &mut self.body,
-            format_args!(
-                "<section aria-labelledby=\"s{id}\"><h3 id=\"s{id}\">{title}</h3>\n{content}</section>\n"
-            ),
-        );
+        push(&mut self.body, format_args!("<section><h3 id=\"s{id}\">{title}</h3>\n{content}</section>\n"));
     }
 
     /// Markup between the sections.

@@ -43,7 +43,7 @@ pub(super) fn tree(subject: &Subject, ids: &mut Ids) -> String {
     };
     let mut out = format!(
         "<figure class=\"wide\"><figcaption><h4>{title}</h4><p>{description} Rows for which the condition holds go left.{way}\
-         </p></figcaption><div class=\"scroll\" role=\"region\" tabindex=\"0\" \
+         </p></figcaption><div class=\"scroll\" role=\"group\" tabindex=\"0\" \
          aria-label=\"{title}\"><svg class=\"tree\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
          aria-labelledby=\"t{id}\" aria-describedby=\"d{id}\"><title id=\"t{id}\">{title}</title><desc id=\"d{id}\">{description}{way}\
          </desc>",
