@@ -288,17 +288,6 @@ pub(crate) static ENDPOINTS: [Endpoint; 21] = [
         ..GET
     },
     Endpoint {
-        operation: Operation::Drift,
-        id: "drift",
-        path: "/drift",
-        named: Some("/models/NAME/drift"),
-        of_a_model: true,
-        label: "/drift",
-        summary: "Drift of the latest rows of {model} from those of training",
-        tag: Tag::Describe,
-        ..GET
-    },
-    Endpoint {
         operation: Operation::Models,
         id: "models",
         path: "/models",
@@ -342,6 +331,17 @@ pub(crate) static ENDPOINTS: [Endpoint; 21] = [
         path: "/metrics",
         label: "/metrics",
         summary: "Counters and histograms for Prometheus",
+        ..GET
+    },
+    Endpoint {
+        operation: Operation::Drift,
+        id: "drift",
+        path: "/drift",
+        named: Some("/models/NAME/drift"),
+        of_a_model: true,
+        label: "/drift",
+        summary: "Drift of the latest rows of {model} from those of training",
+        tag: Tag::Describe,
         ..GET
     },
     Endpoint {

@@ -131,7 +131,7 @@ mod tests {
         let (auc, _) = tell(schema, &known, &same, 1).unwrap().unwrap();
         assert!((auc - 0.5).abs() < 0.06, "{auc}");
         let (auc, telling) = tell(schema, &known, &other, 1).unwrap().unwrap();
-        assert!(auc > 0.9, "{auc}");
+        assert!(auc > 0.8, "{auc}");
         let mut names: Vec<&str> = telling.iter().take(2).map(|found| found.feature.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, [&*schema.features[2].name, &*schema.features[1].name]);
