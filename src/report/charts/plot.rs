@@ -220,7 +220,7 @@ impl Plot {
         let area = Area {
             left: 24.0 + longest as f64 * CHARACTER,
             top: TOP,
-            right: WIDTH - 14.0,
+            right: WIDTH - 18.0,
             bottom: self.height() - BOTTOM,
             x: &self.x.1,
             y: &self.y.1,
@@ -251,12 +251,16 @@ impl Plot {
         }
         for (tick, label) in shown_ticks(area.x, area.right - area.left) {
             let x = area.x(tick);
+            // The last label stays within the picture.
+            let half = label.chars().count() as f64 * CHARACTER / 2.0;
+            let middle = area.left + area.x.position(tick) * (area.right - area.left);
             push(
                 out,
                 format_args!(
                     "<path class=\"{}\" d=\"M{x} {top}V{bottom}\"/><text class=\"tick\" text-anchor=\"middle\" \
-                     x=\"{x}\" y=\"{}\">{}</text>",
+                     x=\"{}\" y=\"{}\">{}</text>",
                     class(area.x),
+                    units(middle.min(WIDTH - half)),
                     units(area.bottom + 15.0),
                     escaped(&label)
                 ),
