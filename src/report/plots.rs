@@ -252,6 +252,6 @@ mod tests {
         let confusion =
             ConfusionMatrix { labels: vec!["a".into(), "b".into()], counts: vec![vec![9, 1], vec![0, 4]] };
         let text = matrix(&confusion, Style::Ascii);
-        assert!(text.contains("a        ## 9   .. 1\n") && text.contains("b           0   ## 4\n"), "{text}");
+        assert!(text.contains("  a     ## 9  .. 1\n") && text.contains("  b        0  ## 4\n"), "{text}");
     }
 }

@@ -101,7 +101,7 @@ mod tests {
         table.rows.push(vec!["<i>".into(), "0.5".into()]);
         let html = table.html();
         assert!(html.contains("<caption>a &lt; b</caption>"), "{html}");
-        assert!(html.contains("<th scope=\"col\">&lt;b&gt;</th>"), "{html}");
+        assert!(html.contains("<th scope=\"col\" class=\"n\">&lt;b&gt;</th>"), "{html}");
         assert!(html.contains("<th scope=\"row\">&lt;i&gt;</th><td class=\"n\">0.5</td>"), "{html}");
     }
 

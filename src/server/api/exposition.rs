@@ -268,7 +268,8 @@ mod tests {
         let state = State::new(Setup::new(penguins(), Limits::DEFAULT).unwrap()).unwrap();
         let model = state.find(None).unwrap();
         state.telemetry.answered(Some(&model.counts), 0, hyper::StatusCode::OK, std::time::Duration::ZERO);
-        state.telemetry.answered(None, 3, hyper::StatusCode::OK, std::time::Duration::ZERO);
+        let slot = labels().find(|(_, label)| *label == "/livez").unwrap().0;
+        state.telemetry.answered(None, slot, hyper::StatusCode::OK, std::time::Duration::ZERO);
         let text = text(&state);
         assert!(text.contains("mlapi_requests_total{model=\"model\",route=\"/predict\",status=\"200\"} 1\n"));
         assert!(text.contains("mlapi_requests_total{route=\"/livez\",status=\"200\"} 1\n"));
