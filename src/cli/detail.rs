@@ -12,7 +12,7 @@ use crate::model::evaluation::comparison::{Comparison, compare};
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
 use crate::model::evaluation::learning_curve::LearningPoint;
-use crate::model::evaluation::thresholds::Costs;
+use crate::model::evaluation::thresholds::CostMatrix;
 use crate::model::hold_out::TestRows;
 use crate::model::learn::Unwatched;
 use crate::model::learn::learning_curve::learning_curve;
@@ -62,7 +62,7 @@ impl Eval {
     /// What is asked for of a model with these labels.
     ///
     /// # Errors
-    /// Costs that do not fit the labels.
+    /// CostMatrix that do not fit the labels.
     pub(super) fn wishes(
         &self,
         labels: &[String],
@@ -74,9 +74,11 @@ impl Eval {
             (Some(_), _) if labels.len() != 2 => {
                 return Err(usage("--cost needs two classes; --costs FILE.csv takes any number"));
             }
-            (Some(cost), _) => Some(Costs::of_mistakes(cost.false_positive, cost.false_negative, positive)),
+            (Some(cost), _) => {
+                Some(CostMatrix::of_mistakes(cost.false_positive, cost.false_negative, positive))
+            }
             (None, Some(_)) if labels.is_empty() => return Err(usage("--costs needs a model of classes")),
-            (None, Some(path)) => Some(Costs::read(path, labels).context("--costs")?),
+            (None, Some(path)) => Some(CostMatrix::read(path, labels).context("--costs")?),
             (None, None) => None,
         };
         let mut by = detail.by.clone();

@@ -12,7 +12,7 @@ use super::intervals::{ClassIntervals, Intervals, LEVEL, Resampling, class_inter
 use super::learning_curve::LearningPoint;
 use super::residuals::{Residuals, residuals};
 use super::segments::{Segment, segments};
-use super::thresholds::{BestThreshold, CostSummary, Costs, ThresholdRow, thresholds};
+use super::thresholds::{BestThreshold, CostMatrix, CostSummary, ThresholdRow, thresholds};
 use super::weak::{WeakSegment, weak_segments};
 use super::worst::{WorstRows, worst};
 use super::{Evaluation, Positive, Scored, score};
@@ -38,7 +38,7 @@ pub struct Wishes {
     /// The rows that the model gets most wrong.
     pub worst: bool,
     /// What predictions cost.
-    pub costs: Option<Costs>,
+    pub costs: Option<CostMatrix>,
 }
 
 impl Wishes {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::detail::{DetailedEvaluation, Wishes, detailed};
-use super::thresholds::Costs;
+use super::thresholds::CostMatrix;
 use super::{Baseline, Context, Evaluation, Metrics, Scored};
 use crate::data::cells::cell::{Cell, ColumnType, NullTokens, Task};
 use crate::data::cells::matrix::Matrix;
@@ -124,7 +124,7 @@ impl ScoredFile {
     pub(crate) fn detailed(self, wishes: &Wishes) -> Result<(DetailedEvaluation, TestRows)> {
         let has_probabilities = self.scored.predictions.scores.values().iter().all(|score| score.is_finite());
         // Without probabilities, costs still are those of the predictions.
-        let costs: Option<Costs> = wishes.costs.clone();
+        let costs: Option<CostMatrix> = wishes.costs.clone();
         let wishes =
             Wishes { curves: wishes.curves && has_probabilities, weak: wishes.weak, costs, ..wishes.clone() };
         let found = detailed(self.scored, &self.rows, &self.target, None, &wishes)?;

@@ -77,13 +77,13 @@ const STEPS: usize = 100;
 
 /// What each pair of a true and a predicted class costs; 0 is nothing, below 0 is a gain.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Costs {
+pub struct CostMatrix {
     n_classes: usize,
     /// `n_classes × n_classes`, true classes are rows.
     values: Vec<f64>,
 }
 
-impl Costs {
+impl CostMatrix {
     /// Of two classes: what a false positive and a false negative cost.
     pub fn of_mistakes(false_positive: f64, false_negative: f64, positive: usize) -> Self {
         let mut values = vec![0.0; 4];
@@ -148,10 +148,10 @@ impl Costs {
         Ok(Self { n_classes, values })
     }
 
-    /// Of a file such as [`Costs::of_table`] takes.
+    /// Of a file such as [`CostMatrix::of_table`] takes.
     ///
     /// # Errors
-    /// A file that cannot be read; those of [`Costs::of_table`].
+    /// A file that cannot be read; those of [`CostMatrix::of_table`].
     pub(crate) fn read(path: &str, labels: &[String]) -> Result<Self> {
         let nulls = NullTokens::default();
         let reading = Reading { nulls: nulls.clone(), texts: BTreeSet::new(), last_is_text: false };
@@ -209,7 +209,7 @@ fn row(
     true_positives: u64,
     false_positives: u64,
     ranking: &Ranking,
-    costs: Option<(&Costs, usize)>,
+    costs: Option<(&CostMatrix, usize)>,
 ) -> ThresholdRow {
     let ratio = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 / all as f64 };
     let (n_positives, n_negatives) = (ranking.n_positives(), ranking.n_negatives());
@@ -241,7 +241,7 @@ fn row(
 /// positive class, and whether the row is of it. `None` if a probability is no number, or without rows.
 pub(super) fn thresholds(
     rows: Vec<(f64, bool)>,
-    costs: Option<(&Costs, usize)>,
+    costs: Option<(&CostMatrix, usize)>,
 ) -> Option<(Vec<ThresholdRow>, BestThreshold)> {
     let ranking = Ranking::new(rows).filter(|ranking| ranking.len() > 0)?;
     let reached =
