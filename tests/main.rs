@@ -10,6 +10,7 @@ mod dates; // dates are read the same in files and requests
 mod eval; // `mlapi eval`
 #[cfg(feature = "excel")]
 mod excel; // a workbook equals the same table as CSV
+mod explanations; // contributions that add up, from the shell and over HTTP
 mod findings; // mistakes in a table that training names
 mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which

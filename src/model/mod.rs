@@ -2,17 +2,19 @@
 //!
 //! [`pipeline`] is schema + recipes + predictors, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
-//! [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
+//! [`explain`] says why from a [`reference`](mod@reference), [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
 //! the gate of `eval --require`, [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
 mod container;
 pub mod evaluation;
+pub mod explain;
 pub mod file;
 pub mod hold_out;
 pub mod learn;
 pub mod pipeline;
 pub mod predictor;
+pub mod reference;
 pub mod requirement;
 pub mod row;
 mod scalar;
@@ -35,6 +37,7 @@ use crate::error::Error;
 use evaluation::{Baseline, Evaluation, Positive};
 use hold_out::TestRows;
 use pipeline::Pipeline;
+use reference::Reference;
 use row::Prediction;
 use selection::Selection;
 
@@ -218,6 +221,8 @@ pub struct Model {
     pub pipeline: Pipeline,
     /// The codes of a few training rows, which the model file carries to test itself with.
     pub golden: Matrix,
+    /// What explanations measure rows from; empty in files of older versions.
+    pub reference: Reference,
 }
 
 impl Model {

@@ -146,6 +146,10 @@ impl<'a> Table<'a> {
                     out.push(delimiter);
                     number(value, out);
                 }
+                for value in self.job.explained_numbers(batch, row) {
+                    out.push(delimiter);
+                    number(value, out);
+                }
             }
         }
         out.push(b'\n');

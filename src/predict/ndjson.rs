@@ -154,6 +154,10 @@ fn write_line(job: &Job, line: &[u8], batch: &Batch, index: usize, out: &mut Vec
     for (name, score) in added[1..].iter().zip(job.added_numbers(predictions, row)) {
         line_out.member(name, |out| number(score, out));
     }
+    let explained: Vec<f64> = job.explained_numbers(batch, row).collect();
+    for (name, value) in added[added.len() - explained.len()..].iter().zip(explained) {
+        line_out.member(name, |out| number(value, out));
+    }
     line_out.end();
 }
 

@@ -4,8 +4,12 @@ use std::fmt::Write;
 
 use super::text::count;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
+use crate::model::explain::Explanation;
 use crate::model::pipeline::Predictions;
+use crate::names::cut;
+use crate::predict::explained::named;
 use crate::predict::{OnError, Summary};
+use crate::printable::printable_line;
 
 /// The predicted number, or the label and its probability on one line; with `probabilities` a line for each class.
 pub(crate) fn one(predictions: &Predictions, labels: &[String], probabilities: bool) -> String {
@@ -17,6 +21,41 @@ pub(crate) fn one(predictions: &Predictions, labels: &[String], probabilities: b
     for (label, score) in labels.iter().zip(scores).filter(|_| probabilities) {
         // Writing to a String does not fail.
         let _ = writeln!(out, "probability_{label}\t{score:.4}");
+    }
+    out
+}
+
+/// The contributions of a row to its score on lines of their own, largest first, with the values of the row.
+pub(crate) fn explanation(
+    schema: &Schema,
+    values: &[serde_json::Value],
+    explanation: &Explanation,
+    top: Option<usize>,
+) -> String {
+    let label = explanation.label.and_then(|label| schema.target.labels.get(label));
+    let what = label.map_or_else(String::new, |label| format!(" of {label}"));
+    let mut out = format!("\n{}{what}\n", explanation.scale);
+    let mut line = |name: &str, value: f64| {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "  {value:>+10.4}  {name}");
+    };
+    line("base", explanation.base);
+    let (largest, others) = named(explanation, top);
+    for feature in largest {
+        let name = &schema.features[feature].name;
+        let value = match &values[feature] {
+            serde_json::Value::Null => "missing or unseen".into(),
+            serde_json::Value::String(text) => cut(text),
+            other => other.to_string().into(),
+        };
+        line(&printable_line(&format!("{name} = {value}")), explanation.contributions[feature]);
+    }
+    if let Some(others) = others {
+        line("all other columns", others);
+    }
+    line("score", explanation.score);
+    if let Some(error) = explanation.standard_error {
+        let _ = writeln!(out, "sampled; the standard error of a contribution is at most {error:.4}");
     }
     out
 }

@@ -76,6 +76,9 @@ pub struct Plan {
     pub balance: bool,
     /// Whether the model is fitted again on all rows after the evaluation.
     pub refit: bool,
+    /// Training rows that the model keeps for explanations to compare with, at most 100; `None`: 100 if it cannot be
+    /// explained without, else none.
+    pub background: Option<usize>,
 }
 
 impl Plan {
@@ -107,6 +110,7 @@ impl Plan {
             types: Vec::new(),
             weight: None,
             balance: false,
+            background: None,
             refit: false,
         }
     }

@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::predict;
 use crate::predict::answer::MAX_LISTED_WARNINGS;
+use crate::predict::explained;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
 use crate::server::api::exposition;
 use crate::server::api::observation::Observation;
@@ -155,7 +156,24 @@ fn predict_json(
     Observation::new(state, served, id, decision).rows(&request.codes, &predictions);
     unusual.count(served);
     let Unusual { listed, counts } = unusual;
-    let answer = served.answers.answer(&predictions, request.many, &listed, counts.iter().sum());
+    let n_warnings = counts.iter().sum();
+    let Some(option) = &request.explain else {
+        let answer = served.answers.answer(&predictions, request.many, &listed, n_warnings);
+        return Ok(respond("application/json", answer));
+    };
+    let explain = served.explain(option).map_err(|error| Failure::unfit("/explain", error.to_string()))?;
+    let n_most = explain.max_rows();
+    if request.codes.n_rows() > n_most {
+        return Err(Failure::TooManyRows(n_most));
+    }
+    let explained = explain
+        .rows(&served.model.pipeline, &request.codes, &predictions)
+        .map_err(|error| Failure::unfit("/explain", error.to_string()))?;
+    let top = explain.wish().top;
+    let append = |row: usize, out: &mut Vec<u8>| {
+        explained::append(schema, &request.codes, row, &explained[row], top, out);
+    };
+    let answer = served.answers.answer_with(&predictions, request.many, (&listed, n_warnings), append);
     Ok(respond("application/json", answer))
 }
 
@@ -197,6 +215,7 @@ fn options(state: &State, served: &Served, form: Form) -> Options {
         header: has_header(served, form),
         max_rows: served.cost.max_table_rows(&state.limits),
         n_threads: threads_for_table(),
+        explain: None,
     }
 }
 

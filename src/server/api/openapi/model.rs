@@ -260,7 +260,19 @@ impl<'a> ModelPart<'a> {
             let mut properties = json!({
                 key: { "anyOf": [row, { "type": "array", "minItems": 1, "items": row }] },
                 "lenient": { "type": "boolean", "default": false, "description": "Treat values that do not fit as missing." },
-                "explain": { "const": false },
+                "explain": {
+                    "description": "Add to each prediction the contributions of the features to its score.",
+                    "default": false,
+                    "anyOf": [{ "type": "boolean" }, {
+                        "type": "object", "additionalProperties": false,
+                        "properties": {
+                            "top": { "type": "integer", "minimum": 0, "description": "Name so many of the largest contributions." },
+                            "label": { "description": "The label whose score is explained; default: the predicted one." },
+                            "scale": { "enum": ["score", "probability"], "default": "score" },
+                            "reference": { "enum": ["path", "background"], "default": "path" },
+                        },
+                    }],
+                },
             });
             if self.schema.target.labels.len() == 2 {
                 properties["threshold"] = json!({
@@ -276,13 +288,34 @@ impl<'a> ModelPart<'a> {
         })
     }
 
+    /// What `explain` adds to a prediction.
+    fn explanation(&self) -> Value {
+        let number = |text: &str| json!({ "type": "number", "description": text });
+        json!({
+            "type": "object", "required": ["base", "score", "scale", "contributions", "reasons"],
+            "description": "If asked for by explain: base + the sum of contributions and others = score.",
+            "properties": {
+                "label": { "description": "The label whose score this is." },
+                "base": number("The mean score."), "score": number("The score of the row."),
+                "scale": { "type": "string", "description": "The scale of these numbers, such as log-odds." },
+                "contributions": { "type": "object", "additionalProperties": { "type": "number" } },
+                "others": number("The sum of the contributions that are not named."),
+                "standard_error": number("Of the least certain contribution, if they were sampled."),
+                "reasons": { "type": "array", "items": { "type": "string" } },
+            },
+        })
+    }
+
     /// The schemas of a label or number, and of one row's prediction.
     fn prediction(&self) -> (Value, Value) {
         let target = &self.schema.target;
         if target.labels.is_empty() {
             let description = format!("The predicted {}; null if it is too large for a double.", target.name);
             let number = json!({ "type": ["number", "null"], "description": description });
-            return (number.clone(), object(&["prediction"], json!({ "prediction": number })));
+            return (
+                number.clone(),
+                object(&["prediction"], json!({ "prediction": number, "explanation": self.explanation() })),
+            );
         }
         let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
         let label = json!({ "enum": labels, "description": format!("The predicted {}.", target.name) });
@@ -295,6 +328,7 @@ impl<'a> ModelPart<'a> {
             json!({
                 "prediction": label, "probability": probability,
                 "probabilities": object(&names, of_labels.into()),
+                "explanation": self.explanation(),
             }),
         );
         (label, one)
