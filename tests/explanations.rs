@@ -192,3 +192,48 @@ fn an_ensemble_adds_up_the_contributions_of_its_members() {
         assert!((sum(explanation) - probability).abs() < 1e-9, "{row}");
     }
 }
+
+#[test]
+fn candidates_are_ordered_by_their_scores_in_their_context() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "boost"]);
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let names: Vec<String> = model.pipeline.schema.features.iter().map(|f| f.name.clone()).collect();
+    let label = model.labels()[0].clone();
+    let row: serde_json::Map<String, Value> = names.iter().cloned().zip(model.example()).collect();
+    let lengths = [33.0, 55.0, 39.0, 46.0];
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let one = |length: f64| {
+        let mut row = row.clone();
+        row.insert("bill_length_mm".into(), length.into());
+        let answer = server.predict(json!({ "features": row }).to_string()).json();
+        answer["probabilities"][&label].as_f64().unwrap()
+    };
+    let alone = lengths.map(one);
+    let candidates: Vec<Value> = lengths.iter().map(|l| json!({ "bill_length_mm": l })).collect();
+    let rank = |body: Value| {
+        let reply = server.send("POST", "/rank", "Content-Type: application/json\r\n", body.to_string());
+        (reply.status, reply.json())
+    };
+    let all = json!({ "context": row, "candidates": candidates, "by": label, "top": 3 });
+    let (status, answer) = rank(all.clone());
+    assert_eq!(status, 200, "{answer}");
+    let ranking = answer["ranking"].as_array().unwrap();
+    assert_eq!(ranking.len(), 3);
+    let scores: Vec<f64> = ranking.iter().map(|one| one["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    for (one, score) in ranking.iter().zip(&scores) {
+        assert_eq!(alone[one["index"].as_u64().unwrap() as usize], *score);
+    }
+    for (body, pointer) in [
+        (json!({ "candidates": [row] }), "/by"),
+        (json!({ "candidates": [], "by": label }), "/candidates"),
+        (
+            json!({ "candidates": [{ "bill_length_mm": "x" }], "context": row, "by": label }),
+            "/candidates/0/bill_length_mm",
+        ),
+        (json!({ "candidates": [row], "by": "dodo" }), "/by"),
+    ] {
+        let (status, problem) = rank(body);
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+    }
+}

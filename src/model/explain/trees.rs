@@ -61,8 +61,10 @@ struct Tree {
     depth: usize,
     nodes: Vec<f64>,
     weights: Vec<f64>,
-    /// For each edge and point t: z (1 − t), and one by it and by it plus t.
-    constants: Vec<[f64; 3]>,
+    /// For each edge z (1 − t) of every point t, then one by these, then one by these plus t.
+    constants: Vec<f64>,
+    /// The features that it splits on, ascending.
+    features: Vec<u32>,
 }
 
 impl Tree {
@@ -107,24 +109,29 @@ impl Tree {
             open(child, at_depth + 1, &mut stack);
         }
         let (nodes, weights) = gauss_legendre(most.div_ceil(2).clamp(1, MAX_POINTS));
-        let mut constants = Vec::with_capacity(edges.len() * nodes.len());
+        let mut constants = Vec::with_capacity(3 * edges.len() * nodes.len());
         for edge in &edges {
-            constants.extend(nodes.iter().map(|t| {
-                let cold = edge.share * (1.0 - t);
-                [cold, 1.0 / cold, 1.0 / (cold + t)]
-            }));
+            let cold = |t: &f64| edge.share * (1.0 - t);
+            constants.extend(nodes.iter().map(cold));
+            constants.extend(nodes.iter().map(|t| 1.0 / cold(t)));
+            constants.extend(nodes.iter().map(|t| 1.0 / (cold(t) + t)));
         }
-        Self { edges, depth, nodes, weights, constants }
+        let mut features: Vec<u32> = edges.iter().map(|edge| edge.feature).collect();
+        features.sort_unstable();
+        features.dedup();
+        Self { edges, depth, nodes, weights, constants, features }
     }
 
     fn bytes(&self) -> usize {
-        self.edges.len() * size_of::<Edge>() + self.constants.len() * size_of::<[f64; 3]>()
+        self.edges.len() * size_of::<Edge>() + self.constants.len() * size_of::<f64>()
     }
 
-    /// The constants of an edge.
+    /// The constants of an edge: z (1 − t), one by it, and one by it plus t.
     #[inline(always)]
-    fn of(&self, edge: usize) -> &[[f64; 3]] {
-        &self.constants[edge * self.nodes.len()..(edge + 1) * self.nodes.len()]
+    fn of(&self, edge: u32) -> [&[f64]; 3] {
+        let n = self.nodes.len();
+        let of_edge = &self.constants[edge as usize * 3 * n..(edge as usize + 1) * 3 * n];
+        [&of_edge[..n], &of_edge[n..2 * n], &of_edge[2 * n..]]
     }
 }
 
@@ -137,6 +144,8 @@ struct Buffers<const L: usize> {
     taken: Vec<[f64; L]>,
     products: Vec<[f64; L]>,
     sums: Vec<[f64; L]>,
+    /// The contributions, by score and feature; 0 between trees.
+    values: Vec<[f64; L]>,
     path: Vec<u32>,
 }
 
@@ -198,6 +207,7 @@ impl TreeExplainer {
     pub(super) fn explain(&self, trees: &Trees, x: &[f64], out: &mut [f64]) {
         let n_inputs = trees.n_inputs();
         let n_rows = x.len() / n_inputs;
+        let (mut together, mut single) = (Buffers::<LANES>::default(), Buffers::<1>::default());
         let mut made;
         for index in 0..trees.n_trees() {
             let tree = match self.trees.get(index) {
@@ -216,9 +226,9 @@ impl TreeExplainer {
                     (&x[row * n_inputs..(row + n) * n_inputs], &mut out[row * stride..(row + n) * stride]);
                 // With the widest instructions that the processor has.
                 if n == 1 {
-                    dispatch!(Level::new(), _simd => add::<1>(trees, index, tree, x, out));
+                    dispatch!(Level::new(), _simd => add(trees, index, tree, &mut single, x, out));
                 } else {
-                    dispatch!(Level::new(), _simd => add::<LANES>(trees, index, tree, x, out));
+                    dispatch!(Level::new(), _simd => add(trees, index, tree, &mut together, x, out));
                 }
                 row += n;
             }
@@ -246,66 +256,66 @@ fn node_covers(trees: &Trees) -> Option<Vec<f64>> {
 
 /// Adds the values of one tree for up to `L` rows.
 #[inline(always)]
-fn add<const L: usize>(trees: &Trees, index: usize, tree: &Tree, x: &[f64], out: &mut [f64]) {
+fn add<const L: usize>(
+    trees: &Trees,
+    index: usize,
+    tree: &Tree,
+    buffers: &mut Buffers<L>,
+    x: &[f64],
+    out: &mut [f64],
+) {
     let parts = trees.parts();
     let (n_inputs, n_scores, width) = (trees.n_inputs(), trees.n_scores(), parts.width);
     let (n_rows, n_points) = (x.len() / n_inputs, tree.nodes.len());
     let first_score = if width == 1 { index % n_scores } else { 0 };
-    let mut buffers = Buffers::<L>::default();
-    let Buffers { turns, taken, products, sums, path } = &mut buffers;
+    let Buffers { turns, taken, products, sums, values, path } = buffers;
     let n_levels = tree.depth + 1;
-    turns.resize(n_levels, [0.0; L]);
-    taken.resize(n_levels, [0.0; L]);
-    products.resize(n_levels * n_points, [0.0; L]);
-    sums.resize(n_levels * width * n_points, [0.0; L]);
+    let grow = |items: &mut Vec<[f64; L]>, n: usize| items.resize(items.len().max(n), [0.0; L]);
+    grow(turns, n_levels);
+    grow(taken, n_levels);
+    grow(products, n_levels * n_points);
+    grow(sums, n_levels * width * n_points);
+    grow(values, width * n_inputs);
     products.iter_mut().zip(&tree.weights).for_each(|(product, &weight)| *product = [weight; L]);
-    let mut leave = |path: &mut Vec<u32>, sums: &mut [[f64; L]], taken: &[[f64; L]]| {
-        let Some(at) = path.pop() else { return };
-        let edge = &tree.edges[at as usize];
-        let depth = edge.depth as usize;
-        let earlier = (edge.earlier != NONE).then(|| &tree.edges[edge.earlier as usize]);
-        let constants = tree.of(at as usize);
-        for score in 0..width {
-            let (above, own) = sums[(depth - 1) * width * n_points..].split_at_mut(width * n_points);
-            let own = &own[score * n_points..(score + 1) * n_points];
-            let above = &mut above[score * n_points..(score + 1) * n_points];
-            let (mut value, now) = ([0.0; L], &taken[depth]);
-            for (sum, [_, cold, hot]) in own.iter().zip(constants) {
+    for at in 0..=tree.edges.len() {
+        let edge = tree.edges.get(at);
+        // Leaves the nodes that are not above the next one: their sums are complete.
+        while path.len() >= edge.map_or(1, |edge| edge.depth as usize)
+            && let Some(left) = path.pop()
+        {
+            let edge = &tree.edges[left as usize];
+            let (depth, earlier) = (edge.depth as usize, edge.earlier);
+            for score in 0..width {
+                let (above, own) = sums[(depth - 1) * width * n_points..].split_at_mut(width * n_points);
+                let own = &own[score * n_points..(score + 1) * n_points];
+                let above = &mut above[score * n_points..(score + 1) * n_points];
+                let now = &taken[depth];
+                let mut value = without(own, tree.of(left), now);
                 for l in 0..L {
-                    value[l] += sum[l] * if now[l] > 0.5 { *hot } else { *cold };
+                    value[l] *= now[l] - edge.share;
                 }
-            }
-            for l in 0..L {
-                value[l] *= now[l] - edge.share;
-            }
-            if let Some(earlier) = earlier {
-                // Leaves below here have the later factor of the feature, not the earlier one.
-                let (mut other, then) = ([0.0; L], &taken[earlier.depth as usize]);
-                for (sum, [_, cold, hot]) in own.iter().zip(tree.of(edge.earlier as usize)) {
+                if earlier != NONE {
+                    // Leaves below here have the later factor of the feature, not the earlier one.
+                    let before = &tree.edges[earlier as usize];
+                    let then = &taken[before.depth as usize];
+                    let other = without(own, tree.of(earlier), then);
                     for l in 0..L {
-                        other[l] += sum[l] * if then[l] > 0.5 { *hot } else { *cold };
+                        value[l] -= other[l] * (then[l] - before.share);
                     }
                 }
-                for l in 0..L {
-                    value[l] -= other[l] * (then[l] - earlier.share);
+                for (above, own) in above.iter_mut().zip(own) {
+                    for l in 0..L {
+                        above[l] += own[l];
+                    }
                 }
-            }
-            for (above, own) in above.iter_mut().zip(own) {
+                let sum = &mut values[score * n_inputs + edge.feature as usize];
                 for l in 0..L {
-                    above[l] += own[l];
+                    sum[l] += value[l];
                 }
-            }
-            let slot = (first_score + score) * n_inputs + edge.feature as usize;
-            for (row, value) in value.iter().enumerate().take(n_rows) {
-                out[row * n_scores * n_inputs + slot] += value / parts.divisor;
             }
         }
-    };
-    for (at, edge) in tree.edges.iter().enumerate() {
+        let Some(edge) = edge else { break };
         let depth = edge.depth as usize;
-        while path.len() >= depth {
-            leave(path, sums, taken);
-        }
         if !edge.is_right {
             for (row, turn) in turns[depth].iter_mut().enumerate().take(n_rows) {
                 let goes_right = trees.goes_right(edge.parent, &x[row * n_inputs..(row + 1) * n_inputs]);
@@ -318,9 +328,9 @@ fn add<const L: usize>(trees: &Trees, index: usize, tree: &Tree, x: &[f64], out:
         }
         let (above, own) = products[(depth - 1) * n_points..].split_at_mut(n_points);
         let own = &mut own[..n_points];
+        let [cold, ..] = tree.of(at as u32);
         if edge.earlier == NONE {
-            let points = above.iter().zip(own.iter_mut()).zip(tree.of(at).iter().zip(&tree.nodes));
-            for ((above, own), ([cold, ..], t)) in points {
+            for (((own, above), cold), t) in own.iter_mut().zip(above).zip(cold).zip(&tree.nodes) {
                 for l in 0..L {
                     own[l] = above[l] * (cold + now[l] * t);
                 }
@@ -330,14 +340,12 @@ fn add<const L: usize>(trees: &Trees, index: usize, tree: &Tree, x: &[f64], out:
             for l in 0..L {
                 now[l] *= then[l];
             }
-            let earlier = tree.of(edge.earlier as usize);
-            let constants = tree.of(at).iter().zip(earlier).zip(&tree.nodes);
-            for ((above, own), (([cold, ..], [_, cold_then, hot_then]), t)) in
-                above.iter().zip(own.iter_mut()).zip(constants)
-            {
+            let [_, by_cold, by_hot] = tree.of(edge.earlier);
+            let factors = cold.iter().zip(&tree.nodes).zip(by_cold.iter().zip(by_hot));
+            for ((own, above), ((cold, t), (by_cold, by_hot))) in own.iter_mut().zip(above).zip(factors) {
+                let by = chosen(&then, *by_hot, *by_cold);
                 for l in 0..L {
-                    let without = above[l] * if then[l] > 0.5 { *hot_then } else { *cold_then };
-                    own[l] = without * (cold + now[l] * t);
+                    own[l] = above[l] * by[l] * (cold + now[l] * t);
                 }
             }
         }
@@ -345,8 +353,8 @@ fn add<const L: usize>(trees: &Trees, index: usize, tree: &Tree, x: &[f64], out:
         let below = &mut sums[depth * width * n_points..(depth + 1) * width * n_points];
         if edge.is_leaf {
             let row = parts.left[edge.child as usize] as usize;
-            let values = &parts.values[row * width..(row + 1) * width];
-            for (below, &value) in below.chunks_exact_mut(n_points).zip(values) {
+            let of_leaf = &parts.values[row * width..(row + 1) * width];
+            for (below, &value) in below.chunks_exact_mut(n_points).zip(of_leaf) {
                 for (below, own) in below.iter_mut().zip(&*own) {
                     for l in 0..L {
                         below[l] = value * own[l];
@@ -358,10 +366,50 @@ fn add<const L: usize>(trees: &Trees, index: usize, tree: &Tree, x: &[f64], out:
         }
         path.push(at as u32);
     }
-    while !path.is_empty() {
-        leave(path, sums, taken);
+    let unit = 1.0 / parts.divisor;
+    for score in 0..width {
+        for &feature in &tree.features {
+            let value = std::mem::replace(&mut values[score * n_inputs + feature as usize], [0.0; L]);
+            let slot = (first_score + score) * n_inputs + feature as usize;
+            for (row, value) in value.iter().enumerate().take(n_rows) {
+                out[row * n_scores * n_inputs + slot] += value * unit;
+            }
+        }
     }
 }
+
+/// The integral without the factor of an edge, whose turns the rows have taken or not.
+#[inline(always)]
+fn without<const L: usize>(
+    sums: &[[f64; L]],
+    [_, by_cold, by_hot]: [&[f64]; 3],
+    taken: &[f64; L],
+) -> [f64; L] {
+    let mut value = [0.0; L];
+    for ((sum, by_cold), by_hot) in sums.iter().zip(by_cold).zip(by_hot) {
+        let by = chosen(taken, *by_hot, *by_cold);
+        for l in 0..L {
+            value[l] += sum[l] * by[l];
+        }
+    }
+    value
+}
+
+/// One of two numbers for each row. By masks: as a branch it is not vectorised.
+#[inline(always)]
+fn chosen<const L: usize>(taken: &[f64; L], hot: f64, cold: f64) -> [f64; L] {
+    if L == 1 {
+        return [if taken[0] > 0.5 { hot } else { cold }; L];
+    }
+    let (hot, cold) = (hot.to_bits(), cold.to_bits());
+    std::array::from_fn(|l| {
+        let mask = 0_u64.wrapping_sub(u64::from(taken[l] > 0.5));
+        f64::from_bits((hot & mask) | (cold & !mask))
+    })
+}
+
+/// A node to visit, the number of features that were chosen above its parent, and what its parent chooses.
+type Visit = (u32, usize, Option<(u32, u8)>);
 
 /// Interventional values of one row of raw codes against one row of the background: adds `n_scores × n_inputs` numbers
 /// times `share`.
@@ -373,7 +421,7 @@ pub(super) fn add_interventional(trees: &Trees, x: &[f64], background: &[f64], s
     let (n_inputs, n_scores, width) = (trees.n_inputs(), trees.n_scores(), parts.width);
     let mut sides = vec![FREE; n_inputs];
     let mut chosen: Vec<(u32, u8)> = Vec::new();
-    let mut stack: Vec<(u32, usize, Option<(u32, u8)>)> = Vec::new();
+    let mut stack: Vec<Visit> = Vec::new();
     for (index, &root) in parts.roots.iter().enumerate() {
         stack.push((root, 0, None));
         while let Some((node, n_chosen, choice)) = stack.pop() {

@@ -11,6 +11,7 @@ use super::answering::{
 };
 use super::mlflow;
 use super::openapi;
+use super::rank;
 use super::v2;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
@@ -40,6 +41,8 @@ use crate::server::wire::body::Response;
 pub(crate) enum Call {
     /// `POST /predict`.
     Predict(Form),
+    /// `POST /rank`.
+    Rank,
     /// `POST /invocations`.
     Score(Form),
     /// `POST /v2/models/NAME/infer`; the value of [`v2::HEADER_LENGTH`].
@@ -55,7 +58,7 @@ impl Call {
         // Columns have a comma less than they have values, and as many values as there are rows.
         let by_columns = || count(b',') / n_features.max(1) + 1;
         let rows = match self {
-            Self::Predict(Form::Json) => bracketed(),
+            Self::Predict(Form::Json) | Self::Rank => bracketed(),
             Self::Score(Form::Json | Form::Ndjson) => bracketed().max(by_columns()),
             Self::Infer(None) => by_columns(),
             // An element has a byte.
@@ -69,7 +72,7 @@ impl Call {
     pub(crate) fn max_rows(&self, cost: &Cost, limits: &Limits) -> usize {
         match self {
             Self::Predict(Form::Csv { .. } | Form::Ndjson) => cost.max_table_rows(limits),
-            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
+            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
         }
     }
 
@@ -78,7 +81,7 @@ impl Call {
     pub(crate) fn copies(&self) -> usize {
         match self {
             Self::Predict(Form::Csv { .. } | Form::Ndjson) | Self::Score(Form::Csv { .. }) => 2,
-            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => 1,
+            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => 1,
         }
     }
 }
@@ -98,6 +101,7 @@ pub(crate) fn call(
     let max_rows = call.max_rows(&served.cost, &state.limits);
     let answered = match call {
         Call::Predict(form) => return predict(state, served, id, form, body),
+        Call::Rank => rank::rank(model, &body, max_rows)?,
         Call::Score(Form::Csv { header }) => {
             let mut table = Table::default();
             let response = mlflow::score_csv(model, header, body, max_rows, &mut |part| table.keep(part))?;

@@ -168,6 +168,7 @@ async fn dispatch(
     let form = || Form::of(headers.get(CONTENT_TYPE));
     let call = match endpoint.operation {
         Operation::Predict => Call::Predict(form()),
+        Operation::Rank => Call::Rank,
         Operation::Invocations => Call::Score(form()),
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
         Operation::Model => return Ok(native::model(model)),

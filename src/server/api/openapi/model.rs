@@ -390,6 +390,7 @@ impl<'a> ModelPart<'a> {
     pub(super) fn complete(&self, endpoint: &Endpoint, operation: &mut Value) {
         match endpoint.operation {
             Operation::Predict => self.complete_predict(operation),
+            Operation::Rank => self.complete_rank(operation),
             Operation::Invocations => self.complete_invocations(operation),
             Operation::Infer => self.complete_infer(operation),
             _ => {}
@@ -425,6 +426,26 @@ impl<'a> ModelPart<'a> {
         operation["description"] =
             "A body with the content type application/x-ndjson has one row a line, and so has its answer."
                 .into();
+    }
+
+    fn complete_rank(&self, operation: &mut Value) {
+        let features = json!({ "type": "object" });
+        let request = object(
+            &["candidates"],
+            json!({
+                "context": { "type": "object", "description": "Features that all candidates share." },
+                "candidates": { "type": "array", "minItems": 1, "items": features },
+                "by": { "description": "The label whose probability they are ordered by; default: the second of two." },
+                "top": { "type": "integer", "minimum": 0, "description": "So many of the first." },
+            }),
+        );
+        let target = &self.schema.target;
+        let mut example = json!({ "candidates": [self.named_row()] });
+        if let Some(label) = target.labels.last() {
+            example["by"] = target.json_label(label);
+        }
+        operation["requestBody"] =
+            body(json!({ "application/json": { "schema": request, "example": example } }));
     }
 
     fn complete_invocations(&self, operation: &mut Value) {
