@@ -87,6 +87,7 @@ fn beyond_its_row() -> Container {
         ("bayes.means", f64s(&[7, 3], &[0.0; 21])),
         ("bayes.variances", f64s(&[7, 3], &[1.0; 21])),
         ("bayes.frequencies", f64s(&[2, 3], &[0.5; 6])),
+        ("explain.means", f64s(&[24], &[0.0; 24])),
     ]);
     file
 }

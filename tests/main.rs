@@ -12,6 +12,7 @@ mod eval; // `mlapi eval`
 mod evaluation; // `mlapi eval` beyond the metrics, against scikit-learn and scipy
 #[cfg(feature = "excel")]
 mod excel; // a workbook equals the same table as CSV
+mod explanations; // contributions that add up, from the shell and over HTTP
 mod findings; // mistakes in a table that training names
 mod hostile_models; // model files that are written to do harm
 mod layers; // which room may use which

@@ -284,13 +284,14 @@ fn a_header_nested_deep_is_refused() {
 fn a_file_of_a_newer_version_names_both_versions_and_the_remedy() {
     let dir = penguins();
     let bytes = dir.bytes("model.mlapi");
-    let newer = edited(&bytes, "\\\"format_version\\\":1", "\\\"format_version\\\":10");
+    let newer = edited(&bytes, "\\\"format_version\\\":10", "\\\"format_version\\\":99");
+    assert_eq!(newer.len(), bytes.len());
     let newer = edited(&newer, "\\\"mlapi_version\\\":\\\"0.", "\\\"mlapi_version\\\":\\\"7.");
     refused(
         &dir,
         &newer,
         &[
-            "it has format version 10 (mlapi 7.",
+            "it has format version 99 (mlapi 7.",
             &format!(
                 "this is mlapi {}, which reads up to version {}",
                 env!("CARGO_PKG_VERSION"),
@@ -304,7 +305,7 @@ fn a_file_of_a_newer_version_names_both_versions_and_the_remedy() {
         edited(&newer, "\\\"predictor\\\":\\\"", "\\\"unheard_of\\\":[{}],\\\"predictor\\\":\\\"new-");
     refused(&dir, &stranger, &["use a newer mlapi"]);
     for version in ["0", "-1", "1.5", "null", "\\\"1\\\""] {
-        let odd = edited(&bytes, "\\\"format_version\\\":1", &format!("\\\"format_version\\\":{version}"));
+        let odd = edited(&bytes, "\\\"format_version\\\":10", &format!("\\\"format_version\\\":{version}"));
         refused(&dir, &odd, &["it is damaged"]);
     }
 }
@@ -317,7 +318,7 @@ fn the_file_opens_as_safetensors_with_one_metadata_entry() {
     let entries = metadata.metadata().as_ref().unwrap();
     assert_eq!(entries.keys().collect::<Vec<_>>(), ["mlapi"]);
     let header: Value = serde_json::from_str(&entries["mlapi"]).unwrap();
-    assert_eq!(header["format_version"], 1);
+    assert_eq!(header["format_version"], 10);
     assert_eq!(header["mlapi_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(header["card"]["data"]["path"], "penguins.csv");
     assert_eq!(header["card"]["seed"], 42);

@@ -24,15 +24,17 @@ use crate::model::postprocessing::Costs;
 use crate::model::requirement::Requirement;
 use crate::predict::OnError;
 
-pub use choices::{CalibrateChoice, Color, Format, OptimizeChoice, RowFormat, TaskChoice};
+pub use choices::{
+    CalibrateChoice, Color, ExplainReference, ExplainScale, Format, OptimizeChoice, RowFormat, TaskChoice,
+};
 pub use detail::{Detail, Diff};
 pub use help::command;
 pub use serve::{AccessLog, Serve};
-pub use values::{Encoding, Quote};
+pub use values::{Encoding, Quote, Top};
 use values::{
     parse_comment, parse_costs, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency,
     parse_level, parse_minutes, parse_on_error, parse_pair, parse_probability, parse_quote, parse_share,
-    parse_thousands, parse_threads, parse_trials, parse_type,
+    parse_thousands, parse_threads, parse_top, parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -266,6 +268,10 @@ pub struct Train {
     #[arg(long)]
     pub balance: bool,
 
+    /// Training rows kept in the model file to explain predictions against [default: 100 for svm, knn and mlp, else 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub background: Option<u8>,
+
     /// After the evaluation, fit again on all rows, the held-out ones included
     #[arg(long, conflicts_with = "test")]
     pub refit: bool,
@@ -474,6 +480,23 @@ pub struct Predict {
     /// Add the probability of every class
     #[arg(long)]
     pub probabilities: bool,
+
+    /// Add the contribution of each column to the score: all of them, or the N largest
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "all",
+          value_parser = parse_top)]
+    pub explain: Option<Top>,
+
+    /// Explain the score of this label instead of the predicted one
+    #[arg(long, value_name = "LABEL", requires = "explain")]
+    pub explain_label: Option<String>,
+
+    /// Scale of the contributions: score (log-odds or another sum of the model) or probability (or value)
+    #[arg(long, value_name = "SCALE", default_value = "score", requires = "explain")]
+    pub explain_scale: ExplainScale,
+
+    /// Compare with the training rows of each tree node (path) or with the background rows of the model file
+    #[arg(long, value_name = "REFERENCE", default_value = "path", requires = "explain")]
+    pub explain_reference: ExplainReference,
 
     /// Treat missing columns and values of the wrong type as missing values; ignore unknown columns
     #[arg(long, conflicts_with = "strict")]

@@ -5,12 +5,14 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::args::{Predict, RowFormat};
+use super::args::{Predict, RowFormat, Top};
 use super::term::{Term, write_text};
 use crate::error::usage;
+use crate::model::explain::Wish;
 use crate::model::pipeline::Decision;
 use crate::model::{Model, file};
-use crate::predict::{self, BadRows, Keep, Options, predict_file, predict_row};
+use crate::predict::explained::label_named;
+use crate::predict::{self, BadRows, Explain, Keep, Options, predict_file, predict_row};
 use crate::report::{prediction, text};
 
 /// Runs the verb.
@@ -21,31 +23,47 @@ pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<(
     if args.probabilities && model.labels().is_empty() {
         return Err(usage("--probabilities needs a model that predicts classes"));
     }
+    let explain = args.explain.map(|top| explain(top, args, &model)).transpose()?;
     match (&args.features, &args.input) {
-        (Some(row), _) => one_row(row, args, &model, decision, term, out),
-        (None, Some(input)) => file_of_rows(input, args, &model, decision, term, out),
+        (Some(row), _) => one_row(row, args, &model, (decision, explain), term, out),
+        (None, Some(input)) => file_of_rows(input, args, &model, (decision, explain), term, out),
         (None, None) => Err(usage("give --features or --input")),
     }
+}
+
+/// Explanations as the flags say.
+fn explain(top: Top, args: &Predict, model: &Model) -> Result<Explain> {
+    let schema = &model.pipeline.schema;
+    let label = args.explain_label.as_ref().map(|label| label_named(label, schema));
+    let label = label.transpose().map_err(|error| usage(format!("--explain-label: {error}")))?;
+    let wish =
+        Wish { top: top.0, label, scale: args.explain_scale.into(), against: args.explain_reference.into() };
+    Explain::of_model(model, wish).map_err(|error| usage(format!("--explain: {error}")))
 }
 
 fn one_row(
     row: &str,
     args: &Predict,
     model: &Model,
-    decision: Decision,
+    (decision, explain): (Decision, Option<Explain>),
     term: &Term,
     out: &mut dyn Write,
 ) -> Result<()> {
     let schema = &model.pipeline.schema;
-    let row = predict_row(model, row, args.lenient, decision)?;
+    let row = predict_row(model, row, args.lenient, decision, explain.as_ref())?;
+    let top = explain.and_then(|explain| explain.wish().top);
     let answer = if args.format == RowFormat::Text {
         for warning in &row.warnings {
             term.warn(prediction::warning(schema, warning, row.codes.row(0)[warning.feature]));
         }
-        prediction::one(&row.predictions, model.labels(), &model.pipeline.postprocessing, args.probabilities)
-            .into_bytes()
+        let steps = &model.pipeline.postprocessing;
+        let mut text = prediction::one(&row.predictions, model.labels(), steps, args.probabilities);
+        if let Some(explanation) = &row.explanation {
+            text += &prediction::explanation(schema, &schema.values_of(&row.codes, 0), explanation, top);
+        }
+        text.into_bytes()
     } else {
-        let mut answer = row.json(&model.pipeline);
+        let mut answer = row.json(&model.pipeline, top);
         answer.push(b'\n');
         answer
     };
@@ -60,7 +78,7 @@ fn file_of_rows(
     input: &str,
     args: &Predict,
     model: &Model,
-    decision: Decision,
+    (decision, explain): (Decision, Option<Explain>),
     term: &Term,
     out: &mut dyn Write,
 ) -> Result<()> {
@@ -80,6 +98,7 @@ fn file_of_rows(
         header: written.header,
         max_rows: usize::MAX,
         n_threads: rayon::current_num_threads(),
+        explain,
     };
     let progress = term.progress("predicting");
     let mut watch = |part: predict::Part| progress.rows(part.n_rows);

@@ -179,6 +179,7 @@ fn plan(args: &Train) -> Result<Plan> {
         types: args.types.clone(),
         weight: args.weight.clone(),
         balance: args.balance,
+        background: args.background.map(usize::from),
         refit: args.refit,
         wanted: wanted(args)?,
         only: None,

@@ -11,7 +11,8 @@
 //! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
 //! that has it.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 9 if scores are
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 10 if it can
+//! explain its predictions (trees know the rows of their leaves, means or rows of training are kept), 9 if scores are
 //! calibrated or a threshold, intervals or sets were chosen at training, 8 if trees see the
 //! days between dates, 7 if powers or ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with
 //! separators or units, a column has null tokens of its own, or cells are
@@ -34,6 +35,7 @@ use super::container::{self, Container, DAMAGED};
 use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
 use super::postprocessing::Postprocessing;
 use super::predictor::{Array, Arrays, Predictor, take_f64, take_u8, take_u32};
+use super::reference::{MAX_BACKGROUND_ROWS, Reference};
 use super::target_transform::{Knots, TargetTransform};
 use super::{Card, Model};
 use crate::data::cells::cell::Tolerance;
@@ -47,7 +49,7 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 9;
+pub const FORMAT_VERSION: u64 = 10;
 
 /// The predictor of a file of several members.
 const ENSEMBLE: &str = "ensemble";
@@ -94,6 +96,9 @@ struct Header<'a> {
     /// Arrays of JSON values, read as rows of a request are.
     #[serde(borrow)]
     golden: Vec<&'a RawValue>,
+    /// Training rows that explanations compare with, as `golden`.
+    #[serde(borrow, default, skip_serializing_if = "Vec::is_empty")]
+    background: Vec<&'a RawValue>,
 }
 
 /// What the header tells of a member of an ensemble.
@@ -128,7 +133,11 @@ fn is_plain(members: &[Member]) -> bool {
 }
 
 /// The oldest version that holds all a schema asks for.
-fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline) -> u64 {
+fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline, reference: &Reference) -> u64 {
+    let has_cover = |member: &Member| matches!(&member.predictor, Predictor::Trees(trees) if !trees.parts().cover.is_empty());
+    if members.iter().any(has_cover) || !reference.is_empty() {
+        return 10;
+    }
     if !postprocessing.is_empty() {
         return 9;
     }
@@ -169,15 +178,19 @@ fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline) -> u6
 /// # Errors
 /// Only if the card cannot be written as JSON.
 pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
-    let Model { pipeline, golden, .. } = model;
-    let row = |i| to_raw_value(&pipeline.schema.values_of(golden, i));
-    let rows: Vec<_> = (0..golden.n_rows()).map(row).collect::<Result<_, _>>()?;
+    let Model { pipeline, golden, reference, .. } = model;
+    let rows_of = |codes: &Matrix| -> Result<Vec<_>> {
+        let row = |i| Ok(to_raw_value(&pipeline.schema.values_of(codes, i))?);
+        (0..codes.n_rows()).map(row).collect()
+    };
+    let (rows, background) = (rows_of(golden)?, rows_of(reference.background())?);
     let mut arrays = Arrays::new();
     let mut members = Vec::new();
     let (predictor, encoding) = match pipeline.members.as_slice() {
         [Member { recipe, predictor, .. }] if is_plain(&pipeline.members) => {
             arrays = recipe_arrays(recipe);
             predictor.write_arrays(&mut arrays);
+            reference.write_arrays(0, &mut arrays);
             (predictor.form(), Some(recipe.encoding()))
         }
         several => {
@@ -185,6 +198,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
                 let first = pipeline.first_with_recipe_of(i);
                 let mut own = if first == i { recipe_arrays(recipe) } else { Arrays::new() };
                 predictor.write_arrays(&mut own);
+                reference.write_arrays(i, &mut own);
                 if let TargetTransform::Rank { knots: Knots { values, scores }, .. } = target {
                     own.insert(TARGET_VALUES.into(), Array::F64(vec![values.len()], values.clone()));
                     own.insert(TARGET_SCORES.into(), Array::F64(vec![scores.len()], scores.clone()));
@@ -202,7 +216,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
         }
     };
     let header = serde_json::to_string(&Header {
-        format_version: format_version(pipeline),
+        format_version: format_version(pipeline, reference),
         mlapi_version: env!("CARGO_PKG_VERSION").into(),
         predictor: predictor.into(),
         encoding,
@@ -211,6 +225,7 @@ pub fn to_bytes(model: &Model) -> Result<Vec<u8>> {
         card: Cow::Borrowed(&model.card),
         schema: Cow::Borrowed(&pipeline.schema),
         golden: rows.iter().map(|row| &**row).collect(),
+        background: background.iter().map(|row| &**row).collect(),
     })?;
     pipeline.postprocessing.write_arrays(&mut arrays);
     let scores = pipeline.scores(golden);
@@ -356,13 +371,15 @@ pub fn read(file: impl Read, length: u64) -> Result<Model> {
 fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let schema = header.schema.into_owned().indexed();
     schema.validate()?;
+    let mut means = Vec::new();
     let members = if header.predictor == ENSEMBLE {
         ensure!(header.format_version > 5, "an older file is no ensemble");
-        take_members(&header.members, &schema, &mut arrays)?
+        take_members(&header.members, &schema, &mut arrays, &mut means)?
     } else {
         ensure!(header.members.is_empty(), "it has members and is no ensemble");
         let recipe = take_recipe(header.encoding.unwrap_or_default(), &schema, &mut arrays)?;
         let predictor = Predictor::read_arrays(&header.predictor, &mut arrays)?;
+        means.push(Reference::take_means(&predictor, &mut arrays)?);
         vec![Member { weight: 1.0, recipe: Arc::new(recipe), predictor, target: TargetTransform::Identity }]
     };
     let mut postprocessing = header.postprocessing;
@@ -373,7 +390,14 @@ fn assemble(header: Header, mut arrays: Arrays) -> Result<Model> {
     let pipeline = Pipeline { schema, members, postprocessing };
     pipeline.validate()?;
     let golden = check_golden(&pipeline, &header.golden, &golden_scores)?;
-    Ok(Model { card: header.card.into_owned(), pipeline, golden })
+    ensure!(
+        header.background.len() <= MAX_BACKGROUND_ROWS,
+        "it has {} background rows, more than {MAX_BACKGROUND_ROWS}",
+        header.background.len()
+    );
+    let background = codes_of(&pipeline.schema, &header.background).context("a background row is no row")?;
+    let reference = Reference::from_parts(means, background);
+    Ok(Model { card: header.card.into_owned(), pipeline, golden, reference })
 }
 
 /// What the names of the arrays of a member begin with.
@@ -382,7 +406,12 @@ fn prefix(member: usize) -> String {
 }
 
 /// Takes the members of an ensemble out of the arrays; still to be validated.
-fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) -> Result<Vec<Member>> {
+fn take_members(
+    headers: &[MemberHeader],
+    schema: &Schema,
+    arrays: &mut Arrays,
+    means: &mut Vec<Vec<f64>>,
+) -> Result<Vec<Member>> {
     let n = headers.len();
     ensure!((1..=MAX_MEMBERS).contains(&n), "it has {n} members, not from 1 to {MAX_MEMBERS}");
     let mut members: Vec<Member> = Vec::with_capacity(n);
@@ -409,6 +438,7 @@ fn take_members(headers: &[MemberHeader], schema: &Schema, arrays: &mut Arrays) 
             Arc::clone(&members[*recipe].recipe)
         };
         let predictor = Predictor::read_arrays(predictor, &mut own)?;
+        means.push(Reference::take_means(&predictor, &mut own)?);
         let mut target = target.clone();
         if let TargetTransform::Rank { knots, .. } = &mut target {
             *knots = Knots {
@@ -432,17 +462,23 @@ fn check_golden(pipeline: &Pipeline, rows: &[&RawValue], expected: &[f64]) -> Re
     let schema = &pipeline.schema;
     let n_scores = rows.len().checked_mul(pipeline.n_outputs());
     ensure!(n_scores == Some(expected.len()), "the golden rows and scores differ in number");
-    let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
-    for row in rows {
-        let problems = json::read_row(row.get().as_bytes(), schema, Tolerance::Strict, &mut codes);
-        ensure!(problems.is_ok_and(|p| p.total == 0), "a golden row does not fit the schema");
-    }
+    let codes = codes_of(schema, rows).context("a golden row is no row")?;
     let scores = pipeline.scores(&codes);
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= GOLDEN_TOLERANCE * b.abs().max(1.0);
     ensure!(
         scores.values().iter().zip(expected).all(near),
         "the golden rows are not predicted as they were at training"
     );
+    Ok(codes)
+}
+
+/// The codes of rows that the file holds.
+fn codes_of(schema: &Schema, rows: &[&RawValue]) -> Result<Matrix> {
+    let mut codes = Matrix::with_capacity(rows.len(), schema.n_features());
+    for row in rows {
+        let problems = json::read_row(row.get().as_bytes(), schema, Tolerance::Strict, &mut codes);
+        ensure!(problems.is_ok_and(|p| p.total == 0), "it does not fit the schema");
+    }
     Ok(codes)
 }
 
@@ -659,12 +695,12 @@ mod tests {
             ("intents.csv", ["logreg", "tree", "bayes", "svm"]),
         ] {
             let [first, others @ ..] = algorithms.map(|algorithm| trained(file, algorithm));
-            let Model { card, pipeline, golden } = first;
+            let Model { card, pipeline, golden, reference } = first;
             let others = others.into_iter().map(|model| model.pipeline);
             let pipelines = std::iter::once(pipeline).chain(others).collect();
             let pipeline = Pipeline::blend(pipelines, &[0.1, 0.2, 0.3, 0.4]).unwrap();
-            let model = Model { card, pipeline, golden };
-            assert_eq!(format_version(&model.pipeline), 6);
+            let model = Model { card, pipeline, golden, reference };
+            assert_eq!(format_version(&model.pipeline, &Reference::default()), 10);
             let bytes = to_bytes(&model).unwrap();
             let again = read(&bytes[..], bytes.len() as u64).unwrap();
             assert!(to_bytes(&again).unwrap() == bytes, "{file}");
@@ -683,7 +719,7 @@ mod tests {
     #[test]
     fn what_is_undone_to_predictions_is_stored_and_what_cannot_be_undone_is_refused() {
         let values: Vec<f64> = (0..300).map(|i| f64::from(i).powi(3) - 1e6).collect();
-        let mut model = trained("diabetes.csv", "tree");
+        let mut model = trained("diabetes.csv", "ridge");
         let plain = model.pipeline.scores(&model.golden);
         for (target, version) in [
             (TargetTransform::standardised(&values), 6),
@@ -691,7 +727,7 @@ mod tests {
             (TargetTransform::rank(&values), 7),
         ] {
             model.pipeline.members[0].target = target.clone();
-            assert_eq!(format_version(&model.pipeline), version);
+            assert_eq!(format_version(&model.pipeline, &Reference::default()), version);
             let bytes = to_bytes(&model).unwrap();
             let again = read(&bytes[..], bytes.len() as u64).unwrap();
             assert_eq!(again.pipeline.members[0].target, target);
@@ -712,7 +748,9 @@ mod tests {
     #[test]
     fn the_format_version_is_the_oldest_that_holds_the_model() {
         for (file, version) in [("iris.csv", 1), ("intents.csv", 2)] {
-            assert_eq!(format_version(&trained(file, "bayes").pipeline), version, "{file}");
+            let Model { pipeline, reference, .. } = trained(file, "bayes");
+            assert_eq!(format_version(&pipeline, &reference), 10, "{file}");
+            assert_eq!(format_version(&pipeline, &Reference::default()), version, "{file}");
         }
         for version in 1..=FORMAT_VERSION {
             let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models")).unwrap();
@@ -720,12 +758,8 @@ mod tests {
             for entry in
                 folder.map(Result::unwrap).filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
             {
-                assert_eq!(
-                    format_version(&load(entry.path()).unwrap().pipeline),
-                    version,
-                    "{:?}",
-                    entry.path()
-                );
+                let Model { pipeline, reference, .. } = load(entry.path()).unwrap();
+                assert_eq!(format_version(&pipeline, &reference), version, "{:?}", entry.path());
             }
         }
     }

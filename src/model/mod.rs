@@ -2,8 +2,9 @@
 //!
 //! [`pipeline`] is schema + recipes + predictors, [`predictor`] holds the inference forms, [`file`](mod@file) is the
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
-//! [`postprocessing`] calibrates them, [`evaluation`] compares predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is
-//! the gate of `eval --require`, [`drift`](mod@drift) compares new rows with those of training,
+//! [`postprocessing`] calibrates them, [`explain`] says why from a [`reference`](mod@reference), [`evaluation`] compares
+//! predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is the gate of
+//! `eval --require`, [`drift`](mod@drift) compares new rows with those of training,
 //! [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
@@ -12,12 +13,14 @@ pub(crate) mod decision_tree;
 pub mod difference;
 pub mod drift;
 pub mod evaluation;
+pub mod explain;
 pub mod file;
 pub mod hold_out;
 pub mod learn;
 pub mod pipeline;
 pub mod postprocessing;
 pub mod predictor;
+pub mod reference;
 pub mod requirement;
 pub mod row;
 mod scalar;
@@ -40,6 +43,7 @@ use crate::error::Error;
 use evaluation::{Baseline, Evaluation, Positive};
 use hold_out::TestRows;
 use pipeline::Pipeline;
+use reference::Reference;
 use row::Prediction;
 use selection::Selection;
 
@@ -223,6 +227,8 @@ pub struct Model {
     pub pipeline: Pipeline,
     /// The codes of a few training rows, which the model file carries to test itself with.
     pub golden: Matrix,
+    /// What explanations measure rows from; empty in files of older versions.
+    pub reference: Reference,
 }
 
 impl Model {

@@ -84,6 +84,22 @@ impl Member {
         self.target.invert_all(out);
     }
 
+    /// Whether its predictions can be explained by sampling alone.
+    pub(crate) fn is_sampled(&self) -> bool {
+        !matches!(self.predictor, Predictor::Trees(_) | Predictor::Linear(_) | Predictor::NaiveBayes(_))
+    }
+
+    /// The scores of rows of codes, `n_rows × n_outputs`.
+    pub(crate) fn predict(&self, codes: &[f64], texts: &Texts) -> Vec<f64> {
+        let mut rows = Vec::new();
+        let (x, sparse) = self.recipe.encode_block(codes, texts, &mut rows);
+        let n_rows =
+            if sparse.n_rows() > 0 { sparse.n_rows() } else { x.len() / self.recipe.n_dense().max(1) };
+        let mut out = vec![0.0; n_rows * self.predictor.n_outputs()];
+        self.scores(x, &sparse, &mut out);
+        out
+    }
+
     /// The importance of each feature, in the order of the schema, if its predictor has any.
     pub(crate) fn importances(&self, n_features: usize) -> Option<Vec<f64>> {
         let of_slots = self.predictor.importances()?;

@@ -68,13 +68,32 @@ impl AnswerWriter {
         warnings: &[Warning],
         n_warnings: usize,
     ) -> Vec<u8> {
+        self.answer_with(predictions, many, (warnings, n_warnings), |_, _| {})
+    }
+
+    /// As [`AnswerWriter::answer`]; `append` adds members to the object of a row, which ends in the buffer without its
+    /// bracket.
+    pub(crate) fn answer_with(
+        &self,
+        predictions: &Predictions,
+        many: bool,
+        (warnings, n_warnings): (&[Warning], usize),
+        append: impl Fn(usize, &mut Vec<u8>),
+    ) -> Vec<u8> {
+        let element = |row: usize, out: &mut Vec<u8>| {
+            self.element(predictions, row, out);
+            out.pop();
+            append(row, out);
+        };
         let n_rows = predictions.scores.n_rows();
         let mut out = Vec::with_capacity(64 + n_rows * self.element_bytes);
         if many {
-            list(n_rows, &mut out, |row, out| self.element(predictions, row, out));
+            list(n_rows, &mut out, |row, out| {
+                element(row, out);
+                out.push(b'}');
+            });
         } else {
-            self.element(predictions, 0, &mut out);
-            out.pop();
+            element(0, &mut out);
         }
         self.warnings(warnings, n_warnings, &mut out);
         out.push(b'}');

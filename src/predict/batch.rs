@@ -7,6 +7,7 @@ use crate::background::give_way_at;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problem, Problems};
 use crate::data::cells::schema::{Warning, WarningKind};
+use crate::model::explain::Explanation;
 use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
 
 use super::answer::MAX_LISTED_WARNINGS;
@@ -76,6 +77,8 @@ pub(super) struct Batch {
     pub problems: Found,
     /// One for each row of `codes`.
     pub predictions: Predictions,
+    /// Their explanations, if these are wanted.
+    pub explanations: Vec<Explanation>,
     pub summary: Summary,
     /// The first warnings; their rows are those of `rows`.
     pub warnings: Vec<Warning>,

@@ -152,6 +152,10 @@ impl<'a> Table<'a> {
                     out.push(delimiter);
                     write_field(labels.join(SET_SEPARATOR).as_bytes(), self.walk.dialect, out);
                 }
+                for value in self.job.explained_numbers(batch, row) {
+                    out.push(delimiter);
+                    number(value, out);
+                }
             }
         }
         out.push(b'\n');

@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 mod batch;
 mod csv;
+pub(crate) mod explained;
 mod ndjson;
 mod output;
 mod row;
@@ -30,6 +31,7 @@ use crate::model::pipeline::{Decision, Predictions};
 use crate::names::quote;
 
 pub use csv::predict_csv;
+pub use explained::Explain;
 pub use ndjson::predict_ndjson;
 pub(crate) use row::predict_row;
 
@@ -106,6 +108,8 @@ pub struct Options {
     pub max_rows: usize,
     /// Number of threads that share the blocks; with 1 the calling thread does all of them.
     pub n_threads: usize,
+    /// How predictions are explained, if they are.
+    pub explain: Option<Explain>,
 }
 
 impl Default for Options {
@@ -122,6 +126,7 @@ impl Default for Options {
             header: true,
             max_rows: usize::MAX,
             n_threads: 1,
+            explain: None,
         }
     }
 }

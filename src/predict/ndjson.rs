@@ -154,8 +154,13 @@ fn write_line(job: &Job, line: &[u8], batch: &Batch, index: usize, out: &mut Vec
     for (name, score) in added[1..].iter().zip(job.added_numbers(predictions, row)) {
         line_out.member(name, |out| number(score, out));
     }
+    let explained: Vec<f64> = job.explained_numbers(batch, row).collect();
+    let (added, of_explanation) = added.split_at(added.len() - explained.len());
     if let (true, Some(name)) = (job.pipeline.postprocessing.prediction_sets.is_some(), added.last()) {
         line_out.member(name, |out| job.answers.set(predictions, row, out));
+    }
+    for (name, value) in of_explanation.iter().zip(explained) {
+        line_out.member(name, |out| number(value, out));
     }
     line_out.end();
 }

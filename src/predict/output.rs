@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 use super::answer::{AnswerWriter, DOCUMENT_START, MAX_LISTED_WARNINGS};
 use super::batch::{Batch, Row};
+use super::explained;
 use super::{Format, Options, Part, Summary, TooManyRows};
 use crate::background::give_way_at;
 use crate::data::cells::schema::Warning;
@@ -42,6 +43,9 @@ pub(super) fn added(pipeline: &Pipeline, options: &Options, kept: &[String]) -> 
     }
     if prediction_sets.is_some() {
         added.push("prediction_set".into());
+    }
+    if options.explain.is_some() {
+        added.extend(explained::columns(&pipeline.schema));
     }
     let mut taken: BTreeSet<String> = kept.iter().chain(&added).cloned().collect();
     let kept: BTreeSet<&String> = kept.iter().collect();
@@ -93,6 +97,15 @@ impl<'a> Job<'a> {
         Some(sets.classes(predictions.scores.row(row)))
     }
 
+    /// The numbers of the columns of an explanation, the last of the added ones.
+    pub(super) fn explained_numbers<'b>(
+        &self,
+        batch: &'b Batch,
+        row: usize,
+    ) -> impl Iterator<Item = f64> + 'b {
+        batch.explanations.get(row).into_iter().flat_map(explained::numbers)
+    }
+
     /// Predicts a batch that has been read, and writes its rows into its text; `line` is the line of a row, and
     /// `like_input` writes one row (by its index in `Batch::rows`) in the form of the input.
     pub(super) fn answer(
@@ -103,6 +116,13 @@ impl<'a> Job<'a> {
     ) {
         let place = |row: &Row| format!("{} line {}", self.source, line(row));
         batch.predict(self.pipeline, self.options.decision, self.options.on_error, place);
+        batch.explanations.clear();
+        if let Some(explain) = &self.options.explain {
+            match explain.rows(self.pipeline, &batch.codes, &batch.predictions) {
+                Ok(explanations) => batch.explanations = explanations,
+                Err(error) => batch.failure = Some(error),
+            }
+        }
         let mut out = std::mem::take(&mut batch.out);
         for (i, row) in batch.rows.iter().enumerate() {
             give_way_at(i);
@@ -111,20 +131,31 @@ impl<'a> Job<'a> {
             }
             match self.options.format {
                 Format::LikeInput => like_input(batch, i, &mut out),
-                format => self.element(&batch.predictions, row.prediction, format, &mut out),
+                format => self.element(batch, row.prediction, format, &mut out),
             }
         }
         batch.out = out;
     }
 
     /// An element of the answer of the HTTP API: a line, or with a comma before it.
-    fn element(&self, predictions: &Predictions, row: Option<usize>, format: Format, out: &mut Vec<u8>) {
+    fn element(&self, batch: &Batch, row: Option<usize>, format: Format, out: &mut Vec<u8>) {
+        let predictions = &batch.predictions;
         if format != Format::Ndjson {
             out.push(b',');
         }
         match row {
             Some(row) if format == Format::Values => self.answers.value(predictions, row, out),
-            Some(row) => self.answers.element(predictions, row, out),
+            Some(row) => {
+                self.answers.element(predictions, row, out);
+                if let (Some(explanation), Some(explain)) =
+                    (batch.explanations.get(row), &self.options.explain)
+                {
+                    out.pop();
+                    let (schema, top) = (&self.pipeline.schema, explain.wish().top);
+                    explained::append(schema, &batch.codes, row, explanation, top, out);
+                    out.push(b'}');
+                }
+            }
             None if format == Format::Values => out.extend_from_slice(b"null"),
             None => out.extend_from_slice(b"{\"prediction\":null}"),
         }
@@ -311,6 +342,7 @@ mod tests {
             header: true,
             max_rows: usize::MAX,
             n_threads: 2,
+            explain: None,
         }
     }
 

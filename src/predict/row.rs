@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail};
 
 use super::answer::AnswerWriter;
+use super::explained::{self, Explain};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json::{self, Malformed};
 use crate::model::Model;
+use crate::model::explain::Explanation;
 use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
 use crate::names::cut;
 
@@ -22,12 +24,20 @@ pub(crate) struct PredictedRow {
     pub(crate) predictions: Predictions,
     /// Its missing, unseen and out-of-range values.
     pub(crate) warnings: Vec<Warning>,
+    /// Why, if that was asked for.
+    pub(crate) explanation: Option<Explanation>,
 }
 
 impl PredictedRow {
     /// The answer of the HTTP API to this row.
-    pub(crate) fn json(&self, pipeline: &Pipeline) -> Vec<u8> {
-        AnswerWriter::new(pipeline).answer(&self.predictions, false, &self.warnings, self.warnings.len())
+    /// `top`: how many contributions are named.
+    pub(crate) fn json(&self, pipeline: &Pipeline, top: Option<usize>) -> Vec<u8> {
+        let warnings = (self.warnings.as_slice(), self.warnings.len());
+        AnswerWriter::new(pipeline).answer_with(&self.predictions, false, warnings, |row, out| {
+            if let Some(explanation) = &self.explanation {
+                explained::append(&pipeline.schema, &self.codes, row, explanation, top, out);
+            }
+        })
     }
 }
 
@@ -41,6 +51,7 @@ pub(crate) fn predict_row(
     text: &str,
     lenient: bool,
     decision: Decision,
+    explain: Option<&Explain>,
 ) -> Result<PredictedRow> {
     let schema = &model.pipeline.schema;
     let mut codes = Matrix::with_capacity(1, schema.n_features());
@@ -58,7 +69,9 @@ pub(crate) fn predict_row(
         bail!("--features: {NOT_FINITE}");
     }
     let warnings = schema.warnings(&codes).collect();
-    Ok(PredictedRow { codes, predictions, warnings })
+    let explained = explain.map(|explain| explain.rows(&model.pipeline, &codes, &predictions)).transpose()?;
+    let explanation = explained.and_then(|rows| rows.into_iter().next());
+    Ok(PredictedRow { codes, predictions, warnings, explanation })
 }
 
 /// Appends the codes of a row; its problems.

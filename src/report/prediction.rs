@@ -4,9 +4,13 @@ use std::fmt::Write;
 
 use super::text::count;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
+use crate::model::explain::Explanation;
 use crate::model::pipeline::Predictions;
 use crate::model::postprocessing::Postprocessing;
+use crate::names::cut;
+use crate::predict::explained::named;
 use crate::predict::{OnError, SET_SEPARATOR, Summary};
+use crate::printable::printable_line;
 
 /// The predicted number, or the label and its probability on one line; with `probabilities` a line for each class; then
 /// the interval or the set, if the model gives any.
@@ -33,6 +37,41 @@ pub(crate) fn one(
     if let Some(sets) = &steps.prediction_sets {
         let set: Vec<&str> = sets.classes(scores).map(|class| labels[class].as_str()).collect();
         let _ = writeln!(out, "prediction_set\t{}", set.join(SET_SEPARATOR));
+    }
+    out
+}
+
+/// The contributions of a row to its score on lines of their own, largest first, with the values of the row.
+pub(crate) fn explanation(
+    schema: &Schema,
+    values: &[serde_json::Value],
+    explanation: &Explanation,
+    top: Option<usize>,
+) -> String {
+    let label = explanation.label.and_then(|label| schema.target.labels.get(label));
+    let what = label.map_or_else(String::new, |label| format!(" of {label}"));
+    let mut out = format!("\n{}{what}\n", explanation.scale);
+    let mut line = |name: &str, value: f64| {
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "  {value:>+10.4}  {name}");
+    };
+    line("base", explanation.base);
+    let (largest, others) = named(explanation, top);
+    for feature in largest {
+        let name = &schema.features[feature].name;
+        let value = match &values[feature] {
+            serde_json::Value::Null => "missing or unseen".into(),
+            serde_json::Value::String(text) => cut(text),
+            other => other.to_string().into(),
+        };
+        line(&printable_line(&format!("{name} = {value}")), explanation.contributions[feature]);
+    }
+    if let Some(others) = others {
+        line("all other columns", others);
+    }
+    line("score", explanation.score);
+    if let Some(error) = explanation.standard_error {
+        let _ = writeln!(out, "sampled; the standard error of a contribution is at most {error:.4}");
     }
     out
 }

@@ -156,6 +156,7 @@ impl Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Predict,
+    Rank,
     Model,
     Drift,
     Models,
@@ -257,7 +258,7 @@ const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PR
 const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
-pub(crate) static ENDPOINTS: [Endpoint; 21] = [
+pub(crate) static ENDPOINTS: [Endpoint; 22] = [
     Endpoint {
         operation: Operation::Predict,
         id: "predict",
@@ -273,6 +274,24 @@ pub(crate) static ENDPOINTS: [Endpoint; 21] = [
             Status::Unavailable,
         ],
         summary: "Predict {target} with {model}",
+        tag: Tag::Predict,
+        ..POST
+    },
+    Endpoint {
+        operation: Operation::Rank,
+        id: "rank",
+        path: "/rank",
+        named: Some("/models/NAME/rank"),
+        of_a_model: true,
+        label: "/rank",
+        failures: &[
+            Status::Timeout,
+            Status::TooLarge,
+            Status::UnsupportedMedia,
+            Status::Unprocessable,
+            Status::Unavailable,
+        ],
+        summary: "Order candidates by {target} with {model}",
         tag: Tag::Predict,
         ..POST
     },

@@ -47,7 +47,12 @@ pub fn blended(models: Vec<Model>, weights: &[f64]) -> Model {
     card.algorithm = "ensemble".into();
     card.hyperparameters.clear();
     let pipelines = models.into_iter().map(|model| model.pipeline).collect();
-    Model { card, pipeline: Pipeline::blend(pipelines, weights).unwrap(), golden }
+    Model {
+        card,
+        pipeline: Pipeline::blend(pipelines, weights).unwrap(),
+        golden,
+        reference: Default::default(),
+    }
 }
 
 /// A damaged model of iris: it predicts a fourth species, which has no name, where the first measurement is
@@ -121,5 +126,5 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         baseline,
         notes: vec![],
     };
-    Model { card, pipeline, golden: codes.clone() }
+    Model { card, pipeline, golden: codes.clone(), reference: Default::default() }
 }

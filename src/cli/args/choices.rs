@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::data::cells::cell::Task;
+use crate::model::explain::{Against, Scale};
 use crate::model::learn::postprocessing::Calibrate;
 use crate::model::postprocessing::calibration::Method;
 
@@ -99,4 +100,40 @@ pub enum OptimizeChoice {
     Mcc,
     /// The mean cost of a row.
     Cost,
+}
+
+/// Scale of contributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainScale {
+    /// The model's own sum, such as log-odds.
+    Score,
+    /// The probability of a class, or the value.
+    Probability,
+}
+
+impl From<ExplainScale> for Scale {
+    fn from(scale: ExplainScale) -> Self {
+        match scale {
+            ExplainScale::Score => Self::Score,
+            ExplainScale::Probability => Self::Prediction,
+        }
+    }
+}
+
+/// What contributions compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainReference {
+    /// In trees, the training rows that went each way; else the mean of training.
+    Path,
+    /// The background rows of the model file.
+    Background,
+}
+
+impl From<ExplainReference> for Against {
+    fn from(reference: ExplainReference) -> Self {
+        match reference {
+            ExplainReference::Path => Self::Path,
+            ExplainReference::Background => Self::Background,
+        }
+    }
 }

@@ -16,6 +16,20 @@ pub struct Quote(pub Option<u8>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding(pub Option<&'static encoding_rs::Encoding>);
 
+/// How many contributions are named; `None`: all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Top(pub Option<usize>);
+
+pub(super) fn parse_top(text: &str) -> Result<Top, String> {
+    match text {
+        "all" => Ok(Top(None)),
+        _ => text
+            .parse()
+            .map(|n| Top(Some(n)))
+            .map_err(|_| "it is a number of contributions, as --explain=5".into()),
+    }
+}
+
 /// The rates that can be meant, in requests per second.
 const RATES: RangeInclusive<f64> = 0.1 / 3600.0..=1e6;
 

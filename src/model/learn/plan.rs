@@ -81,6 +81,9 @@ pub struct Plan {
     pub wanted: Wanted,
     /// The columns that may be used. Default: all that are not dropped.
     pub only: Option<Vec<String>>,
+    /// Training rows that the model keeps for explanations to compare with, at most 100; `None`: 100 if it cannot be
+    /// explained without, else none.
+    pub background: Option<usize>,
 }
 
 impl Plan {
@@ -112,6 +115,7 @@ impl Plan {
             types: Vec::new(),
             weight: None,
             balance: false,
+            background: None,
             refit: false,
             wanted: Wanted::default(),
             only: None,

@@ -31,6 +31,7 @@ use crate::model::file::golden_rows;
 use crate::model::pipeline::Pipeline;
 use crate::model::postprocessing::Postprocessing;
 use crate::model::predictor::Predictor;
+use crate::model::reference::Reference;
 use crate::model::trained::Trained;
 use crate::model::{Card, CardMember, DataSource, Model, Written};
 
@@ -105,7 +106,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let chosen = fit_choice(plan, &fitter, (&choice.members, postprocessing), &truth, (&set, &split), watch)?;
     let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
     Ok(Trained {
-        model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden },
+        model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden, reference: chosen.reference },
         n_rows: raw.n_rows(),
         source: raw.source,
         target_reason,
@@ -179,6 +180,7 @@ fn look(plan: &Plan, raw: &RawTable, set: &TrainingSet, split: &TrainTestSplit) 
 struct FittedChoice {
     pipeline: Pipeline,
     golden: Matrix,
+    reference: Reference,
     /// Whether the pipeline is the one that was fitted on all rows.
     refit: bool,
     baseline: Baseline,
@@ -235,9 +237,11 @@ fn fit_choice(
         notes.push("training was interrupted; the best model so far was kept".into());
     }
     let golden = pipeline.schema.codes(&set.table, &golden_rows(fitted_rows))?;
+    let reference = Reference::fit(&pipeline, &set.table, fitted_rows, plan.background)?;
     Ok(FittedChoice {
         pipeline,
         golden,
+        reference,
         refit,
         baseline,
         evaluation,

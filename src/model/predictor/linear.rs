@@ -29,6 +29,16 @@ impl Linear {
         Self { link, n_inputs, coefficients, intercepts }
     }
 
+    /// The function that turns scores into predictions.
+    pub(crate) fn link(&self) -> Link {
+        self.link
+    }
+
+    /// The coefficients of each score, `n_scores × n_inputs`, and the intercepts.
+    pub(crate) fn scores(&self) -> impl ExactSizeIterator<Item = (&[f64], f64)> {
+        self.coefficients.chunks_exact(self.n_inputs).zip(self.intercepts.iter().copied())
+    }
+
     pub(super) fn n_outputs(&self) -> usize {
         match self.link {
             Link::Sigmoid | Link::Share => 2,

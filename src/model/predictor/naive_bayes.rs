@@ -149,6 +149,41 @@ impl NaiveBayes {
         softmax(out);
     }
 
+    /// The log of the share of each class.
+    pub(crate) fn log_priors(&self) -> &[f64] {
+        &self.log_priors
+    }
+
+    /// What each input of a row, dense ones first, adds to the log probability of each class: `n_inputs × n_classes`
+    /// numbers.
+    pub(crate) fn contributions(&self, x: &[f64], (terms, counts): (&[u32], &[f64]), out: &mut [f64]) {
+        out.fill(0.0);
+        let (n_inputs, n_classes) = (self.n_columns(), self.log_priors.len());
+        for (class, at) in (0..n_classes).flat_map(|class| (0..n_inputs).map(move |j| (class, j))) {
+            let slot = class * n_inputs + at;
+            out[at * n_classes + class] = if self.slope.is_empty() {
+                let one = |values: &[f64]| [values[slot]];
+                log_density(&x[at..at + 1], &one(&self.mean), &one(&self.root), &one(&self.offset))
+            } else {
+                log_multinomial(&x[at..at + 1], &self.slope[slot..slot + 1])
+            };
+        }
+        for &(column, n_levels, first) in &self.categories {
+            let (code, out) = (x[column], &mut out[column * n_classes..(column + 1) * n_classes]);
+            out.fill(0.0);
+            if code >= 0.0 && code < n_levels {
+                let at = (first + code as usize) * n_classes;
+                out.copy_from_slice(&self.log_frequencies[at..at + n_classes]);
+            }
+        }
+        for (&term, count) in terms.iter().zip(counts) {
+            let (at, said) = (n_inputs + term as usize, term as usize * n_classes);
+            let said = &self.log_terms[said..said + n_classes];
+            let out = &mut out[at * n_classes..(at + 1) * n_classes];
+            out.iter_mut().zip(said).for_each(|(out, said)| *out = count * said);
+        }
+    }
+
     fn add_up(&self, x: &[f64], out: &mut [f64]) {
         let n_inputs = self.parts.levels.len();
         for (class, (out, log_prior)) in out.iter_mut().zip(&self.log_priors).enumerate() {

@@ -251,6 +251,7 @@ mod tests {
             base: vec![0.0; 3],
             divisor: 1.0,
             importances: vec![0.0; 3],
+            cover: Vec::new(),
         };
         for _ in 0..7 {
             let root = parts.feature.len();

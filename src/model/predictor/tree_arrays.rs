@@ -18,6 +18,7 @@
 //! | `trees.base` | score | the number that the sum of the trees is added to |
 //! | `trees.divisor` | | the number that the sum is divided by first: that of the trees of a forest, or 1 |
 //! | `trees.importances` | column | its share of the total gain of all splits |
+//! | `trees.cover` | leaf, in turn | the rows that it grew on, or their weights; absent from older files |
 //!
 //! Leaves of one number belong to score t mod scores of tree t.
 
@@ -36,6 +37,9 @@ pub(crate) const SUBSET: u8 = 2;
 
 /// Words of a subset: 256 groups of levels.
 pub(crate) const SUBSET_WORDS: usize = 8;
+
+/// Name of the array of the rows of leaves.
+const COVER: &str = "cover";
 
 /// Columns of a model; the packed node keeps two bits for itself.
 const MAX_INPUTS: usize = 1 << 30;
@@ -71,6 +75,9 @@ pub struct Parts {
     pub divisor: f64,
     /// Share of the gain of each column.
     pub importances: Vec<f64>,
+    /// The rows that each leaf grew on, or the sum of their weights, in the order of the nodes; empty if unknown. That of
+    /// an inner node is the sum of those of its leaves.
+    pub cover: Vec<f64>,
 }
 
 impl Parts {
@@ -108,7 +115,7 @@ impl Parts {
         ensure!(self.roots.first() == Some(&0), "the first tree does not begin at the first node");
         let n_values = self.values.len() / self.width;
         ensure!(self.values.len() == n_values * self.width, "a leaf has too few numbers");
-        let mut n_subsets = 0;
+        let (mut n_subsets, mut n_leaves) = (0, 0);
         for (tree, &root) in self.roots.iter().enumerate() {
             let end = self.roots.get(tree + 1).map_or(n_nodes, |&end| end as usize);
             ensure!((root as usize) < end && end <= n_nodes, "a tree has no nodes");
@@ -116,6 +123,7 @@ impl Parts {
                 let (feature, left, flags) = (self.feature[i], self.left[i] as usize, self.flags[i]);
                 if feature == LEAF {
                     ensure!(left < n_values, "a leaf names a value that does not exist");
+                    n_leaves += 1;
                     continue;
                 }
                 ensure!((feature as usize) < n_inputs, "a node splits on a column that does not exist");
@@ -128,6 +136,11 @@ impl Parts {
         ensure!(
             self.subsets.len() == n_subsets * SUBSET_WORDS,
             "the trees have no subset for every node that needs one"
+        );
+        ensure!(
+            (self.cover.is_empty() || self.cover.len() == n_leaves)
+                && self.cover.iter().all(|rows| rows.is_finite() && *rows > 0.0),
+            "the trees have no number of rows for every leaf"
         );
         Ok(())
     }
@@ -174,6 +187,9 @@ impl Parts {
         add("base", f64s(&self.base));
         add("divisor", Array::F64(vec![1], vec![self.divisor]));
         add("importances", f64s(&self.importances));
+        if !self.cover.is_empty() {
+            add(COVER, cover_array(&self.cover));
+        }
     }
 
     /// Takes the arrays out of a model file; still to be validated.
@@ -201,7 +217,27 @@ impl Parts {
             base: take_f64(arrays, "trees.base")?,
             divisor: *divisor.first().context("the trees have no divisor")?,
             importances: take_f64(arrays, "trees.importances")?,
+            cover: take_cover(arrays)?,
         })
+    }
+}
+
+/// Rows are whole numbers of four bytes, weights are not.
+fn cover_array(cover: &[f64]) -> Array {
+    let shape = vec![cover.len()];
+    if cover.iter().all(|&rows| rows.fract() == 0.0 && rows <= f64::from(u32::MAX)) {
+        Array::U32(shape, cover.iter().map(|&rows| rows as u32).collect())
+    } else {
+        Array::F64(shape, cover.to_vec())
+    }
+}
+
+fn take_cover(arrays: &mut Arrays) -> Result<Vec<f64>> {
+    let name = format!("trees.{COVER}");
+    match arrays.get(&name) {
+        None => Ok(Vec::new()),
+        Some(Array::U32(..)) => Ok(take_u32(arrays, &name)?.into_iter().map(f64::from).collect()),
+        Some(_) => take_f64(arrays, &name),
     }
 }
 
@@ -226,6 +262,7 @@ mod tests {
             base: vec![0.0],
             divisor: 1.0,
             importances: vec![0.0],
+            cover: vec![7.0],
         };
         for link in [Link::Identity, Link::Sigmoid, Link::Softmax, Link::Exponential, Link::Share] {
             let n_scores = if link == Link::Softmax { 2 } else { 1 };

@@ -118,6 +118,11 @@ impl Trees {
         &self.parts.importances
     }
 
+    /// The arrays that the trees are made of.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Scores per row before the link: one, or one per class. A round of boosting has as many trees.
     pub(crate) fn n_scores(&self) -> usize {
         self.parts.base.len()
@@ -195,7 +200,8 @@ impl Trees {
         let all = &self.parts;
         let n_nodes = all.roots[n_trees] as usize;
         let leaves = all.feature[..n_nodes].iter().zip(&all.left).filter(|(feature, _)| **feature == LEAF);
-        let n_values = leaves.map(|(_, &row)| row as usize + 1).max().unwrap_or(0);
+        let (n_leaves, n_values) =
+            leaves.fold((0, 0), |(n, most), (_, &row)| (n + 1, most.max(row as usize + 1)));
         let n_subsets = all.flags[..n_nodes].iter().filter(|&&flags| flags & SUBSET != 0).count();
         let gains: Vec<_> = self.gains.iter().take(n_trees).cloned().collect();
         let mut importances = vec![0.0; all.importances.len()];
@@ -221,6 +227,7 @@ impl Trees {
             base: all.base.clone(),
             divisor: self.divisor_of(n_trees),
             importances,
+            cover: all.cover.iter().copied().take(n_leaves).collect(),
         };
         Self::new(parts).with_gains(gains)
     }
@@ -447,6 +454,23 @@ impl Trees {
         }
     }
 
+    /// The scores of one row of raw codes before the link, [`Trees::n_scores`] numbers.
+    pub(crate) fn margins_into(&self, x: &[f64], out: &mut [f64]) {
+        out.fill(0.0);
+        for (tree, &root) in self.parts.roots.iter().enumerate() {
+            self.add_leaf(tree, self.walk(root, x), out);
+        }
+        for (out, base) in out.iter_mut().zip(&self.parts.base) {
+            *out = base + *out / self.parts.divisor;
+        }
+    }
+
+    /// Whether a row goes to the right child of an inner node.
+    #[inline(always)]
+    pub(crate) fn goes_right(&self, node: u32, x: &[f64]) -> bool {
+        self.step::<true>(node, x) != self.nodes[node as usize].left
+    }
+
     fn finish(&self, out: &mut [f64]) {
         self.finish_sums(self.parts.divisor, out);
     }
@@ -512,6 +536,7 @@ mod tests {
             base: vec![0.5],
             divisor: 1.0,
             importances: vec![0.5, 0.5],
+            cover: Vec::new(),
         }
     }
 

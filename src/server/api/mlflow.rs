@@ -102,6 +102,7 @@ pub(crate) fn score_csv(
         max_rows,
         on_error: OnError::Stop,
         n_threads: threads_for_table(),
+        explain: None,
     };
     let (max_columns, block_bytes) = (predict::max_columns(model), predict::table_block_bytes(model));
     let reading = source::Options { header, max_columns, block_bytes, ..source::Options::default() };

@@ -9,6 +9,7 @@ pub(crate) mod native;
 pub(crate) mod observation;
 pub(crate) mod openapi;
 pub(crate) mod page;
+mod rank;
 pub(crate) mod router;
 pub(crate) mod tensor;
 pub(crate) mod v2;

@@ -11,6 +11,7 @@ use super::answering::{
 };
 use super::mlflow;
 use super::openapi;
+use super::rank;
 use super::v2;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
@@ -20,6 +21,7 @@ use crate::model::Model;
 use crate::model::pipeline::Predictions;
 use crate::predict;
 use crate::predict::answer::MAX_LISTED_WARNINGS;
+use crate::predict::explained;
 use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
 use crate::report::html::page;
 use crate::server::api::exposition;
@@ -40,6 +42,8 @@ use crate::server::wire::body::Response;
 pub(crate) enum Call {
     /// `POST /predict`.
     Predict(Form),
+    /// `POST /rank`.
+    Rank,
     /// `POST /invocations`.
     Score(Form),
     /// `POST /v2/models/NAME/infer`; the value of [`v2::HEADER_LENGTH`].
@@ -55,7 +59,7 @@ impl Call {
         // Columns have a comma less than they have values, and as many values as there are rows.
         let by_columns = || count(b',') / n_features.max(1) + 1;
         let rows = match self {
-            Self::Predict(Form::Json) => bracketed(),
+            Self::Predict(Form::Json) | Self::Rank => bracketed(),
             Self::Score(Form::Json | Form::Ndjson) => bracketed().max(by_columns()),
             Self::Infer(None) => by_columns(),
             // An element has a byte.
@@ -69,7 +73,7 @@ impl Call {
     pub(crate) fn max_rows(&self, cost: &Cost, limits: &Limits) -> usize {
         match self {
             Self::Predict(Form::Csv { .. } | Form::Ndjson) => cost.max_table_rows(limits),
-            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
+            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
         }
     }
 
@@ -78,7 +82,7 @@ impl Call {
     pub(crate) fn copies(&self) -> usize {
         match self {
             Self::Predict(Form::Csv { .. } | Form::Ndjson) | Self::Score(Form::Csv { .. }) => 2,
-            Self::Predict(_) | Self::Score(_) | Self::Infer(_) => 1,
+            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => 1,
         }
     }
 }
@@ -98,6 +102,7 @@ pub(crate) fn call(
     let max_rows = call.max_rows(&served.cost, &state.limits);
     let answered = match call {
         Call::Predict(form) => return predict(state, served, id, form, body),
+        Call::Rank => rank::rank(model, &body, max_rows)?,
         Call::Score(Form::Csv { header }) => {
             let mut table = Table::default();
             let response = mlflow::score_csv(model, header, body, max_rows, &mut |part| table.keep(part))?;
@@ -156,7 +161,24 @@ fn predict_json(
     Observation::new(state, served, id, decision).rows(&request.codes, &predictions);
     unusual.count(served);
     let Unusual { listed, counts } = unusual;
-    let answer = served.answers.answer(&predictions, request.many, &listed, counts.iter().sum());
+    let n_warnings = counts.iter().sum();
+    let Some(option) = &request.explain else {
+        let answer = served.answers.answer(&predictions, request.many, &listed, n_warnings);
+        return Ok(respond("application/json", answer));
+    };
+    let explain = served.explain(option).map_err(|error| Failure::unfit("/explain", error.to_string()))?;
+    let n_most = explain.max_rows();
+    if request.codes.n_rows() > n_most {
+        return Err(Failure::TooManyRows(n_most));
+    }
+    let explained = explain
+        .rows(&served.model.pipeline, &request.codes, &predictions)
+        .map_err(|error| Failure::unfit("/explain", error.to_string()))?;
+    let top = explain.wish().top;
+    let append = |row: usize, out: &mut Vec<u8>| {
+        explained::append(schema, &request.codes, row, &explained[row], top, out);
+    };
+    let answer = served.answers.answer_with(&predictions, request.many, (&listed, n_warnings), append);
     Ok(respond("application/json", answer))
 }
 
@@ -198,6 +220,7 @@ fn options(state: &State, served: &Served, form: Form) -> Options {
         header: has_header(served, form),
         max_rows: served.cost.max_table_rows(&state.limits),
         n_threads: threads_for_table(),
+        explain: None,
     }
 }
 

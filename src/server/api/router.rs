@@ -168,6 +168,7 @@ async fn dispatch(
     let form = || Form::of(headers.get(CONTENT_TYPE));
     let call = match endpoint.operation {
         Operation::Predict => Call::Predict(form()),
+        Operation::Rank => Call::Rank,
         Operation::Invocations => Call::Score(form()),
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
         Operation::Model => return Ok(native::model(model)),
@@ -302,6 +303,16 @@ fn is_small(call: &Call, body: &[u8], model: &Served) -> bool {
     let cost = &model.cost;
     body.len() <= LARGE_BODY_BYTES
         && (cost.is_small(bound_of_rows(body)) || cost.is_small(call.most_rows(body, cost.n_features())))
+        && explained_rows(body, model).is_none_or(|n_rows| cost.is_small(n_rows))
+}
+
+/// Rows that take as long as a body whose rows are to be explained; `None` if it does not say so.
+fn explained_rows(body: &[u8], model: &Served) -> Option<usize> {
+    /// Predictions that an exact explanation takes as long as, about.
+    const PREDICTIONS: usize = 20;
+    memchr::memmem::find(body, b"\"explain\"")?;
+    let n_brackets = memchr::memchr2_iter(b'[', b'{', body).count();
+    Some(if model.is_sampled() { usize::MAX } else { PREDICTIONS * n_brackets })
 }
 
 /// Rows that no body of this length exceeds: a row is a byte and a comma or a line end.

@@ -13,8 +13,12 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use super::shadow::Shadow;
+use crate::data::read::json::ExplainOption;
+use crate::model::explain::Explainer;
 use crate::model::{Card, Model};
+use crate::predict::Explain;
 use crate::predict::answer::AnswerWriter;
+use crate::predict::explained::wish_of;
 use crate::report::html::subject::{Rows, Subject};
 use crate::report::{card, html};
 use crate::server::cost::Cost;
@@ -44,6 +48,8 @@ pub(crate) struct Served {
     pub(crate) profile: Arc<Profile>,
     /// Its shadow model, if there is one.
     pub(crate) shadow: Option<Shadow>,
+    /// Explains its predictions; made when that is first asked for.
+    explainer: OnceLock<Arc<Explainer>>,
 }
 
 impl Served {
@@ -57,7 +63,35 @@ impl Served {
         let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model));
         let (name, loaded, report) = (name.into(), SystemTime::now(), OnceLock::new());
-        Ok(Self { name, model, answers, cost, description, report, loaded, counts, profile, shadow: None })
+        Ok(Self {
+            name,
+            model,
+            answers,
+            cost,
+            description,
+            report,
+            loaded,
+            counts,
+            profile,
+            shadow: None,
+            explainer: OnceLock::new(),
+        })
+    }
+
+    /// Whether explanations are sampled, which takes thousands of predictions.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.model.pipeline.members.iter().any(|member| member.is_sampled())
+    }
+
+    /// Explanations as a request wants them.
+    ///
+    /// # Errors
+    /// A label that the model does not have, or a model that cannot be explained so.
+    pub(crate) fn explain(&self, option: &ExplainOption) -> Result<Explain> {
+        let Model { pipeline, reference, .. } = &self.model;
+        let wish = wish_of(option, &pipeline.schema)?;
+        let explainer = self.explainer.get_or_init(|| Arc::new(Explainer::new(pipeline, reference)));
+        Explain::new(Arc::clone(explainer), pipeline, wish)
     }
 
     /// This model as the successor of `old`: the counters of features and classes are kept if these are the same.

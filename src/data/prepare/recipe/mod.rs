@@ -194,6 +194,12 @@ impl Recipe {
         self.encoders.iter().any(|encoder| matches!(encoder.step, Step::Text { first_sparse: Some(_), .. }))
     }
 
+    /// Whether the codes of a feature stand for texts.
+    pub(crate) fn reads_text(&self, feature: usize) -> bool {
+        let step = self.encoders.get(feature).map(|encoder| &encoder.step);
+        matches!(step, Some(Step::Text { .. } | Step::Pair { .. }))
+    }
+
     /// The feature that each slot belongs to, and the meaning of the slot; sparse columns come last.
     pub fn slots(&self) -> Vec<(usize, Slot)> {
         if self.encoders.is_empty() {

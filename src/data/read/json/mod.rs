@@ -6,6 +6,7 @@
 
 mod cause;
 mod columns;
+mod explain_option;
 mod problems;
 mod reader;
 mod scalar;
@@ -13,6 +14,7 @@ mod visitors;
 
 pub(crate) use self::cause::{explain, is_utf16, without_mark};
 pub(crate) use self::columns::read_columns;
+pub use self::explain_option::{ExplainOption, Label, ReferenceOption, ScaleOption};
 use self::problems::Place;
 use self::reader::{Reader, Shape};
 pub(crate) use self::scalar::{First, Scalar, array_member};
@@ -34,6 +36,8 @@ pub struct Request {
     pub(crate) key: &'static str,
     /// The option `threshold`.
     pub threshold: Option<f64>,
+    /// The option `explain`; `None` if it is absent or false.
+    pub explain: Option<ExplainOption>,
     /// The values that do not fit the schema.
     pub problems: Problems,
 }
@@ -60,8 +64,9 @@ pub fn read_request(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Req
         reader.serious.push(format!("/{}", reader.key), "there are no rows".into());
     }
     let (many, key, threshold) = (reader.shape == Shape::Many, reader.key, reader.threshold);
+    let explain = reader.explain.take();
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, key, threshold, problems })
+    Ok(Request { codes, many, key, threshold, explain, problems })
 }
 
 /// Reads one row, an array or an object, and appends its codes to `codes`; a cell with a problem becomes a
@@ -148,7 +153,7 @@ pub fn read_rows(
     }
     let many = reader.shape == Shape::Many;
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, key, threshold: None, problems })
+    Ok(Request { codes, many, key, threshold: None, explain: None, problems })
 }
 
 #[cfg(test)]

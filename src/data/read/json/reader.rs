@@ -4,6 +4,7 @@ use serde::de::{DeserializeSeed, Error};
 
 use super::Malformed;
 use super::cause::{explain, without_mark};
+use super::explain_option::ExplainOption;
 use super::problems::Place;
 use crate::background::give_way_at;
 use crate::data::cells::cell::{Cell, ColumnType};
@@ -79,6 +80,7 @@ pub(super) struct Reader<'s> {
     /// Whether these were given by their names.
     pub(super) named: bool,
     pub(super) threshold: Option<f64>,
+    pub(super) explain: Option<ExplainOption>,
     pub(super) lenient: bool,
     /// Whether names that the model does not know are passed over in a row that has all features.
     pub(super) takes_extra: bool,
@@ -110,6 +112,7 @@ impl<'s> Reader<'s> {
             positions: (usize::MAX, Vec::new()),
             named: false,
             threshold: None,
+            explain: None,
             lenient: false,
             takes_extra: false,
             n_extra: 0,

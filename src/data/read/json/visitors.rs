@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
+use super::explain_option;
 use super::problems::Place;
 use super::reader::{NOT_GIVEN, Reader, Shape, Staged};
 use super::scalar::{Scalar, array_member};
@@ -112,24 +114,30 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                     reader.serious.push_with(|| (format!("/{key}"), "the rows are given twice".into()));
                 }
                 Some(&(key, Member::Option(option))) => {
-                    let value = map.next_value::<Scalar>()?;
                     let wrong = match option {
                         BodyOption::Threshold => {
-                            reader.threshold = value.number();
+                            reader.threshold = map.next_value::<Scalar>()?.number();
                             let fits = reader.threshold.is_some_and(|t| (0.0..=1.0).contains(&t));
-                            (!fits).then_some("the threshold is a number from 0 to 1")
+                            (!fits).then(|| "the threshold is a number from 0 to 1".to_string())
                         }
                         BodyOption::Lenient => {
+                            let value = map.next_value::<Scalar>()?;
                             reader.lenient = value == Scalar::Boolean(true);
-                            (!matches!(value, Scalar::Boolean(_))).then_some("lenient is true or false")
+                            (!matches!(value, Scalar::Boolean(_))).then(|| "lenient is true or false".into())
                         }
                         BodyOption::Explain => {
-                            let wanted = value != Scalar::Boolean(false);
-                            wanted.then_some("this version does not explain predictions")
+                            // Errors of syntax are those of the whole body.
+                            match explain_option::read(map.next_value::<&RawValue>()?) {
+                                Ok(explain) => {
+                                    reader.explain = explain;
+                                    None
+                                }
+                                Err(detail) => Some(detail),
+                            }
                         }
                     };
                     if let Some(detail) = wrong {
-                        reader.serious.push_with(|| (format!("/{key}"), detail.into()));
+                        reader.serious.push_with(|| (format!("/{key}"), detail));
                     }
                 }
                 None => {
@@ -467,7 +475,7 @@ mod tests {
             (r#""threshold":"0.5""#, "/threshold"),
             (r#""threshold":null"#, "/threshold"),
             (r#""lenient":1"#, "/lenient"),
-            (r#""explain":true"#, "/explain"),
+            (r#""explain":1"#, "/explain"),
             (r#""a~b/c":{"data":[]}"#, "/a~0b~1c"),
         ] {
             assert_eq!(row(&format!(r#"{{{option},"data":[1,"red",true]}}"#)).1, [pointer]);

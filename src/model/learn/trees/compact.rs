@@ -86,6 +86,7 @@ impl Compact {
             base,
             divisor,
             importances: vec![0.0; n_columns],
+            cover: Vec::new(),
         };
         Self { parts, rows: Rows::default(), gains: Vec::new() }
     }
@@ -120,6 +121,7 @@ impl Compact {
         parts.threshold.extend(other.threshold);
         parts.flags.extend(other.flags);
         parts.subsets.extend(other.subsets);
+        parts.cover.extend(other.cover);
         parts.importances.iter_mut().zip(other.importances).for_each(|(sum, gain)| *sum += gain);
         self.gains.extend(gains);
     }
@@ -137,8 +139,9 @@ impl Compact {
         parts.roots.push(root);
         let mut values = vec![0.0; parts.width];
         let mut gains: Vec<(u32, f64)> = Vec::new();
-        for node in &tree.nodes {
+        for (i, node) in tree.nodes.iter().enumerate() {
             if node.left == 0 {
+                parts.cover.push(tree.cover_of(i));
                 values.fill(0.0);
                 fill(node, &mut values);
                 let row = self.rows.row(parts, &values);

@@ -524,6 +524,7 @@ impl Run<'_> {
         }
         let mut draws_of_row = vec![0; self.bins.n_rows()];
         target.rows.iter().zip(&sample.draws).for_each(|(&row, &draws)| draws_of_row[row as usize] = draws);
+        tree.weigh(|row| f64::from(draws_of_row[row as usize]) * target.data.weight(row as usize));
         let fill = |tree: &Tree, node: &Node, out: &mut [f64]| {
             let (prior, weight) = &self.prior;
             fill_leaf(tree.rows_of(node), target.data, &draws_of_row, out, (prior, *weight));

@@ -59,8 +59,7 @@ fn drop_unreached(tree: &mut Tree) {
         n_before.push(n_kept);
         n_kept += u32::from(kept);
     }
-    let mut kept = kept.into_iter();
-    tree.nodes.retain(|_| kept.next().unwrap_or(false));
+    tree.retain(&kept);
     for node in tree.nodes.iter_mut().filter(|node| node.left != 0) {
         node.left = n_before[node.left as usize];
     }

@@ -52,6 +52,8 @@ pub(crate) struct Tree {
     pub(crate) rows: Vec<u32>,
     /// The bounds of each node; empty if none has any.
     bounds: Vec<Bounds>,
+    /// The weight of the rows that each node grew on; empty if that is their number.
+    cover: Vec<f64>,
 }
 
 impl Tree {
@@ -113,8 +115,44 @@ impl Tree {
 
     /// The same tree without the rows of its nodes.
     pub(crate) fn without_rows(&self) -> Self {
-        let Self { nodes, subsets, bounds, .. } = self;
-        Self { nodes: nodes.clone(), subsets: subsets.clone(), rows: Vec::new(), bounds: bounds.clone() }
+        let Self { nodes, subsets, bounds, cover, .. } = self;
+        Self {
+            nodes: nodes.clone(),
+            subsets: subsets.clone(),
+            rows: Vec::new(),
+            bounds: bounds.clone(),
+            cover: cover.clone(),
+        }
+    }
+
+    /// Remembers the weight of the rows of each node, once it no longer grows: a node that is cut back later predicts as
+    /// its parent, but keeps its own.
+    pub(crate) fn weigh(&mut self, weight: impl Fn(u32) -> f64) {
+        let mut cover = vec![0.0; self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            // Children come after their parents.
+            cover[i] = match node.left as usize {
+                0 => self.rows_of(node).iter().map(|&row| weight(row)).sum(),
+                left => cover[left] + cover[left + 1],
+            };
+        }
+        self.cover = cover;
+    }
+
+    /// The number of the rows that a node grew on, by its index, or their weight.
+    pub(crate) fn cover_of(&self, node: usize) -> f64 {
+        let rows = || f64::from(self.nodes[node].end - self.nodes[node].begin);
+        self.cover.get(node).copied().unwrap_or_else(rows)
+    }
+
+    /// Drops the nodes that are not to be kept.
+    pub(crate) fn retain(&mut self, kept: &[bool]) {
+        fn retain<T>(items: &mut Vec<T>, kept: &[bool]) {
+            let mut kept = kept.iter();
+            items.retain(|_| kept.next().copied().unwrap_or(false));
+        }
+        retain(&mut self.nodes, kept);
+        retain(&mut self.cover, kept);
     }
 
     /// Sets the bounds of the children of a node.

@@ -96,6 +96,13 @@ fn success(operation: Operation, name: &str) -> Value {
             content("text/plain", text())
         }
         Operation::Report => content("text/html", text()),
+        Operation::Rank => json(object(
+            &["ranking"],
+            json!({ "ranking": { "type": "array", "items": object(&["index", "score"], json!({
+                "index": { "type": "integer", "minimum": 0, "description": "Of the candidate, from 0." },
+                "score": { "type": "number", "description": "The probability of the label, or the value." },
+            })) } }),
+        )),
         Operation::Openapi => json(json!({ "type": "object" })),
         Operation::Model => json(json!({
             "type": "object",

@@ -262,7 +262,19 @@ impl<'a> ModelPart<'a> {
             let mut properties = json!({
                 key: { "anyOf": [row, { "type": "array", "minItems": 1, "items": row }] },
                 "lenient": { "type": "boolean", "default": false, "description": "Treat values that do not fit as missing." },
-                "explain": { "const": false },
+                "explain": {
+                    "description": "Add to each prediction the contributions of the features to its score.",
+                    "default": false,
+                    "anyOf": [{ "type": "boolean" }, {
+                        "type": "object", "additionalProperties": false,
+                        "properties": {
+                            "top": { "type": "integer", "minimum": 0, "description": "Name so many of the largest contributions." },
+                            "label": { "description": "The label whose score is explained; default: the predicted one." },
+                            "scale": { "enum": ["score", "probability"], "default": "score" },
+                            "reference": { "enum": ["path", "background"], "default": "path" },
+                        },
+                    }],
+                },
             });
             if self.schema.target.labels.len() == 2 {
                 properties["threshold"] = json!({
@@ -281,13 +293,32 @@ impl<'a> ModelPart<'a> {
         })
     }
 
+    /// What `explain` adds to a prediction.
+    fn explanation(&self) -> Value {
+        let number = |text: &str| json!({ "type": "number", "description": text });
+        json!({
+            "type": "object", "required": ["base", "score", "scale", "contributions", "reasons"],
+            "description": "If asked for by explain: base + the sum of contributions and others = score.",
+            "properties": {
+                "label": { "description": "The label whose score this is." },
+                "base": number("The mean score."), "score": number("The score of the row."),
+                "scale": { "type": "string", "description": "The scale of these numbers, such as log-odds." },
+                "contributions": { "type": "object", "additionalProperties": { "type": "number" } },
+                "others": number("The sum of the contributions that are not named."),
+                "standard_error": number("Of the least certain contribution, if they were sampled."),
+                "reasons": { "type": "array", "items": { "type": "string" } },
+            },
+        })
+    }
+
     /// The schemas of a label or number, and of one row's prediction.
     fn prediction(&self) -> (Value, Value) {
         let target = &self.schema.target;
         if target.labels.is_empty() {
             let description = format!("The predicted {}; null if it is too large for a double.", target.name);
             let number = json!({ "type": ["number", "null"], "description": description });
-            let mut one = object(&["prediction"], json!({ "prediction": number }));
+            let mut one =
+                object(&["prediction"], json!({ "prediction": number, "explanation": self.explanation() }));
             if let Some(interval) = &self.steps.interval {
                 let description =
                     format!("Holds the true value of {} % of the rows.", 100.0 * interval.level);
@@ -310,6 +341,7 @@ impl<'a> ModelPart<'a> {
             json!({
                 "prediction": label, "probability": probability,
                 "probabilities": object(&names, of_labels.into()),
+                "explanation": self.explanation(),
             }),
         );
         if let Some(sets) = &self.steps.prediction_sets {
@@ -378,6 +410,7 @@ impl<'a> ModelPart<'a> {
     pub(super) fn complete(&self, endpoint: &Endpoint, operation: &mut Value) {
         match endpoint.operation {
             Operation::Predict => self.complete_predict(operation),
+            Operation::Rank => self.complete_rank(operation),
             Operation::Invocations => self.complete_invocations(operation),
             Operation::Infer => self.complete_infer(operation),
             _ => {}
@@ -413,6 +446,26 @@ impl<'a> ModelPart<'a> {
         operation["description"] =
             "A body with the content type application/x-ndjson has one row a line, and so has its answer."
                 .into();
+    }
+
+    fn complete_rank(&self, operation: &mut Value) {
+        let features = json!({ "type": "object" });
+        let request = object(
+            &["candidates"],
+            json!({
+                "context": { "type": "object", "description": "Features that all candidates share." },
+                "candidates": { "type": "array", "minItems": 1, "items": features },
+                "by": { "description": "The label whose probability they are ordered by; default: the second of two." },
+                "top": { "type": "integer", "minimum": 0, "description": "So many of the first." },
+            }),
+        );
+        let target = &self.schema.target;
+        let mut example = json!({ "candidates": [self.named_row()] });
+        if let Some(label) = target.labels.last() {
+            example["by"] = target.json_label(label);
+        }
+        operation["requestBody"] =
+            body(json!({ "application/json": { "schema": request, "example": example } }));
     }
 
     fn complete_invocations(&self, operation: &mut Value) {

@@ -1,0 +1,275 @@
+//! The explanations of a model, member by member.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+
+use super::additive::{Additive, AdditiveExplainer};
+use super::explanation::{Against, Explanation, Scale, Wish};
+use super::sampled;
+use super::scale::Margins;
+use super::trees::{TreeExplainer, add_interventional};
+use crate::background::give_way;
+use crate::data::cells::cell::Task;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::sparse::Sparse;
+use crate::data::cells::text::Texts;
+use crate::data::prepare::recipe::{Recipe, Slot};
+use crate::model::pipeline::{Member, Pipeline};
+use crate::model::predictor::{Link, Predictor};
+use crate::model::reference::Reference;
+
+/// Rows that are explained together, so that memory stays small.
+const BLOCK_ROWS: usize = 64;
+
+/// Numbers that the contributions of a block have at most, for models of many classes and columns.
+const BLOCK_NUMBERS: usize = 1 << 20;
+
+/// How one member is explained.
+#[derive(Debug)]
+enum Kind {
+    /// `None` if the trees do not know the rows of their leaves.
+    Trees(Option<TreeExplainer>),
+    Additive(AdditiveExplainer),
+    /// Why not.
+    Unknown(&'static str),
+    Sampled,
+}
+
+/// Explains the predictions of one model; made once.
+#[derive(Debug)]
+pub struct Explainer {
+    kinds: Vec<Kind>,
+    /// For each member, the features of each slot: those of a distance between two dates share it.
+    slots: Vec<Arc<[[u32; 2]]>>,
+    reference: Reference,
+}
+
+const NO_BACKGROUND: &str = "the model file holds no background rows; train it again with --background 100";
+const NO_MEANS: &str = "the model file was written by an older version, without the means that contributions are measured from; train it again";
+const NO_COVER: &str = "the model file was written by an older version, without the rows of the leaves of its trees; train it again";
+
+impl Explainer {
+    /// Prepares what does not depend on the row.
+    pub fn new(pipeline: &Pipeline, reference: &Reference) -> Self {
+        let kind = |(i, member): (usize, &Member)| match &member.predictor {
+            Predictor::Trees(trees) => Kind::Trees(TreeExplainer::new(trees)),
+            Predictor::Linear(_) | Predictor::NaiveBayes(_) => {
+                let means = reference.means(i);
+                match AdditiveExplainer::new(&member.predictor, means) {
+                    Some(explainer) => Kind::Additive(explainer),
+                    None => Kind::Unknown(NO_MEANS),
+                }
+            }
+            _ => Kind::Sampled,
+        };
+        Self {
+            kinds: pipeline.members.iter().enumerate().map(kind).collect(),
+            slots: pipeline.members.iter().map(|member| features_of(&member.recipe)).collect(),
+            reference: reference.clone(),
+        }
+    }
+
+    /// Whether contributions are sampled.
+    pub fn samples(&self) -> bool {
+        self.kinds.iter().any(|kind| matches!(kind, Kind::Sampled))
+    }
+
+    /// Checks that the model can be explained as wished.
+    ///
+    /// # Errors
+    /// The reason why not, and the remedy.
+    pub fn check(&self, pipeline: &Pipeline, wish: Wish) -> Result<()> {
+        let has_background = self.reference.background().n_rows() > 0;
+        for kind in &self.kinds {
+            match kind {
+                Kind::Trees(None) if !has_background => bail!(NO_COVER),
+                Kind::Trees(_) if wish.against == Against::Background => {
+                    ensure!(has_background, NO_BACKGROUND);
+                }
+                Kind::Sampled => ensure!(has_background, NO_BACKGROUND),
+                Kind::Unknown(why) => bail!(*why),
+                Kind::Trees(_) | Kind::Additive(_) => {}
+            }
+        }
+        if let Some(label) = wish.label {
+            ensure!(label < pipeline.labels().len(), "the model has no class of number {label}");
+        }
+        Ok(())
+    }
+
+    /// Explains the scores of rows of codes (`n_rows × n_features`) on this thread. `classes`: the predicted class of each
+    /// row; empty for regression.
+    ///
+    /// # Errors
+    /// As [`Explainer::check`].
+    pub fn explain(
+        &self,
+        pipeline: &Pipeline,
+        codes: &Matrix,
+        classes: &[u32],
+        wish: Wish,
+    ) -> Result<Vec<Explanation>> {
+        self.check(pipeline, wish)?;
+        let n_features = pipeline.schema.n_features();
+        let of_members = pipeline.members.iter();
+        let widest = of_members.map(|member| member.predictor.n_inputs() * pipeline.n_outputs()).max();
+        let block_rows = (BLOCK_NUMBERS / widest.unwrap_or(1).max(1)).clamp(1, BLOCK_ROWS);
+        let mut out = Vec::with_capacity(codes.n_rows());
+        for first in (0..codes.n_rows()).step_by(block_rows) {
+            give_way();
+            let rows = first..(first + block_rows).min(codes.n_rows());
+            let labels: Vec<Option<usize>> = rows
+                .clone()
+                .map(|row| {
+                    let predicted = classes.get(row).map(|&class| class as usize);
+                    predicted.map(|predicted| wish.label.unwrap_or(predicted))
+                })
+                .collect();
+            let block = &codes.values()[rows.start * n_features..rows.end * n_features];
+            out.extend(self.explain_block(pipeline, (block, codes.texts()), &labels, wish));
+        }
+        Ok(out)
+    }
+
+    fn explain_block(
+        &self,
+        pipeline: &Pipeline,
+        codes: (&[f64], &Texts),
+        labels: &[Option<usize>],
+        wish: Wish,
+    ) -> Vec<Explanation> {
+        let mut sum: Vec<Explanation> = Vec::new();
+        for (i, member) in pipeline.members.iter().enumerate() {
+            let scale = if pipeline.members.len() > 1 { Scale::Prediction } else { wish.scale };
+            let explained = self.explain_member(i, member, pipeline, codes, labels, Wish { scale, ..wish });
+            if pipeline.members.len() == 1 {
+                return explained;
+            }
+            if sum.is_empty() {
+                sum.extend(labels.iter().zip(&explained).map(|(label, like)| Explanation {
+                    label: *label,
+                    base: 0.0,
+                    score: 0.0,
+                    scale: like.scale,
+                    contributions: vec![0.0; pipeline.schema.n_features()],
+                    standard_error: None,
+                }));
+            }
+            for (sum, part) in sum.iter_mut().zip(explained) {
+                sum.base += member.weight * part.base;
+                sum.score += member.weight * part.score;
+                let values = sum.contributions.iter_mut().zip(&part.contributions);
+                values.for_each(|(sum, value)| *sum += member.weight * value);
+                if let Some(error) = part.standard_error {
+                    let before = sum.standard_error.unwrap_or(0.0);
+                    sum.standard_error = Some(before.hypot(member.weight * error));
+                }
+            }
+        }
+        sum
+    }
+
+    fn explain_member(
+        &self,
+        i: usize,
+        member: &Member,
+        pipeline: &Pipeline,
+        codes: (&[f64], &Texts),
+        labels: &[Option<usize>],
+        wish: Wish,
+    ) -> Vec<Explanation> {
+        let is_classification = pipeline.task() == Task::Classification;
+        if matches!(self.kinds[i], Kind::Sampled) {
+            let background = self.reference.background();
+            let name = if is_classification { "probability" } else { "value" };
+            return sampled::explain(member, codes, background, labels, name);
+        }
+        let mut buffer = Vec::new();
+        let (x, sparse) = member.recipe.encode_block(codes.0, codes.1, &mut buffer);
+        let n_features = pipeline.schema.n_features();
+        let (base, margins, of_slots) = self.margins(i, member, x, &sparse, labels.len(), wish.against);
+        let n_scores = base.len();
+        let n_slots = member.recipe.n_slots();
+        let link = match &member.predictor {
+            Predictor::Trees(trees) => trees.parts().link,
+            Predictor::Linear(linear) => linear.link(),
+            _ => Link::Softmax,
+        };
+        let explain_row = |(row, label): (usize, &Option<usize>)| {
+            let mut contributions = vec![0.0; n_scores * n_features];
+            let of_row = &of_slots[row * n_scores * n_slots..(row + 1) * n_scores * n_slots];
+            for (values, of_score) in
+                contributions.chunks_exact_mut(n_features).zip(of_row.chunks_exact(n_slots))
+            {
+                for (value, [a, b]) in of_score.iter().zip(&*self.slots[i]) {
+                    values[*a as usize] += value / 2.0;
+                    values[*b as usize] += value / 2.0;
+                }
+            }
+            let score = margins[row * n_scores..(row + 1) * n_scores].to_vec();
+            let margins = Margins { link, base: base.clone(), score, contributions };
+            margins.explanation(*label, &member.target, wish.scale)
+        };
+        labels.iter().enumerate().map(explain_row).collect()
+    }
+
+    /// The base of each score, the scores of each row, and the contributions of each row's slots to each of them.
+    fn margins(
+        &self,
+        i: usize,
+        member: &Member,
+        x: &[f64],
+        sparse: &Sparse,
+        n_rows: usize,
+        against: Against,
+    ) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let background = self.reference.background();
+        match (&self.kinds[i], &member.predictor) {
+            (Kind::Trees(explainer), Predictor::Trees(trees)) => {
+                let (n_inputs, n_scores) = (trees.n_inputs(), trees.n_scores());
+                let mut margins = vec![0.0; n_rows * n_scores];
+                for (x, out) in x.chunks_exact(n_inputs).zip(margins.chunks_exact_mut(n_scores)) {
+                    trees.margins_into(x, out);
+                }
+                let mut values = vec![0.0; n_rows * n_scores * n_inputs];
+                let explainer = explainer.as_ref().filter(|_| against == Against::Path);
+                if let Some(explainer) = explainer {
+                    explainer.explain(trees, x, &mut values);
+                    return (explainer.base().to_vec(), margins, values);
+                }
+                let mut buffer = Vec::new();
+                let (encoded, _) =
+                    member.recipe.encode_block(background.values(), background.texts(), &mut buffer);
+                let share = 1.0 / background.n_rows() as f64;
+                let mut base = vec![0.0; n_scores];
+                let mut of_row = vec![0.0; n_scores];
+                for other in encoded.chunks_exact(n_inputs) {
+                    trees.margins_into(other, &mut of_row);
+                    base.iter_mut().zip(&of_row).for_each(|(base, score)| *base += share * score);
+                    for (x, out) in x.chunks_exact(n_inputs).zip(values.chunks_exact_mut(n_scores * n_inputs))
+                    {
+                        add_interventional(trees, x, other, share, out);
+                    }
+                }
+                (base, margins, values)
+            }
+            (Kind::Additive(explainer), predictor) => {
+                let Additive { base, margins, contributions } =
+                    explainer.explain(predictor, x, sparse, n_rows);
+                (base, margins, contributions)
+            }
+            // Others are sampled, or were refused.
+            _ => Default::default(),
+        }
+    }
+}
+
+/// The features of each slot of a recipe.
+fn features_of(recipe: &Recipe) -> Arc<[[u32; 2]]> {
+    let features = |(feature, slot): (usize, Slot)| match slot {
+        Slot::DaysTo(other) => [feature as u32, other as u32],
+        _ => [feature as u32; 2],
+    };
+    recipe.slots().into_iter().map(features).collect()
+}

@@ -1,0 +1,239 @@
+//! Why a model answers so: contributions that add up, from the shell and over HTTP.
+
+use serde_json::{Value, json};
+
+use crate::support::http::Server;
+use crate::support::workdir::{Workdir, fixture};
+
+/// A row as JSON with its explanation.
+fn explained(dir: &Workdir, flags: &[&str]) -> Vec<Value> {
+    let head = &["predict", "--format", "ndjson", "--keep", "none"][..];
+    let done = dir.run(&[head, flags].concat()).ok();
+    done.out().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Checks that base and contributions add up to the score; the score.
+#[track_caller]
+fn sum(explanation: &Value) -> f64 {
+    let contributions = explanation["contributions"].as_object().unwrap();
+    let others = explanation["others"].as_f64().unwrap_or(0.0);
+    let sum: f64 = contributions.values().map(|value| value.as_f64().unwrap()).sum();
+    let sum = sum + others + explanation["base"].as_f64().unwrap();
+    let score = explanation["score"].as_f64().unwrap();
+    assert!((sum - score).abs() < 1e-9 * score.abs().max(1.0), "{explanation}: {sum}");
+    score
+}
+
+/// The first lines of a fixture, as a file of rows.
+fn some_rows(dir: &Workdir, file: &str, n: usize) {
+    let text = fixture(file);
+    let lines: Vec<&str> = text.lines().take(n + 1).collect();
+    dir.write("rows.csv", lines.join("\n") + "\n");
+}
+
+#[test]
+fn contributions_of_every_learner_add_up_to_the_score_on_both_scales() {
+    for (file, algorithms) in [
+        ("penguins.csv", &["logreg", "bayes", "tree", "forest", "extra", "boost", "knn", "svm", "mlp"][..]),
+        ("visits.csv", &["logreg", "bayes", "forest", "boost"]),
+        ("rentals.csv", &["ridge", "lasso", "tree", "extra", "boost", "knn"]),
+        ("intents.csv", &["logreg", "bayes", "forest"]),
+    ] {
+        for algorithm in algorithms {
+            let dir = Workdir::trained(file, &["--algorithm", algorithm]);
+            some_rows(&dir, file, 8);
+            for scale in ["score", "probability"] {
+                let flags = ["--input", "rows.csv", "--explain", "--explain-scale", scale];
+                for row in explained(&dir, &flags) {
+                    let score = sum(&row["explanation"]);
+                    let is_sampled = ["knn", "svm", "mlp"].contains(algorithm);
+                    assert_eq!(row["explanation"]["standard_error"].is_number(), is_sampled);
+                    if scale == "probability" {
+                        let predicted = row.get("probability").unwrap_or(&row["prediction"]);
+                        let predicted = predicted.as_f64().unwrap();
+                        let most = 1e-9 * predicted.abs().max(1.0);
+                        assert!((predicted - score).abs() < most, "{file} {algorithm}: {row}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_is_explained_in_text_json_and_words() {
+    let dir = Workdir::trained("iris.csv", &["--algorithm", "boost"]);
+    let row = "5.1,3.5,1.4,0.2";
+    let text = dir.run(&["predict", "--features", row, "--explain"]).ok();
+    let lines: Vec<&str> = text.out().lines().collect();
+    assert!(lines[0].starts_with("setosa\t"), "{lines:?}");
+    assert_eq!(lines[2], "margin of setosa");
+    assert!(lines[3].ends_with("  base") && lines.last().unwrap().ends_with("  score"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.ends_with("petal_length = 1.4")), "{lines:?}");
+    let flags = ["predict", "--features", row, "--explain=1", "--format", "json"];
+    let one = dir.run(&flags).ok().json();
+    let explanation = &one["explanation"];
+    assert_eq!(explanation["contributions"].as_object().unwrap().len(), 1);
+    assert_eq!(explanation["label"], "setosa");
+    assert!(explanation["others"].is_number());
+    sum(explanation);
+    let reasons = explanation["reasons"].as_array().unwrap();
+    assert_eq!(reasons.len(), 1);
+    assert!(reasons[0].as_str().unwrap().ends_with(" speaks for setosa"), "{reasons:?}");
+    let other = dir.run(&[&flags[..], &["--explain-label", "virginica"]].concat()).ok().json();
+    assert_eq!(other["explanation"]["label"], "virginica");
+    let reason = other["explanation"]["reasons"][0].as_str().unwrap().to_string();
+    assert!(reason.ends_with(" speaks against virginica"), "{reason}");
+    dir.run(&["predict", "--features", row, "--explain", "--explain-label", "virginca"])
+        .fails(2)
+        .says(&["--explain-label: the model has no label \"virginca\"; did you mean \"virginica\"?"]);
+}
+
+#[test]
+fn a_table_gets_a_column_for_the_base_and_for_each_contribution() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "boost"]);
+    some_rows(&dir, "penguins.csv", 30);
+    let done = dir.run(&["predict", "--input", "rows.csv", "--keep", "none", "--explain"]).ok();
+    let table = crate::support::workdir::records(done.out(), b',');
+    let names: Vec<&str> = table[0].iter().map(String::as_str).collect();
+    assert_eq!(names[..4], ["prediction", "probability", "base", "contribution_island"]);
+    let json = explained(&dir, &["--input", "rows.csv", "--explain"]);
+    assert_eq!(table.len() - 1, json.len());
+    for (cells, row) in table[1..].iter().zip(&json) {
+        let explanation = &row["explanation"];
+        assert_eq!(cells[2].parse::<f64>().unwrap(), explanation["base"].as_f64().unwrap());
+        for (name, cell) in names[3..].iter().zip(&cells[3..]) {
+            let name = name.strip_prefix("contribution_").unwrap();
+            let value = explanation["contributions"][name].as_f64().unwrap();
+            assert_eq!(cell.parse::<f64>().unwrap(), value);
+        }
+    }
+    let threads = |n| {
+        let flags = ["predict", "--input", "rows.csv", "--explain", "--threads", n];
+        dir.run(&flags).ok().out().to_string()
+    };
+    assert_eq!(threads("1"), threads("4"));
+}
+
+#[test]
+fn a_request_is_explained_as_the_shell_does() {
+    let dir = Workdir::trained("iris.csv", &["--algorithm", "boost"]);
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let row = json!([5.1, 3.5, 1.4, 0.2]);
+    let shell =
+        dir.run(&["predict", "--features", "5.1,3.5,1.4,0.2", "--explain", "--format", "json"]).ok().json();
+    let answer = |body: Value| {
+        let reply = server.predict(body.to_string());
+        (reply.status, reply.json())
+    };
+    assert_eq!(answer(json!({ "data": row, "explain": true })).1, shell);
+    assert!(answer(json!({ "data": row, "explain": false })).1.get("explanation").is_none());
+    let many = answer(json!({ "data": [row, row], "explain": { "top": 2, "scale": "probability" } })).1;
+    for one in many["predictions"].as_array().unwrap() {
+        let explanation = &one["explanation"];
+        assert_eq!(explanation["scale"], "probability");
+        assert!((sum(explanation) - one["probability"].as_f64().unwrap()).abs() < 1e-9);
+        assert_eq!(explanation["contributions"].as_object().unwrap().len(), 2);
+    }
+    for (explain, words) in [
+        (json!({ "label": "rose" }), "no label"),
+        (json!({ "reference": "background" }), "holds no background rows"),
+        (json!({ "tops": 1 }), "explain is true, false"),
+    ] {
+        let (status, problem) = answer(json!({ "data": row, "explain": explain }));
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/explain")));
+        assert!(problem["errors"][0]["detail"].as_str().unwrap().contains(words), "{problem}");
+    }
+}
+
+#[test]
+fn background_rows_are_kept_on_demand_and_older_files_say_what_they_lack() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "forest", "--background", "20"]);
+    some_rows(&dir, "penguins.csv", 5);
+    let flags = ["--input", "rows.csv", "--explain", "--explain-reference", "background"];
+    let background = explained(&dir, &flags);
+    let path = explained(&dir, &flags[..3]);
+    for (a, b) in background.iter().zip(&path) {
+        let (a, b) = (&a["explanation"], &b["explanation"]);
+        assert!((sum(a) - sum(b)).abs() < 1e-9, "the score is the same");
+        assert_ne!(a["base"], b["base"]);
+    }
+    let plain = Workdir::trained("penguins.csv", &["--algorithm", "forest"]);
+    assert!(plain.bytes("model.mlapi").len() + 1000 < dir.bytes("model.mlapi").len());
+    for (file, words) in [
+        ("format-8-days.mlapi", "without the rows of the leaves of its trees; train it again"),
+        ("format-1-linear.mlapi", "without the means that contributions are measured from; train it again"),
+    ] {
+        let old = format!("{}/fixtures/models/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::copy(old, dir.path("old.mlapi")).unwrap();
+        dir.run(&["predict", "-m", "old.mlapi", "--features", "{}", "--explain"]).fails(2).says(&[words]);
+    }
+}
+
+#[test]
+fn an_ensemble_adds_up_the_contributions_of_its_members() {
+    use crate::support::model::blended;
+    let dir = Workdir::trained("visits.csv", &["--algorithm", "logreg"]);
+    some_rows(&dir, "visits.csv", 5);
+    let models = ["logreg", "forest", "boost"].map(|algorithm| {
+        let dir = Workdir::trained("visits.csv", &["--algorithm", algorithm]);
+        mlapi::Model::open(dir.path("model.mlapi")).unwrap()
+    });
+    // The means of the linear member are those of its own file.
+    let reference = models[0].reference.clone();
+    let mut model = blended(models.into(), &[0.2, 0.3, 0.5]);
+    model.reference = reference;
+    model.save(dir.path("model.mlapi")).unwrap();
+    for row in explained(&dir, &["--input", "rows.csv", "--explain"]) {
+        let explanation = &row["explanation"];
+        assert_eq!(explanation["scale"], "probability");
+        let probability = row["probability"].as_f64().unwrap();
+        assert!((sum(explanation) - probability).abs() < 1e-9, "{row}");
+    }
+}
+
+#[test]
+fn candidates_are_ordered_by_their_scores_in_their_context() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "boost"]);
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let names: Vec<String> = model.pipeline.schema.features.iter().map(|f| f.name.clone()).collect();
+    let label = model.labels()[0].clone();
+    let row: serde_json::Map<String, Value> = names.iter().cloned().zip(model.example()).collect();
+    let lengths = [33.0, 55.0, 39.0, 46.0];
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let one = |length: f64| {
+        let mut row = row.clone();
+        row.insert("bill_length_mm".into(), length.into());
+        let answer = server.predict(json!({ "features": row }).to_string()).json();
+        answer["probabilities"][&label].as_f64().unwrap()
+    };
+    let alone = lengths.map(one);
+    let candidates: Vec<Value> = lengths.iter().map(|l| json!({ "bill_length_mm": l })).collect();
+    let rank = |body: Value| {
+        let reply = server.send("POST", "/rank", "Content-Type: application/json\r\n", body.to_string());
+        (reply.status, reply.json())
+    };
+    let all = json!({ "context": row, "candidates": candidates, "by": label, "top": 3 });
+    let (status, answer) = rank(all.clone());
+    assert_eq!(status, 200, "{answer}");
+    let ranking = answer["ranking"].as_array().unwrap();
+    assert_eq!(ranking.len(), 3);
+    let scores: Vec<f64> = ranking.iter().map(|one| one["score"].as_f64().unwrap()).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    for (one, score) in ranking.iter().zip(&scores) {
+        assert_eq!(alone[one["index"].as_u64().unwrap() as usize], *score);
+    }
+    for (body, pointer) in [
+        (json!({ "candidates": [row] }), "/by"),
+        (json!({ "candidates": [], "by": label }), "/candidates"),
+        (
+            json!({ "candidates": [{ "bill_length_mm": "x" }], "context": row, "by": label }),
+            "/candidates/0/bill_length_mm",
+        ),
+        (json!({ "candidates": [row], "by": "dodo" }), "/by"),
+    ] {
+        let (status, problem) = rank(body);
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
+    }
+}
