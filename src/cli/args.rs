@@ -3,6 +3,7 @@
 
 mod choices;
 mod help;
+mod import;
 mod serve;
 mod values;
 
@@ -23,6 +24,7 @@ use crate::predict::OnError;
 
 pub use choices::{Color, Format, RowFormat, TaskChoice};
 pub use help::command;
+pub use import::{Import, ImportFormat};
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
@@ -103,6 +105,12 @@ impl Verb {
             Self::Train(train) => read(text, &mut train.format),
             Self::Eval(eval) => read(text, &mut eval.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
+            Self::Import(import) => {
+                let mut format = ImportFormat::Text;
+                read(text, &mut format)?;
+                import.formats.push(format);
+                Ok(())
+            }
             Self::Predict(predict) => read(text, &mut predict.format),
             Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
                 Err("--format is for verbs with a result: train, eval, predict and inspect".into())
@@ -143,6 +151,8 @@ pub enum Verb {
     Predict(Predict),
     /// Serve predictions over HTTP
     Serve(Box<Serve>),
+    /// Make a model of one that XGBoost, LightGBM or CatBoost trained
+    Import(Box<Import>),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Check that a server is ready

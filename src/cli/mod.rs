@@ -8,6 +8,7 @@ pub mod args;
 mod dialect;
 mod eval;
 mod healthcheck;
+mod import;
 mod inspect;
 mod predict;
 mod serve;
@@ -73,6 +74,11 @@ fn run(args: &Args, term: &Term) -> Result<()> {
         Verb::Serve(serve) => {
             drop(out);
             return serve::run(serve, common, term);
+        }
+        Verb::Import(import) => {
+            import.dialect.check()?;
+            use_threads(common.threads)?;
+            import::run(import, common, term, &mut out)?;
         }
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,

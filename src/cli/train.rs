@@ -99,7 +99,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
 }
 
 /// Checks before the work that the model can be written after it.
-fn check_output(path: &Path) -> Result<()> {
+pub(super) fn check_output(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let shown = path.display();
     ensure!(folder.is_none_or(Path::is_dir), "cannot write {shown}: there is no such folder; make it first");

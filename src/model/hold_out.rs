@@ -184,6 +184,9 @@ impl TestRows {
     /// Files that are not there any more, that have changed since, or that were standard input.
     pub(crate) fn replay(model: &Model, folder: &Path, said: &source::Options) -> Result<Self> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
+        if let Some(origin) = &card.origin {
+            bail!("the model was imported from {origin}, so no rows were held out; mlapi eval DATA");
+        }
         let mut options = companion_options(said, schema.header);
         let sources: Vec<&DataSource> = match &card.test {
             Some(test) => vec![test],
