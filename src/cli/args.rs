@@ -24,7 +24,7 @@ use crate::predict::OnError;
 
 pub use choices::{Color, Format, RowFormat, TaskChoice};
 pub use help::command;
-pub use import::{Import, ImportFormat};
+pub use import::{Export, ExportForm, Import, ImportFormat};
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote};
 use values::{
@@ -112,7 +112,7 @@ impl Verb {
                 Ok(())
             }
             Self::Predict(predict) => read(text, &mut predict.format),
-            Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
+            Self::Serve(_) | Self::Export(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
                 Err("--format is for verbs with a result: train, eval, predict and inspect".into())
             }
         }
@@ -153,6 +153,8 @@ pub enum Verb {
     Serve(Box<Serve>),
     /// Make a model of one that XGBoost, LightGBM or CatBoost trained
     Import(Box<Import>),
+    /// Write a model in a form that other programs run: LightGBM text, SQL
+    Export(Export),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Check that a server is ready

@@ -53,6 +53,8 @@ pub(super) fn run(args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> 
             let folder = Path::new(&args.model).parent().unwrap_or(Path::new(""));
             match TestRows::replay(&model, folder, &args.dialect.options()) {
                 Ok(rows) => rows,
+                // Of an imported model no rows were held out, and nothing was recorded of them.
+                Err(error) if model.card.origin.is_some() => return Err(error),
                 Err(error) => {
                     show(recorded, true, args, out)?;
                     out.flush()?;

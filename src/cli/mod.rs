@@ -7,6 +7,7 @@ mod allocator;
 pub mod args;
 mod dialect;
 mod eval;
+mod export;
 mod healthcheck;
 mod import;
 mod inspect;
@@ -80,6 +81,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             use_threads(common.threads)?;
             import::run(import, common, term, &mut out)?;
         }
+        Verb::Export(export) => export::run(export, &mut out)?,
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

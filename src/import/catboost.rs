@@ -99,6 +99,8 @@ struct ClassParams {
 struct Oblivious {
     leaf_values: Vec<f64>,
     #[serde(default)]
+    leaf_weights: Vec<f64>,
+    #[serde(default)]
     splits: Option<Vec<Question>>,
 }
 
@@ -121,6 +123,8 @@ struct Nested {
     right: Option<Box<Nested>>,
     #[serde(default)]
     value: Option<Bias>,
+    #[serde(default)]
+    weight: Option<f64>,
 }
 
 /// What the trees need to know of their model.
@@ -294,11 +298,15 @@ impl Frame {
             }
         }
         nodes.extend(tree.leaf_values.chunks_exact(self.n_scores).map(|values| self.leaf(values)));
-        Ok(Tree { score: 0, nodes })
+        let covers = match tree.leaf_weights.len() == n_leaves {
+            true => [&vec![0.0; n_leaves - 1], tree.leaf_weights.as_slice()].concat(),
+            false => Vec::new(),
+        };
+        Ok(Tree { score: 0, nodes, covers })
     }
 
     fn nested(&self, tree: &Nested) -> Result<Tree> {
-        let mut nodes: Vec<Node> = Vec::new();
+        let (mut nodes, mut covers): (Vec<Node>, Vec<f64>) = Default::default();
         // What is left, and the number of its node, which its parent has named already.
         let mut left = std::collections::VecDeque::from([tree]);
         let mut n = 1;
@@ -306,6 +314,7 @@ impl Frame {
             match (&tree.split, &tree.left, &tree.right, &tree.value) {
                 (Some(question), Some(below), Some(above), _) => {
                     nodes.push(self.split(question, n, n + 1)?);
+                    covers.push(0.0);
                     left.extend([&**below, &**above]);
                     n += 2;
                 }
@@ -313,10 +322,12 @@ impl Frame {
                     let values = value.numbers();
                     ensure!(values.len() == self.n_scores, "a leaf has {} numbers", values.len());
                     nodes.push(self.leaf(&values));
+                    covers.extend(tree.weight);
                 }
                 _ => bail!("a node is neither a split nor a leaf"),
             }
         }
-        Ok(Tree { score: 0, nodes })
+        let covers = if covers.len() == nodes.len() { covers } else { Vec::new() };
+        Ok(Tree { score: 0, nodes, covers })
     }
 }

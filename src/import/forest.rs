@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::model::predictor::Link;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
@@ -79,6 +79,9 @@ pub(super) struct Tree {
     pub(super) score: usize,
     /// The nodes.
     pub(super) nodes: Vec<Node>,
+    /// Rows of training that ended at each node, if it is a leaf, or the sum of their Hessians; empty if the file does
+    /// not tell.
+    pub(super) covers: Vec<f64>,
 }
 
 /// A node of a tree.
@@ -144,6 +147,8 @@ impl Foreign {
             }
             parts.groups.extend(of_levels);
         }
+        // Rows of each leaf, in turn.
+        let mut covers: Vec<f64> = Vec::new();
         let leaf_width = |node: &Node| match node {
             Node::Leaf(values) => values.len(),
             Node::Split(_) => 1,
@@ -155,16 +160,17 @@ impl Foreign {
             "its leaves have {} numbers for {n_scores} scores",
             parts.width
         );
-        for (i, tree) in self.forest.in_turn(parts.width).into_iter().enumerate() {
-            match tree {
-                Some(tree) => add_tree(&mut parts, tree, &groups)
-                    .map_err(|error| error.context(format!("tree {i} is damaged")))?,
-                None => add_tree(&mut parts, &Tree::of_nothing(), &groups)?,
-            }
+        for (i, tree) in self.forest.in_turn(parts.width)?.into_iter().enumerate() {
+            add_tree(&mut parts, &mut covers, tree, &groups)
+                .with_context(|| format!("tree {i} is damaged"))?;
         }
         if parts.roots.is_empty() {
-            add_tree(&mut parts, &Tree::of_nothing(), &groups)?;
+            add_tree(&mut parts, &mut covers, &Tree::of_nothing(), &groups)?;
         }
+        ensure!(
+            covers.iter().all(|rows| rows.is_finite() && *rows >= 0.0),
+            "a leaf has a number of rows that is none"
+        );
         let sum: f64 = parts.importances.iter().sum();
         if sum > 0.0 && sum.is_finite() {
             parts.importances.iter_mut().for_each(|importance| *importance /= sum);
@@ -220,27 +226,30 @@ fn no_column(column: usize) -> anyhow::Error {
 
 impl Forest {
     /// The trees so that tree t belongs to score t mod scores, as the arrays have it; the order within a score is kept.
-    fn in_turn(&self, width: usize) -> Vec<Option<&Tree>> {
+    fn in_turn(&self, width: usize) -> Result<Vec<&Tree>> {
         let n_scores = self.base.len();
         if n_scores == 1 || width > 1 {
-            return self.trees.iter().map(Some).collect();
+            return Ok(self.trees.iter().collect());
         }
         let mut of_score: Vec<Vec<&Tree>> = vec![Vec::new(); n_scores];
         self.trees.iter().for_each(|tree| of_score[tree.score.min(n_scores - 1)].push(tree));
-        let n_rounds = of_score.iter().map(Vec::len).max().unwrap_or(0);
-        let turns = (0..n_rounds).flat_map(|round| of_score.iter().map(move |of| of.get(round).copied()));
-        turns.collect()
+        let n_rounds = of_score[0].len();
+        ensure!(
+            of_score.iter().all(|of| of.len() == n_rounds),
+            "its classes have different numbers of trees"
+        );
+        Ok((0..n_rounds).flat_map(|round| of_score.iter().map(move |of| of[round])).collect())
     }
 }
 
 impl Tree {
     fn of_nothing() -> Self {
-        Self { score: 0, nodes: vec![Node::Leaf(vec![0.0])] }
+        Self { nodes: vec![Node::Leaf(vec![0.0])], ..Self::default() }
     }
 }
 
 /// Adds a tree, node by node from its root; the two children of a node lie side by side.
-fn add_tree(parts: &mut Parts, tree: &Tree, groups: &[Vec<u8>]) -> Result<()> {
+fn add_tree(parts: &mut Parts, covers: &mut Vec<f64>, tree: &Tree, groups: &[Vec<u8>]) -> Result<()> {
     let root = parts.feature.len();
     ensure!(root + tree.nodes.len() < MAX_NODES, "the model has more than {MAX_NODES} nodes");
     parts.roots.push(root as u32);
@@ -261,6 +270,7 @@ fn add_tree(parts: &mut Parts, tree: &Tree, groups: &[Vec<u8>]) -> Result<()> {
                 parts.threshold.push(0.0);
                 parts.left.push((parts.values.len() / parts.width) as u32);
                 parts.flags.push(0);
+                covers.extend(tree.covers.get(source));
                 parts.values.extend(values);
                 parts.values.extend(std::iter::repeat_n(0.0, parts.width - values.len()));
             }
@@ -331,7 +341,7 @@ pub(super) mod tests {
     }
 
     fn parts(nodes: Vec<Node>) -> Result<Parts> {
-        foreign(2, vec![Tree { score: 0, nodes }]).parts(&[vec![], vec![0, 1]])
+        foreign(2, vec![Tree { nodes, ..Tree::default() }]).parts(&[vec![], vec![0, 1]])
     }
 
     #[test]
@@ -353,8 +363,8 @@ pub(super) mod tests {
     fn levels_that_no_split_distinguishes_share_a_group_and_too_many_groups_are_refused_by_name() {
         let orders = [vec![], (0..1000).collect::<Vec<u32>>()];
         let stump = |levels: Vec<u32>| Tree {
-            score: 0,
             nodes: vec![split(1, Test::Levels(levels), 1, 2), Node::Leaf(vec![1.0]), Node::Leaf(vec![2.0])],
+            ..Tree::default()
         };
         let few = foreign(1000, vec![stump((0..500).collect()), stump((250..750).collect())]);
         let parts = few.parts(&orders).unwrap();

@@ -25,8 +25,8 @@ const NAN_IS_MISSING: u8 = 2;
 /// Columns and leaves of a model; a line that asks for more is damaged.
 const MAX_COLUMNS: usize = 1 << 24;
 
-/// Codes of categories are whole numbers below this.
-const MAX_CODE: usize = 1 << 20;
+/// Codes of categories of all columns together, each of which becomes a level.
+const MAX_CODES: usize = 1 << 20;
 
 /// Objectives whose prediction is their score.
 const NUMBERS: [&str; 7] =
@@ -96,9 +96,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<Foreign> {
     let mut forest = Forest { link, base: vec![0.0; n_scores], divisor: 1.0, trees: Vec::new() };
     let mut missing = vec![None; n_columns];
     for (i, text) in trees.split("\nTree=").filter(|text| !text.trim().is_empty()).enumerate() {
-        let nodes = nodes(&Lines::of(text), &mut columns, &mut missing, scale)
+        let lines = Lines::of(text);
+        let nodes = nodes(&lines, &mut columns, &mut missing, scale)
             .with_context(|| format!("tree {i} cannot be read"))?;
-        forest.trees.push(Tree { score: i % n_scores, nodes });
+        forest.trees.push(Tree { score: i % n_scores, covers: covers(&lines, nodes.len()), nodes });
     }
     let n_trees = forest.trees.len();
     ensure!(n_trees % n_scores == 0, "it has {n_trees} trees, {n_scores} in each iteration");
@@ -161,6 +162,7 @@ fn columns(names: &[&str], infos: &[&str], tail: &str) -> Result<Vec<ForeignColu
     // The names that LightGBM makes up for an array.
     let made_up = names.iter().enumerate().all(|(i, name)| *name == format!("Column_{i}"));
     let mut columns: Vec<ForeignColumn> = Vec::with_capacity(names.len());
+    let mut n_codes = 0_usize;
     for (name, info) in names.iter().zip(infos) {
         let mut column =
             ForeignColumn { name: (!made_up).then(|| (*name).to_string()), ..ForeignColumn::default() };
@@ -173,7 +175,8 @@ fn columns(names: &[&str], infos: &[&str], tail: &str) -> Result<Vec<ForeignColu
             let codes: Vec<i64> =
                 codes.collect::<Result<_, _>>().with_context(|| format!("a column is {info:?}"))?;
             let n = codes.iter().max().map_or(0, |&max| max.max(-1) + 1) as usize;
-            ensure!(n <= MAX_CODE, "the categories of {name} go up to {}", n - 1);
+            n_codes += n;
+            ensure!(n_codes <= MAX_CODES, "its categories have {n_codes} codes; mlapi reads {MAX_CODES}");
             column.levels = Some((0..n).map(|code| code.to_string()).collect());
         }
         columns.push(column);
@@ -262,8 +265,9 @@ fn nodes(
             let codes = codes(bits.context("a set of categories is not there")?);
             let levels = known.levels.get_or_insert_default();
             // Codes that the description does not name; nothing else tells of them.
-            for code in levels.len()..codes.last().map_or(0, |&code| code as usize + 1) {
-                ensure!(code < MAX_CODE, "a category has the code {code}");
+            let n_codes = codes.last().map_or(0, |&code| code as usize + 1);
+            ensure!(n_codes <= MAX_CODES, "a category has the code {}", n_codes - 1);
+            for code in levels.len()..n_codes {
                 levels.push(code.to_string());
             }
             (Test::Levels(codes), false)
@@ -289,6 +293,13 @@ fn nodes(
     }
     nodes.extend(leaves);
     Ok(nodes)
+}
+
+/// The rows of each leaf, behind the inner nodes; none in the files of some writers.
+fn covers(lines: &Lines, n_nodes: usize) -> Vec<f64> {
+    let n_leaves = n_nodes.div_ceil(2);
+    let counts = lines.numbers("leaf_count", n_leaves).unwrap_or_default();
+    if counts.is_empty() { counts } else { [vec![0.0; n_nodes - n_leaves], counts].concat() }
 }
 
 /// The numbers of the bits that are set.

@@ -32,6 +32,9 @@ const OBJECTIVES: [(&str, Meaning); 12] = [
     ("reg:tweedie", Meaning::Logarithm),
 ];
 
+/// Columns; a file that names none asks for many in a few bytes.
+const MAX_COLUMNS: usize = 1 << 17;
+
 /// The type of the children of a leaf, and of a category's node.
 const NO_CHILD: i32 = -1;
 const CATEGORY: u8 = 1;
@@ -151,6 +154,8 @@ struct RawTree {
     categories_sizes: Vec<usize>,
     #[serde(default)]
     loss_changes: Vec<f32>,
+    #[serde(default)]
+    sum_hessian: Vec<f32>,
     #[serde(default)]
     tree_param: TreeParam,
 }
@@ -298,6 +303,7 @@ fn convert(File { learner, version }: File) -> Result<Foreign> {
         }
         None => trees.len(),
     };
+    ensure!(n_columns <= MAX_COLUMNS, "it has {n_columns} columns; mlapi reads {MAX_COLUMNS}");
     let largest = largest_categories(&trees, n_columns);
     let columns = columns(n_columns, feature_names, &feature_types, cats.unwrap_or_default(), &largest)?;
     let mut forest = Forest {
@@ -314,8 +320,9 @@ fn convert(File { learner, version }: File) -> Result<Foreign> {
     for (i, (tree, score)) in trees.into_iter().zip(tree_info).take(n_trees).enumerate() {
         ensure!(score < n_scores, "tree {i} is for class {score} of {n_scores}");
         let weight = weight_drop.get(i).copied().unwrap_or(1.0);
+        let covers = tree.sum_hessian.iter().map(|&sum| sum.into()).collect();
         let nodes = nodes(tree, weight, &columns).with_context(|| format!("tree {i} is damaged"))?;
-        forest.trees.push(Tree { score, nodes });
+        forest.trees.push(Tree { score, nodes, covers });
     }
     let classes = match meaning {
         Meaning::Two => Some(Classes { n: 2, labels: None }),
@@ -358,11 +365,12 @@ fn columns(
     Categories { enc }: Categories,
     largest: &[Option<u32>],
 ) -> Result<Vec<ForeignColumn>> {
-    /// Codes are levels by number if the file does not name them; no trainer has so many.
-    const MAX_CODE: u32 = 1 << 20;
+    /// Codes are levels by number if the file does not name them; of all columns together.
+    const MAX_CODES: u64 = 1 << 20;
+    let n_codes: u64 = largest.iter().flatten().map(|&largest| u64::from(largest) + 1).sum();
+    ensure!(n_codes <= MAX_CODES, "its categories have {n_codes} codes; mlapi reads {MAX_CODES}");
     ensure!(names.is_empty() || names.len() == n, "it has {n} columns and {} names of them", names.len());
     ensure!(types.is_empty() || types.len() == n, "it has {n} columns and {} types of them", types.len());
-    ensure!(largest.len() == n && n < 1 << 24, "it has {n} columns");
     // The names that XGBoost makes up for an array.
     let made_up = names.iter().enumerate().all(|(i, name)| *name == format!("f{i}"));
     let mut names = names.into_iter().filter(|_| !made_up);
@@ -376,7 +384,6 @@ fn columns(
             }
             None if is_category => {
                 let n = largest.map_or(0, |largest| largest.saturating_add(1));
-                ensure!(n <= MAX_CODE, "column {i} has a category of the code {}", n - 1);
                 Some((0..n).map(|code| code.to_string()).collect())
             }
             _ => None,

@@ -14,6 +14,8 @@ pub fn command() -> clap::Command {
         ("eval", prose(include_str!("../help/eval.txt"))),
         ("predict", prose(include_str!("../help/predict.txt"))),
         ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("../help/serve.txt")))),
+        ("import", prose(include_str!("../help/import.txt"))),
+        ("export", prose(include_str!("../help/export.txt"))),
         ("healthcheck", prose(include_str!("../help/healthcheck.txt"))),
     ];
     let mut command = Args::command()

@@ -1,9 +1,9 @@
-//! The flags of `mlapi import`.
+//! The flags of `mlapi import` and `mlapi export`.
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use super::{DEFAULT_MODEL, Dialect};
-use crate::import;
+use super::{DEFAULT_MODEL, Dialect, ModelLimit};
+use crate::{export, import};
 
 /// Format of the file, or of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,4 +70,43 @@ pub struct Import {
     /// Dialect of the sample.
     #[command(flatten)]
     pub dialect: Dialect,
+}
+
+/// Form that a model is exported to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportForm {
+    /// Text of LightGBM: all models of trees.
+    Lightgbm,
+    /// A query in standard SQL: linear models and small trees.
+    Sql,
+}
+
+impl ExportForm {
+    /// The form as the writer takes it.
+    pub fn form(self) -> export::Form {
+        match self {
+            Self::Lightgbm => export::Form::Lightgbm,
+            Self::Sql => export::Form::Sql,
+        }
+    }
+}
+
+/// `mlapi export`
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
+    /// Form to write
+    #[arg(long, value_name = "FORM")]
+    pub to: ExportForm,
+
+    /// Where to write it; - for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub output: String,
 }

@@ -29,6 +29,15 @@ impl Linear {
         Self { link, n_inputs, coefficients, intercepts }
     }
 
+    /// The coefficients, one row of inputs per score, and the intercepts.
+    pub(crate) fn coefficients(&self) -> (&[f64], &[f64]) {
+        (&self.coefficients, &self.intercepts)
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        self.link
+    }
+
     pub(super) fn n_outputs(&self) -> usize {
         match self.link {
             Link::Sigmoid | Link::Share => 2,
