@@ -22,7 +22,7 @@ if [[ -z $python ]]; then
     if ! cmp -s "$root/tests/foreign.txt" "$environment/installed.txt"; then
         rm -rf "$environment"
         python3 -m venv "$environment"
-        "$python" -m pip install --quiet --no-deps --requirement "$root/tests/foreign.txt"
+        "$python" -m pip install --quiet --no-compile --no-deps --requirement "$root/tests/foreign.txt"
         cp "$root/tests/foreign.txt" "$environment/installed.txt"
     fi
 fi
