@@ -18,8 +18,8 @@ use crate::names::quote;
 /// The most nodes that are written: about 5 MB of text, which DuckDB plans in seconds.
 const MAX_NODES: usize = 50_000;
 
-/// The deepest tree: SQLite limits expressions to a depth of 1000 and its parser to fewer open ones.
-const MAX_DEPTH: usize = 30;
+/// The deepest tree: the parser of SQLite holds 100 symbols, and each level of a tree takes up to six.
+const MAX_DEPTH: usize = 12;
 
 /// e to a power beyond this is out of range in PostgreSQL, or 0.
 const MAX_POWER: &str = "7e2";

@@ -18,6 +18,9 @@ use crate::model::predictor::Link;
 const CATEGORY: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
 
+/// Numbers up to this distance from 0 are 0 (`kZeroThreshold`, a constant of single precision).
+const ZERO: f64 = 1e-35_f32 as f64;
+
 /// What is missing in a column of numbers.
 const ZERO_IS_MISSING: u8 = 1;
 const NAN_IS_MISSING: u8 = 2;
@@ -286,13 +289,25 @@ fn nodes(
                 // NaN counts as 0.
                 _ => threshold >= 0.0,
             };
-            (Test::AtMost(threshold), missing_left)
+            (Test::AtMost(snapped(threshold)), missing_left)
         };
         let (left, right) = (child(left[i]), child(right[i]));
         nodes.push(Node::Split(Split { column, test, missing_left, left, right, gain: gains[i] }));
     }
     nodes.extend(leaves);
     Ok(nodes)
+}
+
+/// The threshold that decides for a number as `threshold` does once numbers up to [`ZERO`] from 0 are taken for 0, which
+/// LightGBM does to every row before a tree sees it (`RowPairFunctionFromDenseMatric` of `src/c_api.cpp`).
+fn snapped(threshold: f64) -> f64 {
+    if (-ZERO..0.0).contains(&threshold) {
+        (-ZERO).next_down()
+    } else if (0.0..ZERO).contains(&threshold) {
+        ZERO
+    } else {
+        threshold
+    }
 }
 
 /// The rows of each leaf, behind the inner nodes; none in the files of some writers.
@@ -327,6 +342,16 @@ mod tests {
         }
         let message = meaning("lambdarank", 1).unwrap_err().to_string();
         assert!(message.contains("lambdarank") && message.contains("multiclass"), "{message}");
+    }
+
+    #[test]
+    fn numbers_close_to_zero_go_where_zero_goes() {
+        for threshold in [-ZERO, -1e-36, -0.0, 0.0, 1e-36, ZERO, 1.0, (-ZERO).next_down()] {
+            for x in [-ZERO, ZERO, 1e-36, -1e-36, 0.0, ZERO.next_up(), (-ZERO).next_down(), 1.0] {
+                let seen = if x.abs() > ZERO { x } else { 0.0 };
+                assert_eq!(x <= snapped(threshold), seen <= threshold, "{x:e} and {threshold:e}");
+            }
+        }
     }
 
     #[test]
