@@ -142,7 +142,7 @@ impl Writer<'_> {
             }
         }
         // LightGBM adds up whole rounds.
-        while texts.len() % n_scores != 0 {
+        while !texts.len().is_multiple_of(n_scores) {
             let base = if texts.len() < n_scores { parts.base[texts.len()] } else { 0.0 };
             texts.push(single_leaf(texts.len(), base)?);
         }

@@ -177,9 +177,9 @@ impl Query<'_> {
         let mut terms: Vec<Vec<String>> = vec![Vec::new(); n_scores];
         let mut sets = vec![0; n_nodes];
         let mut n_sets = 0;
-        for node in 0..n_nodes {
+        for (node, set) in sets.iter_mut().enumerate() {
             if parts.feature[node] != LEAF && parts.flags[node] & SUBSET != 0 {
-                sets[node] = n_sets * SUBSET_WORDS;
+                *set = n_sets * SUBSET_WORDS;
                 n_sets += 1;
             }
         }

@@ -316,14 +316,14 @@ fn add_tree(parts: &mut Parts, covers: &mut Vec<f64>, tree: &Tree, groups: &[Vec
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
-    pub(in super::super) fn split(column: usize, test: Test, left: usize, right: usize) -> Node {
+    fn split(column: usize, test: Test, left: usize, right: usize) -> Node {
         Node::Split(Split { column, test, missing_left: true, left, right, gain: 1.0 })
     }
 
-    pub(in super::super) fn foreign(levels: usize, trees: Vec<Tree>) -> Foreign {
+    fn foreign(levels: usize, trees: Vec<Tree>) -> Foreign {
         let names = (0..levels).map(|level| format!("{level:04}")).collect();
         Foreign {
             producer: "a test",

@@ -105,7 +105,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Foreign> {
         forest.trees.push(Tree { score: i % n_scores, covers: covers(&lines, nodes.len()), nodes });
     }
     let n_trees = forest.trees.len();
-    ensure!(n_trees % n_scores == 0, "it has {n_trees} trees, {n_scores} in each iteration");
+    ensure!(n_trees.is_multiple_of(n_scores), "it has {n_trees} trees, {n_scores} in each iteration");
     if averages {
         forest.divisor = (n_trees / n_scores).max(1) as f64;
     }

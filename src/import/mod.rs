@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
 use self::forest::Foreign;
-use self::schema::{Names, Said, Sample};
+use self::schema::{Known, Names, Said, Sample};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
@@ -241,7 +241,7 @@ struct Evaluated {
 }
 
 impl Evaluated {
-    fn new(pipeline: &Pipeline, codes: Option<&Matrix>, truth: Option<(Vec<usize>, Truth)>) -> Self {
+    fn new(pipeline: &Pipeline, codes: Option<&Matrix>, known: Option<Known>) -> Self {
         let schema = &pipeline.schema;
         let nothing = match schema.target.task {
             Task::Classification => {
@@ -249,7 +249,7 @@ impl Evaluated {
             }
             Task::Regression => Truth::Values(Vec::new()),
         };
-        let (rows, truth) = truth.unwrap_or((Vec::new(), nothing));
+        let (rows, truth) = known.unwrap_or((Vec::new(), nothing));
         let codes = match codes {
             Some(codes) => schema::select(codes, &rows),
             None => Matrix::zeros(0, schema.n_features()),

@@ -184,6 +184,9 @@ impl Sample {
     }
 }
 
+/// The rows that have a target value, and the values.
+pub(super) type Known = (Vec<usize>, Truth);
+
 /// The target and its values in the sample.
 pub(super) fn target(
     foreign: &Foreign,
@@ -191,7 +194,7 @@ pub(super) fn target(
     name: &str,
     sample: Option<&Sample>,
     notes: &mut Vec<String>,
-) -> Result<(Target, Option<(Vec<usize>, Truth)>)> {
+) -> Result<(Target, Option<Known>)> {
     let task = if foreign.classes.is_some() { Task::Classification } else { Task::Regression };
     let mut target =
         Target { name: name.into(), task, labels: Vec::new(), numeric_labels: false, notation: None };

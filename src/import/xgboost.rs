@@ -70,7 +70,7 @@ struct Learner {
 #[derive(Default, Deserialize)]
 struct Attributes {
     #[serde(default)]
-    best_iteration: Option<Text>,
+    best_iteration: Option<Parameter>,
     #[serde(default)]
     scikit_learn: Option<serde::de::IgnoredAny>,
 }
@@ -82,12 +82,12 @@ struct Objective {
 
 #[derive(Deserialize)]
 struct LearnerParam {
-    base_score: Text,
+    base_score: Parameter,
     #[serde(default)]
-    num_class: Option<Text>,
-    num_feature: Text,
+    num_class: Option<Parameter>,
+    num_feature: Parameter,
     #[serde(default)]
-    num_target: Option<Text>,
+    num_target: Option<Parameter>,
 }
 
 #[derive(Deserialize)]
@@ -163,19 +163,19 @@ struct RawTree {
 #[derive(Default, Deserialize)]
 struct TreeParam {
     #[serde(default)]
-    size_leaf_vector: Option<Text>,
+    size_leaf_vector: Option<Parameter>,
 }
 
 /// A parameter, which XGBoost writes as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Text {
+enum Parameter {
     Text(String),
     Number(serde_json::Number),
     Numbers(Vec<serde_json::Number>),
 }
 
-impl Text {
+impl Parameter {
     fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Text(text) => text.into(),
@@ -470,7 +470,7 @@ fn nodes(tree: RawTree, weight: f32, columns: &[ForeignColumn]) -> Result<Vec<No
         *sets.get_mut(node).context("a set belongs to no node")? = codes;
     }
     let mut nodes = Vec::with_capacity(n);
-    for i in 0..n {
+    for (i, set) in sets.into_iter().enumerate() {
         if tree.left_children[i] == NO_CHILD {
             nodes.push(Node::Leaf(vec![f64::from(weight * tree.split_conditions[i])]));
             continue;
@@ -480,7 +480,7 @@ fn nodes(tree: RawTree, weight: f32, columns: &[ForeignColumn]) -> Result<Vec<No
         let test = if tree.split_type.get(i) == Some(&CATEGORY) {
             let n_levels = columns.get(column).and_then(|column| column.levels.as_ref()).map_or(0, Vec::len);
             let mut right = vec![false; n_levels];
-            sets[i].iter().for_each(|&code| {
+            set.iter().for_each(|&code| {
                 if let Some(right) = right.get_mut(code as usize) {
                     *right = true;
                 }
