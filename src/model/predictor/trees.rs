@@ -100,6 +100,11 @@ impl Trees {
         Self { gains, ..self }
     }
 
+    /// The flat arrays.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Numbers per row that go in.
     pub fn n_inputs(&self) -> usize {
         self.parts.levels.len()
