@@ -139,6 +139,7 @@ impl Foreign {
             base: self.forest.base.clone(),
             divisor: self.forest.divisor,
             importances: vec![0.0; self.columns.len()],
+            cover: Vec::new(),
         };
         for (order, groups) in orders.iter().zip(&groups) {
             let mut of_levels = vec![0; order.len()];
@@ -171,6 +172,11 @@ impl Foreign {
             covers.iter().all(|rows| rows.is_finite() && *rows >= 0.0),
             "a leaf has a number of rows that is none"
         );
+        // A leaf without rows would leave its side of a split no share.
+        let is_whole = covers.len() * parts.width == parts.values.len();
+        if is_whole && covers.iter().all(|rows| *rows > 0.0) {
+            parts.cover = covers;
+        }
         let sum: f64 = parts.importances.iter().sum();
         if sum > 0.0 && sum.is_finite() {
             parts.importances.iter_mut().for_each(|importance| *importance /= sum);
