@@ -275,7 +275,8 @@ fn nodes(
             }
             (Test::Levels(codes), false)
         } else {
-            let threshold = thresholds[i];
+            // Infinity sends every number to the left.
+            let threshold = thresholds[i].clamp(f64::MIN, f64::MAX);
             ensure!(threshold.is_finite(), "a threshold is not a finite number");
             let of_missing = (decisions[i] >> 2) & 3;
             let known = missing[column].get_or_insert(of_missing);
