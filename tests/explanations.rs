@@ -34,9 +34,12 @@ fn some_rows(dir: &Workdir, file: &str, n: usize) {
 #[test]
 fn contributions_of_every_learner_add_up_to_the_score_on_both_scales() {
     for (file, algorithms) in [
-        ("penguins.csv", &["logreg", "bayes", "tree", "forest", "extra", "boost", "knn", "svm", "mlp"][..]),
+        (
+            "penguins.csv",
+            &["logreg", "bayes", "tree", "forest", "extra-trees", "boost", "knn", "svm", "mlp"][..],
+        ),
         ("visits.csv", &["logreg", "bayes", "forest", "boost"]),
-        ("rentals.csv", &["ridge", "lasso", "tree", "extra", "boost", "knn"]),
+        ("rentals.csv", &["ridge", "lasso", "tree", "extra-trees", "boost", "knn"]),
         ("intents.csv", &["logreg", "bayes", "forest"]),
     ] {
         for algorithm in algorithms {

@@ -19,6 +19,8 @@
 //! lists or pairs, 4 if booleans
 //! are words such as yes and no or levels become means of the target, 3 if there are dates, 2 if there are texts,
 //! else 1.
+//!
+//! Longer than 600 lines because what is written and what is read back, array by array, belong side by side.
 
 use std::borrow::Cow;
 use std::fs::{self, File};

@@ -541,7 +541,7 @@ mod tests {
             for (name, settings) in [
                 ("tree", &[("min_samples_leaf", "3")][..]),
                 ("forest", &[("n_estimators", "5"), ("min_samples_level", "1")]),
-                ("extra", &[("n_estimators", "5"), ("ccp_alpha", "0.001")]),
+                ("extra-trees", &[("n_estimators", "5"), ("ccp_alpha", "0.001")]),
                 ("boost", &[("n_estimators", "7"), ("max_leaf_nodes", "9"), ("subsample", "0.7")]),
             ] {
                 all.push(fitted(name, x, task, n_classes, settings));
