@@ -111,7 +111,7 @@ fn means_of_the_target_tell_customers_apart_and_the_file_keeps_them() {
         }
     }
     let bytes = dir.bytes("model.mlapi");
-    let version = b"\\\"format_version\\\":20";
+    let version = b"\\\"format_version\\\":10";
     assert!(bytes.windows(version.len()).any(|window| window == version), "older programs are told");
     dir.run(&["train", "t.csv", "--algorithm", "boost", "--threads", "1", "-o", "one.mlapi"]).ok();
     assert!(dir.bytes("one.mlapi") == bytes, "the same bytes on any number of threads");

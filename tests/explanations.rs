@@ -89,7 +89,7 @@ fn a_row_is_explained_in_text_json_and_words() {
     assert!(reason.ends_with(" speaks against virginica"), "{reason}");
     dir.run(&["predict", "--features", row, "--explain", "--explain-label", "virginca"])
         .fails(2)
-        .says(&["--explain-label: the model has no label \"virginca\"; did you mean \"virginica\"?"]);
+        .complains(&["--explain-label: the model has no label \"virginca\"; did you mean \"virginica\"?"]);
 }
 
 #[test]
@@ -170,7 +170,9 @@ fn background_rows_are_kept_on_demand_and_older_files_say_what_they_lack() {
     ] {
         let old = format!("{}/fixtures/models/{file}", env!("CARGO_MANIFEST_DIR"));
         std::fs::copy(old, dir.path("old.mlapi")).unwrap();
-        dir.run(&["predict", "-m", "old.mlapi", "--features", "{}", "--explain"]).fails(2).says(&[words]);
+        dir.run(&["predict", "-m", "old.mlapi", "--features", "{}", "--explain"])
+            .fails(2)
+            .complains(&[words]);
     }
 }
 

@@ -147,6 +147,6 @@ fn the_same_bytes_on_any_number_of_threads_and_the_format_version_says_who_can_r
         let version = |bytes: &[u8], version: &str| {
             bytes.windows(version.len()).any(|window| window == version.as_bytes())
         };
-        assert!(version(&one, "\\\"format_version\\\":20"));
+        assert!(version(&one, "\\\"format_version\\\":10"));
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! From [`ENDPOINTS`] come the router's 404, 405 and `Allow`, the route labels of the metrics, the operations of
 //! the OpenAPI document, the page of `serve --help` and docs/http.md. This file imports nothing of the server.
+//!
+//! Longer than 600 lines because an endpoint is read best beside the others.
 
 use std::borrow::Cow;
 

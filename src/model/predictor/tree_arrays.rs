@@ -234,11 +234,13 @@ fn cover_array(cover: &[f64]) -> Array {
 
 fn take_cover(arrays: &mut Arrays) -> Result<Vec<f64>> {
     let name = format!("trees.{COVER}");
-    match arrays.get(&name) {
-        None => Ok(Vec::new()),
-        Some(Array::U32(..)) => Ok(take_u32(arrays, &name)?.into_iter().map(f64::from).collect()),
-        Some(_) => take_f64(arrays, &name),
-    }
+    let cover: Vec<f64> = match arrays.get(&name) {
+        None => return Ok(Vec::new()),
+        Some(Array::U32(..)) => take_u32(arrays, &name)?.into_iter().map(f64::from).collect(),
+        Some(_) => take_f64(arrays, &name)?,
+    };
+    ensure!(!cover.is_empty(), "{name} is empty");
+    Ok(cover)
 }
 
 #[cfg(test)]
