@@ -38,6 +38,7 @@ use crate::model::file::{MAX_BYTES, golden_rows};
 use crate::model::pipeline::{Decision, Pipeline, Predictions};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::trees::Trees;
+use crate::model::reference::Reference;
 use crate::model::{Card, DataSource, Model, Origin, Written};
 pub use expect::Agreement;
 pub use format::Format;
@@ -126,7 +127,12 @@ impl Import {
         let n_rows = sample.map_or(0, |sample| sample.raw.n_rows());
         let evaluated = Evaluated::new(&pipeline, codes.as_ref(), truth);
         let card = self.card(&bytes, format, foreign, sample, &target, evaluated, names.notes);
-        Ok(Imported { model: Model { card, pipeline, golden }, n_trees, n_rows, agreement })
+        Ok(Imported {
+            model: Model { card, pipeline, golden, reference: Reference::default() },
+            n_trees,
+            n_rows,
+            agreement,
+        })
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {

@@ -123,11 +123,6 @@ impl Trees {
         &self.parts.importances
     }
 
-    /// The arrays that the trees are made of.
-    pub(crate) fn parts(&self) -> &Parts {
-        &self.parts
-    }
-
     /// Scores per row before the link: one, or one per class. A round of boosting has as many trees.
     pub(crate) fn n_scores(&self) -> usize {
         self.parts.base.len()
