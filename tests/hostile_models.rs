@@ -232,7 +232,9 @@ fn members_of_an_ensemble_are_counted_weighed_and_compared_with_their_arrays() {
     changed = file.clone();
     changed.put([("member.3.recipe.fill", u8s(&[0]))]);
     assert!(refused(&changed).contains("arrays that belong to nothing"));
-    for name in file.arrays.keys() {
+    // Models without what explanations need are older ones.
+    let is_needed = |name: &&String| !name.ends_with("trees.cover") && !name.ends_with("explain.means");
+    for name in file.arrays.keys().filter(is_needed) {
         changed = file.clone();
         changed.arrays.remove(name);
         refused(&changed);

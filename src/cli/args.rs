@@ -407,8 +407,12 @@ pub struct Eval {
     #[arg(long, value_name = "LABEL")]
     pub positive: Option<String>,
 
-    /// Exit with status 3 unless this holds: 'accuracy>=0.9', 'lower(recall[yes])>0.8', 'mae not worse'; repeatable
-    #[arg(long, value_name = "EXPR")]
+    /// Requirements; exit status 3 unless all hold.
+    #[arg(
+        long,
+        value_name = "EXPR",
+        help = "Exit with status 3 unless this holds: 'accuracy>=0.9', 'lower(recall[yes])>0.8', 'mae not worse'; repeatable"
+    )]
     pub require: Vec<Requirement>,
 
     /// What is shown beyond the metrics.
@@ -439,8 +443,12 @@ pub struct Drift {
     #[command(flatten)]
     pub limit: ModelLimit,
 
-    /// Exit with status 3 unless this holds: 'psi<0.2', 'psi[age]<0.1', 'domain_auc<0.7', 'drifted<=0'; repeatable
-    #[arg(long, value_name = "EXPR")]
+    /// Requirements; exit status 3 unless all hold.
+    #[arg(
+        long,
+        value_name = "EXPR",
+        help = "Exit with status 3 unless this holds: 'psi<0.2', 'psi[age]<0.1', 'domain_auc<0.7', 'drifted<=0'; repeatable"
+    )]
     pub require: Vec<gate::Requirement>,
 
     /// Dialect of NEW.

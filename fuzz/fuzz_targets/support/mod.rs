@@ -59,10 +59,10 @@ pub fn trained(algorithm: &str, classes: bool, n_shops: u32) -> Model {
 pub fn blended(algorithms: &[&str], classes: bool, n_shops: u32) -> Model {
     let mut models: Vec<Model> =
         algorithms.iter().map(|algorithm| trained(algorithm, classes, n_shops)).collect();
-    let Model { card, golden, pipeline } = models.remove(0);
+    let Model { card, golden, pipeline, .. } = models.remove(0);
     let pipelines: Vec<Pipeline> =
         std::iter::once(pipeline).chain(models.into_iter().map(|model| model.pipeline)).collect();
     let weights: Vec<f64> = (1..=pipelines.len()).map(|weight| weight as f64).collect();
     let pipeline = Pipeline::blend(pipelines, &weights).expect("models of the same rows");
-    Model { card, pipeline, golden }
+    Model { card, pipeline, golden, reference: Default::default() }
 }

@@ -27,8 +27,8 @@ pub struct Diff {
 /// What an evaluation shows beyond its metrics.
 #[derive(Debug, ClapArgs)]
 pub struct Detail {
-    /// Show the 95 % interval of each metric [default]
-    #[arg(long, overrides_with = "no_intervals")]
+    /// Show the 95 % interval of each metric, which is the default.
+    #[arg(long, overrides_with = "no_intervals", help = "Show the 95 % interval of each metric [default]")]
     pub intervals: bool,
 
     /// Show metrics without intervals
