@@ -769,7 +769,7 @@ mod tests {
         }
         for version in 1..=FORMAT_VERSION {
             let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models")).unwrap();
-            let prefix = format!("format-{version}");
+            let prefix = format!("format-{version}-");
             for entry in
                 folder.map(Result::unwrap).filter(|e| e.file_name().to_string_lossy().starts_with(&prefix))
             {
