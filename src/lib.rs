@@ -31,8 +31,6 @@
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
 //! - [`predict`]: a row or a file of rows becomes predictions
-//! - [`import`]: models that other programs trained
-//! - [`export`]: a model in a form that other programs run
 //! - [`report`]: results as text and JSON
 //! - [`server`]: the model over HTTP
 //! - [`cli`]: the command line
@@ -41,8 +39,6 @@ pub mod background;
 pub mod cli;
 pub mod data;
 mod error;
-pub mod export;
-pub mod import;
 pub mod metrics;
 pub mod model;
 mod names;

@@ -10,9 +10,7 @@ mod dialect;
 mod diff;
 mod drift;
 mod eval;
-mod export;
 mod healthcheck;
-mod import;
 mod inspect;
 mod predict;
 mod report;
@@ -86,12 +84,6 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             use_threads(common.threads)?;
             drift::run(drift, term, &mut out)?;
         }
-        Verb::Import(import) => {
-            import.dialect.check()?;
-            use_threads(common.threads)?;
-            import::run(import, common, term, &mut out)?;
-        }
-        Verb::Export(export) => export::run(export, &mut out)?,
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

@@ -124,7 +124,6 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         balance: false,
         evaluation: Evaluation::new(context, &predictions, &truth),
         baseline,
-        origin: None,
         notes: vec![],
     };
     Model { card, pipeline, golden: codes.clone(), reference: Default::default() }

@@ -291,7 +291,6 @@ fn card(
         balance: plan.balance,
         baseline: chosen.baseline.clone(),
         evaluation: chosen.evaluation.clone(),
-        origin: None,
         notes: notes.concat(),
     })
 }
