@@ -3,6 +3,7 @@
 //! Lemire 2019, "Parsing gigabytes of JSON per second", section 3.1).
 
 use fearless_simd::{Level, Simd, SimdBase, SimdMask, dispatch, u8x64};
+use memchr::memchr2;
 
 /// Bytes that are compared together.
 const GROUP: usize = 64;
@@ -37,6 +38,14 @@ impl<'b> Ends<'b> {
     /// given before.
     #[inline(always)]
     pub(super) fn next(&mut self, at: usize) -> usize {
+        let place = self.peek(at);
+        self.next += 1;
+        place
+    }
+
+    /// The same, but does not continue from there.
+    #[inline(always)]
+    pub(super) fn peek(&mut self, at: usize) -> usize {
         loop {
             if self.next >= self.n_places {
                 if self.seen == self.bytes.len() {
@@ -46,11 +55,27 @@ impl<'b> Ends<'b> {
                 continue;
             }
             let place = self.places[self.next] as usize;
-            self.next += 1;
             if place >= at {
                 return place;
             }
+            self.next += 1;
         }
+    }
+
+    /// Goes over the positions before `at`; whether a line ends between them.
+    #[inline(always)]
+    pub(super) fn skip_lines(&mut self, at: usize) -> bool {
+        let mut has_line_end = false;
+        while let Some(place) = self.places[..self.n_places].get(self.next) {
+            let place = *place as usize;
+            if place >= at {
+                return has_line_end;
+            }
+            has_line_end |= self.bytes[place] != self.delimiter;
+            self.next += 1;
+        }
+        // What lies beyond the window is not looked at again.
+        has_line_end || at > self.seen && memchr2(b'\n', b'\r', &self.bytes[self.seen..at]).is_some()
     }
 
     #[inline(never)]

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr3};
 
 use super::blocks::{Block, count_lines};
 use super::field_ends::Ends;
@@ -85,40 +85,8 @@ pub struct Walk {
 impl Walk {
     /// Goes through the records of a block.
     pub fn through(&self, block: &Block, visitor: &mut impl Visitor) {
-        let changed = self.remarks.as_ref().filter(|remarks| remarks.may_repeat(&block.bytes));
-        let changed = changed.and_then(|remarks| self.without_headers(block, remarks));
-        let block = changed.as_ref().unwrap_or(block);
         // With the instructions that the processor has.
         fearless_simd::dispatch!(fearless_simd::Level::new(), _simd => self.walk(block, visitor));
-    }
-
-    /// The block with blank lines for records that are the header again; `None` if there are none.
-    fn without_headers(&self, block: &Block, remarks: &Remarks) -> Option<Block> {
-        struct Headers<'a> {
-            bytes: &'a [u8],
-            remarks: &'a Remarks,
-            places: Vec<Range<usize>>,
-        }
-        impl Visitor for Headers<'_> {
-            fn number(&mut self, _column: usize, _value: f64) {}
-            fn text(&mut self, _column: usize, _text: &[u8], _line: u64) {}
-            fn end(&mut self, record: Record) -> bool {
-                if self.remarks.is_header(&self.bytes[record.place.clone()]) {
-                    self.remarks.repeats_header(record.line);
-                    self.places.push(record.place);
-                }
-                true
-            }
-        }
-        let mut headers = Headers { bytes: &block.bytes, remarks, places: Vec::new() };
-        Self { dialect: self.dialect, ..Self::default() }.walk(block, &mut headers);
-        let mut bytes = block.bytes.clone();
-        let blank = if self.dialect.delimiter == b' ' { b'\t' } else { b' ' };
-        for place in &headers.places {
-            let is_text = |byte: &&mut u8| !matches!(**byte, b'\n' | b'\r');
-            bytes[place.clone()].iter_mut().filter(is_text).for_each(|byte| *byte = blank);
-        }
-        (!headers.places.is_empty()).then(|| Block::new(bytes, block.line))
     }
 
     #[inline(always)]
@@ -127,29 +95,40 @@ impl Walk {
         let Dialect { delimiter, quote, decimal_mark } = self.dialect;
         let mut scratch = Vec::new();
         let mut ends = Ends::new(bytes, delimiter);
+        let first_of_header = self.remarks.as_ref().and_then(|remarks| remarks.first_of_header());
         let (mut at, mut line) = (0, block.line);
         while let Some(start) = self.skip_blank(bytes, &mut at, &mut line) {
+            if let Some(header) = first_of_header
+                && (bytes[at] == header || !bytes[at].is_ascii_graphic())
+                && self.skip_header(bytes, &mut at, &mut line)
+            {
+                continue;
+            }
             let first_line = line;
             let (mut column, mut open) = (0, false);
             loop {
                 let want = self.wants.get(column).copied().unwrap_or(Want::Nothing);
                 let field = at;
                 if quote.is_some() && bytes.get(at) == quote.as_ref() {
-                    let closed = self.quoted(bytes, &mut at, &mut ends, &mut scratch);
-                    if memchr2(b'\n', b'\r', &bytes[field..at]).is_some() {
-                        if let Some(remarks) = &self.remarks {
-                            remarks.many_lines(
-                                &bytes[field..at],
-                                (column, self.wants.len()),
-                                delimiter,
-                                line,
-                            );
+                    let plain = plain_quoted(bytes, field, ends.peek(at));
+                    if let Some(text) = plain {
+                        at = ends.next(at);
+                        if want != Want::Nothing {
+                            visitor.text(column, text, first_line);
                         }
-                        line += count_lines(&bytes[field..at]);
-                    }
-                    open = !closed;
-                    if want != Want::Nothing {
-                        visitor.text(column, &scratch, first_line);
+                    } else {
+                        let (closed, has_line_end) = self.quoted(bytes, &mut at, &mut ends, &mut scratch);
+                        open = !closed;
+                        if has_line_end {
+                            let whole = &bytes[field..at];
+                            if let Some(remarks) = &self.remarks {
+                                remarks.many_lines(whole, (column, self.wants.len()), delimiter, line);
+                            }
+                            line += count_lines(whole);
+                        }
+                        if want != Want::Nothing {
+                            visitor.text(column, &scratch, first_line);
+                        }
                     }
                 } else {
                     at = ends.next(at);
@@ -179,6 +158,22 @@ impl Walk {
             at = line_end(bytes, at);
             line += 1;
         }
+    }
+
+    /// Moves over a record that is the header again; whether there was one.
+    #[inline(never)]
+    fn skip_header(&self, bytes: &[u8], at: &mut usize, line: &mut u64) -> bool {
+        let Some(remarks) = &self.remarks else {
+            return false;
+        };
+        let Some(length) = remarks.repeated_header(&bytes[*at..]) else {
+            return false;
+        };
+        remarks.repeats_header(*line);
+        let end = line_end(bytes, *at + length);
+        *line += count_lines(&bytes[*at..end]);
+        *at = end;
+        true
     }
 
     /// Moves over blank lines, those with white space alone included; the start of the next record.
@@ -215,13 +210,14 @@ impl Walk {
         }
         let mut text = Vec::new();
         let mut end = at;
-        let closed = self.quoted(bytes, &mut end, &mut Ends::new(bytes, delimiter), &mut text);
+        let (closed, _) = self.quoted(bytes, &mut end, &mut Ends::new(bytes, delimiter), &mut text);
         let blank = closed && text.iter().all(u8::is_ascii_whitespace);
         (blank && bytes.get(end) != Some(&delimiter)).then(|| line_end(bytes, end))
     }
 
-    /// Reads the quoted field at `at` into `text` and goes to its end; whether its quote is closed.
-    fn quoted(&self, bytes: &[u8], at: &mut usize, ends: &mut Ends<'_>, text: &mut Vec<u8>) -> bool {
+    /// Reads the quoted field at `at` into `text` and goes to its end; whether its quote is closed, and whether a line
+    /// ends within it.
+    fn quoted(&self, bytes: &[u8], at: &mut usize, ends: &mut Ends<'_>, text: &mut Vec<u8>) -> (bool, bool) {
         let quote = bytes[*at];
         *at += 1;
         text.clear();
@@ -229,7 +225,7 @@ impl Walk {
             let Some(n) = memchr(quote, &bytes[*at..]) else {
                 text.extend_from_slice(&bytes[*at..]);
                 *at = bytes.len();
-                return false;
+                return (false, ends.skip_lines(*at));
             };
             text.extend_from_slice(&bytes[*at..*at + n]);
             *at += n + 1;
@@ -239,11 +235,20 @@ impl Walk {
             text.push(quote);
             *at += 1;
         }
+        let has_line_end = ends.skip_lines(*at);
         let end = ends.next(*at);
         text.extend_from_slice(&bytes[*at..end]);
         *at = end;
-        true
+        (true, has_line_end)
     }
+}
+
+/// The text of a field that opens with a quote at `field`, if it has no other but one before the first `end`.
+#[inline(always)]
+fn plain_quoted(bytes: &[u8], field: usize, end: usize) -> Option<&[u8]> {
+    let (quote, text) = bytes[field..end].split_first()?;
+    let (last, text) = text.split_last()?;
+    (last == quote && memchr(*quote, text).is_none()).then_some(text)
 }
 
 /// The place after a line end.

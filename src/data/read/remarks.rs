@@ -5,7 +5,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr_iter, memchr2};
 
 use crate::names::quote;
 
@@ -48,8 +48,8 @@ struct Met {
 /// What was met in one file.
 #[derive(Debug, Default)]
 pub struct Remarks {
-    /// The header as it is written, if rows that repeat it are left out.
-    header: Option<memmem::Finder<'static>>,
+    /// The header as it is written, without blanks around it, if rows that repeat it are left out.
+    header: Option<Vec<u8>>,
     met: Mutex<Met>,
 }
 
@@ -57,7 +57,7 @@ impl Remarks {
     /// Nothing so far; records that are `header` are left out.
     pub(super) fn new(header: Option<&[u8]>) -> Self {
         let header = header.map(|header| header.trim_ascii()).filter(|header| !header.is_empty());
-        Self { header: header.map(|header| memmem::Finder::new(header).into_owned()), ..Self::default() }
+        Self { header: header.map(<[u8]>::to_vec), ..Self::default() }
     }
 
     /// The same with nothing met so far.
@@ -65,24 +65,19 @@ impl Remarks {
         Self { header: self.header.clone(), ..Self::default() }
     }
 
-    /// Whether a record of a block may repeat the header: a line of it does.
-    pub(super) fn may_repeat(&self, block: &[u8]) -> bool {
-        let Some(header) = &self.header else {
-            return false;
-        };
-        header.find_iter(block).any(|at| {
-            let before = block[..at].strip_suffix(BYTE_ORDER_MARK).unwrap_or(&block[..at]);
-            let after = block.get(at + header.needle().len());
-            matches!(before.last(), None | Some(b'\n' | b'\r' | b' ' | b'\t'))
-                && matches!(after, None | Some(b'\n' | b'\r' | b' ' | b'\t'))
-        })
+    /// The first byte of the header, if rows that repeat it are left out.
+    pub(super) fn first_of_header(&self) -> Option<u8> {
+        self.header.as_ref().map(|header| header[0])
     }
 
-    /// Whether a record is the header again.
-    pub(super) fn is_header(&self, record: &[u8]) -> bool {
+    /// The length without its line end of a record at the beginning of `rest` that is the header again.
+    pub(super) fn repeated_header(&self, rest: &[u8]) -> Option<usize> {
+        let header = self.header.as_ref()?;
         // Files that were written one after the other keep their byte order marks.
-        let record = record.strip_prefix(BYTE_ORDER_MARK).unwrap_or(record);
-        self.header.as_ref().is_some_and(|header| header.needle() == record.trim_ascii())
+        let record = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest).trim_ascii_start();
+        let behind = record.strip_prefix(&header[..])?;
+        let end = memchr2(b'\n', b'\r', behind).unwrap_or(behind.len());
+        behind[..end].trim_ascii().is_empty().then(|| rest.len() - behind.len() + end)
     }
 
     fn change(&self, change: impl FnOnce(&mut Met)) {
@@ -219,19 +214,23 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_found_again_as_a_line_of_its_own() {
+    fn a_header_is_found_again_as_a_record_of_its_own() {
         let remarks = Remarks::new(Some(b"a,b\r"));
-        for (block, wanted) in [
-            ("a,b\n1,2\n", true),
-            ("1,2\na,b", true),
-            ("1,2\r\n\u{feff}a,b \r\n", true),
-            ("a,b,c\nda,b\n", false),
-            ("", false),
+        for (rest, wanted) in [
+            ("a,b\n1,2\n", Some(3)),
+            ("a,b", Some(3)),
+            ("\u{feff}a,b \r\n", Some(7)),
+            (" a,b\n", Some(4)),
+            ("a,b,c\na,b\n", None),
+            ("1,2\na,b\n", None),
+            ("", None),
         ] {
-            assert_eq!(remarks.may_repeat(block.as_bytes()), wanted, "{block:?}");
+            assert_eq!(remarks.repeated_header(rest.as_bytes()), wanted, "{rest:?}");
         }
-        assert!(remarks.is_header("\u{feff}a,b ".as_bytes()) && !remarks.is_header(b"a,b,c"));
-        assert!(!Remarks::default().may_repeat(b"a,b\n") && !Remarks::new(Some(b" ")).may_repeat(b" \n"));
+        for none in [Remarks::default(), Remarks::new(Some(b" "))] {
+            assert_eq!(none.repeated_header(b"a,b\n"), None);
+            assert_eq!(none.repeated_header(b" \n"), None);
+        }
     }
 
     #[test]

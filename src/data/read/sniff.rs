@@ -5,6 +5,8 @@
 
 use std::io;
 
+use memchr::{memchr, memchr_iter};
+
 use super::blocks::{Block, Blocks, Cut};
 use super::decimal_mark::{Poll, Vote};
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
@@ -75,6 +77,50 @@ impl First {
     }
 }
 
+/// Hands every field of a block to `visitor` as text.
+fn walk_all(block: &Block, dialect: Dialect, visitor: &mut impl Visitor) {
+    let wants = vec![Want::Text; block.bytes.len() + 1];
+    Walk { dialect, wants, ..Walk::default() }.through(block, visitor);
+}
+
+/// Whether a field has a comma before a digit, or before what may be one in another script.
+#[derive(Default)]
+struct Commas {
+    before_digit: bool,
+}
+
+impl Visitor for Commas {
+    fn number(&mut self, _column: usize, _value: f64) {}
+
+    fn text(&mut self, _column: usize, text: &[u8], _line: u64) {
+        let is_digit = |next: &u8| next.is_ascii_digit() || !next.is_ascii();
+        self.before_digit |= memchr_iter(b',', text).any(|at| text.get(at + 1).is_some_and(is_digit));
+    }
+
+    fn end(&mut self, _record: Record) -> bool {
+        !self.before_digit
+    }
+}
+
+/// The numbers of each column, asked for their decimal mark.
+#[derive(Default)]
+struct Polls(Vec<Poll>);
+
+impl Visitor for Polls {
+    fn number(&mut self, _column: usize, _value: f64) {}
+
+    fn text(&mut self, column: usize, text: &[u8], _line: u64) {
+        self.0.resize_with(self.0.len().max(column + 1), Poll::default);
+        if let Ok(text) = std::str::from_utf8(text) {
+            self.0[column].look(text, 1);
+        }
+    }
+
+    fn end(&mut self, _record: Record) -> bool {
+        true
+    }
+}
+
 /// Whether the first record is one of the rows.
 pub(super) fn begins_with_a_row(start: &[u8], dialect: Dialect) -> bool {
     let block = whole_records(start, dialect.quote);
@@ -85,8 +131,8 @@ pub(super) fn begins_with_a_row(start: &[u8], dialect: Dialect) -> bool {
         .is_some_and(|first| header::is_row(&first, &fields.collect::<Vec<_>>(), dialect.decimal_mark))
 }
 
-/// The dialect of a text that begins with `start`, and notes on what is unusual.
-pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Vec<String>) {
+/// The dialect of a text that begins with `start`, notes on what is unusual, and the records at its beginning.
+pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Vec<String>, Block) {
     let mut notes = Vec::new();
     let quote = options.quote.unwrap_or_else(|| {
         let quote = sniff_quote(start);
@@ -95,12 +141,13 @@ pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Ve
         }
         Some(quote)
     });
+    let block = whole_records(start, quote);
     let name = path.strip_suffix(".gz").or(path.strip_suffix(".zst")).unwrap_or(path);
     let delimiter = match options.delimiter {
         Some(delimiter) => delimiter,
         None if name.ends_with(".tsv") || name.ends_with(".tab") => b'\t',
         None => {
-            let found = sniff_delimiter(start, quote);
+            let found = sniff_delimiter(&block, quote);
             if found != b',' {
                 let shown = if found == b'\t' { "tabs".into() } else { format!("{:?}", char::from(found)) };
                 notes.push(format!("its fields are divided by {shown}; --delimiter overrides"));
@@ -110,7 +157,7 @@ pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Ve
     };
     let mut dialect = Dialect { delimiter, quote, decimal_mark: b'.' };
     let comma = options.decimal_comma.unwrap_or_else(|| {
-        let (comma, note) = has_decimal_commas(start, dialect);
+        let (comma, note) = has_decimal_commas(&block, dialect);
         match note {
             Some(note) => notes.push(note),
             None if comma => notes.push("its numbers have a decimal comma and were read so".into()),
@@ -121,11 +168,14 @@ pub(super) fn sniff(start: &[u8], path: &str, options: &Options) -> (Dialect, Ve
     if comma {
         dialect.decimal_mark = b',';
     }
-    (dialect, notes)
+    (dialect, notes, block)
 }
 
 /// `'` if fields begin and end with it and none begins with `"`.
 fn sniff_quote(start: &[u8]) -> u8 {
+    if memchr(b'\'', start).is_none() {
+        return b'"';
+    }
     let edge = |byte: Option<&u8>| byte.is_none_or(|b| b",\t;|\r\n".contains(b));
     let (mut double, mut opened, mut closed) = (false, 0_usize, 0_usize);
     for (at, &byte) in start.iter().enumerate() {
@@ -142,14 +192,13 @@ fn sniff_quote(start: &[u8]) -> u8 {
 /// The candidate that divides the first records into the same number of fields, the most of them if several
 /// do; else the most frequent one of the first record. A comma between two digits does not count if another candidate
 /// divides alike: it is a decimal comma.
-fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
+fn sniff_delimiter(block: &Block, quote: Option<u8>) -> u8 {
     const CANDIDATES: [u8; 4] = [b',', b'\t', b';', b'|'];
-    let block = whole_records(start, quote);
     let mut alike = Vec::new();
     let mut of_first = Vec::new();
     for candidate in CANDIDATES {
         let dialect = Dialect { delimiter: candidate, quote, ..Dialect::default() };
-        let records = First::some(&block, dialect, SAMPLE_RECORDS, 0);
+        let records = First::some(block, dialect, SAMPLE_RECORDS, 0);
         let n_fields = records.first().map_or(0, |(record, _)| record.n_fields);
         of_first.push((n_fields, candidate));
         if n_fields > 1 && records.iter().all(|(record, _)| record.n_fields == n_fields) {
@@ -169,7 +218,7 @@ fn sniff_delimiter(start: &[u8], quote: Option<u8>) -> u8 {
 
 pub(super) fn commas_are_decimal(text: &[u8]) -> bool {
     let digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
-    memchr::memchr_iter(b',', text).all(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)))
+    memchr_iter(b',', text).all(|at| digit(at.checked_sub(1)) && digit(Some(at + 1)))
 }
 
 /// The sample without the record that its end cuts in two.
@@ -185,35 +234,28 @@ pub(super) fn whole_records(start: &[u8], quote: Option<u8>) -> Block {
 ///
 /// The text of plain numbers is not kept, so the mark is decided before columns are read: a column of `1.234` has
 /// thousands if another one has decimal commas for certain. A column of both marks is read by its own notation later.
-fn has_decimal_commas(start: &[u8], dialect: Dialect) -> (bool, Option<String>) {
+fn has_decimal_commas(block: &Block, dialect: Dialect) -> (bool, Option<String>) {
+    let between_commas = dialect.delimiter == b',';
     // A comma in a field of a file with commas between fields stands in quotes.
-    let is_possible = match (dialect.delimiter, dialect.quote) {
-        (b',', quote) => quote.is_some_and(|quote| start.contains(&quote)),
-        (b';', _) => true,
-        _ => start.contains(&b','),
+    let is_possible = match dialect.quote {
+        _ if dialect.delimiter == b';' => true,
+        quote if between_commas => quote.is_some_and(|quote| memchr(quote, &block.bytes).is_some()),
+        _ => memchr(b',', &block.bytes).is_some(),
     };
     if !is_possible {
         return (false, None);
     }
-    let block = whole_records(start, dialect.quote);
-    let records = First::some(&block, dialect, usize::MAX, usize::MAX);
     // Between commas, few fields have one, and then seldom before a digit: nothing speaks for it.
-    let is_before_digit = |pair: &[u8]| pair[0] == b',' && (pair[1].is_ascii_digit() || !pair[1].is_ascii());
-    let has_commas = |(_, fields): &(Record, Vec<Vec<u8>>)| {
-        fields.iter().any(|field| field.windows(2).any(is_before_digit))
-    };
-    if dialect.delimiter == b',' && !records.iter().any(has_commas) {
-        return (false, None);
-    }
-    let mut columns: Vec<Poll> = Vec::new();
-    for (_, fields) in records {
-        columns.resize_with(columns.len().max(fields.len()), Default::default);
-        for (field, poll) in fields.iter().zip(&mut columns) {
-            if let Ok(text) = std::str::from_utf8(field) {
-                poll.look(text, 1);
-            }
+    if between_commas {
+        let mut commas = Commas::default();
+        walk_all(block, dialect, &mut commas);
+        if !commas.before_digit {
+            return (false, None);
         }
     }
+    let mut polls = Polls::default();
+    walk_all(block, dialect, &mut polls);
+    let Polls(columns) = polls;
     let mut vote = Vote::default();
     let mut note = None;
     for (choice, example) in columns.iter().filter_map(|poll| poll.choice(dialect.delimiter)) {
@@ -240,7 +282,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> (char, Option<char>, char) {
-        let (dialect, _) = sniff(text.as_bytes(), "t.csv", &Options::default());
+        let (dialect, _, _) = sniff(text.as_bytes(), "t.csv", &Options::default());
         (dialect.delimiter.into(), dialect.quote.map(char::from), dialect.decimal_mark.into())
     }
 
@@ -257,7 +299,7 @@ mod tests {
         ] {
             assert_eq!(found(text).0, delimiter, "{text:?}");
         }
-        let (dialect, _) = sniff(b"a b\n", "t.tsv.gz", &Options::default());
+        let (dialect, _, _) = sniff(b"a b\n", "t.tsv.gz", &Options::default());
         assert_eq!(dialect.delimiter, b'\t', "by its name");
     }
 

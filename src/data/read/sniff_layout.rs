@@ -55,8 +55,7 @@ impl Attempt {
         };
         let quote = if layout.form == Form::Plain { options.quote } else { Some(layout.quote) };
         let options = Options { delimiter, quote, ..options.clone() };
-        let (dialect, notes) = sniff(text, path, &options);
-        let block = whole_records(text, dialect.quote);
+        let (dialect, notes, block) = sniff(text, path, &options);
         let records = First::some(&block, dialect, SAMPLE_RECORDS, usize::MAX);
         let layout = match layout.form {
             Form::Plain => Layout { delimiter: dialect.delimiter, quote: dialect.quote, ..layout },
@@ -454,26 +453,29 @@ fn has_broken_quotes(start: &[u8], attempt: &Attempt) -> bool {
         return false;
     }
     let Block { bytes, .. } = whole_records(&text, Some(quote));
+    let ends_field = |byte: &u8| *byte == delimiter || matches!(byte, b'\n' | b'\r');
     let mut at = 0;
-    let (mut open, mut begins) = (false, true);
-    while let Some(&byte) = bytes.get(at) {
-        at += 1;
-        if open && byte == quote {
-            if bytes.get(at) == Some(&quote) {
-                at += 1;
-                continue;
-            }
-            open = false;
-            let rest = bytes[at..].iter().find(|byte| !matches!(byte, b' '));
-            if rest.is_some_and(|byte| *byte != delimiter && !matches!(byte, b'\n' | b'\r')) {
+    while let Some(found) = memchr::memchr(quote, &bytes[at..]).map(|n| at + n) {
+        at = found + 1;
+        if found > 0 && !ends_field(&bytes[found - 1]) {
+            continue;
+        }
+        let closing = loop {
+            let Some(n) = memchr::memchr(quote, &bytes[at..]) else {
                 return true;
+            };
+            at += n + 1;
+            if bytes.get(at) != Some(&quote) {
+                break at;
             }
-        } else if !open {
-            open = begins && byte == quote;
-            begins = byte == delimiter || matches!(byte, b'\n' | b'\r');
+            at += 1;
+        };
+        let rest = bytes[closing..].iter().find(|byte| !matches!(byte, b' '));
+        if rest.is_some_and(|byte| !ends_field(byte)) {
+            return true;
         }
     }
-    open
+    false
 }
 
 /// The number of fields that are left if the delimiters at the ends of lines are cut off, where header and rows differ
