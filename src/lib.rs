@@ -42,6 +42,7 @@ mod error;
 pub mod metrics;
 pub mod model;
 mod names;
+mod order;
 mod panics;
 mod parallel;
 mod plain;

@@ -40,6 +40,7 @@ use crate::data::cells::raw_table::ReadFile;
 use crate::data::read::source::Options;
 use crate::data::split::arrangement::SplitBy;
 use crate::error::Error;
+use crate::order;
 use evaluation::{Baseline, Evaluation, Positive};
 use hold_out::TestRows;
 use pipeline::Pipeline;
@@ -332,7 +333,7 @@ impl Model {
         };
         let names = features.iter().map(|feature| feature.name.as_str());
         let mut importances: Vec<(&str, f64)> = names.zip(importances).collect();
-        importances.sort_by(|a, b| b.1.total_cmp(&a.1));
+        order::sort_by(&mut importances, |a, b| b.1.total_cmp(&a.1));
         importances
     }
 

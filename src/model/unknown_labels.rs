@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::scalar;
 use crate::data::cells::target::{Target, Truth};
 use crate::names::{is_worth_seeking, nearest, quote};
+use crate::order;
 
 /// Labels that are listed, those of most rows first; the others are counted.
 const MAX_LISTED: usize = 20;
@@ -57,7 +58,7 @@ impl UnknownLabels {
         codes.iter().filter_map(unknown).for_each(|at| counts[at] += 1);
         let mut found: Vec<(usize, &String)> =
             counts.into_iter().zip(&labels[known.len()..]).filter(|(n, _)| *n > 0).collect();
-        found.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+        order::sort_by(&mut found, |a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
         let listed = found.iter().take(MAX_LISTED).enumerate().map(|(i, &(n_rows, label))| {
             let near =
                 is_worth_seeking(i, known.len()).then(|| nearest(label, known.iter().map(String::as_str)));

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::text::{count, figure, table};
 use crate::model::drift::{Drift, FeatureDrift, Verdict};
+use crate::order;
 
 /// Features beyond this many are counted, if they are stable.
 const MAX_LISTED: usize = 40;
@@ -13,7 +14,7 @@ pub(crate) fn text(drift: &Drift) -> String {
     let percent = |share: Option<f64>| share.map_or("-".into(), |share| format!("{:.1}%", 100.0 * share));
     let number = |value: Option<f64>| value.map_or("-".into(), |value| figure(Some(value)));
     let mut features: Vec<&FeatureDrift> = drift.features.iter().collect();
-    features.sort_by(|a, b| {
+    order::sort_by(&mut features, |a, b| {
         let key = |f: &FeatureDrift| (f.verdict, f.psi.unwrap_or(f64::NEG_INFINITY));
         let (a, b) = (key(a), key(b));
         b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))

@@ -13,6 +13,7 @@ use super::table::Column;
 use super::text::Texts;
 use super::{date, list, pair};
 use crate::names::quote;
+use crate::order;
 use crate::plain::plain;
 
 /// A column that the model uses, with a summary of the training rows.
@@ -278,7 +279,7 @@ impl Feature {
         let numbers = self.levels.iter().enumerate().filter_map(number);
         self.numeric_levels = numbers.filter(|(value, _)| !value.is_nan()).collect();
         // Stable, and 0 is as -0: of equal numbers the first level comes first.
-        self.numeric_levels.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
+        order::sort_by(&mut self.numeric_levels, |a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
     }
 
     pub(crate) fn fit(name: &str, column_type: ColumnType, column: &Column, rows: &[usize]) -> Self {

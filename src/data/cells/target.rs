@@ -10,6 +10,7 @@ use super::notation::Notation;
 use super::number;
 use super::quantity::Quantities;
 use super::raw_table::RawTable;
+use crate::order;
 use crate::plain::{plain, same};
 
 /// Most classes that are learned. Scores, and much of a model, grow with rows times classes; a column of more labels is an
@@ -121,7 +122,7 @@ impl Target {
         );
         target.labels = labels;
         if target.numeric_labels {
-            target.labels.sort_by_key(|label| label.parse::<i64>().unwrap_or(0));
+            order::sort_by_key(&mut target.labels, |label| label.parse::<i64>().unwrap_or(0));
         } else {
             target.labels.sort_unstable();
         }

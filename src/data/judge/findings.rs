@@ -15,6 +15,7 @@ use crate::data::cells::number::MAX_SUMMED;
 use crate::data::cells::raw_table::RawTable;
 use crate::data::cells::table::{Column, Table};
 use crate::data::cells::target::{Target, Truth};
+use crate::order;
 
 /// A note lists this many items; the others are counted.
 const MAX_LISTED: usize = 5;
@@ -156,7 +157,7 @@ pub(crate) fn lookalike_labels(
         }
     }
     let say = |mut classes: Vec<usize>| {
-        classes.sort_by_key(|&class| std::cmp::Reverse(found[class].0));
+        order::sort_by_key(&mut classes, |&class| std::cmp::Reverse(found[class].0));
         let spelling = |&class: &usize| {
             let (n, first) = &found[class];
             let rows = if *n == 1 { "row" } else { "rows" };
@@ -366,7 +367,7 @@ fn rare_classes(truth: &Truth) -> Option<String> {
     let mut rare: Vec<usize> = (0..labels.len())
         .filter(|&class| (counts[class] * labels.len()) as f64 <= RARE * n as f64 && counts[class] > 0)
         .collect();
-    rare.sort_by_key(|&class| counts[class]);
+    order::sort_by_key(&mut rare, |&class| counts[class]);
     let n_rare: usize = rare.iter().map(|&class| counts[class]).sum();
     let named: Vec<String> =
         rare.iter().map(|&class| format!("{:?} ({})", labels[class], counts[class])).collect();

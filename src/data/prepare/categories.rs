@@ -16,6 +16,7 @@ use crate::data::cells::feature::Feature;
 use crate::data::cells::target::Truth;
 use crate::data::split::Split;
 use crate::data::split::groups::fold_groups;
+use crate::order;
 
 /// A category gets slots of its own for at most this many levels, the most frequent ones; a dense row
 /// should not grow with the number of customers.
@@ -37,7 +38,7 @@ const N_FOLDS: usize = 5;
 pub fn level_slots(feature: &Feature) -> Vec<u32> {
     let n = feature.levels.len();
     let mut by_count: Vec<usize> = (0..n).collect();
-    by_count.sort_by_key(|&i| (std::cmp::Reverse(feature.counts[i]), i));
+    order::sort_by_key(&mut by_count, |&i| (std::cmp::Reverse(feature.counts[i]), i));
     let mut kept = vec![false; n];
     by_count.iter().take(MAX_LEVEL_SLOTS).for_each(|&i| kept[i] = true);
     let mut next = 0..;

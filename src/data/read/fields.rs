@@ -69,6 +69,25 @@ pub trait Visitor {
     fn end(&mut self, record: Record) -> bool;
 }
 
+/// One that is compiled once for all visitors, where few records are walked through.
+impl Visitor for &mut dyn Visitor {
+    fn number(&mut self, column: usize, value: f64) {
+        (**self).number(column, value);
+    }
+
+    fn text(&mut self, column: usize, text: &[u8], line: u64) {
+        (**self).text(column, text, line);
+    }
+
+    fn place(&mut self, place: Range<usize>) {
+        (**self).place(place);
+    }
+
+    fn end(&mut self, record: Record) -> bool {
+        (**self).end(record)
+    }
+}
+
 /// How to walk.
 #[derive(Debug, Clone, Default)]
 pub struct Walk {
@@ -83,6 +102,11 @@ pub struct Walk {
 }
 
 impl Walk {
+    /// Goes through few records.
+    pub(super) fn through_few(&self, block: &Block, mut visitor: &mut dyn Visitor) {
+        self.through(block, &mut visitor);
+    }
+
     /// Goes through the records of a block.
     pub fn through(&self, block: &Block, visitor: &mut impl Visitor) {
         // With the instructions that the processor has.

@@ -193,6 +193,6 @@ fn skip_record(block: &mut Block, dialect: Dialect) {
         }
     }
     let mut skip = Skip(0);
-    Walk { dialect, ..Walk::default() }.through(block, &mut skip);
+    Walk { dialect, ..Walk::default() }.through_few(block, &mut skip);
     block.bytes.drain(..skip.0);
 }

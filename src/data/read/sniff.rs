@@ -73,14 +73,14 @@ impl First {
     fn walk(&mut self, block: &Block, dialect: Dialect, n_fields: usize) {
         // As many columns as there can be delimiters.
         let wants = vec![Want::Text; n_fields.min(block.bytes.len() + 1)];
-        Walk { dialect, wants, ..Walk::default() }.through(block, self);
+        Walk { dialect, wants, ..Walk::default() }.through_few(block, self);
     }
 }
 
 /// Hands every field of a block to `visitor` as text.
-fn walk_all(block: &Block, dialect: Dialect, visitor: &mut impl Visitor) {
+fn walk_all(block: &Block, dialect: Dialect, visitor: &mut dyn Visitor) {
     let wants = vec![Want::Text; block.bytes.len() + 1];
-    Walk { dialect, wants, ..Walk::default() }.through(block, visitor);
+    Walk { dialect, wants, ..Walk::default() }.through_few(block, visitor);
 }
 
 /// Whether a field has a comma before a digit, or before what may be one in another script.

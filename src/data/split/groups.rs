@@ -1,6 +1,7 @@
 //! Splits by whole groups: rows of one customer, patient or machine are never on both sides.
 
 use super::Split;
+use crate::order;
 use crate::random::{generator, shuffle};
 
 /// Groups, the rows of each in every class it has, and the rows of every class.
@@ -95,7 +96,7 @@ pub(crate) fn fold_groups(
     let size = |group: usize| sizes.groups[group].iter().map(|(_, n)| n).sum::<f64>();
     let mut order: Vec<usize> = (0..sizes.groups.len()).collect();
     shuffle(&mut order, &mut generator(seed));
-    order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
+    order::sort_by(&mut order, |&a, &b| size(b).total_cmp(&size(a)));
     let mut parts = vec![vec![0.0; n_classes]; k];
     let mut n_rows = vec![0.0_f64; k];
     let mut fold_of = vec![k; order.len()];

@@ -2,6 +2,7 @@
 
 use super::Split;
 use crate::data::cells::target::Truth;
+use crate::order;
 use crate::random::{generator, shuffle};
 
 impl Truth {
@@ -47,7 +48,7 @@ pub(crate) fn hold_out_stratified(classes: &[u32], n_classes: usize, test_size: 
     // Share of each class in exact arithmetic: n_test·n_c = quota·n + remainder.
     let mut quota: Vec<usize> = members.iter().map(|m| n_test * m.len() / n.max(1)).collect();
     let mut by_remainder: Vec<usize> = (0..n_classes).collect();
-    by_remainder.sort_by_key(|&c| (std::cmp::Reverse(n_test * members[c].len() % n.max(1)), c));
+    order::sort_by_key(&mut by_remainder, |&c| (std::cmp::Reverse(n_test * members[c].len() % n.max(1)), c));
     let may_give = |quota: &[usize], c: usize| quota[c] + 1 < members[c].len();
     let mut missing = n_test - quota.iter().sum::<usize>();
     while missing > 0 {

@@ -1,6 +1,8 @@
 //! Tests of whether two samples come from one distribution: Kolmogorov-Smirnov, Pearson's chi-square, and Holm's
 //! correction of many of them.
 
+use crate::order;
+
 /// The largest difference between two distributions in the same bins, in order.
 pub(super) fn ks_statistic(a: &[f64], b: &[f64]) -> f64 {
     let (n, m): (f64, f64) = (a.iter().sum(), b.iter().sum());
@@ -120,7 +122,7 @@ fn ln_gamma(x: f64) -> f64 {
 pub(super) fn holm(p_values: &[f64]) -> Vec<f64> {
     let n = p_values.len();
     let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));
+    order::sort_by(&mut order, |&a, &b| p_values[a].total_cmp(&p_values[b]));
     let (mut adjusted, mut least) = (vec![0.0; n], 0.0_f64);
     for (rank, index) in order.into_iter().enumerate() {
         least = least.max(((n - rank) as f64 * p_values[index]).min(1.0));

@@ -10,6 +10,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::model::hold_out::TestRows;
 use crate::names::{did_you_mean, quote};
+use crate::order;
 use crate::plain;
 
 /// Distinct numbers up to which each is a value of its own.
@@ -181,7 +182,7 @@ impl ValueColumn {
                 codes.iter().enumerate().for_each(|(row, &code)| of_level[code as usize].push(row));
                 let mut found: Vec<(String, Vec<usize>)> = names.iter().cloned().zip(of_level).collect();
                 found.retain(|(_, rows)| !rows.is_empty());
-                found.sort_by(|a, b| {
+                order::sort_by(&mut found, |a, b| {
                     let is_missing = |part: &(String, Vec<usize>)| part.0 == MISSING;
                     is_missing(a).cmp(&is_missing(b)).then(b.1.len().cmp(&a.1.len())).then(a.0.cmp(&b.0))
                 });

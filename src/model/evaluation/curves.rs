@@ -10,6 +10,7 @@ use super::ranking::{Ranking, thinned};
 use super::statistics::{quantile, wilson};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Target;
+use crate::order;
 use crate::parallel;
 
 /// The most points of a curve.
@@ -225,7 +226,7 @@ fn most_frequent(codes: &[u32], n_classes: usize) -> Vec<usize> {
         counts[code as usize] += 1_u64;
     }
     let mut classes: Vec<usize> = (0..n_classes).collect();
-    classes.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then(a.cmp(&b)));
+    order::sort_by(&mut classes, |&a, &b| counts[b].cmp(&counts[a]).then(a.cmp(&b)));
     classes.truncate(MAX_CLASSES);
     classes.sort_unstable();
     classes

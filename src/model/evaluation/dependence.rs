@@ -9,6 +9,7 @@ use super::residuals::sample;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::matrix::Matrix;
 use crate::model::Model;
+use crate::order;
 use crate::parallel;
 
 /// How the predictions depend on one column.
@@ -144,6 +145,6 @@ fn levels(own: &[f64]) -> Vec<f64> {
     sorted.sort_unstable_by(f64::total_cmp);
     let mut counted: Vec<(usize, f64)> =
         sorted.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0])).collect();
-    counted.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
+    order::sort_by(&mut counted, |a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
     counted.into_iter().take(MAX_VALUES).map(|(_, code)| code).collect()
 }

@@ -19,6 +19,7 @@ use crate::error::usage;
 use crate::model::hold_out::TestRows;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::names::{did_you_mean, quote};
+use crate::order;
 use crate::plain::{plain, same};
 
 /// How the algorithm of such predictions is called.
@@ -150,7 +151,7 @@ fn add_labels(target: &mut Target, raw: &RawTable, columns: &Columns, nulls: &Nu
         target.numeric_labels &= added.iter().all(|label| label.parse::<i64>().is_ok());
         target.labels.extend(added);
         if target.numeric_labels {
-            target.labels.sort_by_key(|label| label.parse::<i64>().unwrap_or(0));
+            order::sort_by_key(&mut target.labels, |label| label.parse::<i64>().unwrap_or(0));
         } else {
             target.labels.sort_unstable();
         }

@@ -8,6 +8,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::metrics::log_loss_of;
 use crate::model::Model;
+use crate::order;
 use crate::parallel;
 use crate::random::{generator, seed_of_child, shuffle};
 
@@ -80,7 +81,7 @@ pub(super) fn importances(model: &Model, codes: &Matrix, truth: &Truth) -> Impor
     let mut shuffled: Vec<usize> = (0..features.len()).collect();
     if features.len() > MAX_FEATURES {
         if let Some(own) = model.pipeline.importances() {
-            shuffled.sort_by(|&a, &b| own[b].total_cmp(&own[a]).then(a.cmp(&b)));
+            order::sort_by(&mut shuffled, |&a, &b| own[b].total_cmp(&own[a]).then(a.cmp(&b)));
         }
         shuffled.truncate(MAX_FEATURES);
     }
@@ -104,7 +105,7 @@ pub(super) fn importances(model: &Model, codes: &Matrix, truth: &Truth) -> Impor
         let variance = losses.iter().map(|loss| (loss - mean) * (loss - mean)).sum::<f64>() / REPEATS as f64;
         Importance { feature: features[feature].name.clone(), mean, std: variance.sqrt() }
     });
-    found.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+    order::sort_by(&mut found, |a, b| b.mean.total_cmp(&a.mean));
     Importances {
         metric: if matches!(truth, Truth::Classes { .. }) { "log_loss" } else { "rmse" },
         repeats: REPEATS,

@@ -9,6 +9,7 @@ use super::residuals::sample;
 use super::worst::losses;
 use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;
+use crate::order;
 
 /// A part of the rows in which the model is weak.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,7 +75,7 @@ impl<'a> Binned<'a> {
             Values::Levels { codes, names } => {
                 let mut counts: Vec<(usize, usize)> = (0..names.len()).map(|level| (0, level)).collect();
                 rows.iter().for_each(|&row| counts[codes[row] as usize].0 += 1);
-                counts.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+                order::sort_by(&mut counts, |a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
                 counts.retain(|(n, _)| *n > 0);
                 counts.truncate(MAX_LEVELS);
                 let mut bin_of = vec![counts.len() as u8; names.len()];
@@ -147,7 +148,7 @@ impl<'a> Binned<'a> {
             let mean = |bin: usize| {
                 if bins[bin].1 > 0 { bins[bin].0 / bins[bin].1 as f64 } else { f64::NEG_INFINITY }
             };
-            order.sort_by(|&a, &b| mean(a).total_cmp(&mean(b)));
+            order::sort_by(&mut order, |&a, &b| mean(a).total_cmp(&mean(b)));
         }
         let (sum, n) = bins.iter().fold((0.0, 0), |all, bin| (all.0 + bin.0, all.1 + bin.1));
         let mut left = (0.0, 0);
@@ -253,7 +254,7 @@ pub(super) fn weak_segments(
             })
         })
         .collect();
-    found.sort_by(|a, b| b.loss.total_cmp(&a.loss));
+    order::sort_by(&mut found, |a, b| b.loss.total_cmp(&a.loss));
     found.truncate(MAX_SEGMENTS);
     found
 }

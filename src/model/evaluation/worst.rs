@@ -8,6 +8,7 @@ use crate::data::cells::target::{Target, Truth};
 use crate::metrics::log_loss_of;
 use crate::model::hold_out::TestRows;
 use crate::model::pipeline::Predictions;
+use crate::order;
 use crate::plain;
 
 /// A row with its values.
@@ -73,7 +74,7 @@ pub(super) fn worst(
     let losses = losses(predictions, &rows.truth);
     let mut order: Vec<usize> = (0..losses.len()).collect();
     // Losses that are no numbers come first: they are the worst.
-    order.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
+    order::sort_by(&mut order, |&a, &b| losses[b].total_cmp(&losses[a]));
     let columns: Vec<usize> = (0..rows.raw.names.len())
         .filter(|&index| {
             let name = &rows.raw.names[index];
@@ -151,6 +152,6 @@ fn label_hints(predictions: &Predictions, truth: &Truth) -> Vec<usize> {
             }
         }
     }
-    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    order::sort_by(&mut found, |a, b| b.1.total_cmp(&a.1));
     found.into_iter().map(|(row, _)| row).collect()
 }

@@ -1,5 +1,7 @@
 //! What is asked of an explanation, and what it says.
 
+use crate::order;
+
 /// The scale on which contributions add up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Scale {
@@ -56,7 +58,9 @@ impl Explanation {
     pub fn largest(&self) -> Vec<usize> {
         let mut order: Vec<usize> =
             (0..self.contributions.len()).filter(|&feature| self.contributions[feature] != 0.0).collect();
-        order.sort_by(|&a, &b| self.contributions[b].abs().total_cmp(&self.contributions[a].abs()));
+        order::sort_by(&mut order, |&a, &b| {
+            self.contributions[b].abs().total_cmp(&self.contributions[a].abs())
+        });
         order
     }
 }

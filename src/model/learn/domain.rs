@@ -13,6 +13,7 @@ use crate::data::cells::target::Truth;
 use crate::metrics::roc_auc;
 use crate::model::drift::Telling;
 use crate::model::predictor::Predictor;
+use crate::order;
 
 /// Rows of each side that are used; of more an even sample.
 const MAX_ROWS: usize = 2000;
@@ -96,7 +97,7 @@ pub(crate) fn tell(
         share: importance / sum.max(f64::MIN_POSITIVE),
     };
     let mut telling: Vec<Telling> = schema.features.iter().zip(&importances).map(of_feature).collect();
-    telling.sort_by(|a, b| b.share.total_cmp(&a.share));
+    order::sort_by(&mut telling, |a, b| b.share.total_cmp(&a.share));
     telling.truncate(MAX_NAMED);
     let area = areas.iter().sum::<f64>() / areas.len() as f64;
     telling.retain(|found| found.share >= MIN_SHARE && area > MIN_AREA);

@@ -3,6 +3,7 @@
 use super::super::markup::{Ids, escaped, push, shortened};
 use super::plot::units;
 use super::table::Table;
+use crate::order;
 
 /// Classes up to which the cells have numbers: a table of HTML, which also wraps nothing and reads well aloud.
 const MAX_WRITTEN: usize = 12;
@@ -153,7 +154,7 @@ impl Matrix<'_> {
         let mut classes: Vec<usize> = (0..self.labels.len()).collect();
         if classes.len() > MAX_DRAWN {
             let total = |class: &usize| std::cmp::Reverse(self.counts[*class].iter().sum::<u64>());
-            classes.sort_by_key(total);
+            order::sort_by_key(&mut classes, total);
             classes.truncate(MAX_DRAWN);
             classes.sort_unstable();
         }
@@ -166,7 +167,7 @@ impl Matrix<'_> {
         let pairs = (0..n).flat_map(|row| (0..n).map(move |column| (row, column)));
         let mut pairs: Vec<(usize, usize)> =
             pairs.filter(|&(row, column)| row != column && self.counts[row][column] > 0).collect();
-        pairs.sort_by_key(|&(row, column)| std::cmp::Reverse(self.counts[row][column]));
+        order::sort_by_key(&mut pairs, |&(row, column)| std::cmp::Reverse(self.counts[row][column]));
         let mut table = Table::new(
             "Pairs of classes that are confused",
             &["true", "predicted", "rows", "share of the true class"],

@@ -12,6 +12,7 @@ use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::model::evaluation::associations::Associations;
 use crate::model::evaluation::dependence::Dependence;
+use crate::order;
 
 /// Columns whose importance is drawn.
 const MAX_BARS: usize = 20;
@@ -183,7 +184,7 @@ pub(super) fn associations(subject: &Subject, ids: &mut Ids) -> String {
     let mut pairs: Vec<(usize, usize)> = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
     let of = |&(i, j): &(usize, usize)| found.values[i][j];
     pairs.retain(|pair| of(pair).is_finite());
-    pairs.sort_by(|a, b| of(b).abs().total_cmp(&of(a).abs()));
+    order::sort_by(&mut pairs, |a, b| of(b).abs().total_cmp(&of(a).abs()));
     table.rows = pairs
         .iter()
         .take(60)

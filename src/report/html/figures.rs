@@ -11,6 +11,7 @@ use super::subject::Subject;
 use crate::model::evaluation::Metrics;
 use crate::model::evaluation::comparison::Verdict;
 use crate::model::evaluation::thresholds::Objective;
+use crate::order;
 
 /// Rows of the table of thresholds.
 const MAX_THRESHOLDS: usize = 21;
@@ -289,7 +290,7 @@ pub(super) fn leaderboard(subjects: &[Subject], same_rows: bool) -> String {
     };
     let mut order: Vec<&Subject> = subjects.iter().collect();
     if same_rows && let Some(first) = names.first() {
-        order.sort_by(|a, b| {
+        order::sort_by(&mut order, |a, b| {
             let loss = |subject: &Subject| value(subject, first).unwrap_or(f64::INFINITY);
             loss(a).total_cmp(&loss(b))
         });

@@ -15,6 +15,7 @@ use crate::data::cells::schema::Schema;
 use crate::data::read::json::{self, Label};
 use crate::model::Model;
 use crate::model::pipeline::Decision;
+use crate::order;
 use crate::predict::explained::label_named;
 use crate::server::error::Failure;
 
@@ -60,7 +61,7 @@ pub(crate) fn rank(model: &Model, body: &[u8], max_rows: usize) -> Result<Answer
     let predictions = predict_rows(model, &codes, decision, |row| format!("/candidates/{row}"))?;
     let mut order: Vec<usize> = (0..n_rows).collect();
     let score = |row: usize| predictions.scores.row(row)[score];
-    order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+    order::sort_by(&mut order, |&a, &b| score(b).total_cmp(&score(a)));
     order.truncate(request.top.unwrap_or(n_rows));
     let ranking: Vec<serde_json::Value> =
         order.into_iter().map(|row| serde_json::json!({ "index": row, "score": score(row) })).collect();

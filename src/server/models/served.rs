@@ -16,6 +16,7 @@ use super::shadow::Shadow;
 use crate::data::read::json::ExplainOption;
 use crate::model::explain::Explainer;
 use crate::model::{Card, Model};
+use crate::order;
 use crate::predict::Explain;
 use crate::predict::answer::AnswerWriter;
 use crate::predict::explained::wish_of;
@@ -208,7 +209,7 @@ fn shown_card(model: &Model) -> Card {
     }
     names.retain(|(path, name)| path != name);
     // A path may be a part of a longer one.
-    names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    order::sort_by_key(&mut names, |(path, _)| std::cmp::Reverse(path.len()));
     for note in &mut shown.notes {
         for (path, name) in &names {
             *note = note.replace(path, name);

@@ -10,6 +10,7 @@ use super::scaling::mean_and_scale;
 use crate::data::cells::date::{self, CYCLES, N_PARTS};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
+use crate::order;
 
 /// Most pairs of dates whose difference has a slot.
 pub(super) const MAX_DATE_PAIRS: usize = 3;
@@ -38,7 +39,7 @@ pub(super) fn date_pairs(schema: &Schema, codes: &Matrix) -> Vec<[usize; 2]> {
         varies.then_some((scale, [from, to]))
     };
     let mut varying: Vec<(f64, [usize; 2])> = pairs.filter_map(spread).collect();
-    varying.sort_by(|a, b| a.0.total_cmp(&b.0));
+    order::sort_by(&mut varying, |a, b| a.0.total_cmp(&b.0));
     varying.into_iter().map(|(_, pair)| pair).take(MAX_DATE_PAIRS).collect()
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::metric::{Metric, standard_error};
 use crate::data::cells::target::Truth;
 use crate::model::predictor::Footprint;
+use crate::order;
 
 /// Additions: a weight is a multiple of a fortieth.
 const MAX_ADDITIONS: usize = 40;
@@ -134,7 +135,7 @@ fn greedy(
     let of_member = |(index, &count): (usize, &usize)| (index, count as f64 / total as f64);
     let mut members: Vec<(usize, f64)> =
         least.1.iter().enumerate().filter(|(_, count)| **count > 0).map(of_member).collect();
-    members.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    order::sort_by(&mut members, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     Some(members).filter(|members| !members.is_empty())
 }
 

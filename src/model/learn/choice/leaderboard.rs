@@ -16,6 +16,7 @@ use crate::data::split::Split;
 use crate::model::learn::Spec;
 use crate::model::predictor::Footprint;
 use crate::model::selection::{CrossValidation, Standing};
+use crate::order;
 
 /// Most scores of held-out rows that are kept to compare candidates row for row and to blend them: a quarter of a
 /// gigabyte. Beyond, with thousands of classes, the best candidate is taken.
@@ -144,7 +145,7 @@ impl Search<'_> {
             let utility = mean.map_or(f64::NEG_INFINITY, |mean| self.metric.utility(mean));
             (scores.map_or(0, |scores| scores.scores.len()), utility)
         };
-        standings.sort_by(|a, b| {
+        order::sort_by(&mut standings, |a, b| {
             let (a, b) = (rank(a), rank(b));
             b.0.cmp(&a.0).then(b.1.total_cmp(&a.1))
         });
@@ -155,7 +156,7 @@ impl Search<'_> {
     fn try_more(&self, contenders: &[Contender], board: &mut Board) -> Vec<Contender> {
         let mut contenders = contenders.to_vec();
         let mut order: Vec<&Compared> = board.compared.iter().collect();
-        order.sort_by(|a, b| b.utility.total_cmp(&a.utility));
+        order::sort_by(&mut order, |a, b| b.utility.total_cmp(&a.utility));
         let mut bases: Vec<Contender> = Vec::new();
         for compared in order {
             let base = &contenders[compared.index];
@@ -218,7 +219,7 @@ impl Search<'_> {
         let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
         let mut order: Vec<usize> = (0..begun.len()).filter(|&index| begun[index].is_some()).collect();
         let loss = |index: usize| begun[index].as_ref().map_or(f64::INFINITY, |begun| mean(&begun.losses));
-        order.sort_by(|&a, &b| loss(a).total_cmp(&loss(b)));
+        order::sort_by(&mut order, |&a, &b| loss(a).total_cmp(&loss(b)));
         let Some(best) = order.first().and_then(|&index| begun[index].as_ref()) else { return Ok(begun) };
         let is_hopeless = |candidate: &Begun| {
             let gaps: Vec<f64> = candidate.losses.iter().zip(&best.losses).map(|(a, b)| a - b).collect();

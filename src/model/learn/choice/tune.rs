@@ -16,6 +16,7 @@ use super::cross_validation::{Search, n_compared};
 use crate::data::split::Split;
 use crate::model::learn::{Algorithm, Spec};
 use crate::model::selection::{CrossValidation, Round, Tuning};
+use crate::order;
 use crate::random::{generator, unit_interval};
 
 /// The distribution that values of a hyperparameter are drawn from.
@@ -193,7 +194,7 @@ fn winner(round: &[Scored]) -> Option<&Scored> {
 /// The trials that go into the next round, ascending: the best third, and the defaults.
 fn survivors(round: &[Scored]) -> Vec<usize> {
     let mut ranked: Vec<&Scored> = round.iter().collect();
-    ranked.sort_by(|a, b| b.mean().total_cmp(&a.mean()).then(a.loss().total_cmp(&b.loss())));
+    order::sort_by(&mut ranked, |a, b| b.mean().total_cmp(&a.mean()).then(a.loss().total_cmp(&b.loss())));
     let mut alive: Vec<usize> =
         ranked.iter().take(round.len().div_ceil(FACTOR)).map(|scored| scored.trial).collect();
     if !alive.contains(&0) {

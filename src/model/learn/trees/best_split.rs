@@ -92,7 +92,7 @@ pub(crate) fn scan<C: Criterion>(
     best: &mut Best,
 ) {
     let kind = (column.0, &column.1.kind);
-    if column.1.direction == Direction::Free && whole.bounds.is_free() {
+    if !C::MAY_BE_BOUND || column.1.direction == Direction::Free && whole.bounds.is_free() {
         let gain = |left: &C::Cell, h_left, h, l2| criterion.gain(left, whole.total, h_left, h, l2);
         scan_by(criterion, limits, kind, cells, bins, (whole.total, &gain), best);
     } else {

@@ -14,6 +14,7 @@ use std::ops::Range;
 
 use crate::model::learn::Dataset;
 use crate::model::learn::dataset::Direction;
+use crate::order;
 use crate::parallel;
 
 /// The byte of a missing value.
@@ -285,7 +286,7 @@ fn category(values: impl Iterator<Item = f64>, n_levels: usize, counts: impl Fn(
         }
     }
     let mut by_frequency: Vec<usize> = (0..n_levels).collect();
-    by_frequency.sort_by_key(|&level| (std::cmp::Reverse(frequency[level]), level));
+    order::sort_by_key(&mut by_frequency, |&level| (std::cmp::Reverse(frequency[level]), level));
     let own = if n_levels > MAX_BINS { MAX_BINS - 1 } else { n_levels };
     let mut groups = vec![own.min(MAX_BINS - 1) as u8; n_levels];
     for (bin, &level) in by_frequency[..own].iter().enumerate() {

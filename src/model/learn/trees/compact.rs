@@ -10,6 +10,7 @@ use crate::model::learn::Dataset;
 use crate::model::predictor::Link;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET};
 use crate::model::predictor::trees::Trees;
+use crate::order;
 
 /// Collects trees.
 pub(crate) struct Compact {
@@ -172,7 +173,7 @@ impl Compact {
             parts.left.push(root + node.left);
             parts.flags.push(flags);
         }
-        gains.sort_by_key(|&(column, _)| column);
+        order::sort_by_key(&mut gains, |&(column, _)| column);
         gains.dedup_by(|next, kept| {
             let same = next.0 == kept.0;
             kept.1 += if same { next.1 } else { 0.0 };

@@ -52,6 +52,9 @@ pub(crate) trait Criterion: Send + Sync {
     /// The sum of some rows.
     type Cell: Cell;
 
+    /// Whether boosting takes it, which alone bounds the values of nodes.
+    const MAY_BE_BOUND: bool = false;
+
     /// Adds a row.
     fn add(&self, cell: &mut Self::Cell, item: Self::Item);
 

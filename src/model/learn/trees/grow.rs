@@ -376,7 +376,7 @@ impl<C: Criterion> Engine<'_, C> {
     /// The bounds of both children of a leaf.
     fn bounds_of_children(&self, open: &Open<C>, totals: &[C::Cell; 2]) -> [Bounds; 2] {
         let direction = self.bins.columns[open.best.column as usize].direction;
-        if direction == Direction::Free {
+        if !C::MAY_BE_BOUND || direction == Direction::Free {
             return [open.bounds; 2];
         }
         let whole = Whole { total: &open.total, bounds: open.bounds };

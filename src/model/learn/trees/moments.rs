@@ -23,6 +23,7 @@ impl Moments {
 impl Criterion for Moments {
     type Item = [i64; 2];
     type Cell = [i64; 2];
+    const MAY_BE_BOUND: bool = true;
 
     #[inline(always)]
     fn add(&self, cell: &mut [i64; 2], item: [i64; 2]) {
@@ -98,6 +99,7 @@ impl Packed {
 impl Criterion for Packed {
     type Item = i64;
     type Cell = [i64; 1];
+    const MAY_BE_BOUND: bool = true;
 
     #[inline(always)]
     fn add(&self, cell: &mut [i64; 1], item: i64) {

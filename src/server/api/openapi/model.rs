@@ -15,6 +15,7 @@ use crate::data::cells::notation::Notation;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json as rows;
 use crate::model::postprocessing::Postprocessing;
+use crate::order;
 use crate::server::api::v2;
 use crate::server::endpoints::{Endpoint, Operation};
 use crate::server::models::served::Served;
@@ -241,7 +242,7 @@ impl<'a> ModelPart<'a> {
             },
             _ if !feature.levels.is_empty() => {
                 let mut most: Vec<usize> = (0..feature.levels.len()).collect();
-                most.sort_by_key(|&i| std::cmp::Reverse(feature.counts.get(i)));
+                order::sort_by_key(&mut most, |&i| std::cmp::Reverse(feature.counts.get(i)));
                 let examples: Vec<&String> =
                     most.iter().take(MAX_EXAMPLES).map(|&i| &feature.levels[i]).collect();
                 schema["description"] = format!(
