@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Feeds arbitrary bytes to the readers of delimited text and of JSON requests, to a server in each of its dialects, to
 # `predict` as a file of rows, to `train` as a table whose types are inferred (and to the model's `predict`), and to the
-# loader of model files as changes of sound ones; each for the seconds of the first argument (default 60), or only the
+# loader of model files as changes of sound ones, and to the readers of other programs' model files; each for the seconds of the first argument (default 60), or only the
 # targets that further arguments name. Stops at the first input on which one of them panics or breaks its rule;
 # arithmetic that overflows panics. Needs Rust and a C++ compiler; the same targets run under `cargo fuzz run NAME`.
 #
@@ -12,7 +12,8 @@ seconds=${1:-60}
 shift || true
 dialects=(json csv ndjson v2 v2_binary mlflow mlflow_csv feedback)
 targets=("$@")
-[ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file table model_file)
+[ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file table model_file
+    import_xgboost import_lightgbm import_catboost)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The flags of `cargo fuzz build --sanitizer none`: counters on every edge, and traced comparisons. No code here is
@@ -121,6 +122,11 @@ for file in $(seq 0 17); do
     done
 done
 
+for format in xgboost:json xgboost:ubj lightgbm:txt catboost:json; do
+    seeds "import_${format%:*}"
+    cp "../fixtures/import/${format/:/.}" "$folder/"
+done
+
 for text in data features threshold lenient explain true false null question starts booked serviced weather plan \
     region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00 \
     member day said inputs outputs name shape datatype parameters binary_data_size binary_data_output predict_proba \
@@ -135,7 +141,9 @@ for target in "${targets[@]}"; do
     echo "== $target, $seconds seconds"
     dialect=${target#*:}
     if [ "$dialect" != "$target" ]; then export MLAPI_DIALECT=$dialect; else unset MLAPI_DIALECT; fi
-    "target/$host/release/${target%:*}" -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=2048 \
+    # A model file of another program is longer than a request.
+    case $target in import_*) longest=32768 ;; *) longest=2048 ;; esac
+    "target/$host/release/${target%:*}" -max_total_time="$seconds" -max_len="$longest" -timeout=10 -rss_limit_mb=2048 \
         -dict=corpus/words -print_final_stats=1 -verbosity=0 -artifact_prefix="artifacts/$target/" \
         "corpus/$target" "$corpus/$target"
 done

@@ -31,6 +31,8 @@
 //! - [`model`]: the model all verbs share, its file, its evaluation, and the learning
 //! - [`metrics`]: how good predictions are
 //! - [`predict`]: a row or a file of rows becomes predictions
+//! - `import`: models that other programs trained (feature `import`)
+//! - `export`: a model in a form that other programs run (feature `import`)
 //! - [`report`]: results as text and JSON
 //! - [`server`]: the model over HTTP
 //! - [`cli`]: the command line
@@ -39,6 +41,10 @@ pub mod background;
 pub mod cli;
 pub mod data;
 mod error;
+#[cfg(feature = "import")]
+pub mod export;
+#[cfg(feature = "import")]
+pub mod import;
 pub mod metrics;
 pub mod model;
 mod names;

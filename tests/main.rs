@@ -15,6 +15,8 @@ mod excel; // a workbook equals the same table as CSV
 mod explanations; // contributions that add up, from the shell and over HTTP
 mod findings; // mistakes in a table that training names
 mod hostile_models; // model files that are written to do harm
+#[cfg(feature = "import")]
+mod import; // models of other programs, and models that leave
 mod layers; // which room may use which
 mod layout; // tables that stand in their files in odd ways
 mod letters; // encodings, and texts that look alike

@@ -435,13 +435,17 @@ fn files_of_every_format_version_so_far_are_read_and_evaluate_as_they_did() {
         std::fs::copy(&path, dir.path("model.mlapi")).unwrap();
         let shown = dir.run(&["inspect", "--format", "json"]).ok().json();
         n_files += 1;
+        // No rows of an imported model were held out; its golden rows were checked when it was read.
+        if shown["card"]["origin"].is_object() {
+            continue;
+        }
         let now = dir.run(&["eval", "--format", "json"]).ok().json();
         let figure = if now["task"] == "regression" { "r2" } else { "accuracy" };
         let then = &shown["card"]["evaluation"]["metrics"][figure];
         assert_eq!((&now["metrics"][figure], now.get("recorded_at_training")), (then, None), "{path:?}");
         assert!(then.as_f64().unwrap() > 0.65);
     }
-    assert!(n_files >= 10);
+    assert!(n_files >= 11);
 }
 
 /// An ensemble of three that was evaluated on the held-out rows.

@@ -4,6 +4,7 @@
 mod choices;
 mod detail;
 mod help;
+mod import;
 mod serve;
 mod values;
 
@@ -29,6 +30,7 @@ pub use choices::{
 };
 pub use detail::{Detail, Diff};
 pub use help::command;
+pub use import::{Export, ExportForm, Import, ImportFormat};
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote, Top};
 use values::{
@@ -111,8 +113,14 @@ impl Verb {
             Self::Drift(drift) => read(text, &mut drift.format),
             Self::Diff(diff) => read(text, &mut diff.format),
             Self::Inspect(inspect) => read(text, &mut inspect.format),
+            Self::Import(import) => {
+                let mut format = ImportFormat::Text;
+                read(text, &mut format)?;
+                import.formats.push(format);
+                Ok(())
+            }
             Self::Predict(predict) => read(text, &mut predict.format),
-            Self::Serve(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
+            Self::Serve(_) | Self::Export(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
                 Err("--format is for verbs with a result: train, eval, predict, drift, inspect and diff"
                     .into())
             }
@@ -154,6 +162,10 @@ pub enum Verb {
     Serve(Box<Serve>),
     /// Compare new rows with those of training: drift of each feature and of the predictions
     Drift(Drift),
+    /// Make a model of one that XGBoost, LightGBM or CatBoost trained
+    Import(Box<Import>),
+    /// Write a model in a form that other programs run: LightGBM text, SQL
+    Export(Export),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Show what differs between two model files: columns, categories, ranges, settings, metrics

@@ -94,6 +94,8 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
         }
         None => match TestRows::replay(&model, folder, &args.dialect.options()) {
             Ok(rows) => (rows, Rows::HeldOut),
+            // Of an imported model no rows were held out, and nothing was recorded of them.
+            Err(error) if model.card.origin.is_some() => return Err(error),
             Err(error) => return Ok((as_recorded(model), wishes, Some(error))),
         },
     };

@@ -10,7 +10,11 @@ mod dialect;
 mod diff;
 mod drift;
 mod eval;
+#[cfg(feature = "import")]
+mod export;
 mod healthcheck;
+#[cfg(feature = "import")]
+mod import;
 mod inspect;
 mod predict;
 mod report;
@@ -23,6 +27,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+#[cfg(not(feature = "import"))]
+use crate::error::usage;
 use crate::error::{Error, Interrupted, Unmet};
 use crate::model::requirement::NotMet;
 use args::{Args, Verb};
@@ -83,6 +89,20 @@ fn run(args: &Args, term: &Term) -> Result<()> {
             drift.dialect.check()?;
             use_threads(common.threads)?;
             drift::run(drift, term, &mut out)?;
+        }
+        #[cfg(feature = "import")]
+        Verb::Import(import) => {
+            import.dialect.check()?;
+            use_threads(common.threads)?;
+            import::run(import, common, term, &mut out)?;
+        }
+        #[cfg(feature = "import")]
+        Verb::Export(export) => export::run(export, &mut out)?,
+        #[cfg(not(feature = "import"))]
+        Verb::Import(_) | Verb::Export(_) => {
+            return Err(usage(
+                "this mlapi was built without import and export; cargo install mlapi --features import builds one with them",
+            ));
         }
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,

@@ -137,7 +137,7 @@ fn compared(found: &Comparison) -> String {
 }
 
 /// Checks before the work that the model can be written after it.
-fn check_output(path: &Path) -> Result<()> {
+pub(super) fn check_output(path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let shown = path.display();
     ensure!(folder.is_none_or(Path::is_dir), "cannot write {shown}: there is no such folder; make it first");

@@ -11,8 +11,8 @@
 //! member of the same recipe. The arrays of member 3 begin with `member.3.`; a recipe is stored with the first member
 //! that has it.
 //!
-//! The format version is the oldest that can hold the model, so that older programs read it as well: 10 if it can
-//! explain its predictions (trees know the rows of their leaves, means or rows of training are kept), 9 if scores are
+//! The format version is the oldest that can hold the model, so that older programs read it as well: 11 if
+//! zeros are missing values, 10 if it can explain its predictions (trees know the rows of their leaves, means or rows of training are kept), 9 if scores are
 //! calibrated or a threshold, intervals or sets were chosen at training, 8 if trees see the
 //! days between dates, 7 if powers or ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with
 //! separators or units, a column has null tokens of its own, or cells are
@@ -51,7 +51,7 @@ use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
 
 /// The newest format version that this program writes and reads.
-pub const FORMAT_VERSION: u64 = 10;
+pub const FORMAT_VERSION: u64 = 11;
 
 /// The predictor of a file of several members.
 const ENSEMBLE: &str = "ensemble";
@@ -67,6 +67,9 @@ const DATE_PAIRS: &str = "recipe.date_pairs";
 
 /// Name of the array of fill, mean and scale of both numbers of pairs.
 const PAIRS: &str = "recipe.pairs";
+
+/// Name of the array of the features of which 0 is a missing value.
+const ZERO_IS_MISSING: &str = "recipe.zero_is_missing";
 
 /// The largest model file that is read unless `--max-model-bytes` says otherwise: it is in memory as a whole.
 pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
@@ -136,6 +139,9 @@ fn is_plain(members: &[Member]) -> bool {
 
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline, reference: &Reference) -> u64 {
+    if members.iter().any(|member| member.recipe.takes_zeros_for_missing()) {
+        return 11;
+    }
     let has_cover = |member: &Member| matches!(&member.predictor, Predictor::Trees(trees) if !trees.parts().cover.is_empty());
     if members.iter().any(has_cover) || !reference.is_empty() {
         return 10;
@@ -503,6 +509,7 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         dates,
         date_pairs,
         target_means,
+        zero_is_missing,
     } = parts;
     let mut arrays = Arrays::new();
     if recipe.encoding() == Encoding::Standardised {
@@ -526,6 +533,9 @@ fn recipe_arrays(recipe: &Recipe) -> Arrays {
         arrays.insert("recipe.date_parts".into(), Array::U8(shape.clone(), kept));
         arrays.insert("recipe.date_mean".into(), Array::F64(shape.clone(), means));
         arrays.insert("recipe.date_scale".into(), Array::F64(shape, scales));
+    }
+    if !zero_is_missing.is_empty() {
+        arrays.insert(ZERO_IS_MISSING.into(), Array::U8(vec![zero_is_missing.len()], zero_is_missing));
     }
     if !date_pairs.is_empty() {
         let features: Vec<u32> = date_pairs.iter().flatten().map(|&feature| feature as u32).collect();
@@ -560,6 +570,9 @@ fn take_parts(encoding: Encoding, schema: &Schema, arrays: &mut Arrays) -> Resul
             level_slot: take_u32(arrays, "recipe.level_slot")?,
             ..parts
         };
+    }
+    if arrays.contains_key(ZERO_IS_MISSING) {
+        parts.zero_is_missing = take_u8(arrays, ZERO_IS_MISSING)?;
     }
     if let Some(Array::F64(shape, values)) = arrays.remove(TARGET_MEANS) {
         let n_outputs = shape.get(1).copied().filter(|&n| n > 0 && shape.len() == 2);

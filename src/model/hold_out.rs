@@ -212,6 +212,9 @@ impl TestRows {
 
     fn replay_side(model: &Model, folder: &Path, said: &source::Options, side: Side) -> Result<Self> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
+        if let Some(origin) = &card.origin {
+            bail!("the model was imported from {origin}, so no rows were held out; mlapi eval DATA");
+        }
         let mut options = companion_options(said, schema.header);
         let sources: Vec<&DataSource> = match (&card.test, side) {
             (Some(test), Side::HeldOut) => vec![test],

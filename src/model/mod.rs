@@ -103,6 +103,9 @@ pub struct Card {
     pub baseline: Baseline,
     /// The evaluation on the held-out rows.
     pub evaluation: Evaluation,
+    /// Where the model came from, if another program trained it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -121,6 +124,29 @@ pub struct CardMember {
     /// Its hyperparameters, defaults included.
     #[serde(deserialize_with = "scalar::settings")]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The model file of another program that a model was imported from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its format, as `mlapi import --format` names it.
+    pub format: String,
+    /// The program that trained the model.
+    pub producer: String,
+    /// Its version, if the file tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Name of the file, without its folder.
+    pub file: String,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let version = self.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        write!(f, "{} of {}{version}", self.file, self.producer)
+    }
 }
 
 fn is_zero(n: &usize) -> bool {

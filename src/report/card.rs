@@ -51,8 +51,17 @@ pub(crate) fn text(model: &Model) -> String {
         out += &format!("  {} is not used: {}\n", ignored.name, ignored.reason);
     }
     let (selected, evaluation) = (&model.card.selection, &model.card.evaluation);
-    let rows = text::count(evaluation.n_rows, "held-out row", "held-out rows");
+    let rows = match &model.card.origin {
+        Some(_) => text::count(evaluation.n_rows, "row of the sample", "rows of the sample"),
+        None => text::count(evaluation.n_rows, "held-out row", "held-out rows"),
+    };
     out += &selection::selection(selected, false);
+    if model.card.origin.is_some() {
+        return match evaluation.n_rows {
+            0 => out,
+            _ => out + &format!("\nOn {rows}, recorded at import:\n{}", text::metrics(evaluation, false)),
+        };
+    }
     out + &format!("\nOn {rows}, recorded at training:\n{}", text::metrics(evaluation, false))
 }
 
@@ -74,9 +83,17 @@ pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
         let line = format!("{weight:.3} {algorithm}{of_target}: {}", settings(hyperparameters));
         facts.push(("member", line.trim_end_matches(": ").into()));
     }
-    facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
-    facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
-    facts.push(("seed", card.seed.to_string()));
+    match &card.origin {
+        Some(origin) => {
+            facts.push(("imported from", origin.to_string()));
+            facts.push(("sha256", origin.sha256.clone()));
+        }
+        None => {
+            facts.push(("trained on", format!("{}, {} rows", paths.join(", "), card.n_train)));
+            facts.extend(sources.iter().map(|source| ("sha256", source.sha256.clone())));
+            facts.push(("seed", card.seed.to_string()));
+        }
+    }
     facts.extend(postprocessing::facts(&model.pipeline.postprocessing));
     if let Some(test) = &card.test {
         facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));
@@ -114,7 +131,10 @@ fn features(model: &Model) -> String {
 pub(crate) fn values(feature: &Feature) -> String {
     match feature.column_type {
         ColumnType::Number => {
-            let range = format!("{} to {}", feature.min, feature.max);
+            let range = match (feature.min, feature.max) {
+                (f64::MIN, f64::MAX) => "numbers".into(),
+                (min, max) => format!("{min} to {max}"),
+            };
             feature.notation.map_or(range.clone(), |notation| format!("{range}, {notation}"))
         }
         ColumnType::Boolean => format!("{}, {}", feature.words().text(false), feature.words().text(true)),

@@ -124,6 +124,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         balance: false,
         evaluation: Evaluation::new(context, &predictions, &truth),
         baseline,
+        origin: None,
         notes: vec![],
     };
     Model { card, pipeline, golden: codes.clone(), reference: Default::default() }

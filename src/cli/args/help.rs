@@ -15,6 +15,8 @@ pub fn command() -> clap::Command {
         ("predict", prose(include_str!("../help/predict.txt"))),
         ("drift", prose(include_str!("../help/drift.txt"))),
         ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("../help/serve.txt")))),
+        ("import", prose(include_str!("../help/import.txt"))),
+        ("export", prose(include_str!("../help/export.txt"))),
         ("healthcheck", prose(include_str!("../help/healthcheck.txt"))),
     ];
     let mut command = Args::command()

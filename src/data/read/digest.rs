@@ -112,6 +112,12 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// SHA-256 of bytes in hexadecimal.
+#[cfg(feature = "import")]
+pub(crate) fn of_bytes(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes).as_slice())
+}
+
 /// SHA-256 of a file in hexadecimal, as `sha256sum` prints it.
 ///
 /// # Errors

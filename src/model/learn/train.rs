@@ -291,6 +291,7 @@ fn card(
         balance: plan.balance,
         baseline: chosen.baseline.clone(),
         evaluation: chosen.evaluation.clone(),
+        origin: None,
         notes: notes.concat(),
     })
 }

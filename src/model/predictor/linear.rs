@@ -29,6 +29,12 @@ impl Linear {
         Self { link, n_inputs, coefficients, intercepts }
     }
 
+    #[cfg(feature = "import")]
+    /// The coefficients, one row of inputs per score, and the intercepts.
+    pub(crate) fn coefficients(&self) -> (&[f64], &[f64]) {
+        (&self.coefficients, &self.intercepts)
+    }
+
     /// The function that turns scores into predictions.
     pub(crate) fn link(&self) -> Link {
         self.link

@@ -100,6 +100,11 @@ impl Trees {
         Self { gains, ..self }
     }
 
+    /// The flat arrays.
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Numbers per row that go in.
     pub fn n_inputs(&self) -> usize {
         self.parts.levels.len()
@@ -116,11 +121,6 @@ impl Trees {
     /// Each column's share of the total gain of all splits.
     pub fn importances(&self) -> &[f64] {
         &self.parts.importances
-    }
-
-    /// The arrays that the trees are made of.
-    pub(crate) fn parts(&self) -> &Parts {
-        &self.parts
     }
 
     /// Scores per row before the link: one, or one per class. A round of boosting has as many trees.

@@ -8,6 +8,9 @@ use crate::data::cells::text::{Terms, Texts};
 use crate::data::prepare::categories::TargetMeans;
 use crate::data::prepare::vocabulary::Vocabulary;
 
+/// Numbers up to this distance from 0 are 0 to LightGBM (`kZeroThreshold`, a constant of single precision).
+const ZERO: f64 = 1e-35_f32 as f64;
+
 /// The meaning of a slot within its feature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
@@ -57,6 +60,8 @@ pub(super) enum Step {
         other: usize,
     },
     Code,
+    /// The code, but missing if it is 0: a number that a model of LightGBM reads with `zero_as_missing`.
+    NonZero,
     Date {
         fill: Option<f64>,
         parts: DateParts,
@@ -103,6 +108,7 @@ impl Encoder {
         let missing = code.is_nan();
         match &self.step {
             Step::Code => out[first] = code,
+            Step::NonZero => out[first] = if code.abs() <= ZERO { f64::NAN } else { code },
             Step::Number { fill, mean, scale } => {
                 out[first] = (if missing { *fill } else { code } - mean) / scale;
             }
@@ -184,7 +190,9 @@ impl Encoder {
                 let slots = if first_sparse.is_some() { sparse } else { &mut *dense };
                 slots.extend(std::iter::repeat_n((feature, Slot::Term), vocabulary.len()));
             }
-            Step::Code | Step::Number { .. } | Step::Boolean { .. } => dense.push((feature, Slot::Value)),
+            Step::Code | Step::NonZero | Step::Number { .. } | Step::Boolean { .. } => {
+                dense.push((feature, Slot::Value))
+            }
         }
         if let Some((means, _)) = &self.target_means {
             dense.extend(std::iter::repeat_n((feature, Slot::TargetMean), means.n_outputs()));

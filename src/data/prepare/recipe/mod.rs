@@ -91,6 +91,7 @@ impl Recipe {
             && parts.vocabularies.is_empty()
             && parts.dates.is_empty()
             && parts.target_means.is_empty()
+            && !parts.zero_is_missing.contains(&1)
             && schema.pairs().next().is_none();
         if is_passed_on {
             return Self::raw(schema);
@@ -129,7 +130,7 @@ impl Recipe {
                 },
                 _ if raw => {
                     n_slots += 1;
-                    Step::Code
+                    if parts.zero_is_missing.get(j) == Some(&1) { Step::NonZero } else { Step::Code }
                 }
                 ColumnType::Number => {
                     n_slots += 1;
@@ -162,6 +163,11 @@ impl Recipe {
     /// The dates whose distance in days has a slot.
     pub fn date_pairs(&self) -> &[[usize; 2]] {
         &self.date_pairs
+    }
+
+    /// Whether zeros of a column are missing values.
+    pub(crate) fn takes_zeros_for_missing(&self) -> bool {
+        self.encoders.iter().any(|encoder| encoder.step == Step::NonZero)
     }
 
     /// Whether some levels become means of the target.

@@ -3,9 +3,11 @@
 use anyhow::{Result, ensure};
 
 use super::dates::{DateParts, MAX_DATE_PAIRS};
-use super::encoder::Step;
+use super::encoder::{Encoder, Step};
 use super::{Encoding, MAX_LEVEL_SLOTS, Recipe, Scale};
+use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date::{self, N_PARTS};
+use crate::data::cells::feature::Feature;
 use crate::data::cells::schema::Schema;
 use crate::data::prepare::categories::TargetMeans;
 use crate::data::prepare::vocabulary::{MAX_TERMS, Vocabulary};
@@ -39,6 +41,8 @@ pub struct Parts {
     /// For each category of more than [`MAX_LEVEL_SLOTS`] levels in turn the mean of the target within each; empty
     /// if no category has any.
     pub target_means: Vec<TargetMeans>,
+    /// Whether 0 is a missing value of the feature (1) or not (0), in models of other programs; empty if of none.
+    pub zero_is_missing: Vec<u8>,
 }
 
 impl Recipe {
@@ -101,6 +105,15 @@ impl Recipe {
         ensure!(
             parts.target_means.iter().all(|means| [1, n_classes].contains(&means.n_outputs())),
             "the recipe has means of another target"
+        );
+        let is_number =
+            |(feature, &zero): (&Feature, &u8)| zero == 0 || feature.column_type == ColumnType::Number;
+        ensure!(
+            parts.zero_is_missing.is_empty()
+                || (!standardised
+                    && parts.zero_is_missing.len() == schema.n_features()
+                    && schema.features.iter().zip(&parts.zero_is_missing).all(is_number)),
+            "the recipe takes zeros for missing values in columns that are not numbers"
         );
         if standardised {
             Self::check_standardised(schema, parts)?;
@@ -169,7 +182,7 @@ impl Recipe {
                 Step::Number { fill, mean, scale } => (*fill, *mean, *scale),
                 Step::Boolean { fill } => (*fill, 0.0, 1.0),
                 Step::Date { fill, .. } => (fill.unwrap_or(0.0), 0.0, 1.0),
-                Step::Code | Step::Text { .. } | Step::Pair { .. } => (0.0, 0.0, 1.0),
+                Step::Code | Step::NonZero | Step::Text { .. } | Step::Pair { .. } => (0.0, 0.0, 1.0),
                 Step::Category { slot_of_level, .. } => {
                     parts.level_slot.extend(slot_of_level);
                     (0.0, 0.0, 1.0)
@@ -179,6 +192,11 @@ impl Recipe {
             parts.mean.push(mean);
             parts.scale.push(scale);
             parts.indicator.push(u8::from(encoder.indicator_slot.is_some()));
+        }
+        let is_non_zero = |encoder: &Encoder| encoder.step == Step::NonZero;
+        if self.encoders.iter().any(is_non_zero) {
+            parts.zero_is_missing =
+                self.encoders.iter().map(|encoder| u8::from(is_non_zero(encoder))).collect();
         }
         parts
     }

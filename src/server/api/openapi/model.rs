@@ -190,7 +190,12 @@ impl<'a> ModelPart<'a> {
                 };
                 let written = feature.notation.map(written).unwrap_or_default();
                 let (min, max) = (feature.min, feature.max);
-                schema["description"] = format!("A number, in training from {min} to {max}.{written}").into();
+                let range = match (min, max) {
+                    // The range of an imported model's column may be unknown.
+                    (f64::MIN, f64::MAX) => String::new(),
+                    (min, max) => format!(", in training from {min} to {max}"),
+                };
+                schema["description"] = format!("A number{range}.{written}").into();
                 let example = self.schema.features.iter().position(|other| other.name == feature.name);
                 schema["examples"] = json!(example.map(|i| &self.row[i]).into_iter().collect::<Vec<_>>());
             }

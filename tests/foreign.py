@@ -1,0 +1,420 @@
+"""Models of XGBoost, LightGBM and CatBoost, imported and compared with their trainers.
+
+    foreign.py MLAPI FOLDER FIXTURES [--quick] [NAME…]
+
+Each case is trained, saved by the trainer's own exporter, imported, and predicts 2,000 ordinary rows and 600 adversarial
+ones: numbers at the thresholds of the model and one unit in the last place (of single and of double precision) beside
+them, missing values, zeros, unseen categories. Every probability or number has to be that of the trainer: within 1e-12 for
+trainers that add up in double precision, within 1e-6 for XGBoost, which adds up in single precision (1e-5 of its numbers,
+relative to their mean size). `--quick` trains
+fewer rounds and takes fewer rows.
+
+Models that mlapi trained are exported and compared with what LightGBM, SQLite and DuckDB make of them, within 1e-12.
+"""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import catboost as cb
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+
+np.seterr(over="ignore")
+QUICK = "--quick" in sys.argv
+ARGS = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
+MLAPI, FOLDER, FIXTURES, ONLY = ARGS[0], Path(ARGS[1]), Path(ARGS[2]), ARGS[3:]
+ROUNDS = 20 if QUICK else 100
+N_ORDINARY, N_ADVERSARIAL = (300, 200) if QUICK else (2000, 600)
+N_TRAIN = 800 if QUICK else 3000
+R = np.random.default_rng(7)
+DOUBLE, SINGLE = 1e-12, 1e-6
+
+NUMBERS = ["age", "income", "visits", "balance", "ratio", "flag"]
+LEVELS = {"color": ["red", "green", "blue", "light blue", "x,y"], "city": [f"city {i}" for i in range(40)]}
+
+
+def table(n):
+    frame = pd.DataFrame(
+        {
+            "age": R.integers(18, 90, n).astype(float),
+            "income": R.lognormal(10, 1, n).round(2),
+            "visits": R.poisson(1.5, n).astype(float),
+            "balance": R.normal(0, 1000, n),
+            "ratio": R.random(n).astype(np.float32).astype(float),
+            "flag": R.integers(0, 2, n).astype(float),
+        }
+    )
+    for name in ["age", "balance"]:
+        frame.loc[R.random(n) < 0.1, name] = np.nan
+    for name, levels in LEVELS.items():
+        frame[name] = pd.Categorical(R.choice(levels, n), categories=levels)
+        frame.loc[R.random(n) < 0.05, name] = None
+    return frame
+
+
+def score(frame):
+    age = frame.age.fillna(40)
+    return (
+        (age - 50) / 20
+        + np.log(frame.income) / 3
+        - 3
+        + (frame.balance.fillna(-500) > 0) * 0.8
+        + frame.color.cat.codes % 3 * 0.4
+        + frame.city.cat.codes % 7 * 0.2
+        + R.normal(0, 0.5, len(frame))
+    ).to_numpy()
+
+
+TRAIN = table(N_TRAIN)
+SCORE = score(TRAIN)
+TARGETS = {
+    "two": (SCORE > np.median(SCORE)).astype(int),
+    "three": np.digitize(SCORE, np.quantile(SCORE, [0.3, 0.7])),
+    "number": SCORE * 12.5,
+    "count": R.poisson(np.exp(SCORE / 3)).astype(float),
+    "positive": np.exp(SCORE / 2) + 0.01,
+}
+
+
+def thresholds(path):
+    """Every number that a model compares with, found in its file."""
+    text = path.read_text(errors="replace") if path.suffix != ".ubj" else ""
+    found = []
+    if path.suffix == ".txt":
+        for line in text.splitlines():
+            if line.startswith("threshold="):
+                found += [float(word) for word in line[10:].split()]
+    elif path.suffix == ".json":
+        def walk(value):
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    if key == "split_conditions":
+                        found.extend(inner)
+                    elif key == "border":
+                        found.append(inner)
+                    else:
+                        walk(inner)
+            elif isinstance(value, list):
+                for inner in value:
+                    if not isinstance(inner, (int, float)):
+                        walk(inner)
+        walk(json.loads(text))
+    return np.unique(np.array(found or [0.0], float))
+
+
+def adversarial(frame, found):
+    frame = frame.sample(N_ADVERSARIAL, random_state=1).reset_index(drop=True)
+    exact = found.astype(np.float32)
+    pool = np.concatenate(
+        [
+            found,
+            np.nextafter(found, np.inf),
+            np.nextafter(found, -np.inf),
+            exact.astype(float),
+            np.nextafter(exact, np.float32(np.inf)).astype(float),
+            np.nextafter(exact, np.float32(-np.inf)).astype(float),
+            # Midway between two numbers of single precision, where rounding turns.
+            (exact.astype(float) + np.nextafter(exact, np.float32(-np.inf)).astype(float)) / 2,
+            (exact.astype(float) + np.nextafter(exact, np.float32(np.inf)).astype(float)) / 2,
+            [0.0, -0.0, 1e-36, -1e-36, 1e-30, 1e30, -1e30],
+        ]
+    )
+    pool = pool[np.isfinite(pool) & (np.abs(pool) < 3e38)]
+    for name in frame.columns:
+        if name in LEVELS:
+            continue
+        taken = R.random(len(frame)) < 0.7
+        frame.loc[taken, name] = R.choice(pool, taken.sum())
+        frame.loc[R.random(len(frame)) < 0.15, name] = np.nan
+        frame.loc[R.random(len(frame)) < 0.1, name] = 0.0
+    return frame
+
+
+def write_rows(frame, path):
+    shown = frame.copy()
+    for name in shown.columns:
+        if name in LEVELS:
+            shown[name] = shown[name].astype(object)
+            # A missing category of the trainer is an unseen one here, now and then.
+            missing = shown[name].isna() & (R.random(len(shown)) < 0.5)
+            shown.loc[missing, name] = "never seen"
+        elif not np.issubdtype(shown[name].dtype, np.integer):
+            shown[name] = [None if np.isnan(value) else repr(float(value)) for value in shown[name]]
+    shown.to_csv(path, index=False)
+
+
+def run(*words):
+    done = subprocess.run([MLAPI, *map(str, words)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"mlapi {' '.join(map(str, words))}: {done.stderr}")
+    return done.stdout
+
+
+CASES = []
+
+
+def case(name, suffix, tolerance, columns=None, sample=False):
+    def add(make):
+        CASES.append((name, suffix, tolerance, columns, sample, make))
+        return make
+
+    return add
+
+
+WITH_LEVELS = [*NUMBERS, *LEVELS]
+
+
+def xgboost_case(name, target, suffix=".json", columns=NUMBERS, kind=None, arrays=False, **settings):
+    @case(f"xgboost-{name}", suffix, SINGLE, columns, arrays)
+    def make(path):
+        kinds = {"two": xgb.XGBClassifier, "three": xgb.XGBClassifier}
+        rounds = settings.pop("n_estimators", ROUNDS)
+        frame = TRAIN[columns].to_numpy(float) if arrays else TRAIN[columns]
+        model = (kind or kinds.get(target, xgb.XGBRegressor))(
+            n_estimators=rounds, enable_categorical=columns is not NUMBERS, n_jobs=2, **settings
+        )
+        fit = {}
+        if "early_stopping_rounds" in settings:
+            fit = {"eval_set": [(table(200)[columns], R.choice(TARGETS[target], 200))], "verbose": False}
+        model.fit(frame, TARGETS[target], **fit)
+        model.save_model(path)
+        predict = model.predict_proba if target in kinds else model.predict
+        if settings.get("objective") == "multi:softmax":
+            # Its predictions are labels; the probabilities behind them are those of the other objective.
+            booster = model.get_booster()
+            booster.set_param({"objective": "multi:softprob"})
+            predict = lambda rows: booster.predict(xgb.DMatrix(rows))
+        return lambda rows: predict(rows.to_numpy(float) if arrays else rows)
+
+
+def lightgbm_case(name, target, columns=NUMBERS, arrays=False, **settings):
+    @case(f"lightgbm-{name}", ".txt", DOUBLE, columns, arrays)
+    def make(path):
+        kinds = {"two": lgb.LGBMClassifier, "three": lgb.LGBMClassifier}
+        frame = TRAIN[columns].to_numpy(float) if arrays else TRAIN[columns]
+        model = kinds.get(target, lgb.LGBMRegressor)(n_estimators=ROUNDS, verbose=-1, n_jobs=2, **settings)
+        model.fit(frame, TARGETS[target])
+        model.booster_.save_model(path)
+        predict = model.predict_proba if target in kinds else model.predict
+        return lambda rows: predict(rows.to_numpy(float) if arrays else rows)
+
+
+def catboost_case(name, target, labels=None, **settings):
+    @case(f"catboost-{name}", ".json", DOUBLE, NUMBERS)
+    def make(path):
+        kinds = {"two": cb.CatBoostClassifier, "three": cb.CatBoostClassifier}
+        model = kinds.get(target, cb.CatBoostRegressor)(
+            iterations=ROUNDS, verbose=0, allow_writing_files=False, thread_count=2, **settings
+        )
+        y = TARGETS[target]
+        model.fit(TRAIN[NUMBERS], y if labels is None else np.array(labels)[y])
+        model.save_model(str(path), format="json")
+        return model.predict_proba if target in kinds else model.predict
+
+
+xgboost_case("two", "two")
+xgboost_case("two-ubjson", "two", ".ubj")
+xgboost_case("two-arrays", "two", arrays=True)
+xgboost_case("base-score", "two", base_score=0.2)
+xgboost_case("three", "three")
+xgboost_case("three-softmax", "three", objective="multi:softmax")
+xgboost_case("categories", "two", columns=WITH_LEVELS, max_cat_to_onehot=4)
+xgboost_case("categories-ubjson", "three", ".ubj", columns=WITH_LEVELS)
+xgboost_case("number", "number")
+xgboost_case("absolute-error", "number", objective="reg:absoluteerror")
+xgboost_case("huber", "number", objective="reg:pseudohubererror")
+xgboost_case("quantile", "number", objective="reg:quantileerror", quantile_alpha=0.8)
+xgboost_case("poisson", "count", objective="count:poisson")
+xgboost_case("gamma", "positive", objective="reg:gamma")
+xgboost_case("tweedie", "positive", objective="reg:tweedie")
+xgboost_case("forest", "two", kind=xgb.XGBRFClassifier)
+xgboost_case("forest-three", "three", kind=xgb.XGBRFClassifier)
+xgboost_case("rounds-of-forests", "three", num_parallel_tree=4, n_estimators=8)
+xgboost_case("dart", "two", booster="dart", rate_drop=0.2)
+xgboost_case("lossguide", "two", grow_policy="lossguide", max_leaves=40, max_depth=0)
+xgboost_case("early-stopping", "two", early_stopping_rounds=3)
+lightgbm_case("two", "two")
+lightgbm_case("two-arrays", "two", arrays=True)
+lightgbm_case("sigmoid", "two", sigmoid=2.5)
+lightgbm_case("three", "three")
+lightgbm_case("categories", "two", columns=WITH_LEVELS)
+lightgbm_case("categories-three", "three", columns=WITH_LEVELS)
+lightgbm_case("number", "number")
+lightgbm_case("l1", "number", objective="l1")
+lightgbm_case("huber", "number", objective="huber")
+lightgbm_case("quantile", "number", objective="quantile", alpha=0.7)
+lightgbm_case("poisson", "count", objective="poisson")
+lightgbm_case("gamma", "positive", objective="gamma")
+lightgbm_case("tweedie", "positive", objective="tweedie")
+lightgbm_case("dart", "two", boosting_type="dart")
+lightgbm_case("forest", "two", boosting_type="rf", bagging_freq=1, bagging_fraction=0.6)
+lightgbm_case("forest-three", "three", boosting_type="rf", bagging_freq=1, bagging_fraction=0.6)
+lightgbm_case("zeros-missing", "two", zero_as_missing=True)
+lightgbm_case("no-missing", "two", use_missing=False)
+catboost_case("two", "two")
+catboost_case("two-labels", "two", labels=["no", "yes"])
+catboost_case("three", "three", labels=["low", "middle", "high"])
+catboost_case("number", "number")
+catboost_case("absolute-error", "number", loss_function="MAE")
+catboost_case("quantile", "number", loss_function="Quantile:alpha=0.8")
+catboost_case("poisson", "count", loss_function="Poisson")
+catboost_case("tweedie", "positive", loss_function="Tweedie:variance_power=1.5")
+catboost_case("lossguide", "two", grow_policy="Lossguide")
+catboost_case("depthwise-three", "three", grow_policy="Depthwise")
+catboost_case("missing-above", "two", nan_mode="Max")
+
+
+def check(name, suffix, tolerance, columns, arrays, make):
+    path = FOLDER / f"{name}{suffix}"
+    predict = make(path)
+    found = thresholds(path)
+    if suffix == ".ubj":
+        twin = FOLDER / f"{name}.json"
+        booster = xgb.Booster(model_file=path)
+        booster.save_model(twin)
+        found = thresholds(twin)
+    ordinary = table(N_ORDINARY)[columns]
+    rows = pd.concat([ordinary, adversarial(table(N_ADVERSARIAL)[columns], found)], ignore_index=True)
+    for column in LEVELS:
+        if column in rows:
+            rows[column] = pd.Categorical(rows[column], categories=LEVELS[column])
+    expected = np.asarray(predict(rows), float)
+    data, model, out = FOLDER / f"{name}.csv", FOLDER / f"{name}.mlapi", FOLDER / f"{name}.out.csv"
+    write_rows(rows, data)
+    flags = ["--features", ",".join(columns)] if arrays else []
+    run("import", path, *flags, "--output", model, "--target", "y")
+    probabilities = ["--probabilities"] if expected.ndim == 2 else []
+    run("predict", "--model", model, "--input", data, *probabilities, "--keep", "none", "--output", out)
+    predicted = pd.read_csv(out)
+    if expected.ndim == 2:
+        probabilities = predicted[[c for c in predicted.columns if c.startswith("probability_")]].to_numpy()
+        assert probabilities.shape == expected.shape, (probabilities.shape, expected.shape)
+        difference = np.abs(probabilities - expected).max(axis=1)
+        # At a tie within the tolerance either label will do.
+        order = np.sort(expected, axis=1)
+        clear = order[:, -1] - order[:, -2] > 2 * tolerance
+        labels = np.array(json.loads(run("inspect", "--model", model, "--format", "json"))["labels"])
+        same = predicted["prediction"].to_numpy() == labels[expected.argmax(axis=1)]
+        assert same[clear].all(), f"{name}: {(~same[clear]).sum()} labels differ"
+    else:
+        # A sum in single precision is as exact as its largest parts, whatever remains of it.
+        scale = max(1, np.abs(expected).mean()) if tolerance == SINGLE else 1
+        tolerance = 10 * tolerance if tolerance == SINGLE else tolerance
+        difference = np.abs(predicted["prediction"].to_numpy() - expected) / np.maximum(scale, np.abs(expected))
+    worst = int(np.nanargmax(difference))
+    assert not np.isnan(difference).any() and difference[worst] <= tolerance, (
+        f"{name}: row {worst} differs by {difference[worst]:.3g}, limit {tolerance}\n{rows.iloc[worst]}"
+    )
+    return difference[worst], len(rows)
+
+
+EXPORTS = [
+    ("boosting-three", "penguins.csv", "species", ["--algorithm", "gradient-boosting"]),
+    ("boosting-two", "breast_cancer.csv", "diagnosis", ["--algorithm", "gradient-boosting"]),
+    ("boosting-number", "diabetes.csv", "progression", ["--algorithm", "gradient-boosting"]),
+    ("boosting-levels", "visits.csv", "bought", ["--algorithm", "gradient-boosting", "--drop", "shop", "--set", "n_estimators=20"]),
+    ("forest-three", "penguins.csv", "species", ["--algorithm", "random-forest", "--set", "n_estimators=10"]),
+    ("forest-two", "breast_cancer.csv", "diagnosis", ["--algorithm", "random-forest", "--set", "n_estimators=20"]),
+    ("extra-trees", "diabetes.csv", "progression", ["--algorithm", "extra-trees", "--set", "n_estimators=10", "--set", "max_depth=12"]),
+    ("tree", "penguins.csv", "species", ["--algorithm", "decision-tree"]),
+    ("linear-two", "breast_cancer.csv", "diagnosis", ["--algorithm", "logistic-regression"]),
+    ("linear-three", "penguins.csv", "species", ["--algorithm", "logistic-regression"]),
+    ("linear-number", "diabetes.csv", "progression", ["--algorithm", "ridge"]),
+]
+
+
+def with_lightgbm(name, model, rows, schema, expected):
+    path = FOLDER / f"{name}.txt"
+    run("export", "--model", model, "--to", "lightgbm", "--output", path)
+    frame = pd.DataFrame(index=rows.index)
+    for feature in schema["features"]:
+        cells = rows[feature["name"]]
+        if feature["type"] == "category":
+            cells = cells.astype(object).where(cells.notna()).map(text, na_action="ignore")
+            cells = pd.Categorical(cells.where(cells.isin(feature["levels"])), categories=feature["levels"])
+        elif feature["type"] == "boolean":
+            cells = cells.map({True: 1.0, False: 0.0, "yes": 1.0, "no": 0.0, 1: 1.0, 0: 0.0})
+        frame[feature["name"]] = cells
+    predicted = np.asarray(lgb.Booster(model_file=path).predict(frame))
+    if expected.shape[1] == 2:
+        expected = expected[:, 1]
+    return np.abs(predicted.reshape(expected.shape) - expected) / np.maximum(1, np.abs(expected))
+
+
+def text(cell):
+    return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell)
+
+
+def with_sql(name, model, rows, schema, expected):
+    path = FOLDER / f"{name}.sql"
+    run("export", "--model", model, "--to", "sql", "--output", path)
+    labels = schema["target"]["labels"]
+    columns = [f"probability_{label}" for label in labels] or ["prediction"]
+    differences = {}
+    connection = sqlite3.connect(":memory:")
+    rows.to_sql("rows", connection, index_label="row number")
+    found = {"SQLite": pd.read_sql(path.read_text(), connection)}
+    try:
+        import duckdb
+
+        database = duckdb.connect()
+        database.register("rows", rows.reset_index(names="row number"))
+        found["DuckDB"] = database.execute(path.read_text()).df()
+    except ImportError:
+        print("duckdb is not installed; SQLite alone runs the queries")
+    for database, answer in found.items():
+        answer = answer.sort_values("row number")
+        values = answer[columns].to_numpy(float)
+        differences[database] = np.abs(values - expected) / np.maximum(1, np.abs(expected))
+        if labels:
+            most = np.array(labels, object)[expected.argmax(axis=1)]
+            assert (answer["prediction"].astype(str).to_numpy() == most).all(), f"{name}: labels differ in {database}"
+    return differences
+
+
+def check_export(name, fixture, target, flags):
+    model, data, out = FOLDER / f"{name}.mlapi", FOLDER / f"{name}.csv", FOLDER / f"{name}.out.csv"
+    run("train", FIXTURES / fixture, "--target", target, *flags, "--output", model)
+    rows = pd.read_csv(FIXTURES / fixture).drop(columns=target)
+    schema = json.loads(run("inspect", "--model", model, "--format", "json"))["schema"]
+    hard = rows.sample(min(200, len(rows)), random_state=1).copy()
+    for column in hard.columns:
+        hard.loc[R.random(len(hard)) < 0.2, column] = None
+        if hard[column].dtype == object or str(hard[column].dtype) == "str":
+            hard.loc[R.random(len(hard)) < 0.1, column] = "never seen"
+    rows = pd.concat([rows, hard], ignore_index=True)
+    rows.to_csv(data, index=False)
+    labels = schema["target"]["labels"]
+    probabilities = ["--probabilities"] if labels else []
+    run("predict", "--model", model, "--input", data, *probabilities, "--keep", "none", "--output", out, "--lenient")
+    answer = pd.read_csv(out)
+    expected = answer[[f"probability_{label}" for label in labels] or ["prediction"]].to_numpy(float)
+    found = {}
+    if not name.startswith("linear"):
+        found["LightGBM"] = with_lightgbm(name, model, rows, schema, expected)
+    found |= with_sql(name, model, rows, schema, expected)
+    for reader, differences in found.items():
+        assert differences.max() <= DOUBLE, f"{name} in {reader}: {differences.max():.3g}"
+    return ", ".join(f"{reader} {differences.max():.1e}" for reader, differences in found.items())
+
+
+def main():
+    n = 0
+    for name, *rest in CASES:
+        if ONLY and not any(word in name for word in ONLY):
+            continue
+        difference, n_rows = check(name, *rest)
+        print(f"{name:32} {n_rows} rows, largest difference {difference:.1e}", flush=True)
+        n += 1
+    print(f"{n} models are predicted as their trainers predict them")
+    for name, *rest in EXPORTS:
+        if not ONLY or any(word in f"export-{name}" for word in ONLY):
+            print(f"export-{name:25} largest difference: {check_export(name, *rest)}", flush=True)
+
+
+main()
