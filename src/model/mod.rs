@@ -40,6 +40,7 @@ use crate::data::cells::raw_table::ReadFile;
 use crate::data::read::source::Options;
 use crate::data::split::arrangement::SplitBy;
 use crate::error::Error;
+use evaluation::thresholds::ThresholdCounts;
 use evaluation::{Baseline, Evaluation, Positive};
 use hold_out::TestRows;
 use pipeline::Pipeline;
@@ -102,6 +103,9 @@ pub struct Card {
     pub baseline: Baseline,
     /// The evaluation on the held-out rows.
     pub evaluation: Evaluation,
+    /// What each threshold on the probability of the second of two classes comes to on the same rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<ThresholdCounts>,
     /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
