@@ -44,7 +44,7 @@ train iris.csv --algorithm logreg --output iris.mlapi
 train penguins.csv --algorithm forest --output penguins.mlapi
 train breast_cancer.csv --algorithm logreg --output cancer.mlapi
 train diabetes.csv --algorithm ridge --output diabetes.mlapi
-train rentals.csv --algorithm boosting --output rentals.mlapi
+train rentals.csv --algorithm gradient-boosting --output rentals.mlapi
 train intents.csv --algorithm logreg --output intents.mlapi
 train iris.csv --algorithm knn --output neighbours.mlapi
 train markup.csv --algorithm tree --output markup.mlapi
@@ -72,6 +72,7 @@ open=$url
 
 port=$(node -e 'const s = require("net").createServer().listen(0, "127.0.0.1", () => { console.log(s.address().port); s.close(); })')
 cat >nginx.conf <<END
+$([ "$(id -u)" -ne 0 ] || echo "user root;")
 daemon off;
 pid $folder/nginx.pid;
 error_log $folder/nginx.log;

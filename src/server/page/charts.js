@@ -1,5 +1,5 @@
 // Bars, the waterfall of contributions, and lines. Lengths are set from script: the policy allows no inline style.
-import { figure, h, svg, t } from "./shared.js";
+import { fixed, h, svg, t } from "./shared.js";
 
 function placed(element, left, width) {
   element.style.left = `${left * 100}%`;
@@ -7,12 +7,16 @@ function placed(element, left, width) {
   return element;
 }
 
+/** The widths of names, bars and numbers. */
+const columns = () => h("colgroup", {}, h("col", { class: "names" }), h("col"), h("col", { class: "numbers" }));
+
 /** Bars of shares from 0 to 1 with their names: [name, share, mark]. */
 export function bars(caption, rows, format) {
   return h(
     "table",
     { class: "bars" },
     h("caption", { class: "away" }, caption),
+    columns(),
     h("tbody", {}, rows.map(([name, share, mark]) =>
       h(
         "tr",
@@ -47,18 +51,25 @@ export function waterfall(explanation, values, shown = 12) {
       h("td", { class: "n" }, text),
     );
   };
-  const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + figure(Math.abs(value));
+  // As many decimals for all, so that they can be compared and added up: three digits of the largest number, two of the
+  // largest change.
+  const place = (value) => Math.floor(Math.log10(Math.max(Math.abs(value), 1e-9)));
+  const largest = Math.max(...steps.map(([, , change]) => Math.abs(change)), 0);
+  const decimals = Math.min(12, Math.max(0, 2 - place(Math.max(Math.abs(low), Math.abs(high))), largest > 0 ? 1 - place(largest) : 0));
+  const plain = (value) => fixed(value, decimals);
+  const signed = (value) => (value > 0 ? "+" : "") + plain(value);
   return h(
     "table",
     { class: "bars waterfall" },
     h("caption", { class: "away" }, t("contributions")),
+    columns(),
     h("thead", { class: "away" }, h("tr", {}, h("th", { scope: "col" }, t("column")), h("td"), h("th", { scope: "col" }, t("contribution")))),
     h(
       "tbody",
       {},
-      line(t("base"), "", base, base, "sum", figure(base)),
+      line(t("base"), "", base, base, "sum", plain(base)),
       steps.map(([name, value, change], i) => line(name, value, reached[i], reached[i + 1], change < 0 ? "down" : "up", signed(change))),
-      line(t("score"), "", score, score, "sum", figure(score)),
+      line(t("score"), "", score, score, "sum", plain(score)),
     ),
   );
 }

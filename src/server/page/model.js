@@ -35,7 +35,7 @@ export function modelSection(name, model) {
     h("div", { class: "columns" },
       metrics.length > 0 && table(
         t("metrics", { n: figure(evaluation.n_rows, 9) }),
-        [t("metric"), t("model"), t("baseline")],
+        [t("metric"), t("thisModel"), t("baseline")],
         metrics.map((metric) => [metric, figure(member(model.metrics, metric)), figure(member(model.baseline, metric))]),
         [1, 2],
       ),
@@ -51,7 +51,7 @@ export function modelSection(name, model) {
 function confusion({ labels, counts }) {
   return table(
     t("confusion"),
-    ["", ...labels.map(String)],
+    [t("trueClass"), ...labels.map(String)],
     counts.map((row, i) => [String(labels[i]), ...row.map((n, j) => h("span", { class: i === j ? "right" : n > 0 ? "wrong" : "" }, figure(n, 9)))]),
     labels.map((_, i) => i + 1),
   );
@@ -67,12 +67,15 @@ function report(name) {
     try {
       const response = await request(pathOf(name, "report"));
       if (!response.ok) throw await failure(response);
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const html = await response.text();
+      // The policy of this page holds for what it parses: the style sheet is taken out before.
+      const inline = /<style>([^]*?)<\/style>/;
+      const own = inline.exec(html)?.[1] ?? "";
+      const page = new DOMParser().parseFromString(html.replace(inline, ""), "text/html");
       const style = new CSSStyleSheet();
-      const own = [...page.querySelectorAll("style")].map((element) => element.textContent).join("\n");
       // The page is the host of the report here, and its colours are those that were chosen for the page.
       const dress = () => {
-        const scheme = own.replaceAll(":root", ":host").replaceAll("(prefers-color-scheme:dark)", isDark() ? "all" : "not all");
+        const scheme = own.replaceAll(":root", ":host").replaceAll("@media(prefers-color-scheme:dark)", isDark() ? "@media all" : "@media not all");
         style.replaceSync(`${scheme}:host{display:block}h1,footer{display:none}`);
       };
       dress();

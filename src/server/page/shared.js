@@ -106,7 +106,13 @@ export function figure(value, digits = 4) {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   const isLarge = Math.abs(value) >= 10 ** digits;
   const options = isLarge ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits };
-  return new Intl.NumberFormat(language, options).format(value);
+  // A year is no number of thousands.
+  return new Intl.NumberFormat(language, { ...options, useGrouping: "min2" }).format(value);
+}
+
+/** A number with so many decimals. */
+export function fixed(value, decimals) {
+  return new Intl.NumberFormat(language, { minimumFractionDigits: decimals, maximumFractionDigits: decimals, signDisplay: "negative" }).format(value).replace("-", "−");
 }
 
 export function percent(value) {
