@@ -27,6 +27,7 @@ mod nasty; // hard files in fixtures/nasty
 mod new_rows; // cells and lines of new rows that do not fit a model
 mod null_words; // words such as NA that are values, and unknown labels
 mod numbers; // numbers as people write them, odd words among them, codes
+mod page; // the pages for people: routes, headers, caching; tests/page.sh opens them
 #[cfg(feature = "parquet")]
 mod parquet; // a Parquet file equals the same table as CSV
 mod people; // tables of ten origins

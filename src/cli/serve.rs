@@ -107,6 +107,7 @@ fn setup(args: &Serve, sources: Sources, models: Models, limits: Limits) -> Resu
         log: Log::new(access, Spool::to_stderr()?),
         journal,
         recent: Recent::new(args.feedback),
+        page: !args.no_page,
         ..Setup::with_models(models, limits)
     })
 }
@@ -148,6 +149,9 @@ fn announce(
                 ));
             }
             term.line(format_args!("try: curl {key}-d '{body}' {scheme}://{address}/predict"));
+            if !args.no_page {
+                term.line(format_args!("or in a browser: {scheme}://{address}/"));
+            }
         }
         (None, None) => {}
     }

@@ -197,6 +197,7 @@ impl Import {
             balance: false,
             baseline,
             evaluation,
+            thresholds: None,
             origin: Some(Origin {
                 format: format.name().into(),
                 producer: foreign.producer.into(),

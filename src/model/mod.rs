@@ -41,6 +41,7 @@ use crate::data::read::source::Options;
 use crate::data::split::arrangement::SplitBy;
 use crate::error::Error;
 use crate::order;
+use evaluation::thresholds::ThresholdCounts;
 use evaluation::{Baseline, Evaluation, Positive};
 use hold_out::TestRows;
 use pipeline::Pipeline;
@@ -106,6 +107,9 @@ pub struct Card {
     /// Where the model came from, if another program trained it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What each threshold on the probability of the second of two classes comes to on the same rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<ThresholdCounts>,
     /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

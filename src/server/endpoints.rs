@@ -71,11 +71,14 @@ pub(crate) enum Tag {
     Operate,
     V2,
     Mlflow,
+    /// Pages for people and their files: no part of the API, and not in its document.
+    Page,
 }
 
 impl Tag {
     /// All of them, in the order of documents.
-    pub(crate) const ALL: [Self; 5] = [Self::Predict, Self::Describe, Self::Operate, Self::V2, Self::Mlflow];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Predict, Self::Describe, Self::Operate, Self::V2, Self::Mlflow, Self::Page];
 
     /// The tag's name.
     pub(crate) fn name(self) -> &'static str {
@@ -85,6 +88,7 @@ impl Tag {
             Self::Operate => "operate",
             Self::V2 => "v2",
             Self::Mlflow => "mlflow",
+            Self::Page => "page",
         }
     }
 
@@ -96,6 +100,7 @@ impl Tag {
             Self::Operate => "Health, metrics and administration.",
             Self::V2 => "The Open Inference Protocol, for clients of KServe, Triton and MLServer.",
             Self::Mlflow => "MLflow's scoring protocol, for its clients and SageMaker's.",
+            Self::Page => "Pages for people, in a browser; --no-page turns them off.",
         }
     }
 }
@@ -127,6 +132,7 @@ macro_rules! statuses {
 statuses! {
     Ok = 200, "OK";
     NoContent = 204, "The answer to a preflight request of a browser.";
+    NotModified = 304, "The page that the client has is current.";
     BadRequest = 400, "The request breaks a rule of HTTP, or its body cannot be read.";
     Unauthorized = 401, "The request needs an API key.";
     Forbidden = 403, "The key is not an admin's, or the request names a host or an origin that is not allowed.";
@@ -177,6 +183,9 @@ pub(crate) enum Operation {
     Openapi,
     Feedback,
     Reload,
+    Page,
+    Docs,
+    Asset,
 }
 
 /// One endpoint.
@@ -256,11 +265,14 @@ const V2_PROBE: Endpoint = Endpoint { dialect: Dialect::V2, label: "/v2", tag: T
 /// A probe for clients of MLflow.
 const MLFLOW_PROBE: Endpoint = Endpoint { label: "/ping", tag: Tag::Mlflow, ..PROBE };
 
+/// A page for people or a file of one: it holds nothing of a model, so it needs no key.
+const PAGE: Endpoint = Endpoint { tag: Tag::Page, ..PROBE };
+
 /// A POST that needs a key.
 const POST: Endpoint = Endpoint { method: Method::Post, ..GET };
 
 /// All endpoints; those that are asked most stand first, since a path is compared in this order.
-pub(crate) static ENDPOINTS: [Endpoint; 22] = [
+pub(crate) static ENDPOINTS: [Endpoint; 25] = [
     Endpoint {
         operation: Operation::Predict,
         id: "predict",
@@ -486,6 +498,46 @@ pub(crate) static ENDPOINTS: [Endpoint; 22] = [
         summary: "Load the models and the keys again",
         ..POST
     },
+    Endpoint {
+        operation: Operation::Page,
+        id: "page",
+        path: "/",
+        named: Some("/models/NAME/"),
+        label: "/",
+        summary: "A page to try {model}; only for clients that accept text/html",
+        ..PAGE
+    },
+    Endpoint {
+        operation: Operation::Docs,
+        id: "docs",
+        path: "/docs",
+        label: "/docs",
+        summary: "The API document as a page to read",
+        ..PAGE
+    },
+    Endpoint {
+        operation: Operation::Asset,
+        id: "asset",
+        path: "/page/page.css",
+        aliases: &ASSETS,
+        label: "/page",
+        summary: "The style sheet of these pages; /page/ also has their scripts",
+        ..PAGE
+    },
+];
+
+/// The scripts of the pages.
+const ASSETS: [&str; 10] = [
+    "/page/app.js",
+    "/page/charts.js",
+    "/page/docs.js",
+    "/page/form.js",
+    "/page/live.js",
+    "/page/model.js",
+    "/page/shared.js",
+    "/page/snippets.js",
+    "/page/table.js",
+    "/page/words.js",
 ];
 
 impl Endpoint {
@@ -520,7 +572,7 @@ impl Endpoint {
     /// per endpoint: a status of its path with a model's name counts for its path without. A preflight is answered
     /// anywhere.
     pub(crate) fn may_answer(&self, status: u16) -> bool {
-        [Status::Ok, Status::NoContent].iter().any(|known| known.code() == status)
+        [Status::Ok, Status::NoContent, Status::NotModified].iter().any(|known| known.code() == status)
             || self
                 .failures_at(self.named.unwrap_or(self.path), true, true)
                 .iter()
@@ -672,15 +724,17 @@ mod tests {
             "/v2/models/a/config",
             "/v2/models/a/",
             "/models/a/metrics",
-            "/models/a/",
+            "/models/a/docs",
             "/predict/",
-            "/",
+            "/page/",
+            "/page/none.js",
             "",
         ] {
             assert_eq!(of(none), "", "{none}");
             assert_eq!(Route::of(none).label, N_LABELS - 1);
         }
         assert_eq!(Route::of("/v2/nothing").dialect, Dialect::V2);
+        assert_eq!(of("/models/a/"), "page");
         assert_eq!(Route::of("/models/").model.as_deref(), Some(""), "an empty name, which no model has");
     }
 

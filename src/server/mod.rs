@@ -1,7 +1,8 @@
 //! The model over HTTP: accepts connections within limits, and shuts down in order.
 //!
 //! Folders: `api` holds the router and the handlers of the endpoints, `models` the models that are served, `guard`
-//! keys and limits per client, `observe` metrics, logs and feedback, `wire` sockets and bodies.
+//! keys and limits per client, `observe` metrics, logs and feedback, `page` the pages for people, `wire` sockets and
+//! bodies.
 //!
 //! Files beside them serve more than one folder, or use the state that holds parts of all: `connections` lets
 //! connections in and serves them, `cost` what a row takes of a model, `endpoints` is the table of endpoints and
@@ -21,6 +22,7 @@ pub(crate) mod guard;
 pub(crate) mod limits;
 pub(crate) mod models;
 pub mod observe;
+pub(crate) mod page;
 pub(crate) mod reload;
 pub(crate) mod request_body;
 pub(crate) mod state;

@@ -51,6 +51,8 @@ pub struct Setup {
     pub(crate) journal: Option<Journal>,
     /// The predictions that are remembered for feedback.
     pub(crate) recent: Recent,
+    /// Whether the pages for people are answered.
+    pub(crate) page: bool,
 }
 
 impl Setup {
@@ -68,6 +70,11 @@ impl Setup {
         Self { recent: Recent::new(n), ..self }
     }
 
+    /// Without the pages for people.
+    pub fn without_page(self) -> Self {
+        Self { page: false, ..self }
+    }
+
     /// Several models; nothing optional is on.
     pub(crate) fn with_models(models: Models, limits: Limits) -> Self {
         Self {
@@ -82,6 +89,7 @@ impl Setup {
             log: Log::default(),
             journal: None,
             recent: Recent::new(0),
+            page: true,
         }
     }
 }
@@ -111,6 +119,8 @@ pub struct State {
     pub(crate) ids: Ids,
     pub(crate) journal: Option<Journal>,
     pub(crate) recent: Recent,
+    /// Whether the pages for people are answered.
+    pub(crate) page: bool,
 }
 
 impl State {
@@ -119,7 +129,8 @@ impl State {
     /// # Errors
     /// The threads for large requests cannot be started.
     pub fn new(setup: Setup) -> Result<Self> {
-        let Setup { models, limits, sources, keys, rate, hosts, cors, tls, log, journal, recent } = setup;
+        let Setup { models, limits, sources, keys, rate, hosts, cors, tls, log, journal, recent, page } =
+            setup;
         Ok(Self {
             models: ArcSwap::from_pointee(models),
             draining: AtomicBool::new(false),
@@ -139,6 +150,7 @@ impl State {
             ids: Ids::default(),
             journal,
             recent,
+            page,
         })
     }
 

@@ -23,10 +23,13 @@ pub struct Server {
 
 impl Server {
     pub fn start(model: Model, limits: Limits) -> Self {
+        Self::of(Arc::new(State::new(Setup::new(model, limits).unwrap()).unwrap()))
+    }
+
+    pub fn of(state: Arc<State>) -> Self {
         let runtime = server::runtime(1).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::new(Setup::new(model, limits).unwrap()).unwrap());
         let (shutdown, told) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             runtime.block_on(server::run(listener, state, async {

@@ -123,6 +123,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         weight: None,
         balance: false,
         evaluation: Evaluation::new(context, &predictions, &truth),
+        thresholds: None,
         baseline,
         origin: None,
         notes: vec![],

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::FalseyValueParser;
 use clap::{Args as ClapArgs, ValueEnum, value_parser};
 
 use super::values::{parse_count, parse_header_bytes, parse_rate, parse_sample};
@@ -77,6 +78,10 @@ pub struct Serve {
     /// Allow cross-origin requests from ORIGIN; repeatable. Pages of other origins get 403
     #[arg(long, value_name = "ORIGIN", value_delimiter = ',', env = "MLAPI_CORS_ORIGIN")]
     pub cors_origin: Vec<String>,
+
+    /// Answer neither the page to try the models (GET /) nor the API document as a page (GET /docs)
+    #[arg(long, env = "MLAPI_NO_PAGE", value_parser = FalseyValueParser::new())]
+    pub no_page: bool,
 
     /// Log every response to standard error, never with values of features
     #[arg(long, value_name = "FORM", value_enum, default_value_t = AccessLog::Off, env = "MLAPI_ACCESS_LOG")]

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ranking::Ranking;
 use crate::data::cells::cell::{Cell, NullTokens};
 use crate::data::cells::matrix::Matrix;
+use crate::data::cells::target::Truth;
 use crate::data::read::load::{Reading, read_tables};
 use crate::data::read::source::Options;
 use crate::names::{did_you_mean, quote};
@@ -37,6 +38,39 @@ pub struct ThresholdRow {
     /// Mean cost of a row, if costs are given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
+}
+
+/// The table of thresholds as a model's card keeps it: for each of the evenly spaced thresholds from 0 to 1, how many rows
+/// of the positive class, and how many others, have at least this probability of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ThresholdCounts {
+    /// Rows of the positive class.
+    pub positives: u64,
+    /// Rows of the other.
+    pub negatives: u64,
+    /// Positives predicted as such, for each threshold.
+    pub true_positives: Vec<u64>,
+    /// Negatives predicted positive, for each threshold.
+    pub false_positives: Vec<u64>,
+}
+
+impl ThresholdCounts {
+    /// Counts the rows of an evaluation; `None` unless there are two classes and their probabilities are known.
+    pub fn of(scores: &Matrix, truth: &Truth, positive: usize) -> Option<Self> {
+        let Truth::Classes { codes, .. } = truth else { return None };
+        if scores.n_cols() != 2 {
+            return None;
+        }
+        let rows = scores.rows().zip(codes).map(|(row, &code)| (row[positive], code as usize == positive));
+        let (table, _) = thresholds(rows.collect(), None)?;
+        let first = table.first()?;
+        Some(Self {
+            positives: first.true_positives + first.false_negatives,
+            negatives: first.false_positives + first.true_negatives,
+            true_positives: table.iter().map(|row| row.true_positives).collect(),
+            false_positives: table.iter().map(|row| row.false_positives).collect(),
+        })
+    }
 }
 
 /// The best of all thresholds, those between the rows of the table included.
@@ -272,4 +306,32 @@ pub(super) fn thresholds(
         badness(a).total_cmp(&badness(b)).then(from_half(a).total_cmp(&from_half(b)))
     })?;
     Some((table.collect(), BestThreshold { by, row: best }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counts_of_a_card_are_those_of_comparing_each_row_with_each_threshold() {
+        let probabilities = [0.0, 0.1, 0.1, 0.35, 0.5, 0.5, 0.62, 0.995, 1.0];
+        let codes = vec![0, 0, 1, 0, 1, 0, 1, 1, 1];
+        let mut scores = Matrix::with_capacity(9, 2);
+        probabilities.iter().for_each(|p| scores.push_row(0.0).copy_from_slice(&[1.0 - p, *p]));
+        let truth = Truth::Classes { codes: codes.clone(), labels: vec!["no".into(), "yes".into()] };
+        let counts = ThresholdCounts::of(&scores, &truth, 1).unwrap();
+        assert_eq!((counts.positives, counts.negatives), (5, 4));
+        for step in 0..=STEPS {
+            let reach = |class| {
+                let rows = probabilities.iter().zip(&codes);
+                rows.filter(|(p, code)| **p >= step as f64 / 100.0 && **code == class).count() as u64
+            };
+            assert_eq!(
+                (counts.true_positives[step], counts.false_positives[step]),
+                (reach(1), reach(0)),
+                "{step}"
+            );
+        }
+        assert!(ThresholdCounts::of(&scores, &Truth::Values(vec![0.0; 9]), 1).is_none());
+    }
 }

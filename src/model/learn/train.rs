@@ -26,6 +26,7 @@ use crate::data::judge::rows;
 use crate::data::training_set::TrainingSet;
 use crate::error::{Error, Interrupted, usage};
 use crate::model::container::MAX_HEADER_BYTES;
+use crate::model::evaluation::thresholds::ThresholdCounts;
 use crate::model::evaluation::{Baseline, Context, Evaluation};
 use crate::model::file::golden_rows;
 use crate::model::pipeline::Pipeline;
@@ -185,6 +186,7 @@ struct FittedChoice {
     refit: bool,
     baseline: Baseline,
     evaluation: Evaluation,
+    thresholds: Option<ThresholdCounts>,
     n_train: usize,
     fit_seconds: f64,
     notes: Vec<String>,
@@ -220,7 +222,7 @@ fn fit_choice(
     };
     let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
     let baseline = Baseline::fit(truth);
-    let evaluation = evaluate(name_of(members), &pipeline, &baseline, set, split)?;
+    let (evaluation, thresholds) = evaluate(name_of(members), &pipeline, &baseline, set, split)?;
     notes.extend(evaluation.unknown_labels.as_ref().map(|unknown| unknown.remark(evaluation.n_rows)));
 
     let all: Vec<usize> = if plan.refit { (0..set.n_rows()).collect() } else { Vec::new() };
@@ -245,6 +247,7 @@ fn fit_choice(
         refit,
         baseline,
         evaluation,
+        thresholds,
         n_train: fitted_rows.len(),
         fit_seconds,
         notes,
@@ -292,6 +295,7 @@ fn card(
         baseline: chosen.baseline.clone(),
         evaluation: chosen.evaluation.clone(),
         origin: None,
+        thresholds: chosen.thresholds.clone(),
         notes: notes.concat(),
     })
 }
@@ -330,16 +334,18 @@ fn evaluate(
     baseline: &Baseline,
     set: &TrainingSet,
     split: &TrainTestSplit,
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Option<ThresholdCounts>)> {
     let (codes, truth) = match &split.file {
         Some(file) => (file.rows.codes(&pipeline.schema)?, &file.rows.truth),
         None => (pipeline.schema.codes(&set.table, &split.test)?, &set.truth.select(&split.test)),
     };
     let threshold = pipeline.postprocessing.threshold.as_ref().map(|found| found.threshold);
-    let context = Context { algorithm, target: &set.target, baseline, positive: 1, threshold };
+    let positive = 1;
+    let context = Context { algorithm, target: &set.target, baseline, positive, threshold };
     let predictions = pipeline.predict(&codes, pipeline.decision());
     let evaluation = Evaluation::new(context, &predictions, truth);
-    Ok(evaluation.covering(&pipeline.postprocessing, &predictions, truth))
+    let thresholds = ThresholdCounts::of(&predictions.scores, truth, positive);
+    Ok((evaluation.covering(&pipeline.postprocessing, &predictions, truth), thresholds))
 }
 
 /// Shows progress and cannot be interrupted.

@@ -58,6 +58,7 @@ mod tests {
                 Tag::Operate => "Operate",
                 Tag::V2 => "Open Inference Protocol",
                 Tag::Mlflow => "MLflow",
+                Tag::Page => "Pages",
             };
             let head = "| request | answer | failures | key |\n|---|---|---|---|\n";
             let _ = write!(endpoints, "### {title}\n\n{}\n\n{head}", tag.description());

@@ -21,7 +21,7 @@ use super::answering::{self, Form};
 use super::feedback;
 use super::native::{self, Call};
 use super::v2;
-use crate::server::endpoints::{Endpoint, Operation, Route};
+use crate::server::endpoints::{Endpoint, Operation, Route, Tag};
 use crate::server::error::Failure;
 use crate::server::guard::cors::Cors;
 use crate::server::guard::keys::Holder;
@@ -31,6 +31,7 @@ use crate::server::models::served::Served;
 use crate::server::observe::log::Entry;
 use crate::server::observe::telemetry::Rejection;
 use crate::server::observe::trace::{REQUEST_ID, RequestId, TRACEPARENT, traceparent};
+use crate::server::page;
 use crate::server::request_body::{self, ALWAYS_HELD_BYTES, Upload};
 use crate::server::state::State;
 use crate::server::wire::body::{Body, MAX_PIECE_BYTES, PieceReader, PieceWriter, Response, StreamEnds};
@@ -51,8 +52,11 @@ pub(crate) async fn answer(
     connection.request_begins();
     let Route { endpoint, model, dialect, label } = Route::of(request.uri().path());
     let model = state.find(model.as_deref());
-    // Without keys, an endpoint that needs them answers as any unknown path does.
-    let exists = |endpoint: &&Endpoint| !endpoint.only_with_keys || state.keys.are_required();
+    // Without keys, an endpoint that needs them answers as any unknown path does; and so do pages for clients of the API.
+    let exists = |endpoint: &&Endpoint| match endpoint.tag {
+        Tag::Page => state.page && page::is_for(endpoint.operation, request.headers()),
+        _ => !endpoint.only_with_keys || state.keys.are_required(),
+    };
     let endpoint = endpoint.filter(exists);
     if request.body().is_end_stream() {
         connection.request_is_read();
@@ -185,6 +189,10 @@ async fn dispatch(
         Operation::V2Ready => return native::readyz(state).map(|_| v2::ready()),
         Operation::V2Model => return Ok(v2::model(&model.model, &model.name)),
         Operation::V2ModelReady => return native::readyz(state).map(|_| v2::model_ready(&model.name)),
+        Operation::Page | Operation::Docs => {
+            return Ok(page::page(endpoint.operation, asked.head));
+        }
+        Operation::Asset => return page::asset(asked.head),
         Operation::Feedback => return Box::pin(take_feedback(state, connection, asked, body)).await,
         Operation::Reload => return Box::pin(reload(state)).await,
     };

@@ -26,7 +26,7 @@ pub(crate) fn document(models: &Models, keys: bool, rate: bool) -> Value {
     }
     parts.iter().for_each(|part| part.schemas(&mut schemas));
     let mut paths = Map::new();
-    for endpoint in ENDPOINTS.iter().filter(|endpoint| keys || !endpoint.only_with_keys) {
+    for endpoint in ENDPOINTS.iter().filter(|endpoint| is_documented(endpoint, keys)) {
         let method = endpoint.method.name().to_lowercase();
         for path in endpoint.documented_paths() {
             // The first model answers at the paths that name none.
@@ -38,7 +38,11 @@ pub(crate) fn document(models: &Models, keys: bool, rate: bool) -> Value {
         }
     }
     let names: Vec<&str> = models.iter().map(|served| served.name.as_str()).collect();
-    let tags = Tag::ALL.map(|tag| json!({ "name": tag.name(), "description": tag.description() }));
+    let tags: Vec<Value> = Tag::ALL
+        .iter()
+        .filter(|tag| **tag != Tag::Page)
+        .map(|tag| json!({ "name": tag.name(), "description": tag.description() }))
+        .collect();
     let schemes = if keys { json!({ "key": { "type": "http", "scheme": "bearer" } }) } else { json!({}) };
     json!({
         "openapi": "3.1.0",
@@ -48,11 +52,17 @@ pub(crate) fn document(models: &Models, keys: bool, rate: bool) -> Value {
             "description": "Predictions of trained models over HTTP: JSON, CSV and NDJSON, the Open Inference Protocol (V2) and MLflow's scoring protocol.",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
-        "servers": [{ "url": "/" }],
+        // Relative to this document, so that it holds behind a proxy that serves it under a path.
+        "servers": [{ "url": "." }],
         "tags": tags,
         "paths": paths,
         "components": { "schemas": schemas, "responses": failures(), "securitySchemes": schemes },
     })
+}
+
+/// Whether an endpoint is part of the document: pages for people are not, nor is what needs keys on a server without.
+fn is_documented(endpoint: &Endpoint, keys: bool) -> bool {
+    endpoint.tag != Tag::Page && (keys || !endpoint.only_with_keys)
 }
 
 /// The operation of an endpoint at one of its paths, answered by one model.
@@ -92,6 +102,7 @@ fn success(operation: Operation, name: &str) -> Value {
     let flag = |name: &str| object(&[name], json!({ name: { "type": "boolean" } }));
     match operation {
         Operation::Predict | Operation::Invocations | Operation::Infer => Value::Null,
+        Operation::Page | Operation::Docs | Operation::Asset => Value::Null,
         Operation::Livez | Operation::Readyz | Operation::Metrics | Operation::Version => {
             content("text/plain", text())
         }
@@ -258,12 +269,12 @@ mod tests {
                     for name in ["birds", "bikes"] {
                         let operation = &document["paths"][path.replace(NAME, name)]
                             [endpoint.method.name().to_lowercase()];
-                        let exists = keys || !endpoint.only_with_keys;
+                        let exists = is_documented(endpoint, keys);
                         assert_eq!(operation.is_object(), exists, "{path}");
                         assert_eq!(operation["responses"]["200"].is_object(), exists, "{path}");
                         assert_eq!(
                             operation["responses"]["429"].is_object(),
-                            rate && !endpoint.open,
+                            exists && rate && !endpoint.open,
                             "{path}"
                         );
                         ids.insert(operation["operationId"].to_string());
@@ -272,9 +283,10 @@ mod tests {
             }
             // Each model has its own below its name, and the first those of the paths without one.
             let count = |path: &str| if path.contains(NAME) { 2 } else { 1 };
-            let known = ENDPOINTS.iter().filter(|endpoint| keys || !endpoint.only_with_keys);
+            let known = ENDPOINTS.iter().filter(|endpoint| is_documented(endpoint, keys));
             let expected: usize = known.flat_map(Endpoint::documented_paths).map(count).sum();
-            assert_eq!(ids.len() - usize::from(!keys), expected);
+            // The id of what is not documented is null.
+            assert_eq!(ids.iter().filter(|id| *id != "null").count(), expected);
         }
     }
 }
