@@ -507,8 +507,8 @@ mod tests {
         assert_eq!(short(52_000.0, 60_812.34, 70_000.0, &from(60_812.34)), 61_000.0);
         assert_eq!(short(0.1, 0.312_345, 1.0, &from(0.312_345)), 0.32);
         assert_eq!(short(5.0, 1.987, 0.0, &|value| value <= 1.987), 1.9);
-        // Not beyond the farthest value.
-        assert_eq!(short(52_000.0, 60_812.5, 60_850.0, &from(60_812.5)), 60_850.0);
+        // Three digits would be beyond the farthest value.
+        assert_eq!(short(52_000.0, 60_812.5, 60_850.0, &from(60_812.5)), 60_820.0);
         assert_eq!(short(0.0, 0.3, 0.3, &from(0.3)), 0.3);
     }
 }

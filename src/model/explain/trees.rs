@@ -578,7 +578,8 @@ fn chosen<const L: usize>(taken: &[f64; L], hot: f64, cold: f64) -> [f64; L] {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::interactions::Interactions;
     use super::super::interventional::add_interventional;
     use super::*;
     use crate::data::cells::cell::Task;
@@ -588,7 +589,7 @@ pub(super) mod tests {
     use crate::random::{below, generator, unit_interval};
 
     /// Two numbers and two categories, each with missing values.
-    pub(crate) fn table(n: usize, n_columns: usize) -> Matrix {
+    fn table(n: usize, n_columns: usize) -> Matrix {
         let mut random = generator(5);
         let mut x = Matrix::with_capacity(n, n_columns);
         for _ in 0..n {
@@ -631,7 +632,7 @@ pub(super) mod tests {
     }
 
     /// Every learner, with few trees.
-    pub(crate) fn learners(x: &Matrix) -> Vec<Trees> {
+    fn learners(x: &Matrix) -> Vec<Trees> {
         let mut all = Vec::new();
         for (task, n_classes) in [(Task::Regression, 0), (Task::Classification, 2), (Task::Classification, 3)]
         {
@@ -648,7 +649,7 @@ pub(super) mod tests {
     }
 
     /// The sum of the trees for a row of which `known` columns count: the others go both ways.
-    pub(crate) fn expected(trees: &Trees, cover: &[f64], x: &[f64], known: u32, score: usize) -> f64 {
+    fn expected(trees: &Trees, cover: &[f64], x: &[f64], known: u32, score: usize) -> f64 {
         fn walk(trees: &Trees, cover: &[f64], x: &[f64], known: u32, node: u32, score: usize) -> f64 {
             let parts = trees.parts();
             let (feature, left) = (parts.feature[node as usize], parts.left[node as usize]);
@@ -782,5 +783,58 @@ pub(super) mod tests {
             let sum = explainer.base()[0] + values.iter().sum::<f64>();
             assert!((sum - y).abs() < 1e-9, "{sum} {y}");
         }
+    }
+
+    /// Interactions by their definition, over all sets of the other columns.
+    fn pair_by_brute_force(n: usize, pair: [usize; 2], worth: &dyn Fn(u32) -> f64) -> f64 {
+        let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+        let [i, j] = pair.map(|column| 1_u32 << column);
+        let others = (0..1_u32 << n).filter(|set| set & (i | j) == 0);
+        let of_set = |set: u32| {
+            let size = set.count_ones();
+            let weight = factorial(size) * factorial(n as u32 - size - 2) / factorial(n as u32 - 1);
+            weight * (worth(set | i | j) - worth(set | i) - worth(set | j) + worth(set))
+        };
+        others.map(of_set).sum()
+    }
+
+    #[test]
+    fn interactions_are_those_of_the_definition() {
+        let x = table(300, 5);
+        let mut largest = 0.0_f64;
+        for trees in learners(&x) {
+            let explainer = TreeExplainer::new(&trees).unwrap();
+            let places: Vec<u32> = (0..5).collect();
+            let interactions = Interactions::new(&trees, explainer.cover(), &places, 5);
+            let n_scores = trees.n_scores();
+            for row in 0..6 {
+                for score in 0..n_scores {
+                    let weights: Vec<f64> =
+                        (0..n_scores).map(|i| if i == score { 1.0 } else { 0.0 }).collect();
+                    let found = interactions.of_row(x.row(row), &weights);
+                    let worth = |known| expected(&trees, explainer.cover(), x.row(row), known, score);
+                    for a in 0..5 {
+                        for b in 0..5 {
+                            let wanted = if a < b { pair_by_brute_force(5, [a, b], &worth) } else { 0.0 };
+                            assert!((found[a * 5 + b] - wanted).abs() < 1e-9, "{a} {b}: {wanted}");
+                            largest = largest.max(wanted.abs());
+                        }
+                    }
+                }
+            }
+        }
+        assert!(largest > 0.1, "there is something to compare");
+    }
+
+    #[test]
+    fn inputs_of_one_place_are_added_up() {
+        let x = table(300, 5);
+        let trees = &learners(&x)[3];
+        let explainer = TreeExplainer::new(trees).unwrap();
+        let alone = Interactions::new(trees, explainer.cover(), &[0, 1, 2, 3, 4], 5).of_row(x.row(1), &[1.0]);
+        let places = [0, 1, u32::MAX, 1, 0];
+        let together = Interactions::new(trees, explainer.cover(), &places, 2).of_row(x.row(1), &[1.0]);
+        let sum = alone[1] + alone[3] + alone[9] + alone[19];
+        assert!((together[1] - sum).abs() < 1e-12 && together[0] == 0.0 && together[2] == 0.0);
     }
 }
