@@ -242,3 +242,182 @@ fn candidates_are_ordered_by_their_scores_in_their_context() {
         assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!(pointer)), "{problem}");
     }
 }
+
+#[test]
+fn an_evaluation_says_what_the_columns_contribute_and_which_act_together() {
+    for algorithm in ["boost", "logreg", "knn"] {
+        let dir = Workdir::trained("visits.csv", &["--algorithm", algorithm]);
+        let found = dir.run(&["eval", "--explain", "--format", "json"]).ok().json()["explanation"].clone();
+        let effects = found["contributions"].as_array().unwrap();
+        assert_eq!(effects.len(), 5);
+        let means: Vec<f64> = effects.iter().map(|one| one["mean_absolute"].as_f64().unwrap()).collect();
+        assert!(means.is_sorted_by(|a, b| a >= b) && means[0] > 0.0, "{means:?}");
+        for one in effects {
+            let points = one["points"].as_array().unwrap();
+            assert_eq!(points.len() as u64, found["rows"].as_u64().unwrap());
+            let sizes = points.iter().map(|point| point[1].as_f64().unwrap().abs());
+            let mean = sizes.sum::<f64>() / points.len() as f64;
+            assert!((mean - one["mean_absolute"].as_f64().unwrap()).abs() < 1e-9, "{one}");
+        }
+        assert_eq!(found["label"], "yes");
+        assert_eq!(found["standard_error"].is_number(), algorithm == "knn");
+        assert_eq!(found["interactions"].is_array(), algorithm == "boost");
+        let worst = found["worst"].as_array().unwrap();
+        assert!(worst.iter().all(|row| !row["reasons"].as_array().unwrap().is_empty()), "{worst:?}");
+        let text = dir.run(&["eval", "--explain"]).ok().out().to_string();
+        assert!(text.contains("\n  contributions") && text.contains("\n  worst rows"), "{text}");
+        let same = dir.run(&["eval", "--explain", "--format", "json", "--threads", "1"]).ok().json();
+        assert_eq!(same["explanation"], found);
+    }
+}
+
+#[test]
+fn a_report_has_a_section_why_without_values_of_private_columns() {
+    let dir = Workdir::trained("visits.csv", &["--algorithm", "boost", "--private", "region"]);
+    dir.run(&["eval", "--report", "r.html"]).ok();
+    let page = dir.read("r.html");
+    let section = page.split(">Why</h3>").nth(1).unwrap().split("</section>").next().unwrap();
+    for title in
+        ["Mean size of the contributions", "Contributions of single rows", "Contribution of ", "Interactions"]
+    {
+        assert!(section.contains(title), "{title}");
+    }
+    assert!(section.contains("speaks for") && section.contains("speaks against"));
+    assert!(section.contains(">region<") && !section.contains("region r") && !section.contains("region: r"));
+}
+
+#[test]
+fn the_terms_of_a_text_add_up_to_what_the_text_contributes() {
+    for algorithm in ["logreg", "bayes", "forest"] {
+        let dir = Workdir::trained("intents.csv", &["--algorithm", algorithm]);
+        let row = json!({ "text": "I want a refund, please refund my order" });
+        let name = fixture("intents.csv").split(',').next().unwrap().to_string();
+        let row = json!({ name.clone(): row["text"] }).to_string();
+        for scale in ["score", "probability"] {
+            let flags =
+                ["predict", "--features", &row, "--format", "json", "--explain", "--explain-scale", scale];
+            let explanation = dir.run(&flags).ok().json()["explanation"].clone();
+            sum(&explanation);
+            let terms = explanation["terms"][&name].as_object().unwrap();
+            assert!(terms.contains_key("refund") && terms.len() <= 10, "{algorithm}: {explanation}");
+            let largest = terms.values().map(|value| value.as_f64().unwrap().abs()).fold(0.0, f64::max);
+            assert!(terms["refund"].as_f64().unwrap().abs() > largest / 4.0, "{explanation}");
+        }
+        let text = dir.run(&["predict", "--features", &row, "--explain"]).ok().out().to_string();
+        assert!(text.contains("  of it \"refund\""), "{text}");
+    }
+}
+
+#[test]
+fn tables_are_explained_over_http_as_in_the_shell() {
+    let dir = Workdir::trained("iris.csv", &["--algorithm", "boost"]);
+    some_rows(&dir, "iris.csv", 30);
+    let rows = dir.read("rows.csv");
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let csv = "Content-Type: text/csv\r\n";
+    let wanted = dir.run(&["predict", "--input", "rows.csv", "--explain"]).ok();
+    assert_eq!(server.send("POST", "/predict?explain=1", csv, &rows).text(), wanted.out());
+    let plain = dir.run(&["predict", "--input", "rows.csv"]).ok();
+    for path in ["/predict?explain=0", "/predict", "/predict?explained=1"] {
+        assert_eq!(server.send("POST", path, csv, &rows).text(), plain.out(), "{path}");
+    }
+    let ndjson = "[5.1,3.5,1.4,0.2]\n[6.7,3.0,5.2,2.3]\n";
+    let reply = server.send("POST", "/predict?explain", "Content-Type: application/x-ndjson\r\n", ndjson);
+    let lines: Vec<Value> = reply.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter().for_each(|line| {
+        sum(&line["explanation"]);
+    });
+    let body = json!({ "data": [5.1, 3.5, 1.4, 0.2] }).to_string();
+    let one = server.send("POST", "/predict?explain=true", "", body).json();
+    assert_eq!(one["explanation"], lines[0]["explanation"]);
+    // A stream as well.
+    let chunked = format!("{csv}Transfer-Encoding: chunked\r\n");
+    let body = format!("{:x}\r\n{rows}\r\n0\r\n\r\n", rows.len());
+    let mut client = server.connect();
+    let head =
+        format!("POST /predict?explain=1 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{chunked}\r\n");
+    client.write(head + &body);
+    assert_eq!(client.read_head().status, 200);
+    let answer = String::from_utf8(client.read_to_end()).unwrap();
+    let (mut rest, mut streamed) = (answer.as_str(), String::new());
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        streamed += &after[..size];
+        rest = &after[(size + 2).min(after.len())..];
+    }
+    assert_eq!(streamed, wanted.out());
+}
+
+#[test]
+fn other_protocols_have_explanations_intervals_and_sets_if_they_are_asked_for() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "boost", "--conformal", "0.9"]);
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let n_features = model.pipeline.schema.n_features();
+    let row = model.example();
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let native = server.predict(json!({ "data": [row, row], "explain": true }).to_string()).json();
+    let native = native["predictions"][1].clone();
+    let mlflow = |params: Value| {
+        let body = json!({ "instances": [row, row], "params": params }).to_string();
+        server.send("POST", "/invocations", "Content-Type: application/json\r\n", body)
+    };
+    let found = mlflow(json!({ "explain": true, "set": true, "other": 1 })).json();
+    assert_eq!(found["predictions"], json!([native["prediction"], native["prediction"]]));
+    assert_eq!(
+        (&found["explanations"][1], &found["prediction_sets"][1]),
+        (&native["explanation"], &native["prediction_set"])
+    );
+    assert_eq!(mlflow(json!({})).json().as_object().unwrap().len(), 1);
+    assert!(mlflow(json!({ "interval": true })).text().contains("--interval"));
+    assert_eq!(mlflow(json!({ "explain": 3 })).status, 400);
+
+    let table = |more: Value| {
+        let names =
+            ["island", "bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "sex", "year"];
+        let inputs = names.iter().zip(&row).map(|(name, value)| {
+            let datatype = if value.is_string() { "BYTES" } else { "FP64" };
+            json!({ "name": name, "shape": [2], "datatype": datatype, "data": [value, value] })
+        });
+        let mut body = json!({ "inputs": inputs.collect::<Vec<_>>() });
+        more.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        server.send("POST", "/v2/models/model/infer", "Content-Type: application/json\r\n", body.to_string())
+    };
+    let names = |reply: &crate::support::http::Reply| -> Vec<String> {
+        let outputs = reply.json()["outputs"].as_array().unwrap().clone();
+        outputs.iter().map(|output| output["name"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(names(&table(json!({}))), ["predict", "predict_proba"], "as before");
+    let reply = table(json!({ "parameters": { "explain": true } }));
+    assert_eq!(names(&reply), ["predict", "predict_proba", "contributions", "base"]);
+    let outputs = reply.json()["outputs"].clone();
+    assert_eq!(outputs[2]["shape"], json!([2, n_features]));
+    let wanted = native["explanation"]["contributions"]["bill_length_mm"].as_f64();
+    assert_eq!(outputs[2]["data"][n_features + 1].as_f64(), wanted);
+    assert_eq!(outputs[3]["data"][1], native["explanation"]["base"]);
+    let asked = json!({ "outputs": [{ "name": "prediction_set" }, { "name": "contributions" }] });
+    let reply = table(asked).json();
+    let labels = ["Adelie", "Chinstrap", "Gentoo"];
+    let set = native["prediction_set"].as_array().unwrap();
+    let wanted: Vec<bool> = labels.iter().map(|label| set.contains(&json!(label))).collect();
+    assert_eq!(reply["outputs"][0]["data"], json!([wanted.clone(), wanted].concat()));
+    assert_eq!(reply["outputs"][0]["datatype"], "BOOL");
+    assert_eq!(reply["outputs"][1]["data"].as_array().unwrap().len(), 2 * n_features);
+    assert_eq!(table(json!({ "outputs": [{ "name": "interval" }] })).status, 400);
+
+    let dir = Workdir::trained("diabetes.csv", &["--algorithm", "ridge", "--interval", "0.8"]);
+    let model = mlapi::Model::open(dir.path("model.mlapi")).unwrap();
+    let row = model.example();
+    let server = Server::start(model, mlapi::server::Limits::DEFAULT);
+    let native = server.predict(json!({ "data": row }).to_string()).json();
+    let body = json!({ "instances": [row], "params": { "interval": true } }).to_string();
+    let found = server.send("POST", "/invocations", "Content-Type: application/json\r\n", body).json();
+    assert_eq!(found["intervals"], json!([native["interval"]]));
+    let body = json!({
+        "inputs": [{ "name": "x", "shape": [1, 10], "datatype": "FP64", "data": row }],
+        "outputs": [{ "name": "interval" }, { "name": "predict" }],
+    });
+    let reply = server.send("POST", "/v2/models/model/infer", "", body.to_string()).json();
+    assert_eq!(reply["outputs"][0]["data"], native["interval"]);
+    assert_eq!(reply["outputs"][0]["shape"], json!([1, 2]));
+}

@@ -34,6 +34,7 @@ mod people; // tables of ten origins
 mod postprocessing; // calibration, thresholds, intervals, sets
 mod predict; // `mlapi predict`
 mod protocols; // V2 and MLflow over a socket
+mod ranking; // rows in the order of a score, and how good the order is
 mod readme; // the console blocks of README.md and docs/ are what the program prints
 mod report; // `eval --report`, `--plot` and `GET /report`
 mod requests; // what a request may cost, in every dialect
@@ -53,3 +54,4 @@ mod text; // columns of text
 mod train; // `mlapi train`
 mod types; // types and notes of every fixture
 mod unexpected; // more than the model knows, and what is no JSON
+mod what_if; // the smallest changes that move a prediction

@@ -30,6 +30,7 @@ fn a_report_says_in_words_what_the_figures_are() {
         "Weakest segments",
         "Worst rows",
         "Important columns",
+        "Why",
         "Dependence on columns",
         "Associations",
         "Decision tree",

@@ -5,6 +5,7 @@ mod choices;
 mod detail;
 mod help;
 mod import;
+mod predict;
 mod serve;
 mod values;
 
@@ -23,7 +24,6 @@ use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::plan::Plan;
 use crate::model::postprocessing::Costs;
 use crate::model::requirement::Requirement;
-use crate::predict::OnError;
 
 pub use choices::{
     CalibrateChoice, Color, ExplainReference, ExplainScale, Format, OptimizeChoice, RowFormat, TaskChoice,
@@ -31,12 +31,13 @@ pub use choices::{
 pub use detail::{Detail, Diff};
 pub use help::command;
 pub use import::{Export, ExportForm, Import, ImportFormat};
+pub use predict::Predict;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote, Top};
 use values::{
     parse_comment, parse_costs, parse_decimal, parse_delimiter, parse_encoding, parse_folds, parse_latency,
-    parse_level, parse_minutes, parse_on_error, parse_pair, parse_probability, parse_quote, parse_share,
-    parse_thousands, parse_threads, parse_top, parse_trials, parse_type,
+    parse_level, parse_minutes, parse_pair, parse_probability, parse_quote, parse_share, parse_thousands,
+    parse_threads, parse_trials, parse_type,
 };
 
 /// The model file of every verb unless one is given.
@@ -458,86 +459,6 @@ pub struct Drift {
     /// Format of the result
     #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
     pub format: Format,
-}
-
-/// `mlapi predict`
-#[derive(Debug, ClapArgs)]
-pub struct Predict {
-    /// One row: values in column order, NAME=VALUE pairs, or a JSON object
-    #[arg(
-        long,
-        value_name = "ROW",
-        required_unless_present = "input",
-        conflicts_with = "input",
-        allow_hyphen_values = true
-    )]
-    pub features: Option<String>,
-
-    /// File of rows: CSV, TSV or NDJSON; - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub input: Option<String>,
-
-    /// Where to write the predictions; - for standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    pub output: String,
-
-    /// Model file
-    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
-    pub model: String,
-
-    /// Limit of the model file.
-    #[command(flatten)]
-    pub limit: ModelLimit,
-
-    /// Input columns to repeat in the output: all, none, or names separated by commas
-    #[arg(long, value_name = "COLS", default_value = "all", conflicts_with = "features")]
-    pub keep: String,
-
-    /// Predict the second of two classes if its probability is at least T
-    #[arg(long, value_name = "T", value_parser = parse_probability)]
-    pub threshold: Option<f64>,
-
-    /// Add the probability of every class
-    #[arg(long)]
-    pub probabilities: bool,
-
-    /// Add the contribution of each column to the score: all of them, or the N largest
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "all",
-          value_parser = parse_top)]
-    pub explain: Option<Top>,
-
-    /// Explain the score of this label instead of the predicted one
-    #[arg(long, value_name = "LABEL", requires = "explain")]
-    pub explain_label: Option<String>,
-
-    /// Scale of the contributions: score (log-odds or another sum of the model) or probability (or value)
-    #[arg(long, value_name = "SCALE", default_value = "score", requires = "explain")]
-    pub explain_scale: ExplainScale,
-
-    /// Compare with the training rows of each tree node (path) or with the background rows of the model file
-    #[arg(long, value_name = "REFERENCE", default_value = "path", requires = "explain")]
-    pub explain_reference: ExplainReference,
-
-    /// Treat missing columns and values of the wrong type as missing values; ignore unknown columns
-    #[arg(long, conflicts_with = "strict")]
-    pub lenient: bool,
-
-    /// Refuse a file with columns that the model does not know, except those that --keep names
-    #[arg(long, conflicts_with = "features")]
-    pub strict: bool,
-
-    /// For a row that does not fit: stop, skip it, or null: keep it without a prediction
-    #[arg(long, value_name = "ACTION", default_value = "stop", value_parser = parse_on_error,
-          conflicts_with = "features")]
-    pub on_error: OnError,
-
-    /// Dialect of the input.
-    #[command(flatten)]
-    pub dialect: Dialect,
-
-    /// Format of the result
-    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = GLOBAL)]
-    pub format: RowFormat,
 }
 
 /// `mlapi inspect`

@@ -12,12 +12,14 @@ use crate::model::evaluation::comparison::{Comparison, compare};
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
 use crate::model::evaluation::learning_curve::LearningPoint;
+use crate::model::evaluation::rank_groups::RankWish;
 use crate::model::evaluation::thresholds::CostMatrix;
 use crate::model::hold_out::TestRows;
 use crate::model::learn::Unwatched;
 use crate::model::learn::learning_curve::learning_curve;
 use crate::model::requirement::Outcome;
 use crate::model::{Model, file};
+use crate::predict::ranked::score_of;
 use crate::report::junit;
 
 impl Eval {
@@ -30,6 +32,12 @@ impl Eval {
             && let Some(requirement) = self.require.iter().find(|requirement| requirement.needs_comparison())
         {
             return Err(usage(format!("--require '{}' needs --compare OTHER.mlapi", requirement.text())));
+        }
+        if self.detail.rank_group.is_none()
+            && let Some(requirement) =
+                self.require.iter().find(|requirement| requirement.ranks_at().is_some())
+        {
+            return Err(usage(format!("--require '{}' needs --rank-group COL", requirement.text())));
         }
         Ok(())
     }
@@ -68,6 +76,7 @@ impl Eval {
         labels: &[String],
         positive: usize,
         recorded: Option<&crate::model::evaluation::Evaluation>,
+        target: &str,
     ) -> Result<Wishes> {
         let detail = &self.detail;
         let costs = match (detail.cost, &detail.costs) {
@@ -100,7 +109,33 @@ impl Eval {
             dependence: detail.detail,
             worst: detail.detail,
             costs,
+            ranking: self.ranking(labels, positive, target)?,
+            explain: detail.explain,
         })
+    }
+
+    /// How rows are ordered within groups, if that is asked for.
+    ///
+    /// # Errors
+    /// A usage error for a label that the model does not have.
+    fn ranking(&self, labels: &[String], positive: usize, target: &str) -> Result<Option<RankWish>> {
+        const AT: [usize; 2] = [5, 10];
+        let Some(group) = self.detail.rank_group.clone() else { return Ok(None) };
+        let score = match &self.detail.rank_by {
+            None if labels.len() == 2 => positive,
+            by => {
+                let score = score_of(labels, target, by.as_deref());
+                score.map_err(|error| usage(format!("--rank-by: {error}")))?
+            }
+        };
+        let mut at: Vec<usize> = self.detail.rank_at.clone();
+        if at.is_empty() {
+            at.extend(AT);
+        }
+        at.extend(self.require.iter().filter_map(|requirement| requirement.ranks_at()?));
+        at.sort_unstable();
+        at.dedup();
+        Ok(Some(RankWish { group, score, at }))
     }
 
     /// The training rows in the same way, if details are asked for and the rows can be read again.

@@ -9,10 +9,12 @@ use serde::Serialize;
 use super::args::{Eval, Format};
 use super::report::{Evaluated, printed};
 use super::term::{Term, write_text};
+use crate::error::usage;
 use crate::model::Model;
 use crate::model::evaluation::associations::Associations;
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::{Evaluation, Positive};
+use crate::model::explain::{Explainer, Wish};
 use crate::model::hold_out::TestRows;
 use crate::model::requirement::{Outcome, check};
 use crate::report::html::subject::Rows;
@@ -79,7 +81,13 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
         );
         return Ok((as_recorded(model), Wishes::default(), None));
     }
-    let wishes = args.wishes(model.labels(), positive.class(), Some(recorded))?;
+    if args.detail.explain {
+        Explainer::new(&model.pipeline, &model.reference)
+            .check(&model.pipeline, Wish::default())
+            .map_err(|error| usage(format!("--explain: {error}")))?;
+    }
+    let wishes =
+        args.wishes(model.labels(), positive.class(), Some(recorded), &model.pipeline.schema.target.name)?;
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let (rows, which) = match &args.data {
         Some(path) => {
@@ -120,7 +128,7 @@ fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl W
     let (labels, positive) = found.labels();
     let evaluation = found.evaluation();
     args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
-    let wishes = args.wishes(labels, positive, Some(evaluation))?;
+    let wishes = args.wishes(labels, positive, Some(evaluation), &evaluation.target)?;
     let (detailed, rows) = found.detailed(&args.with_report(&wishes))?;
     if rows.n_without_target > 0 {
         let rows = text::count(rows.n_without_target, "row", "rows");

@@ -12,6 +12,8 @@ use crate::model::explain::Wish;
 use crate::model::pipeline::Decision;
 use crate::model::{Model, file};
 use crate::predict::explained::label_named;
+use crate::predict::ranked::{Rank, score_of};
+use crate::predict::what_if::{WhatIf, WhatIfWish, columns_of};
 use crate::predict::{self, BadRows, Explain, Keep, Options, predict_file, predict_row};
 use crate::report::{prediction, text};
 
@@ -24,34 +26,76 @@ pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<(
         return Err(usage("--probabilities needs a model that predicts classes"));
     }
     let explain = args.explain.map(|top| explain(top, args, &model)).transpose()?;
+    let what_if = args.what_if(&model, decision)?;
+    let why = Why { explain, what_if };
     match (&args.features, &args.input) {
-        (Some(row), _) => one_row(row, args, &model, (decision, explain), term, out),
-        (None, Some(input)) => file_of_rows(input, args, &model, (decision, explain), term, out),
+        (Some(row), _) => one_row(row, args, &model, decision, why, term, out),
+        (None, Some(input)) => file_of_rows(input, args, &model, decision, why, term, out),
         (None, None) => Err(usage("give --features or --input")),
     }
 }
 
+/// What is said of a prediction beside it.
+struct Why {
+    explain: Option<Explain>,
+    what_if: Option<WhatIf>,
+}
+
 /// Explanations as the flags say.
 fn explain(top: Top, args: &Predict, model: &Model) -> Result<Explain> {
-    let schema = &model.pipeline.schema;
-    let label = args.explain_label.as_ref().map(|label| label_named(label, schema));
+    let label = args.explain_label.as_ref().map(|label| label_named(label, model.labels()));
     let label = label.transpose().map_err(|error| usage(format!("--explain-label: {error}")))?;
     let wish =
         Wish { top: top.0, label, scale: args.explain_scale.into(), against: args.explain_reference.into() };
     Explain::of_model(model, wish).map_err(|error| usage(format!("--explain: {error}")))
 }
 
+impl Predict {
+    /// The order of the rows of a file, unless it is their own.
+    ///
+    /// # Errors
+    /// A usage error for a label that the model does not have.
+    fn rank(&self, model: &Model) -> Result<Option<Rank>> {
+        let Some(by) = &self.rank_by else { return Ok(None) };
+        let by = Some(by.as_str()).filter(|by| !by.is_empty());
+        let score = score_of(model.labels(), &model.pipeline.schema.target.name, by);
+        let score = score.map_err(|error| usage(format!("--rank-by: {error}")))?;
+        Ok(Some(Rank { score, top: self.top.unwrap_or(usize::MAX) }))
+    }
+
+    /// The search for the smallest changes, if it is asked for.
+    ///
+    /// # Errors
+    /// A usage error for what the model does not have, and for a table, which has no place for changes.
+    fn what_if(&self, model: &Model, decision: Decision) -> Result<Option<WhatIf>> {
+        let Some(most) = self.what_if else { return Ok(None) };
+        if self.input.is_some() && self.format == RowFormat::Text {
+            return Err(usage("--what-if with --input needs --format ndjson or json"));
+        }
+        let schema = &model.pipeline.schema;
+        let wish = WhatIfWish {
+            most,
+            label: self.what_if_label.clone(),
+            range: self.what_if_range.clone(),
+            mutable: self.mutable.iter().flat_map(|text| columns_of(text, schema)).collect(),
+            tells_private: true,
+        };
+        WhatIf::new(model, &wish, decision).map(Some).map_err(|error| usage(format!("--what-if: {error}")))
+    }
+}
+
 fn one_row(
     row: &str,
     args: &Predict,
     model: &Model,
-    (decision, explain): (Decision, Option<Explain>),
+    decision: Decision,
+    why: Why,
     term: &Term,
     out: &mut dyn Write,
 ) -> Result<()> {
     let schema = &model.pipeline.schema;
-    let row = predict_row(model, row, args.lenient, decision, explain.as_ref())?;
-    let top = explain.and_then(|explain| explain.wish().top);
+    let row = predict_row(model, row, args.lenient, decision, (why.explain.as_ref(), why.what_if.as_ref()))?;
+    let top = why.explain.and_then(|explain| explain.wish().top);
     let answer = if args.format == RowFormat::Text {
         for warning in &row.warnings {
             term.warn(prediction::warning(schema, warning, row.codes.row(0)[warning.feature]));
@@ -60,6 +104,9 @@ fn one_row(
         let mut text = prediction::one(&row.predictions, model.labels(), steps, args.probabilities);
         if let Some(explanation) = &row.explanation {
             text += &prediction::explanation(schema, &schema.values_of(&row.codes, 0), explanation, top);
+        }
+        if let Some(found) = &row.what_if {
+            text += &prediction::what_if(schema, &schema.values_of(&row.codes, 0), found);
         }
         text.into_bytes()
     } else {
@@ -78,7 +125,8 @@ fn file_of_rows(
     input: &str,
     args: &Predict,
     model: &Model,
-    (decision, explain): (Decision, Option<Explain>),
+    decision: Decision,
+    Why { explain, what_if }: Why,
     term: &Term,
     out: &mut dyn Write,
 ) -> Result<()> {
@@ -99,6 +147,8 @@ fn file_of_rows(
         max_rows: usize::MAX,
         n_threads: rayon::current_num_threads(),
         explain,
+        what_if,
+        rank: args.rank(model)?,
     };
     let progress = term.progress("predicting");
     let mut watch = |part: predict::Part| progress.rows(part.n_rows);
@@ -118,6 +168,7 @@ fn file_of_rows(
         _ => error,
     })?;
     prediction::warnings(&summary, args.on_error).iter().for_each(|warning| term.warn(warning));
-    term.detail(format_args!("{} written", text::count(summary.n_rows, "row", "rows")));
+    let n_written = summary.n_rows.min(args.top.unwrap_or(usize::MAX));
+    term.detail(format_args!("{} written", text::count(n_written, "row", "rows")));
     Ok(())
 }

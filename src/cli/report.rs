@@ -52,7 +52,12 @@ impl Eval {
     /// What a report needs, which is everything, beside what is printed.
     pub(super) fn with_report(&self, printed: &Wishes) -> Wishes {
         match self.detail.report {
-            Some(_) => Wishes { by: printed.by.clone(), costs: printed.costs.clone(), ..Wishes::all() },
+            Some(_) => Wishes {
+                by: printed.by.clone(),
+                costs: printed.costs.clone(),
+                ranking: printed.ranking.clone(),
+                ..Wishes::all()
+            },
             None => printed.clone(),
         }
     }
@@ -100,6 +105,7 @@ pub(super) fn printed(detailed: &DetailedEvaluation, wishes: &Wishes, args: &Eva
     shown.importances = shown.importances.filter(|_| wishes.importances);
     shown.dependence = shown.dependence.filter(|_| wishes.dependence);
     shown.worst = shown.worst.filter(|_| wishes.worst);
+    shown.explanation = shown.explanation.filter(|_| wishes.explain);
     shown.training = shown.training.filter(|_| args.detail.detail && args.data.is_none());
     shown
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::evaluation::comparison::Verdict;
 use super::evaluation::detail::DetailedEvaluation;
+use super::evaluation::rank_groups::figure_at;
 use super::evaluation::{ClassRow, Evaluation};
 use crate::error::usage;
 use crate::names::did_you_mean;
@@ -134,6 +135,18 @@ impl Requirement {
     /// # Errors
     /// A usage error with the nearest name and all names.
     pub(crate) fn check_name(&self, evaluation: &Evaluation) -> anyhow::Result<()> {
+        if self.ranks_at().is_some() {
+            return match (&self.part, self.test) {
+                (Some(_), _) => Err(usage(format!(
+                    "--require {}: {} is a figure of all groups and has no parts",
+                    self.text, self.figure
+                ))),
+                (_, Test::NotWorse) => {
+                    Err(usage(format!("--require {}: --compare has no figures of rankings", self.text)))
+                }
+                _ => Ok(()),
+            };
+        }
         let figures = evaluation.metrics.figures();
         let names: Vec<&str> = figures.iter().map(|(name, _)| *name).collect();
         let is_of_class = self.class(evaluation).is_some();
@@ -185,6 +198,11 @@ impl Requirement {
         self.end.is_some()
     }
 
+    /// The length k of the figure of rankings that it is about, if it is about one; `mrr` has none.
+    pub(crate) fn ranks_at(&self) -> Option<Option<usize>> {
+        figure_at(&self.figure)
+    }
+
     /// Whether it is about another model.
     pub(crate) fn needs_comparison(&self) -> bool {
         self.test == Test::NotWorse
@@ -199,6 +217,10 @@ impl Requirement {
     fn value(&self, found: &DetailedEvaluation) -> Option<f64> {
         let evaluation = &found.evaluation;
         let end = |interval: [f64; 2], end| if end == End::Lower { interval[0] } else { interval[1] };
+        if self.ranks_at().is_some() {
+            let (value, interval) = found.ranking.as_ref()?.of(&self.figure)?;
+            return self.end.map_or(value, |which| interval.map(|interval| end(interval, which)));
+        }
         if let Some(class) = self.class(evaluation) {
             let metrics = evaluation.classes.as_ref()?[class].metrics;
             return match (self.end, self.figure.as_str()) {

@@ -8,15 +8,17 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::{MAX_LISTED_PROBLEMS, Problem, Problems};
 use crate::data::cells::schema::{Warning, WarningKind};
 use crate::model::explain::Explanation;
-use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
+use crate::model::pipeline::{NOT_FINITE, Pipeline, Predictions};
 
 use super::answer::MAX_LISTED_WARNINGS;
-use super::{BadRows, OnError, Summary};
+use super::{BadRows, OnError, Options, Summary};
 
 /// A row to write.
 pub(super) struct Row {
     /// Its place in the block: of bytes, or of lines.
     pub place: Range<usize>,
+    /// Its number among the rows of the block, those that do not fit included.
+    pub number: usize,
     /// Its row among the predictions, unless it does not fit.
     pub prediction: Option<usize>,
     /// Whether it is skipped after all, because its prediction is not a number.
@@ -84,6 +86,8 @@ pub(super) struct Batch {
     pub warnings: Vec<Warning>,
     /// The text to write.
     pub out: Vec<u8>,
+    /// For rows that are ranked: the index of each row in `rows` that has a text, and the end of the text.
+    pub ends: Vec<(usize, usize)>,
     n_read: usize,
     /// Whether a row did not fit and no more rows are to be written.
     stopped: bool,
@@ -108,6 +112,7 @@ impl Batch {
         self.summary = Summary::default();
         self.warnings.clear();
         self.out.clear();
+        self.ends.clear();
     }
 
     /// Counts a problem of the row being read: its pointer within the row, the fact, and the message for people, which are
@@ -119,6 +124,11 @@ impl Batch {
             self.problems.listed.push((self.n_read, Problem { pointer, detail }));
             self.problems.messages.push(message);
         }
+    }
+
+    /// Rows read, those that do not fit included.
+    pub(super) fn n_read(&self) -> usize {
+        self.n_read
     }
 
     /// Whether the row being read is the first of its block.
@@ -148,30 +158,27 @@ impl Batch {
         }
         let is_written = !self.stopped && (fits || on_error == OnError::Null);
         if is_written {
-            self.rows.push(Row { place, prediction: fits.then_some(last), skipped: false });
+            let number = self.n_read - 1;
+            self.rows.push(Row { place, number, prediction: fits.then_some(last), skipped: false });
         }
         is_written
     }
 
     /// Predicts the rows that fit, and counts the unusual values in them. `place` names the place of a row for people.
-    pub(super) fn predict(
-        &mut self,
-        pipeline: &Pipeline,
-        decision: Decision,
-        on_error: OnError,
-        place: impl Fn(&Row) -> String,
-    ) {
-        self.predictions = pipeline.predict_serially(&self.codes, decision);
+    pub(super) fn predict(&mut self, pipeline: &Pipeline, options: &Options, place: impl Fn(&Row) -> String) {
+        self.predictions = pipeline.predict_serially(&self.codes, options.decision);
         if let Some(first) = self.predictions.first_not_finite() {
-            self.reject(first, on_error, place);
+            self.reject(first, options.on_error, place);
         }
+        // Any row may be among the first of a ranking.
+        let most = if options.rank.is_some() { usize::MAX } else { MAX_LISTED_WARNINGS };
         for warning in pipeline.schema.warnings(&self.codes) {
             match warning.kind {
                 WarningKind::MissingValue => self.summary.n_missing += 1,
                 WarningKind::UnseenCategory => self.summary.n_unseen += 1,
                 WarningKind::OutOfRange => self.summary.n_out_of_range += 1,
             }
-            if self.warnings.len() < MAX_LISTED_WARNINGS {
+            if self.warnings.len() < most {
                 self.warnings.push(warning);
             }
         }

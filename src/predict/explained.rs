@@ -75,7 +75,8 @@ impl Explain {
 /// # Errors
 /// A label that the model does not have.
 pub(crate) fn wish_of(option: &ExplainOption, schema: &Schema) -> Result<Wish> {
-    let label = option.label.as_ref().map(|label| label_named(&label.0, schema)).transpose()?;
+    let label =
+        option.label.as_ref().map(|label| label_named(&label.0, &schema.target.labels)).transpose()?;
     Ok(Wish {
         top: option.top.map(|top| top as usize),
         label,
@@ -94,8 +95,7 @@ pub(crate) fn wish_of(option: &ExplainOption, schema: &Schema) -> Result<Wish> {
 ///
 /// # Errors
 /// A label that the model does not have.
-pub(crate) fn label_named(label: &str, schema: &Schema) -> Result<usize> {
-    let labels = &schema.target.labels;
+pub(crate) fn label_named(label: &str, labels: &[String]) -> Result<usize> {
     labels.iter().position(|other| other == label).with_context(|| {
         if labels.is_empty() {
             return "the model predicts a number and has no labels".to_string();
@@ -116,6 +116,17 @@ pub(crate) fn named(explanation: &Explanation, top: Option<usize>) -> (Vec<usize
     (largest, Some(others.iter().map(|&feature| explanation.contributions[feature]).sum()))
 }
 
+/// The terms of texts that are named: those of the largest parts of the contributions, largest first.
+pub(crate) fn terms_shown(explanation: &Explanation, top: Option<usize>) -> Vec<(usize, &str, f64)> {
+    const TERMS: usize = 10;
+    let mut terms: Vec<(usize, &str, f64)> =
+        explanation.terms.iter().map(|(feature, term, value)| (*feature, term.as_str(), *value)).collect();
+    terms.retain(|(_, _, value)| *value != 0.0);
+    terms.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    terms.truncate(top.unwrap_or(TERMS));
+    terms
+}
+
 /// Appends a member `explanation` to a JSON object that ends in `out`. `row` is the row of the codes.
 pub(crate) fn append(
     schema: &Schema,
@@ -125,43 +136,69 @@ pub(crate) fn append(
     top: Option<usize>,
     out: &mut Vec<u8>,
 ) {
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let mut member = |name: &str, value: &str| {
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(value.as_bytes());
-    };
-    let digits = |value: f64| {
-        let mut out = Vec::new();
-        number(value, &mut out);
-        String::from_utf8(out).unwrap_or_default()
-    };
-    member(",\"explanation\":{", "");
-    if let Some(label) = explanation.label {
-        member("\"label\":", &schema.target.json_label(&schema.target.labels[label]).to_string());
-        member(",", "");
+    out.extend_from_slice(b",\"explanation\":");
+    write(schema, codes, row, explanation, top, out);
+}
+
+/// Appends an explanation as a JSON object.
+pub(crate) fn write(
+    schema: &Schema,
+    codes: &Matrix,
+    row: usize,
+    explanation: &Explanation,
+    top: Option<usize>,
+    out: &mut Vec<u8>,
+) {
+    /// Appends text, then a value as JSON; this fails for neither.
+    fn text(before: &str, value: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(before.as_bytes());
+        let _ = serde_json::to_writer(out, value);
     }
-    member("\"base\":", &digits(explanation.base));
-    member(",\"score\":", &digits(explanation.score));
-    member(",\"scale\":", &quoted(explanation.scale));
+    fn digits(before: &str, value: f64, out: &mut Vec<u8>) {
+        out.extend_from_slice(before.as_bytes());
+        number(value, out);
+    }
+    fn json(before: &str, value: serde_json::Value, out: &mut Vec<u8>) {
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(value.to_string().as_bytes());
+    }
+    out.push(b'{');
+    if let Some(label) = explanation.label {
+        json("\"label\":", schema.target.json_label(&schema.target.labels[label]), out);
+        out.push(b',');
+    }
+    digits("\"base\":", explanation.base, out);
+    digits(",\"score\":", explanation.score, out);
+    text(",\"scale\":", explanation.scale, out);
     let (largest, others) = named(explanation, top);
     // All of them in the order of the schema, some of them by size.
     let shown = if top.is_none() { (0..schema.n_features()).collect() } else { largest };
-    member(",\"contributions\":{", "");
+    out.extend_from_slice(b",\"contributions\":{");
     for (i, &feature) in shown.iter().enumerate() {
-        member(if i > 0 { "," } else { "" }, &quoted(&schema.features[feature].name));
-        member(":", &digits(explanation.contributions[feature]));
+        text(if i > 0 { "," } else { "" }, &schema.features[feature].name, out);
+        digits(":", explanation.contributions[feature], out);
     }
-    member("}", "");
+    out.push(b'}');
     if let Some(others) = others {
-        member(",\"others\":", &digits(others));
+        digits(",\"others\":", others, out);
+    }
+    let terms = terms_shown(explanation, top);
+    if !terms.is_empty() {
+        let mut of_features = serde_json::Map::new();
+        for (feature, term, value) in terms {
+            let of_feature =
+                of_features.entry(&schema.features[feature].name).or_insert_with(|| serde_json::json!({}));
+            of_feature[term] = value.into();
+        }
+        json(",\"terms\":", of_features.into(), out);
     }
     if let Some(error) = explanation.standard_error {
-        member(",\"standard_error\":", &digits(error));
+        digits(",\"standard_error\":", error, out);
     }
     let values = schema.values_of(codes, row);
     let words = reasons(schema, &values, explanation, top.unwrap_or(REASONS));
-    member(",\"reasons\":", &serde_json::Value::from(words).to_string());
-    member("}", "");
+    json(",\"reasons\":", words.into(), out);
+    out.push(b'}');
 }
 
 /// The names of the columns that explanations add to a table.

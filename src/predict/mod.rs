@@ -10,7 +10,9 @@ mod csv;
 pub(crate) mod explained;
 mod ndjson;
 mod output;
+pub(crate) mod ranked;
 mod row;
+pub(crate) mod what_if;
 
 use std::io::Write;
 use std::ops::AddAssign;
@@ -33,7 +35,9 @@ use crate::names::quote;
 pub use csv::predict_csv;
 pub use explained::Explain;
 pub use ndjson::predict_ndjson;
+pub use ranked::Rank;
 pub(crate) use row::predict_row;
+pub use what_if::WhatIf;
 
 /// Which columns of the input are repeated in the output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +114,10 @@ pub struct Options {
     pub n_threads: usize,
     /// How predictions are explained, if they are.
     pub explain: Option<Explain>,
+    /// Which changes would move predictions, if that is asked for; used unless the output is like the input.
+    pub what_if: Option<WhatIf>,
+    /// Order of the rows, unless it is that of the input; rows without a prediction have no place in it.
+    pub rank: Option<Rank>,
 }
 
 impl Default for Options {
@@ -127,6 +135,8 @@ impl Default for Options {
             max_rows: usize::MAX,
             n_threads: 1,
             explain: None,
+            what_if: None,
+            rank: None,
         }
     }
 }
@@ -163,7 +173,7 @@ pub struct Part<'a> {
 /// Counts of rows, and of cells that training did not prepare the model for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Rows written.
+    /// Rows written; of ranked rows all that were scored.
     pub n_rows: usize,
     /// Rows that do not fit and were skipped or not predicted.
     pub n_bad: usize,

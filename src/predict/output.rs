@@ -5,9 +5,11 @@ use std::io::{Read, Write};
 
 use anyhow::{Context, Result};
 
-use super::answer::{AnswerWriter, DOCUMENT_START, MAX_LISTED_WARNINGS};
+use super::answer::{AnswerWriter, DOCUMENT_START, MAX_LISTED_WARNINGS, number};
 use super::batch::{Batch, Row};
 use super::explained;
+use super::ranked::Best;
+use super::what_if;
 use super::{Format, Options, Part, Summary, TooManyRows};
 use crate::background::give_way_at;
 use crate::data::cells::schema::Warning;
@@ -40,6 +42,9 @@ pub(super) fn added(pipeline: &Pipeline, options: &Options, kept: &[String]) -> 
     let Postprocessing { interval, prediction_sets, .. } = &pipeline.postprocessing;
     if interval.is_some() {
         added.extend(["interval_low", "interval_high"].map(String::from));
+    }
+    if options.rank.is_some() {
+        added.push("score".into());
     }
     if prediction_sets.is_some() {
         added.push("prediction_set".into());
@@ -84,7 +89,9 @@ impl<'a> Job<'a> {
         let all = if self.options.probabilities && class.is_some() { scores } else { &[] };
         let interval = self.pipeline.postprocessing.interval.filter(|_| class.is_none());
         let ends = interval.map(|interval| interval.around(scores[0])).into_iter().flatten();
-        class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied()).chain(ends)
+        let ranked = self.options.rank.map(|rank| scores[rank.score]);
+        let first = class.map(|&class| scores[class as usize]).into_iter().chain(all.iter().copied());
+        first.chain(ends).chain(ranked)
     }
 
     /// The classes of a row's prediction set, if the model gives any.
@@ -115,7 +122,7 @@ impl<'a> Job<'a> {
         like_input: impl Fn(&Batch, usize, &mut Vec<u8>),
     ) {
         let place = |row: &Row| format!("{} line {}", self.source, line(row));
-        batch.predict(self.pipeline, self.options.decision, self.options.on_error, place);
+        batch.predict(self.pipeline, self.options, place);
         batch.explanations.clear();
         if let Some(explain) = &self.options.explain {
             match explain.rows(self.pipeline, &batch.codes, &batch.predictions) {
@@ -124,17 +131,22 @@ impl<'a> Job<'a> {
             }
         }
         let mut out = std::mem::take(&mut batch.out);
+        let mut ends = std::mem::take(&mut batch.ends);
+        let is_ranked = self.options.rank.is_some();
         for (i, row) in batch.rows.iter().enumerate() {
             give_way_at(i);
-            if row.skipped {
+            if row.skipped || is_ranked && row.prediction.is_none() {
                 continue;
             }
             match self.options.format {
                 Format::LikeInput => like_input(batch, i, &mut out),
                 format => self.element(batch, row.prediction, format, &mut out),
             }
+            if is_ranked {
+                ends.push((i, out.len()));
+            }
         }
-        batch.out = out;
+        (batch.out, batch.ends) = (out, ends);
     }
 
     /// An element of the answer of the HTTP API: a line, or with a comma before it.
@@ -153,6 +165,12 @@ impl<'a> Job<'a> {
                     out.pop();
                     let (schema, top) = (&self.pipeline.schema, explain.wish().top);
                     explained::append(schema, &batch.codes, row, explanation, top, out);
+                    out.push(b'}');
+                }
+                if let Some(what_if) = &self.options.what_if {
+                    out.pop();
+                    let found = what_if.of_row(self.pipeline, &batch.codes, row);
+                    what_if::append(&self.pipeline.schema, &found, out);
                     out.push(b'}');
                 }
             }
@@ -175,11 +193,17 @@ pub(super) struct Output<'a> {
     warnings: Vec<Warning>,
     /// Whether the document has an element.
     started: bool,
+    /// The first rows so far, if rows are ranked.
+    best: Option<Best>,
+    /// Rows read.
+    n_read: usize,
 }
 
 impl<'a> Output<'a> {
     pub(super) fn new(job: &'a Job, out: &'a mut dyn Write, watch: &'a mut dyn FnMut(Part)) -> Self {
-        Self { job, out, watch, summary: Summary::default(), warnings: Vec::new(), started: false }
+        let best = job.options.rank.map(|rank| Best::new(rank.top));
+        let (summary, warnings) = (Summary::default(), Vec::new());
+        Self { job, out, watch, summary, warnings, started: false, best, n_read: 0 }
     }
 
     /// Lets `work` fill a batch from each block, on all threads, and writes the batches.
@@ -208,24 +232,74 @@ impl<'a> Output<'a> {
         self.out.flush().context("cannot write the predictions")
     }
 
+    /// Writes elements of a document, each with a comma before it, or lines.
+    fn elements(&mut self, mut bytes: &[u8]) -> Result<()> {
+        if self.is_document() && !self.started && !bytes.is_empty() {
+            self.write_all(DOCUMENT_START)?;
+            bytes = &bytes[1..];
+            self.started = true;
+        }
+        self.write_all(bytes)
+    }
+
+    /// Offers the rows of a block a place among the first.
+    fn place(&mut self, batch: &Batch) {
+        let (Some(best), Some(rank)) = (&mut self.best, self.job.options.rank) else { return };
+        let (mut start, mut n_written, mut next) = (0, 0, 0);
+        for &(i, end) in &batch.ends {
+            let Some(prediction) = batch.rows[i].prediction else { continue };
+            // Warnings count the rows that are not skipped.
+            n_written += batch.rows[next..i].iter().filter(|row| !row.skipped).count();
+            next = i;
+            let of_row = |warning: &&Warning| warning.row == n_written;
+            let text = &batch.out[start..end];
+            let score = batch.predictions.scores.row(prediction)[rank.score];
+            best.offer(score, self.n_read + batch.rows[i].number, &mut || {
+                (text.to_vec(), batch.warnings.iter().filter(of_row).copied().collect())
+            });
+            start = end;
+        }
+    }
+
+    /// Writes the rows that are first, with their numbers in the input and their scores where they are those of an answer.
+    /// The number of warnings about them.
+    fn ranking(&mut self, best: Best) -> Result<usize> {
+        let format = self.job.options.format;
+        let mut n_warnings = 0;
+        for (place, mut row) in best.into_rows().into_iter().enumerate() {
+            if matches!(format, Format::Json | Format::Ndjson) {
+                while matches!(row.text.pop(), Some(b'\n')) {}
+                row.text.extend_from_slice(b",\"index\":");
+                row.text.extend_from_slice(row.index.to_string().as_bytes());
+                row.text.extend_from_slice(b",\"score\":");
+                number(row.score, &mut row.text);
+                row.text.extend_from_slice(if format == Format::Ndjson { b"}\n" } else { b"}" });
+            }
+            self.elements(&row.text)?;
+            n_warnings += row.warnings.len();
+            let listed = row.warnings.into_iter().map(|warning| Warning { row: place, ..warning });
+            self.warnings.extend(listed.take(MAX_LISTED_WARNINGS.saturating_sub(self.warnings.len())));
+        }
+        Ok(n_warnings)
+    }
+
     /// Writes a block, then fails if something in it does not fit.
     fn block(&mut self, batch: &mut Batch) -> Result<()> {
         let n_before = self.summary.n_rows;
         if n_before + batch.rows.len() > self.job.options.max_rows {
             return Err(TooManyRows.into());
         }
-        let mut bytes = batch.out.as_slice();
-        if self.is_document() && !self.started && !bytes.is_empty() {
-            self.write_all(DOCUMENT_START)?;
-            // Each element has a comma before it.
-            bytes = &bytes[1..];
-            self.started = true;
+        match self.best.is_some() {
+            true => self.place(batch),
+            false => {
+                self.elements(&batch.out)?;
+                self.flush()?;
+                for warning in batch.warnings.iter().take(MAX_LISTED_WARNINGS - self.warnings.len()) {
+                    self.warnings.push(Warning { row: n_before + warning.row, ..*warning });
+                }
+            }
         }
-        self.write_all(bytes)?;
-        self.flush()?;
-        for warning in batch.warnings.iter().take(MAX_LISTED_WARNINGS - self.warnings.len()) {
-            self.warnings.push(Warning { row: n_before + warning.row, ..*warning });
-        }
+        self.n_read += batch.n_read();
         self.summary += batch.summary;
         (self.watch)(Part {
             n_rows: self.summary.n_rows,
@@ -241,11 +315,15 @@ impl<'a> Output<'a> {
 
     /// Ends the document, if it is one.
     fn finish(mut self) -> Result<Summary> {
+        let mut n_warnings = self.summary.n_warnings();
+        if let Some(best) = self.best.take() {
+            n_warnings = self.ranking(best)?;
+        }
         if self.is_document() {
             let mut end = if self.started { Vec::new() } else { DOCUMENT_START.to_vec() };
             end.push(b']');
             if self.job.options.format == Format::Json {
-                self.job.answers.warnings(&self.warnings, self.summary.n_warnings(), &mut end);
+                self.job.answers.warnings(&self.warnings, n_warnings, &mut end);
             }
             end.extend_from_slice(b"}\n");
             self.write_all(&end)?;
@@ -343,6 +421,8 @@ mod tests {
             max_rows: usize::MAX,
             n_threads: 2,
             explain: None,
+            what_if: None,
+            rank: None,
         }
     }
 

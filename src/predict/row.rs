@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::answer::AnswerWriter;
 use super::explained::{self, Explain};
+use super::what_if::{self, WhatIf};
 use crate::data::cells::cell::Tolerance;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
@@ -13,6 +14,7 @@ use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json::{self, Malformed};
 use crate::model::Model;
 use crate::model::explain::Explanation;
+use crate::model::explain::counterfactual::Counterfactual;
 use crate::model::pipeline::{Decision, NOT_FINITE, Pipeline, Predictions};
 use crate::names::cut;
 
@@ -26,6 +28,8 @@ pub(crate) struct PredictedRow {
     pub(crate) warnings: Vec<Warning>,
     /// Why, if that was asked for.
     pub(crate) explanation: Option<Explanation>,
+    /// What would change it, if that was asked for.
+    pub(crate) what_if: Option<Vec<Counterfactual>>,
 }
 
 impl PredictedRow {
@@ -36,6 +40,9 @@ impl PredictedRow {
         AnswerWriter::new(pipeline).answer_with(&self.predictions, false, warnings, |row, out| {
             if let Some(explanation) = &self.explanation {
                 explained::append(&pipeline.schema, &self.codes, row, explanation, top, out);
+            }
+            if let Some(found) = &self.what_if {
+                what_if::append(&pipeline.schema, found, out);
             }
         })
     }
@@ -51,7 +58,7 @@ pub(crate) fn predict_row(
     text: &str,
     lenient: bool,
     decision: Decision,
-    explain: Option<&Explain>,
+    (explain, what_if): (Option<&Explain>, Option<&WhatIf>),
 ) -> Result<PredictedRow> {
     let schema = &model.pipeline.schema;
     let mut codes = Matrix::with_capacity(1, schema.n_features());
@@ -71,7 +78,8 @@ pub(crate) fn predict_row(
     let warnings = schema.warnings(&codes).collect();
     let explained = explain.map(|explain| explain.rows(&model.pipeline, &codes, &predictions)).transpose()?;
     let explanation = explained.and_then(|rows| rows.into_iter().next());
-    Ok(PredictedRow { codes, predictions, warnings, explanation })
+    let what_if = what_if.map(|what_if| what_if.of_row(&model.pipeline, &codes, 0));
+    Ok(PredictedRow { codes, predictions, warnings, explanation, what_if })
 }
 
 /// Appends the codes of a row; its problems.

@@ -8,9 +8,11 @@ use crate::model::evaluation::comparison::{Comparison, PairedTest, Verdict};
 use crate::model::evaluation::detail::DetailedEvaluation;
 use crate::model::evaluation::importance::Importances;
 use crate::model::evaluation::learning_curve::LearningPoint;
+use crate::model::evaluation::rank_groups::RankQuality;
 use crate::model::evaluation::segments::{FEW_ROWS, Segment};
 use crate::model::evaluation::thresholds::{Objective, ThresholdRow};
 use crate::model::evaluation::weak::WeakSegment;
+use crate::model::evaluation::why::Why;
 use crate::model::evaluation::worst::WorstRow;
 use crate::model::requirement::Outcome;
 
@@ -72,11 +74,17 @@ pub(crate) fn evaluation(found: &DetailedEvaluation) -> String {
     if let Some(found) = &found.segments {
         out += &segments(found);
     }
+    if let Some(found) = &found.ranking {
+        out += &ranking(found);
+    }
     if let Some(found) = &found.weak_segments {
         out += &weak(found);
     }
     if let Some(found) = &found.importances {
         out += &importances(found);
+    }
+    if let Some(found) = &found.explanation {
+        out += &explanation(found);
     }
     if let Some(worst) = &found.worst {
         out += &rows("rows of the largest loss", &worst.rows);
@@ -160,6 +168,22 @@ fn segments(found: &[Segment]) -> String {
     out
 }
 
+fn ranking(found: &RankQuality) -> String {
+    let rows = found.figures.iter();
+    let rows = rows.map(|(name, value, interval)| vec![name.clone(), text::with_interval(*value, *interval)]);
+    let by = found.by.as_ref().map_or_else(|| "predicted value".into(), text::label);
+    let mut out = titled(&format!("order by {by}"), &[&format!("mean over {}", found.group)], rows);
+    let groups = count(found.n_groups, "group", "groups");
+    let _ = write!(out, "  {groups} with a relevant row");
+    if found.n_without_relevant > 0 {
+        let _ = write!(out, "; {} without are left out", found.n_without_relevant);
+    }
+    if found.n_without_group > 0 {
+        let _ = write!(out, "; {} without a group", count(found.n_without_group, "row", "rows"));
+    }
+    out + "\n"
+}
+
 fn weak(found: &[WeakSegment]) -> String {
     if found.is_empty() {
         return "\n  weakest segments: none stands out\n".into();
@@ -187,6 +211,23 @@ fn importances(found: &Importances) -> String {
         let _ =
             writeln!(out, "  {columns} not shuffled: the model itself holds the others to be more important");
     }
+    out
+}
+
+fn explanation(found: &Why) -> String {
+    let effects = found.effects.iter().take(MAX_ROWS);
+    let rows = effects.map(|effect| vec![effect.feature.clone(), figure(Some(effect.mean))]);
+    let what = found.label.as_ref().map_or(String::new(), |label| format!(" of {}", text::label(label)));
+    let mut out = titled("contributions", &[&format!("mean size ({}{what})", found.scale)], rows);
+    let _ = writeln!(out, "  of {}", count(found.n_rows, "row", "rows"));
+    if !found.interactions.is_empty() {
+        let pairs = found.interactions.iter().take(MAX_ROWS / 2);
+        let rows = pairs.map(|([a, b], mean)| vec![format!("{a} with {b}"), figure(Some(*mean))]);
+        out += &titled("interactions", &["mean size"], rows);
+    }
+    let rows = found.worst.iter().take(MAX_ROWS / 2);
+    let rows = rows.map(|row| vec![row.place.clone(), text::label(&row.predicted), row.reasons.join("; ")]);
+    out += &titled("worst rows", &["predicted", "reasons"], rows);
     out
 }
 

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use super::text::count;
 use crate::data::cells::schema::{Schema, Warning, WarningKind};
 use crate::model::explain::Explanation;
+use crate::model::explain::counterfactual::Counterfactual;
 use crate::model::pipeline::Predictions;
 use crate::model::postprocessing::Postprocessing;
-use crate::names::cut;
-use crate::predict::explained::named;
+use crate::names::{cut, quote};
+use crate::predict::explained::{named, terms_shown};
+use crate::predict::what_if::changes;
 use crate::predict::{OnError, SET_SEPARATOR, Summary};
 use crate::printable::printable_line;
 
@@ -57,6 +59,7 @@ pub(crate) fn explanation(
     };
     line("base", explanation.base);
     let (largest, others) = named(explanation, top);
+    let terms = terms_shown(explanation, top);
     for feature in largest {
         let name = &schema.features[feature].name;
         let value = match &values[feature] {
@@ -65,6 +68,9 @@ pub(crate) fn explanation(
             other => other.to_string().into(),
         };
         line(&printable_line(&format!("{name} = {value}")), explanation.contributions[feature]);
+        for (_, term, value) in terms.iter().filter(|term| term.0 == feature) {
+            line(&printable_line(&format!("  of it {}", quote(term))), *value);
+        }
     }
     if let Some(others) = others {
         line("all other columns", others);
@@ -72,6 +78,33 @@ pub(crate) fn explanation(
     line("score", explanation.score);
     if let Some(error) = explanation.standard_error {
         let _ = writeln!(out, "sampled; the standard error of a contribution is at most {error:.4}");
+    }
+    out
+}
+
+/// What would change the prediction of a row with these values, an answer a line.
+pub(crate) fn what_if(schema: &Schema, values: &[serde_json::Value], found: &[Counterfactual]) -> String {
+    if found.is_empty() {
+        return "\nno change of so few columns was found that moves the prediction there\n".into();
+    }
+    let shown = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => "missing or unseen".to_string(),
+        serde_json::Value::String(text) => cut(text).into_owned(),
+        other => other.to_string(),
+    };
+    let mut out = String::from("\nwhat if\n");
+    for one in found {
+        let changes = changes(schema, one).into_iter().zip(&one.changed).map(|((name, value), &feature)| {
+            printable_line(&format!("{name} = {} instead of {}", shown(&value), shown(&values[feature])))
+                .to_string()
+        });
+        let changes: Vec<String> = changes.collect();
+        let then = match one.class {
+            Some(class) => format!("{}\t{:.4}", schema.target.labels[class as usize], one.score),
+            None => one.score.to_string(),
+        };
+        // Writing to a String does not fail.
+        let _ = writeln!(out, "  {}: {then}", changes.join(", "));
     }
     out
 }

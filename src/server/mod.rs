@@ -127,7 +127,7 @@ pub fn predict(state: &State, body: &[u8]) -> Bytes {
     let models = state.models();
     let form = api::answering::Form::Json;
     let body = Bytes::copy_from_slice(body);
-    let answered = api::native::predict(state, models.default_model(), None, form, body);
+    let answered = api::native::predict(state, models.default_model(), None, (form, false), body);
     let response = answered.unwrap_or_else(|failure| failure.response());
     match response.into_body() {
         wire::body::Body::Whole(bytes) => bytes.unwrap_or_default(),

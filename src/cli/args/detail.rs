@@ -47,6 +47,18 @@ pub struct Detail {
     #[arg(long, value_name = "COL")]
     pub by: Vec<String>,
 
+    /// Also evaluate the order of rows within each value of a column: ndcg@k, map@k, mrr
+    #[arg(long, value_name = "COL")]
+    pub rank_group: Option<String>,
+
+    /// Order rows by the probability of LABEL [default: the positive class, or the predicted value]
+    #[arg(long, value_name = "LABEL", requires = "rank_group")]
+    pub rank_by: Option<String>,
+
+    /// Lengths k of --rank-group [default: 5,10]
+    #[arg(long, value_name = "K,…", value_delimiter = ',', requires = "rank_group", value_parser = super::values::parse_count)]
+    pub rank_at: Vec<usize>,
+
     /// Find the parts of the rows in which the model is weakest
     #[arg(long)]
     pub weak: bool,
@@ -54,6 +66,10 @@ pub struct Detail {
     /// Add thresholds, permutation importance, partial dependence, and the worst rows
     #[arg(long)]
     pub detail: bool,
+
+    /// Add mean contributions of the columns, interactions of pairs of them, and the reasons of the worst rows
+    #[arg(long, conflicts_with = "predictions")]
+    pub explain: bool,
 
     /// Also write a report with charts as one HTML file
     #[arg(long, value_name = "FILE.html")]

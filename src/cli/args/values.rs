@@ -7,6 +7,7 @@ use crate::data::cells::cell::ColumnType;
 use crate::data::read::source::Options;
 use crate::model::postprocessing::Costs;
 use crate::predict::OnError;
+use crate::predict::what_if::MAX_CHANGES;
 
 /// The quote character of a file; `None`: no character is special.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +197,11 @@ pub(super) fn parse_folds(text: &str) -> Result<usize, String> {
 
 pub(super) fn parse_trials(text: &str) -> Result<usize, String> {
     parse_whole(text, 1, 100_000)
+}
+
+/// The columns that `--what-if` changes at most.
+pub(super) fn parse_changes(text: &str) -> Result<usize, String> {
+    parse_whole(text, 1, MAX_CHANGES)
 }
 
 pub(super) fn parse_count(text: &str) -> Result<usize, String> {

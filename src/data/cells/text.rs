@@ -134,6 +134,34 @@ enum Run {
 /// The edge of a run of characters.
 const EDGE: u64 = 0;
 
+/// The characters of a text that are a term.
+enum Place {
+    /// From the first to before the second.
+    Within(usize, usize),
+    /// This one as the first of its run.
+    First(usize),
+    /// This one as the last of its run.
+    Last(usize),
+}
+
+/// The terms of a text with their characters, in the order of the text; `^` stands for the beginning of a run of characters
+/// without spaces, `$` for its end.
+pub(crate) fn named_terms(text: &str) -> Vec<(u32, String)> {
+    if let Some(list) = text.strip_prefix(MEMBER) {
+        return list.split(MEMBER).skip(1).map(|member| (Hash::member(member), member.into())).collect();
+    }
+    let characters: Vec<char> = text.nfkc().flat_map(char::to_lowercase).collect();
+    let (mut terms, mut names) = (Terms::default(), Vec::new());
+    terms.read(characters.iter().copied(), &mut |place| {
+        names.push(match place {
+            Place::Within(start, end) => characters[start..end].iter().collect::<String>(),
+            Place::First(i) => format!("^{}", characters[i]),
+            Place::Last(i) => format!("{}$", characters[i]),
+        });
+    });
+    terms.found.into_iter().zip(names).collect()
+}
+
 /// Finds the terms of texts, one text after the other.
 #[derive(Debug, Clone, Default)]
 pub struct Terms {
@@ -147,22 +175,25 @@ impl Terms {
         if let Some(list) = text.strip_prefix(MEMBER) {
             self.found.extend(list.split(MEMBER).skip(1).map(Hash::member));
         } else if text.is_ascii() {
-            self.read(text.chars().map(|c| c.to_ascii_lowercase()));
+            self.read(text.chars().map(|c| c.to_ascii_lowercase()), &mut |_| {});
         } else if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
-            self.read(text.chars().flat_map(char::to_lowercase));
+            self.read(text.chars().flat_map(char::to_lowercase), &mut |_| {});
         } else {
-            self.read(text.nfkc().flat_map(char::to_lowercase));
+            self.read(text.nfkc().flat_map(char::to_lowercase), &mut |_| {});
         }
         self.found.sort_unstable();
         self.found.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64))
     }
 
-    fn read(&mut self, characters: impl Iterator<Item = char>) {
+    /// Finds the terms of characters; `see` gets the place of each.
+    fn read(&mut self, characters: impl Iterator<Item = char>, see: &mut impl FnMut(Place)) {
         let mut run = Run::Between;
+        // Where the word, and the one before it, begin.
+        let (mut start, mut last_start) = (0, 0);
         let mut word = Hash::WORD;
         let mut last_word: Option<Hash> = None;
         // A space at the end, which ends the last run.
-        for c in characters.chain(std::iter::once(' ')) {
+        for (i, c) in characters.chain(std::iter::once(' ')).enumerate() {
             let next = match c {
                 _ if is_cjk(c) => Run::Cjk(c),
                 _ if c.is_alphanumeric() => Run::Word,
@@ -172,22 +203,30 @@ impl Terms {
             };
             if run == Run::Word && next != Run::Word {
                 self.found.push(word.term());
+                see(Place::Within(start, i));
                 if let Some(last) = last_word {
                     self.found.push(Hash::PAIR.with(last.0).with(word.0).term());
+                    see(Place::Within(last_start, i));
                 }
-                last_word = Some(word);
+                (last_word, last_start) = (Some(word), start);
                 word = Hash::WORD;
             }
             if let Run::Cjk(before) = run {
                 let second = if let Run::Cjk(c) = next { u64::from(u32::from(c)) } else { EDGE };
                 self.pair(u64::from(u32::from(before)), second);
+                see(if second == EDGE { Place::Last(i - 1) } else { Place::Within(i - 1, i + 1) });
             }
             match next {
-                Run::Word => word = word.with(u64::from(u32::from(c))),
+                Run::Word => {
+                    start = if run == Run::Word { start } else { i };
+                    word = word.with(u64::from(u32::from(c)));
+                }
                 Run::Cjk(c) => {
                     self.found.push(Hash::WORD.with(u64::from(u32::from(c))).term());
+                    see(Place::Within(i, i + 1));
                     if !matches!(run, Run::Cjk(_)) {
                         self.pair(EDGE, u64::from(u32::from(c)));
+                        see(Place::First(i));
                     }
                     last_word = None;
                 }
@@ -228,6 +267,22 @@ mod tests {
         let mixed = terms("我的iPhone坏了");
         let phone = terms("iphone")[0].0;
         assert!(mixed.iter().any(|(term, _)| *term == phone), "a word among characters is a word");
+    }
+
+    #[test]
+    fn terms_have_names_that_are_found_in_the_text() {
+        for text in ["Where, is IT?!", "我的iPhone坏了", "no no", "환불 ｉＰｈｏｎｅ", "cafe\u{301} ok", ""]
+        {
+            let mut named: Vec<u32> = named_terms(text).into_iter().map(|(term, _)| term).collect();
+            named.sort_unstable();
+            let counted = terms(text).into_iter().flat_map(|(term, n)| std::iter::repeat_n(term, n as usize));
+            assert_eq!(named, counted.collect::<Vec<u32>>(), "{text}");
+        }
+        let names = |text| named_terms(text).into_iter().map(|(_, name)| name).collect::<Vec<String>>();
+        assert_eq!(names("Where is"), ["where", "is", "where is"]);
+        assert_eq!(names("退款"), ["退", "^退", "退款", "款", "款$"]);
+        let of = |text: &str, name: &str| named_terms(text).into_iter().find(|(_, known)| known == name);
+        assert_eq!(of("a refund", "refund"), of("REFUND now", "refund"));
     }
 
     #[test]

@@ -10,10 +10,12 @@ use super::dependence::{Dependence, dependence};
 use super::importance::{Importances, importances};
 use super::intervals::{ClassIntervals, Intervals, LEVEL, Resampling, class_intervals, intervals};
 use super::learning_curve::LearningPoint;
+use super::rank_groups::{RankQuality, RankWish, rank_quality};
 use super::residuals::{Residuals, residuals};
 use super::segments::{Segment, segments};
 use super::thresholds::{BestThreshold, CostMatrix, CostSummary, ThresholdRow, thresholds};
 use super::weak::{WeakSegment, weak_segments};
+use super::why::{Why, why};
 use super::worst::{WorstRows, worst};
 use super::{Evaluation, Positive, Scored, score};
 use crate::data::cells::target::{Target, Truth};
@@ -39,6 +41,10 @@ pub struct Wishes {
     pub worst: bool,
     /// What predictions cost.
     pub costs: Option<CostMatrix>,
+    /// The order of rows within groups.
+    pub ranking: Option<RankWish>,
+    /// Contributions of the columns.
+    pub explain: bool,
 }
 
 impl Wishes {
@@ -53,6 +59,8 @@ impl Wishes {
             dependence: true,
             worst: true,
             costs: None,
+            ranking: None,
+            explain: true,
         }
     }
 }
@@ -143,6 +151,13 @@ pub(super) fn detailed(
             found.dependence = Some(dependence(model, codes, positive, &names));
         }
     }
+    if let Some((model, codes)) = model.zip(codes.as_ref()).filter(|_| wishes.explain) {
+        found.explanation = why(model, codes, rows, &predictions, positive);
+    }
+    if let Some(wish) = &wishes.ranking {
+        let schema = known.map(|known| known.0);
+        found.ranking = Some(rank_quality(wish, rows, target, schema, &predictions)?);
+    }
     if wishes.worst {
         found.worst = Some(worst(rows, target, known.map(|known| known.0), &predictions));
     }
@@ -189,6 +204,10 @@ pub struct DetailedEvaluation {
     pub learning_curve: Option<Vec<LearningPoint>>,
     /// Compared with another model.
     pub comparison: Option<Comparison>,
+    /// The order of rows within groups.
+    pub ranking: Option<RankQuality>,
+    /// Contributions of the columns, if the model can be explained.
+    pub explanation: Option<Why>,
 }
 
 impl From<Evaluation> for DetailedEvaluation {
@@ -212,6 +231,8 @@ impl From<Evaluation> for DetailedEvaluation {
             training: None,
             learning_curve: None,
             comparison: None,
+            ranking: None,
+            explanation: None,
         }
     }
 }
@@ -248,6 +269,8 @@ impl Serialize for DetailedEvaluation {
         part(&mut map, "training", self.training.as_ref().map(|training| &training.evaluation))?;
         part(&mut map, "learning_curve", self.learning_curve.as_ref())?;
         part(&mut map, "comparison", self.comparison.as_ref())?;
+        part(&mut map, "ranking", self.ranking.as_ref())?;
+        part(&mut map, "explanation", self.explanation.as_ref())?;
         map.end()
     }
 }

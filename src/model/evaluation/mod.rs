@@ -15,6 +15,7 @@ pub(crate) mod elsewhere;
 pub mod importance;
 pub mod intervals;
 pub mod learning_curve;
+pub mod rank_groups;
 mod ranking;
 pub mod residuals;
 pub mod segments;
@@ -22,6 +23,7 @@ mod statistics;
 pub mod thresholds;
 pub mod weak;
 mod weighted;
+pub mod why;
 pub mod worst;
 
 use anyhow::Result;

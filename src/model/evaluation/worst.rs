@@ -63,6 +63,15 @@ pub(super) fn losses(predictions: &Predictions, truth: &Truth) -> Vec<f64> {
     }
 }
 
+/// The rows by their loss, the largest first.
+pub(super) fn by_loss(predictions: &Predictions, truth: &Truth) -> Vec<usize> {
+    let losses = losses(predictions, truth);
+    let mut order: Vec<usize> = (0..losses.len()).collect();
+    // Losses that are no numbers come first: they are the worst.
+    order::sort_by(&mut order, |&a, &b| losses[b].total_cmp(&losses[a]));
+    order
+}
+
 /// The rows of the largest loss, and those whose label may be wrong. Of the cells of a file that no model reads
 /// (`schema` is absent) all are shown.
 pub(super) fn worst(
@@ -72,9 +81,7 @@ pub(super) fn worst(
     predictions: &Predictions,
 ) -> WorstRows {
     let losses = losses(predictions, &rows.truth);
-    let mut order: Vec<usize> = (0..losses.len()).collect();
-    // Losses that are no numbers come first: they are the worst.
-    order::sort_by(&mut order, |&a, &b| losses[b].total_cmp(&losses[a]));
+    let order = by_loss(predictions, &rows.truth);
     let columns: Vec<usize> = (0..rows.raw.names.len())
         .filter(|&index| {
             let name = &rows.raw.names[index];

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::additive::AdditiveExplainer;
-use super::trees::{TreeExplainer, add_interventional};
+use super::interventional::add_interventional;
+use super::trees::TreeExplainer;
 use crate::data::cells::sparse::Sparse;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
 use crate::model::predictor::trees::Trees;

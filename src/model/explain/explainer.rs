@@ -6,18 +6,21 @@ use anyhow::{Result, bail, ensure};
 
 use super::additive::{Additive, AdditiveExplainer};
 use super::explanation::{Against, Explanation, Scale, Wish};
+use super::interactions::Interactions;
+use super::interventional::add_interventional;
 use super::sampled;
 use super::scale::Margins;
-use super::trees::{TreeExplainer, add_interventional};
+use super::trees::TreeExplainer;
 use crate::background::give_way;
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::sparse::Sparse;
-use crate::data::cells::text::Texts;
+use crate::data::cells::text::{Texts, named_terms};
 use crate::data::prepare::recipe::{Recipe, Slot};
 use crate::model::pipeline::{Member, Pipeline};
 use crate::model::predictor::{Link, Predictor};
 use crate::model::reference::Reference;
+use crate::parallel;
 
 /// Rows that are explained together, so that memory stays small.
 const BLOCK_ROWS: usize = 64;
@@ -154,6 +157,7 @@ impl Explainer {
                     scale: like.scale,
                     contributions: vec![0.0; pipeline.schema.n_features()],
                     standard_error: None,
+                    terms: Vec::new(),
                 }));
             }
             for (sum, part) in sum.iter_mut().zip(explained) {
@@ -161,11 +165,22 @@ impl Explainer {
                 sum.score += member.weight * part.score;
                 let values = sum.contributions.iter_mut().zip(&part.contributions);
                 values.for_each(|(sum, value)| *sum += member.weight * value);
+                for (feature, term, value) in part.terms {
+                    let is_it = |known: &&mut (usize, String, f64)| known.0 == feature && known.1 == term;
+                    match sum.terms.iter_mut().find(is_it) {
+                        Some(known) => known.2 += member.weight * value,
+                        None => sum.terms.push((feature, term, member.weight * value)),
+                    }
+                }
                 if let Some(error) = part.standard_error {
                     let before = sum.standard_error.unwrap_or(0.0);
                     sum.standard_error = Some(before.hypot(member.weight * error));
                 }
             }
+        }
+        // What a sampled member makes of a text has no terms.
+        if self.samples() {
+            sum.iter_mut().for_each(|explanation| explanation.terms.clear());
         }
         sum
     }
@@ -196,20 +211,39 @@ impl Explainer {
             Predictor::Linear(linear) => linear.link(),
             _ => Link::Softmax,
         };
+        let texts: Vec<usize> = pipeline.schema.vocabularies().collect();
         let explain_row = |(row, label): (usize, &Option<usize>)| {
-            let mut contributions = vec![0.0; n_scores * n_features];
+            let terms =
+                terms_of(&member.recipe, &texts, &codes.0[row * n_features..(row + 1) * n_features], codes.1);
+            // Terms are columns of their own until their scale is that of the answer.
+            let n_columns = n_features + terms.len();
+            let mut contributions = vec![0.0; n_scores * n_columns];
             let of_row = &of_slots[row * n_scores * n_slots..(row + 1) * n_scores * n_slots];
             for (values, of_score) in
-                contributions.chunks_exact_mut(n_features).zip(of_row.chunks_exact(n_slots))
+                contributions.chunks_exact_mut(n_columns).zip(of_row.chunks_exact(n_slots))
             {
                 for (value, [a, b]) in of_score.iter().zip(&*self.slots[i]) {
                     values[*a as usize] += value / 2.0;
                     values[*b as usize] += value / 2.0;
                 }
+                for (at, (feature, slot, _)) in terms.iter().enumerate() {
+                    values[*feature] -= of_score[*slot];
+                    values[n_features + at] = of_score[*slot];
+                }
             }
             let score = margins[row * n_scores..(row + 1) * n_scores].to_vec();
             let margins = Margins { link, base: base.clone(), score, contributions };
-            margins.explanation(*label, &member.target, wish.scale)
+            let mut explanation = margins.explanation(*label, &member.target, wish.scale);
+            let of_terms = explanation.contributions.split_off(n_features);
+            explanation.terms = terms
+                .into_iter()
+                .zip(of_terms)
+                .map(|((feature, _, term), value)| {
+                    explanation.contributions[feature] += value;
+                    (feature, term, value)
+                })
+                .collect();
+            explanation
         };
         labels.iter().enumerate().map(explain_row).collect()
     }
@@ -262,6 +296,91 @@ impl Explainer {
             // Others are sampled, or were refused.
             _ => Default::default(),
         }
+    }
+}
+
+/// The known terms of a row's texts: feature, slot and name of each.
+fn terms_of(recipe: &Recipe, features: &[usize], row: &[f64], texts: &Texts) -> Vec<(usize, usize, String)> {
+    let mut found: Vec<(usize, usize, String)> = Vec::new();
+    for &feature in features {
+        let Some((vocabulary, first)) = recipe.vocabulary(feature) else { continue };
+        let known = found.len();
+        for (term, name) in named_terms(texts.get(row[feature])) {
+            if let Ok(index) = vocabulary.terms.binary_search(&term) {
+                found.push((feature, first + index, name));
+            }
+        }
+        // A term that occurs again is one slot all the same.
+        found[known..].sort_by_key(|term| term.1);
+        found.dedup_by_key(|term| (term.0, term.1));
+    }
+    found
+}
+
+/// Numbers of leaves times rows whose interactions are computed.
+const MAX_LEAVES: usize = 2_000_000;
+/// Rows of interactions at least, and at most.
+const INTERACTION_ROWS: [usize; 2] = [10, 200];
+
+impl Explainer {
+    /// Whether the interactions of columns are known: those of trees that know the rows of their leaves.
+    fn tree_explainer<'a>(&'a self, pipeline: &'a Pipeline) -> Option<(&'a TreeExplainer, &'a Member)> {
+        let member = pipeline.only_member()?;
+        match &self.kinds[..] {
+            [Kind::Trees(Some(explainer))] => Some((explainer, member)),
+            _ => None,
+        }
+    }
+
+    /// Mean |interaction| of pairs of some features, largest first, with the number of rows that it is the mean over; none
+    /// if the model is not one of trees. `labels`: the class of each row that is explained; none for a number.
+    pub(crate) fn interactions(
+        &self,
+        pipeline: &Pipeline,
+        codes: &Matrix,
+        labels: &[Option<usize>],
+        features: &[usize],
+    ) -> (Vec<([usize; 2], f64)>, usize) {
+        let Some((explainer, member)) = self.tree_explainer(pipeline) else { return (Vec::new(), 0) };
+        let Predictor::Trees(trees) = &member.predictor else { return (Vec::new(), 0) };
+        let n = features.len();
+        let place = |feature: &u32| {
+            let place = features.iter().position(|known| *known == *feature as usize);
+            place.map_or(u32::MAX, |place| place as u32)
+        };
+        // Of a distance between two dates the first one.
+        let places: Vec<u32> = self.slots[0].iter().map(|[feature, _]| place(feature)).collect();
+        let interactions = Interactions::new(trees, explainer.cover(), &places, n);
+        let n_leaves = trees.parts().feature.len() / 2 + 1;
+        let [least, most] = INTERACTION_ROWS;
+        let n_rows = (MAX_LEAVES / n_leaves).clamp(least, most).min(codes.n_rows());
+        let (n_features, n_scores) = (codes.n_cols(), trees.n_scores());
+        let of_rows = parallel::map_indices(n_rows, &|i| {
+            give_way();
+            let row = i * codes.n_rows() / n_rows;
+            let mut buffer = Vec::new();
+            let codes_of_row = &codes.values()[row * n_features..(row + 1) * n_features];
+            let (x, _) = member.recipe.encode_block(codes_of_row, codes.texts(), &mut buffer);
+            // Of two scores that softmax makes probabilities the difference is the log-odds.
+            let is_pair = n_scores == 2 && trees.parts().link == Link::Softmax;
+            let own = labels[row].unwrap_or(0).min(n_scores - 1);
+            let weight = |score: usize| match score == own {
+                true => 1.0,
+                false if is_pair => -1.0,
+                false => 0.0,
+            };
+            interactions.of_row(x, &(0..n_scores).map(weight).collect::<Vec<f64>>())
+        });
+        let mut pairs: Vec<([usize; 2], f64)> = Vec::new();
+        for a in 0..n {
+            for b in a + 1..n {
+                let sum: f64 = of_rows.iter().map(|of_row| of_row[a * n + b].abs()).sum();
+                pairs.push(([features[a], features[b]], sum / n_rows.max(1) as f64));
+            }
+        }
+        pairs.retain(|(_, mean)| *mean > 0.0);
+        pairs.sort_by(|a, b| b.1.total_cmp(&a.1));
+        (pairs, n_rows)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Explanation {
     pub contributions: Vec<f64>,
     /// The standard error of the least certain contribution, if they were sampled.
     pub standard_error: Option<f64>,
+    /// The feature, the term and its part of the contribution of each known term of a text.
+    pub terms: Vec<(usize, String, f64)>,
 }
 
 impl Explanation {

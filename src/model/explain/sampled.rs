@@ -76,6 +76,7 @@ pub(super) fn explain(
             scale,
             contributions: sums.iter().map(|[sum, _]| sum / n).collect(),
             standard_error: Some(sums.iter().map(error).fold(0.0, f64::max)),
+            terms: Vec::new(),
         }
     };
     codes.chunks_exact(n_features).zip(labels).map(explain_row).collect()

@@ -107,7 +107,7 @@ impl Margins {
         contributions.truncate((score + 1) * n_features);
         contributions.drain(..score * n_features);
         let (base, score) = (self.base[score], self.score[score]);
-        Explanation { label, base, score, scale, contributions, standard_error: None }
+        Explanation { label, base, score, scale, contributions, standard_error: None, terms: Vec::new() }
     }
 
     /// The explanation of a function of the only score.
@@ -157,6 +157,14 @@ impl Margins {
         if size > 0.0 {
             contributions.iter_mut().for_each(|value| *value += rest * value.abs() / size);
         }
-        Explanation { label, base, score, scale: "probability", contributions, standard_error: None }
+        Explanation {
+            label,
+            base,
+            score,
+            scale: "probability",
+            contributions,
+            standard_error: None,
+            terms: Vec::new(),
+        }
     }
 }

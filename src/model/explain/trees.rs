@@ -12,9 +12,7 @@
 //! (arXiv 2605.04497). Products go down the tree, sums come up; a column that occurs again divides out its earlier factor.
 //! The cost is the number of nodes times the points, eight rows side by side.
 //!
-//! **Interventional** (Lundberg et al. 2020, "From local explanations to global understanding with explainable AI for
-//! trees", Nature Machine Intelligence 2, algorithm 3): an unknown column has the value of a row of the background; the
-//! mean over these.
+//! A row by itself has the points side by side instead. [`super::interventional`] compares with rows of a background.
 
 use fearless_simd::{Level, dispatch};
 
@@ -33,6 +31,9 @@ const MAX_POINTS: usize = 64;
 
 /// Bytes of prepared constants that are kept; those of larger forests are made tree by tree for each block of rows.
 const MAX_KEPT_BYTES: usize = 64 << 20;
+
+/// Points of one row side by side.
+type Four = [f64; 4];
 
 /// No edge.
 const NONE: u32 = u32::MAX;
@@ -65,6 +66,48 @@ struct Tree {
     constants: Vec<f64>,
     /// The features that it splits on, ascending.
     features: Vec<u32>,
+    /// What single rows need.
+    single: Points,
+}
+
+/// The points for a row by itself: these stand side by side, filled up with points of weight 0. Constants that a product
+/// makes are not stored: a row reads all of them once, from a slow cache.
+#[derive(Debug, Clone)]
+struct Points {
+    /// t, then 1 − t, then one by that, then the weights.
+    of_tree: [Vec<Four>; 4],
+    /// For each edge one by z (1 − t) + t of every point.
+    by_hot: Vec<Four>,
+}
+
+impl Points {
+    fn new(edges: &[Edge], nodes: &[f64], weights: &[f64]) -> Self {
+        let fours = |value: &dyn Fn(usize) -> f64| -> Vec<Four> {
+            (0..nodes.len().div_ceil(4)).map(|block| std::array::from_fn(|i| value(4 * block + i))).collect()
+        };
+        let node = |i: usize| nodes.get(i).copied().unwrap_or(0.0);
+        let mut by_hot = Vec::with_capacity(edges.len() * nodes.len().div_ceil(4));
+        for edge in edges {
+            by_hot.extend(fours(&|i| 1.0 / (edge.share * (1.0 - node(i)) + node(i))));
+        }
+        let of_tree = [
+            fours(&node),
+            fours(&|i| 1.0 - node(i)),
+            fours(&|i| 1.0 / (1.0 - node(i))),
+            fours(&|i| weights.get(i).copied().unwrap_or(0.0)),
+        ];
+        Self { of_tree, by_hot }
+    }
+
+    fn n_blocks(&self) -> usize {
+        self.of_tree[0].len()
+    }
+
+    #[inline(always)]
+    fn by_hot(&self, edge: u32) -> &[Four] {
+        let n = self.n_blocks();
+        &self.by_hot[edge as usize * n..(edge as usize + 1) * n]
+    }
 }
 
 impl Tree {
@@ -119,11 +162,14 @@ impl Tree {
         let mut features: Vec<u32> = edges.iter().map(|edge| edge.feature).collect();
         features.sort_unstable();
         features.dedup();
-        Self { edges, depth, nodes, weights, constants, features }
+        let single = Points::new(&edges, &nodes, &weights);
+        Self { edges, depth, nodes, weights, constants, features, single }
     }
 
     fn bytes(&self) -> usize {
-        self.edges.len() * size_of::<Edge>() + self.constants.len() * size_of::<f64>()
+        self.edges.len() * size_of::<Edge>()
+            + self.constants.len() * size_of::<f64>()
+            + self.single.by_hot.len() * size_of::<Four>()
     }
 
     /// The constants of an edge: z (1 − t), one by it, and one by it plus t.
@@ -203,11 +249,16 @@ impl TreeExplainer {
         &self.base
     }
 
+    /// The rows below each node.
+    pub(super) fn cover(&self) -> &[f64] {
+        &self.cover
+    }
+
     /// Path-dependent values of rows of raw codes: for each row `n_scores × n_inputs` numbers, added to `out`.
     pub(super) fn explain(&self, trees: &Trees, x: &[f64], out: &mut [f64]) {
         let n_inputs = trees.n_inputs();
         let n_rows = x.len() / n_inputs;
-        let (mut together, mut single) = (Buffers::<LANES>::default(), Buffers::<1>::default());
+        let (mut together, mut single) = (Buffers::<LANES>::default(), Single::default());
         let mut made;
         for index in 0..trees.n_trees() {
             let tree = match self.trees.get(index) {
@@ -226,7 +277,7 @@ impl TreeExplainer {
                     (&x[row * n_inputs..(row + n) * n_inputs], &mut out[row * stride..(row + n) * stride]);
                 // With the widest instructions that the processor has.
                 if n == 1 {
-                    dispatch!(Level::new(), _simd => add(trees, index, tree, &mut single, x, out));
+                    dispatch!(Level::new(), _simd => add_single(trees, index, tree, &mut single, x, out));
                 } else {
                     dispatch!(Level::new(), _simd => add(trees, index, tree, &mut together, x, out));
                 }
@@ -378,6 +429,127 @@ fn add<const L: usize>(
     }
 }
 
+/// Memory for one row that is used for tree after tree, as [`Buffers`].
+#[derive(Default)]
+struct Single {
+    turns: Vec<bool>,
+    taken: Vec<bool>,
+    products: Vec<Four>,
+    sums: Vec<Four>,
+    values: Vec<f64>,
+    path: Vec<u32>,
+}
+
+/// Adds the values of one tree for one row: as [`add`], with the points side by side.
+#[inline(always)]
+fn add_single(trees: &Trees, index: usize, tree: &Tree, buffers: &mut Single, x: &[f64], out: &mut [f64]) {
+    let parts = trees.parts();
+    let (n_inputs, n_scores, width) = (trees.n_inputs(), trees.n_scores(), parts.width);
+    let n = tree.single.n_blocks();
+    let [points, rests, by_rests, weights] = &tree.single.of_tree;
+    let Single { turns, taken, products, sums, values, path } = buffers;
+    let n_levels = tree.depth + 1;
+    turns.resize(turns.len().max(n_levels), false);
+    taken.resize(taken.len().max(n_levels), false);
+    products.resize(products.len().max(n_levels * n), [0.0; 4]);
+    sums.resize(sums.len().max(n_levels * width * n), [0.0; 4]);
+    values.resize(values.len().max(width * n_inputs), 0.0);
+    products[..n].copy_from_slice(weights);
+    // The part of a contribution that a sum of leaves has by an edge: the sum without the factor of the edge, times what the
+    // row's turns differ from the share by.
+    let part = |sums: &[Four], edge: u32, is_taken: bool| {
+        let by = if is_taken { tree.single.by_hot(edge) } else { by_rests };
+        let mut total = [0.0; 4];
+        for (sum, by) in sums.iter().zip(by) {
+            for l in 0..4 {
+                total[l] += sum[l] * by[l];
+            }
+        }
+        let total = (total[0] + total[1]) + (total[2] + total[3]);
+        // −z by z (1 − t) is −1 by 1 − t.
+        if is_taken { total * (1.0 - tree.edges[edge as usize].share) } else { -total }
+    };
+    for at in 0..=tree.edges.len() {
+        let edge = tree.edges.get(at);
+        while path.len() >= edge.map_or(1, |edge| edge.depth as usize)
+            && let Some(left) = path.pop()
+        {
+            let edge = &tree.edges[left as usize];
+            let (depth, earlier) = (edge.depth as usize, edge.earlier);
+            for score in 0..width {
+                let (above, own) = sums[(depth - 1) * width * n..].split_at_mut(width * n);
+                let own = &own[score * n..(score + 1) * n];
+                let above = &mut above[score * n..(score + 1) * n];
+                let mut value = part(own, left, taken[depth]);
+                if earlier != NONE {
+                    let then = tree.edges[earlier as usize].depth as usize;
+                    value -= part(own, earlier, taken[then]);
+                }
+                for (above, own) in above.iter_mut().zip(own) {
+                    for l in 0..4 {
+                        above[l] += own[l];
+                    }
+                }
+                values[score * n_inputs + edge.feature as usize] += value;
+            }
+        }
+        let Some(edge) = edge else { break };
+        let depth = edge.depth as usize;
+        if !edge.is_right {
+            turns[depth] = trees.goes_right(edge.parent, x);
+        }
+        let mut now = turns[depth] == edge.is_right;
+        let (above, own) = products[(depth - 1) * n..].split_at_mut(n);
+        let own = &mut own[..n];
+        let mut before = None;
+        if edge.earlier != NONE {
+            let is_taken = taken[tree.edges[edge.earlier as usize].depth as usize];
+            now &= is_taken;
+            before = Some(is_taken);
+        }
+        let hot = if now { 1.0 } else { 0.0 };
+        for ((own, above), (t, rest)) in own.iter_mut().zip(above).zip(points.iter().zip(rests)) {
+            for l in 0..4 {
+                own[l] = above[l] * (edge.share * rest[l] + hot * t[l]);
+            }
+        }
+        if let Some(is_taken) = before {
+            let (by, unit) = match is_taken {
+                true => (tree.single.by_hot(edge.earlier), 1.0),
+                false => (&by_rests[..], 1.0 / tree.edges[edge.earlier as usize].share),
+            };
+            for (own, by) in own.iter_mut().zip(by) {
+                for l in 0..4 {
+                    own[l] *= by[l] * unit;
+                }
+            }
+        }
+        taken[depth] = now;
+        let below = &mut sums[depth * width * n..(depth + 1) * width * n];
+        if edge.is_leaf {
+            let row = parts.left[edge.child as usize] as usize;
+            let of_leaf = &parts.values[row * width..(row + 1) * width];
+            for (below, &value) in below.chunks_exact_mut(n).zip(of_leaf) {
+                for (below, own) in below.iter_mut().zip(&*own) {
+                    for l in 0..4 {
+                        below[l] = value * own[l];
+                    }
+                }
+            }
+        } else {
+            below.fill([0.0; 4]);
+        }
+        path.push(at as u32);
+    }
+    let (unit, first_score) = (1.0 / parts.divisor, if width == 1 { index % n_scores } else { 0 });
+    for score in 0..width {
+        for &feature in &tree.features {
+            let value = std::mem::take(&mut values[score * n_inputs + feature as usize]);
+            out[(first_score + score) * n_inputs + feature as usize] += value * unit;
+        }
+    }
+}
+
 /// The integral without the factor of an edge, whose turns the rows have taken or not.
 #[inline(always)]
 fn without<const L: usize>(
@@ -398,9 +570,6 @@ fn without<const L: usize>(
 /// One of two numbers for each row. By masks: as a branch it is not vectorised.
 #[inline(always)]
 fn chosen<const L: usize>(taken: &[f64; L], hot: f64, cold: f64) -> [f64; L] {
-    if L == 1 {
-        return [if taken[0] > 0.5 { hot } else { cold }; L];
-    }
     let (hot, cold) = (hot.to_bits(), cold.to_bits());
     std::array::from_fn(|l| {
         let mask = 0_u64.wrapping_sub(u64::from(taken[l] > 0.5));
@@ -408,81 +577,10 @@ fn chosen<const L: usize>(taken: &[f64; L], hot: f64, cold: f64) -> [f64; L] {
     })
 }
 
-/// A node to visit, the number of features that were chosen above its parent, and what its parent chooses.
-type Visit = (u32, usize, Option<(u32, u8)>);
-
-/// Interventional values of one row of raw codes against one row of the background: adds `n_scores × n_inputs` numbers
-/// times `share`.
-pub(super) fn add_interventional(trees: &Trees, x: &[f64], background: &[f64], share: f64, out: &mut [f64]) {
-    const FREE: u8 = 0;
-    const OF_ROW: u8 = 1;
-    const OF_BACKGROUND: u8 = 2;
-    let parts = trees.parts();
-    let (n_inputs, n_scores, width) = (trees.n_inputs(), trees.n_scores(), parts.width);
-    let mut sides = vec![FREE; n_inputs];
-    let mut chosen: Vec<(u32, u8)> = Vec::new();
-    let mut stack: Vec<Visit> = Vec::new();
-    for (index, &root) in parts.roots.iter().enumerate() {
-        stack.push((root, 0, None));
-        while let Some((node, n_chosen, choice)) = stack.pop() {
-            for (feature, _) in chosen.drain(n_chosen..) {
-                sides[feature as usize] = FREE;
-            }
-            if let Some((feature, side)) = choice {
-                sides[feature as usize] = side;
-                chosen.push((feature, side));
-            }
-            let (feature, left) = (parts.feature[node as usize], parts.left[node as usize]);
-            if feature != LEAF {
-                let [of_row, of_background] =
-                    [x, background].map(|x| left + u32::from(trees.goes_right(node, x)));
-                let next = match sides[feature as usize] {
-                    OF_ROW => of_row,
-                    OF_BACKGROUND => of_background,
-                    _ if of_row == of_background => of_row,
-                    _ => {
-                        stack.push((of_background, chosen.len(), Some((feature, OF_BACKGROUND))));
-                        stack.push((of_row, chosen.len(), Some((feature, OF_ROW))));
-                        continue;
-                    }
-                };
-                stack.push((next, chosen.len(), None));
-                continue;
-            }
-            let n_of_row = chosen.iter().filter(|(_, side)| *side == OF_ROW).count();
-            let n_of_background = chosen.len() - n_of_row;
-            let scores = if width == 1 { index % n_scores..index % n_scores + 1 } else { 0..width };
-            let values = &parts.values[left as usize * width..(left as usize + 1) * width];
-            for &(feature, side) in &chosen {
-                // ∫ tᵃ (1 − t)ᵇ dt over the columns but this one.
-                let weight = match side {
-                    OF_ROW => beta(n_of_row - 1, n_of_background),
-                    _ => -beta(n_of_row, n_of_background - 1),
-                };
-                for (score, value) in scores.clone().zip(values) {
-                    out[score * n_inputs + feature as usize] += share * weight * value / parts.divisor;
-                }
-            }
-        }
-        for (feature, _) in chosen.drain(..) {
-            sides[feature as usize] = FREE;
-        }
-    }
-}
-
-/// a! b! / (a + b + 1)!
-fn beta(a: usize, b: usize) -> f64 {
-    // One by (a + b + 1) times a + b over the smaller of both.
-    let (few, n) = (a.min(b), a + b);
-    let mut value = 1.0 / (n + 1) as f64;
-    for i in 1..=few {
-        value *= i as f64 / (n - few + i) as f64;
-    }
-    value
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::interactions::Interactions;
+    use super::super::interventional::add_interventional;
     use super::*;
     use crate::data::cells::cell::Task;
     use crate::data::cells::matrix::Matrix;
@@ -685,5 +783,58 @@ mod tests {
             let sum = explainer.base()[0] + values.iter().sum::<f64>();
             assert!((sum - y).abs() < 1e-9, "{sum} {y}");
         }
+    }
+
+    /// Interactions by their definition, over all sets of the other columns.
+    fn pair_by_brute_force(n: usize, pair: [usize; 2], worth: &dyn Fn(u32) -> f64) -> f64 {
+        let factorial = |n: u32| (1..=n).map(f64::from).product::<f64>();
+        let [i, j] = pair.map(|column| 1_u32 << column);
+        let others = (0..1_u32 << n).filter(|set| set & (i | j) == 0);
+        let of_set = |set: u32| {
+            let size = set.count_ones();
+            let weight = factorial(size) * factorial(n as u32 - size - 2) / factorial(n as u32 - 1);
+            weight * (worth(set | i | j) - worth(set | i) - worth(set | j) + worth(set))
+        };
+        others.map(of_set).sum()
+    }
+
+    #[test]
+    fn interactions_are_those_of_the_definition() {
+        let x = table(300, 5);
+        let mut largest = 0.0_f64;
+        for trees in learners(&x) {
+            let explainer = TreeExplainer::new(&trees).unwrap();
+            let places: Vec<u32> = (0..5).collect();
+            let interactions = Interactions::new(&trees, explainer.cover(), &places, 5);
+            let n_scores = trees.n_scores();
+            for row in 0..6 {
+                for score in 0..n_scores {
+                    let weights: Vec<f64> =
+                        (0..n_scores).map(|i| if i == score { 1.0 } else { 0.0 }).collect();
+                    let found = interactions.of_row(x.row(row), &weights);
+                    let worth = |known| expected(&trees, explainer.cover(), x.row(row), known, score);
+                    for a in 0..5 {
+                        for b in 0..5 {
+                            let wanted = if a < b { pair_by_brute_force(5, [a, b], &worth) } else { 0.0 };
+                            assert!((found[a * 5 + b] - wanted).abs() < 1e-9, "{a} {b}: {wanted}");
+                            largest = largest.max(wanted.abs());
+                        }
+                    }
+                }
+            }
+        }
+        assert!(largest > 0.1, "there is something to compare");
+    }
+
+    #[test]
+    fn inputs_of_one_place_are_added_up() {
+        let x = table(300, 5);
+        let trees = &learners(&x)[3];
+        let explainer = TreeExplainer::new(trees).unwrap();
+        let alone = Interactions::new(trees, explainer.cover(), &[0, 1, 2, 3, 4], 5).of_row(x.row(1), &[1.0]);
+        let places = [0, 1, u32::MAX, 1, 0];
+        let together = Interactions::new(trees, explainer.cover(), &places, 2).of_row(x.row(1), &[1.0]);
+        let sum = alone[1] + alone[3] + alone[9] + alone[19];
+        assert!((together[1] - sum).abs() < 1e-12 && together[0] == 0.0 && together[2] == 0.0);
     }
 }

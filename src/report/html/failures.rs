@@ -59,6 +59,20 @@ pub(super) fn learning_curve(subject: &Subject, ids: &mut Ids) -> String {
     format!("<div class=\"charts\">{}</div>", plot.html(ids))
 }
 
+/// How well rows are ordered within groups.
+pub(super) fn ranking(subject: &Subject) -> String {
+    let Some(found) = &subject.detailed.ranking else { return String::new() };
+    let by = found.by.as_ref().map_or_else(|| "the predicted value".into(), label);
+    let groups = count(found.n_groups, "group", "groups");
+    let caption = format!("Rows by {by} within {}: means over {groups} with a relevant row", found.group);
+    let mut table = Table::new(caption, &["figure", "mean", "95 % interval"]);
+    for (name, value, interval) in &found.figures {
+        let ends = interval.map(|interval| interval.map(|end| figure(Some(end))).join(" to "));
+        table.rows.push(vec![name.clone(), figure(*value), ends.unwrap_or_default()]);
+    }
+    table.html()
+}
+
 /// The metrics of each segment of the columns that were asked for.
 pub(super) fn segments(subject: &Subject, ids: &mut Ids) -> String {
     let Some(segments) = subject.detailed.segments.as_ref().filter(|all| !all.is_empty()) else {

@@ -13,6 +13,7 @@ pub(crate) mod page;
 pub(crate) mod subject;
 mod tree;
 mod verdict;
+mod why;
 
 use self::page::Page;
 use self::subject::Subject;
@@ -60,10 +61,12 @@ fn sections(subject: &Subject, page: &mut Page) {
     page.section("Thresholds", |ids| figures::thresholds(subject, ids));
     page.section("Errors", |ids| errors::errors(subject, ids));
     page.section("Learning curve", |ids| failures::learning_curve(subject, ids));
+    page.section("Ranking", |_| failures::ranking(subject));
     page.section("Segments", |ids| failures::segments(subject, ids));
     page.section("Weakest segments", |_| failures::weak(subject));
     page.section("Worst rows", |_| failures::worst(subject));
     page.section("Important columns", |ids| features::importances(subject, ids));
+    page.section("Why", |ids| why::why(subject, ids));
     page.section("Dependence on columns", |ids| features::dependence(subject, ids));
     page.section("Associations", |ids| features::associations(subject, ids));
     page.section("Decision tree", |ids| tree::tree(subject, ids));

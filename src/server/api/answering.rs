@@ -10,12 +10,18 @@ use super::cause;
 use crate::background;
 use crate::data::cells::matrix::Matrix;
 use crate::data::read::csv::TooManyColumns;
-use crate::data::read::json::{Malformed, explain};
+use crate::data::read::json::{ExplainOption, Malformed, explain};
 use crate::model::Model;
+use crate::model::explain::Explanation;
 use crate::model::pipeline::{Decision, NOT_FINITE, Predictions};
 use crate::predict::{BadRows, Options, TooManyRows};
 use crate::server::error::Failure;
+use crate::server::models::served::Served;
 use crate::server::wire::body::Response;
+
+/// Why there is no interval, and no set.
+pub(super) const NO_INTERVAL: &str = "the model gives no intervals; train it with --interval";
+pub(super) const NO_SETS: &str = "the model gives no prediction sets; train it with --conformal";
 
 /// The name of the request body in messages.
 pub(crate) const SOURCE: &str = "the body";
@@ -136,6 +142,26 @@ pub(crate) fn predict_rows(
         None => Ok(predictions),
         Some(row) => Err(Failure::unfit(&pointer(row), format!("row {row}: {NOT_FINITE}"))),
     }
+}
+
+/// The explanations of the rows of a request, and how many contributions are named.
+///
+/// # Errors
+/// What the model does not have, and more rows than are explained.
+pub(super) fn explanations(
+    served: &Served,
+    option: &ExplainOption,
+    codes: &Matrix,
+    predictions: &Predictions,
+) -> Result<(Vec<Explanation>, Option<usize>), Failure> {
+    let unfit = |error: anyhow::Error| Failure::unfit("/explain", error.to_string());
+    let explain = served.explain(option).map_err(unfit)?;
+    let n_most = explain.max_rows();
+    if codes.n_rows() > n_most {
+        return Err(Failure::TooManyRows(n_most));
+    }
+    let explained = explain.rows(&served.model.pipeline, codes, predictions).map_err(unfit)?;
+    Ok((explained, explain.wish().top))
 }
 
 /// The number of threads for a table: all, unless this is the thread of a connection.

@@ -122,7 +122,7 @@ mod tests {
         let state = State::new(Setup { recent: Recent::new(9), ..setup }).unwrap();
         let id = RequestId { header: HeaderValue::from_static("r1"), key: 0 };
         let body = format!("{{\"data\":{ROW}}}").into();
-        predict(&state, &state.find(None).unwrap(), Some(&id), Form::Json, body).unwrap();
+        predict(&state, &state.find(None).unwrap(), Some(&id), (Form::Json, false), body).unwrap();
         state
     }
 

@@ -13,10 +13,12 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::answering::{
-    Answered, SOURCE, malformed, misread, predict_rows, respond, table_failure, threads_for_table,
+    Answered, NO_INTERVAL, NO_SETS, SOURCE, explanations, malformed, misread, predict_rows, respond,
+    table_failure, threads_for_table,
 };
 use crate::data::cells::cell::{Cell, ColumnType, UNSEEN};
-use crate::data::cells::number;
+use crate::data::cells::matrix::Matrix;
+use crate::data::cells::number::parse as parse_number;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::text::Texts;
 use crate::data::read::blocks::Block;
@@ -24,10 +26,13 @@ use crate::data::read::fields::{self, Record, Walk, Want};
 use crate::data::read::json::{Request, Scalar};
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
+use crate::model::pipeline::Predictions;
 use crate::predict;
-use crate::predict::answer::AnswerWriter;
+use crate::predict::answer::number;
+use crate::predict::explained;
 use crate::predict::{Format, Keep, OnError, Options, Part};
 use crate::server::error::Failure;
+use crate::server::models::served::Served;
 use crate::server::wire::body::Response;
 
 const EXACTLY_ONE: &str =
@@ -45,7 +50,18 @@ struct Body<'a> {
     #[serde(borrow)]
     inputs: Option<&'a RawValue>,
     #[serde(borrow)]
-    params: Option<Scalar<'a>>,
+    params: Option<&'a RawValue>,
+}
+
+/// What is answered beside the predictions; other members are ignored.
+#[derive(Default, Deserialize)]
+struct Params<'a> {
+    #[serde(borrow)]
+    explain: Option<&'a RawValue>,
+    #[serde(default)]
+    interval: bool,
+    #[serde(default)]
+    set: bool,
 }
 
 /// A table as pandas writes it with `orient="split"`.
@@ -61,21 +77,72 @@ struct Split<'a> {
 ///
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
-pub(crate) fn score_json(
-    model: &Model,
-    answers: &AnswerWriter,
-    body: &[u8],
-    max_rows: usize,
-) -> Result<Answered, Failure> {
-    let request = read(body, &model.pipeline.schema, max_rows)?;
+pub(crate) fn score_json(served: &Served, body: &[u8], max_rows: usize) -> Result<Answered, Failure> {
+    let (model, answers) = (&served.model, &served.answers);
+    let (request, params) = read(body, &model.pipeline.schema, max_rows)?;
     if request.problems.total > 0 {
         return Err(Failure::DoesNotFit(request.problems));
     }
     let (codes, key) = (request.codes, request.key);
     let decision = model.pipeline.decision();
     let predictions = predict_rows(model, &codes, decision, |_| format!("/{key}"))?;
-    let response = respond("application/json", answers.values(&predictions));
+    let mut answer = answers.values(&predictions);
+    answer.pop();
+    add_params(&params, served, &codes, &predictions, &mut answer)?;
+    answer.push(b'}');
+    let response = respond("application/json", answer);
     Ok(Answered { response, codes, predictions, decision })
+}
+
+/// Appends what `params` asks for to the object of an answer, each a list with an element for each row.
+fn add_params(
+    params: &Params,
+    served: &Served,
+    codes: &Matrix,
+    predictions: &Predictions,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let pipeline = &served.model.pipeline;
+    let steps = &pipeline.postprocessing;
+    let n_rows = codes.n_rows();
+    if params.interval {
+        let interval = steps.interval.as_ref();
+        let interval = interval.ok_or_else(|| Failure::unfit("/params/interval", NO_INTERVAL.into()))?;
+        out.extend_from_slice(b",\"intervals\":");
+        list(n_rows, out, |row, out| {
+            let ends = interval.around(predictions.scores.row(row)[0]);
+            list(2, out, |end, out| number(ends[end], out));
+        });
+    }
+    if params.set {
+        if steps.prediction_sets.is_none() {
+            return Err(Failure::unfit("/params/set", NO_SETS.into()));
+        }
+        out.extend_from_slice(b",\"prediction_sets\":");
+        list(n_rows, out, |row, out| served.answers.set(predictions, row, out));
+    }
+    let option = params.explain.map(json::read_explain).transpose();
+    let option = option.map_err(|detail| Failure::unfit("/params/explain", detail))?.flatten();
+    if let Some(option) = option {
+        let (explained, top) = explanations(served, &option, codes, predictions)?;
+        out.extend_from_slice(b",\"explanations\":");
+        list(n_rows, out, |row, out| {
+            explained::write(&pipeline.schema, codes, row, &explained[row], top, out);
+        });
+    }
+    Ok(())
+}
+
+/// Appends a JSON array of so many elements.
+fn list(n: usize, out: &mut Vec<u8>, element: impl Fn(usize, &mut Vec<u8>)) {
+    out.push(b'[');
+    for i in 0..n {
+        if i > 0 {
+            out.push(b',');
+        }
+        element(i, out);
+    }
+    out.push(b']');
 }
 
 /// `POST /invocations` with a CSV body; `header` is what its content type says. `watch` sees the predicted rows.
@@ -103,6 +170,8 @@ pub(crate) fn score_csv(
         on_error: OnError::Stop,
         n_threads: threads_for_table(),
         explain: None,
+        what_if: None,
+        rank: None,
     };
     let (max_columns, block_bytes) = (predict::max_columns(model), predict::table_block_bytes(model));
     let reading = source::Options { header, max_columns, block_bytes, ..source::Options::default() };
@@ -138,7 +207,7 @@ fn begins_with_a_row(body: &Bytes, schema: &Schema) -> bool {
         if let (Cell::Text(text), ColumnType::Number) = (cell, feature.column_type)
             // As the rows themselves are read.
             && feature.notation.is_none()
-            && let Some(value) = number::parse(text, mark)
+            && let Some(value) = parse_number(text, mark)
         {
             cell = Cell::Number(value);
         }
@@ -238,12 +307,21 @@ impl<'de> Visitor<'de> for NamesVisitor {
     }
 }
 
-fn read(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
+fn read<'a>(body: &'a [u8], schema: &Schema, max_rows: usize) -> Result<(Request, Params<'a>), Failure> {
+    const PARAMS: &str = "params is an object; this model takes explain, interval and set";
     let bytes = json::without_mark(body);
     let body: Body = serde_json::from_slice(bytes).map_err(|error| misread(&error, bytes, EXACTLY_ONE))?;
-    if body.params.is_some_and(|params| params != Scalar::Object) {
-        return Err(Failure::unfit("/params", "params is an object; this model takes none".into()));
-    }
+    let params = match body.params.map(RawValue::get) {
+        None | Some("null") => Params::default(),
+        // An array would be read by the places of its elements.
+        Some(text) if !text.starts_with('{') => return Err(Failure::unfit("/params", PARAMS.into())),
+        Some(text) => serde_json::from_str(text).map_err(|_| Failure::unfit("/params", PARAMS.into()))?,
+    };
+    let request = read_body(&body, schema, max_rows)?;
+    Ok((request, params))
+}
+
+fn read_body(body: &Body, schema: &Schema, max_rows: usize) -> Result<Request, Failure> {
     let rows = |key, raw: &RawValue| {
         json::read_rows(raw.get().as_bytes(), schema, key, None, max_rows)
             .map_err(|e| malformed(e, &[], max_rows))
@@ -300,14 +378,14 @@ mod tests {
     }
 
     fn codes(body: &str) -> Vec<f64> {
-        let request = read(body.as_bytes(), &schema(), 10).unwrap();
+        let (request, _) = read(body.as_bytes(), &schema(), 10).unwrap();
         assert_eq!(request.problems.total, 0, "{body}: {:?}", request.problems);
         request.codes.values().to_vec()
     }
 
     fn problems(body: &str) -> Vec<String> {
         let listed = match read(body.as_bytes(), &schema(), 10) {
-            Ok(request) => request.problems.listed,
+            Ok((request, _)) => request.problems.listed,
             Err(Failure::DoesNotFit(problems)) => problems.listed,
             Err(other) => panic!("{body}: {other:?}"),
         };
@@ -372,7 +450,7 @@ mod tests {
         let nested = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
         assert_eq!(codes(&format!(r#"{{"params":{{"a":{nested}}},"inputs":[[2,"red"]]}}"#)), [2.0, 1.0]);
         let found = problems(&format!(r#"{{"params":{nested},"inputs":[[2,"red"]]}}"#));
-        assert_eq!(found, ["/params params is an object; this model takes none"]);
+        assert_eq!(found, ["/params params is an object; this model takes explain, interval and set"]);
         let found = problems(&format!(r#"{{"dataframe_split":{{"columns":{nested},"data":[[1]]}}}}"#));
         assert_eq!(found, ["/dataframe_split/columns 100001 columns where the training file had 4"]);
         let body = r#"{"dataframe_split":{"columns":["size",{},"color"],"data":[[1,2,"red"]]}}"#;

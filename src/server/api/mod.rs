@@ -13,3 +13,4 @@ mod rank;
 pub(crate) mod router;
 pub(crate) mod tensor;
 pub(crate) mod v2;
+mod v2_outputs;

@@ -7,7 +7,8 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 
 use super::answering::{
-    Answered, Form, SOURCE, content_type, malformed, predict_rows, respond, table_failure, threads_for_table,
+    Answered, Form, SOURCE, content_type, explanations, malformed, predict_rows, respond, table_failure,
+    threads_for_table,
 };
 use super::mlflow;
 use super::openapi;
@@ -16,13 +17,15 @@ use super::v2;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::blocks::{Blocks, Cut, RecordLimits};
+use crate::data::read::json::ExplainOption;
 use crate::data::read::{csv, json, source};
 use crate::model::Model;
 use crate::model::pipeline::Predictions;
 use crate::predict;
 use crate::predict::answer::MAX_LISTED_WARNINGS;
 use crate::predict::explained;
-use crate::predict::{Format, Keep, OnError, Options, Part, Summary};
+use crate::predict::what_if::{self, WhatIf};
+use crate::predict::{Explain, Format, Keep, OnError, Options, Part, Summary};
 use crate::report::html::page;
 use crate::server::api::exposition;
 use crate::server::api::observation::Observation;
@@ -40,8 +43,8 @@ use crate::server::wire::body::Response;
 /// A request with a body to predict, and the part of its head that says how to read it.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
-    /// `POST /predict`.
-    Predict(Form),
+    /// `POST /predict`, and whether its query asks for explanations.
+    Predict(Form, bool),
     /// `POST /rank`.
     Rank,
     /// `POST /invocations`.
@@ -59,12 +62,12 @@ impl Call {
         // Columns have a comma less than they have values, and as many values as there are rows.
         let by_columns = || count(b',') / n_features.max(1) + 1;
         let rows = match self {
-            Self::Predict(Form::Json) | Self::Rank => bracketed(),
+            Self::Predict(Form::Json, _) | Self::Rank => bracketed(),
             Self::Score(Form::Json | Form::Ndjson) => bracketed().max(by_columns()),
             Self::Infer(None) => by_columns(),
             // An element has a byte.
             Self::Infer(Some(_)) => body.len() / n_features.max(1),
-            Self::Predict(_) | Self::Score(_) => count(b'\n') + count(b'\r') + 1,
+            Self::Predict(..) | Self::Score(_) => count(b'\n') + count(b'\r') + 1,
         };
         rows.max(1)
     }
@@ -72,8 +75,8 @@ impl Call {
     /// The row limit of a model for this request.
     pub(crate) fn max_rows(&self, cost: &Cost, limits: &Limits) -> usize {
         match self {
-            Self::Predict(Form::Csv { .. } | Form::Ndjson) => cost.max_table_rows(limits),
-            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
+            Self::Predict(Form::Csv { .. } | Form::Ndjson, _) => cost.max_table_rows(limits),
+            Self::Predict(..) | Self::Rank | Self::Score(_) | Self::Infer(_) => cost.max_rows(limits),
         }
     }
 
@@ -81,8 +84,8 @@ impl Call {
     /// blocks and repeated in the answer.
     pub(crate) fn copies(&self) -> usize {
         match self {
-            Self::Predict(Form::Csv { .. } | Form::Ndjson) | Self::Score(Form::Csv { .. }) => 2,
-            Self::Predict(_) | Self::Rank | Self::Score(_) | Self::Infer(_) => 1,
+            Self::Predict(Form::Csv { .. } | Form::Ndjson, _) | Self::Score(Form::Csv { .. }) => 2,
+            Self::Predict(..) | Self::Rank | Self::Score(_) | Self::Infer(_) => 1,
         }
     }
 }
@@ -101,7 +104,7 @@ pub(crate) fn call(
     let model = &served.model;
     let max_rows = call.max_rows(&served.cost, &state.limits);
     let answered = match call {
-        Call::Predict(form) => return predict(state, served, id, form, body),
+        Call::Predict(form, explain) => return predict(state, served, id, (form, explain), body),
         Call::Rank => rank::rank(model, &body, max_rows)?,
         Call::Score(Form::Csv { header }) => {
             let mut table = Table::default();
@@ -109,10 +112,8 @@ pub(crate) fn call(
             table.show(Observation::new(state, served, id, model.pipeline.decision()));
             return Ok(response);
         }
-        Call::Score(_) => mlflow::score_json(model, &served.answers, &body, max_rows)?,
-        Call::Infer(header_length) => {
-            v2::infer(model, &served.name, header_length.as_ref(), &body, max_rows)?
-        }
+        Call::Score(_) => mlflow::score_json(served, &body, max_rows)?,
+        Call::Infer(header_length) => v2::infer(served, header_length.as_ref(), &body, max_rows)?,
     };
     let Answered { response, codes, predictions, decision } = answered;
     Observation::new(state, served, id, decision).rows(&codes, &predictions);
@@ -128,12 +129,12 @@ pub(crate) fn predict(
     state: &State,
     served: &Served,
     id: Option<&RequestId>,
-    form: Form,
+    (form, explain): (Form, bool),
     body: Bytes,
 ) -> Result<Response, Failure> {
     match form {
-        Form::Json => predict_json(state, served, id, &body),
-        Form::Csv { .. } | Form::Ndjson => predict_table(state, served, id, form, body),
+        Form::Json => predict_json(state, served, id, &body, explain),
+        Form::Csv { .. } | Form::Ndjson => predict_table(state, served, id, (form, explain), body),
     }
 }
 
@@ -142,6 +143,7 @@ fn predict_json(
     served: &Served,
     id: Option<&RequestId>,
     body: &[u8],
+    explain: bool,
 ) -> Result<Response, Failure> {
     let schema = &served.model.pipeline.schema;
     let max_rows = served.cost.max_rows(&state.limits);
@@ -162,21 +164,28 @@ fn predict_json(
     unusual.count(served);
     let Unusual { listed, counts } = unusual;
     let n_warnings = counts.iter().sum();
-    let Some(option) = &request.explain else {
+    let option = request.explain.or_else(|| explain.then(ExplainOption::default));
+    if option.is_none() && request.what_if.is_none() {
         let answer = served.answers.answer(&predictions, request.many, &listed, n_warnings);
         return Ok(respond("application/json", answer));
-    };
-    let explain = served.explain(option).map_err(|error| Failure::unfit("/explain", error.to_string()))?;
-    let n_most = explain.max_rows();
-    if request.codes.n_rows() > n_most {
-        return Err(Failure::TooManyRows(n_most));
     }
-    let explained = explain
-        .rows(&served.model.pipeline, &request.codes, &predictions)
-        .map_err(|error| Failure::unfit("/explain", error.to_string()))?;
-    let top = explain.wish().top;
+    let explained = match &option {
+        Some(option) => Some(explanations(served, option, &request.codes, &predictions)?),
+        None => None,
+    };
+    let what_if = request.what_if.as_ref().map(|option| WhatIf::of_option(&served.model, option, decision));
+    let what_if = what_if.transpose().map_err(|error| Failure::unfit("/what_if", error.to_string()))?;
+    if what_if.is_some() && request.codes.n_rows() > what_if::MAX_ROWS {
+        return Err(Failure::TooManyRows(what_if::MAX_ROWS));
+    }
     let append = |row: usize, out: &mut Vec<u8>| {
-        explained::append(schema, &request.codes, row, &explained[row], top, out);
+        if let Some((explained, top)) = &explained {
+            explained::append(schema, &request.codes, row, &explained[row], *top, out);
+        }
+        if let Some(what_if) = &what_if {
+            let found = what_if.of_row(&served.model.pipeline, &request.codes, row);
+            what_if::append(schema, &found, out);
+        }
     };
     let answer = served.answers.answer_with(&predictions, request.many, (&listed, n_warnings), append);
     Ok(respond("application/json", answer))
@@ -207,8 +216,11 @@ impl Unusual {
     }
 }
 
-fn options(state: &State, served: &Served, form: Form) -> Options {
-    Options {
+/// # Errors
+/// A model that cannot be explained, if its predictions are to be.
+fn options(state: &State, served: &Served, (form, explain): (Form, bool)) -> Result<Options, Failure> {
+    let explain = explain.then(|| served.explain(&ExplainOption::default())).transpose();
+    Ok(Options {
         keep: Keep::All,
         format: if form == Form::Ndjson { Format::Ndjson } else { Format::LikeInput },
         decision: served.model.pipeline.decision(),
@@ -220,8 +232,10 @@ fn options(state: &State, served: &Served, form: Form) -> Options {
         header: has_header(served, form),
         max_rows: served.cost.max_table_rows(&state.limits),
         n_threads: threads_for_table(),
-        explain: None,
-    }
+        explain: explain.map_err(|error| Failure::unfit("", error.to_string()))?,
+        what_if: None,
+        rank: None,
+    })
 }
 
 /// The parts of a table that is answered whole or not at all. They are kept until the end so that rows without an
@@ -246,10 +260,13 @@ fn predict_table(
     state: &State,
     served: &Served,
     id: Option<&RequestId>,
-    form: Form,
+    (form, explain): (Form, bool),
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let options = options(state, served, form);
+    let mut options = options(state, served, (form, explain))?;
+    if let Some(explain) = &options.explain {
+        options.max_rows = options.max_rows.min(explain.max_rows());
+    }
     let (mut out, mut table) = (Vec::with_capacity(body.len() + body.len() / 4), Table::default());
     let (input, record) = (Box::new(Cursor::new(body)), RecordLimits::default());
     let watch = &mut |part: Part| table.keep(part);
@@ -301,11 +318,14 @@ pub(crate) fn predict_stream(
     state: &State,
     served: &Served,
     id: Option<&RequestId>,
-    form: Form,
+    (form, explain): (Form, bool),
     input: Box<dyn Read + Send>,
     mut out: impl Write,
 ) -> Result<(), Failure> {
-    let options = Options { max_rows: usize::MAX, ..options(state, served, form) };
+    let options = options(state, served, (form, explain))?;
+    // Sampled contributions take too long for a table of any length.
+    let most = options.explain.as_ref().filter(|_| served.is_sampled()).map(Explain::max_rows);
+    let options = Options { max_rows: most.unwrap_or(usize::MAX), ..options };
     let mut observation = Observation::new(state, served, id, options.decision);
     let mut watch = |part: Part| observation.part(&part);
     let record = request_body::record_limits(&state.limits, &state.held);
@@ -417,7 +437,7 @@ mod tests {
 
     fn predicted(state: &State, body: String) -> Result<Response, Failure> {
         let id = RequestId { header: HeaderValue::from_static("r1"), key: 0 };
-        predict(state, &state.find(None).unwrap(), Some(&id), Form::Json, body.into())
+        predict(state, &state.find(None).unwrap(), Some(&id), (Form::Json, false), body.into())
     }
 
     #[test]
@@ -432,19 +452,19 @@ mod tests {
     fn no_body_holds_more_rows_than_its_brackets_commas_and_lines_say() {
         let (json, csv) = (Form::Json, Form::Csv { header: None });
         for (call, body, n_rows) in [
-            (Call::Predict(json), r#"{"data":[1,2]}"#, 1),
-            (Call::Predict(json), r#"{"features":{"a":1,"b":2}}"#, 1),
-            (Call::Predict(json), r#"{"lenient":true,"data":[{},{},{}]}"#, 3),
-            (Call::Predict(json), r#"{"data":[[1,2],[1,2]]}"#, 2),
+            (Call::Predict(json, false), r#"{"data":[1,2]}"#, 1),
+            (Call::Predict(json, false), r#"{"features":{"a":1,"b":2}}"#, 1),
+            (Call::Predict(json, false), r#"{"lenient":true,"data":[{},{},{}]}"#, 3),
+            (Call::Predict(json, false), r#"{"data":[[1,2],[1,2]]}"#, 2),
             (Call::Score(json), r#"{"inputs":{"a":[1,2,3],"b":[1,2,3]}}"#, 3),
             (Call::Score(Form::Ndjson), r#"{"inputs":[[1,2],[1,2]]}"#, 2),
             (Call::Score(json), r#"{"dataframe_split":{"data":[[1,2],[1,2]]}}"#, 2),
             (Call::Infer(None), r#"{"inputs":[{"name":"a","shape":[2,2],"data":[1,2,3,4]}]}"#, 2),
             (Call::Infer(Some(HeaderValue::from_static("9"))), "{\"in\":[]}\0\u{1}\0\u{1}", 2),
-            (Call::Predict(csv), "a,b\n1,2\n3,4", 2),
+            (Call::Predict(csv, false), "a,b\n1,2\n3,4", 2),
             (Call::Score(csv), "a,b\r1,2\r3,4\r", 2),
-            (Call::Predict(Form::Ndjson), "{}\n{}\n", 2),
-            (Call::Predict(json), "", 1),
+            (Call::Predict(Form::Ndjson, false), "{}\n{}\n", 2),
+            (Call::Predict(json, false), "", 1),
         ] {
             let most = call.most_rows(body.as_bytes(), 2);
             assert!((n_rows..=3 * n_rows + 3).contains(&most), "{call:?} {body}: {most}");

@@ -15,8 +15,7 @@ use crate::data::cells::schema::Schema;
 use crate::data::read::json::{self, Label};
 use crate::model::Model;
 use crate::model::pipeline::Decision;
-use crate::order;
-use crate::predict::explained::label_named;
+use crate::predict::ranked::{Best, Placed, score_of};
 use crate::server::error::Failure;
 
 /// Bytes that are read in all, as the context is read again for each candidate.
@@ -47,7 +46,9 @@ pub(crate) fn rank(model: &Model, body: &[u8], max_rows: usize) -> Result<Answer
     const SEND: &str = "send {\"context\":{…},\"candidates\":[{…},…]}";
     let request: Request = serde_json::from_slice(body).map_err(|error| misread(&error, body, SEND))?;
     let schema = &model.pipeline.schema;
-    let score = score_of(schema, request.by.as_ref())?;
+    let by = request.by.as_ref().map(|label| label.0.as_str());
+    let score = score_of(model.labels(), &schema.target.name, by)
+        .map_err(|error| Failure::unfit("/by", error.to_string()))?;
     let n_rows = request.candidates.len();
     let context: usize = request.context.iter().map(|(name, value)| name.len() + value.get().len()).sum();
     if n_rows > max_rows || context.saturating_mul(n_rows) > MAX_READ_BYTES {
@@ -59,28 +60,14 @@ pub(crate) fn rank(model: &Model, body: &[u8], max_rows: usize) -> Result<Answer
     let codes = read(&request, schema)?;
     let decision = Decision::MostProbable;
     let predictions = predict_rows(model, &codes, decision, |row| format!("/candidates/{row}"))?;
-    let mut order: Vec<usize> = (0..n_rows).collect();
-    let score = |row: usize| predictions.scores.row(row)[score];
-    order::sort_by(&mut order, |&a, &b| score(b).total_cmp(&score(a)));
-    order.truncate(request.top.unwrap_or(n_rows));
-    let ranking: Vec<serde_json::Value> =
-        order.into_iter().map(|row| serde_json::json!({ "index": row, "score": score(row) })).collect();
+    let mut best = Best::new(request.top.unwrap_or(n_rows));
+    for (row, scores) in predictions.scores.rows().enumerate() {
+        best.offer(scores[score], row, &mut || (Vec::new(), Vec::new()));
+    }
+    let placed = |row: Placed| serde_json::json!({ "index": row.index, "score": row.score });
+    let ranking: Vec<serde_json::Value> = best.into_rows().into_iter().map(placed).collect();
     let response = respond("application/json", serde_json::json!({ "ranking": ranking }).to_string());
     Ok(Answered { response, codes, predictions, decision })
-}
-
-/// The score that candidates are ordered by: the value, or the probability of a label; of two that of the second unless
-/// another is named.
-fn score_of(schema: &Schema, by: Option<&Label>) -> Result<usize, Failure> {
-    match (by, schema.target.labels.len()) {
-        (Some(label), 1..) => {
-            label_named(&label.0, schema).map_err(|error| Failure::unfit("/by", error.to_string()))
-        }
-        (None, 3..) => {
-            Err(Failure::unfit("/by", "name the label whose probability candidates are ordered by".into()))
-        }
-        (_, n_labels) => Ok(n_labels.saturating_sub(1)),
-    }
 }
 
 /// The codes of the candidates in their context.

@@ -171,7 +171,7 @@ async fn dispatch(
     let headers = &asked.head.headers;
     let form = || Form::of(headers.get(CONTENT_TYPE));
     let call = match endpoint.operation {
-        Operation::Predict => Call::Predict(form()),
+        Operation::Predict => Call::Predict(form(), asks_for_explanations(asked.head.uri.query())),
         Operation::Rank => Call::Rank,
         Operation::Invocations => Call::Score(form()),
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
@@ -285,11 +285,12 @@ async fn predict(
         return Err(Failure::ContentEncoding);
     }
     let length = body.length();
-    if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson)) = call
+    if let Call::Predict(form @ (Form::Csv { .. } | Form::Ndjson), explain) = call
         && length.is_none_or(|length| length > state.limits.body_bytes as u64)
     {
         // Rare cases are boxed: otherwise their large futures would be moved for every small request too.
-        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, form, body)).await;
+        return Box::pin(stream(state, Arc::clone(model), id.cloned(), connection, (form, explain), body))
+            .await;
     }
     let body = request_body::body(body.take()?, &state.limits, &state.held, connection, started).await?;
     connection.request_is_read();
@@ -311,16 +312,32 @@ fn is_small(call: &Call, body: &[u8], model: &Served) -> bool {
     let cost = &model.cost;
     body.len() <= LARGE_BODY_BYTES
         && (cost.is_small(bound_of_rows(body)) || cost.is_small(call.most_rows(body, cost.n_features())))
-        && explained_rows(body, model).is_none_or(|n_rows| cost.is_small(n_rows))
+        && explained_rows(call, body, model).is_none_or(|n_rows| cost.is_small(n_rows))
+}
+
+/// Whether the query of a request says `explain`: with any value but 0 and false.
+fn asks_for_explanations(query: Option<&str>) -> bool {
+    let mut parts = query.into_iter().flat_map(|query| query.split('&'));
+    parts.any(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        name == "explain" && !["0", "false"].contains(&value)
+    })
 }
 
 /// Rows that take as long as a body whose rows are to be explained; `None` if it does not say so.
-fn explained_rows(body: &[u8], model: &Served) -> Option<usize> {
+fn explained_rows(call: &Call, body: &[u8], model: &Served) -> Option<usize> {
     /// Predictions that an exact explanation takes as long as, about.
     const PREDICTIONS: usize = 20;
-    memchr::memmem::find(body, b"\"explain\"")?;
-    let n_brackets = memchr::memchr2_iter(b'[', b'{', body).count();
-    Some(if model.is_sampled() { usize::MAX } else { PREDICTIONS * n_brackets })
+    let says = |member: &[u8]| memchr::memmem::find(body, member).is_some();
+    if says(b"\"what_if\"") {
+        return Some(usize::MAX);
+    }
+    let is_asked = matches!(call, Call::Predict(_, true));
+    if !is_asked && !says(b"\"explain\"") && !says(b"\"contributions\"") {
+        return None;
+    }
+    let n_rows = call.most_rows(body, model.cost.n_features());
+    Some(if model.is_sampled() { usize::MAX } else { PREDICTIONS.saturating_mul(n_rows) })
 }
 
 /// Rows that no body of this length exceeds: a row is a byte and a comma or a line end.
@@ -367,7 +384,7 @@ async fn stream(
     model: Arc<Served>,
     id: Option<RequestId>,
     connection: &Arc<Shared>,
-    form: Form,
+    (form, explain): (Form, bool),
     body: &mut Upload,
 ) -> Result<Response, Failure> {
     let in_flight = Permit::take(Arc::clone(state))?;
@@ -387,8 +404,9 @@ async fn stream(
         work::step_back();
         let input = Box::new(PieceReader::new(receive_in));
         let out = BufWriter::with_capacity(MAX_PIECE_BYTES, PieceWriter(send_out.clone()));
-        let predict =
-            AssertUnwindSafe(|| native::predict_stream(&in_flight.0, &model, id.as_ref(), form, input, out));
+        let predict = AssertUnwindSafe(|| {
+            native::predict_stream(&in_flight.0, &model, id.as_ref(), (form, explain), input, out)
+        });
         let result = catch_unwind(predict).unwrap_or(Err(Failure::Panicked));
         if let Err(failure) = &result {
             // A response that has begun can only be cut off now.

@@ -7,35 +7,29 @@
 use std::borrow::Cow;
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::HeaderValue;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::answering::{Answered, misread, predict_rows, respond};
+use super::answering::{Answered, explanations, misread, predict_rows, respond};
 use super::tensor;
 use super::tensor::Datatype;
+pub(crate) use super::v2_outputs::HEADER_LENGTH;
+use super::v2_outputs::{
+    BASE, CONTRIBUTIONS, Found, INTERVAL, PREDICT, PREDICT_PROBA, PREDICTION_SET, Predicted, VERSION, answer,
+};
 use crate::data::cells::cell::{Cell, ColumnType};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::problems::Problems;
 use crate::data::cells::schema::Schema;
-use crate::data::read::json::{First, without_mark};
+use crate::data::read::json::{First, read_explain, without_mark};
 use crate::model::Model;
-use crate::model::pipeline::Predictions;
+use crate::model::pipeline::Pipeline;
 use crate::names::{did_you_mean, is_worth_seeking};
-use crate::predict::answer::number;
 use crate::server::error::Failure;
+use crate::server::models::served::Served;
 use crate::server::wire::body::Response;
-
-/// The number of bytes of a body that are JSON; tensors follow.
-pub(crate) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// The version that clients see; model files have none.
-const VERSION: &str = "1";
-
-/// The outputs of a model.
-const PREDICT: &str = "predict";
-const PREDICT_PROBA: &str = "predict_proba";
 
 /// `GET /v2`.
 pub(crate) fn server() -> Response {
@@ -72,7 +66,7 @@ pub(crate) fn datatype(column_type: ColumnType) -> &'static str {
 /// `GET /v2/models/NAME`: the tensors that the model takes and gives. Any other data type that holds the same
 /// values is accepted as well.
 pub(crate) fn model(model: &Model, name: &str) -> Response {
-    let schema = &model.pipeline.schema;
+    let (schema, steps) = (&model.pipeline.schema, &model.pipeline.postprocessing);
     let inputs = schema.features.iter().map(
         |feature| json!({ "name": feature.name, "datatype": datatype(feature.column_type), "shape": [-1] }),
     );
@@ -81,10 +75,18 @@ pub(crate) fn model(model: &Model, name: &str) -> Response {
     let mut outputs = vec![json!({ "name": PREDICT, "datatype": datatype, "shape": [-1] })];
     if !target.labels.is_empty() {
         let labels: Vec<Value> = target.labels.iter().map(|label| target.json_label(label)).collect();
+        let n_labels = labels.len();
         outputs.push(json!({
-            "name": PREDICT_PROBA, "datatype": "FP64", "shape": [-1, labels.len()],
-            "parameters": { "labels": labels },
+            "name": PREDICT_PROBA, "datatype": "FP64", "shape": [-1, n_labels], "parameters": { "labels": labels },
         }));
+        if steps.prediction_sets.is_some() {
+            outputs.push(json!({
+                "name": PREDICTION_SET, "datatype": "BOOL", "shape": [-1, n_labels], "parameters": { "labels": labels },
+            }));
+        }
+    }
+    if steps.interval.is_some() {
+        outputs.push(json!({ "name": INTERVAL, "datatype": "FP64", "shape": [-1, 2] }));
     }
     let metadata = json!({
         "name": name, "versions": [VERSION], "platform": "mlapi",
@@ -104,7 +106,8 @@ const MAX_ID_BYTES: usize = 1000;
 struct Request<'a> {
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
-    parameters: Option<RequestParameters>,
+    #[serde(borrow)]
+    parameters: Option<RequestParameters<'a>>,
     #[serde(borrow)]
     inputs: First<Input<'a>, MAX_INPUTS>,
     #[serde(borrow)]
@@ -112,9 +115,11 @@ struct Request<'a> {
 }
 
 #[derive(Default, Deserialize)]
-struct RequestParameters {
+struct RequestParameters<'a> {
     binary_data_output: Option<bool>,
     threshold: Option<f64>,
+    #[serde(borrow)]
+    explain: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -159,12 +164,12 @@ struct OutputParameters {
 /// # Errors
 /// A body that cannot be read, has too many rows, or does not fit the model.
 pub(crate) fn infer(
-    model: &Model,
-    name: &str,
+    served: &Served,
     header_length: Option<&HeaderValue>,
     body: &[u8],
     max_rows: usize,
 ) -> Result<Answered, Failure> {
+    let model = &served.model;
     let schema = &model.pipeline.schema;
     let (head, binary) = match header_length {
         None => (body, &[][..]),
@@ -182,7 +187,10 @@ pub(crate) fn infer(
     if request.id.as_ref().is_some_and(|id| id.len() > MAX_ID_BYTES) {
         return Err(Failure::unfit("/id", format!("the id has more than {MAX_ID_BYTES} bytes")));
     }
-    let outputs = requested(&request, schema)?;
+    let option = request.parameters.as_ref().and_then(|parameters| parameters.explain);
+    let option = option.map(read_explain).transpose();
+    let option = option.map_err(|detail| Failure::unfit("/parameters/explain", detail))?.flatten();
+    let outputs = requested(&request, option.is_some(), &model.pipeline)?;
     let threshold = request.parameters.as_ref().and_then(|parameters| parameters.threshold);
     if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
         return Err(Failure::unfit("/parameters/threshold", "the threshold is a number from 0 to 1".into()));
@@ -191,18 +199,40 @@ pub(crate) fn infer(
         .map_err(|error| Failure::unfit("/parameters/threshold", error.to_string()))?;
     let codes = read(&request.inputs, binary, schema, max_rows)?;
     let predictions = predict_rows(model, &codes, decision, |_| "/inputs".into())?;
-    let response = answer(name, request.id.as_deref(), &outputs, schema, &predictions);
+    let is_explained = outputs.iter().any(|(output, _)| [CONTRIBUTIONS, BASE].contains(output));
+    let explained = match is_explained {
+        true => explanations(served, &option.unwrap_or_default(), &codes, &predictions)?.0,
+        false => Vec::new(),
+    };
+    let found = Found { pipeline: &model.pipeline, predictions: &predictions, explained: &explained };
+    let response = answer(&served.name, request.id.as_deref(), &outputs, &found);
     Ok(Answered { response, codes, predictions, decision })
 }
 
 /// The requested outputs, each with whether it is sent as bytes.
-fn requested(request: &Request, schema: &Schema) -> Result<Vec<(&'static str, bool)>, Failure> {
-    let there_are: &[&'static str] =
-        if schema.target.labels.is_empty() { &[PREDICT] } else { &[PREDICT, PREDICT_PROBA] };
+fn requested(
+    request: &Request,
+    explain: bool,
+    pipeline: &Pipeline,
+) -> Result<Vec<(&'static str, bool)>, Failure> {
+    let steps = &pipeline.postprocessing;
+    let all = [
+        (PREDICT, true, true),
+        (PREDICT_PROBA, !pipeline.labels().is_empty(), true),
+        (INTERVAL, steps.interval.is_some(), false),
+        (PREDICTION_SET, steps.prediction_sets.is_some(), false),
+        (CONTRIBUTIONS, true, explain),
+        (BASE, true, explain),
+    ];
+    let names = |unasked: bool| -> Vec<&'static str> {
+        let those = all.iter().filter(|(_, there_is, is_default)| *there_is && (*is_default || !unasked));
+        those.map(|(name, ..)| *name).collect()
+    };
+    let there_are = names(false);
     let binary =
         request.parameters.as_ref().and_then(|parameters| parameters.binary_data_output).unwrap_or(false);
     let Some(outputs) = request.outputs.as_ref().filter(|outputs| outputs.total > 0) else {
-        return Ok(there_are.iter().map(|name| (*name, binary)).collect());
+        return Ok(names(true).into_iter().map(|name| (name, binary)).collect());
     };
     let mut problems = Problems::default();
     let mut found = Vec::with_capacity(there_are.len());
@@ -393,134 +423,6 @@ fn lay_out(
     Ok(Layout { datatype, columns })
 }
 
-/// The elements of an output.
-enum Predicted<'a> {
-    Numbers(Cow<'a, [f64]>),
-    Whole(Vec<i64>),
-    Texts(Vec<&'a str>),
-}
-
-impl<'a> Predicted<'a> {
-    /// The labels as whole numbers, if all of them are.
-    fn whole_labels(schema: &Schema) -> Option<Vec<i64>> {
-        let target = &schema.target;
-        let numeric = target.numeric_labels && !target.labels.is_empty();
-        numeric.then(|| target.labels.iter().map(|label| label.parse().ok()).collect())?
-    }
-
-    fn datatype(schema: &Schema) -> &'static str {
-        match Self::whole_labels(schema) {
-            _ if schema.target.labels.is_empty() => "FP64",
-            Some(_) => "INT64",
-            None => "BYTES",
-        }
-    }
-
-    fn of(output: &str, schema: &'a Schema, predictions: &'a Predictions) -> Self {
-        let labels = &schema.target.labels;
-        if output == PREDICT_PROBA || labels.is_empty() {
-            return Self::Numbers(predictions.scores.values().into());
-        }
-        let classes = predictions.classes.iter().map(|&class| class as usize);
-        match Self::whole_labels(schema) {
-            Some(whole) => Self::Whole(classes.map(|class| whole[class]).collect()),
-            None => Self::Texts(classes.map(|class| labels[class].as_str()).collect()),
-        }
-    }
-
-    fn name_of_datatype(&self) -> &'static str {
-        match self {
-            Self::Numbers(_) => "FP64",
-            Self::Whole(_) => "INT64",
-            Self::Texts(_) => "BYTES",
-        }
-    }
-
-    fn write_json(&self, out: &mut Vec<u8>) {
-        fn list<T>(values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-            out.push(b'[');
-            for (i, value) in values.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write(value, out);
-            }
-            out.push(b']');
-        }
-        match self {
-            Self::Numbers(values) => list(values, out, |value, out| number(*value, out)),
-            Self::Whole(values) => list(values, out, |value, out| out.extend(value.to_string().bytes())),
-            Self::Texts(texts) => list(texts, out, |text, out| out.extend(quoted(text).bytes())),
-        }
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Numbers(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Whole(values) => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::Texts(texts) => {
-                let with_length =
-                    |text: &&str| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
-                texts.iter().flat_map(with_length).collect()
-            }
-        }
-    }
-}
-
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
-fn answer(
-    name: &str,
-    id: Option<&str>,
-    outputs: &[(&'static str, bool)],
-    schema: &Schema,
-    predictions: &Predictions,
-) -> Response {
-    let mut head = format!("{{\"model_name\":{},\"model_version\":\"{VERSION}\"", quoted(name)).into_bytes();
-    if let Some(id) = id {
-        head.extend(format!(",\"id\":{}", quoted(id)).bytes());
-    }
-    head.extend(b",\"outputs\":[");
-    let mut tail = Vec::new();
-    let n_rows = predictions.scores.n_rows();
-    for (i, &(output, binary)) in outputs.iter().enumerate() {
-        let predicted = Predicted::of(output, schema, predictions);
-        let comma = if i > 0 { "," } else { "" };
-        let width =
-            if output == PREDICT_PROBA { format!(",{}", schema.target.labels.len()) } else { String::new() };
-        let datatype = predicted.name_of_datatype();
-        head.extend(
-            format!(
-                "{comma}{{\"name\":\"{output}\",\"datatype\":\"{datatype}\",\"shape\":[{n_rows}{width}],"
-            )
-            .bytes(),
-        );
-        if binary {
-            let bytes = predicted.to_bytes();
-            head.extend(format!("\"parameters\":{{\"binary_data_size\":{}}}}}", bytes.len()).bytes());
-            tail.extend(bytes);
-        } else {
-            head.extend(b"\"data\":");
-            predicted.write_json(&mut head);
-            head.push(b'}');
-        }
-    }
-    head.extend(b"]}");
-    let length = head.len();
-    head.append(&mut tail);
-    let mut response = Response::new(Bytes::from(head).into());
-    let headers = response.headers_mut();
-    if outputs.iter().any(|(_, binary)| *binary) {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(HEADER_LENGTH, HeaderValue::from(length));
-    } else {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -569,7 +471,8 @@ mod tests {
     #[test]
     fn an_id_or_a_list_of_outputs_that_is_out_of_proportion_is_refused() {
         let model = penguins();
-        let infer = |text: &str| infer(&model, "m", None, text.as_bytes(), 10);
+        let served = Served::new("m", model, std::sync::Arc::default()).unwrap();
+        let infer = |text: &str| infer(&served, None, text.as_bytes(), 10);
         let id = format!(r#"{{"id":"{}","inputs":[]}}"#, "a".repeat(2000));
         let outputs =
             format!(r#"{{"inputs":[],"outputs":[{}{{"name":"x"}}]}}"#, r#"{"name":"x"},"#.repeat(1000));
@@ -614,7 +517,7 @@ mod tests {
         let model = penguins();
         let requested = |text: &str| {
             let request: Request = serde_json::from_str(text).unwrap();
-            requested(&request, &model.pipeline.schema)
+            requested(&request, false, &model.pipeline)
         };
         assert_eq!(requested(r#"{"inputs":[]}"#).unwrap(), [(PREDICT, false), (PREDICT_PROBA, false)]);
         let binary =

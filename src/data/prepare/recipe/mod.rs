@@ -46,6 +46,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::sparse::Sparse;
 use crate::data::cells::text::Texts;
+use crate::data::prepare::vocabulary::Vocabulary;
 
 /// Rows that a thread encodes at a time.
 const ENCODED_ROWS: usize = 512;
@@ -204,6 +205,14 @@ impl Recipe {
     pub(crate) fn reads_text(&self, feature: usize) -> bool {
         let step = self.encoders.get(feature).map(|encoder| &encoder.step);
         matches!(step, Some(Step::Text { .. } | Step::Pair { .. }))
+    }
+
+    /// The vocabulary of a text feature, and the slot of its first term.
+    pub(crate) fn vocabulary(&self, feature: usize) -> Option<(&Vocabulary, usize)> {
+        let encoder = self.encoders.get(feature)?;
+        let Step::Text { vocabulary, first_sparse } = &encoder.step else { return None };
+        let first = first_sparse.map_or(encoder.first_slot, |first| self.n_dense + first as usize);
+        Some((vocabulary, first))
     }
 
     /// The feature that each slot belongs to, and the meaning of the slot; sparse columns come last.

@@ -33,7 +33,7 @@ pub(crate) fn read_columns(
         reader.serious.push(format!("/{key}"), "there are no rows".into());
     }
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many: true, key, threshold: None, explain: None, problems })
+    Ok(Request { codes, many: true, key, threshold: None, explain: None, what_if: None, problems })
 }
 
 struct Columns<'r, 's> {

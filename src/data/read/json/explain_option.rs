@@ -1,4 +1,4 @@
-//! The option `explain` of a request body: true, false, or an object with the details.
+//! The options `explain` of a request body: true, false, or an object with the details; and `what_if`.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,7 +63,7 @@ pub enum ReferenceOption {
 ///
 /// # Errors
 /// What it can be.
-pub(super) fn read(value: &RawValue) -> Result<Option<ExplainOption>, String> {
+pub(crate) fn read(value: &RawValue) -> Result<Option<ExplainOption>, String> {
     const WRONG: &str = "explain is true, false, or an object of top, label, scale (score or probability) and \
                          reference (path or background)";
     match value.get() {
@@ -71,6 +71,18 @@ pub(super) fn read(value: &RawValue) -> Result<Option<ExplainOption>, String> {
         "true" => Ok(Some(ExplainOption::default())),
         text if text.len() > MAX_BYTES || !text.starts_with('{') => Err(WRONG.into()),
         text => serde_json::from_str(text).map(Some).map_err(|_| WRONG.into()),
+    }
+}
+
+/// Reads the value of the option `what_if`, whose meaning depends on the model; `None` is false.
+///
+/// # Errors
+/// One that is too long.
+pub(super) fn read_what_if(value: &RawValue) -> Result<Option<serde_json::Value>, String> {
+    match value.get() {
+        "false" => Ok(None),
+        text if text.len() > MAX_BYTES => Err(format!("what_if is longer than {MAX_BYTES} bytes")),
+        text => serde_json::from_str(text).map(Some).map_err(|_| "what_if is not JSON".into()),
     }
 }
 

@@ -14,6 +14,7 @@ mod visitors;
 
 pub(crate) use self::cause::{explain, is_utf16, without_mark};
 pub(crate) use self::columns::read_columns;
+pub(crate) use self::explain_option::read as read_explain;
 pub use self::explain_option::{ExplainOption, Label, ReferenceOption, ScaleOption};
 use self::problems::Place;
 use self::reader::{Reader, Shape};
@@ -38,6 +39,8 @@ pub struct Request {
     pub threshold: Option<f64>,
     /// The option `explain`; `None` if it is absent or false.
     pub explain: Option<ExplainOption>,
+    /// The option `what_if` as it was sent; `None` if it is absent or false.
+    pub what_if: Option<serde_json::Value>,
     /// The values that do not fit the schema.
     pub problems: Problems,
 }
@@ -64,9 +67,9 @@ pub fn read_request(body: &[u8], schema: &Schema, max_rows: usize) -> Result<Req
         reader.serious.push(format!("/{}", reader.key), "there are no rows".into());
     }
     let (many, key, threshold) = (reader.shape == Shape::Many, reader.key, reader.threshold);
-    let explain = reader.explain.take();
+    let (explain, what_if) = (reader.explain.take(), reader.what_if.take());
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, key, threshold, explain, problems })
+    Ok(Request { codes, many, key, threshold, explain, what_if, problems })
 }
 
 /// Reads one row, an array or an object, and appends its codes to `codes`; a cell with a problem becomes a
@@ -153,7 +156,7 @@ pub fn read_rows(
     }
     let many = reader.shape == Shape::Many;
     let (codes, problems) = reader.finish();
-    Ok(Request { codes, many, key, threshold: None, explain: None, problems })
+    Ok(Request { codes, many, key, threshold: None, explain: None, what_if: None, problems })
 }
 
 #[cfg(test)]

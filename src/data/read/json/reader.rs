@@ -81,6 +81,7 @@ pub(super) struct Reader<'s> {
     pub(super) named: bool,
     pub(super) threshold: Option<f64>,
     pub(super) explain: Option<ExplainOption>,
+    pub(super) what_if: Option<serde_json::Value>,
     pub(super) lenient: bool,
     /// Whether names that the model does not know are passed over in a row that has all features.
     pub(super) takes_extra: bool,
@@ -113,6 +114,7 @@ impl<'s> Reader<'s> {
             named: false,
             threshold: None,
             explain: None,
+            what_if: None,
             lenient: false,
             takes_extra: false,
             n_extra: 0,

@@ -33,14 +33,16 @@ enum BodyOption {
     Threshold,
     Lenient,
     Explain,
+    WhatIf,
 }
 
-const MEMBERS: [(&str, Member); 5] = [
+const MEMBERS: [(&str, Member); 6] = [
     ("data", Member::Rows),
     ("features", Member::Rows),
     ("threshold", Member::Option(BodyOption::Threshold)),
     ("lenient", Member::Option(BodyOption::Lenient)),
     ("explain", Member::Option(BodyOption::Explain)),
+    ("what_if", Member::Option(BodyOption::WhatIf)),
 ];
 
 /// The whole body: rows under one of two keys, and options.
@@ -130,6 +132,15 @@ impl<'de> Visitor<'de> for Body<'_, '_> {
                             match explain_option::read(map.next_value::<&RawValue>()?) {
                                 Ok(explain) => {
                                     reader.explain = explain;
+                                    None
+                                }
+                                Err(detail) => Some(detail),
+                            }
+                        }
+                        BodyOption::WhatIf => {
+                            match explain_option::read_what_if(map.next_value::<&RawValue>()?) {
+                                Ok(what_if) => {
+                                    reader.what_if = what_if;
                                     None
                                 }
                                 Err(detail) => Some(detail),

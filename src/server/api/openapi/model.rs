@@ -16,6 +16,7 @@ use crate::data::cells::schema::{Schema, Warning};
 use crate::data::read::json as rows;
 use crate::model::postprocessing::Postprocessing;
 use crate::order;
+use crate::predict::what_if::MAX_CHANGES;
 use crate::server::api::v2;
 use crate::server::endpoints::{Endpoint, Operation};
 use crate::server::models::served::Served;
@@ -105,8 +106,15 @@ impl<'a> ModelPart<'a> {
         alone["properties"]["warnings"] = warnings;
         alone["properties"]["warnings_omitted"] = omitted;
         schemas.insert(self.name("Answer"), alone);
-        let scored =
-            object(&["predictions"], json!({ "predictions": { "type": "array", "items": prediction } }));
+        let scored = object(
+            &["predictions"],
+            json!({
+                "predictions": { "type": "array", "items": prediction },
+                "explanations": { "type": "array", "items": self.explanation() },
+                "intervals": { "type": "array", "items": { "type": "array" } },
+                "prediction_sets": { "type": "array", "items": { "type": "array" } },
+            }),
+        );
         schemas.insert(self.name("Scores"), scored);
         schemas.insert(self.name("Invocation"), self.invocation());
     }
@@ -281,6 +289,24 @@ impl<'a> ModelPart<'a> {
                         },
                     }],
                 },
+                "what_if": {
+                    "description": "Add to each prediction the smallest changes of so many features that move it.",
+                    "anyOf": [{ "type": "integer", "minimum": 1, "maximum": MAX_CHANGES }, {
+                        "type": "object", "additionalProperties": false,
+                        "properties": {
+                            "most": { "type": "integer", "minimum": 1, "maximum": MAX_CHANGES, "default": 1 },
+                            "label": { "description": "The label to move to; default: any other." },
+                            "range": {
+                                "type": "array", "items": { "type": ["number", "null"] }, "minItems": 2, "maxItems": 2,
+                                "description": "The numbers to move between.",
+                            },
+                            "mutable": {
+                                "type": "array", "items": { "type": "string" },
+                                "description": "Features that may change: NAME, NAME=LO..HI, NAME:+ or NAME:-.",
+                            },
+                        },
+                    }],
+                },
             });
             if self.schema.target.labels.len() == 2 {
                 properties["threshold"] = json!({
@@ -310,6 +336,7 @@ impl<'a> ModelPart<'a> {
                 "base": number("The mean score."), "score": number("The score of the row."),
                 "scale": { "type": "string", "description": "The scale of these numbers, such as log-odds." },
                 "contributions": { "type": "object", "additionalProperties": { "type": "number" } },
+                "terms": { "type": "object", "description": "Of a text column: the parts of its contribution that are due to single terms." },
                 "others": number("The sum of the contributions that are not named."),
                 "standard_error": number("Of the least certain contribution, if they were sampled."),
                 "reasons": { "type": "array", "items": { "type": "string" } },
@@ -323,8 +350,11 @@ impl<'a> ModelPart<'a> {
         if target.labels.is_empty() {
             let description = format!("The predicted {}; null if it is too large for a double.", target.name);
             let number = json!({ "type": ["number", "null"], "description": description });
-            let mut one =
-                object(&["prediction"], json!({ "prediction": number, "explanation": self.explanation() }));
+            let what_if = what_if(json!({ "prediction": number }));
+            let mut one = object(
+                &["prediction"],
+                json!({ "prediction": number, "explanation": self.explanation(), "what_if": what_if }),
+            );
             if let Some(interval) = &self.steps.interval {
                 let description =
                     format!("Holds the true value of {} % of the rows.", 100.0 * interval.level);
@@ -348,6 +378,7 @@ impl<'a> ModelPart<'a> {
                 "prediction": label, "probability": probability,
                 "probabilities": object(&names, of_labels.into()),
                 "explanation": self.explanation(),
+                "what_if": what_if(json!({ "prediction": label, "probability": probability })),
             }),
         );
         if let Some(sets) = &self.steps.prediction_sets {
@@ -374,12 +405,15 @@ impl<'a> ModelPart<'a> {
         });
         let columns: Map<String, Value> =
             names.iter().zip(&self.row).map(|(name, value)| (name.to_string(), json!([value]))).collect();
-        let of = |key: &str, schema: Value| {
-            json!({
-                "type": "object", "required": [key],
-                "properties": { key: schema, "params": { "type": ["object", "null"], "description": "Ignored." } },
-            })
-        };
+        let params = json!({
+            "type": ["object", "null"],
+            "properties": {
+                "explain": { "type": ["boolean", "object"], "description": "Add explanations; as the option of /predict." },
+                "interval": { "type": "boolean", "description": "Add intervals." },
+                "set": { "type": "boolean", "description": "Add prediction_sets." },
+            },
+        });
+        let of = |key: &str, schema: Value| json!({ "type": "object", "required": [key], "properties": { key: schema, "params": params } });
         let either = json!({ "anyOf": [list(&row), list(&named)] });
         let by_column = json!({ "type": "object", "description": "An array of values for each column." });
         json!({
@@ -449,6 +483,10 @@ impl<'a> ModelPart<'a> {
             },
             "text/csv": { "schema": text, "example": self.csv() },
         }));
+        operation["parameters"] = json!([{
+            "name": "explain", "in": "query", "required": false, "schema": { "type": "boolean", "default": false },
+            "description": "Explain each prediction: for CSV the columns base and contribution_NAME.",
+        }]);
         operation["description"] =
             "A body with the content type application/x-ndjson has one row a line, and so has its answer."
                 .into();
@@ -489,7 +527,7 @@ impl<'a> ModelPart<'a> {
 
     fn complete_infer(&self, operation: &mut Value) {
         operation["responses"]["200"] = json!({
-            "description": "The requested outputs; all if none are requested.",
+            "description": "The requested outputs; predict and predict_proba if none are requested.",
             "headers": { "Inference-Header-Content-Length": {
                 "description": "Number of JSON bytes of the response, if tensors follow.",
                 "schema": { "type": "integer" },
@@ -521,6 +559,20 @@ impl<'a> ModelPart<'a> {
 pub(super) fn body(content: Value) -> Value {
     json!({ "required": true, "content": content })
 }
+/// What `what_if` adds to a prediction; `then`: the prediction after the changes.
+fn what_if(mut then: Value) -> Value {
+    then["changes"] =
+        json!({ "type": "object", "description": "The changed features with their new values." });
+    then["distance"] = json!({
+        "type": "number",
+        "description": "The sum of the changes, each by the range of the training rows; 1 for another category.",
+    });
+    json!({
+        "type": "array", "items": { "type": "object", "properties": then },
+        "description": "If asked for by what_if: the smallest changes that move the prediction, the smallest first.",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

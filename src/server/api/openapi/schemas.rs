@@ -46,6 +46,7 @@ pub(super) fn common_schemas() -> Map<String, Value> {
                 "parameters": { "type": "object", "properties": {
                     "binary_data_output": { "type": "boolean" },
                     "threshold": { "type": "number", "minimum": 0, "maximum": 1, "description": "Of the second of two classes." },
+                    "explain": { "type": ["boolean", "object"], "description": "Add the outputs contributions and base; as the option of /predict." },
                 } },
                 "inputs": { "type": "array", "minItems": 1, "items": {
                     "type": "object", "required": ["name", "shape", "datatype"],
@@ -58,7 +59,7 @@ pub(super) fn common_schemas() -> Map<String, Value> {
                 "outputs": { "type": "array", "items": {
                     "type": "object", "required": ["name"],
                     "properties": {
-                        "name": { "type": "string", "enum": ["predict", "predict_proba"] },
+                        "name": { "type": "string", "enum": ["predict", "predict_proba", "interval", "prediction_set", "contributions", "base"] },
                         "parameters": { "type": "object", "properties": { "binary_data": { "type": "boolean" } } },
                     },
                 } },
