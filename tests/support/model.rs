@@ -125,6 +125,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         evaluation: Evaluation::new(context, &predictions, &truth),
         baseline,
         notes: vec![],
+        asked: Default::default(),
     };
     Model { card, pipeline, golden: codes.clone(), reference: Default::default() }
 }

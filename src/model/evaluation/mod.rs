@@ -18,7 +18,7 @@ pub mod learning_curve;
 mod ranking;
 pub mod residuals;
 pub mod segments;
-mod statistics;
+pub mod steps;
 pub mod thresholds;
 pub mod weak;
 mod weighted;
