@@ -140,7 +140,7 @@ pub struct Asked {
     /// Trials of a search, if its rounds do not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tune: Option<usize>,
-    /// The calibration, if that of the model does not tell.
+    /// The calibration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibrate: Option<String>,
     /// Training rows to explain predictions against.

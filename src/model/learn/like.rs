@@ -74,7 +74,7 @@ impl Plan {
             weight: card.weight.clone(),
             balance: card.balance,
             refit: card.refit,
-            wanted: wanted(card, &model.pipeline.postprocessing),
+            wanted: wanted(asked, &model.pipeline.postprocessing),
             only: Some(only),
             data,
             // Columns that were dropped are not among those that may be used.
@@ -83,15 +83,10 @@ impl Plan {
     }
 
     /// The settings that the outcome of a training does not show, for its card.
-    pub(super) fn asked(&self, selection: &Selection, steps: &Postprocessing) -> Asked {
+    pub(super) fn asked(&self, selection: &Selection) -> Asked {
         let is_auto = self.algorithm == AUTO;
         let is_searched = is_auto || self.tune.is_some();
         let seconds = |time: Duration| time.as_secs_f64();
-        let is_shown = match self.wanted.calibrate {
-            // After a comparison it may be one that nobody asked for.
-            Calibrate::As(_) => selection.is_empty() && steps.calibration.is_some(),
-            _ => false,
-        };
         Asked {
             // Too few rows to compare leave `auto` with the algorithm that it would try first.
             algorithm: (is_auto && !was_compared(selection)).then(|| AUTO.into()),
@@ -105,7 +100,7 @@ impl Plan {
             search_time: self.search_time.map(seconds),
             cv: self.cv.filter(|folds| shown_folds(selection) != Some(*folds)),
             tune: self.tune.filter(|trials| shown_trials(selection) != Some(*trials)),
-            calibrate: self.wanted.calibrate.name().filter(|_| !is_shown).map(String::from),
+            calibrate: self.wanted.calibrate.name().map(String::from),
             background: self.background,
         }
     }
@@ -163,23 +158,16 @@ fn changed_settings(card: &Card, task: Task) -> Result<Vec<(String, String)>> {
     Ok(changed.map(|(key, value)| (key.clone(), text(value))).collect())
 }
 
-fn wanted(card: &Card, steps: &Postprocessing) -> Wanted {
+fn wanted(asked: &Asked, steps: &Postprocessing) -> Wanted {
     let measure = |by: &str| match by {
         "f1" => Some(Measure::F1),
         "balanced_accuracy" => Some(Measure::BalancedAccuracy),
         "mcc" => Some(Measure::Mcc),
         _ => None,
     };
-    let is_proper = known_scores(&card.selection)
-        .is_some_and(|scores| ["log_loss", "brier"].contains(&scores.metric.as_str()));
     Wanted {
-        calibrate: match (&card.asked.calibrate, &steps.calibration) {
-            (Some(name), _) => Calibrate::named(name).unwrap_or_default(),
-            (None, Some(found)) if card.selection.is_empty() => Calibrate::As(found.method),
-            // Of other metrics only one that was asked for, in a file of a version that did not record it.
-            (None, Some(_)) if !is_proper => Calibrate::Auto,
-            (None, _) => Calibrate::Unasked,
-        },
+        // Without the flag, one may be found as it was before.
+        calibrate: asked.calibrate.as_deref().and_then(Calibrate::named).unwrap_or_default(),
         optimize: steps
             .threshold
             .as_ref()

@@ -272,7 +272,7 @@ fn card(
         members => members.iter().map(card_member).collect(),
     };
     Ok(Card {
-        asked: plan.asked(&choice.selection, &chosen.pipeline.postprocessing),
+        asked: plan.asked(&choice.selection),
         algorithm: name_of(&choice.members).into(),
         hyperparameters: match choice.members.as_slice() {
             [(spec, _)] => settings_of(spec, &chosen.pipeline),
