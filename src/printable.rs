@@ -56,6 +56,25 @@ pub(crate) fn printable_json(line: String) -> String {
     shown
 }
 
+/// A number with four significant decimals, or more digits if it is large.
+pub(crate) fn figure(value: Option<f64>) -> String {
+    match value {
+        None => "undefined".into(),
+        Some(v) if v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e9) => format!("{v:.3e}"),
+        Some(v) if v.abs() >= 1000.0 => format!("{v:.1}"),
+        Some(v) => format!("{v:.4}"),
+    }
+}
+
+/// A value that is not what `holds` wants, as [`figure`] shows it; with all its digits if four would look as if it were.
+pub(crate) fn figure_that_misses(value: Option<f64>, holds: impl Fn(f64) -> bool) -> String {
+    let text = figure(value);
+    match text.parse() {
+        Ok(rounded) if holds(rounded) => value.map_or(text, |value| value.to_string()),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

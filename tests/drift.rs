@@ -59,6 +59,46 @@ fn what_has_drifted_is_named_and_the_gate_ends_with_status_3() {
 }
 
 #[test]
+fn a_report_shows_what_has_changed_and_stays_one_file_without_scripts() {
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "tree"]);
+    dir.write("new.csv", shifted());
+    dir.run(&["drift", "new.csv", "--report", "drift.html"]).ok();
+    let page = dir.read("drift.html");
+    for section in ["Features", "Distributions", "Predictions", "Domain classifier"] {
+        assert!(page.contains(&format!(">{section}</h3>")), "{section}");
+    }
+    assert!(page.contains("Of 7 features, 3 drifted and 0 are drifting in 344 new rows."), "{page}");
+    assert!(page.contains("(unseen levels), now: 33.") && page.contains("body_mass_g: drifted"));
+    assert!(!page.contains("<script") && page.contains("default-src 'none'") && page.len() < 200_000);
+    // The gate ends with its own status, and the report is there.
+    dir.run(&["drift", "new.csv", "--report", "gate.html", "--require", "drifted<=0"]).fails(3);
+    assert!(dir.read("gate.html") == page);
+    // Values of private columns are not in it.
+    let dir = Workdir::trained("penguins.csv", &["--algorithm", "tree", "--private", "island"]);
+    dir.write("new.csv", shifted());
+    dir.run(&["drift", "new.csv", "--report", "drift.html"]).ok();
+    let page = dir.read("drift.html");
+    assert!(!page.contains("Biscoe") && page.contains("1 feature has no distribution to show"), "{page}");
+}
+
+#[test]
+fn rows_that_the_model_was_trained_on_are_counted_and_said() {
+    let dir = Workdir::trained("diabetes.csv", &["--algorithm", "ridge"]);
+    let found = dir.run(&["drift", "diabetes.csv", "--format", "json"]).ok().json();
+    assert_eq!(found["known_rows"], json!({ "held_out": 89, "training": 353 }));
+    assert!(
+        found["notes"].to_string().contains("353 have the values of a row that the model was trained on")
+    );
+    let text = dir.run(&["drift", "diabetes.csv"]).ok();
+    let auc = found["domain_auc"].as_f64().unwrap();
+    assert!(
+        auc < 0.5 && text.out().contains("below 0.5 as held-out rows are among the new ones"),
+        "{}",
+        text.out()
+    );
+}
+
+#[test]
 fn a_model_that_was_moved_away_from_its_data_says_what_is_missing() {
     let dir = Workdir::trained("diabetes.csv", &["--algorithm", "ridge"]);
     dir.write("new.csv", fixture("diabetes.csv"));

@@ -8,6 +8,7 @@ mod boosting; // gradient boosting: directions of columns, settings of its own
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod drift; // new rows against those of training, and training again
+mod edges; // tables at which evaluations and reports break
 mod eval; // `mlapi eval`
 mod evaluation; // `mlapi eval` beyond the metrics, against scikit-learn and scipy
 #[cfg(feature = "excel")]

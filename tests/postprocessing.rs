@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use crate::support::container::Container;
 use crate::support::http::Server;
 use crate::support::workdir::{Workdir, fixture};
-use mlapi::Model;
+use mlapi::model::learn::postprocessing::Wanted;
 use mlapi::server::Limits;
+use mlapi::{Model, Plan};
 
 /// The lines of a table, split at commas.
 fn cells(text: &str) -> Vec<Vec<&str>> {
@@ -158,4 +159,133 @@ fn arrays_and_levels_of_a_hostile_file_are_refused() {
         let error = opened("calibration.points", &points);
         assert!(error.contains("is not a usable model file"), "{points:?}: {error}");
     }
+}
+
+/// A made table: two numbers and a target with noise, which is a class if `classes`; rows as text.
+fn made(seed: u64, n: usize, classes: bool) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut uniform = move || {
+        // Xorshift (Marsaglia 2003).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut table = String::from("a,b,y\n");
+    for _ in 0..n {
+        let (a, b) = (uniform() * 4.0 - 2.0, uniform() * 4.0 - 2.0);
+        let noise = uniform() + uniform() + uniform() - 1.5;
+        let y = 2.0 * a - b + 2.0 * noise;
+        let target = match y {
+            _ if !classes => format!("{y:.4}"),
+            y if y < -1.0 => "low".into(),
+            y if y < 1.0 => "middle".into(),
+            _ => "high".into(),
+        };
+        table += &format!("{a:.4},{b:.4},{target}\n");
+    }
+    table
+}
+
+// benches/coverage.py does the same with 200 larger data sets and several algorithms.
+#[test]
+fn intervals_sets_and_intervals_of_metrics_hold_what_they_promise_from_training_to_evaluation() {
+    const DATA_SETS: u64 = 40;
+    let dir = Workdir::new();
+    let [train, fresh] = ["train.csv", "fresh.csv"].map(|name| dir.path(name).to_string_lossy().into_owned());
+    for classes in [false, true] {
+        let level = |asked: bool| asked.then_some(0.9);
+        let wanted = Wanted { interval: level(!classes), conformal: level(classes), ..Wanted::default() };
+        let algorithm = if classes { "naive-bayes" } else { "ridge" };
+        let mut shares = Vec::new();
+        for seed in 1..=DATA_SETS {
+            dir.write("train.csv", made(seed, 200, classes));
+            dir.write("fresh.csv", made(seed + 1000, 400, classes));
+            let plan = Plan { algorithm: algorithm.into(), wanted, ..Plan::new(&*train) };
+            let found = plan.train().unwrap().evaluate(&fresh).unwrap();
+            shares.push(found.coverage.unwrap().share.unwrap());
+        }
+        let n = shares.len() as f64;
+        let mean = shares.iter().sum::<f64>() / n;
+        let error = (shares.iter().map(|share| (share - mean).powi(2)).sum::<f64>() / n / n).sqrt();
+        // Of folds they are rather too wide.
+        assert!(mean + 3.0 * error > 0.9 && mean < 0.94, "{algorithm}: {mean} ± {error}");
+    }
+}
+
+#[test]
+fn a_report_shows_the_calibration_before_and_after_the_stored_threshold_and_what_sets_hold() {
+    let flags =
+        ["--algorithm", "naive-bayes", "--calibrate", "isotonic", "--optimize", "f1", "--conformal", "0.9"];
+    let dir = Workdir::trained("breast_cancer.csv", &flags);
+    dir.run(&["eval", "--report", "r.html"]).ok();
+    let page = dir.read("r.html");
+    for text in [
+        "Calibrated at training: isotonic (log loss",
+        "On these rows the log loss would be",
+        "before, calibration error",
+        "Stored at training and used by predict and serve",
+        ">Prediction sets</h3>",
+        "Coverage by true class",
+        "What it takes to hold a share of these very rows",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    let found = dir.run(&["eval", "--format", "json"]).ok().json();
+    let before = &found["before_calibration"];
+    assert!(before["log_loss"].as_f64().unwrap() > found["metrics"]["log_loss"].as_f64().unwrap());
+    assert!(before["calibration"][0]["ece"].is_number());
+    let detail = &found["coverage_detail"];
+    let rows: u64 =
+        detail["parts"].as_array().unwrap().iter().map(|part| part["rows"].as_u64().unwrap()).sum();
+    assert_eq!(rows, found["n_rows"].as_u64().unwrap());
+    let least: Vec<f64> =
+        detail["levels"].as_array().unwrap().iter().map(|level| level["least"].as_f64().unwrap()).collect();
+    assert!(least.is_sorted_by(|a, b| a >= b), "a higher level needs less probable classes: {least:?}");
+    // Without them there is nothing to show.
+    let dir = Workdir::trained("breast_cancer.csv", &["--algorithm", "tree"]);
+    let found = dir.run(&["eval", "--format", "json"]).ok().json();
+    assert_eq!((found.get("before_calibration"), found.get("coverage_detail")), (None, None));
+}
+
+#[test]
+fn widths_by_level_and_coverage_by_prediction_are_those_of_the_rows() {
+    let dir = Workdir::trained("diabetes.csv", &["--algorithm", "ridge", "--interval", "0.8"]);
+    dir.run(&["eval", "--report", "r.html"]).ok();
+    assert!(dir.read("r.html").contains(">Prediction intervals</h3>"));
+    let found = dir.run(&["eval", "--format", "json"]).ok().json();
+    let detail = &found["coverage_detail"];
+    let parts = detail["parts"].as_array().unwrap();
+    let held: f64 =
+        parts.iter().map(|part| part["share"].as_f64().unwrap() * part["rows"].as_f64().unwrap()).sum();
+    let n = found["n_rows"].as_f64().unwrap();
+    assert!((held / n - found["coverage"]["share"].as_f64().unwrap()).abs() < 1e-9);
+    // The width of a level holds that share of the rows, as the residuals of the evaluation say.
+    let width = |level: f64| {
+        let all = detail["levels"].as_array().unwrap().iter();
+        all.filter(|known| known["level"] == level)
+            .map(|known| known["width"].as_f64().unwrap())
+            .next()
+            .unwrap()
+    };
+    let points = found["residuals"]["points"].as_array().unwrap();
+    let errors =
+        points.iter().map(|p| (p["truth"].as_f64().unwrap() - p["predicted"].as_f64().unwrap()).abs());
+    let within = errors.filter(|error| *error <= width(0.9) / 2.0 + 1e-9).count() as f64;
+    assert!(within / n >= 0.9 && within / n < 0.9 + 1.0 / n, "{within} of {n}");
+}
+
+#[test]
+fn the_learning_curve_ends_at_the_model_with_its_calibration_and_threshold() {
+    let flags = ["--algorithm", "naive-bayes", "--calibrate", "sigmoid", "--optimize", "f1"];
+    let dir = Workdir::trained("breast_cancer.csv", &flags);
+    let found = dir.run(&["eval", "--learning-curve", "--detail", "--format", "json"]).ok().json();
+    let last = found["learning_curve"].as_array().unwrap().last().unwrap();
+    for name in ["log_loss", "accuracy", "brier", "roc_auc"] {
+        let [own, all] = [&last["metrics"][name], &found["metrics"][name]].map(|v| v.as_f64().unwrap());
+        assert!((own - all).abs() < 1e-9, "{name}: {own} {all}");
+    }
+    // The training rows have everything that the held-out rows have beside their metrics.
+    let training = &found["training"];
+    assert!(training["curves"]["roc"][0]["auc"].is_number() && training["intervals"]["accuracy"].is_array());
 }

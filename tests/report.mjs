@@ -21,6 +21,8 @@ function data() {
     markup.push(`${x},${level},${Math.round(next() * 100)},${label}`);
   }
   writeFileSync("markup.csv", markup.join("\n") + "\n");
+  const unseen = (line) => line.replace("<u>left</u>", "<i>new</i>");
+  writeFileSync("markup_new.csv", [markup[0], ...markup.slice(60).map(unseen)].join("\n") + "\n");
   const fifty = ["a,b,c,word,y"];
   for (let i = 0; i < 4000; i++) {
     const k = Math.floor(next() * 50);
@@ -30,20 +32,36 @@ function data() {
   writeFileSync("fifty.csv", fifty.join("\n") + "\n");
 }
 
+/** Penguins that are heavier, from another island, with fewer bills measured. */
+function shifted() {
+  const [head, ...lines] = readFileSync("penguins.csv", "utf8").trim().split("\n");
+  const at = (name) => head.split(",").indexOf(name);
+  const rows = lines.map((line, i) => {
+    const cells = line.split(",");
+    if (Number(cells[at("body_mass_g")])) cells[at("body_mass_g")] = Number(cells[at("body_mass_g")]) + 700;
+    if (i % 3 === 0) cells[at("island")] = "Newland";
+    if (i % 2 === 0) cells[at("bill_length_mm")] = "NA";
+    return cells.join(",");
+  });
+  writeFileSync("shifted.csv", [head, ...rows].join("\n") + "\n");
+}
+
 const EVERYWHERE = ["Metrics", "Worst rows", "Important columns", "Dependence on columns", "Associations", "Model card"];
 const CLASSES = [...EVERYWHERE, "Classes", "ROC and precision-recall", "Calibration and probabilities", "Gain and lift"];
 const TWO = [...CLASSES, "Thresholds"];
 const PAGES = [
   ["iris.html", [...CLASSES, "Decision tree"]],
-  ["penguins.html", CLASSES],
-  ["cancer.html", TWO],
-  ["diabetes.html", [...EVERYWHERE, "Errors"]],
+  ["penguins.html", [...CLASSES, "Prediction sets", "Segments"]],
+  ["cancer.html", [...TWO, "Prediction sets"]],
+  ["diabetes.html", [...EVERYWHERE, "Errors", "Prediction intervals"]],
   ["markup.html", TWO],
   ["fifty.html", CLASSES],
   ["both.html", [...TWO, "Comparison"]],
   ["/report", ["Metrics", "Classes", "Model card", "Decision tree"]],
-  ["/models/diabetes/report", ["Metrics", "Model card"]],
+  ["/models/diabetes/report", ["Metrics", "Model card", "Prediction intervals"]],
 ];
+const DRIFT = ["Summary", "Features", "Distributions", "Predictions", "Domain classifier"];
+PAGES.push(["drift.html", DRIFT], ["drift_markup.html", DRIFT], ["drift_diabetes.html", DRIFT], ["/drift", ["Summary", "Features"]]);
 const WIDTHS = { phone: 390, desktop: 1300 };
 
 async function check() {
@@ -103,7 +121,7 @@ async function check() {
         if (found.width > width) say(`${found.width} wide`);
         if (found.scripts) say(`${found.scripts} elements that run or load`);
         if (found.strange) say(`${found.strange} elements made of names`);
-        if (!served && found.charts.length < 6) say(`${found.charts.length} charts`);
+        if (!served && found.charts.length < (name.startsWith("drift") ? 3 : 6)) say(`${found.charts.length} charts`);
         for (const chart of found.charts) {
           if (!chart.drawn || !chart.isChart) say(`empty chart ${chart.title}`);
           if (!chart.table) say(`no table behind ${chart.title}`);
@@ -153,4 +171,4 @@ async function check() {
   console.log(`${pages.length} pages, ${Object.keys(WIDTHS).length} widths, light and dark: nothing wrong`);
 }
 
-await (what === "data" ? data() : check());
+await (what === "data" ? (data(), shifted()) : check());

@@ -176,6 +176,24 @@ fn a_server_shows_the_report_of_each_model_without_a_row_of_its_data() {
 }
 
 #[test]
+fn drift_is_a_page_for_a_browser_and_json_for_others() {
+    let server = Server::start(model::iris(), Limits::default());
+    let rows: Vec<[f64; 4]> = (0..150).map(|i| [5.0 + f64::from(i % 30) / 10.0, 3.0, 4.0, 1.3]).collect();
+    assert_eq!(server.predict(serde_json::json!({ "data": rows }).to_string()).status, 200);
+    let browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n";
+    let reply = server.send("GET", "/drift", browser, "");
+    assert_eq!((reply.status, reply.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert!(reply.header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+    let page = reply.text();
+    assert_eq!(sections(&page), ["Features", "Distributions", "Predictions"]);
+    assert!(page.contains("150 new rows") && page.contains("sepal_length: drift"), "{page}");
+    for headers in ["", "Accept: */*\r\n", "Accept: application/json\r\n"] {
+        let reply = server.send("GET", "/drift", headers, "");
+        assert_eq!((&reply.json()["n_rows"], reply.header("vary")), (&serde_json::json!(150), "accept"));
+    }
+}
+
+#[test]
 fn a_report_of_many_columns_and_classes_is_bounded() {
     let dir = Workdir::new();
     let n_columns = 150;

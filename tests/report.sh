@@ -38,16 +38,22 @@ node "$root/tests/report.mjs" data
 train() { "$mlapi" --quiet train "$@" >/dev/null; }
 report() { "$mlapi" --quiet eval "$@" >/dev/null; }
 train iris.csv --algorithm tree --output iris.mlapi
-train penguins.csv --algorithm forest --output penguins.mlapi
-train breast_cancer.csv --algorithm logreg --output cancer.mlapi
+train penguins.csv --algorithm forest --calibrate temperature --conformal 0.9 --output penguins.mlapi
+train breast_cancer.csv --algorithm logreg --calibrate sigmoid --optimize f1 --conformal 0.9 --output cancer.mlapi
 train breast_cancer.csv --algorithm tree --output cancer_tree.mlapi
-train diabetes.csv --algorithm ridge --output diabetes.mlapi
+train diabetes.csv --algorithm ridge --interval 0.9 --output diabetes.mlapi
 train markup.csv --algorithm tree --output markup.mlapi
 train fifty.csv --algorithm naive-bayes --output fifty.mlapi
 for model in iris penguins cancer diabetes markup fifty; do
-    report --model $model.mlapi --report $model.html
+    by=()
+    [ $model != penguins ] || by=(--by island --by body_mass_g)
+    report --model $model.mlapi "${by[@]}" --report $model.html
 done
 report --model cancer.mlapi --model cancer_tree.mlapi --report both.html
+drift() { "$mlapi" --quiet drift "$@" >/dev/null; }
+drift --model penguins.mlapi shifted.csv --report drift.html
+drift --model markup.mlapi markup_new.csv --report drift_markup.html
+drift --model diabetes.mlapi diabetes.csv --report drift_diabetes.html
 
 "$mlapi" serve --port 0 --model iris.mlapi --model diabetes.mlapi >out 2>err &
 server=$!

@@ -996,3 +996,24 @@ fn many_classes_make_a_model_without_a_confusion_matrix_and_too_many_are_told_at
     let done = dir.run(&["train", "ids.csv"]).fails(1);
     done.complains(&["has 20000 classes, and at most 10000 are learned", "--task regression"]);
 }
+
+#[test]
+fn stages_are_shown_on_a_terminal_and_nowhere_else() {
+    let dir = Workdir::new();
+    dir.write(
+        "t.csv",
+        table("a,b,y", 20_000, |i| format!("{}.5,{},{}", i * 37 % 1009, i % 13, i * 31 % 997)),
+    );
+    let flags = ["train", "t.csv", "--algorithm", "boost", "--task", "regression"];
+    let piped = dir.run(&flags).ok();
+    assert!(!piped.err().contains('\r') && !piped.err().contains("fitting"), "{}", piped.err());
+    // Of util-linux, which not every system has.
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_mlapi"), flags.join(" "));
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-qec", &line, "/dev/null"]).current_dir(dir.path(""));
+    let Ok(found) = terminal.stdin(std::process::Stdio::null()).output() else { return };
+    let shown = String::from_utf8_lossy(&found.stdout);
+    if found.status.success() {
+        assert!(shown.contains("fitting gradient-boosting [") && shown.contains("loss 0"), "{shown}");
+    }
+}

@@ -452,6 +452,10 @@ pub struct Drift {
     )]
     pub require: Vec<gate::Requirement>,
 
+    /// Also write a report: one file of HTML that shows how the rows have changed
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<String>,
+
     /// Dialect of NEW.
     #[command(flatten)]
     pub dialect: Dialect,

@@ -15,7 +15,7 @@ use crate::model::evaluation::learning_curve::LearningPoint;
 use crate::model::evaluation::rank_groups::RankWish;
 use crate::model::evaluation::thresholds::CostMatrix;
 use crate::model::hold_out::TestRows;
-use crate::model::learn::Unwatched;
+use crate::model::learn::Watch;
 use crate::model::learn::learning_curve::learning_curve;
 use crate::model::requirement::Outcome;
 use crate::model::{Model, file};
@@ -149,7 +149,9 @@ impl Eval {
             return None;
         }
         let rows = TestRows::replay_training(model, folder, &self.dialect.options()).ok()?;
-        let wishes = Wishes { curves: true, ..Wishes::default() };
+        // A report shows no intervals of them, and they take as long as those of the held-out rows.
+        let intervals = self.detail.report.is_none() && self.detail.has_intervals();
+        let wishes = Wishes { intervals, curves: true, by: self.detail.by.clone(), ..Wishes::default() };
         evaluate_in_detail(model, &rows, positive, &wishes).ok().map(Box::new)
     }
 
@@ -157,11 +159,16 @@ impl Eval {
     ///
     /// # Errors
     /// Training files that cannot be read again.
-    pub(super) fn learning_curve(&self, model: &Model, folder: &Path) -> Result<Option<Vec<LearningPoint>>> {
+    pub(super) fn learning_curve(
+        &self,
+        model: &Model,
+        folder: &Path,
+        watch: &dyn Watch,
+    ) -> Result<Option<Vec<LearningPoint>>> {
         if !self.detail.learning_curve {
             return Ok(None);
         }
-        let points = learning_curve(model, folder, &self.dialect.options(), &Unwatched);
+        let points = learning_curve(model, folder, &self.dialect.options(), watch);
         points.map(Some).context("--learning-curve")
     }
 

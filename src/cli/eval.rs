@@ -16,6 +16,7 @@ use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_d
 use crate::model::evaluation::{Evaluation, Positive};
 use crate::model::explain::{Explainer, Wish};
 use crate::model::hold_out::TestRows;
+use crate::model::learn::Watch;
 use crate::model::requirement::{Outcome, check};
 use crate::report::html::subject::Rows;
 use crate::report::{detail, plots, text};
@@ -89,9 +90,11 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
     let wishes =
         args.wishes(model.labels(), positive.class(), Some(recorded), &model.pipeline.schema.target.name)?;
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+    let reading = term.progress("reading");
     let (rows, which) = match &args.data {
         Some(path) => {
             let rows = TestRows::of_file(&model, path, &args.dialect.options_like(&model))?;
+            reading.finish();
             if let Some(text) = rows.without_target(&model) {
                 term.warn(text);
             }
@@ -107,12 +110,17 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
             Err(error) => return Ok((as_recorded(model), wishes, Some(error))),
         },
     };
+    reading.finish();
+    let how = if wishes.intervals { "evaluating, with intervals by bootstrap" } else { "evaluating" };
+    let progress = term.progress(how);
     let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes))?;
+    progress.stage("evaluating the training rows");
+    detailed.training = args.training(&model, folder, positive);
+    detailed.learning_curve = args.learning_curve(&model, folder, &progress)?;
+    progress.finish();
     if let Some(unknown) = &detailed.evaluation.unknown_labels {
         term.warn(unknown.remark(detailed.evaluation.n_rows));
     }
-    detailed.training = args.training(&model, folder, positive);
-    detailed.learning_curve = args.learning_curve(&model, folder)?;
     detailed.comparison = args.comparison(&model, positive, &rows, term)?;
     let associations = match args.detail.report {
         Some(_) => Some(Associations::of_rows(&model, &rows)?),

@@ -100,6 +100,7 @@ pub(super) fn printed(detailed: &DetailedEvaluation, wishes: &Wishes, args: &Eva
     if !wishes.curves {
         (shown.curves, shown.top_k, shown.residuals) = (None, None, None);
         (shown.thresholds, shown.best_threshold) = (None, None);
+        (shown.before_calibration, shown.coverage_detail) = (None, None);
     }
     shown.weak_segments = shown.weak_segments.filter(|_| wishes.weak);
     shown.importances = shown.importances.filter(|_| wishes.importances);

@@ -4,9 +4,9 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -90,30 +90,56 @@ impl Term {
 
     /// A progress display; shown only on a terminal, and only once the work takes a while.
     pub(super) fn progress(&self, what: &str) -> Progress {
-        let bar = ProgressBar::new(0);
         let shown = !self.quiet && io::stderr().is_terminal();
-        bar.set_draw_target(if shown {
-            ProgressDrawTarget::stderr_with_hz(10)
-        } else {
-            ProgressDrawTarget::hidden()
-        });
-        bar.set_style(ProgressStyle::default_spinner());
-        bar.set_prefix(what.to_string());
-        if shown {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        Progress { bar, stop: Arc::new(AtomicBool::new(false)) }
+        let target =
+            if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        Progress::new(what, target)
     }
 }
+
+/// What the display shows of a stage.
+const STAGE: &str = "{spinner} {prefix} {msg}";
+const BAR: &str = "{spinner} {prefix} [{bar:20}] {pos}/{len} {msg}, {eta} left";
+const BYTES: &str = "{spinner} {prefix} [{bar:20}] {bytes} of {total_bytes}, {msg}, {eta} left";
 
 /// A progress display, and the listener for Ctrl-C.
 #[derive(Debug)]
 pub(super) struct Progress {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
+    /// The template of the display, and when the stage began.
+    stage: Mutex<(&'static str, Instant)>,
+    /// Whether Ctrl-C stops the work.
+    can_stop: AtomicBool,
 }
 
 impl Progress {
+    fn new(what: &str, target: ProgressDrawTarget) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let progress = Self {
+            bar,
+            stop: Arc::new(AtomicBool::new(false)),
+            stage: Mutex::new(("", Instant::now())),
+            can_stop: AtomicBool::new(false),
+        };
+        progress.stage(what);
+        if !progress.bar.is_hidden() {
+            progress.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        progress
+    }
+
+    /// Changes the template if it is another one; how long the stage has taken.
+    fn show(&self, template: &'static str) -> Duration {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if stage.0 != template {
+            stage.0 = template;
+            let style = ProgressStyle::with_template(template);
+            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##-"));
+        }
+        stage.1.elapsed()
+    }
+
     /// From now on the first Ctrl-C asks the work to stop with the best so far, the second ends the program.
     ///
     /// # Errors
@@ -122,12 +148,13 @@ impl Progress {
         let signal = signal_hook::consts::SIGINT;
         signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&self.stop))?;
         signal_hook::flag::register(signal, Arc::clone(&self.stop))?;
+        self.can_stop.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Shows the number of rows that are done.
     pub(super) fn rows(&self, n: usize) {
-        self.bar.set_message(format!("{n} rows"));
+        self.read(0, 0, n);
     }
 
     /// Removes the display.
@@ -137,12 +164,38 @@ impl Progress {
 }
 
 impl Watch for Progress {
-    fn progress(&self, done: u64, total: u64, state: fmt::Arguments) {
-        if !self.bar.is_hidden() {
-            self.bar.set_message(format!(
-                "step {done} of at most {total}, {state}; Ctrl-C keeps the best so far"
-            ));
+    fn stage(&self, name: &str) {
+        if self.bar.is_hidden() {
+            return;
         }
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).1 = Instant::now();
+        self.show(STAGE);
+        self.bar.set_message("");
+        self.bar.set_prefix(name.to_string());
+        self.bar.reset();
+    }
+
+    fn read(&self, bytes: u64, total: u64, rows: usize) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let is_known = total > 0 && bytes > 0;
+        let seconds = self.show(if is_known { BYTES } else { STAGE }).as_secs_f64();
+        let speed = rows as f64 / seconds.max(1e-3);
+        self.bar.set_length(total);
+        self.bar.set_position(bytes.min(total));
+        self.bar.set_message(format!("{rows} rows, {speed:.0} rows/s"));
+    }
+
+    fn progress(&self, done: u64, total: u64, state: fmt::Arguments) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        self.show(BAR);
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+        let hint = if self.can_stop.load(Ordering::Relaxed) { "; Ctrl-C keeps the best so far" } else { "" };
+        self.bar.set_message(format!("{state}{hint}"));
     }
 
     fn compared(&self, standing: &Standing) {
@@ -153,5 +206,98 @@ impl Watch for Progress {
 
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// A terminal of 120 columns that remembers all that was written to it.
+    #[derive(Debug, Clone, Default)]
+    struct Recorder(Arc<Mutex<String>>);
+
+    impl Recorder {
+        fn add(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+    }
+
+    impl TermLike for Recorder {
+        fn width(&self) -> u16 {
+            120
+        }
+
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.add(text)?;
+            self.add("\n")
+        }
+
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.add(text)
+        }
+
+        fn clear_line(&self) -> io::Result<()> {
+            self.add("\r")
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn each_stage_shows_what_is_known_of_it() {
+        let recorder = Recorder::default();
+        let seen = || std::mem::take(&mut *recorder.0.lock().unwrap());
+        let target = ProgressDrawTarget::term_like(Box::new(recorder.clone()));
+        let progress = Progress::new("starting", target);
+        let shown = |change: &dyn Fn()| {
+            seen();
+            change();
+            progress.bar.force_draw();
+            seen()
+        };
+        progress.stage("reading");
+        let text = shown(&|| progress.read(512 * 1024, 1024 * 1024, 7000));
+        assert!(
+            text.contains("reading [##########") && text.contains("512.00 KiB of 1.00 MiB, 7000 rows"),
+            "{text}"
+        );
+        let text = shown(&|| progress.read(0, 0, 8000));
+        assert!(text.contains("reading 8000 rows") && !text.contains('['), "{text}");
+        progress.stage("fitting gradient-boosting");
+        let text = shown(&|| progress.progress(25, 100, format_args!("validation loss 0.31")));
+        assert!(text.contains("fitting gradient-boosting [#####"), "{text}");
+        assert!(text.contains("25/100 validation loss 0.31, ") && text.contains(" left"), "{text}");
+        progress.finish();
+    }
+
+    #[test]
+    fn nothing_is_shown_where_there_is_no_terminal() {
+        let progress = Progress::new("reading", ProgressDrawTarget::hidden());
+        progress.stage("fitting");
+        progress.read(1, 2, 3);
+        progress.progress(1, 2, format_args!("loss"));
+        assert!(progress.bar.is_hidden() && progress.bar.position() == 0);
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     } else if args.replace_if_better {
         return Err(usage("--replace-if-better needs a file, and the model goes to standard output"));
     }
-    let progress = term.progress("fitting");
+    let progress = term.progress("reading");
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
     let plan = plan(args)?;
     let trained = train(&plan, &progress);
@@ -217,6 +217,10 @@ fn beside(given: Plan, like: Plan, args: &Train) -> Plan {
         algorithm: if other_algorithm { given.algorithm } else { like.algorithm },
         settings,
         metric: given.metric.or(like.metric),
+        ensemble: given.ensemble && like.ensemble,
+        max_latency: given.max_latency.or(like.max_latency),
+        search_time: given.search_time.or(like.search_time),
+        background: given.background.or(like.background),
         cv: given.cv.or(like.cv),
         tune: given.tune.or(like.tune),
         hold_out,
@@ -236,7 +240,7 @@ fn beside(given: Plan, like: Plan, args: &Train) -> Plan {
             conformal: given.wanted.conformal.or(like.wanted.conformal),
         },
         only,
-        ..given
+        drop: given.drop,
     }
 }
 
@@ -312,4 +316,183 @@ fn next_steps(args: &Train, trained: &Trained) -> String {
     format!(
         "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port {DEFAULT_PORT}\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Args, Verb, command};
+    use super::*;
+
+    /// Flags that `--like` repeats, each with a value that is not the default.
+    const REPEATED: &[(&str, &[&str])] = &[
+        ("target", &["species"]),
+        ("task", &["classification"]),
+        ("algorithm", &["tree"]),
+        ("set", &["max_depth=2"]),
+        ("metric", &["accuracy"]),
+        ("no-ensemble", &[]),
+        ("max-latency", &["50us"]),
+        ("minutes", &["2"]),
+        ("cv", &["3"]),
+        ("tune", &["2"]),
+        ("test-size", &["0.3"]),
+        ("test", &["fixtures/penguins.csv"]),
+        ("group", &["island"]),
+        ("split-by", &["year"]),
+        ("seed", &["7"]),
+        ("drop", &["sex"]),
+        ("private", &["island"]),
+        ("type", &["year=category"]),
+        ("weight", &["year"]),
+        ("balance", &[]),
+        ("background", &["3"]),
+        ("refit", &[]),
+        ("calibrate", &["none"]),
+        ("optimize", &["cost"]),
+        ("cost", &["fp=1,fn=2"]),
+        ("interval", &["0.9"]),
+        ("conformal", &["0.9"]),
+        ("null", &["Biscoe"]),
+        ("no-null", &["None"]),
+        // Those of the dialect are kept as the reader takes them.
+        ("delimiter", &[","]),
+        ("quote", &["none"]),
+        ("encoding", &["utf-8"]),
+        ("lines-to-skip", &["0"]),
+    ];
+    /// Of the dialect, with files of their own.
+    const OF_OTHER_FILES: &[&str] =
+        &["decimal", "thousands", "sheet", "skip-line", "comment", "header", "no-header"];
+    /// Those that are about this training alone.
+    const NOT_REPEATED: &[&str] = &[
+        "data",
+        "like",
+        "replace-if-better",
+        "output",
+        "format",
+        "quiet",
+        "verbose",
+        "color",
+        "threads",
+        "help",
+        "version",
+    ];
+
+    #[test]
+    fn every_flag_is_repeated_or_deliberately_not() {
+        let command = command();
+        let train = command.find_subcommand("train").unwrap();
+        let flags: Vec<String> = train
+            .get_arguments()
+            .map(|arg| arg.get_long().map_or_else(|| arg.get_id().to_string(), str::to_string))
+            .collect();
+        let listed: Vec<&str> = (REPEATED.iter().map(|flag| flag.0))
+            .chain(OF_OTHER_FILES.iter().chain(NOT_REPEATED).copied())
+            .collect();
+        for flag in &flags {
+            let n = listed.iter().filter(|known| *known == flag).count();
+            assert_eq!(n, 1, "--{flag}: --like repeats it, or says in this test that it does not");
+        }
+        let is_flag = |name: &&str| flags.iter().any(|flag| flag == name);
+        // Flags of all verbs belong to the command itself.
+        let common = ["quiet", "verbose", "color", "threads", "help", "version"];
+        let stale: Vec<&&str> =
+            listed.iter().filter(|name| !is_flag(name) && !common.contains(*name)).collect();
+        assert!(stale.is_empty(), "{stale:?}");
+    }
+
+    /// The plan of flags, and that of `--like` a model that was trained by it.
+    fn plans(file: &str, flags: &[&str]) -> (Plan, Plan) {
+        let line = [&["mlapi", "train", file], flags].concat();
+        let Verb::Train(args) = Args::parse_from(line).verb else { panic!("train") };
+        let given = plan(&args).unwrap();
+        let like = Plan::like(&given.train().unwrap(), args.data.clone()).unwrap();
+        let Verb::Train(bare) = Args::parse_from(["mlapi", "train", file]).verb else { panic!("train") };
+        (given, beside(plan(&bare).unwrap(), like, &bare))
+    }
+
+    #[test]
+    fn a_plan_is_repeated_flag_by_flag() {
+        // A few trainings that have room for all of them.
+        let sets: &[&[&str]] = &[
+            &[
+                "target",
+                "task",
+                "algorithm",
+                "set",
+                "test-size",
+                "seed",
+                "drop",
+                "private",
+                "type",
+                "background",
+            ],
+            &[
+                "target",
+                "algorithm",
+                "cv",
+                "metric",
+                "no-ensemble",
+                "max-latency",
+                "minutes",
+                "calibrate",
+                "null",
+            ],
+            &["target", "algorithm", "tune", "set", "group", "balance", "refit", "no-null"],
+            &[
+                "target",
+                "algorithm",
+                "split-by",
+                "conformal",
+                "quote",
+                "encoding",
+                "lines-to-skip",
+                "delimiter",
+            ],
+            &["target", "algorithm", "metric", "test", "weight"],
+            &["algorithm", "interval"],
+            &["algorithm", "optimize", "cost"],
+        ];
+        for &flags in sets {
+            let line: Vec<String> = flags
+                .iter()
+                .flat_map(|flag| {
+                    let values = REPEATED.iter().find(|known| known.0 == *flag).unwrap().1;
+                    std::iter::once(format!("--{flag}")).chain(values.iter().map(|value| value.to_string()))
+                })
+                .collect();
+            let line: Vec<&str> = line.iter().map(String::as_str).collect();
+            let file = match flags {
+                ["algorithm", "interval"] => "fixtures/diabetes.csv",
+                ["algorithm", "optimize", "cost"] => "fixtures/breast_cancer.csv",
+                _ => "fixtures/penguins.csv",
+            };
+            let (given, like) = plans(file, &line);
+            let shown = |plan: &Plan| {
+                [
+                    format!("{:?} {:?} {:?}", plan.metric, plan.ensemble, plan.max_latency),
+                    format!("{:?} {:?} {:?} {:?}", plan.search_time, plan.cv, plan.tune, plan.hold_out),
+                    format!("{:?} {:?} {:?} {:?}", plan.seed, plan.private, plan.weight, plan.balance),
+                    format!("{:?} {:?} {:?} {:?}", plan.refit, plan.wanted, plan.background, plan.nulls),
+                    format!("{:?} {:?}", plan.settings, plan.algorithm.replace("decision-", "")),
+                    format!("{:?} {:?}", plan.options.quote, plan.options.encoding),
+                    format!("{:?} {:?}", plan.options.lines_to_skip, plan.options.delimiter),
+                ]
+            };
+            assert_eq!(shown(&given), shown(&like), "{line:?}");
+            assert!(given.drop.iter().all(|name| !like.only.as_ref().unwrap().contains(name)));
+            assert!(given.types.iter().all(|of| like.types.contains(of)), "{:?}", like.types);
+            assert!(given.target.is_none() || given.target == like.target);
+        }
+    }
+
+    #[test]
+    fn what_a_comparison_was_asked_for_is_repeated() {
+        let flags =
+            ["--set", "max_depth=2", "--algorithm", "auto", "--target", "species", "--minutes", "0.001"];
+        let (given, like) = plans("fixtures/penguins.csv", &flags);
+        assert_eq!((&given.settings, &given.algorithm), (&like.settings, &like.algorithm));
+    }
 }

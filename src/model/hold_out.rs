@@ -18,7 +18,7 @@ use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::data::cells::text::Texts;
 use crate::data::judge::{null_words, rows};
-use crate::data::read::load::{Reading, read_tables_unless};
+use crate::data::read::load::{Passed, Reading, read_tables_unless};
 use crate::data::read::{digest, source};
 use crate::data::split::Split;
 use crate::data::split::arrangement::{Arrangement, SplitBy};
@@ -125,7 +125,7 @@ impl TestRows {
     /// # Errors
     /// Those of [`read_tables_unless`]; no target column; no row with a target value, or with a known label.
     pub(crate) fn read(
-        stopped: &dyn Fn() -> bool,
+        stopped: &dyn Fn(Passed) -> bool,
         paths: &[String],
         options: &source::Options,
         reading: &Reading,
@@ -165,7 +165,7 @@ impl TestRows {
     /// Those of [`read_tables_unless`]; no target column; no row with a target value.
     pub(crate) fn of_file(model: &Model, path: &str, options: &source::Options) -> Result<Self> {
         let schema = &model.pipeline.schema;
-        let mut found = Self::read(&|| false, &[path.to_string()], options, &known(model), &schema.target)?;
+        let mut found = Self::read(&|_| false, &[path.to_string()], options, &known(model), &schema.target)?;
         if let Some(by @ SplitBy::Group(_)) = &model.card.split_by {
             // A file without groups, or with one only, has rows like any others.
             let arrangement = Arrangement::read(Some(by), &found.raw, &found.rows, &schema.null_tokens);
@@ -210,7 +210,41 @@ impl TestRows {
         Self::replay_side(model, folder, said, Side::Training)
     }
 
+    /// The codes of the rows that training held out, and of those that it fitted if they are in the same file, which is
+    /// read once; else as [`TestRows::replay`].
+    ///
+    /// # Errors
+    /// Those of [`TestRows::replay`] and [`TestRows::codes`].
+    pub(crate) fn replay_codes(
+        model: &Model,
+        folder: &Path,
+        said: &source::Options,
+    ) -> Result<(Matrix, Option<Matrix>)> {
+        let schema = &model.pipeline.schema;
+        let (all, split) = Self::replay_file(model, folder, said, Side::HeldOut)?;
+        let Some(split) = split else { return Ok((all.codes(schema)?, None)) };
+        let of = |side: &[usize]| -> Result<Matrix> {
+            let rows: Vec<usize> = side.iter().map(|&row| all.rows[row]).collect();
+            schema.read(&all.raw, &rows)
+        };
+        Ok((of(&split.test)?, Some(of(&split.train)?)))
+    }
+
     fn replay_side(model: &Model, folder: &Path, said: &source::Options, side: Side) -> Result<Self> {
+        let (all, split) = Self::replay_file(model, folder, said, side)?;
+        Ok(match split {
+            Some(split) => all.select(if side == Side::Training { &split.train } else { &split.test }),
+            None => all,
+        })
+    }
+
+    /// The rows of the file that has those of a side, and how it was split if it has both.
+    fn replay_file(
+        model: &Model,
+        folder: &Path,
+        said: &source::Options,
+        side: Side,
+    ) -> Result<(Self, Option<Split>)> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
         if let Some(origin) = &card.origin {
             bail!("the model was imported from {origin}, so no rows were held out; mlapi eval DATA");
@@ -230,20 +264,20 @@ impl TestRows {
         }
         let path = |source: &&DataSource| Ok(source.find(folder)?.to_string_lossy().into_owned());
         let paths = sources.iter().map(path).collect::<Result<Vec<String>>>()?;
-        let mut all = Self::read(&|| false, &paths, &options, &known(model), &schema.target)?;
+        let mut all = Self::read(&|_| false, &paths, &options, &known(model), &schema.target)?;
         // Training may have found the mark that it is given now; it orders rows by numbers as they were read then.
         all.raw.decimal_given = said.decimal_comma.or(card.written.decimal_comma).is_some();
         for (file, source) in all.raw.files.iter().zip(&sources) {
             ensure!(file.sha256 == source.sha256, "{} has changed while it was read; try again", file.path);
         }
         let Some(hold_out) = HoldOut::of(card).filter(|hold_out| hold_out.share().is_some()) else {
-            return Ok(all);
+            return Ok((all, None));
         };
         let by = hold_out.split_by();
         let arrangement = Arrangement::read(by.as_ref(), &all.raw, &all.rows, &schema.null_tokens)?;
         all.groups = arrangement.groups().map(<[u32]>::to_vec);
         let split = hold_out.split(&arrangement, &all.truth, card.seed);
-        Ok(all.select(if side == Side::Training { &split.train } else { &split.test }))
+        Ok((all, Some(split)))
     }
 
     /// What became of the rows without a target value, if there are any.
@@ -310,7 +344,7 @@ impl TestRows {
 /// # Errors
 /// A file that cannot be read, columns and cells that do not fit.
 pub(crate) fn read_features(model: &Model, path: &str, options: &source::Options) -> Result<Matrix> {
-    let raw = read_tables_unless(&|| false, &[path.to_string()], options, &known(model))?;
+    let raw = read_tables_unless(&|_| false, &[path.to_string()], options, &known(model))?;
     let rows: Vec<usize> = (0..raw.n_rows()).collect();
     model.pipeline.schema.read(&raw, &rows)
 }

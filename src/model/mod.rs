@@ -4,7 +4,8 @@
 //! model file, `container` its bytes and `scalar` the values of its card, [`row`] predicts rows of Rust values,
 //! [`postprocessing`] calibrates them, [`explain`] says why from a [`reference`](mod@reference), [`evaluation`] compares
 //! predictions with the truth on the rows of [`hold_out`] or another file, [`requirement`] is the gate of
-//! `eval --require`, [`drift`](mod@drift) compares new rows with those of training,
+//! `eval --require`, [`drift`](mod@drift) compares new rows with those of training, `statistics` has the distributions
+//! of their tests and intervals,
 //! [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
@@ -25,6 +26,7 @@ pub mod requirement;
 pub mod row;
 mod scalar;
 pub mod selection;
+pub(crate) mod statistics;
 pub(crate) mod target_transform;
 pub mod trained;
 pub mod unknown_labels;
@@ -113,6 +115,51 @@ pub struct Card {
     /// Remarks of the training for the user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Settings that none of the above shows.
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    pub asked: Asked,
+}
+
+/// Settings of a training that its outcome does not show; `train --like` repeats them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Asked {
+    /// The algorithm that was asked for, if it is another one than that of the card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    /// Hyperparameters that stayed fixed in a comparison or a search, as `KEY=VALUE`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<String>,
+    /// The metric, if no comparison names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Whether one algorithm was asked for instead of a blend.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_ensemble: bool,
+    /// Most time of an answer in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_latency: Option<f64>,
+    /// Most time of a comparison or a search in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search_time: Option<f64>,
+    /// Folds of a cross-validation, if its scores do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cv: Option<usize>,
+    /// Trials of a search, if its rounds do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<usize>,
+    /// The calibration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrate: Option<String>,
+    /// Training rows to explain predictions against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<usize>,
+}
+
+impl Asked {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One of the models that an ensemble is made of.

@@ -316,11 +316,21 @@ impl Pipeline {
     /// value (`n_rows × width`). A missing value is encoded as the recipe was fitted to. More than a block of rows is
     /// scored on all cores, with the same result.
     pub fn scores(&self, codes: &Matrix) -> Matrix {
+        self.scores_after(&self.postprocessing, codes)
+    }
+
+    /// Predicts rows of codes as [`Pipeline::predict`], but as if nothing had been calibrated.
+    pub(crate) fn predict_uncalibrated(&self, codes: &Matrix) -> Predictions {
+        self.decide(self.scores_after(&Postprocessing::default(), codes), Decision::MostProbable)
+    }
+
+    fn scores_after(&self, steps: &Postprocessing, codes: &Matrix) -> Matrix {
         let (width, n_features) = (self.n_outputs(), self.schema.n_features());
         let block_rows = self.block_rows();
         let mut scores = Matrix::zeros(codes.n_rows(), width);
         let score_block = |(block, out): (&[f64], &mut [f64])| {
-            self.score_block(block, codes.texts(), &mut Buffers::default(), out);
+            self.predict_block(block, codes.texts(), &mut Buffers::default(), out);
+            steps.apply(out, width);
             give_way();
         };
         if codes.n_rows() <= block_rows {
@@ -333,11 +343,6 @@ impl Pipeline {
                 .for_each(score_block);
         }
         scores
-    }
-
-    fn score_block(&self, codes: &[f64], texts: &Texts, buffers: &mut Buffers, out: &mut [f64]) {
-        self.predict_block(codes, texts, buffers, out);
-        self.postprocessing.apply(out, self.n_outputs());
     }
 
     /// Scores rows as the predictors do.
@@ -399,7 +404,8 @@ impl Pipeline {
         let blocks = codes.values().chunks(block_rows * self.schema.n_features());
         for (block, out) in blocks.zip(scores.values_mut().chunks_mut(block_rows * width)) {
             give_way();
-            self.score_block(block, codes.texts(), &mut buffers, out);
+            self.predict_block(block, codes.texts(), &mut buffers, out);
+            self.postprocessing.apply(out, width);
         }
         self.decide(scores, decision)
     }

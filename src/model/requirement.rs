@@ -12,6 +12,7 @@ use super::evaluation::{ClassRow, Evaluation};
 use crate::error::usage;
 use crate::names::did_you_mean;
 use crate::plain;
+use crate::printable::{figure, figure_that_misses};
 
 /// The metrics that classes have of their own.
 const OF_CLASSES: [&str; 3] = ["precision", "recall", "f1"];
@@ -256,19 +257,19 @@ impl Requirement {
     /// Compares the evaluation with the requirement. An undefined figure meets none.
     pub(crate) fn outcome(&self, found: &DetailedEvaluation) -> Outcome {
         let value = self.value(found);
-        let shown = |value: Option<f64>| value.map_or("undefined".to_string(), |value| value.to_string());
         let miss = match self.test {
             Test::Bound(comparison, bound) if value.is_some_and(|value| comparison.holds(value, bound)) => {
                 None
             }
-            Test::Bound(..) => {
+            Test::Bound(comparison, bound) => {
+                let shown = figure_that_misses(value, |value| comparison.holds(value, bound));
                 let of_figure = match (self.end, &self.part) {
                     (None, None) => self.figure.clone(),
                     _ => self.subject(),
                 };
                 let known =
                     self.known_segments(found).map_or(String::new(), |known| format!(" (segments: {known})"));
-                Some(format!("{of_figure} is {}{known}, required is {}", shown(value), self.text))
+                Some(format!("{of_figure} is {shown}{known}, required is {}", self.text))
             }
             Test::NotWorse => {
                 let comparison = found.comparison.as_ref();
@@ -283,7 +284,10 @@ impl Requirement {
                     Some(difference) if difference.verdict != Verdict::Worse => None,
                     Some(difference) => Some(format!(
                         "{} is {}, of the other model it is {}, required is {}",
-                        self.figure, difference.value, difference.other, self.text
+                        self.figure,
+                        figure(Some(difference.value)),
+                        figure(Some(difference.other)),
+                        self.text
                     )),
                 }
             }
@@ -389,7 +393,7 @@ mod tests {
     fn all_that_is_missed_is_listed_and_an_undefined_figure_misses() {
         let requirements = ["r2<1", "mae<1", "mae>1"].map(|text| text.parse::<Requirement>().unwrap());
         let missed = check(&requirements.map(|one| one.outcome(&evaluation().into()))).unwrap_err();
-        assert_eq!(missed.to_string(), "r2 is undefined, required is r2<1\nmae is 0.5, required is mae>1");
+        assert_eq!(missed.to_string(), "r2 is undefined, required is r2<1\nmae is 0.5000, required is mae>1");
     }
 
     #[test]

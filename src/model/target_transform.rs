@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::predictor::exp;
+use super::statistics::normal_quantile;
 
 /// A change of the target's scale.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -403,82 +404,6 @@ fn interpolated(from: &[f64], to: &[f64], at: f64) -> f64 {
     to[above - 1] + share * (to[above] - to[above - 1])
 }
 
-/// The quantile of the normal distribution (Wichura 1988, "Algorithm AS 241: the percentage points of the normal
-/// distribution", PPND16: to 16 digits).
-fn normal_quantile(probability: f64) -> f64 {
-    const A: [f64; 8] = [
-        3.387_132_872_796_366_5,
-        133.141_667_891_784_38,
-        1_971.590_950_306_551_3,
-        13_731.693_765_509_46,
-        45_921.953_931_549_87,
-        67_265.770_927_008_7,
-        33_430.575_583_588_13,
-        2_509.080_928_730_122_7,
-    ];
-    const B: [f64; 8] = [
-        1.0,
-        42.313_330_701_600_91,
-        687.187_007_492_057_9,
-        5_394.196_021_424_751,
-        21_213.794_301_586_597,
-        39_307.895_800_092_71,
-        28_729.085_735_721_943,
-        5_226.495_278_852_545,
-    ];
-    const C: [f64; 8] = [
-        1.423_437_110_749_683_5,
-        4.630_337_846_156_546,
-        5.769_497_221_460_691,
-        3.647_848_324_763_204_5,
-        1.270_458_252_452_368_4,
-        0.241_780_725_177_450_6,
-        0.022_723_844_989_269_184,
-        7.745_450_142_783_414e-4,
-    ];
-    const D: [f64; 8] = [
-        1.0,
-        2.053_191_626_637_759,
-        1.676_384_830_183_803_8,
-        0.689_767_334_985_1,
-        0.148_103_976_427_480_08,
-        0.015_198_666_563_616_457,
-        5.475_938_084_995_345e-4,
-        1.050_750_071_644_416_9e-9,
-    ];
-    const E: [f64; 8] = [
-        6.657_904_643_501_103,
-        5.463_784_911_164_114,
-        1.784_826_539_917_291_3,
-        0.296_560_571_828_504_87,
-        0.026_532_189_526_576_124,
-        0.001_242_660_947_388_078_4,
-        2.711_555_568_743_487_6e-5,
-        2.010_334_399_292_288_1e-7,
-    ];
-    const F: [f64; 8] = [
-        1.0,
-        0.599_832_206_555_888,
-        0.136_929_880_922_735_8,
-        0.014_875_361_290_850_615,
-        7.868_691_311_456_133e-4,
-        1.846_318_317_510_054_8e-5,
-        1.421_511_758_316_446e-7,
-        2.044_263_103_389_939_8e-15,
-    ];
-    let ratio = |above: &[f64; 8], below: &[f64; 8], r: f64| {
-        let sum = |of: &[f64; 8]| of.iter().rev().fold(0.0, |sum, factor| sum * r + factor);
-        sum(above) / sum(below)
-    };
-    let q = probability - 0.5;
-    if q.abs() <= 0.425 {
-        return q * ratio(&A, &B, 0.180_625 - q * q);
-    }
-    let r = (-probability.min(1.0 - probability).ln()).sqrt();
-    let size = if r <= 5.0 { ratio(&C, &D, r - 1.6) } else { ratio(&E, &F, r - 5.0) };
-    size.copysign(q)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -634,22 +559,5 @@ mod tests {
         assert!((transform.apply(49.0) - normal_quantile(0.25 * 98.0 / 99.0)).abs() < 0.02);
         assert_eq!(transform.invert(transform.apply(49.0)), 49.0);
         assert_eq!(transform.invert(-3.0), 49.0);
-    }
-
-    /// scipy 1.17.1: `scipy.special.ndtri`.
-    #[test]
-    fn normal_quantiles_are_those_of_scipy() {
-        for (probability, expected) in [
-            (1e-300, -37.047_096_299_361_2),
-            (1e-20, -9.262_340_089_798_409),
-            (1e-9, -5.997_807_015_007_686_5),
-            (0.01, -2.326_347_874_040_840_8),
-            (0.2, -0.841_621_233_572_914_2),
-            (0.5, 0.0),
-            (0.97, 1.880_793_608_151_250_9),
-        ] {
-            let found = normal_quantile(probability);
-            assert!((found - expected).abs() < 1e-14 * expected.abs().max(1.0), "{probability}: {found}");
-        }
     }
 }

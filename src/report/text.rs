@@ -6,6 +6,7 @@ use std::fmt::Write;
 use crate::model::evaluation::intervals::Intervals;
 use crate::model::evaluation::{Evaluation, MAX_MATRIX_CLASSES, Metrics};
 use crate::model::postprocessing::coverage::Coverage;
+pub(crate) use crate::printable::figure;
 use crate::printable::printable_line;
 
 /// Rows of cells with aligned columns, two spaces between; all but the first column to the right. Every row
@@ -36,16 +37,6 @@ pub(crate) fn table(rows: &[Vec<String>], indent: usize, right: bool) -> String 
         out.push('\n');
     }
     out
-}
-
-/// A number with four significant decimals, or more digits if it is large.
-pub(crate) fn figure(value: Option<f64>) -> String {
-    match value {
-        None => "undefined".into(),
-        Some(v) if v != 0.0 && (v.abs() < 1e-3 || v.abs() >= 1e9) => format!("{v:.3e}"),
-        Some(v) if v.abs() >= 1000.0 => format!("{v:.1}"),
-        Some(v) => format!("{v:.4}"),
-    }
 }
 
 /// A number and its noun: `1 row`, `2 rows`.

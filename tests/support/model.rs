@@ -127,6 +127,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         baseline,
         origin: None,
         notes: vec![],
+        asked: Default::default(),
     };
     Model { card, pipeline, golden: codes.clone(), reference: Default::default() }
 }

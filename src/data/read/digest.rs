@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -72,14 +73,22 @@ impl Hasher {
     }
 }
 
-/// A digest that is taken while bytes pass.
+/// A digest that is taken while bytes pass, and their number.
 #[derive(Clone, Default)]
-pub struct PassingDigest(Arc<Mutex<Hasher>>);
+pub struct PassingDigest {
+    hasher: Arc<Mutex<Hasher>>,
+    passed: Arc<AtomicU64>,
+}
 
 impl PassingDigest {
+    /// The bytes that have passed so far.
+    pub fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// SHA-256 of the bytes that have passed, in hexadecimal.
     pub fn hex(&self) -> String {
-        let mut hasher = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = self.hasher.lock().unwrap_or_else(PoisonError::into_inner);
         let hash = std::mem::take(&mut *hasher).finish();
         *hasher = Hasher::Here { hash: hash.clone(), passed: 0 };
         hex(hash.finalize().as_slice())
@@ -102,7 +111,8 @@ impl<R> Digesting<R> {
 impl<R: Read> Read for Digesting<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.inner.read(buffer)?;
-        self.digest.0.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..n]);
+        self.digest.hasher.lock().unwrap_or_else(PoisonError::into_inner).update(&buffer[..n]);
+        self.digest.passed.fetch_add(n as u64, Ordering::Relaxed);
         Ok(n)
     }
 }

@@ -42,15 +42,26 @@ pub fn read_table(path: &str, options: &Options) -> Result<RawTable> {
 /// Those of [`Records::open`]; a record with another number of fields; a cell that is not UTF-8; no rows; files
 /// whose columns differ.
 pub fn read_tables(paths: &[String], options: &Options, reading: &Reading) -> Result<RawTable> {
-    read_tables_unless(&|| false, paths, options, reading)
+    read_tables_unless(&|_| false, paths, options, reading)
 }
 
-/// As [`read_tables`], but stops soon after `stopped` says so.
+/// How far the reading of files is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passed {
+    /// The number of the file, from 0.
+    pub(crate) file: usize,
+    /// Bytes of it, compressed as it is; 0 if they are not counted.
+    pub(crate) bytes: u64,
+    /// Rows of all files so far.
+    pub(crate) rows: usize,
+}
+
+/// As [`read_tables`], but stops soon after `stopped`, which is told how far it is, says so.
 ///
 /// # Errors
 /// Those of [`read_tables`]; [`Interrupted`].
 pub(crate) fn read_tables_unless(
-    stopped: &dyn Fn() -> bool,
+    stopped: &dyn Fn(Passed) -> bool,
     paths: &[String],
     options: &Options,
     reading: &Reading,
@@ -71,7 +82,7 @@ struct Load<'a> {
     block_bytes: usize,
     n_threads: usize,
     /// Whether to stop.
-    stopped: &'a dyn Fn() -> bool,
+    stopped: &'a dyn Fn(Passed) -> bool,
 }
 
 impl Load<'_> {
@@ -334,7 +345,8 @@ impl Load<'_> {
             if let Some(failure) = chunk.failure.take() {
                 return Err(failure);
             }
-            if (self.stopped)() {
+            let bytes = digest.as_ref().map_or(0, PassingDigest::passed);
+            if (self.stopped)(Passed { file, bytes, rows: raw.lines.len() }) {
                 return Err(Interrupted.into());
             }
             let before = raw.lines.len();
@@ -427,7 +439,7 @@ mod tests {
     fn load(texts: &[&str], reading: &Reading, block_bytes: usize, n_threads: usize) -> Result<RawTable> {
         let files: Vec<_> = texts.iter().map(|text| file(text)).collect();
         let paths: Vec<String> = files.iter().map(|file| file.path().to_str().unwrap().to_string()).collect();
-        load_paths(&paths, reading, block_bytes, n_threads, &|| false)
+        load_paths(&paths, reading, block_bytes, n_threads, &|_| false)
     }
 
     fn load_paths(
@@ -435,7 +447,7 @@ mod tests {
         reading: &Reading,
         block_bytes: usize,
         n_threads: usize,
-        stopped: &dyn Fn() -> bool,
+        stopped: &dyn Fn(Passed) -> bool,
     ) -> Result<RawTable> {
         Load { options: &Options::default(), reading, block_bytes, n_threads, stopped }.files(paths)
     }
@@ -522,7 +534,7 @@ mod tests {
         let path = folder.path().join("t");
         std::fs::write(&path, first).unwrap();
         let n_asked = std::cell::Cell::new(0);
-        let replace = || {
+        let replace = |_: Passed| {
             n_asked.set(n_asked.get() + 1);
             if n_asked.get() == 1 {
                 // A new file, as editors and jobs write it; the open one stays as it was.
@@ -564,7 +576,7 @@ mod tests {
         let path = [file.path().to_str().unwrap().to_string()];
         for n_threads in [1, 3] {
             let n_asked = std::cell::Cell::new(0);
-            let stopped = || {
+            let stopped = |_: Passed| {
                 n_asked.set(n_asked.get() + 1);
                 n_asked.get() > 2
             };

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::{Drift, Verdict};
 use crate::error::{Unmet, usage};
 use crate::names::did_you_mean;
+use crate::printable::figure_that_misses;
 
 /// The figures that may be compared.
 const FIGURES: [&str; 6] = ["psi", "missing", "unseen", "drifted", "predictions.psi", "domain_auc"];
@@ -101,7 +102,7 @@ impl Requirement {
         if value.is_some_and(holds) {
             return None;
         }
-        let shown = value.map_or("undefined".to_string(), |value| value.to_string());
+        let shown = figure_that_misses(value, holds);
         let of = self.feature.as_ref().map(|name| format!("[{name}]")).unwrap_or_default();
         Some(format!("{}{of} is {shown}, required is {}", self.figure, self.text))
     }

@@ -5,8 +5,11 @@
 //! window; [`Counts::drift`] judges both.
 
 pub(crate) mod bins;
+pub(crate) mod distribution;
 pub mod gate;
 mod statistics;
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 
@@ -93,7 +96,10 @@ pub struct FeatureDrift {
     pub test: Option<&'static str>,
     /// Its statistic.
     pub statistic: Option<f64>,
-    /// Its p-value.
+    /// `lower` if the statistic is a lower bound, as that of `ks` at deciles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistic_bound: Option<&'static str>,
+    /// Its p-value; that of `ks` is an upper bound.
     pub p_value: Option<f64>,
     /// The least p-value of values and missing values, corrected for all tests by Holm.
     pub p_adjusted: Option<f64>,
@@ -116,6 +122,9 @@ pub struct PredictionDrift {
     pub test: Option<&'static str>,
     /// Its statistic.
     pub statistic: Option<f64>,
+    /// `lower` if the statistic is a lower bound, as that of `ks` at deciles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistic_bound: Option<&'static str>,
     /// Its p-value.
     pub p_value: Option<f64>,
     /// The verdict; `None` without an index.
@@ -129,6 +138,51 @@ pub struct Telling {
     pub feature: String,
     /// Its share of the classifier's importances.
     pub share: f64,
+}
+
+/// New rows with the values of rows of the training file in all columns, texts aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct KnownRows {
+    /// Of rows that were held out.
+    pub held_out: usize,
+    /// Of rows that the model was fitted on; `None` if they are not in the file of the held-out ones.
+    pub training: Option<usize>,
+}
+
+impl KnownRows {
+    /// Counts the new rows that are among held-out rows, and among those of training.
+    pub(crate) fn count(model: &Model, held_out: &Matrix, training: Option<&Matrix>, new: &Matrix) -> Self {
+        let features = &model.pipeline.schema.features;
+        // The code of a text is its place, which differs from file to file.
+        let key = |row: &[f64]| -> Vec<u64> {
+            let bits = features.iter().zip(row).map(|(feature, code)| match feature.column_type {
+                _ if code.is_nan() => u64::MAX,
+                ColumnType::Text => 0,
+                // 0 and -0 are one value.
+                _ => (code + 0.0).to_bits(),
+            });
+            bits.collect()
+        };
+        let among = |known: &Matrix| {
+            let known: HashSet<Vec<u64>> = known.rows().map(key).collect();
+            new.rows().filter(|row| known.contains(&key(row))).count()
+        };
+        Self { held_out: among(held_out), training: training.map(among) }
+    }
+
+    /// A remark, if they are more than some that chance makes alike.
+    pub(crate) fn remark(&self, n_rows: usize) -> Option<String> {
+        let training = self.training.unwrap_or(0);
+        if (self.held_out + training) * 20 <= n_rows {
+            return None;
+        }
+        Some(format!(
+            "of the {n_rows} new rows {training} have the values of a row that the model was trained on, and {} those of a \
+             row that was held out; if they are the same rows, they show no drift{}",
+            self.held_out,
+            if self.held_out > 0 { ", and the domain classifier's AUC is too low" } else { "" }
+        ))
+    }
 }
 
 /// The drift of some rows.
@@ -145,6 +199,9 @@ pub struct Drift {
     /// The features that it tells them by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domain_features: Vec<Telling>,
+    /// New rows that the model knows, as far as its training file can be read again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_rows: Option<KnownRows>,
     /// The worst verdict.
     pub verdict: Option<Verdict>,
     /// The thresholds of the verdicts.
@@ -261,6 +318,7 @@ impl Counts {
                     psi: index,
                     test: measured.test,
                     statistic: measured.statistic,
+                    statistic_bound: bound(measured.test),
                     p_value: measured.p_values[0],
                     p_adjusted,
                     missing: Shares {
@@ -298,6 +356,7 @@ impl Counts {
             predictions,
             domain_auc: None,
             domain_features: Vec::new(),
+            known_rows: None,
             thresholds: Thresholds {
                 drifting_psi: DRIFTING,
                 drifted_psi: DRIFTED,
@@ -322,10 +381,16 @@ impl Counts {
             psi: index,
             test: Some(test),
             statistic: found.map(|(statistic, _)| statistic),
+            statistic_bound: bound(Some(test)),
             p_value: found.map(|(_, p_value)| p_value),
             verdict: index.map(|index| Verdict::of(index, found.map_or(1.0, |(_, p)| p))),
         }
     }
+}
+
+/// Whether the statistic of a test is a bound.
+fn bound(test: Option<&str>) -> Option<&'static str> {
+    (test == Some("ks")).then_some("lower")
 }
 
 /// The figures of one feature.

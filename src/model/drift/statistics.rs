@@ -1,6 +1,7 @@
 //! Tests of whether two samples come from one distribution: Kolmogorov-Smirnov, Pearson's chi-square, and Holm's
 //! correction of many of them.
 
+use crate::model::statistics::ln_gamma;
 use crate::order;
 
 /// The largest difference between two distributions in the same bins, in order.
@@ -92,29 +93,6 @@ fn chi_square_above(x: f64, degrees: f64) -> f64 {
         }
     }
     (front * fraction).clamp(0.0, 1.0)
-}
-
-/// The logarithm of the gamma function of a number above 0 (Lanczos 1964, with the coefficients of Godfrey 2001).
-fn ln_gamma(x: f64) -> f64 {
-    const COEFFICIENTS: [f64; 8] = [
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    if x < 0.5 {
-        let pi = std::f64::consts::PI;
-        return (pi / (pi * x).sin()).ln() - ln_gamma(1.0 - x);
-    }
-    let x = x - 1.0;
-    let sum =
-        (1..).zip(COEFFICIENTS).fold(0.999_999_999_999_809_9, |sum, (i, c)| sum + c / (x + f64::from(i)));
-    let t = x + 7.5;
-    0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t + sum.ln()
 }
 
 /// The p-values of several tests, corrected so that the chance of any false alarm is that of one (Holm 1979, "A simple

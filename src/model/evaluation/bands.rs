@@ -1,7 +1,7 @@
 //! How sure the points of a curve are: the share on the vertical axis with its Wilson interval at each threshold.
 
 use super::curves::{PrecisionRecallCurve, RocCurve};
-use super::statistics::wilson;
+use crate::model::statistics::wilson;
 
 /// `(false positive rate, low, high)` of the true positive rate, of a class with so many rows.
 pub(crate) fn roc(curve: &RocCurve, positives: u64) -> Vec<(f64, f64, f64)> {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Result, bail};
 
-use super::statistics::quantile;
 use crate::data::cells::cell::{Cell, ColumnType, UNSEEN};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::model::hold_out::TestRows;
+use crate::model::statistics::quantile;
 use crate::names::{did_you_mean, quote};
 use crate::order;
 use crate::plain;

@@ -5,7 +5,6 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::intervals::{Bootstrap, MAX_ROWS, percentile, select};
-use super::statistics::{mcnemar, two_sided_t};
 use super::weighted::Weighted;
 use super::{Metrics, Positive, score};
 use crate::data::cells::matrix::Matrix;
@@ -14,6 +13,7 @@ use crate::error::usage;
 use crate::model::Model;
 use crate::model::hold_out::TestRows;
 use crate::model::pipeline::Predictions;
+use crate::model::statistics::{mcnemar, two_sided_t};
 
 /// A model compared with another on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]

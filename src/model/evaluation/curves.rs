@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::ranking::{Ranking, thinned};
-use super::statistics::{quantile, wilson};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Target;
+use crate::model::statistics::{quantile, wilson};
 use crate::order;
 use crate::parallel;
 
@@ -130,6 +130,12 @@ pub struct CalibrationCurve {
     pub equal_mass: CalibrationBins,
 }
 
+impl CalibrationCurve {
+    fn of(label: serde_json::Value, ranking: &Ranking) -> Self {
+        Self { label, equal_width: equal_width(ranking), equal_mass: equal_mass(ranking) }
+    }
+}
+
 /// Bins of predicted probability; those without rows are left out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct CalibrationBins {
@@ -219,6 +225,23 @@ pub(super) fn curves(target: &Target, positive: usize, scores: &Matrix, codes: &
     curves
 }
 
+/// The calibration curves alone, of the classes that have curves.
+pub(super) fn calibration_curves(
+    target: &Target,
+    positive: usize,
+    scores: &Matrix,
+    codes: &[u32],
+) -> Vec<CalibrationCurve> {
+    let n_classes = scores.n_cols();
+    let classes: Vec<usize> = if n_classes == 2 { vec![positive] } else { most_frequent(codes, n_classes) };
+    let of_class = |class: usize| {
+        let rows = scores.rows().zip(codes).map(|(row, &code)| (row[class], code as usize == class));
+        let ranking = Ranking::new(rows.collect())?;
+        Some(CalibrationCurve::of(target.json_label(&target.labels[class]), &ranking))
+    };
+    classes.into_iter().filter_map(of_class).collect()
+}
+
 /// The classes that have curves, in their order.
 fn most_frequent(codes: &[u32], n_classes: usize) -> Vec<usize> {
     let mut counts = vec![0; n_classes];
@@ -235,11 +258,7 @@ fn most_frequent(codes: &[u32], n_classes: usize) -> Vec<usize> {
 fn one_class(label: serde_json::Value, rows: Vec<(f64, bool)>, max_points: usize) -> Option<OneClass> {
     let scores = histogram(&label, &rows);
     let ranking = Ranking::new(rows)?;
-    let calibration = CalibrationCurve {
-        label: label.clone(),
-        equal_width: equal_width(&ranking),
-        equal_mass: equal_mass(&ranking),
-    };
+    let calibration = CalibrationCurve::of(label.clone(), &ranking);
     Some(OneClass {
         roc: roc(Some(label.clone()), &ranking, max_points),
         precision_recall: precision_recall(Some(label.clone()), &ranking, max_points),

@@ -13,6 +13,7 @@ use super::learning_curve::LearningPoint;
 use super::rank_groups::{RankQuality, RankWish, rank_quality};
 use super::residuals::{Residuals, residuals};
 use super::segments::{Segment, segments};
+use super::steps::{BeforeCalibration, CoverageDetail};
 use super::thresholds::{BestThreshold, CostMatrix, CostSummary, ThresholdRow, thresholds};
 use super::weak::{WeakSegment, weak_segments};
 use super::why::{Why, why};
@@ -123,6 +124,13 @@ pub(super) fn detailed(
     {
         found.residuals = residuals(values, predictions.scores.values());
     }
+    if let Some((model, codes)) = model.zip(codes.as_ref())
+        && wishes.curves
+        && has_probabilities
+    {
+        found.before_calibration = BeforeCalibration::of(model, positive, codes, truth);
+        found.coverage_detail = CoverageDetail::of(model, &predictions.scores, truth);
+    }
     let known = model.map(|model| &model.pipeline.schema).zip(codes.as_ref());
     if !wishes.by.is_empty() {
         found.segments = Some(segments(&wishes.by, rows, known, &predictions, positive, wishes.intervals)?);
@@ -186,6 +194,10 @@ pub struct DetailedEvaluation {
     pub best_threshold: Option<BestThreshold>,
     /// Only if costs are given.
     pub costs: Option<CostSummary>,
+    /// As the predictors alone say; only of a model that is calibrated.
+    pub before_calibration: Option<BeforeCalibration>,
+    /// Only of a model with prediction intervals or sets.
+    pub coverage_detail: Option<CoverageDetail>,
     /// Regression only.
     pub residuals: Option<Residuals>,
     /// In the order of the columns asked for.
@@ -198,7 +210,8 @@ pub struct DetailedEvaluation {
     pub dependence: Option<Vec<Dependence>>,
     /// The rows that the model gets most wrong.
     pub worst: Option<WorstRows>,
-    /// The training rows, in the same way; only metrics and curves, and only if they can be read again.
+    /// The training rows, in the same way; only metrics, their intervals, curves and segments, and only if they can be
+    /// read again.
     pub training: Option<Box<DetailedEvaluation>>,
     /// Models fitted on growing shares of the training rows.
     pub learning_curve: Option<Vec<LearningPoint>>,
@@ -222,6 +235,8 @@ impl From<Evaluation> for DetailedEvaluation {
             thresholds: None,
             best_threshold: None,
             costs: None,
+            before_calibration: None,
+            coverage_detail: None,
             residuals: None,
             segments: None,
             weak_segments: None,
@@ -234,6 +249,21 @@ impl From<Evaluation> for DetailedEvaluation {
             ranking: None,
             explanation: None,
         }
+    }
+}
+
+/// The metrics of the training rows beside their other parts.
+#[derive(serde::Serialize)]
+struct TrainingRows<'a> {
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    detailed: &'a DetailedEvaluation,
+}
+
+impl<'a> TrainingRows<'a> {
+    fn of(detailed: &'a DetailedEvaluation) -> Self {
+        Self { evaluation: &detailed.evaluation, detailed }
     }
 }
 
@@ -257,6 +287,8 @@ impl Serialize for DetailedEvaluation {
         part(&mut map, "thresholds", self.thresholds.as_ref())?;
         part(&mut map, "best_threshold", self.best_threshold.as_ref())?;
         part(&mut map, "costs", self.costs.as_ref())?;
+        part(&mut map, "before_calibration", self.before_calibration.as_ref())?;
+        part(&mut map, "coverage_detail", self.coverage_detail.as_ref())?;
         part(&mut map, "residuals", self.residuals.as_ref())?;
         part(&mut map, "segments", self.segments.as_ref())?;
         part(&mut map, "weak_segments", self.weak_segments.as_ref())?;
@@ -266,7 +298,8 @@ impl Serialize for DetailedEvaluation {
         }
         part(&mut map, "dependence", self.dependence.as_ref())?;
         part(&mut map, "worst", self.worst.as_ref())?;
-        part(&mut map, "training", self.training.as_ref().map(|training| &training.evaluation))?;
+        let training = self.training.as_deref().map(TrainingRows::of);
+        part(&mut map, "training", training.as_ref())?;
         part(&mut map, "learning_curve", self.learning_curve.as_ref())?;
         part(&mut map, "comparison", self.comparison.as_ref())?;
         part(&mut map, "ranking", self.ranking.as_ref())?;

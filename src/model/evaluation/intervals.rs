@@ -3,12 +3,12 @@
 use rand_pcg::rand_core::Rng;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::statistics::{normal_share, quantile, wilson};
 use super::weighted::{Weighted, one_vs_rest_variance};
 use super::{ClassRow, Metrics};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;
+use crate::model::statistics::{normal_share, quantile, wilson};
 use crate::parallel;
 use crate::random::{generator, seed_of_child};
 

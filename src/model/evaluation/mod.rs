@@ -19,7 +19,7 @@ pub mod rank_groups;
 mod ranking;
 pub mod residuals;
 pub mod segments;
-mod statistics;
+pub mod steps;
 pub mod thresholds;
 pub mod weak;
 mod weighted;

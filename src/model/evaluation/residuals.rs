@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::statistics::{normal_quantile, quantile};
+use crate::model::statistics::{normal_quantile, quantile};
 use crate::random::{below, generator};
 
 /// The most rows that are listed one by one.

@@ -1,4 +1,5 @@
-//! The learning curve of a model: its algorithm and settings fitted again on growing shares of its training rows.
+//! The learning curve of a model: its algorithm and settings fitted again on growing shares of its training rows, with the
+//! calibration and the threshold that it has.
 //!
 //! Called by the command line for `eval --learning-curve`. The files are read, typed and split as at training.
 
@@ -19,7 +20,7 @@ use crate::error::Interrupted;
 use crate::model::evaluation::Metrics;
 use crate::model::evaluation::learning_curve::LearningPoint;
 use crate::model::hold_out::HoldOut;
-use crate::model::pipeline::{Decision, Pipeline};
+use crate::model::pipeline::Pipeline;
 use crate::model::{Card, CardMember, DataSource, Model};
 
 /// Shares of the training rows.
@@ -52,10 +53,11 @@ pub(crate) fn learning_curve(
         balance: plan.balance,
         seed: plan.seed,
     };
+    watch.stage("learning curve");
     let truth = set.truth.select(&split.train);
     let of_rows = |pipeline: &Pipeline, rows: &[usize]| -> Result<Metrics> {
         let codes = pipeline.schema.codes(&set.table, rows)?;
-        let predictions = pipeline.predict(&codes, Decision::MostProbable);
+        let predictions = pipeline.predict(&codes, pipeline.decision());
         Ok(Metrics::new(&predictions, &set.truth.select(rows), 1))
     };
     let mut points = Vec::new();
@@ -78,7 +80,9 @@ pub(crate) fn learning_curve(
                 parts.push(fitter.fit(spec, &rows, &own_truth, watch)?.pipeline);
                 weights.push(*weight);
             }
-            Pipeline::blend(parts, &weights)
+            // A curve of a few numbers, fitted on predictions out of fold: fitting it again would take five more fits.
+            let postprocessing = model.pipeline.postprocessing.clone();
+            Ok(Pipeline { postprocessing, ..Pipeline::blend(parts, &weights)? })
         };
         let pipeline = match fit() {
             Ok(pipeline) => pipeline,
@@ -92,7 +96,7 @@ pub(crate) fn learning_curve(
             None => of_rows(&pipeline, &split.test)?,
             Some(file) => {
                 let codes = file.rows.codes(&pipeline.schema)?;
-                Metrics::new(&pipeline.predict(&codes, Decision::MostProbable), &file.rows.truth, 1)
+                Metrics::new(&pipeline.predict(&codes, pipeline.decision()), &file.rows.truth, 1)
             }
         };
         points.push(LearningPoint { share, rows: rows.len(), metrics, training: of_rows(&pipeline, &rows)? });

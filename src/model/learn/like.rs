@@ -2,6 +2,7 @@
 //! is worse than the old one on the rows that the new one has held out ([`compare`]).
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -17,8 +18,8 @@ use crate::error::usage;
 use crate::model::evaluation::{Metrics, Positive, evaluate};
 use crate::model::hold_out::{HoldOut, TestRows};
 use crate::model::postprocessing::Postprocessing;
-use crate::model::selection::CrossValidation;
-use crate::model::{Card, Model};
+use crate::model::selection::{CrossValidation, Selection};
+use crate::model::{Asked, Card, Model};
 
 impl Plan {
     /// The settings of another model, as far as its card records them, for new data: target, task, columns and their
@@ -30,11 +31,17 @@ impl Plan {
     pub fn like(model: &Model, data: Vec<String>) -> Result<Self> {
         let (card, schema) = (&model.card, &model.pipeline.schema);
         let (target, task) = (&schema.target, schema.target.task);
-        let scores = known_scores(card);
-        let is_auto = !card.selection.leaderboard.is_empty() || !card.members.is_empty();
-        let (name, settings) = match is_auto {
-            true => ("auto".to_string(), Vec::new()),
-            false => (card.algorithm.clone(), changed_settings(card, task)?),
+        let (asked, selection) = (&card.asked, &card.selection);
+        let is_auto = was_compared(selection) || !card.members.is_empty();
+        let tuning = selection.tuning.as_ref();
+        let name = match (&asked.algorithm, is_auto) {
+            (Some(name), _) => name.clone(),
+            (None, true) => AUTO.to_string(),
+            (None, false) => card.algorithm.clone(),
+        };
+        let settings = match name == AUTO || tuning.is_some() || !asked.settings.is_empty() {
+            true => asked.settings.iter().filter_map(|pair| pair.split_once('=')).map(owned).collect(),
+            false => changed_settings(card, task)?,
         };
         let mut options = Options { header: schema.header, ..Options::default() };
         card.written.complete(&mut options);
@@ -43,18 +50,23 @@ impl Plan {
         only.push(target.name.clone());
         only.extend(card.weight.clone());
         only.extend(card.split_by.as_ref().map(|by| by.column().to_string()));
-        let tuning = card.selection.tuning.as_ref();
         Ok(Self {
             options,
             nulls: schema.null_tokens.clone(),
             target: Some(target.name.clone()),
             task: Some(task),
             algorithm: name,
-            settings: if tuning.is_some() { Vec::new() } else { settings },
-            metric: scores.map(|scores| scores.metric.clone()),
-            // One member of a comparison may be the best or the only one that was allowed; a blend shows which.
-            cv: card.selection.cv.as_ref().map(|cv| cv.scores.len()).filter(|folds| *folds > 1),
-            tune: tuning.and_then(|tuning| tuning.rounds.first()).map(|round| round.n_trials),
+            settings,
+            metric: asked
+                .metric
+                .clone()
+                .or_else(|| known_scores(selection).map(|scores| scores.metric.clone())),
+            ensemble: !asked.no_ensemble,
+            max_latency: duration(asked.max_latency),
+            search_time: duration(asked.search_time),
+            cv: asked.cv.or(shown_folds(selection)),
+            tune: asked.tune.or(shown_trials(selection)),
+            background: asked.background,
             hold_out: HoldOut::of(card).unwrap_or(HoldOut::Share(Self::TEST_SIZE)),
             seed: card.seed,
             private: features.clone().filter(|f| f.private).map(|f| f.name.clone()).collect(),
@@ -62,17 +74,66 @@ impl Plan {
             weight: card.weight.clone(),
             balance: card.balance,
             refit: card.refit,
-            wanted: wanted(&model.pipeline.postprocessing, is_auto),
+            wanted: wanted(asked, &model.pipeline.postprocessing),
             only: Some(only),
             data,
-            ..Self::new(String::new())
+            // Columns that were dropped are not among those that may be used.
+            drop: Vec::new(),
         })
+    }
+
+    /// The settings that the outcome of a training does not show, for its card.
+    pub(super) fn asked(&self, selection: &Selection) -> Asked {
+        let is_auto = self.algorithm == AUTO;
+        let is_searched = is_auto || self.tune.is_some();
+        let seconds = |time: Duration| time.as_secs_f64();
+        Asked {
+            // Too few rows to compare leave `auto` with the algorithm that it would try first.
+            algorithm: (is_auto && !was_compared(selection)).then(|| AUTO.into()),
+            settings: match is_searched {
+                true => self.settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+                false => Vec::new(),
+            },
+            metric: self.metric.clone().filter(|_| known_scores(selection).is_none()),
+            no_ensemble: !self.ensemble,
+            max_latency: self.max_latency.map(seconds),
+            search_time: self.search_time.map(seconds),
+            cv: self.cv.filter(|folds| shown_folds(selection) != Some(*folds)),
+            tune: self.tune.filter(|trials| shown_trials(selection) != Some(*trials)),
+            calibrate: self.wanted.calibrate.name().map(String::from),
+            background: self.background,
+        }
     }
 }
 
+/// The name of the algorithm that compares others.
+const AUTO: &str = "auto";
+
+fn was_compared(selection: &Selection) -> bool {
+    !selection.leaderboard.is_empty()
+}
+
+/// The folds of a cross-validation that was asked for, as its scores show them.
+fn shown_folds(selection: &Selection) -> Option<usize> {
+    selection.cv.as_ref().map(|cv| cv.scores.len()).filter(|folds| *folds > 1)
+}
+
+/// The trials of a search, as its first round shows them.
+fn shown_trials(selection: &Selection) -> Option<usize> {
+    selection.tuning.as_ref()?.rounds.first().map(|round| round.n_trials)
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.into(), value.into())
+}
+
+/// Seconds of a card; none if a hostile one has what is no time.
+fn duration(seconds: Option<f64>) -> Option<Duration> {
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
 /// Scores of the comparison, if there was one; they name the metric.
-fn known_scores(card: &Card) -> Option<&CrossValidation> {
-    let selection = &card.selection;
+fn known_scores(selection: &Selection) -> Option<&CrossValidation> {
     let of_board = selection.leaderboard.iter().find_map(|standing| standing.scores.as_ref());
     of_board.or(selection.tuning.as_ref().map(|tuning| &tuning.after)).or(selection.cv.as_ref())
 }
@@ -97,7 +158,7 @@ fn changed_settings(card: &Card, task: Task) -> Result<Vec<(String, String)>> {
     Ok(changed.map(|(key, value)| (key.clone(), text(value))).collect())
 }
 
-fn wanted(steps: &Postprocessing, is_auto: bool) -> Wanted {
+fn wanted(asked: &Asked, steps: &Postprocessing) -> Wanted {
     let measure = |by: &str| match by {
         "f1" => Some(Measure::F1),
         "balanced_accuracy" => Some(Measure::BalancedAccuracy),
@@ -105,11 +166,8 @@ fn wanted(steps: &Postprocessing, is_auto: bool) -> Wanted {
         _ => None,
     };
     Wanted {
-        calibrate: match &steps.calibration {
-            Some(_) if is_auto => Calibrate::Auto,
-            Some(found) => Calibrate::As(found.method),
-            None => Calibrate::Unasked,
-        },
+        // Without the flag, one may be found as it was before.
+        calibrate: asked.calibrate.as_deref().and_then(Calibrate::named).unwrap_or_default(),
         optimize: steps
             .threshold
             .as_ref()
@@ -148,7 +206,7 @@ pub(crate) fn compare(old: &Model, new: &Model, metric: Option<&str>, said: &Opt
         of_new.task.name()
     );
     let metric = Metric::of(
-        metric.or_else(|| known_scores(&new.card).map(|scores| scores.metric.as_str())),
+        metric.or_else(|| known_scores(&new.card.selection).map(|scores| scores.metric.as_str())),
         of_new.task,
         new.card.balance,
     )?;

@@ -41,6 +41,7 @@ pub use hyperparameter::{Parameter, Range, Settings};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
+use crate::data::read::load::Passed;
 use crate::error::usage;
 use crate::model::selection::Standing;
 
@@ -121,6 +122,12 @@ pub trait Learner: Send + Sync {
 
 /// Receives the progress of a fit and can interrupt it.
 pub trait Watch: Sync {
+    /// The next stage of the work begins, such as `reading` or `comparing`; progress is that of the stage.
+    fn stage(&self, _name: &str) {}
+
+    /// So many bytes of the files and so many rows are read; `total` is 0 if the size of the files is not known.
+    fn read(&self, _bytes: u64, _total: u64, _rows: usize) {}
+
     /// `done` steps of at most `total`; `state` is a short text such as the loss.
     fn progress(&self, done: u64, total: u64, state: fmt::Arguments);
 
@@ -129,6 +136,20 @@ pub trait Watch: Sync {
 
     /// Whether to stop with the best model so far.
     fn stopped(&self) -> bool;
+}
+
+/// Tells the watch how far the reading of files is, and the reader whether to stop.
+fn watched_reading<'a>(paths: &[String], watch: &'a dyn Watch) -> impl Fn(Passed) -> bool + use<'a> {
+    watch.stage("reading");
+    let size = |path: &String| std::fs::metadata(path).map(|file| file.len()).ok();
+    // Pipes have no size.
+    let sizes: Vec<u64> = paths.iter().map_while(size).collect();
+    let total = if sizes.len() == paths.len() { sizes.iter().sum() } else { 0 };
+    move |passed| {
+        let before: u64 = sizes.iter().take(passed.file).sum();
+        watch.read(before + passed.bytes, total, passed.rows);
+        watch.stopped()
+    }
 }
 
 /// Shows no progress and never stops a fit.

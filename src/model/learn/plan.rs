@@ -127,7 +127,7 @@ impl Plan {
     /// # Errors
     /// Files that cannot be read; [`Interrupted`](crate::error::Interrupted) if `watch` says so.
     pub(super) fn read(&self, watch: &dyn Watch) -> Result<RawTable> {
-        let stopped = || watch.stopped();
+        let stopped = super::watched_reading(&self.data, watch);
         let mut raw = read_tables_unless(&stopped, &self.data, &self.options, &self.reading())?;
         if !raw.ndjson && !raw.no_header && raw.names.iter().all(|name| name.parse::<f64>().is_ok()) {
             raw.notes.push(format!(

@@ -102,7 +102,9 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         seed: plan.seed,
         watch,
     };
+    watch.stage("comparing");
     let mut choice = search.choose(&contenders, plan.tune, &plan.settings)?;
+    watch.stage("predicting out of fold");
     let postprocessing = plan.wanted.fit(&search, &mut choice)?;
     let chosen = fit_choice(plan, &fitter, (&choice.members, postprocessing), &truth, (&set, &split), watch)?;
     let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
@@ -210,6 +212,7 @@ fn fit_choice(
         let started = Instant::now();
         let (mut parts, mut weights, mut notes) = (Vec::new(), Vec::new(), Vec::new());
         for (spec, weight) in members {
+            watch.stage(&format!("fitting {}", spec.algorithm.name));
             let fitted = fitter.fit(spec, rows, truth, watch)?;
             parts.push(fitted.pipeline);
             weights.push(*weight);
@@ -222,6 +225,7 @@ fn fit_choice(
     };
     let Fitted { mut pipeline, mut notes } = fit(&split.train, truth)?;
     let baseline = Baseline::fit(truth);
+    watch.stage("evaluating");
     let (evaluation, thresholds) = evaluate(name_of(members), &pipeline, &baseline, set, split)?;
     notes.extend(evaluation.unknown_labels.as_ref().map(|unknown| unknown.remark(evaluation.n_rows)));
 
@@ -271,6 +275,7 @@ fn card(
         members => members.iter().map(card_member).collect(),
     };
     Ok(Card {
+        asked: plan.asked(&choice.selection),
         algorithm: name_of(&choice.members).into(),
         hyperparameters: match choice.members.as_slice() {
             [(spec, _)] => settings_of(spec, &chosen.pipeline),
@@ -352,6 +357,10 @@ fn evaluate(
 struct Uninterrupted<'a>(&'a dyn Watch);
 
 impl Watch for Uninterrupted<'_> {
+    fn stage(&self, name: &str) {
+        self.0.stage(name);
+    }
+
     fn progress(&self, done: u64, total: u64, state: std::fmt::Arguments) {
         self.0.progress(done, total, state);
     }

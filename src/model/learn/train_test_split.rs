@@ -77,8 +77,8 @@ fn read_file(
     let text_target = Some(target.name.as_str()).filter(|_| target.needs_text());
     let reading = reading(&plan.nulls, texts, text_target, None);
     let options = companion_options(&plan.options, !raw.no_header);
-    let stopped = || watch.stopped();
-    let rows = TestRows::read(&stopped, &[path.to_string()], &options, &reading, target)?;
+    let paths = [path.to_string()];
+    let rows = TestRows::read(&super::watched_reading(&paths, watch), &paths, &options, &reading, target)?;
     let source = rows.raw.files.first().map(DataSource::of).context("no file was read")?;
     Ok(TestFile { source, rows })
 }

@@ -56,6 +56,8 @@ pub(crate) enum Shape {
     Band(Vec<(f64, f64, f64)>),
     /// `(from, to, height)` from 0.
     Columns(Vec<(f64, f64, f64)>),
+    /// Rectangles `(x, to x, y, to y)`, each with a hover text.
+    Boxes(Vec<([f64; 4], String)>),
     /// Points with the text that is shown while the pointer is on them.
     Dots(Vec<(f64, f64, String)>),
     /// `(x, low, high)`: bars of error.
@@ -159,7 +161,7 @@ impl Plot {
         let mut entries: Vec<(&str, Look, &str)> = Vec::new();
         for mark in self.marks.iter().filter(|mark| !mark.name.is_empty()) {
             let kind = match mark.shape {
-                Shape::Columns(_) | Shape::Cells(_) => "fill",
+                Shape::Columns(_) | Shape::Boxes(_) | Shape::Cells(_) => "fill",
                 Shape::Band(_) => "band",
                 Shape::Dots(_) => "dot",
                 Shape::Line(_) | Shape::Errors(_) => "line",
@@ -331,6 +333,21 @@ fn draw(out: &mut String, area: &Area, mark: &Mark) {
                         short(from),
                         short(to),
                         short(height)
+                    ),
+                );
+            }
+        }
+        Shape::Boxes(boxes) => {
+            for ([x, to_x, y, to_y], title) in boxes {
+                push(
+                    out,
+                    format_args!(
+                        "<rect class=\"fill {class}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"><title>{}</title></rect>",
+                        area.x(*x),
+                        area.y(*to_y),
+                        area.width(*x, *to_x),
+                        area.height(*y, *to_y),
+                        escaped(title)
                     ),
                 );
             }

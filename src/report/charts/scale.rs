@@ -43,6 +43,11 @@ impl Scale {
         Self { min: -0.5, max: n as f64 - 0.5, ticks, decimals: 0, names }
     }
 
+    /// Names between bins: the first bin lies from -1 to 0, the next from 0 to 1, …
+    pub(crate) fn between_bins(names: Vec<String>) -> Self {
+        Self { min: -1.0, max: names.len() as f64, ..Self::named(names) }
+    }
+
     /// Whether the ticks are names.
     pub(crate) fn is_named(&self) -> bool {
         !self.names.is_empty()

@@ -78,7 +78,7 @@ impl Table {
 
 /// Whether a cell is set to the right.
 fn is_number(cell: &str) -> bool {
-    cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+' | '['))
+    cell.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '−' | '+' | '[' | '≥'))
 }
 
 /// Every so many-th of `n` items, so that at most `most` remain; the first and the last among them.

@@ -5,6 +5,7 @@ use super::super::charts::plot::{Look, Mark, Plot, Shape, short};
 use super::super::charts::scale::Scale;
 use super::super::charts::table::{Table, thinned};
 use super::super::markup::{Ids, push};
+use super::steps;
 use super::subject::Subject;
 use super::{label, labels};
 use crate::model::evaluation::bands;
@@ -42,13 +43,15 @@ pub(super) fn curves(subject: &Subject, ids: &mut Ids) -> String {
 
 /// Whether probabilities mean what they say.
 pub(super) fn calibration(subject: &Subject, ids: &mut Ids) -> String {
-    let Some(curves) = &subject.detailed.curves else { return String::new() };
+    let calibrated = steps::calibrated(subject);
+    let Some(curves) = &subject.detailed.curves else { return calibrated };
     let training = subject.detailed.training.as_ref().and_then(|training| training.curves.as_ref());
-    let mut out = String::from("<div class=\"charts\">");
+    let mut out = calibrated + "<div class=\"charts\">";
     if !curves.calibration.is_empty() {
         out += &calibration_plot(&curves.calibration, training).html(ids);
         out += &counts_of_bins(&curves.calibration).html(ids);
     }
+    out += &steps::before_and_after(subject, ids);
     for scores in curves.scores.iter().take(MAX_HISTOGRAMS) {
         out += &histogram(&label(&scores.label), &scores.positives, &scores.negatives).html(ids);
     }
@@ -78,9 +81,19 @@ pub(super) fn gain(subject: &Subject, ids: &mut Ids) -> String {
             ]);
         }
     }
+    // One class has room for both.
+    let training = subject.detailed.training.as_ref().and_then(|training| training.curves.as_ref());
+    if let (Some([of_training]), [_]) = (training.map(|training| training.gain.as_slice()), names.as_slice())
+    {
+        for (marks, values) in [(&mut gain_marks, &of_training.gain), (&mut lift_marks, &of_training.lift)] {
+            let line = Shape::Line(zip(&of_training.share, values));
+            marks.push(Mark::new("training rows", Look::Beside(0), line));
+        }
+    }
     gain_marks.push(Mark::new("at random", Look::Reference, Shape::Line(vec![(0.0, 0.0), (1.0, 1.0)])));
     lift_marks.push(Mark::new("at random", Look::Reference, Shape::Line(vec![(0.0, 1.0), (1.0, 1.0)])));
-    let lifts = curves.gain.iter().flat_map(|gain| gain.lift.iter().copied());
+    let shown = curves.gain.iter().chain(training.iter().flat_map(|training| &training.gain));
+    let lifts = shown.flat_map(|gain| gain.lift.iter().copied());
     let of_lift = Scale::from_zero(lifts, 5);
     let first =
         |what: &str| format!("Rows sorted by the probability of the class, the highest first: {what}");

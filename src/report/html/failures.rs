@@ -81,17 +81,22 @@ pub(super) fn segments(subject: &Subject, ids: &mut Ids) -> String {
     let mut out = String::new();
     let mut columns: Vec<&str> = segments.iter().map(|segment| segment.column.as_str()).collect();
     columns.dedup();
+    let training = subject.detailed.training.as_ref().and_then(|training| training.segments.as_deref());
     for column in columns {
         let own: Vec<&Segment> = segments.iter().filter(|segment| segment.column == column).collect();
-        out += &of_column(column, &own, ids);
+        out += &of_column(column, &own, training.unwrap_or_default(), ids);
     }
     out
 }
 
-fn of_column(column: &str, segments: &[&Segment], ids: &mut Ids) -> String {
+fn of_column(column: &str, segments: &[&Segment], training: &[Segment], ids: &mut Ids) -> String {
     let names = shown(&segments[0].metrics);
     let mut head = vec!["value", "rows"];
     head.extend(&names);
+    let of_training = format!("{}, training rows", names[0]);
+    if !training.is_empty() {
+        head.push(&of_training);
+    }
     let mut table = Table::new(format!("Metrics by {column}"), &head);
     for segment in segments {
         let few = if segment.few_rows { " (few)" } else { "" };
@@ -102,6 +107,11 @@ fn of_column(column: &str, segments: &[&Segment], ids: &mut Ids) -> String {
                 format!(" [{}, {}]", figure(Some(low)), figure(Some(high)))
             });
             row.push(figure(value(&segment.metrics, name)) + &interval);
+        }
+        if !training.is_empty() {
+            // Numbers are cut at the quantiles of each side, so only values of the same name are the same part.
+            let same = training.iter().find(|other| other.column == column && other.value == segment.value);
+            row.push(same.map_or(String::new(), |same| figure(value(&same.metrics, names[0]))));
         }
         table.rows.push(row);
     }

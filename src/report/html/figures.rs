@@ -7,6 +7,7 @@ use super::super::charts::table::{Table, thinned};
 use super::super::markup::{Ids, escaped, push};
 use super::super::text::{baseline_words, count, figure};
 use super::label;
+use super::steps;
 use super::subject::Subject;
 use crate::model::evaluation::Metrics;
 use crate::model::evaluation::comparison::Verdict;
@@ -126,10 +127,17 @@ pub(super) fn metrics(subject: &Subject) -> String {
         );
     }
     if let Some(top_k) = &detailed.top_k {
-        let mut table =
-            Table::new("Share of rows whose class is among the most probable", &["classes counted", "share"]);
-        table.rows =
-            top_k.iter().map(|top| vec![format!("top {}", top.k), figure(Some(top.accuracy))]).collect();
+        let of_training = detailed.training.as_ref().and_then(|training| training.top_k.as_ref());
+        let mut head = vec!["classes counted", "share"];
+        if of_training.is_some() {
+            head.push("training rows");
+        }
+        let mut table = Table::new("Share of rows whose class is among the most probable", &head);
+        for top in top_k {
+            let same = of_training.and_then(|all| all.iter().find(|known| known.k == top.k));
+            let figures = [Some(top), same].into_iter().flatten().map(|top| figure(Some(top.accuracy)));
+            table.rows.push(std::iter::once(format!("top {}", top.k)).chain(figures).collect());
+        }
         out += &table.html();
     }
     out
@@ -146,7 +154,13 @@ pub(super) fn classes(subject: &Subject, ids: &mut Ids) -> String {
         out += &matrix.html(ids);
     }
     if let Some(classes) = &evaluation.classes {
-        let mut table = Table::new("Metrics of each class", &["class", "rows", "precision", "recall", "f1"]);
+        let training =
+            subject.detailed.training.as_ref().and_then(|training| training.evaluation.classes.as_ref());
+        let mut head = vec!["class", "rows", "precision", "recall", "f1"];
+        if training.is_some() {
+            head.extend(["precision, training rows", "recall, training rows", "f1, training rows"]);
+        }
+        let mut table = Table::new("Metrics of each class", &head);
         let intervals = subject.detailed.class_intervals.as_ref();
         let with = |value: f64, interval: Option<[f64; 2]>| match interval {
             Some([low, high]) => format!("{value:.3} [{low:.3}, {high:.3}]"),
@@ -155,13 +169,22 @@ pub(super) fn classes(subject: &Subject, ids: &mut Ids) -> String {
         for (i, class) in classes.iter().enumerate() {
             let m = class.metrics;
             let own = intervals.and_then(|intervals| intervals.get(i));
-            table.rows.push(vec![
+            let mut row = vec![
                 label(&class.label),
                 m.support.to_string(),
                 with(m.precision, own.and_then(|own| own.precision)),
                 with(m.recall, own.and_then(|own| own.recall)),
                 format!("{:.3}", m.f1),
-            ]);
+            ];
+            if let Some(training) = training {
+                let of_training =
+                    training.iter().find(|known| known.label == class.label).map(|known| known.metrics);
+                row.extend(match of_training {
+                    Some(m) => [m.precision, m.recall, m.f1].map(|value| format!("{value:.3}")),
+                    None => Default::default(),
+                });
+            }
+            table.rows.push(row);
         }
         out += &if classes.len() > MAX_OPEN_CLASSES {
             table.folded_as("Metrics of each class")
@@ -176,10 +199,10 @@ pub(super) fn classes(subject: &Subject, ids: &mut Ids) -> String {
 pub(super) fn thresholds(subject: &Subject, ids: &mut Ids) -> String {
     let detailed = &subject.detailed;
     let Some(rows) = detailed.thresholds.as_ref().filter(|rows| !rows.is_empty()) else {
-        return String::new();
+        return steps::threshold(subject);
     };
     let positive = subject.positive().unwrap_or_default();
-    let mut out = String::new();
+    let mut out = steps::threshold(subject);
     if let Some(best) = &detailed.best_threshold {
         let by = match best.by {
             Objective::F1 => "F1",
@@ -229,9 +252,20 @@ pub(super) fn thresholds(subject: &Subject, ids: &mut Ids) -> String {
         line("F1", 2, |row| row.f1),
         line("specificity", 3, |row| row.specificity),
     ];
+    if let Some(training) = detailed.training.as_ref().and_then(|training| training.thresholds.as_ref()) {
+        let f1 = training.iter().map(|row| (row.threshold, row.f1)).collect();
+        marks.push(Mark::new("F1, training rows", Look::Beside(2), Shape::Line(f1)));
+    }
     if let Some(best) = &detailed.best_threshold {
         let at = best.row.threshold;
-        marks.push(Mark::new("best threshold", Look::Reference, Shape::Line(vec![(at, 0.0), (at, 1.0)])));
+        marks.push(Mark::new("best on these rows", Look::Reference, Shape::Line(vec![(at, 0.0), (at, 1.0)])));
+    }
+    let stored = subject.model.and_then(|(model, _)| model.pipeline.postprocessing.threshold.as_ref());
+    if let Some(stored) = stored {
+        // It is one on the probability of the second class.
+        let is_second = subject.model.is_some_and(|(model, _)| model.labels().get(1) == Some(&positive));
+        let at = if is_second { stored.threshold } else { 1.0 - stored.threshold };
+        marks.push(Mark::new("stored", Look::Strong, Shape::Line(vec![(at, 0.0), (at, 1.0)])));
     }
     let plot = Plot {
         title: "Metrics by threshold".into(),

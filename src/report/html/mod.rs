@@ -5,11 +5,13 @@
 
 mod card;
 mod curves;
+pub(crate) mod drift;
 mod errors;
 mod failures;
 mod features;
 mod figures;
 pub(crate) mod page;
+mod steps;
 pub(crate) mod subject;
 mod tree;
 mod verdict;
@@ -48,7 +50,7 @@ pub(crate) fn report(subjects: &[Subject], same_rows: bool) -> String {
         page.push(&verdict::verdict(subject));
         sections(subject, &mut page);
     }
-    page.html(&shortened(&title, 120))
+    page.html(&shortened(&title, 120), "mlapi eval --format json")
 }
 
 fn sections(subject: &Subject, page: &mut Page) {
@@ -57,6 +59,8 @@ fn sections(subject: &Subject, page: &mut Page) {
     page.section("Classes", |ids| figures::classes(subject, ids));
     page.section("ROC and precision-recall", |ids| curves::curves(subject, ids));
     page.section("Calibration and probabilities", |ids| curves::calibration(subject, ids));
+    let covered = if subject.has_classes() { "Prediction sets" } else { "Prediction intervals" };
+    page.section(covered, |ids| steps::coverage(subject, ids));
     page.section("Gain and lift", |ids| curves::gain(subject, ids));
     page.section("Thresholds", |ids| figures::thresholds(subject, ids));
     page.section("Errors", |ids| errors::errors(subject, ids));

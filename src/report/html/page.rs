@@ -39,8 +39,8 @@ impl Page {
         self.body.push_str(markup);
     }
 
-    /// The document.
-    pub(super) fn html(self, title: &str) -> String {
+    /// The document; `json` is where the same numbers are as JSON, in markup.
+    pub(super) fn html(self, title: &str, json: &str) -> String {
         let (title, Self { contents, body, .. }) = (escaped(title), self);
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
@@ -48,7 +48,7 @@ impl Page {
              content=\"{}\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>{title}</title>\n<link rel=\"icon\" \
              href=\"data:,\">\n<style>{STYLE}</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the \
              report</a>\n<nav aria-label=\"Contents\"><ul>{contents}</ul></nav>\n<main id=\"main\" tabindex=\"-1\">\n<h1>\
-             {title}</h1>\n{body}<footer>Made by mlapi {}. The same numbers as JSON: <code>mlapi eval --format json</code>.\
+             {title}</h1>\n{body}<footer>Made by mlapi {}. The same numbers as JSON: <code>{json}</code>.\
              </footer>\n</main>\n</body>\n</html>\n",
             policy(),
             env!("CARGO_PKG_VERSION"),
@@ -96,7 +96,7 @@ mod tests {
         page.part("<m>");
         page.section("Curves & areas", |_| "<p>x</p>".into());
         page.section("Nothing", |_| String::new());
-        let html = page.html("<t>");
+        let html = page.html("<t>", "mlapi eval --format json");
         for refused in
             ["<script", "http:", "https:", "url(", "@import", " style=", "onload", "<img", "<iframe"]
         {

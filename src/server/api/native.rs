@@ -4,7 +4,7 @@ use std::io::{Cursor, Read, Write};
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, VARY};
 
 use super::answering::{
     Answered, Form, SOURCE, content_type, explanations, malformed, predict_rows, respond, table_failure,
@@ -353,17 +353,29 @@ pub(crate) fn model(served: &Served) -> Response {
 
 /// `GET /report`. Blocks for the milliseconds that the first one takes.
 pub(crate) fn report(served: &Served) -> Response {
-    let mut response = respond("text/html; charset=utf-8", served.report());
+    html(served.report())
+}
+
+/// A page with its content security policy.
+fn html(body: impl Into<Bytes>) -> Response {
+    let mut response = respond("text/html; charset=utf-8", body);
     if let Ok(policy) = HeaderValue::try_from(page::policy()) {
         response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
     }
     response
 }
 
-/// `GET /drift`: the latest 10,000 to 20,000 rows compared with those of training.
-pub(crate) fn drift(served: &Served) -> Response {
-    let drift = served.profile.drift(&served.model);
-    respond("application/json", serde_json::to_vec(&drift).unwrap_or_default())
+/// `GET /drift`: the latest 10,000 to 20,000 rows compared with those of training; a page for a browser, else JSON.
+pub(crate) fn drift(served: &Served, accept: Option<&HeaderValue>) -> Response {
+    let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let mut response = if accept.to_ascii_lowercase().contains("text/html") {
+        html(served.profile.drift_page(&served.name, &served.model))
+    } else {
+        let drift = served.profile.drift(&served.model);
+        respond("application/json", serde_json::to_vec(&drift).unwrap_or_default())
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 /// `GET /models`.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING,
 };
 use hyper::http::request::Parts;
 use hyper::{Request, Version};
@@ -176,7 +176,7 @@ async fn dispatch(
         Operation::Invocations => Call::Score(form()),
         Operation::Infer => Call::Infer(headers.get(v2::HEADER_LENGTH).cloned()),
         Operation::Model => return Ok(native::model(model)),
-        Operation::Drift => return Ok(native::drift(model)),
+        Operation::Drift => return Ok(native::drift(model, headers.get(ACCEPT))),
         Operation::Models => return Ok(native::models(state)),
         Operation::Report => return Box::pin(report(model)).await,
         Operation::Livez => return Ok(native::livez()),

@@ -11,6 +11,7 @@ use crate::model::Model;
 use crate::model::drift::bins::{Bins, psi};
 use crate::model::drift::{Counts, Drift, Expected, MIN_ROWS};
 use crate::model::pipeline::Predictions;
+use crate::report::html;
 
 /// Rows after which the older half of the window is forgotten: drift is judged by the last 10,000 to 20,000 rows.
 const HALF_WINDOW: u64 = 10_000;
@@ -183,8 +184,24 @@ impl Profile {
 
     /// The drift of the window; `model` is the one that is counted for.
     pub(crate) fn drift(&self, model: &Model) -> Drift {
-        let bins: Vec<Bins> = self.columns.iter().map(|column| column.bins.clone()).collect();
-        self.window().drift(model, &bins, &self.expected)
+        self.window().drift(model, &self.bins(), &self.expected)
+    }
+
+    /// The same as a page, with the distributions of the window.
+    pub(crate) fn drift_page(&self, name: &str, model: &Model) -> String {
+        let (bins, counts) = (self.bins(), self.window());
+        html::drift::page(&html::drift::Compared {
+            model: name,
+            rows: "the latest rows",
+            drift: &counts.drift(model, &bins, &self.expected),
+            features: &counts.distributions(model, &bins),
+            predictions: counts.of_predictions(model, &self.expected).as_ref(),
+            json: "GET /drift",
+        })
+    }
+
+    fn bins(&self) -> Vec<Bins> {
+        self.columns.iter().map(|column| column.bins.clone()).collect()
     }
 }
 

@@ -197,7 +197,7 @@ impl Search<'_> {
         let truth = self.held_out_truth(first);
         let mut begun: Vec<Option<Begun>> = Vec::with_capacity(contenders.len());
         for (index, contender) in contenders.iter().enumerate() {
-            let state = format_args!("comparing {} in the first fold", contender.spec.algorithm.name);
+            let state = format_args!("{} in the first fold", contender.spec.algorithm.name);
             self.watch.progress(index as u64 + 1, contenders.len() as u64, state);
             let started = Instant::now();
             begun.push(match self.folds(contender, first) {
@@ -295,7 +295,7 @@ impl Board<'_> {
             let value = search.metric.utility(self.compared[best].utility);
             format!(", best so far {} {value:.4}", self.standings[self.compared[best].index].algorithm)
         });
-        let state = format_args!("comparing {}{best}", contender.spec.algorithm.name);
+        let state = format_args!("{}{best}", contender.spec.algorithm.name);
         search.watch.progress(index as u64 + 1, contenders.len() as u64, state);
         let started = Instant::now();
         let seconds = begun.as_ref().map_or(0.0, |begun| begun.seconds);

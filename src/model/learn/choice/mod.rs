@@ -106,6 +106,7 @@ impl Search<'_> {
             if splits.is_empty() {
                 choice.notes.push(format!("--tune was skipped: {too_few}"));
             } else {
+                self.watch.stage("tuning");
                 let tuned = self.tune(choice.members[0].0.algorithm, n_trials, fixed)?;
                 choice.notes.extend(tuned.note);
                 if let Some((spec, tuning)) = tuned.best {
@@ -126,7 +127,7 @@ impl Search<'_> {
             choice.selection.cv = match known {
                 Some(known) => Some(known),
                 None => {
-                    self.watch.progress(0, splits.len() as u64, format_args!("cross-validating"));
+                    self.watch.stage("cross-validating");
                     let scored = self.cross_validate(&choice.members[0].0, &splits)?;
                     scored.map(|Scored { scores, unseen }| {
                         choice.unseen = Some(unseen);

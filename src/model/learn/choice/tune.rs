@@ -304,8 +304,7 @@ impl Search<'_> {
                 // The sign turns back as it was turned.
                 let (best, trial) = (self.metric.utility(best.0), best.1);
                 let name = specs[0].algorithm.name;
-                let state =
-                    format_args!("tuning {name} on {n_rows} rows, best so far {best:.4} (trial {trial})");
+                let state = format_args!("{name} on {n_rows} rows, best so far {best:.4} (trial {trial})");
                 self.watch.progress(count, trials.len() as u64, state);
             }
             Ok(found.map(|scores| Scored { trial, scores, utility }))

@@ -56,6 +56,12 @@ impl Calibrate {
             Self::Never => Some("none"),
         }
     }
+
+    /// The one of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let methods = Method::ALL.map(Self::As);
+        [Self::Auto, Self::Never].into_iter().chain(methods).find(|known| known.name() == Some(name))
+    }
 }
 
 /// What is wanted after the predictors.

@@ -142,7 +142,7 @@ fn success(operation: Operation, name: &str) -> Value {
                 &["feature", "type", "psi", "missing", "unseen", "verdict"],
                 json!({
                     "feature": text(), "type": text(), "psi": number, "test": test, "statistic": number,
-                    "p_value": number, "p_adjusted": number,
+                    "statistic_bound": { "const": "lower" }, "p_value": number, "p_adjusted": number,
                     "missing": object(&["train", "new"], json!({ "train": number, "new": number })),
                     "unseen": share, "out_of_range": share, "verdict": verdict,
                 }),
@@ -153,7 +153,7 @@ fn success(operation: Operation, name: &str) -> Value {
                     "psi": number, "test": test, "statistic": number, "p_value": number, "verdict": verdict,
                 }),
             );
-            json(json!({
+            let mut answer = json(json!({
                 "type": "object",
                 "required": ["n_rows", "features", "predictions", "domain_auc", "verdict", "thresholds"],
                 "properties": {
@@ -165,7 +165,9 @@ fn success(operation: Operation, name: &str) -> Value {
                     "notes": { "type": "array", "items": text() },
                     "thresholds": { "type": "object" },
                 },
-            }))
+            }));
+            answer["content"]["text/html"] = json!({ "schema": text() });
+            answer
         }
         Operation::Models => json(object(
             &["default", "models"],
