@@ -34,8 +34,8 @@ def data_set(seed, kind):
     x = random.normal(size=(n, 5))
     score = x[:, 0] + 0.7 * x[:, 1] * x[:, 2] + np.sin(2 * x[:, 3])
     if kind == "numbers":
-        # Skewed, and wider where x4 is large.
-        target = np.round(3 * score + random.gumbel(size=n) * (1 + 0.5 * (x[:, 4] > 0)), 4)
+        # Skewed, and wider where e is large; far from 0, near which a relative error has no mean.
+        target = np.round(50 + 3 * score + random.gumbel(size=n) * (1 + 0.5 * (x[:, 4] > 0)), 4)
     elif kind == "two classes":
         target = np.where(score + random.logistic(size=n) > 0, "yes", "no")
     else:

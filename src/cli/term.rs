@@ -98,9 +98,9 @@ impl Term {
 }
 
 /// What the display shows of a stage.
-const STAGE: &str = "{spinner} {prefix} {msg}";
-const BAR: &str = "{spinner} {prefix} [{bar:20}] {pos}/{len} {msg}, {eta} left";
-const BYTES: &str = "{spinner} {prefix} [{bar:20}] {bytes} of {total_bytes}, {msg}, {eta} left";
+const STAGE: &str = "{spinner} {prefix} {wide_msg}";
+const BAR: &str = "{spinner} {prefix} {wide_msg} [{bar:8}] {pos}/{len} {eta} left";
+const BYTES: &str = "{spinner} {prefix} {wide_msg} [{bar:8}] {bytes} of {total_bytes} {eta} left";
 
 /// A progress display, and the listener for Ctrl-C.
 #[derive(Debug)]
@@ -129,15 +129,15 @@ impl Progress {
         progress
     }
 
-    /// Changes the template if it is another one; how long the stage has taken.
-    fn show(&self, template: &'static str) -> Duration {
+    /// Changes the template if it is another one, after the message that it shows.
+    fn show(&self, template: &'static str, message: String) {
+        self.bar.set_message(message);
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if stage.0 != template {
             stage.0 = template;
             let style = ProgressStyle::with_template(template);
             self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##-"));
         }
-        stage.1.elapsed()
     }
 
     /// From now on the first Ctrl-C asks the work to stop with the best so far, the second ends the program.
@@ -169,8 +169,7 @@ impl Watch for Progress {
             return;
         }
         self.stage.lock().unwrap_or_else(PoisonError::into_inner).1 = Instant::now();
-        self.show(STAGE);
-        self.bar.set_message("");
+        self.show(STAGE, String::new());
         self.bar.set_prefix(name.to_string());
         self.bar.reset();
     }
@@ -180,22 +179,21 @@ impl Watch for Progress {
             return;
         }
         let is_known = total > 0 && bytes > 0;
-        let seconds = self.show(if is_known { BYTES } else { STAGE }).as_secs_f64();
-        let speed = rows as f64 / seconds.max(1e-3);
+        let began = self.stage.lock().unwrap_or_else(PoisonError::into_inner).1;
+        let speed = rows as f64 / began.elapsed().as_secs_f64().max(1e-3);
         self.bar.set_length(total);
         self.bar.set_position(bytes.min(total));
-        self.bar.set_message(format!("{rows} rows, {speed:.0} rows/s"));
+        self.show(if is_known { BYTES } else { STAGE }, format!("{rows} rows, {speed:.0} rows/s"));
     }
 
     fn progress(&self, done: u64, total: u64, state: fmt::Arguments) {
         if self.bar.is_hidden() {
             return;
         }
-        self.show(BAR);
         self.bar.set_length(total);
         self.bar.set_position(done);
         let hint = if self.can_stop.load(Ordering::Relaxed) { "; Ctrl-C keeps the best so far" } else { "" };
-        self.bar.set_message(format!("{state}{hint}"));
+        self.show(BAR, format!("{state}{hint}"));
     }
 
     fn compared(&self, standing: &Standing) {
@@ -279,16 +277,14 @@ mod tests {
         };
         progress.stage("reading");
         let text = shown(&|| progress.read(512 * 1024, 1024 * 1024, 7000));
-        assert!(
-            text.contains("reading [##########") && text.contains("512.00 KiB of 1.00 MiB, 7000 rows"),
-            "{text}"
-        );
+        assert!(text.contains("reading 7000 rows, ") && text.contains("[####"), "{text}");
+        assert!(text.contains("] 512.00 KiB of 1.00 MiB ") && text.contains(" left"), "{text}");
         let text = shown(&|| progress.read(0, 0, 8000));
         assert!(text.contains("reading 8000 rows") && !text.contains('['), "{text}");
         progress.stage("fitting gradient-boosting");
         let text = shown(&|| progress.progress(25, 100, format_args!("validation loss 0.31")));
-        assert!(text.contains("fitting gradient-boosting [#####"), "{text}");
-        assert!(text.contains("25/100 validation loss 0.31, ") && text.contains(" left"), "{text}");
+        assert!(text.contains("fitting gradient-boosting validation loss 0.31 "), "{text}");
+        assert!(text.contains("[##") && text.contains("] 25/100 ") && text.contains(" left"), "{text}");
         progress.finish();
     }
 

@@ -346,7 +346,7 @@ impl Load<'_> {
                 return Err(failure);
             }
             let bytes = digest.as_ref().map_or(0, PassingDigest::passed);
-            if (self.stopped)(Passed { file, bytes, rows: raw.lines.len() }) {
+            if (self.stopped)(Passed { file, bytes, rows: raw.lines.len() + chunk.lines.len() }) {
                 return Err(Interrupted.into());
             }
             let before = raw.lines.len();

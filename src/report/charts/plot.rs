@@ -294,6 +294,9 @@ fn name(text: &str, n: usize) -> String {
 fn shown_ticks(scale: &Scale, width: f64) -> Vec<(f64, String)> {
     let ticks = scale.ticks();
     let longest = ticks.iter().map(|tick| tick.1.chars().count()).max().unwrap_or(1);
+    // Ticks between bins do not reach the ends.
+    let ends = [ticks.first(), ticks.last()].map(|tick| tick.map_or(0.0, |tick| scale.position(tick.0)));
+    let width = width * (ends[1] - ends[0]);
     let room = (width / (longest as f64 * CHARACTER + 8.0)).floor().max(2.0) as usize;
     let every = ticks.len().saturating_sub(1).div_ceil(room).max(1);
     ticks.into_iter().step_by(every).collect()
