@@ -198,6 +198,7 @@ impl Import {
             baseline,
             evaluation,
             thresholds: None,
+            asked: Default::default(),
             origin: Some(Origin {
                 format: format.name().into(),
                 producer: foreign.producer.into(),

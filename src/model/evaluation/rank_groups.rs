@@ -17,13 +17,13 @@ use std::collections::HashMap;
 use anyhow::{Result, bail, ensure};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::statistics::normal_quantile;
 use crate::data::cells::cell::Cell;
 use crate::data::cells::schema::Schema;
 use crate::data::cells::target::{Target, Truth};
 use crate::error::usage;
 use crate::model::hold_out::TestRows;
 use crate::model::pipeline::Predictions;
+use crate::model::statistics::normal_quantile;
 use crate::names::{did_you_mean, quote};
 use crate::plain;
 
