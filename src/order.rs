@@ -24,6 +24,13 @@ pub(crate) fn sort_by_key<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
     sort_by(items, |a, b| key(a).cmp(&key(b)));
 }
 
+/// Collects few items into a map. `collect` sorts them first.
+pub(crate) fn map<C: Default + Extend<T>, T>(items: impl IntoIterator<Item = T>) -> C {
+    let mut map = C::default();
+    items.into_iter().for_each(|item| map.extend(std::iter::once(item)));
+    map
+}
+
 #[inline(never)]
 fn sort_indices(order: &mut [usize], compare: &dyn Fn(usize, usize) -> Ordering) {
     order.sort_by(|&a, &b| compare(a, b));

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::args::{Drift, Format};
-use super::term::{Term, write_text};
+use super::term::{Term, write_json, write_text};
 use crate::model::drift::{self, Counts, Expected, KnownRows, gate};
 use crate::model::hold_out::{self, TestRows};
 use crate::model::learn::{Watch, domain};
@@ -70,8 +70,7 @@ pub(super) fn run(args: &Drift, term: &Term, out: &mut impl Write) -> Result<()>
     progress.finish();
     if args.format == Format::Json {
         let result = DriftResult { model: &args.model, data: &args.data, drift: &found };
-        serde_json::to_writer(&mut *out, &result)?;
-        out.write_all(b"\n")?;
+        write_json(out, &result)?;
     } else {
         found.notes.iter().for_each(|note| term.note(note));
         write_text(out, &format!("{}: {} compared with training\n", args.model, args.data))?;

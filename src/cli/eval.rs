@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Eval, Format};
 use super::report::{Evaluated, printed};
-use super::term::{Term, write_text};
+use super::term::{Term, write_json, write_text};
 use crate::error::usage;
 use crate::model::Model;
 use crate::model::evaluation::associations::Associations;
@@ -167,8 +167,7 @@ fn show(
             requirements,
             recorded_at_training: recorded,
         };
-        serde_json::to_writer(&mut *out, &result)?;
-        return Ok(out.write_all(b"\n")?);
+        return write_json(out, &result);
     }
     let rows = text::count(evaluation.n_rows, "row", "rows");
     let which = if recorded { " held out, as recorded at training" } else { "" };

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
 use super::args::Color;
 use crate::model::learn::Watch;
@@ -19,6 +21,13 @@ use crate::report::selection;
 /// Writes a result for people. Nothing in it steers the terminal.
 pub(super) fn write_text(out: &mut dyn Write, text: &str) -> io::Result<()> {
     out.write_all(printable(text).as_bytes())
+}
+
+/// Writes a result as a line of JSON.
+pub(super) fn write_json(out: &mut dyn Write, result: &impl Serialize) -> Result<()> {
+    let mut line = serde_json::to_vec(result)?;
+    line.push(b'\n');
+    Ok(out.write_all(&line)?)
 }
 
 /// The writer of messages.

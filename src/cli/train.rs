@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::args::{CalibrateChoice, Common, DEFAULT_MODEL, DEFAULT_PORT, Format, OptimizeChoice, Train};
-use super::term::{Term, write_text};
+use super::term::{Term, write_json, write_text};
 use crate::data::cells::cell::NullTokens;
 use crate::data::read::source::Options;
 use crate::error::{Unmet, usage};
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     }
     file::write_atomically(Path::new(&args.output), &bytes)?;
     if args.format == Format::Json {
-        return write_json(args, &trained, out);
+        return write_result(args, &trained, out);
     }
     write_text(out, &training::summary(&trained, &args.types))?;
     if let Some(found) = &kept {
@@ -289,7 +289,7 @@ fn nulls(args: &Train) -> Result<NullTokens> {
     Ok(nulls)
 }
 
-fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<()> {
+fn write_result(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<()> {
     let card = &trained.model.card;
     let result = TrainResult {
         model: &args.output,
@@ -303,8 +303,7 @@ fn write_json(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<(
         cv: &card.selection.cv,
         postprocessing: &trained.model.pipeline.postprocessing,
     };
-    serde_json::to_writer(&mut *out, &result)?;
-    Ok(out.write_all(b"\n")?)
+    write_json(out, &result)
 }
 
 fn next_steps(args: &Train, trained: &Trained) -> String {

@@ -22,6 +22,7 @@ use super::judge::profile::{Profile, is_text};
 use super::judge::useless::{NUMBERS_THE_ROWS, useless};
 use super::judge::{dates, duplicates, findings, null_words, readings, spelling};
 use super::split::arrangement::{Arrangement, SplitBy};
+use crate::order;
 
 /// The columns of a file that have a part of their own, by index.
 #[derive(Debug, Clone, Default)]
@@ -401,7 +402,7 @@ impl Typed {
 
     /// Drops features with the same cells as a feature before them, unless their type is given.
     fn drop_copies(&mut self, roles: &Roles) {
-        let types: BTreeMap<usize, ColumnType> = self.features.iter().copied().collect();
+        let types: BTreeMap<usize, ColumnType> = order::map(self.features.iter().copied());
         for (copy, first) in duplicates::duplicate_columns(&self.table, &self.features) {
             let Some(&column_type) = types.get(&copy).filter(|_| !roles.types.contains_key(&copy)) else {
                 continue;

@@ -49,6 +49,7 @@ use crate::data::prepare::categories::{MAX_LEVEL_SLOTS, TargetMeans};
 use crate::data::prepare::recipe::{DateParts, Encoding, Parts, Recipe, Scale};
 use crate::data::prepare::vocabulary::Vocabulary;
 use crate::data::read::json;
+use crate::order;
 
 /// The newest format version that this program writes and reads.
 pub const FORMAT_VERSION: u64 = 11;
@@ -431,10 +432,8 @@ fn take_members(
             .take_while(|name| name.starts_with(&prefix))
             .cloned()
             .collect();
-        let mut own: Arrays = names
-            .into_iter()
-            .filter_map(|name| Some((name[prefix.len()..].to_string(), arrays.remove(&name)?)))
-            .collect();
+        let without_prefix = |name: String| Some((name[prefix.len()..].to_string(), arrays.remove(&name)?));
+        let mut own: Arrays = order::map(names.into_iter().filter_map(without_prefix));
         let recipe = if *recipe == i {
             Arc::new(take_recipe(*encoding, schema, &mut own)?)
         } else {

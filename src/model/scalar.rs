@@ -2,6 +2,7 @@
 //!
 //! Read as any JSON they would take a hundred times the size of a file that nests them, so nothing else is read.
 
+use crate::order;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -88,7 +89,7 @@ pub(super) fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Val
 /// Settings by name, each a scalar or a list of scalars.
 pub(super) fn settings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Map<String, Value>, D::Error> {
     let settings = std::collections::BTreeMap::<String, Setting>::deserialize(deserializer)?;
-    Ok(settings.into_iter().map(|(name, setting)| (name, setting.0)).collect())
+    Ok(order::map(settings.into_iter().map(|(name, setting)| (name, setting.0))))
 }
 
 #[cfg(test)]

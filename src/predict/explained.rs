@@ -12,6 +12,7 @@ use crate::model::Model;
 use crate::model::explain::{Against, Explainer, Explanation, Scale, Wish, reasons};
 use crate::model::pipeline::{Pipeline, Predictions};
 use crate::names::{did_you_mean, quote};
+use crate::order;
 
 /// Reasons in words unless a number of contributions is asked for.
 const REASONS: usize = 3;
@@ -122,7 +123,7 @@ pub(crate) fn terms_shown(explanation: &Explanation, top: Option<usize>) -> Vec<
     let mut terms: Vec<(usize, &str, f64)> =
         explanation.terms.iter().map(|(feature, term, value)| (*feature, term.as_str(), *value)).collect();
     terms.retain(|(_, _, value)| *value != 0.0);
-    terms.sort_by(|a, b| b.2.abs().total_cmp(&a.2.abs()));
+    order::sort_by(&mut terms, |a, b| b.2.abs().total_cmp(&a.2.abs()));
     terms.truncate(top.unwrap_or(TERMS));
     terms
 }

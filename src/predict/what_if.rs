@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::model::explain::counterfactual::{Counterfactual, Goal, Mutable, Search};
 use crate::model::pipeline::{Decision, Pipeline};
 use crate::names::{did_you_mean, quote};
+use crate::order;
 
 /// Columns that change at most.
 pub(crate) const MAX_CHANGES: usize = 8;
@@ -199,7 +200,7 @@ pub(crate) fn changes(schema: &Schema, found: &Counterfactual) -> Vec<(String, V
 /// Appends a member `what_if` to a JSON object that ends in `out`.
 pub(crate) fn append(schema: &Schema, all: &[Counterfactual], out: &mut Vec<u8>) {
     let one = |found: &Counterfactual| {
-        let changes = Value::Object(changes(schema, found).into_iter().collect::<Map<String, Value>>());
+        let changes = Value::Object(order::map::<Map<String, Value>, _>(changes(schema, found)));
         match found.class {
             Some(class) => json!({
                 "changes": changes,

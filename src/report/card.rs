@@ -10,6 +10,7 @@ use crate::data::cells::cell::ColumnType;
 use crate::data::cells::date;
 use crate::data::cells::feature::Feature;
 use crate::model::{Card, CardMember, DataSource, Model};
+use crate::order;
 
 /// Levels of a category that are listed.
 const MAX_LISTED_LEVELS: usize = 5;
@@ -18,7 +19,7 @@ const MAX_LISTED_LEVELS: usize = 5;
 pub(crate) fn describe(model: &Model) -> Value {
     let schema = &model.pipeline.schema;
     let importances: serde_json::Map<String, Value> =
-        model.importances().into_iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        order::map(model.importances().into_iter().map(|(name, value)| (name.to_string(), value.into())));
     let mut description = json!({
         "mlapi_version": env!("CARGO_PKG_VERSION"),
         "algorithm": model.card.algorithm,

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::order;
 use serde::{Deserialize, Serialize};
 
 /// The code of a category that did not occur in the training rows.
@@ -47,7 +48,7 @@ impl From<NullTokens> for Stored {
         if values.is_empty() && columns.is_empty() {
             return Self::Added(added);
         }
-        let columns = columns.into_iter().map(|(name, tokens)| (name, tokens.values)).collect();
+        let columns = order::map(columns.into_iter().map(|(name, tokens)| (name, tokens.values)));
         Self::Exceptions { added, values, columns }
     }
 }
@@ -58,7 +59,7 @@ impl From<Stored> for NullTokens {
             Stored::Added(added) => Self::with(added),
             Stored::Exceptions { added, values, columns } => {
                 let of_column = |values| Self { added: added.clone(), values, columns: BTreeMap::new() };
-                let columns = columns.into_iter().map(|(name, values)| (name, of_column(values))).collect();
+                let columns = order::map(columns.into_iter().map(|(name, values)| (name, of_column(values))));
                 Self { added, values, columns }
             }
         }

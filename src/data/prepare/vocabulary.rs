@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::data::cells::text::Terms;
+use crate::order;
 
 /// A vocabulary holds at most this many terms, those of the most training rows.
 pub(crate) const MAX_TERMS: usize = 65_536;
@@ -43,7 +44,7 @@ impl Vocabulary {
         {
             let scores = scores(codes, feature, &counted, truth, MAX_SUMS);
             let mut order: Vec<usize> = (0..counted.len()).collect();
-            order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+            order::sort_by(&mut order, |&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
             order.truncate(MAX_DENSE_TERMS);
             order.sort_unstable();
             counted = order.into_iter().map(|i| counted[i]).collect();

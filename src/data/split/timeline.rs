@@ -1,6 +1,7 @@
 //! Splits in order of time: fitted on earlier rows, evaluated on later ones.
 
 use super::Split;
+use crate::order;
 
 /// Rows in order of time, and the cuts between them that separate no two rows of one time.
 struct Timeline<'a> {
@@ -11,7 +12,7 @@ struct Timeline<'a> {
 impl<'a> Timeline<'a> {
     fn of(times: &'a [u32]) -> Self {
         let mut order: Vec<usize> = (0..times.len()).collect();
-        order.sort_by_key(|&row| times[row]);
+        order::sort_by_key(&mut order, |&row| times[row]);
         Self { times, order }
     }
 

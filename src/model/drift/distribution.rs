@@ -5,6 +5,7 @@ use super::{Counts, Expected};
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::feature::Feature;
 use crate::model::Model;
+use crate::order;
 
 /// Levels and classes with a bin of their own; the others share one.
 const MAX_NAMED: usize = 12;
@@ -47,7 +48,7 @@ impl Distribution {
         let (trained, new) = (total(|name| name.1), total(|name| name.2));
         let largest = |name: &(String, f64, f64)| (name.1 / trained).max(name.2 / new);
         // A stable sort: of equals the first.
-        named.sort_by(|a, b| largest(b).total_cmp(&largest(a)));
+        order::sort_by(&mut named, |a, b| largest(b).total_cmp(&largest(a)));
         let others = named.split_off(named.len().min(MAX_NAMED));
         let others = others.iter().fold(rest, |sum, name| (sum.0, sum.1 + name.1, sum.2 + name.2));
         let behind = std::iter::once(others).chain(last).filter(|(_, trained, new)| trained + new > 0.0);

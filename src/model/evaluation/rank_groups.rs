@@ -25,6 +25,7 @@ use crate::model::hold_out::TestRows;
 use crate::model::pipeline::Predictions;
 use crate::model::statistics::normal_quantile;
 use crate::names::{did_you_mean, quote};
+use crate::order;
 use crate::plain;
 
 /// What a ranking is evaluated by.
@@ -77,7 +78,7 @@ impl Serialize for RankQuality {
         }
         let intervals =
             self.figures.iter().filter_map(|(name, _, interval)| Some((name.as_str(), (*interval)?)));
-        let intervals: std::collections::BTreeMap<&str, [f64; 2]> = intervals.collect();
+        let intervals: std::collections::BTreeMap<&str, [f64; 2]> = order::map(intervals);
         map.serialize_entry("intervals", &intervals)?;
         map.end()
     }
@@ -194,9 +195,9 @@ fn figures_of(mut rows: Vec<(f64, f64)>, at: &[usize]) -> Option<Vec<f64>> {
         return None;
     }
     // Stable, so equal scores keep their order.
-    rows.sort_by(|a, b| b.0.total_cmp(&a.0));
+    order::sort_by(&mut rows, |a, b| b.0.total_cmp(&a.0));
     let mut best = rows.clone();
-    best.sort_by(|a, b| b.1.total_cmp(&a.1));
+    order::sort_by(&mut best, |a, b| b.1.total_cmp(&a.1));
     best.iter_mut().for_each(|row| row.0 = row.1);
     let mut found: Vec<f64> = at.iter().map(|&k| gain_of(&rows, k) / gain_of(&best, k)).collect();
     for &k in at {

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::model::statistics::{normal_quantile, quantile};
+use crate::order;
 use crate::random::{below, generator};
 
 /// The most rows that are listed one by one.
@@ -181,7 +182,7 @@ pub(super) fn sample(n: usize, size: usize) -> Vec<usize> {
 fn by_prediction(truth: &[f64], predicted: &[f64], errors: &[f64]) -> Vec<ResidualBin> {
     let n = truth.len();
     let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&a, &b| predicted[a].total_cmp(&predicted[b]));
+    order::sort_by(&mut order, |&a, &b| predicted[a].total_cmp(&predicted[b]));
     let n_bins = PREDICTION_BINS.min(n);
     let bins = (0..n_bins).map(|bin| {
         let rows = &order[bin * n / n_bins..(bin + 1) * n / n_bins];

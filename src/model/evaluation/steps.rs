@@ -10,6 +10,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::model::Model;
 use crate::model::statistics::wilson;
+use crate::order;
 
 /// Parts of the rows by predicted value.
 const N_PARTS: usize = 10;
@@ -92,7 +93,7 @@ impl CoverageDetail {
             (Truth::Values(values), Some(interval), _) => {
                 let predicted = scores.values();
                 let mut order: Vec<usize> = (0..n).collect();
-                order.sort_by(|&a, &b| predicted[a].total_cmp(&predicted[b]));
+                order::sort_by(&mut order, |&a, &b| predicted[a].total_cmp(&predicted[b]));
                 let holds = |row: usize| {
                     let [low, high] = interval.around(predicted[row]);
                     (low..=high).contains(&values[row])

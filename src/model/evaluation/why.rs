@@ -15,6 +15,7 @@ use crate::model::Model;
 use crate::model::explain::{Explainer, Explanation, Wish, reasons};
 use crate::model::hold_out::TestRows;
 use crate::model::pipeline::Predictions;
+use crate::order;
 use crate::parallel;
 
 /// Rows that are explained.
@@ -154,7 +155,7 @@ pub(super) fn why(
         values.for_each(|(mean, value)| *mean += value.abs() / explained.len() as f64);
     }
     let mut order: Vec<usize> = (0..n_features).collect();
-    order.sort_by(|&a, &b| means[b].total_cmp(&means[a]));
+    order::sort_by(&mut order, |&a, &b| means[b].total_cmp(&means[a]));
     let own = select_codes(codes, &chosen);
     let values: Vec<Vec<Value>> = (0..own.n_rows()).map(|row| schema.values_of(&own, row)).collect();
     let effect = |(place, &feature): (usize, &usize)| {

@@ -16,6 +16,7 @@ use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::{Decision, Pipeline, Predictions};
 use crate::model::reference::Reference;
+use crate::order;
 
 /// Combinations of as many columns that are all tried.
 const MAX_TRIED: usize = 20_000;
@@ -111,7 +112,7 @@ impl Search {
         };
         let mut columns: Vec<Column> = mutable.into_iter().map(column).collect();
         columns.retain(|column| !column.values.is_empty());
-        columns.sort_by_key(|column| column.mutable.feature);
+        order::sort_by_key(&mut columns, |column| column.mutable.feature);
         columns.dedup_by_key(|column| column.mutable.feature);
         Self { most: most.min(columns.len()), goal, columns }
     }
@@ -168,7 +169,7 @@ impl Column {
             ColumnType::Category => {
                 let mut levels: Vec<usize> = (0..feature.levels.len()).collect();
                 let count = |level: &usize| feature.counts.get(*level).copied().unwrap_or(0);
-                levels.sort_by(|a, b| count(b).cmp(&count(a)).then(a.cmp(b)));
+                order::sort_by(&mut levels, |a, b| count(b).cmp(&count(a)).then(a.cmp(b)));
                 levels.into_iter().take(MAX_LEVELS).map(|level| level as f64).collect()
             }
             ColumnType::Number => {
@@ -357,7 +358,7 @@ impl<'a> Trial<'a> {
                     steps[at].iter().map(move |&value| {
                         let mut changes = before.clone();
                         changes.push((at, value));
-                        changes.sort_by_key(|change| change.0);
+                        order::sort_by_key(&mut changes, |change| change.0);
                         changes
                     })
                 })
@@ -372,12 +373,12 @@ impl<'a> Trial<'a> {
                 next.insert(key, (near, changes));
             });
             if n == 1 {
-                columns.sort_by(|&a, &b| best[b].total_cmp(&best[a]));
+                order::sort_by(&mut columns, |&a, &b| best[b].total_cmp(&best[a]));
                 columns.truncate(BEAM_COLUMNS);
                 columns.sort_unstable();
             }
             let mut ordered: Vec<(f64, Changes)> = next.into_values().collect();
-            ordered.sort_by(|a, b| {
+            order::sort_by(&mut ordered, |a, b| {
                 b.0.total_cmp(&a.0).then(self.distance(&a.1).total_cmp(&self.distance(&b.1)))
             });
             beam = ordered.into_iter().take(BEAM).map(|(_, changes)| changes).collect();
@@ -400,7 +401,7 @@ impl<'a> Trial<'a> {
     /// The smallest of the changes, drawn back towards the row.
     fn smallest(&self, found: BTreeMap<Vec<usize>, Changes>) -> Vec<Counterfactual> {
         let by_distance = |all: &mut Vec<Changes>| {
-            all.sort_by(|a, b| self.distance(a).total_cmp(&self.distance(b)));
+            order::sort_by(all, |a, b| self.distance(a).total_cmp(&self.distance(b)));
         };
         let mut all: Vec<Changes> = found.into_values().collect();
         by_distance(&mut all);
@@ -439,7 +440,9 @@ impl<'a> Trial<'a> {
     /// Moves the numbers of changes towards those of the row, the farthest first, as far as the changes go on sufficing.
     fn draw_back(&self, changes: &mut Changes) {
         let mut order: Vec<usize> = (0..changes.len()).collect();
-        order.sort_by(|&a, &b| self.distance(&changes[b..=b]).total_cmp(&self.distance(&changes[a..=a])));
+        order::sort_by(&mut order, |&a, &b| {
+            self.distance(&changes[b..=b]).total_cmp(&self.distance(&changes[a..=a]))
+        });
         for i in order {
             let (at, farthest) = changes[i];
             let column = &self.search.columns[at];

@@ -20,6 +20,7 @@ use crate::data::prepare::recipe::{Recipe, Slot};
 use crate::model::pipeline::{Member, Pipeline};
 use crate::model::predictor::{Link, Predictor};
 use crate::model::reference::Reference;
+use crate::order;
 use crate::parallel;
 
 /// Rows that are explained together, so that memory stays small.
@@ -311,7 +312,7 @@ fn terms_of(recipe: &Recipe, features: &[usize], row: &[f64], texts: &Texts) -> 
             }
         }
         // A term that occurs again is one slot all the same.
-        found[known..].sort_by_key(|term| term.1);
+        order::sort_by_key(&mut found[known..], |term| term.1);
         found.dedup_by_key(|term| (term.0, term.1));
     }
     found
@@ -379,7 +380,7 @@ impl Explainer {
             }
         }
         pairs.retain(|(_, mean)| *mean > 0.0);
-        pairs.sort_by(|a, b| b.1.total_cmp(&a.1));
+        order::sort_by(&mut pairs, |a, b| b.1.total_cmp(&a.1));
         (pairs, n_rows)
     }
 }

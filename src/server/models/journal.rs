@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::data::cells::matrix::Matrix;
 use crate::model::pipeline::Predictions;
+use crate::order;
 use crate::printable::printable_json;
 use crate::server::models::served::Served;
 use crate::server::observe::spool::Spool;
@@ -49,7 +50,7 @@ impl Journal {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         for row in 0..codes.n_rows().min(MAX_ROWS.saturating_sub(n_before)) {
             let names = schema.features.iter().map(|feature| feature.name.clone());
-            let features: serde_json::Map<_, _> = names.zip(schema.values_of(codes, row)).collect();
+            let features: serde_json::Map<_, _> = order::map(names.zip(schema.values_of(codes, row)));
             let mut answer = Vec::new();
             served.answers.element(predictions, row, &mut answer);
             let mut line = json!({

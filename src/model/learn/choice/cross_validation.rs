@@ -26,6 +26,7 @@ use crate::model::predictor::trees::Trees;
 use crate::model::predictor::{Footprint, Predictor};
 use crate::model::selection::{CrossValidation, Spread};
 use crate::model::target_transform::TargetTransform;
+use crate::order;
 
 /// Rows × numbers of a row × scores: up to this many, five folds, the field's usual number (Kohavi 1995, "A
 /// study of cross-validation and bootstrap", finds five to ten best).
@@ -346,7 +347,7 @@ impl Search<'_> {
             spread,
             standard_error: spread.mean.and_then(|_| standard_error()),
             n_rows: n_compared(splits),
-            metrics: others.map(|name| (name.to_string(), Spread::of(&scores_of(name)))).collect(),
+            metrics: order::map(others.map(|name| (name.to_string(), Spread::of(&scores_of(name))))),
             scores,
         }
     }

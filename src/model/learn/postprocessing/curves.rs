@@ -2,6 +2,7 @@
 
 use crate::model::learn::platt;
 use crate::model::postprocessing::calibration::{Curves, Method, log_odds, log_probability};
+use crate::order;
 
 /// Rows with their probabilities, classes and weights.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +55,7 @@ pub(super) fn fit(method: Method, rows: Rows) -> Curves {
 /// algorithm; Barlow et al. 1972). Of the points on a level only the ends are kept.
 fn isotonic(x: &[f64], is_class: &[bool], weights: &[f64]) -> Vec<[f64; 2]> {
     let mut order: Vec<usize> = (0..x.len()).collect();
-    order.sort_by(|&a, &b| x[a].total_cmp(&x[b]).then(a.cmp(&b)));
+    order::sort_by(&mut order, |&a, &b| x[a].total_cmp(&x[b]).then(a.cmp(&b)));
     // First and last x, sum of weights, weight of the class.
     let mut blocks: Vec<[f64; 4]> = Vec::new();
     let mean = |[_, _, weight, of_class]: [f64; 4]| of_class / weight;

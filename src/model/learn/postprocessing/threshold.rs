@@ -1,6 +1,7 @@
 //! The threshold that is best on rows that the fits had not seen.
 
 use crate::model::postprocessing::{Costs, Threshold};
+use crate::order;
 
 /// What a threshold is chosen by.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +73,7 @@ impl Measure {
 /// equally good ones it is the nearest to one half.
 pub(super) fn best(measure: Measure, p: &[f64], is_second: &[bool], weights: &[f64]) -> Threshold {
     let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+    order::sort_by(&mut order, |&a, &b| p[b].total_cmp(&p[a]));
     let mut counts = Counts::default();
     for (is_second, weight) in is_second.iter().zip(weights) {
         *(if *is_second { &mut counts.false_negative } else { &mut counts.true_negative }) += weight;

@@ -144,6 +144,7 @@ impl<'a, C: Criterion> Grower<'a, C> {
     }
 
     /// Grows a tree on `rows` (not empty) with their [`Grower::items`], and on some of the columns.
+    #[inline(never)]
     pub(crate) fn grow(&mut self, mut rows: Vec<u32>, columns: &[u32], seed: u64) -> Tree {
         let n = rows.len();
         self.spare_rows.resize(n.max(self.spare_rows.len()), 0);

@@ -73,13 +73,13 @@ impl<'a> ModelPart<'a> {
     /// The example row by name.
     fn named_row(&self) -> Value {
         let features = self.schema.features.iter().map(|feature| feature.name.clone());
-        Value::Object(features.zip(self.row.iter().cloned()).collect())
+        Value::Object(order::map(features.zip(self.row.iter().cloned())))
     }
 
     pub(super) fn schemas(&self, schemas: &mut Map<String, Value>) {
         let features = &self.schema.features;
         let mut properties: Map<String, Value> =
-            features.iter().map(|feature| (feature.name.clone(), self.value(feature))).collect();
+            order::map(features.iter().map(|feature| (feature.name.clone(), self.value(feature))));
         let required: Vec<&str> = features.iter().map(|feature| feature.name.as_str()).collect();
         // A row may hold columns of the training file that the model ignores.
         for name in self.schema.columns.iter().filter(|name| self.schema.is_unused(name)) {
@@ -370,7 +370,7 @@ impl<'a> ModelPart<'a> {
         let label = json!({ "enum": labels, "description": format!("The predicted {}.", target.name) });
         let probability = json!({ "type": "number", "minimum": 0, "maximum": 1 });
         let of_labels: Map<String, Value> =
-            target.labels.iter().map(|label| (label.clone(), probability.clone())).collect();
+            order::map(target.labels.iter().map(|label| (label.clone(), probability.clone())));
         let names: Vec<&str> = target.labels.iter().map(String::as_str).collect();
         let mut one = object(
             &["prediction", "probability", "probabilities"],
@@ -404,7 +404,7 @@ impl<'a> ModelPart<'a> {
             },
         });
         let columns: Map<String, Value> =
-            names.iter().zip(&self.row).map(|(name, value)| (name.to_string(), json!([value]))).collect();
+            order::map(names.iter().zip(&self.row).map(|(name, value)| (name.to_string(), json!([value]))));
         let params = json!({
             "type": ["object", "null"],
             "properties": {
