@@ -373,7 +373,7 @@ pub(crate) static ENDPOINTS: [Endpoint; 25] = [
         named: Some("/models/NAME/drift"),
         of_a_model: true,
         label: "/drift",
-        summary: "Drift of the latest rows of {model} from those of training; a page for a browser",
+        summary: "Drift of the latest rows of {model}; a page for a browser",
         tag: Tag::Describe,
         ..GET
     },
