@@ -158,7 +158,7 @@ pub enum Verb {
     /// Evaluate a model on the rows held out at training, or on another file
     Eval(Box<Eval>),
     /// Predict one row or a file of rows
-    Predict(Predict),
+    Predict(Box<Predict>),
     /// Serve predictions over HTTP
     Serve(Box<Serve>),
     /// Compare new rows with those of training: drift of each feature and of the predictions

@@ -23,7 +23,7 @@ const MAX_ROWS: usize = 250;
 /// Rows that a thread explains together.
 const BLOCK_ROWS: usize = 32;
 /// Predictions that sampled contributions may take, and rows of these at least.
-const MAX_SAMPLED: usize = 100_000;
+const MAX_SAMPLED: usize = 40_000;
 const MIN_SAMPLED_ROWS: usize = 8;
 /// Columns whose single rows are kept.
 const MAX_POINTED: usize = 10;

@@ -33,7 +33,7 @@ const MAX_POINTS: usize = 64;
 const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// Points of one row side by side.
-type Four = [f64; 4];
+type Eight = [f64; 8];
 
 /// No edge.
 const NONE: u32 = u32::MAX;
@@ -70,43 +70,37 @@ struct Tree {
     single: Points,
 }
 
-/// The points for a row by itself: these stand side by side, filled up with points of weight 0. Constants that a product
-/// makes are not stored: a row reads all of them once, from a slow cache.
+/// The points for a row by itself: eight side by side, filled up with points of weight 0. Constants that a product makes
+/// are not stored: a row reads all of them once, from a slow cache.
 #[derive(Debug, Clone)]
 struct Points {
-    /// t, then 1 − t, then one by that, then the weights.
-    of_tree: [Vec<Four>; 4],
-    /// For each edge one by z (1 − t) + t of every point.
-    by_hot: Vec<Four>,
+    /// For each eight: t, then 1 − t, then one by that, then the weights.
+    of_tree: Vec<[Eight; 4]>,
+    /// For each edge and each eight one by z (1 − t) + t of every point.
+    by_hot: Vec<Eight>,
 }
 
 impl Points {
     fn new(edges: &[Edge], nodes: &[f64], weights: &[f64]) -> Self {
-        let fours = |value: &dyn Fn(usize) -> f64| -> Vec<Four> {
-            (0..nodes.len().div_ceil(4)).map(|block| std::array::from_fn(|i| value(4 * block + i))).collect()
+        let eight = |block: usize, value: &dyn Fn(f64, f64) -> f64| -> Eight {
+            std::array::from_fn(|l| {
+                let at = 8 * block + l;
+                value(nodes.get(at).copied().unwrap_or(0.0), weights.get(at).copied().unwrap_or(0.0))
+            })
         };
-        let node = |i: usize| nodes.get(i).copied().unwrap_or(0.0);
-        let mut by_hot = Vec::with_capacity(edges.len() * nodes.len().div_ceil(4));
-        for edge in edges {
-            by_hot.extend(fours(&|i| 1.0 / (edge.share * (1.0 - node(i)) + node(i))));
-        }
-        let of_tree = [
-            fours(&node),
-            fours(&|i| 1.0 - node(i)),
-            fours(&|i| 1.0 / (1.0 - node(i))),
-            fours(&|i| weights.get(i).copied().unwrap_or(0.0)),
-        ];
-        Self { of_tree, by_hot }
-    }
-
-    fn n_blocks(&self) -> usize {
-        self.of_tree[0].len()
-    }
-
-    #[inline(always)]
-    fn by_hot(&self, edge: u32) -> &[Four] {
-        let n = self.n_blocks();
-        &self.by_hot[edge as usize * n..(edge as usize + 1) * n]
+        let blocks = 0..nodes.len().div_ceil(8);
+        let of_tree = |block: usize| {
+            [
+                eight(block, &|t, _| t),
+                eight(block, &|t, _| 1.0 - t),
+                eight(block, &|t, _| 1.0 / (1.0 - t)),
+                eight(block, &|_, weight| weight),
+            ]
+        };
+        let of_edge = |edge: &Edge, block: usize| eight(block, &|t, _| 1.0 / (edge.share * (1.0 - t) + t));
+        let mut by_hot = Vec::with_capacity(edges.len() * blocks.len());
+        edges.iter().for_each(|edge| by_hot.extend(blocks.clone().map(|block| of_edge(edge, block))));
+        Self { of_tree: blocks.map(of_tree).collect(), by_hot }
     }
 }
 
@@ -169,7 +163,7 @@ impl Tree {
     fn bytes(&self) -> usize {
         self.edges.len() * size_of::<Edge>()
             + self.constants.len() * size_of::<f64>()
-            + self.single.by_hot.len() * size_of::<Four>()
+            + self.single.by_hot.len() * size_of::<Eight>()
     }
 
     /// The constants of an edge: z (1 − t), one by it, and one by it plus t.
@@ -434,112 +428,89 @@ fn add<const L: usize>(
 struct Single {
     turns: Vec<bool>,
     taken: Vec<bool>,
-    products: Vec<Four>,
-    sums: Vec<Four>,
+    products: Vec<Eight>,
+    sums: Vec<Eight>,
     values: Vec<f64>,
     path: Vec<u32>,
 }
 
-/// Adds the values of one tree for one row: as [`add`], with the points side by side.
+/// Adds the values of one tree for one row: as [`add`], with the points side by side, which are added up.
 #[inline(always)]
 fn add_single(trees: &Trees, index: usize, tree: &Tree, buffers: &mut Single, x: &[f64], out: &mut [f64]) {
     let parts = trees.parts();
     let (n_inputs, n_scores, width) = (trees.n_inputs(), trees.n_scores(), parts.width);
-    let n = tree.single.n_blocks();
-    let [points, rests, by_rests, weights] = &tree.single.of_tree;
     let Single { turns, taken, products, sums, values, path } = buffers;
     let n_levels = tree.depth + 1;
     turns.resize(turns.len().max(n_levels), false);
     taken.resize(taken.len().max(n_levels), false);
-    products.resize(products.len().max(n_levels * n), [0.0; 4]);
-    sums.resize(sums.len().max(n_levels * width * n), [0.0; 4]);
+    products.resize(products.len().max(n_levels), [0.0; 8]);
+    sums.resize(sums.len().max(n_levels * width), [0.0; 8]);
     values.resize(values.len().max(width * n_inputs), 0.0);
-    products[..n].copy_from_slice(weights);
-    // The part of a contribution that a sum of leaves has by an edge: the sum without the factor of the edge, times what the
-    // row's turns differ from the share by.
-    let part = |sums: &[Four], edge: u32, is_taken: bool| {
-        let by = if is_taken { tree.single.by_hot(edge) } else { by_rests };
-        let mut total = [0.0; 4];
-        for (sum, by) in sums.iter().zip(by) {
-            for l in 0..4 {
-                total[l] += sum[l] * by[l];
+    let n_blocks = tree.single.of_tree.len();
+    for (block, [points, rests, by_rests, weights]) in tree.single.of_tree.iter().enumerate() {
+        let by_hot = |edge: u32| &tree.single.by_hot[edge as usize * n_blocks + block];
+        // What a sum of leaves contributes by an edge: without the factor of the edge, times what the row's turns differ from
+        // the share by.
+        let part = |sum: &Eight, edge: u32, is_taken: bool| match is_taken {
+            true => dot(sum, by_hot(edge)) * (1.0 - tree.edges[edge as usize].share),
+            // −z by z (1 − t) is −1 by 1 − t.
+            false => -dot(sum, by_rests),
+        };
+        products[0] = *weights;
+        for (at, edge) in tree.edges.iter().enumerate() {
+            let depth = edge.depth as usize;
+            while path.len() >= depth
+                && let Some(left) = path.pop()
+            {
+                leave(tree, left, (width, n_inputs), (sums, values), taken, &part);
             }
-        }
-        let total = (total[0] + total[1]) + (total[2] + total[3]);
-        // −z by z (1 − t) is −1 by 1 − t.
-        if is_taken { total * (1.0 - tree.edges[edge as usize].share) } else { -total }
-    };
-    for at in 0..=tree.edges.len() {
-        let edge = tree.edges.get(at);
-        while path.len() >= edge.map_or(1, |edge| edge.depth as usize)
-            && let Some(left) = path.pop()
-        {
-            let edge = &tree.edges[left as usize];
-            let (depth, earlier) = (edge.depth as usize, edge.earlier);
-            for score in 0..width {
-                let (above, own) = sums[(depth - 1) * width * n..].split_at_mut(width * n);
-                let own = &own[score * n..(score + 1) * n];
-                let above = &mut above[score * n..(score + 1) * n];
-                let mut value = part(own, left, taken[depth]);
-                if earlier != NONE {
-                    let then = tree.edges[earlier as usize].depth as usize;
-                    value -= part(own, earlier, taken[then]);
-                }
-                for (above, own) in above.iter_mut().zip(own) {
-                    for l in 0..4 {
-                        above[l] += own[l];
-                    }
-                }
-                values[score * n_inputs + edge.feature as usize] += value;
+            if !edge.is_right {
+                turns[depth] = trees.goes_right(edge.parent, x);
             }
-        }
-        let Some(edge) = edge else { break };
-        let depth = edge.depth as usize;
-        if !edge.is_right {
-            turns[depth] = trees.goes_right(edge.parent, x);
-        }
-        let mut now = turns[depth] == edge.is_right;
-        let (above, own) = products[(depth - 1) * n..].split_at_mut(n);
-        let own = &mut own[..n];
-        let mut before = None;
-        if edge.earlier != NONE {
-            let is_taken = taken[tree.edges[edge.earlier as usize].depth as usize];
-            now &= is_taken;
-            before = Some(is_taken);
-        }
-        let hot = if now { 1.0 } else { 0.0 };
-        for ((own, above), (t, rest)) in own.iter_mut().zip(above).zip(points.iter().zip(rests)) {
-            for l in 0..4 {
-                own[l] = above[l] * (edge.share * rest[l] + hot * t[l]);
-            }
-        }
-        if let Some(is_taken) = before {
-            let (by, unit) = match is_taken {
-                true => (tree.single.by_hot(edge.earlier), 1.0),
-                false => (&by_rests[..], 1.0 / tree.edges[edge.earlier as usize].share),
-            };
-            for (own, by) in own.iter_mut().zip(by) {
-                for l in 0..4 {
+            let mut now = turns[depth] == edge.is_right;
+            let mut own = products[depth - 1];
+            if edge.earlier != NONE {
+                let before = &tree.edges[edge.earlier as usize];
+                let is_taken = taken[before.depth as usize];
+                now &= is_taken;
+                let (by, unit) = match is_taken {
+                    true => (by_hot(edge.earlier), 1.0),
+                    false => (by_rests, 1.0 / before.share),
+                };
+                for l in 0..8 {
                     own[l] *= by[l] * unit;
                 }
             }
-        }
-        taken[depth] = now;
-        let below = &mut sums[depth * width * n..(depth + 1) * width * n];
-        if edge.is_leaf {
+            let hot = if now { 1.0 } else { 0.0 };
+            for l in 0..8 {
+                own[l] *= edge.share * rests[l] + hot * points[l];
+            }
+            if !edge.is_leaf {
+                (taken[depth], products[depth]) = (now, own);
+                sums[depth * width..(depth + 1) * width].fill([0.0; 8]);
+                path.push(at as u32);
+                continue;
+            }
             let row = parts.left[edge.child as usize] as usize;
             let of_leaf = &parts.values[row * width..(row + 1) * width];
-            for (below, &value) in below.chunks_exact_mut(n).zip(of_leaf) {
-                for (below, own) in below.iter_mut().zip(&*own) {
-                    for l in 0..4 {
-                        below[l] = value * own[l];
-                    }
+            let above = &mut sums[(depth - 1) * width..depth * width];
+            for (score, (above, &value)) in above.iter_mut().zip(of_leaf).enumerate() {
+                let mut sum = own;
+                for l in 0..8 {
+                    sum[l] *= value;
+                    above[l] += sum[l];
                 }
+                let mut contribution = part(&sum, at as u32, now);
+                if edge.earlier != NONE {
+                    let then = taken[tree.edges[edge.earlier as usize].depth as usize];
+                    contribution -= part(&sum, edge.earlier, then);
+                }
+                values[score * n_inputs + edge.feature as usize] += contribution;
             }
-        } else {
-            below.fill([0.0; 4]);
         }
-        path.push(at as u32);
+        while let Some(left) = path.pop() {
+            leave(tree, left, (width, n_inputs), (sums, values), taken, &part);
+        }
     }
     let (unit, first_score) = (1.0 / parts.divisor, if width == 1 { index % n_scores } else { 0 });
     for score in 0..width {
@@ -548,6 +519,45 @@ fn add_single(trees: &Trees, index: usize, tree: &Tree, buffers: &mut Single, x:
             out[(first_score + score) * n_inputs + feature as usize] += value * unit;
         }
     }
+}
+
+/// Leaves the node below an edge, whose sums are complete.
+#[inline(always)]
+fn leave(
+    tree: &Tree,
+    left: u32,
+    (width, n_inputs): (usize, usize),
+    (sums, values): (&mut [Eight], &mut [f64]),
+    taken: &[bool],
+    part: &impl Fn(&Eight, u32, bool) -> f64,
+) {
+    let edge = &tree.edges[left as usize];
+    let depth = edge.depth as usize;
+    let (above, own) = sums.split_at_mut(depth * width);
+    let above = &mut above[(depth - 1) * width..];
+    for (score, (above, sum)) in above.iter_mut().zip(own).enumerate() {
+        let mut contribution = part(sum, left, taken[depth]);
+        if edge.earlier != NONE {
+            // Leaves below here have the later factor of the feature, not the earlier one.
+            let then = taken[tree.edges[edge.earlier as usize].depth as usize];
+            contribution -= part(sum, edge.earlier, then);
+        }
+        for l in 0..8 {
+            above[l] += sum[l];
+        }
+        values[score * n_inputs + edge.feature as usize] += contribution;
+    }
+}
+
+/// The sum of the products, in the order of a tree.
+#[inline(always)]
+fn dot(a: &Eight, b: &Eight) -> f64 {
+    let mut products = [0.0; 8];
+    for l in 0..8 {
+        products[l] = a[l] * b[l];
+    }
+    let four: [f64; 4] = std::array::from_fn(|l| products[l] + products[l + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The integral without the factor of an edge, whose turns the rows have taken or not.

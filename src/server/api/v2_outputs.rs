@@ -90,11 +90,11 @@ impl<'a> Predicted<'a> {
                 let all: Vec<f64> = explained.iter().map(|one| one.base).collect();
                 (Self::Numbers(all.into()), None)
             }
-            _ => (Self::predicted(schema, predictions), None),
+            _ => (Self::answers(schema, predictions), None),
         }
     }
 
-    fn predicted(schema: &'a Schema, predictions: &'a Predictions) -> Self {
+    fn answers(schema: &'a Schema, predictions: &'a Predictions) -> Self {
         let labels = &schema.target.labels;
         if labels.is_empty() {
             return Self::Numbers(predictions.scores.values().into());
