@@ -386,6 +386,7 @@ impl Run<'_> {
             4..8 => self.grow_classes::<8>(),
             8..16 => self.grow_classes::<16>(),
             16..64 => self.grow_classes::<64>(),
+            64..256 => self.grow_classes::<256>(),
             _ => {
                 ensure!(
                     n_classes <= MAX_TREE_CLASSES,
