@@ -1,6 +1,6 @@
 """How often intervals and sets hold what they promise, from `train` to `eval`.
 
-    "$(bash benches/python.sh)" benches/coverage.py [--bin target/release/mlapi] [--sets 200] [--algorithm NAME]
+    "$(bash benches/python.sh)" benches/coverage.py [--bin target/release/mlapi] [--sets 200] [--kind KIND] [--algorithm NAME]
 
 Each of the made data sets, seeded, has 400 rows, of which training holds out a fifth. The model predicts 2,000 other rows
 of the same origin. Printed are
@@ -24,6 +24,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 LEVEL = 0.9
+KINDS = ["numbers", "two classes", "four classes"]
 N_TRAIN, N_FRESH = 400, 2000
 
 
@@ -68,9 +69,11 @@ def main():
     parser.add_argument("--bin", default=str(ROOT / "target/release/mlapi"))
     parser.add_argument("--sets", type=int, default=200)
     parser.add_argument("--algorithm", action="append")
+    parser.add_argument("--kind", action="append", choices=KINDS)
     arguments = parser.parse_args()
     is_short = False
-    for kind, flag in [("numbers", "--interval"), ("two classes", "--conformal"), ("four classes", "--conformal")]:
+    for kind in arguments.kind or KINDS:
+        flag = "--interval" if kind == "numbers" else "--conformal"
         linear = "ridge" if kind == "numbers" else "logreg"
         for algorithm in arguments.algorithm or [linear, "boost"]:
             shares, held = [], {}
@@ -94,7 +97,7 @@ def main():
             for name, hits in held.items():
                 share = np.mean(hits)
                 print(f"    95 % interval of {name:<20} {share:.3f} ± {np.sqrt(share * (1 - share) / len(hits)):.3f}")
-    sys.exit(is_short)
+    sys.exit(int(is_short))
 
 
 main()
