@@ -46,6 +46,8 @@ fn one(input: &[u8]) {
         decision: if one >> 6 & 1 == 1 && one & 1 == 0 { threshold } else { Decision::MostProbable },
         probabilities: one >> 7 == 1 && one & 1 == 0,
         explain: None,
+        what_if: None,
+        rank: None,
         lenient: two & 1 == 1,
         strict: two >> 5 & 1 == 1,
         on_error: [OnError::Stop, OnError::Skip, OnError::Null, OnError::Stop][usize::from(two >> 1 & 3)],
