@@ -47,8 +47,9 @@ mod tests {
             items in proptest::collection::vec((0_u8..8, any::<u16>()), 0..50),
         ) {
             let (mut found, mut wanted) = (items.clone(), items);
-            sort_by(&mut found, |a, b| b.0.cmp(&a.0));
-            wanted.sort_by(|a, b| b.0.cmp(&a.0));
+            let falling = |a: &(u8, u16), b: &(u8, u16)| b.0.cmp(&a.0);
+            sort_by(&mut found, falling);
+            wanted.sort_by(falling);
             prop_assert_eq!(&found, &wanted);
             sort_by_key(&mut found, |item| item.1);
             wanted.sort_by_key(|item| item.1);
