@@ -111,6 +111,11 @@ const STAGE: &str = "{spinner} {prefix} {wide_msg}";
 const BAR: &str = "{spinner} {prefix} {wide_msg} [{bar:8}] {pos}/{len} {eta} left";
 const BYTES: &str = "{spinner} {prefix} {wide_msg} [{bar:8}] {bytes} of {total_bytes} {eta} left";
 
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##-")
+}
+
 /// A progress display, and the listener for Ctrl-C.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -124,11 +129,11 @@ pub(super) struct Progress {
 
 impl Progress {
     fn new(what: &str, target: ProgressDrawTarget) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style(STAGE));
         let progress = Self {
             bar,
             stop: Arc::new(AtomicBool::new(false)),
-            stage: Mutex::new(("", Instant::now())),
+            stage: Mutex::new((STAGE, Instant::now())),
             can_stop: AtomicBool::new(false),
         };
         progress.stage(what);
@@ -144,8 +149,7 @@ impl Progress {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if stage.0 != template {
             stage.0 = template;
-            let style = ProgressStyle::with_template(template);
-            self.bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("##-"));
+            self.bar.set_style(style(template));
         }
     }
 
