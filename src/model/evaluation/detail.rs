@@ -164,7 +164,11 @@ pub(super) fn detailed(
     }
     if let Some(wish) = &wishes.ranking {
         let schema = known.map(|known| known.0);
-        found.ranking = Some(rank_quality(wish, rows, target, schema, &predictions)?);
+        let mut ranking = rank_quality(wish, rows, target, schema, &predictions)?;
+        if !wishes.intervals {
+            ranking.figures.iter_mut().for_each(|(_, _, interval)| *interval = None);
+        }
+        found.ranking = Some(ranking);
     }
     if wishes.worst {
         found.worst = Some(worst(rows, target, known.map(|known| known.0), &predictions));
