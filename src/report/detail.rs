@@ -15,6 +15,7 @@ use crate::model::evaluation::weak::WeakSegment;
 use crate::model::evaluation::why::Why;
 use crate::model::evaluation::worst::WorstRow;
 use crate::model::requirement::Outcome;
+use crate::printable::printable_line;
 
 /// Columns of a row, and rows of a list, that text shows; JSON has more.
 const MAX_CELLS: usize = 4;
@@ -225,9 +226,12 @@ fn explanation(found: &Why) -> String {
         let rows = pairs.map(|([a, b], mean)| vec![format!("{a} with {b}"), figure(Some(*mean))]);
         out += &titled("interactions", &["mean size"], rows);
     }
-    let rows = found.worst.iter().take(MAX_ROWS / 2);
-    let rows = rows.map(|row| vec![row.place.clone(), text::label(&row.predicted), row.reasons.join("; ")]);
-    out += &titled("worst rows", &["predicted", "reasons"], rows);
+    out += "\n  worst rows\n";
+    for row in found.worst.iter().take(MAX_ROWS / 2) {
+        let line =
+            format!("{}, predicted {}: {}", row.place, text::label(&row.predicted), row.reasons.join("; "));
+        let _ = writeln!(out, "  {}", printable_line(&line));
+    }
     out
 }
 
