@@ -8,6 +8,8 @@ one-row   Requests per second with one row, 16 connections, server on one core a
           (gunicorn, one sync worker), FastAPI (uvicorn with uvloop and httptools) and the bare hyper server.
 boosted   The same with a boosted model of 100 rounds on the 30 columns of breast_cancer, against the bare server
           reading 30 numbers and giving the same answer without a model.
+blend     The same with the model that `train` makes of breast_cancer without a flag.
+explained One row of the boosted model with `"explain":true`, against the same server without.
 batch     1,000 rows in one JSON body, 4 connections, one core: against FastAPI.
 p99       The 99th percentile of the latency of one-row requests at 64 connections, one core: against the bare
           server's.
@@ -40,7 +42,7 @@ import time
 import run
 from run import BIN, OUT, PEERS, ROOT, Server, Table, mebibytes, output, rate
 
-JOBS = ("one-row", "boosted", "batch", "p99", "beside", "memory", "reload", "sigterm")
+JOBS = ("one-row", "boosted", "blend", "explained", "batch", "p99", "beside", "memory", "reload", "sigterm")
 ROWS = ["5.1,3.5,1.4,0.2", "6.1,2.9,4.7,1.4", "6.7,3.1,5.6,2.4", "5.8,2.7,4.1,1.0"]
 
 
@@ -55,7 +57,8 @@ def micros(value):
 
 def train(mlapi, table, name, *flags):
     model = OUT / f"{name}.mlapi"
-    output([mlapi, "train", f"fixtures/{table}.csv", "--output", str(model), "--algorithm", *flags])
+    algorithm = ["--algorithm", *flags] if flags else []
+    output([mlapi, "train", f"fixtures/{table}.csv", "--output", str(model), *algorithm])
     return str(model)
 
 
@@ -128,16 +131,44 @@ def one_row(options, table):
     table.add("one-row", "one row", "bare hyper server", rate, ours, bare, bar=0.9, more=True)
 
 
-def boosted(options, table):
-    model = train(options.mlapi, "breast_cancer", "boosted", "gradient-boosting", "--set", "preset=lightgbm")  # fmt: skip
+def row_of_30():
+    """A JSON body of the first row of breast_cancer."""
     row = (ROOT / "fixtures/breast_cancer.csv").read_text().splitlines()[1].rpartition(",")[0]
-    body = '{"data":[' + row + "]}"
+    return '{"data":[' + row + "]}"
+
+
+def train_boosted(options):
+    return train(options.mlapi, "breast_cancer", "boosted", "gradient-boosting", "--set", "preset=lightgbm")
+
+
+def beside_bare(options, model):
+    """Requests per second of a model of 30 columns and of the bare server."""
     with contextlib.ExitStack() as stack:
         sides = Sides(stack, options)
-        sides.mlapi(model, body=body)
-        sides.bare(30, body=body)
-        ours, bare = sides.rates()
+        sides.mlapi(model, body=row_of_30())
+        sides.bare(30, body=row_of_30())
+        return sides.rates()
+
+
+def boosted(options, table):
+    ours, bare = beside_bare(options, train_boosted(options))
     table.add("boosted", "one row of 30, 100 trees", "bare hyper server", rate, ours, bare, bar=0.7, more=True)
+
+
+def blend(options, table):
+    ours, bare = beside_bare(options, train(options.mlapi, "breast_cancer", "blend"))
+    table.add("blend", "one row of 30, default model", "bare hyper server", rate, ours, bare, bar=0.6, more=True)
+
+
+def explained(options, table):
+    model = train_boosted(options)
+    with contextlib.ExitStack() as stack:
+        plain, with_reasons = Sides(stack, options), Sides(stack, options)
+        with_reasons.mlapi(model, body=row_of_30()[:-1] + ',"explain":true}')
+        plain.mlapi(model, body=row_of_30())
+        plain.servers += with_reasons.servers
+        without, ours = plain.rates()
+    table.add("explained", "one row with its explanation", "without", rate, ours, without, bar=0.2, more=True)
 
 
 def batch(options, table):
@@ -448,7 +479,7 @@ def main():
     load = os.getloadavg()[0]
     print(f"{run.processor()}, {os.cpu_count()} cores, load average {load:.2f}", flush=True)
     table, started = Table(), time.monotonic()
-    works = dict(zip(JOBS, (one_row, boosted, batch, p99, beside, memory, reload, sigterm)))
+    works = dict(zip(JOBS, (one_row, boosted, blend, explained, batch, p99, beside, memory, reload, sigterm)))
     for name in only:
         works[name](options, table)
         sys.stdout.flush()

@@ -11,26 +11,13 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 mlapi=$(realpath "${1:-$root/target/release/mlapi}")
-tools=$root/target/report
 
 missing=()
-browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-[ -n "$browser" ] || missing+=(chromium)
-command -v npm >/dev/null || missing+=(nodejs npm)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v curl >/dev/null || missing+=(curl)
 command -v python3 >/dev/null || missing+=(python3)
-fc-list 2>/dev/null | grep -q . || missing+=(fonts-dejavu-core)
-if [ ${#missing[@]} -gt 0 ]; then
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    browser=${browser:-$(command -v chromium)}
-fi
-if ! cmp -s "$root/tests/report.json" "$tools/package.json"; then
-    mkdir -p "$tools"
-    (cd "$tools" && cp "$root/tests/report.json" new.json && cp new.json package.json &&
-        npm install --no-audit --no-fund --silent || { rm -f package.json; exit 1; })
-fi
+# shellcheck source=tests/browser.sh
+source "$root/tests/browser.sh"
 
 folder=$(mktemp -d)
 started=()

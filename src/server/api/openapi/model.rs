@@ -327,15 +327,16 @@ impl<'a> ModelPart<'a> {
 
     /// What `explain` adds to a prediction.
     fn explanation(&self) -> Value {
-        let number = |text: &str| json!({ "type": "number", "description": text });
+        // Sums of values near the end of the range of doubles may leave it.
+        let number = |text: &str| json!({ "type": ["number", "null"], "description": text });
         json!({
             "type": "object", "required": ["base", "score", "scale", "contributions", "reasons"],
-            "description": "If asked for by explain: base + the sum of contributions and others = score.",
+            "description": "If asked for by explain: base + the sum of contributions and others = score. A number is null if it is too large for a double.",
             "properties": {
                 "label": { "description": "The label whose score this is." },
                 "base": number("The mean score."), "score": number("The score of the row."),
                 "scale": { "type": "string", "description": "The scale of these numbers, such as log-odds." },
-                "contributions": { "type": "object", "additionalProperties": { "type": "number" } },
+                "contributions": { "type": "object", "additionalProperties": { "type": ["number", "null"] } },
                 "terms": { "type": "object", "description": "Of a text column: the parts of its contribution that are due to single terms." },
                 "others": number("The sum of the contributions that are not named."),
                 "standard_error": number("Of the least certain contribution, if they were sampled."),
@@ -564,7 +565,7 @@ fn what_if(mut then: Value) -> Value {
     then["changes"] =
         json!({ "type": "object", "description": "The changed features with their new values." });
     then["distance"] = json!({
-        "type": "number",
+        "type": ["number", "null"],
         "description": "The sum of the changes, each by the range of the training rows; 1 for another category.",
     });
     json!({
