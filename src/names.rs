@@ -14,6 +14,18 @@ const MAX_SOUGHT: usize = 64;
 /// Known names that one text of unknown ones is compared with: some milliseconds of work.
 const MAX_COMPARISONS: usize = 1000;
 
+/// A value of a row in words: whole numbers without decimals, long texts cut.
+pub(crate) fn value(value: &serde_json::Value) -> Cow<'_, str> {
+    match (value, value.as_f64()) {
+        (serde_json::Value::Null, _) => "missing or unseen".into(),
+        (serde_json::Value::String(text), _) => cut(text),
+        (_, Some(number)) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            (number as i64).to_string().into()
+        }
+        (other, _) => other.to_string().into(),
+    }
+}
+
 /// A name as it may stand in a message: its first characters if it is long.
 pub(crate) fn cut(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MAX_SHOWN) {
@@ -78,6 +90,22 @@ pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = 
 mod tests {
     use super::*;
     use std::cell::Cell;
+
+    #[test]
+    fn values_are_written_as_people_write_them() {
+        let long = "a".repeat(MAX_SHOWN + 1);
+        for (given, shown) in [
+            (serde_json::json!(196.0), "196"),
+            (serde_json::json!(-0.5), "-0.5"),
+            (serde_json::json!(1e300), "1e+300"),
+            (serde_json::json!("Dream"), "Dream"),
+            (serde_json::json!(true), "true"),
+            (serde_json::Value::Null, "missing or unseen"),
+            (serde_json::json!(long), &format!("{}…", &long[1..])),
+        ] {
+            assert_eq!(value(&given), shown);
+        }
+    }
 
     #[test]
     fn a_slip_of_the_fingers_finds_the_name_and_anything_else_finds_none() {

@@ -8,7 +8,7 @@ use crate::model::explain::Explanation;
 use crate::model::explain::counterfactual::Counterfactual;
 use crate::model::pipeline::Predictions;
 use crate::model::postprocessing::Postprocessing;
-use crate::names::{cut, quote};
+use crate::names::{self, quote};
 use crate::predict::explained::{named, terms_shown};
 use crate::predict::what_if::changes;
 use crate::predict::{OnError, SET_SEPARATOR, Summary};
@@ -62,11 +62,7 @@ pub(crate) fn explanation(
     let terms = terms_shown(explanation, top);
     for feature in largest {
         let name = &schema.features[feature].name;
-        let value = match &values[feature] {
-            serde_json::Value::Null => "missing or unseen".into(),
-            serde_json::Value::String(text) => cut(text),
-            other => other.to_string().into(),
-        };
+        let value = names::value(&values[feature]);
         line(&printable_line(&format!("{name} = {value}")), explanation.contributions[feature]);
         for (_, term, value) in terms.iter().filter(|term| term.0 == feature) {
             line(&printable_line(&format!("  of it {}", quote(term))), *value);
@@ -87,16 +83,15 @@ pub(crate) fn what_if(schema: &Schema, values: &[serde_json::Value], found: &[Co
     if found.is_empty() {
         return "\nno change of so few columns was found that moves the prediction there\n".into();
     }
-    let shown = |value: &serde_json::Value| match value {
-        serde_json::Value::Null => "missing or unseen".to_string(),
-        serde_json::Value::String(text) => cut(text).into_owned(),
-        other => other.to_string(),
-    };
     let mut out = String::from("\nwhat if\n");
     for one in found {
         let changes = changes(schema, one).into_iter().zip(&one.changed).map(|((name, value), &feature)| {
-            printable_line(&format!("{name} = {} instead of {}", shown(&value), shown(&values[feature])))
-                .to_string()
+            printable_line(&format!(
+                "{name} = {} instead of {}",
+                names::value(&value),
+                names::value(&values[feature])
+            ))
+            .to_string()
         });
         let changes: Vec<String> = changes.collect();
         let then = match one.class {

@@ -2,7 +2,7 @@
 
 use super::explanation::Explanation;
 use crate::data::cells::schema::Schema;
-use crate::names::cut;
+use crate::names;
 
 /// The `n` largest contributions in words, those against the label included: `income 52000 speaks for yes`. `values` are
 /// those of the row, in the order of the schema.
@@ -16,9 +16,8 @@ pub fn reasons(
     let reason = |feature: usize| {
         let name = &schema.features[feature].name;
         let value = match &values[feature] {
-            serde_json::Value::Null => format!("{name} (missing or unseen)"),
-            serde_json::Value::String(text) => format!("{name} {}", cut(text)),
-            other => format!("{name} {other}"),
+            missing @ serde_json::Value::Null => format!("{name} ({})", names::value(missing)),
+            value => format!("{name} {}", names::value(value)),
         };
         let is_for = explanation.contributions[feature] > 0.0;
         match explanation.label.and_then(|label| target.labels.get(label)) {
