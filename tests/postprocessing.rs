@@ -187,7 +187,7 @@ fn made(seed: u64, n: usize, classes: bool) -> String {
     table
 }
 
-// benches/coverage.py does the same with 200 larger data sets and several algorithms.
+// benches/interval_coverage.py does the same with 200 larger data sets and several algorithms.
 #[test]
 fn intervals_sets_and_intervals_of_metrics_hold_what_they_promise_from_training_to_evaluation() {
     const DATA_SETS: u64 = 40;

@@ -1,6 +1,6 @@
 """How often intervals and sets hold what they promise, from `train` to `eval`.
 
-    "$(bash benches/python.sh)" benches/coverage.py [--bin target/release/mlapi] [--sets 200] [--kind KIND] [--algorithm NAME]
+    "$(bash benches/python.sh)" benches/interval_coverage.py [--bin target/release/mlapi] [--sets 200] [--kind KIND] [--algorithm NAME]
 
 Each of the made data sets, seeded, has 400 rows, of which training holds out a fifth. The model predicts 2,000 other rows
 of the same origin. Printed are
