@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::data::cells::schema::Schema;
 use crate::model::explain::Explanation;
 use crate::model::pipeline::{Pipeline, Predictions};
-use crate::predict::answer::number;
+use crate::predict::answer::{list_of, number};
 use crate::server::wire::body::Response;
 
 /// The number of bytes of a body that are JSON; tensors follow.
@@ -116,21 +116,13 @@ impl<'a> Predicted<'a> {
     }
 
     fn write_json(&self, out: &mut Vec<u8>) {
-        fn list<T>(values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
-            out.push(b'[');
-            for (i, value) in values.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                write(value, out);
-            }
-            out.push(b']');
-        }
         match self {
-            Self::Numbers(values) => list(values, out, |value, out| number(*value, out)),
-            Self::Whole(values) => list(values, out, |value, out| out.extend(value.to_string().bytes())),
-            Self::Booleans(values) => list(values, out, |value, out| out.extend(value.to_string().bytes())),
-            Self::Texts(texts) => list(texts, out, |text, out| out.extend(quoted(text).bytes())),
+            Self::Numbers(values) => list_of(values.iter(), out, |value, out| number(*value, out)),
+            Self::Whole(values) => list_of(values, out, |value, out| out.extend(value.to_string().bytes())),
+            Self::Booleans(values) => {
+                list_of(values, out, |value, out| out.extend(value.to_string().bytes()))
+            }
+            Self::Texts(texts) => list_of(texts, out, |text, out| out.extend(quoted(text).bytes())),
         }
     }
 
