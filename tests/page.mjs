@@ -114,14 +114,14 @@ async function check() {
     }));
     same(say, "answer", { ...found, reasons: found.reasons > 0 }, { rows: 6, chosen: "setosa", hint: "4.3 to 7.9", reasons: true });
     // The numbers of the waterfall are those of the API, and add up.
-    const { explanation } = await (await fetch(`${url}/models/iris/predict`, { method: "POST", body: '{"data":[5.1,3.5,1.4,0.2],"explain":true}' })).json();
+    const { explanation } = await (await fetch(`${url}/models/iris/predict`, { method: "POST", body: '{"data":[5.1,3.5,1.4,0.2],"explain":{"scale":"probability"}}' })).json();
     const sum = Object.values(explanation.contributions).reduce((a, b) => a + b, explanation.base);
     if (Math.abs(sum - explanation.score) > 1e-9) say(`contributions add up to ${sum}, not ${explanation.score}`);
     const shown = await page.locator(".waterfall tr.sum td.n").last().textContent();
     if (Math.abs(Number(shown.replace("−", "-")) - explanation.score) > 0.01) say(`score ${shown}, not ${explanation.score}`);
     // Another class and scale.
     await page.selectOption("#why-label", "virginica");
-    await page.selectOption("#why-scale", "probability");
+    await page.selectOption("#why-scale", "score");
     await page.waitForFunction(() => /virginica/.test(document.querySelector("#why .hint")?.textContent));
     // Warnings and errors stand beside their fields.
     await page.fill("#field-3", "99");
@@ -275,6 +275,18 @@ async function check() {
     await page.reload();
     await answered(page);
     same(say, "kept", await page.getAttribute("html", "lang"), "en");
+  });
+
+  // On a phone the answer is in sight above the fields that fill the screen.
+  await run("phone", { viewport: { width: 390, height: 844 } }, async (page, say) => {
+    await open(page, "penguins");
+    const inSight = async (when) => {
+      const { y, height } = await headline(page).boundingBox();
+      if (y < 0 || y + height > 844) say(`${when}, the answer is at ${y}`);
+    };
+    await inSight("at the top");
+    await field(page, "body_mass_g").focus();
+    await inSight("at a field");
   });
 
   await run("markup", {}, async (page, say) => {

@@ -73,6 +73,11 @@ impl Bootstrap {
         self.groups.as_ref().map(Vec::len)
     }
 
+    /// Parts of the rows, or of the groups, whose number of draws is fixed.
+    pub(super) fn n_strata(&self) -> usize {
+        if self.groups.is_some() { 1 } else { self.strata.len() }
+    }
+
     /// How often each row is drawn in a replicate.
     pub(super) fn draw(&self, replicate: usize, weights: &mut [u16]) {
         let seed = seed_of_child(SEED, replicate);

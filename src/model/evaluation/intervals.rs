@@ -7,7 +7,7 @@ use super::weighted::{Weighted, fast_order, one_vs_rest_variance};
 use super::{ClassRow, Metrics, select};
 use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;
-use crate::model::statistics::{normal_share, quantile, wilson};
+use crate::model::statistics::{normal_below, normal_quantile, normal_share, quantile, t_beyond, wilson};
 
 /// Nominal coverage of the intervals.
 pub const LEVEL: f64 = 0.95;
@@ -61,12 +61,52 @@ pub struct Resampling {
 
 /// The percentile interval of the replicates of a figure; `None` if most of them are undefined.
 pub(super) fn percentile(values: impl Iterator<Item = Option<f64>>, replicates: usize) -> Option<[f64; 2]> {
+    at_shares(values, replicates, |_| [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+}
+
+/// The replicates at two shares of them, sorted; `None` if most of them are undefined.
+fn at_shares(
+    values: impl Iterator<Item = Option<f64>>,
+    replicates: usize,
+    shares: impl Fn(&[f64]) -> [f64; 2],
+) -> Option<[f64; 2]> {
     let mut defined: Vec<f64> = values.flatten().collect();
     if 2 * defined.len() < replicates {
         return None;
     }
     defined.sort_unstable_by(f64::total_cmp);
-    Some([(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0].map(|share| quantile(&defined, share)))
+    Some(shares(&defined).map(|share| quantile(&defined, share)))
+}
+
+/// At which share of the replicates an interval ends, so that few rows do not make it too narrow.
+///
+/// - Expanded (Hesterberg 2015, "What teachers should know about the bootstrap", 5.2): a resampled mean of n rows spreads by
+///   √((n − 1)/n) too little, and its quantiles are those of the normal distribution where Student's are right. Each
+///   class that is resampled by itself takes one row away.
+/// - Bias-corrected (Efron 1987, "Better bootstrap confidence intervals", BC): if more than half of the replicates lie on
+///   one side of the figure, both ends move to the other.
+struct Ends {
+    /// Of the standard normal distribution: the upper end of the expanded interval.
+    z: f64,
+}
+
+impl Ends {
+    /// Of `n` rows, or groups, that are drawn in so many strata.
+    fn new(n: usize, strata: usize) -> Self {
+        let free = n.saturating_sub(strata).max(1) as f64;
+        Self { z: (n as f64 / free).sqrt() * t_beyond(1.0 - LEVEL, free) }
+    }
+
+    /// The shares for a figure and its sorted replicates.
+    fn shares(&self, value: f64, sorted: &[f64]) -> [f64; 2] {
+        let n = sorted.len() as f64;
+        let (below, not_above) =
+            (sorted.partition_point(|other| *other < value), sorted.partition_point(|other| *other <= value));
+        // All on one side say no more than that fewer than one of them is on the other.
+        let side = ((below + not_above) as f64 / 2.0 / n).clamp(1.0 / n, 1.0 - 1.0 / n);
+        let bias = normal_quantile(side);
+        [-self.z, self.z].map(|z| normal_below(2.0 * bias + z))
+    }
 }
 
 /// The intervals of the metrics of predictions. Figures that are undefined have none.
@@ -100,15 +140,19 @@ pub(super) fn intervals_of_part(
     let groups = groups.as_deref();
     let bootstrap = Bootstrap::new(truth, groups).shared_by(n_parts);
     let weighted = Weighted::new(predictions, truth, positive);
+    let ends = Ends::new(bootstrap.n_groups().unwrap_or(truth.len()), bootstrap.n_strata());
     let replicates = bootstrap.map(told, &|weights, scratch| weighted.figures(weights, scratch));
     let mut found = Vec::new();
     for (i, (name, value)) in metrics.figures().into_iter().enumerate() {
         let Some(value) = value else { continue };
-        let is_share_of_rows = name == "accuracy" || name.ends_with(".micro");
+        // The mean recall of classes, weighted by their rows, is the share of all rows.
+        let is_share_of_rows = name == "accuracy" || name == "recall.weighted" || name.ends_with(".micro");
         let interval = if is_share_of_rows && groups.is_none() {
             wilson((value * n_rows as f64).round(), n_rows as f64)
         } else {
-            percentile(replicates.iter().map(|figures| figures[i]), bootstrap.replicates)
+            at_shares(replicates.iter().map(|figures| figures[i]), bootstrap.replicates, |sorted| {
+                ends.shares(value, sorted)
+            })
         };
         let interval = interval.or_else(|| {
             let variance =
@@ -175,6 +219,22 @@ mod tests {
         (predictions, truth)
     }
 
+    /// Three classes, of which the middle one is most often predicted.
+    fn many(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let codes: Vec<u32> = (0..n).map(|i| (i * 3 / n) as u32).collect();
+        let mut scores = Matrix::with_capacity(n, 3);
+        let mut predicted = Vec::new();
+        for &code in &codes {
+            let p = (0..3).map(|class| normal(random) + f64::from(u8::from(class == code)));
+            let p: Vec<f64> = p.map(f64::exp).collect();
+            let sum: f64 = p.iter().sum();
+            predicted.push(if p[1] > 0.3 * sum { 1 } else { u32::from(p[2] > p[0]) * 2 });
+            scores.push_row(0.0).iter_mut().zip(&p).for_each(|(score, p)| *score = p / sum);
+        }
+        let labels = ["a", "b", "c"].map(String::from).to_vec();
+        (Predictions { scores, classes: predicted }, Truth::Classes { codes, labels })
+    }
+
     fn values(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
         let truth: Vec<f64> = (0..n).map(|_| 20.0 + 3.0 * normal(random)).collect();
         let mut scores = Matrix::with_capacity(n, 1);
@@ -213,11 +273,32 @@ mod tests {
     }
 
     #[test]
+    fn few_rows_have_wider_intervals_and_biased_replicates_move_them() {
+        // scipy 1.17.1: sqrt(80 / 78) * t.ppf(0.975, 78), and norm.cdf of both ends.
+        let ends = Ends::new(80, 2);
+        assert!((ends.z - 2.016_209_200).abs() < 1e-6, "{}", ends.z);
+        let sorted: Vec<f64> = (0..1000).map(f64::from).collect();
+        let [low, high] = ends.shares(499.5, &sorted);
+        assert!((low - 0.021_888).abs() < 1e-5 && (high - 0.978_112).abs() < 1e-5, "{low} {high}");
+        // Most replicates lie below the figure, so it is likely too low.
+        let [lower, upper] = ends.shares(600.0, &sorted);
+        assert!(lower > low && upper > high, "{lower} {upper}");
+        let many = Ends::new(1_000_000, 2);
+        assert!((many.z - 1.959_967).abs() < 1e-5, "{}", many.z);
+        // One row, or one of each class: all replicates that there are.
+        assert!(Ends::new(1, 1).shares(0.0, &[0.0; 10]).iter().all(|share| (0.0..=1.0).contains(share)));
+    }
+
+    #[test]
     fn a_figure_of_weighted_rows_is_that_of_the_rows_written_out() {
         let mut random = generator(2);
-        for (make, positive) in
-            [(classes as Make, 1), (ties as Make, 1), (ties as Make, 0), (values as Make, 1)]
-        {
+        for (make, positive) in [
+            (classes as Make, 1),
+            (ties as Make, 1),
+            (ties as Make, 0),
+            (many as Make, 1),
+            (values as Make, 1),
+        ] {
             let (predictions, truth) = make(60, &mut random);
             let bootstrap = Bootstrap::new(&truth, None);
             let weighted = Weighted::new(&predictions, &truth, positive);

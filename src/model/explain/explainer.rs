@@ -409,3 +409,76 @@ fn features_of(recipe: &Recipe) -> Arc<[[u32; 2]]> {
     };
     recipe.slots().into_iter().map(features).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::predictor::{sigmoid, softmax};
+    use crate::model::target_transform::TargetTransform;
+    use crate::{Model, Plan};
+
+    fn model(algorithm: &str) -> Model {
+        let path = format!("{}/fixtures/visits.csv", env!("CARGO_MANIFEST_DIR"));
+        Plan { algorithm: algorithm.into(), ..Plan::new(path) }.train().unwrap()
+    }
+
+    #[test]
+    fn an_ensemble_has_the_interactions_of_its_trees_on_the_scale_of_the_probability() {
+        let (boosted, linear) = (model("boost"), model("logreg"));
+        let of = |members: &[(&Model, f64)]| {
+            let mut pipeline = Pipeline {
+                schema: boosted.pipeline.schema.clone(),
+                members: Vec::new(),
+                postprocessing: Default::default(),
+            };
+            for (model, weight) in members {
+                pipeline.members.push(Member { weight: *weight, ..model.pipeline.members[0].clone() });
+            }
+            let explainer = Explainer::new(&pipeline, &boosted.reference);
+            let codes = &boosted.golden;
+            explainer.interactions(&pipeline, codes, &vec![Some(1); codes.n_rows()], &[0, 1, 2, 3, 4])
+        };
+        let twice = of(&[(&boosted, 0.3), (&boosted, 0.7)]);
+        let mixed = of(&[(&linear, 0.4), (&boosted, 0.6)]);
+        assert!(!twice.means.is_empty() && (twice.weight - 1.0).abs() < 1e-12 && mixed.weight == 0.6);
+        for ((pair, mean), (other, part)) in twice.means.iter().zip(&mixed.means) {
+            assert!(pair == other && (mean * 0.6 - part).abs() < 1e-12, "{pair:?} {mean} {part}");
+        }
+
+        // By hand: the mean slope of the sigmoid between base and score times the interactions in log-odds.
+        let member = &boosted.pipeline.members[0];
+        let Predictor::Trees(trees) = &member.predictor else { panic!("trees") };
+        let explainer = TreeExplainer::new(trees).unwrap();
+        let slots = features_of(&member.recipe);
+        let places: Vec<u32> = slots.iter().map(|[feature, _]| *feature).collect();
+        let walker = Interactions::new(trees, explainer.cover(), &places, 5);
+        let (codes, mut sums) = (&boosted.golden, [0.0; 25]);
+        for row in codes.rows() {
+            let mut buffer = Vec::new();
+            let (x, _) = member.recipe.encode_block(row, codes.texts(), &mut buffer);
+            let (mut score, base) = ([0.0], explainer.base()[0]);
+            trees.margins_into(x, &mut score);
+            let slope = (sigmoid(score[0]) - sigmoid(base)) / (score[0] - base);
+            let of_row = walker.of_row(x, &[1.0]);
+            sums.iter_mut().zip(of_row).for_each(|(sum, value)| *sum += (slope * value).abs());
+        }
+        for ([a, b], mean) in twice.means {
+            let wanted = sums[a.min(b) * 5 + a.max(b)] / codes.n_rows() as f64;
+            assert!((mean - wanted).abs() < 1e-9 * wanted, "{a} {b}: {mean} {wanted}");
+        }
+    }
+
+    #[test]
+    fn factors_carry_the_scores_of_many_classes_to_a_probability() {
+        let (base, score) = (vec![0.5, -1.0, 0.2], vec![2.0, 0.5, -0.7]);
+        let margins =
+            Margins { link: Link::Softmax, base: base.clone(), score: score.clone(), contributions: vec![] };
+        let factors = margins.factors(Some(2), &TargetTransform::Identity, Scale::Prediction);
+        let moved: f64 = (0..3).map(|i| factors[i] * (score[i] - base[i])).sum();
+        let [from, to] = [base, score].map(|mut scores| {
+            softmax(&mut scores);
+            scores[2]
+        });
+        assert!((moved - (to - from)).abs() < 1e-9, "{moved} is not {}", to - from);
+    }
+}
