@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::args::{Eval, Format};
-use super::eval::replicates;
 use super::term::Term;
 use crate::error::usage;
 use crate::model::evaluation::Positive;
@@ -195,7 +194,7 @@ impl Eval {
             ));
         }
         let progress = term.progress("comparing the models, by bootstrap");
-        let found = compare(model, positive, path, &other, rows, &replicates(&progress));
+        let found = compare(model, positive, path, &other, rows, &progress.replicates());
         progress.finish();
         found.map(Some)
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Eval, Format};
 use super::report::{Evaluated, printed};
-use super::term::{Progress, Term, write_json, write_text};
+use super::term::{Term, write_json, write_text};
 use crate::error::usage;
 use crate::model::Model;
 use crate::model::evaluation::associations::Associations;
@@ -112,7 +112,7 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
     };
     reading.finish();
     let progress = term.progress(how(&wishes));
-    let told = replicates(&progress);
+    let told = progress.replicates();
     let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes), &told)?;
     progress.stage("evaluating the training rows");
     detailed.training = args.training(&model, folder, positive, &told);
@@ -135,14 +135,6 @@ fn how(wishes: &Wishes) -> &'static str {
     if wishes.intervals { "evaluating, with intervals by bootstrap" } else { "evaluating" }
 }
 
-/// Shows how many replicates of a bootstrap are done, until they all are.
-pub(super) fn replicates(progress: &Progress) -> impl Fn(usize, usize) + Sync + use<'_> {
-    |done, total| match done == total {
-        true => progress.stage("evaluating"),
-        false => progress.progress(done as u64, total as u64, format_args!("samples drawn")),
-    }
-}
-
 /// Evaluates predictions that were made elsewhere.
 fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     let (path, found) = args.scored_file(file)?;
@@ -151,7 +143,7 @@ fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl W
     args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
     let wishes = args.wishes(labels, positive, Some(evaluation), &evaluation.target)?;
     let progress = term.progress(how(&wishes));
-    let (detailed, rows) = found.detailed(&args.with_report(&wishes), &replicates(&progress))?;
+    let (detailed, rows) = found.detailed(&args.with_report(&wishes), &progress.replicates())?;
     progress.finish();
     if rows.n_without_target > 0 {
         let rows = text::count(rows.n_without_target, "row", "rows");

@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::args::{Eval, Train};
-use super::eval::replicates;
 use super::term::Term;
 use crate::error::usage;
 use crate::model::evaluation::Positive;
@@ -110,7 +109,7 @@ pub(super) fn of_training(args: &Train, model: &Model, before: Option<Before>, t
     let Some(path) = &args.report else { return Ok(()) };
     let (here, options) = (Path::new(""), args.dialect.options());
     let progress = term.progress("evaluating for the report");
-    let told = replicates(&progress);
+    let told = progress.replicates();
     let (detailed, rows, associations) = if model.card.refit {
         // It has seen the rows that it held out before.
         (model.card.evaluation.clone().into(), Rows::Recorded, None)
