@@ -162,3 +162,78 @@ fn a_worse_model_does_not_replace_the_one_that_is_there() {
     dir.run(&first).fails(1);
     assert_eq!(dir.read("new.mlapi"), "no model");
 }
+
+#[test]
+fn the_statistic_of_numbers_is_that_of_scipy() {
+    // scipy 1.17.1, of the values that are not missing: ks_2samp(all rows, the first rows).statistic.
+    let tables: [(&str, usize, &[(&str, f64)]); 3] = [
+        (
+            "penguins.csv",
+            150,
+            &[
+                ("bill_length_mm", 0.501_531),
+                ("bill_depth_mm", 0.318_851),
+                ("flipper_length_mm", 0.392_480),
+                ("body_mass_g", 0.294_929),
+                ("year", 0.015_504),
+            ],
+        ),
+        (
+            "breast_cancer.csv",
+            200,
+            &[
+                ("mean_radius", 0.066_327),
+                ("mean_smoothness", 0.125_949),
+                ("texture_error", 0.041_415),
+                ("worst_concave_points", 0.136_995),
+            ],
+        ),
+        ("wine.csv", 60, &[("ash", 0.150_936), ("hue", 0.292_509), ("proline", 0.573_596)]),
+    ];
+    for (name, n, wanted) in tables {
+        let dir = Workdir::new();
+        dir.write(name, fixture(name));
+        let lines: Vec<String> = fixture(name).lines().take(n + 1).map(String::from).collect();
+        dir.write("new.csv", lines.join("\n"));
+        // All rows are trained on, as others are held out.
+        dir.run(&["train", name, "--test", "new.csv", "--algorithm", "tree"]).ok();
+        let found = dir.run(&["drift", "new.csv", "--format", "json"]).ok().json();
+        for (feature, wanted) in wanted {
+            let all = found["features"].as_array().unwrap();
+            let of = all.iter().find(|of| of["feature"] == *feature).unwrap();
+            let statistic = of["statistic"].as_f64().unwrap();
+            assert!((statistic - wanted).abs() < 0.01, "{feature}: {statistic} is not {wanted}");
+            assert!(of.get("statistic_bound").is_none(), "{of}");
+        }
+    }
+}
+
+#[test]
+fn a_training_writes_a_report_that_compares_the_new_model_with_the_old_one() {
+    let dir = Workdir::trained("breast_cancer.csv", &["--algorithm", "tree"]);
+    let train = |algorithm: &str| {
+        let flags = ["--replace-if-better", "--report", "r.html", "--algorithm", algorithm];
+        dir.run(&[&["train", "breast_cancer.csv"][..], &flags].concat())
+    };
+    train("logreg").ok();
+    let page = dir.read("r.html");
+    for text in [
+        "Compared with another model",
+        "The new model replaces the old one: log_loss",
+        "better than the old model.mlapi by",
+        ">Worst rows</h3>",
+        ">training rows<",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
+    train("tree").fails(3);
+    let page = dir.read("r.html");
+    assert!(
+        page.contains("The old model stays: log_loss") && page.contains("worse than the old model.mlapi by")
+    );
+    // Without a model to compare with, and of one that has seen its held-out rows.
+    dir.run(&["train", "breast_cancer.csv", "--algorithm", "tree", "--refit", "--report", "r.html"]).ok();
+    let page = dir.read("r.html");
+    assert!(!page.contains("Compared with another model") && page.contains(">Metrics</h3>"));
+    dir.run(&["train", "-", "--report", "r.html"]).fails(2);
+}

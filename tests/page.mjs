@@ -114,14 +114,14 @@ async function check() {
     }));
     same(say, "answer", { ...found, reasons: found.reasons > 0 }, { rows: 6, chosen: "setosa", hint: "4.3 to 7.9", reasons: true });
     // The numbers of the waterfall are those of the API, and add up.
-    const { explanation } = await (await fetch(`${url}/models/iris/predict`, { method: "POST", body: '{"data":[5.1,3.5,1.4,0.2],"explain":true}' })).json();
+    const { explanation } = await (await fetch(`${url}/models/iris/predict`, { method: "POST", body: '{"data":[5.1,3.5,1.4,0.2],"explain":{"scale":"probability"}}' })).json();
     const sum = Object.values(explanation.contributions).reduce((a, b) => a + b, explanation.base);
     if (Math.abs(sum - explanation.score) > 1e-9) say(`contributions add up to ${sum}, not ${explanation.score}`);
     const shown = await page.locator(".waterfall tr.sum td.n").last().textContent();
     if (Math.abs(Number(shown.replace("−", "-")) - explanation.score) > 0.01) say(`score ${shown}, not ${explanation.score}`);
     // Another class and scale.
     await page.selectOption("#why-label", "virginica");
-    await page.selectOption("#why-scale", "probability");
+    await page.selectOption("#why-scale", "score");
     await page.waitForFunction(() => /virginica/.test(document.querySelector("#why .hint")?.textContent));
     // Warnings and errors stand beside their fields.
     await page.fill("#field-3", "99");
@@ -240,8 +240,7 @@ async function check() {
           if (!out.includes(String(expected.prediction).replace(/[<>'"]/g, "").slice(0, 3))) say(`${name}: ${out}`);
           if (name === "curl") same(say, `${model} by curl`, JSON.parse(out), expected);
         } catch (error) {
-          if (error.code !== "ENOENT") say(`${model}, ${name}: ${error.stderr ?? error}`);
-          else if (model === "iris") console.log(`  ${command} is not installed: the snippet for ${name} was not run`);
+          say(`${model}, ${name}: ${error.stderr ?? error}`);
         }
       }
       await page.locator("#snippets").getByRole("button", { name: "Copy" }).click();
@@ -276,6 +275,18 @@ async function check() {
     await page.reload();
     await answered(page);
     same(say, "kept", await page.getAttribute("html", "lang"), "en");
+  });
+
+  // On a phone the answer is in sight above the fields that fill the screen.
+  await run("phone", { viewport: { width: 390, height: 844 } }, async (page, say) => {
+    await open(page, "penguins");
+    const inSight = async (when) => {
+      const { y, height } = await headline(page).boundingBox();
+      if (y < 0 || y + height > 844) say(`${when}, the answer is at ${y}`);
+    };
+    await inSight("at the top");
+    await field(page, "body_mass_g").focus();
+    await inSight("at a field");
   });
 
   await run("markup", {}, async (page, say) => {
@@ -345,7 +356,7 @@ async function check() {
     if (snippet.includes(KEY) || !snippet.includes("$MLAPI_KEY")) say(`snippet ${snippet}`);
     const out = execFileSync("bash", ["-c", snippet], { ...QUIET, env: { ...process.env, MLAPI_KEY: KEY } });
     if (!JSON.parse(out).prediction) say(out);
-    for (const [name, command, flag] of [["Python", "python3", "-c"], ["JavaScript", "node", "-e"]]) {
+    for (const [name, command, flag] of [["Python", "python3", "-c"], ["JavaScript", "node", "-e"], ["R", "Rscript", "-e"]]) {
       await page.locator("#snippets").getByRole("button", { name, exact: true }).click();
       const answer = execFileSync(command, [flag, await page.textContent("#snippets code")], { ...QUIET, env: { ...process.env, MLAPI_KEY: KEY } });
       if (!answer.includes("prediction")) say(answer);

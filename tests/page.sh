@@ -5,7 +5,7 @@
 #
 #     bash tests/page.sh [MLAPI]     (default: target/release/mlapi)
 #
-# Debian's chromium and nginx are installed if there are none; playwright-core and axe-core come from npm, once, into
+# Debian's chromium, nginx and R with httr2 are installed if there are none; playwright-core and axe-core come from npm, once, into
 # target/report. With SHOTS=FOLDER the pages are kept there as pictures; ONLY="csv keys" runs only these checks.
 set -euo pipefail
 
@@ -16,6 +16,8 @@ missing=()
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v curl >/dev/null || missing+=(curl)
 command -v python3 >/dev/null || missing+=(python3)
+# What the snippet for R needs, 30 MB in all.
+Rscript -e 'library(httr2)' >/dev/null 2>&1 || missing+=(r-base-core r-cran-httr2)
 # shellcheck source=tests/browser.sh
 source "$root/tests/browser.sh"
 

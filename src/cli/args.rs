@@ -196,6 +196,11 @@ pub struct Train {
     #[arg(long)]
     pub replace_if_better: bool,
 
+    /// Also write a report of the new model on its held-out rows as one HTML file; with --replace-if-better it is compared
+    /// with the old one there
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<String>,
+
     /// Column to predict [default: the last column]
     #[arg(long, value_name = "COL")]
     pub target: Option<String>,

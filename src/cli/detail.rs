@@ -8,6 +8,7 @@ use super::args::{Eval, Format};
 use super::term::Term;
 use crate::error::usage;
 use crate::model::evaluation::Positive;
+use crate::model::evaluation::bootstrap::Told;
 use crate::model::evaluation::comparison::{Comparison, compare};
 use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
 use crate::model::evaluation::elsewhere::{Columns, ScoredFile};
@@ -144,6 +145,7 @@ impl Eval {
         model: &Model,
         folder: &Path,
         positive: Positive,
+        told: Told,
     ) -> Option<Box<DetailedEvaluation>> {
         if self.detail.report.is_none() && (!self.detail.detail || self.data.is_some()) {
             return None;
@@ -152,7 +154,7 @@ impl Eval {
         // A report shows no intervals of them, and they take as long as those of the held-out rows.
         let intervals = self.detail.report.is_none() && self.detail.has_intervals();
         let wishes = Wishes { intervals, curves: true, by: self.detail.by.clone(), ..Wishes::default() };
-        evaluate_in_detail(model, &rows, positive, &wishes).ok().map(Box::new)
+        evaluate_in_detail(model, &rows, positive, &wishes, told).ok().map(Box::new)
     }
 
     /// The learning curve, if it is asked for.
@@ -191,7 +193,10 @@ impl Eval {
                  a file that neither has seen compares them fairly: mlapi eval DATA --compare {path}"
             ));
         }
-        compare(model, positive, path, &other, rows).map(Some)
+        let progress = term.progress("comparing the models, by bootstrap");
+        let found = compare(model, positive, path, &other, rows, &progress.replicates());
+        progress.finish();
+        found.map(Some)
     }
 
     /// Checks all requirements.

@@ -111,11 +111,11 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
         },
     };
     reading.finish();
-    let how = if wishes.intervals { "evaluating, with intervals by bootstrap" } else { "evaluating" };
-    let progress = term.progress(how);
-    let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes))?;
+    let progress = term.progress(how(&wishes));
+    let told = progress.replicates();
+    let mut detailed = evaluate_in_detail(&model, &rows, positive, &args.with_report(&wishes), &told)?;
     progress.stage("evaluating the training rows");
-    detailed.training = args.training(&model, folder, positive);
+    detailed.training = args.training(&model, folder, positive, &told);
     detailed.learning_curve = args.learning_curve(&model, folder, &progress)?;
     progress.finish();
     if let Some(unknown) = &detailed.evaluation.unknown_labels {
@@ -130,6 +130,11 @@ fn evaluated(path: &str, args: &Eval, term: &Term) -> Result<(Evaluated, Wishes,
     Ok((one, wishes, None))
 }
 
+/// What takes the time.
+fn how(wishes: &Wishes) -> &'static str {
+    if wishes.intervals { "evaluating, with intervals by bootstrap" } else { "evaluating" }
+}
+
 /// Evaluates predictions that were made elsewhere.
 fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl Write) -> Result<()> {
     let (path, found) = args.scored_file(file)?;
@@ -137,7 +142,9 @@ fn of_predictions(file: Option<&str>, args: &Eval, term: &Term, out: &mut impl W
     let evaluation = found.evaluation();
     args.require.iter().try_for_each(|requirement| requirement.check_name(evaluation))?;
     let wishes = args.wishes(labels, positive, Some(evaluation), &evaluation.target)?;
-    let (detailed, rows) = found.detailed(&args.with_report(&wishes))?;
+    let progress = term.progress(how(&wishes));
+    let (detailed, rows) = found.detailed(&args.with_report(&wishes), &progress.replicates())?;
+    progress.finish();
     if rows.n_without_target > 0 {
         let rows = text::count(rows.n_without_target, "row", "rows");
         term.warn(format!("{rows} without a true value were skipped"));

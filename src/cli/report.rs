@@ -1,14 +1,17 @@
-//! `mlapi eval --report`: what a report asks for beyond what is printed, and the file it is written to.
+//! `--report` of `mlapi eval` and `mlapi train`: what a report asks for beyond what is printed, and the file it is written to.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::args::Eval;
+use super::args::{Eval, Train};
 use super::term::Term;
 use crate::error::usage;
+use crate::model::evaluation::Positive;
 use crate::model::evaluation::associations::Associations;
-use crate::model::evaluation::detail::{DetailedEvaluation, Wishes};
+use crate::model::evaluation::comparison::{Comparison, compare};
+use crate::model::evaluation::detail::{DetailedEvaluation, Wishes, evaluate_in_detail};
+use crate::model::hold_out::TestRows;
 use crate::model::{Model, file};
 use crate::report::html;
 use crate::report::html::subject::{Rows, Subject};
@@ -80,12 +83,63 @@ impl Eval {
     pub(super) fn write_report(&self, all: &[Evaluated], term: &Term) -> Result<()> {
         let Some(path) = &self.detail.report else { return Ok(()) };
         let subjects: Vec<Subject> = all.iter().map(Evaluated::subject).collect();
-        let same_rows = all.iter().all(|one| one.shares_rows_with(&all[0]));
-        let page = html::report(&subjects, same_rows);
-        file::write_atomically(Path::new(path), page.as_bytes()).context("--report")?;
-        term.note(format!("the report is in {path}"));
-        Ok(())
+        write(path, &subjects, all.iter().all(|one| one.shares_rows_with(&all[0])), term)
     }
+}
+
+/// Writes the report of models.
+fn write(path: &str, subjects: &[Subject], same_rows: bool, term: &Term) -> Result<()> {
+    let page = html::report(subjects, same_rows);
+    file::write_atomically(Path::new(path), page.as_bytes()).context("--report")?;
+    term.note(format!("the report is in {path}"));
+    Ok(())
+}
+
+/// The model that a new one is to replace, and what was decided.
+pub(super) struct Before {
+    pub(super) model: Model,
+    pub(super) decision: String,
+}
+
+/// Writes the report of a model that was just trained, on the rows that it held out, if there is to be one.
+///
+/// # Errors
+/// Training files that cannot be read again, a file that cannot be written.
+pub(super) fn of_training(args: &Train, model: &Model, before: Option<Before>, term: &Term) -> Result<()> {
+    let Some(path) = &args.report else { return Ok(()) };
+    let (here, options) = (Path::new(""), args.dialect.options());
+    let progress = term.progress("evaluating for the report");
+    let told = progress.replicates();
+    let (detailed, rows, associations) = if model.card.refit {
+        // It has seen the rows that it held out before.
+        (model.card.evaluation.clone().into(), Rows::Recorded, None)
+    } else {
+        let rows = TestRows::replay(model, here, &options).context("--report")?;
+        let positive = Positive::default();
+        let mut detailed = evaluate_in_detail(model, &rows, positive, &Wishes::all(), &told)?;
+        let of_training = TestRows::replay_training(model, here, &options).and_then(|rows| {
+            let wishes = Wishes { curves: true, ..Wishes::default() };
+            evaluate_in_detail(model, &rows, positive, &wishes, &told)
+        });
+        detailed.training = of_training.ok().map(Box::new);
+        if let Some(Before { model: old, decision }) = before {
+            let name = format!("the old {}", args.output);
+            // Models of other classes have no metrics to compare; what was decided stands nevertheless.
+            let found = compare(model, positive, &name, &old, &rows, &told).ok();
+            detailed.comparison = found.map(|found| Comparison { decision: Some(decision), ..found });
+        }
+        (detailed, Rows::HeldOut, Some(Associations::of_rows(model, &rows)?))
+    };
+    progress.finish();
+    let subject = Subject {
+        name: args.output.clone(),
+        rows,
+        detailed: &detailed,
+        model: Some((model, &model.card)),
+        served: false,
+        associations: associations.as_ref(),
+    };
+    write(path, &[subject], true, term)
 }
 
 /// The parts of an evaluation that are printed, without those that only the report asked for.

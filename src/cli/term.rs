@@ -170,6 +170,14 @@ impl Progress {
         self.read(0, 0, n);
     }
 
+    /// Shows how many replicates of a bootstrap are done, until they all are.
+    pub(super) fn replicates(&self) -> impl Fn(usize, usize) + Sync + use<'_> {
+        |done, total| match done == total {
+            true => self.stage("evaluating"),
+            false => self.progress(done as u64, total as u64, format_args!("samples drawn")),
+        }
+    }
+
     /// Removes the display.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
@@ -295,6 +303,10 @@ mod tests {
         assert!(text.contains("] 512.00 KiB of 1.00 MiB ") && text.contains(" left"), "{text}");
         let text = shown(&|| progress.read(0, 0, 8000));
         assert!(text.contains("reading 8000 rows") && !text.contains('['), "{text}");
+        progress.stage("evaluating, with intervals by bootstrap");
+        let text = shown(&|| progress.replicates()(150, 200));
+        assert!(text.contains("by bootstrap samples drawn [######") && text.contains("] 150/200 "), "{text}");
+        progress.replicates()(200, 200);
         progress.stage("fitting gradient-boosting");
         let text = shown(&|| progress.progress(25, 100, format_args!("validation loss 0.31")));
         assert!(text.contains("fitting gradient-boosting validation loss 0.31 "), "{text}");

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::args::{CalibrateChoice, Common, DEFAULT_MODEL, DEFAULT_PORT, Format, OptimizeChoice, Train};
+use super::report::{self, Before};
 use super::term::{Term, write_json, write_text};
 use crate::data::cells::cell::NullTokens;
 use crate::data::read::source::Options;
@@ -76,15 +77,27 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     } else if args.replace_if_better {
         return Err(usage("--replace-if-better needs a file, and the model goes to standard output"));
     }
+    if let Some(path) = &args.report {
+        check_output(Path::new(path)).context("--report")?;
+        if args.data.iter().any(|path| path == "-") {
+            return Err(usage("--report needs files to read again, and the data come from standard input"));
+        }
+    }
     let progress = term.progress("reading");
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
     let plan = plan(args)?;
     let trained = train(&plan, &progress);
     progress.finish();
     let trained = trained?;
-    let kept = match args.replace_if_better && Path::new(&args.output).exists() {
-        true => Some(compare_with_old(args, &plan, &trained.model)?),
-        false => None,
+    let (kept, before) = match args.replace_if_better && Path::new(&args.output).exists() {
+        true => {
+            let (found, old) = compare_with_old(args, &plan, &trained.model)?;
+            let outcome =
+                if found.is_worse { "The old model stays" } else { "The new model replaces the old one" };
+            let before = Before { model: old, decision: format!("{outcome}: {}.", compared(&found)) };
+            (Some(found), Some(before))
+        }
+        false => (None, None),
     };
     let bytes = file::to_bytes(&trained.model)?;
     for note in &trained.model.card.notes {
@@ -97,6 +110,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
             bytes.len()
         ));
     }
+    report::of_training(args, &trained.model, before, term)?;
     if to_stdout {
         return Ok(out.write_all(&bytes)?);
     }
@@ -119,11 +133,12 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
 }
 
 /// Compares the new model with the one in the output file.
-fn compare_with_old(args: &Train, plan: &Plan, new: &Model) -> Result<Comparison> {
+fn compare_with_old(args: &Train, plan: &Plan, new: &Model) -> Result<(Comparison, Model)> {
     let old = Model::open(&args.output)
         .context("--replace-if-better: the model that is there cannot be compared")?;
-    compare(&old, new, plan.metric.as_deref(), &args.dialect.options())
-        .context("--replace-if-better: the new model was not written")
+    let found = compare(&old, new, plan.metric.as_deref(), &args.dialect.options())
+        .context("--replace-if-better: the new model was not written")?;
+    Ok((found, old))
 }
 
 /// The figures of a comparison, for people.
@@ -369,6 +384,7 @@ mod tests {
         "data",
         "like",
         "replace-if-better",
+        "report",
         "output",
         "format",
         "quiet",

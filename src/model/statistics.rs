@@ -196,6 +196,21 @@ pub(crate) fn two_sided_t(t: f64, degrees: f64) -> f64 {
     incomplete_beta(degrees / 2.0, 0.5, degrees / (degrees + t * t))
 }
 
+/// What a number of Student's distribution is farther from 0 than with this chance: the inverse of [`two_sided_t`].
+pub(crate) fn t_beyond(chance: f64, degrees: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1e6);
+    for _ in 0..100 {
+        let middle = (low + high) / 2.0;
+        if two_sided_t(middle, degrees) > chance { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// The chance that a standard normal number is below `z`.
+pub(crate) fn normal_below(z: f64) -> f64 {
+    erfc(-z / std::f64::consts::SQRT_2) / 2.0
+}
+
 /// McNemar's test of `b` rows that one side alone gets right and `c` that the other does: exact (binomial) for fewer than
 /// 25 of them, else with the continuity correction (Edwards 1948).
 pub(crate) fn mcnemar(b: u64, c: u64) -> f64 {
@@ -222,6 +237,21 @@ mod tests {
 
     fn near(found: f64, wanted: f64) {
         assert!((found - wanted).abs() <= 1e-11 * wanted.abs().max(1e-3), "{found} is not {wanted}");
+    }
+
+    #[test]
+    fn quantiles_of_student_and_shares_of_the_normal_law_are_those_of_scipy() {
+        // scipy 1.17.1: t.ppf(0.975, degrees), norm.cdf(z).
+        for (degrees, wanted) in [(1.0, 12.706_204_74), (5.0, 2.570_581_84), (79.0, 1.990_450_21)] {
+            assert!(
+                (t_beyond(0.05, degrees) - wanted).abs() < 1e-7,
+                "{degrees}: {}",
+                t_beyond(0.05, degrees)
+            );
+        }
+        for (z, wanted) in [(-1.96, 0.024_997_9), (0.0, 0.5), (1.0, 0.841_344_75), (3.0, 0.998_650_1)] {
+            assert!((normal_below(z) - wanted).abs() < 1e-7, "{z}: {}", normal_below(z));
+        }
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub(crate) fn describe(model: &Model) -> Value {
         "card": model.card,
         "schema": schema,
     });
+    for feature in description["schema"]["features"].as_array_mut().into_iter().flatten() {
+        // Hundreds of numbers that only drift needs.
+        feature.as_object_mut().and_then(|feature| feature.remove("percentiles"));
+    }
     if !model.card.members.is_empty() {
         description["members"] = json!(model.card.members);
     }

@@ -225,6 +225,9 @@ fn explanation(found: &Why) -> String {
         let pairs = found.interactions.iter().take(MAX_ROWS / 2);
         let rows = pairs.map(|([a, b], mean)| vec![format!("{a} with {b}"), figure(Some(*mean))]);
         out += &titled("interactions", &["mean size"], rows);
+        if let Some(whose) = found.interactions_of() {
+            let _ = writeln!(out, "  {whose}");
+        }
     }
     out += "\n  worst rows\n";
     for row in found.worst.iter().take(MAX_ROWS / 2) {

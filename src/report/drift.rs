@@ -96,7 +96,7 @@ pub(crate) fn text(drift: &Drift) -> String {
         out,
         "  drifted: psi above 0.25, drifting: above 0.1, both only if the corrected p-value is below 0.05"
     );
-    if drift.features.iter().any(|feature| feature.test == Some("ks")) {
+    if drift.features.iter().any(|feature| feature.statistic_bound.is_some()) {
         let _ = writeln!(out, "  ks is a lower bound: the model file holds the deciles of the training rows");
     }
     out

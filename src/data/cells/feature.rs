@@ -54,6 +54,10 @@ pub struct Feature {
     /// files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub histogram: Option<Histogram>,
+    /// The same in bins of about 0.8 % of the rows, within those of `histogram`; numbers of trained models only, absent
+    /// from older model files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentiles: Option<Histogram>,
     /// Whether its numbers are those of a file with a decimal comma, and so are texts.
     #[serde(skip)]
     pub(super) decimal_comma: bool,
@@ -70,6 +74,14 @@ pub struct Histogram {
     /// The rows of each bin, one more than there are edges.
     pub counts: Vec<u64>,
 }
+
+/// Bins of `percentiles`, values aside that are more than one bin's share of the rows.
+const FINE_BINS: usize = 128;
+
+/// Rows that the bounds of `percentiles` are taken from, and those that are counted in them: shares of 200,000 rows are off
+/// by 0.003 at most, in 95 of 100 tables (Kolmogorov's law).
+const FINE_SAMPLE: usize = 20_000;
+const FINE_COUNTED: usize = 200_000;
 
 /// Rows that the bounds of a [`Histogram`] are taken from; a decile of as many is off by half a percent.
 const HISTOGRAM_SAMPLE: usize = 10_000;
@@ -94,10 +106,49 @@ impl Histogram {
         Some(Self { edges, counts })
     }
 
+    /// Bins of at most [`FINE_BINS`]th of the rows within these. A value of more rows has a bin of its own, so that the
+    /// distribution is known on both sides of it.
+    fn refined(&self, values: &[f64], rows: &[usize]) -> Self {
+        let every = |most: usize| {
+            let picked = rows.iter().step_by(rows.len().div_ceil(most).max(1)).map(|&row| values[row]);
+            picked.filter(|value| !value.is_nan())
+        };
+        let mut sample: Vec<f64> = every(FINE_SAMPLE).collect();
+        sample.sort_unstable_by(f64::total_cmp);
+        let full = sample.len() / FINE_BINS;
+        let mut edges = self.edges.clone();
+        let (mut in_bin, mut last) = (0, None);
+        for equal in sample.chunk_by(|a, b| a == b) {
+            if let Some(last) = last.filter(|_| in_bin + equal.len() > full && in_bin > 0) {
+                edges.push(short_between(last, equal[0]));
+                in_bin = 0;
+            }
+            if equal.len() > full {
+                edges.extend([equal[0].next_down(), equal[0]]);
+                last = None;
+            } else {
+                in_bin += equal.len();
+                last = Some(equal[0]);
+            }
+        }
+        edges.sort_unstable_by(f64::total_cmp);
+        edges.dedup();
+        let mut counts = vec![0; edges.len() + 1];
+        every(FINE_COUNTED).for_each(|value| counts[Self::bin(&edges, value)] += 1);
+        Self { edges, counts }
+    }
+
     /// The bin of a value among `edges`.
     pub fn bin(edges: &[f64], value: f64) -> usize {
-        edges.iter().filter(|edge| value > **edge).count()
+        edges.partition_point(|edge| value > *edge)
     }
+}
+
+/// A number of few digits from `low` on and below `high`.
+fn short_between(low: f64, high: f64) -> f64 {
+    let middle = low + (high - low) / 2.0;
+    let rounded = (0..17).filter_map(|digits| format!("{middle:.digits$e}").parse::<f64>().ok());
+    rounded.into_iter().find(|short| low <= *short && *short < high).unwrap_or(low)
 }
 
 impl Feature {
@@ -282,6 +333,23 @@ impl Feature {
         order::sort_by(&mut self.numeric_levels, |a, b| a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal));
     }
 
+    /// Whether each distribution has a count for each of its bins, and those of `percentiles` lie within the others.
+    pub(super) fn has_consistent_bins(&self) -> bool {
+        let rises = |edges: &[f64]| edges.windows(2).all(|pair| pair[0] < pair[1]);
+        let counted = |bins: &Histogram| bins.counts.len() == bins.edges.len() + 1;
+        self.histogram.as_ref().is_none_or(counted)
+            && self.percentiles.as_ref().is_none_or(|fine| counted(fine) && rises(&fine.edges))
+    }
+
+    /// Adds the percentiles of a column of numbers.
+    pub(super) fn refine(&mut self, column: &Column, rows: &[usize]) {
+        if let (ColumnType::Number, Column::Number(values) | Column::Written { values, .. }) =
+            (self.column_type, column)
+        {
+            self.percentiles = self.histogram.as_ref().map(|histogram| histogram.refined(values, rows));
+        }
+    }
+
     pub(crate) fn fit(name: &str, column_type: ColumnType, column: &Column, rows: &[usize]) -> Self {
         let mut feature = Self {
             name: name.into(),
@@ -298,6 +366,7 @@ impl Feature {
             levels: Vec::new(),
             counts: Vec::new(),
             histogram: None,
+            percentiles: None,
             numeric_levels: Vec::new(),
         };
         if let Column::Written { notation, nulls, .. } = column {

@@ -23,6 +23,7 @@ use super::table::{Column, Table};
 use super::target::Target;
 use super::text::Texts;
 use crate::names::{did_you_mean, is_worth_seeking, quote};
+use crate::parallel;
 use crate::plain::plain;
 
 /// A column of the training file that is neither target nor feature.
@@ -134,6 +135,21 @@ impl Schema {
         .indexed()
     }
 
+    /// Adds what finer comparisons with new rows need: the percentiles of numbers, unless there are so many columns that the
+    /// model file would grow by megabytes.
+    pub(crate) fn refine(&mut self, table: &Table, rows: &[usize]) {
+        const MAX_FEATURES: usize = 1000;
+        if self.features.len() > MAX_FEATURES {
+            return;
+        }
+        self.features = parallel::map(std::mem::take(&mut self.features), &|mut feature| {
+            if let Some(index) = table.names.iter().position(|name| *name == feature.name) {
+                feature.refine(&table.columns[index], rows);
+            }
+            feature
+        });
+    }
+
     /// Makes the look-up of names and levels; to be called on a schema that was read from a file.
     pub fn indexed(mut self) -> Self {
         let names = self.features.iter().enumerate();
@@ -170,7 +186,7 @@ impl Schema {
                 || (!category && !feature.levels.is_empty())
                 || ![feature.min, feature.max, feature.mean].iter().all(|v| v.is_finite())
                 || feature.min > feature.max
-                || feature.histogram.as_ref().is_some_and(|h| h.counts.len() != h.edges.len() + 1)
+                || !feature.has_consistent_bins()
                 || feature.ranges.len() != if feature.is_pair() { 2 } else { 0 }
                 || feature.ranges.iter().any(|[min, max]| !(min <= max && max.is_finite() && min.is_finite()))
                 || (feature.column_type == ColumnType::Date && !date::in_calendar(feature.min, feature.max))

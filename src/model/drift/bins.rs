@@ -8,15 +8,20 @@ use crate::data::cells::feature::{Feature, Histogram};
 const MAX_LEVEL_BINS: usize = 64;
 
 /// The bins of a feature. Behind those of values comes, of a category, one for rare and unseen levels, then one for
-/// missing values; without a histogram there is only the last. Two more cells count unseen levels and values out of
-/// range, which lie in a bin as well.
+/// missing values; without a histogram there is only the last. Rows are counted in cells: those of the values, which are
+/// finer than the bins if the model file has percentiles, then one of missing values, of unseen levels and of values out
+/// of range; the last two lie in another cell as well.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bins {
     column_type: ColumnType,
     min: f64,
     max: f64,
-    /// The upper bounds of all bins of numbers but the last.
+    /// The upper bounds of all cells of numbers but the last.
     edges: Vec<f64>,
+    /// The training rows of each cell of values; of many rows those of a part.
+    pub(crate) values: Vec<f64>,
+    /// The bin that each cell of values lies in.
+    bin_of: Vec<usize>,
     /// The training rows of each bin.
     pub(crate) trained: Vec<f64>,
 }
@@ -38,13 +43,41 @@ impl Bins {
             }
             _ => {}
         }
+        let (mut values, mut bin_of) = (trained.clone(), (0..trained.len()).collect());
+        if let (ColumnType::Number, Some(fine)) = (feature.column_type, &feature.percentiles)
+            && !trained.is_empty()
+        {
+            values = fine.counts.iter().map(|&n| n as f64).collect();
+            let upper = fine.edges.iter().copied().chain([f64::INFINITY]);
+            bin_of = upper.map(|upper| Histogram::bin(&edges, upper)).collect();
+            edges.clone_from(&fine.edges);
+        }
         trained.push(feature.missing as f64);
-        Self { column_type: feature.column_type, min: feature.min, max: feature.max, edges, trained }
+        let Feature { column_type, min, max, .. } = *feature;
+        Self { column_type, min, max, edges, values, bin_of, trained }
     }
 
-    /// The cells that rows are counted in: the bins, unseen levels, values out of range.
+    /// The cells that rows are counted in.
     pub(crate) fn n_cells(&self) -> usize {
-        self.trained.len() + 2
+        self.values.len() + 3
+    }
+
+    /// The rows of each bin, from those of each cell.
+    pub(crate) fn rows_of_bins(&self, cells: &[u64]) -> Vec<f64> {
+        let mut rows = vec![0.0; self.trained.len()];
+        self.bin_of.iter().zip(cells).for_each(|(&bin, &n)| rows[bin] += n as f64);
+        rows[self.trained.len() - 1] = cells[self.missing()] as f64;
+        rows
+    }
+
+    /// Whether numbers are counted in cells finer than the bins.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.values.len() + 1 > self.trained.len()
+    }
+
+    /// The training rows without a value.
+    pub(crate) fn trained_missing(&self) -> f64 {
+        self.trained.last().copied().unwrap_or(0.0)
     }
 
     /// The type of the feature.
@@ -57,22 +90,22 @@ impl Bins {
         self.trained.len() > 1
     }
 
-    /// The bin of missing values.
+    /// The cell of missing values.
     pub(crate) fn missing(&self) -> usize {
-        self.trained.len() - 1
+        self.values.len()
     }
 
     /// The cell of unseen levels.
     pub(crate) fn unseen(&self) -> usize {
-        self.trained.len()
+        self.values.len() + 1
     }
 
     /// The cell of values out of range.
     pub(crate) fn out_of_range(&self) -> usize {
-        self.trained.len() + 1
+        self.values.len() + 2
     }
 
-    /// The bin of a code, if its value has one, and the cell of what is unusual about it.
+    /// The cell of a code, if its value has one, and the cell of what is unusual about it.
     pub(crate) fn cells(&self, code: f64) -> [Option<usize>; 2] {
         let missing = self.missing();
         if code.is_nan() {
@@ -84,8 +117,8 @@ impl Bins {
             ColumnType::Text => [None, None],
             _ => {
                 let is_outside = code < self.min || code > self.max;
-                let bin = self.has_values().then(|| Histogram::bin(&self.edges, code));
-                [bin, is_outside.then_some(self.out_of_range())]
+                let cell = self.has_values().then(|| Histogram::bin(&self.edges, code));
+                [cell, is_outside.then_some(self.out_of_range())]
             }
         }
     }

@@ -63,8 +63,8 @@ impl Distribution {
         if feature.private || !bins.has_values() {
             return None;
         }
-        let new: Vec<f64> = cells.iter().map(|&n| n as f64).collect();
-        let (trained, missing) = (&bins.trained, bins.missing());
+        let (trained, new) = (&bins.trained, bins.rows_of_bins(cells));
+        let missing = trained.len() - 1;
         let of_missing = ("(missing)", trained[missing], new[missing]);
         let none = ("", 0.0, 0.0);
         Some(match (feature.column_type, &feature.histogram) {
@@ -73,7 +73,7 @@ impl Distribution {
                 let named = feature.levels.iter().zip(trained).zip(&new).take(n);
                 let named = named.map(|((name, trained), new)| (name.clone(), *trained, *new));
                 // Unseen levels are counted in the bin of rare ones as well.
-                let unseen = new[bins.unseen()];
+                let unseen = cells[bins.unseen()] as f64;
                 let rare = ("(other levels)", trained[n], (new[n] - unseen).max(0.0));
                 Self::of_names(named, rare, [("(unseen levels)", 0.0, unseen), of_missing])
             }

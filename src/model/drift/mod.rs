@@ -1,7 +1,7 @@
 //! Drift: whether new rows, and their predictions, still look like those of training.
 //!
-//! The distributions of the training rows are those that every model file has: deciles of numbers, counts of levels, and
-//! the classes predicted for the held-out rows. `mlapi drift` counts the rows of a file in them, a server those of its
+//! The distributions of the training rows are those that every model file has: percentiles of numbers (deciles in older
+//! files), counts of levels, and the classes predicted for the held-out rows. `mlapi drift` counts the rows of a file in them, a server those of its
 //! window; [`Counts::drift`] judges both.
 
 pub(crate) mod bins;
@@ -92,11 +92,11 @@ pub struct FeatureDrift {
     pub column_type: ColumnType,
     /// The population stability index; `None` of fewer than 100 rows, and if the model file has no distribution.
     pub psi: Option<f64>,
-    /// The test of the values: `ks` at the deciles of the training rows, or `chi-square` of the levels.
+    /// The test of the values: `ks` at percentiles of the training rows, or `chi-square` of the levels.
     pub test: Option<&'static str>,
     /// Its statistic.
     pub statistic: Option<f64>,
-    /// `lower` if the statistic is a lower bound, as that of `ks` at deciles.
+    /// `lower` if the statistic is a lower bound, as that of `ks` at the deciles of an older model file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub statistic_bound: Option<&'static str>,
     /// Its p-value; that of `ks` is an upper bound.
@@ -318,11 +318,11 @@ impl Counts {
                     psi: index,
                     test: measured.test,
                     statistic: measured.statistic,
-                    statistic_bound: bound(measured.test),
+                    statistic_bound: bound(measured.test).filter(|_| !bins.is_fine()),
                     p_value: measured.p_values[0],
                     p_adjusted,
                     missing: Shares {
-                        train: (n_train > 0.0).then(|| bins.trained[bins.missing()] / n_train),
+                        train: (n_train > 0.0).then(|| bins.trained_missing() / n_train),
                         new: (self.n_rows > 0).then(|| share(cells[bins.missing()])),
                     },
                     unseen: share(cells[bins.unseen()]),
@@ -374,7 +374,7 @@ impl Counts {
             Expected::Unknown => return PredictionDrift::default(),
             _ if n_new == 0.0 => return PredictionDrift::default(),
             Expected::Classes(counts) => ("chi-square", counts, statistics::chi_square(counts, &new)),
-            Expected::Values { counts, .. } => ("ks", counts, ks(counts, &new)),
+            Expected::Values { counts, .. } => ("ks", counts, ks(counts, &new, [counts.iter().sum(), n_new])),
         };
         let index = is_enough.then(|| psi(trained, &new));
         PredictionDrift {
@@ -404,8 +404,7 @@ struct Measured {
 
 impl Measured {
     fn of(bins: &Bins, cells: &[u64], n_rows: u64) -> Self {
-        let new: Vec<f64> = cells[..bins.trained.len()].iter().map(|&n| n as f64).collect();
-        let missing = bins.missing();
+        let new = bins.rows_of_bins(cells);
         let none = Self { psi: None, test: None, statistic: None, p_values: [None, None] };
         if n_rows == 0 || !bins.has_values() {
             return none;
@@ -420,9 +419,12 @@ impl Measured {
                 p_values: [found.map(|(_, p)| p), None],
             };
         }
-        let split = |counts: &[f64]| [counts[missing], counts[..missing].iter().sum()];
-        let of_missing = statistics::chi_square(&split(&bins.trained), &split(&new));
-        let found = ks(&bins.trained[..missing], &new[..missing]);
+        let last = new.len() - 1;
+        let split = |counts: &[f64]| [counts[last], counts[..last].iter().sum()];
+        let (trained, of_new) = (split(&bins.trained), split(&new));
+        let of_missing = statistics::chi_square(&trained, &of_new);
+        let values: Vec<f64> = cells[..bins.missing()].iter().map(|&n| n as f64).collect();
+        let found = ks(&bins.values, &values, [trained[1], of_new[1]]);
         Self {
             psi: index,
             test: Some("ks"),
@@ -432,10 +434,10 @@ impl Measured {
     }
 }
 
-/// The Kolmogorov-Smirnov test of counts in the same bins. Between the edges of the bins the distributions are not
-/// known, so the statistic is a lower bound and the p-value an upper one.
-fn ks(trained: &[f64], new: &[f64]) -> Option<(f64, f64)> {
-    let [n, m]: [f64; 2] = [trained, new].map(|counts| counts.iter().sum());
+/// The Kolmogorov-Smirnov test of counts in the same bins, of so many training rows and new ones. Between the edges of the
+/// bins the distributions are not known, so the statistic is a lower bound and the p-value an upper one: by as much as a
+/// bin has of the training rows.
+fn ks(trained: &[f64], new: &[f64], [n, m]: [f64; 2]) -> Option<(f64, f64)> {
     (n > 0.0 && m > 0.0).then(|| {
         let statistic = statistics::ks_statistic(trained, new);
         (statistic, statistics::ks_p_value(statistic, n, m))

@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::intervals::{Bootstrap, MAX_ROWS, percentile, select};
+use super::bootstrap::{Bootstrap, SEED, Told};
+use super::intervals::{MAX_ROWS, percentile};
 use super::weighted::Weighted;
-use super::{Metrics, Positive, score};
+use super::{Metrics, Positive, score, select};
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::target::Truth;
 use crate::error::usage;
@@ -29,6 +30,9 @@ pub struct Comparison {
     pub test: PairedTest,
     /// The outcome in one sentence.
     pub verdict: String,
+    /// What was decided by it, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
 }
 
 fn as_map<S: Serializer>(metrics: &[(String, Difference)], serializer: S) -> Result<S::Ok, S::Error> {
@@ -99,9 +103,6 @@ pub enum PairedTest {
 const LESS_IS_BETTER: [&str; 7] =
     ["log_loss", "brier", "rmse", "mae", "median_ae", "mape", "poisson_deviance"];
 
-/// Seed of the sample of many rows.
-const SEED: u64 = 1;
-
 /// Compares two models on the same rows. `name`: how the other is called.
 ///
 /// # Errors
@@ -112,6 +113,7 @@ pub(crate) fn compare(
     name: &str,
     other: &Model,
     rows: &TestRows,
+    told: Told,
 ) -> Result<Comparison> {
     let (target, of_other) = (&model.pipeline.schema.target, &other.pipeline.schema.target);
     let mut places = Vec::new();
@@ -145,7 +147,7 @@ pub(crate) fn compare(
             classes: theirs.classes.iter().map(|&class| back[class as usize]).collect(),
         };
     }
-    Ok(of_predictions(name, [&own, &theirs], &rows.truth, positive.class, rows.groups.as_deref()))
+    Ok(of_predictions(name, [&own, &theirs], &rows.truth, positive.class, rows.groups.as_deref(), told))
 }
 
 fn of_predictions(
@@ -154,16 +156,20 @@ fn of_predictions(
     truth: &Truth,
     positive: usize,
     groups: Option<&[u32]>,
+    told: Told,
 ) -> Comparison {
     let metrics = both.map(|predictions| Metrics::new(predictions, truth, positive));
-    let kept = truth.sample(MAX_ROWS, SEED);
+    let mut kept = truth.sample(MAX_ROWS, SEED);
+    let (codes, _) = truth.strata();
+    // As the bootstrap asks.
+    kept.sort_by_key(|&row| codes[row]);
     let sampled_truth = truth.select(&kept);
     let groups: Option<Vec<u32>> = groups.map(|groups| kept.iter().map(|&row| groups[row]).collect());
     let bootstrap = Bootstrap::new(&sampled_truth, groups.as_deref());
     let weighted =
         both.map(|predictions| Weighted::new(&select(predictions, &kept), &sampled_truth, positive));
-    let replicates = bootstrap.map(&|weights| {
-        let [own, theirs] = [0, 1].map(|side: usize| weighted[side].figures(weights));
+    let replicates = bootstrap.map(told, &|weights, scratch| {
+        let [own, theirs] = [0, 1].map(|side: usize| weighted[side].figures(weights, scratch));
         own.into_iter().zip(theirs).map(|(a, b)| Some(a? - b?)).collect::<Vec<Option<f64>>>()
     });
     let mut differences = Vec::new();
@@ -199,7 +205,7 @@ fn of_predictions(
     }
     let test = test(both, truth);
     let verdict = in_words(name, &differences, truth.len());
-    Comparison { other: name.into(), rows: truth.len(), metrics: differences, test, verdict }
+    Comparison { other: name.into(), rows: truth.len(), metrics: differences, test, verdict, decision: None }
 }
 
 fn test(both: [&Predictions; 2], truth: &Truth) -> PairedTest {

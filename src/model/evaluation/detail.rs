@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::bootstrap::Told;
 use super::columns::ValueColumn;
 use super::comparison::Comparison;
 use super::curves::{Curves, TopK, curves, top_k};
@@ -66,7 +67,7 @@ impl Wishes {
     }
 }
 
-/// Evaluates a model on rows of files, with the parts that are wished for.
+/// Evaluates a model on rows of files, with the parts that are wished for; `told` hears how far the intervals are.
 ///
 /// # Errors
 /// Columns that are missing or unknown, cells of the wrong type.
@@ -75,9 +76,10 @@ pub(crate) fn evaluate_in_detail(
     rows: &TestRows,
     positive: Positive,
     wishes: &Wishes,
+    told: Told,
 ) -> Result<DetailedEvaluation> {
     let scored = score(model, rows, positive)?;
-    detailed(scored, rows, &model.pipeline.schema.target, Some(model), wishes)
+    detailed(scored, rows, &model.pipeline.schema.target, Some(model), wishes, told)
 }
 
 /// The parts that are wished for; those that ask a model for further predictions only if there is one.
@@ -90,6 +92,7 @@ pub(super) fn detailed(
     target: &Target,
     model: Option<&Model>,
     wishes: &Wishes,
+    told: Told,
 ) -> Result<DetailedEvaluation> {
     let Scored { codes, predictions, positive, evaluation } = scored;
     let truth = &rows.truth;
@@ -97,7 +100,7 @@ pub(super) fn detailed(
     let mut found = DetailedEvaluation::from(evaluation);
     if wishes.intervals {
         let (of_metrics, resampling) =
-            intervals(&predictions, truth, positive, groups, &found.evaluation.metrics);
+            intervals(&predictions, truth, positive, groups, &found.evaluation.metrics, told);
         (found.intervals, found.resampling) = (Some(of_metrics), Some(resampling));
         let classes = found.evaluation.classes.as_ref().filter(|_| groups.is_none());
         found.class_intervals = classes.map(|classes| class_intervals(classes, &predictions.classes));
@@ -133,7 +136,14 @@ pub(super) fn detailed(
     }
     let known = model.map(|model| &model.pipeline.schema).zip(codes.as_ref());
     if !wishes.by.is_empty() {
-        found.segments = Some(segments(&wishes.by, rows, known, &predictions, positive, wishes.intervals)?);
+        found.segments = Some(segments(
+            &wishes.by,
+            rows,
+            known,
+            &predictions,
+            positive,
+            wishes.intervals.then_some(told),
+        )?);
     }
     if wishes.weak {
         let columns: Vec<ValueColumn> = match known {

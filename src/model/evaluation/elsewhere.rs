@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::bootstrap::Told;
 use super::detail::{DetailedEvaluation, Wishes, detailed};
 use super::thresholds::CostMatrix;
 use super::{Baseline, Context, Evaluation, Metrics, Scored};
@@ -122,13 +123,13 @@ impl ScoredFile {
     ///
     /// # Errors
     /// A column to cut the rows by that the file does not have.
-    pub(crate) fn detailed(self, wishes: &Wishes) -> Result<(DetailedEvaluation, TestRows)> {
+    pub(crate) fn detailed(self, wishes: &Wishes, told: Told) -> Result<(DetailedEvaluation, TestRows)> {
         let has_probabilities = self.scored.predictions.scores.values().iter().all(|score| score.is_finite());
         // Without probabilities, costs still are those of the predictions.
         let costs: Option<CostMatrix> = wishes.costs.clone();
         let wishes =
             Wishes { curves: wishes.curves && has_probabilities, weak: wishes.weak, costs, ..wishes.clone() };
-        let found = detailed(self.scored, &self.rows, &self.target, None, &wishes)?;
+        let found = detailed(self.scored, &self.rows, &self.target, None, &wishes, told)?;
         Ok((found, self.rows))
     }
 }

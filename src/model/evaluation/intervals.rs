@@ -1,16 +1,13 @@
 //! How sure the metrics are: confidence intervals by the bootstrap, and closed forms where there are some.
 
-use rand_pcg::rand_core::Rng;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::weighted::{Weighted, one_vs_rest_variance};
-use super::{ClassRow, Metrics};
-use crate::data::cells::matrix::Matrix;
+use super::bootstrap::{Bootstrap, SEED, Told};
+use super::weighted::{Weighted, fast_order, one_vs_rest_variance};
+use super::{ClassRow, Metrics, select};
 use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;
-use crate::model::statistics::{normal_share, quantile, wilson};
-use crate::parallel;
-use crate::random::{generator, seed_of_child};
+use crate::model::statistics::{normal_below, normal_quantile, normal_share, quantile, t_beyond, wilson};
 
 /// Nominal coverage of the intervals.
 pub const LEVEL: f64 = 0.95;
@@ -62,122 +59,54 @@ pub struct Resampling {
     pub groups: Option<usize>,
 }
 
-/// Replicates of few rows, and of many: their number times the rows is at most [`MAX_DRAWS`] between the two, so that the
-/// intervals take about as long as the evaluation.
-const MAX_REPLICATES: usize = 1000;
-const MIN_REPLICATES: usize = 200;
-const MAX_DRAWS: usize = 20_000_000;
-
-/// Seed of all draws.
-const SEED: u64 = 1;
-
-/// Rows that are drawn again and again with replacement: within their class, or by whole groups.
-pub(super) struct Bootstrap {
-    n_rows: usize,
-    /// The rows of each class, or all if they have none.
-    strata: Vec<Vec<u32>>,
-    /// The rows of each group.
-    groups: Option<Vec<Vec<u32>>>,
-    pub(super) replicates: usize,
-}
-
-impl Bootstrap {
-    /// Of rows with these true values and groups.
-    pub(super) fn new(truth: &Truth, groups: Option<&[u32]>) -> Self {
-        let n_rows = truth.len();
-        let lists = |codes: &[u32], n: usize| {
-            let mut lists = vec![Vec::new(); n];
-            codes.iter().zip(0..).for_each(|(&code, row)| lists[code as usize].push(row));
-            lists.retain(|rows: &Vec<u32>| !rows.is_empty());
-            lists
-        };
-        let (codes, n) = truth.strata();
-        let of_groups =
-            groups.map(|groups| lists(groups, groups.iter().max().map_or(0, |&last| last as usize + 1)));
-        Self {
-            n_rows,
-            strata: if of_groups.is_some() { Vec::new() } else { lists(&codes, n) },
-            groups: of_groups,
-            replicates: (MAX_DRAWS / n_rows.max(1)).clamp(MIN_REPLICATES, MAX_REPLICATES),
-        }
-    }
-
-    /// With fewer replicates, if that many parts of rows have theirs.
-    fn shared_by(self, n_parts: usize) -> Self {
-        let affordable = MAX_DRAWS / n_parts.max(1) / self.n_rows.max(1);
-        Self { replicates: affordable.clamp(MIN_REPLICATES, self.replicates), ..self }
-    }
-
-    pub(super) fn n_groups(&self) -> Option<usize> {
-        self.groups.as_ref().map(Vec::len)
-    }
-
-    /// How often each row is drawn in a replicate.
-    fn draw(&self, replicate: usize, weights: &mut [u32]) {
-        weights.fill(0);
-        let mut random = generator(seed_of_child(SEED, replicate));
-        let mut half = None;
-        // Two numbers of each draw of the generator.
-        let mut below = |n: usize| -> usize {
-            let bits = match half.take() {
-                Some(bits) => bits,
-                None => {
-                    let bits = random.next_u64();
-                    half = Some(bits & 0xffff_ffff);
-                    bits >> 32
-                }
-            };
-            ((bits * n as u64) >> 32) as usize
-        };
-        if let Some(groups) = &self.groups {
-            for _ in 0..groups.len() {
-                groups[below(groups.len())].iter().for_each(|&row| weights[row as usize] += 1);
-            }
-        }
-        for rows in &self.strata {
-            for _ in 0..rows.len() {
-                weights[rows[below(rows.len())] as usize] += 1;
-            }
-        }
-    }
-
-    /// The result of `run` for the weights of every replicate.
-    pub(super) fn map<T: Send>(&self, run: &(dyn Fn(&[u32]) -> T + Sync)) -> Vec<T> {
-        // Few tasks, as each has memory of its own.
-        const TASKS: usize = 16;
-        let parts = parallel::map_indices(TASKS, &|task| {
-            let mut weights = vec![0; self.n_rows];
-            let replicates = task * self.replicates / TASKS..(task + 1) * self.replicates / TASKS;
-            let of_task = replicates.map(|replicate| {
-                self.draw(replicate, &mut weights);
-                run(&weights)
-            });
-            of_task.collect::<Vec<T>>()
-        });
-        parts.into_iter().flatten().collect()
-    }
-}
-
 /// The percentile interval of the replicates of a figure; `None` if most of them are undefined.
 pub(super) fn percentile(values: impl Iterator<Item = Option<f64>>, replicates: usize) -> Option<[f64; 2]> {
+    at_shares(values, replicates, |_| [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+}
+
+/// The replicates at two shares of them, sorted; `None` if most of them are undefined.
+fn at_shares(
+    values: impl Iterator<Item = Option<f64>>,
+    replicates: usize,
+    shares: impl Fn(&[f64]) -> [f64; 2],
+) -> Option<[f64; 2]> {
     let mut defined: Vec<f64> = values.flatten().collect();
     if 2 * defined.len() < replicates {
         return None;
     }
     defined.sort_unstable_by(f64::total_cmp);
-    Some([(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0].map(|share| quantile(&defined, share)))
+    Some(shares(&defined).map(|share| quantile(&defined, share)))
 }
 
-/// Some of the rows of predictions.
-pub(super) fn select(predictions: &Predictions, rows: &[usize]) -> Predictions {
-    let mut scores = Matrix::with_capacity(rows.len(), predictions.scores.n_cols());
-    rows.iter().for_each(|&row| scores.push_row(0.0).copy_from_slice(predictions.scores.row(row)));
-    let classes = if predictions.classes.is_empty() {
-        Vec::new()
-    } else {
-        rows.iter().map(|&row| predictions.classes[row]).collect()
-    };
-    Predictions { scores, classes }
+/// At which share of the replicates an interval ends, so that few rows do not make it too narrow.
+///
+/// - Expanded (Hesterberg 2015, "What teachers should know about the bootstrap", 5.2): a resampled mean of n rows spreads by
+///   √((n − 1)/n) too little, and its quantiles are those of the normal distribution where Student's are right. Each
+///   class that is resampled by itself takes one row away.
+/// - Bias-corrected (Efron 1987, "Better bootstrap confidence intervals", BC): if more than half of the replicates lie on
+///   one side of the figure, both ends move to the other.
+struct Ends {
+    /// Of the standard normal distribution: the upper end of the expanded interval.
+    z: f64,
+}
+
+impl Ends {
+    /// Of `n` rows, or groups, that are drawn in so many strata.
+    fn new(n: usize, strata: usize) -> Self {
+        let free = n.saturating_sub(strata).max(1) as f64;
+        Self { z: (n as f64 / free).sqrt() * t_beyond(1.0 - LEVEL, free) }
+    }
+
+    /// The shares for a figure and its sorted replicates.
+    fn shares(&self, value: f64, sorted: &[f64]) -> [f64; 2] {
+        let n = sorted.len() as f64;
+        let (below, not_above) =
+            (sorted.partition_point(|other| *other < value), sorted.partition_point(|other| *other <= value));
+        // All on one side say no more than that fewer than one of them is on the other.
+        let side = ((below + not_above) as f64 / 2.0 / n).clamp(1.0 / n, 1.0 - 1.0 / n);
+        let bias = normal_quantile(side);
+        [-self.z, self.z].map(|z| normal_below(2.0 * bias + z))
+    }
 }
 
 /// The intervals of the metrics of predictions. Figures that are undefined have none.
@@ -187,8 +116,9 @@ pub(super) fn intervals(
     positive: usize,
     groups: Option<&[u32]>,
     metrics: &Metrics,
+    told: Told,
 ) -> (Intervals, Resampling) {
-    intervals_of_part(predictions, truth, positive, groups, metrics, 1)
+    intervals_of_part(predictions, truth, positive, groups, metrics, told, 1)
 }
 
 /// As [`intervals`], for one of `n_parts` parts of the rows, which together take about as long as all rows.
@@ -198,29 +128,31 @@ pub(super) fn intervals_of_part(
     positive: usize,
     groups: Option<&[u32]>,
     metrics: &Metrics,
+    told: Told,
     n_parts: usize,
 ) -> (Intervals, Resampling) {
     let n_rows = truth.len();
-    let mut rows = truth.sample(MAX_ROWS, SEED);
-    if predictions.scores.n_cols() == 2 {
-        // In the order in which the areas below curves are added up, which is then that of memory.
-        let score = |row: usize| predictions.scores.row(row)[positive];
-        rows.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
-    }
+    let rows = truth.sample(MAX_ROWS, SEED);
+    let order = fast_order(&select(predictions, &rows), &truth.select(&rows), positive);
+    let rows: Vec<usize> = order.into_iter().map(|at| rows[at as usize]).collect();
     let (predictions, truth) = (&select(predictions, &rows), &truth.select(&rows));
     let groups: Option<Vec<u32>> = groups.map(|groups| rows.iter().map(|&row| groups[row]).collect());
     let groups = groups.as_deref();
     let bootstrap = Bootstrap::new(truth, groups).shared_by(n_parts);
     let weighted = Weighted::new(predictions, truth, positive);
-    let replicates = bootstrap.map(&|weights| weighted.figures(weights));
+    let ends = Ends::new(bootstrap.n_groups().unwrap_or(truth.len()), bootstrap.n_strata());
+    let replicates = bootstrap.map(told, &|weights, scratch| weighted.figures(weights, scratch));
     let mut found = Vec::new();
     for (i, (name, value)) in metrics.figures().into_iter().enumerate() {
         let Some(value) = value else { continue };
-        let is_share_of_rows = name == "accuracy" || name.ends_with(".micro");
+        // The mean recall of classes, weighted by their rows, is the share of all rows.
+        let is_share_of_rows = name == "accuracy" || name == "recall.weighted" || name.ends_with(".micro");
         let interval = if is_share_of_rows && groups.is_none() {
             wilson((value * n_rows as f64).round(), n_rows as f64)
         } else {
-            percentile(replicates.iter().map(|figures| figures[i]), bootstrap.replicates)
+            at_shares(replicates.iter().map(|figures| figures[i]), bootstrap.replicates, |sorted| {
+                ends.shares(value, sorted)
+            })
         };
         let interval = interval.or_else(|| {
             let variance =
@@ -252,8 +184,10 @@ pub(super) fn class_intervals(classes: &[ClassRow], predicted: &[u32]) -> Vec<Cl
 
 #[cfg(test)]
 mod tests {
+    use super::super::weighted::Scratch;
     use super::*;
-    use crate::random::unit_interval;
+    use crate::data::cells::matrix::Matrix;
+    use crate::random::{generator, unit_interval};
 
     /// A standard normal number (Box and Muller 1958).
     fn normal(random: &mut rand_pcg::Pcg64) -> f64 {
@@ -262,7 +196,7 @@ mod tests {
     }
 
     fn classes(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
-        let codes: Vec<u32> = (0..n).map(|i| u32::from(i % 5 < 2)).collect();
+        let codes: Vec<u32> = (0..n).map(|i| u32::from(5 * i >= 3 * n)).collect();
         let mut scores = Matrix::with_capacity(n, 2);
         for &code in &codes {
             let p = 1.0 / (1.0 + (0.5 - normal(random) - f64::from(code)).exp());
@@ -271,6 +205,34 @@ mod tests {
         let predicted = scores.rows().map(|row| u32::from(row[1] >= 0.5)).collect();
         let truth = Truth::Classes { codes, labels: vec!["a".into(), "b".into()] };
         (Predictions { scores, classes: predicted }, truth)
+    }
+
+    /// As [`classes`], with few different scores.
+    fn ties(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let (mut predictions, truth) = classes(n, random);
+        let mut scores = Matrix::with_capacity(n, 2);
+        for row in predictions.scores.rows() {
+            let p = (row[1] * 8.0).round() / 8.0;
+            scores.push_row(0.0).copy_from_slice(&[1.0 - p, p]);
+        }
+        predictions.scores = scores;
+        (predictions, truth)
+    }
+
+    /// Three classes, of which the middle one is most often predicted.
+    fn many(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
+        let codes: Vec<u32> = (0..n).map(|i| (i * 3 / n) as u32).collect();
+        let mut scores = Matrix::with_capacity(n, 3);
+        let mut predicted = Vec::new();
+        for &code in &codes {
+            let p = (0..3).map(|class| normal(random) + f64::from(u8::from(class == code)));
+            let p: Vec<f64> = p.map(f64::exp).collect();
+            let sum: f64 = p.iter().sum();
+            predicted.push(if p[1] > 0.3 * sum { 1 } else { u32::from(p[2] > p[0]) * 2 });
+            scores.push_row(0.0).iter_mut().zip(&p).for_each(|(score, p)| *score = p / sum);
+        }
+        let labels = ["a", "b", "c"].map(String::from).to_vec();
+        (Predictions { scores, classes: predicted }, Truth::Classes { codes, labels })
     }
 
     fn values(n: usize, random: &mut rand_pcg::Pcg64) -> (Predictions, Truth) {
@@ -296,7 +258,7 @@ mod tests {
             for _ in 0..DATA_SETS {
                 let (predictions, truth) = make(250, &mut random);
                 let metrics = Metrics::new(&predictions, &truth, 1);
-                let (found, _) = intervals(&predictions, &truth, 1, None, &metrics);
+                let (found, _) = intervals(&predictions, &truth, 1, None, &metrics, &|_, _| {});
                 for ((name, wanted), held) in wanted.iter().zip(&mut held) {
                     let inside = |[low, high]: [f64; 2]| wanted.is_some_and(|w| low <= w && w <= high);
                     *held += usize::from(found.of(name).is_some_and(inside));
@@ -311,19 +273,44 @@ mod tests {
     }
 
     #[test]
+    fn few_rows_have_wider_intervals_and_biased_replicates_move_them() {
+        // scipy 1.17.1: sqrt(80 / 78) * t.ppf(0.975, 78), and norm.cdf of both ends.
+        let ends = Ends::new(80, 2);
+        assert!((ends.z - 2.016_209_200).abs() < 1e-6, "{}", ends.z);
+        let sorted: Vec<f64> = (0..1000).map(f64::from).collect();
+        let [low, high] = ends.shares(499.5, &sorted);
+        assert!((low - 0.021_888).abs() < 1e-5 && (high - 0.978_112).abs() < 1e-5, "{low} {high}");
+        // Most replicates lie below the figure, so it is likely too low.
+        let [lower, upper] = ends.shares(600.0, &sorted);
+        assert!(lower > low && upper > high, "{lower} {upper}");
+        let many = Ends::new(1_000_000, 2);
+        assert!((many.z - 1.959_967).abs() < 1e-5, "{}", many.z);
+        // One row, or one of each class: all replicates that there are.
+        assert!(Ends::new(1, 1).shares(0.0, &[0.0; 10]).iter().all(|share| (0.0..=1.0).contains(share)));
+    }
+
+    #[test]
     fn a_figure_of_weighted_rows_is_that_of_the_rows_written_out() {
         let mut random = generator(2);
-        for make in [classes as Make, values as Make] {
+        for (make, positive) in [
+            (classes as Make, 1),
+            (ties as Make, 1),
+            (ties as Make, 0),
+            (many as Make, 1),
+            (values as Make, 1),
+        ] {
             let (predictions, truth) = make(60, &mut random);
             let bootstrap = Bootstrap::new(&truth, None);
-            let weighted = Weighted::new(&predictions, &truth, 1);
-            let mut weights = vec![0; 60];
+            let weighted = Weighted::new(&predictions, &truth, positive);
+            let (mut weights, mut scratch) = (vec![0; 60], Scratch::default());
             for replicate in 0..20 {
                 bootstrap.draw(replicate, &mut weights);
                 let rows: Vec<usize> =
                     (0..60).flat_map(|row| std::iter::repeat_n(row, weights[row] as usize)).collect();
-                let wanted = Metrics::new(&select(&predictions, &rows), &truth.select(&rows), 1).figures();
-                for (found, (name, wanted)) in weighted.figures(&weights).into_iter().zip(wanted) {
+                let wanted =
+                    Metrics::new(&select(&predictions, &rows), &truth.select(&rows), positive).figures();
+                let found = weighted.figures(&weights, &mut scratch);
+                for (found, (name, wanted)) in found.into_iter().zip(wanted) {
                     let error = found.zip(wanted).map(|(found, wanted)| (found - wanted).abs());
                     assert!(error.is_none_or(|error| error < 1e-9), "{name}: {found:?} is not {wanted:?}");
                     assert_eq!(found.is_some(), wanted.is_some(), "{name}");
@@ -333,24 +320,10 @@ mod tests {
     }
 
     #[test]
-    fn draws_keep_the_classes_or_take_whole_groups() {
-        let truth = Truth::Classes { codes: vec![0, 0, 0, 1, 1], labels: vec!["a".into(), "b".into()] };
-        let mut weights = vec![0; 5];
-        for replicate in 0..50 {
-            Bootstrap::new(&truth, None).draw(replicate, &mut weights);
-            assert_eq!((weights[..3].iter().sum::<u32>(), weights[3..].iter().sum::<u32>()), (3, 2));
-            let groups = Bootstrap::new(&truth, Some(&[0, 1, 0, 1, 1]));
-            groups.draw(replicate, &mut weights);
-            assert!(weights[0] == weights[2] && weights[1] == weights[3] && weights[3] == weights[4]);
-            assert_eq!(groups.n_groups(), Some(2));
-        }
-    }
-
-    #[test]
     fn the_variance_of_a_mean_of_areas_is_that_of_its_replicates() {
         let mut random = generator(9);
         let n = 400;
-        let codes: Vec<u32> = (0..n).map(|i| i % 4).collect();
+        let codes: Vec<u32> = (0..n).map(|i| i * 4 / n).collect();
         let mut scores = Matrix::with_capacity(n as usize, 4);
         for &code in &codes {
             let row = scores.push_row(0.0);
@@ -365,7 +338,8 @@ mod tests {
         let weighted = Weighted::new(&predictions, &truth, 1);
         let at =
             Metrics::new(&predictions, &truth, 1).figures().iter().position(|(name, _)| *name == "roc_auc");
-        let areas: Vec<f64> = bootstrap.map(&|weights| weighted.figures(weights)[at.unwrap()].unwrap());
+        let areas: Vec<f64> = bootstrap
+            .map(&|_, _| {}, &|weights, scratch| weighted.figures(weights, scratch)[at.unwrap()].unwrap());
         let mean = areas.iter().sum::<f64>() / areas.len() as f64;
         let variance = areas.iter().map(|area| (area - mean).powi(2)).sum::<f64>() / areas.len() as f64;
         let found = one_vs_rest_variance(&predictions, &truth).unwrap();

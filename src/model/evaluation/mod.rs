@@ -6,6 +6,7 @@
 
 pub(crate) mod associations;
 pub(crate) mod bands;
+pub(crate) mod bootstrap;
 mod columns;
 pub mod comparison;
 pub mod curves;
@@ -326,6 +327,18 @@ pub(crate) fn score(model: &Model, rows: &TestRows, positive: Positive) -> Resul
     let evaluation = Evaluation::new(context, &predictions, &rows.truth);
     let evaluation = evaluation.covering(&model.pipeline.postprocessing, &predictions, &rows.truth);
     Ok(Scored { codes: Some(codes), predictions, positive: positive.class, evaluation })
+}
+
+/// Some of the rows of predictions.
+fn select(predictions: &Predictions, rows: &[usize]) -> Predictions {
+    let mut scores = Matrix::with_capacity(rows.len(), predictions.scores.n_cols());
+    rows.iter().for_each(|&row| scores.push_row(0.0).copy_from_slice(predictions.scores.row(row)));
+    let classes = if predictions.classes.is_empty() {
+        Vec::new()
+    } else {
+        rows.iter().map(|&row| predictions.classes[row]).collect()
+    };
+    Predictions { scores, classes }
 }
 
 fn is_none(n: &usize) -> bool {

@@ -4,8 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Metrics;
+use super::bootstrap::Told;
 use super::columns::ValueColumn;
-use super::intervals::{Intervals, intervals_of_part, select};
+use super::intervals::{Intervals, intervals_of_part};
+use super::select;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::schema::Schema;
 use crate::model::hold_out::TestRows;
@@ -43,7 +45,7 @@ pub(super) fn segments(
     known: Option<(&Schema, &Matrix)>,
     predictions: &Predictions,
     positive: usize,
-    with_intervals: bool,
+    with_intervals: Option<Told>,
 ) -> Result<Vec<Segment>> {
     let mut found = Vec::new();
     for name in by {
@@ -54,9 +56,9 @@ pub(super) fn segments(
             let (own, truth) = (select(predictions, &part), rows.truth.select(&part));
             let metrics = Metrics::new(&own, &truth, positive);
             let of_part = || rows.groups.as_ref().map(|groups| part.iter().map(|&row| groups[row]).collect());
-            let intervals = with_intervals.then(|| {
+            let intervals = with_intervals.map(|told| {
                 let groups: Option<Vec<u32>> = of_part();
-                intervals_of_part(&own, &truth, positive, groups.as_deref(), &metrics, n_parts).0
+                intervals_of_part(&own, &truth, positive, groups.as_deref(), &metrics, told, n_parts).0
             });
             found.push(Segment {
                 column: column.name.clone(),

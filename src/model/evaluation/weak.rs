@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::Metrics;
 use super::columns::{ValueColumn, Values};
-use super::intervals::select;
 use super::residuals::sample;
+use super::select;
 use super::worst::losses;
 use crate::data::cells::target::Truth;
 use crate::model::pipeline::Predictions;

@@ -1,15 +1,128 @@
 //! The metrics of rows that count several times or not at all, as the replicates of a bootstrap ask for them: what does
-//! not depend on the weights is computed once.
+//! not depend on the weights is computed once, and a replicate is a few passes over memory in its order.
 
+use std::ops::Range;
+
+use super::ranking::Ranking;
+use super::{Metrics, select};
 use crate::data::cells::target::Truth;
 use crate::metrics::{self, ClassCounts, log_loss_of, poisson_deviance};
 use crate::model::pipeline::Predictions;
 
-use super::Metrics;
-use super::ranking::Ranking;
-
 /// Pairs of a row and a class up to which the areas below the ROC curves of many classes are computed per replicate.
 const MAX_PAIRS: usize = 20_000;
+
+/// Memory that one replicate leaves to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    weights: Vec<u16>,
+    own: Vec<u32>,
+    others: Vec<u32>,
+}
+
+/// The rows in the order in which their metrics are computed fastest: of two classes by class and falling score, of more by
+/// class and predicted class, of numbers by rising absolute error.
+pub(super) fn fast_order(predictions: &Predictions, truth: &Truth, positive: usize) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..truth.len() as u32).collect();
+    let scores = &predictions.scores;
+    match truth {
+        Truth::Classes { codes, .. } if scores.n_cols() == 2 => {
+            let score = |row: u32| scores.row(row as usize)[positive];
+            order.sort_by(|&a, &b| {
+                codes[a as usize].cmp(&codes[b as usize]).then_with(|| score(b).total_cmp(&score(a)))
+            });
+        }
+        Truth::Classes { codes, .. } => {
+            order.sort_by_key(|&row| (codes[row as usize], predictions.classes[row as usize]));
+        }
+        Truth::Values(values) => {
+            let error = |row: u32| (values[row as usize] - scores.values()[row as usize]).abs();
+            order.sort_by(|&a, &b| error(a).total_cmp(&error(b)));
+        }
+    }
+    order
+}
+
+/// How a positive row ranks among those of its class and the others, each in falling order of score.
+struct Place {
+    /// Positive rows of no smaller score.
+    own_not_below: u32,
+    /// Other rows of a greater score.
+    others_above: u32,
+    /// Other rows of no smaller score.
+    others_not_below: u32,
+}
+
+/// The rows of two classes, each in falling order of score.
+struct Ranks {
+    positives: Range<usize>,
+    others: Range<usize>,
+    /// Of each positive row.
+    places: Vec<Place>,
+}
+
+impl Ranks {
+    /// Of rows in the order of [`fast_order`]; `None` if a score is no number.
+    fn new(scores: &[f64], codes: &[u32], positive: usize) -> Option<Self> {
+        if scores.iter().any(|score| !score.is_finite()) {
+            return None;
+        }
+        let first = codes.partition_point(|&code| code == 0);
+        let (positives, others) =
+            if positive == 0 { (0..first, first..codes.len()) } else { (first..codes.len(), 0..first) };
+        let (own, of_others) = (&scores[positives.clone()], &scores[others.clone()]);
+        let mut place = Place { own_not_below: 0, others_above: 0, others_not_below: 0 };
+        let mut places = Vec::with_capacity(own.len());
+        let advance = |among: &[f64], at: &mut u32, is_passed: &dyn Fn(f64) -> bool| {
+            while among.get(*at as usize).is_some_and(|&score| is_passed(score)) {
+                *at += 1;
+            }
+        };
+        for &score in own {
+            advance(own, &mut place.own_not_below, &|other| other >= score);
+            advance(of_others, &mut place.others_above, &|other| other > score);
+            advance(of_others, &mut place.others_not_below, &|other| other >= score);
+            places.push(Place { ..place });
+        }
+        Some(Self { positives, others, places })
+    }
+
+    /// The areas below the ROC curve and below precision by recall.
+    fn areas(&self, weights: &[u16], scratch: &mut Scratch) -> [Option<f64>; 2] {
+        let own = &weights[self.positives.clone()];
+        let n_positives = running_sums(own, &mut scratch.own);
+        let n_others = running_sums(&weights[self.others.clone()], &mut scratch.others);
+        let (mut doubled_losses, mut steps) = (0_u64, 0.0);
+        for (place, &weight) in self.places.iter().zip(own) {
+            let hits = scratch.own[place.own_not_below as usize];
+            let above = scratch.others[place.others_above as usize];
+            let not_below = scratch.others[place.others_not_below as usize];
+            doubled_losses += u64::from(weight) * (u64::from(above) + u64::from(not_below));
+            // Where none is taken yet the weight is 0.
+            let taken = (u64::from(hits) + u64::from(not_below)).max(1);
+            steps += f64::from(weight) * f64::from(hits) / taken as f64;
+        }
+        let pairs = n_positives * n_others;
+        let auc = (pairs > 0.0).then(|| 1.0 - doubled_losses as f64 / 2.0 / pairs);
+        [auc, Some(if n_positives > 0.0 { steps / n_positives } else { 0.0 })]
+    }
+}
+
+/// Fills `sums` with the sums of the first 0, 1, … weights, and returns that of all.
+fn running_sums(weights: &[u16], sums: &mut Vec<u32>) -> f64 {
+    sums.clear();
+    let mut sum = 0;
+    sums.push(sum);
+    sums.extend(weights.iter().map(|&weight| {
+        sum += u32::from(weight);
+        sum
+    }));
+    f64::from(sum)
+}
+
+fn sum(weights: &[u16]) -> u32 {
+    weights.iter().map(|&weight| u32::from(weight)).sum()
+}
 
 /// Rows in falling order of a score, and where runs of equal scores end.
 struct Order {
@@ -31,164 +144,220 @@ impl Order {
         Some(Self { rows, is_positive, ends_run })
     }
 
-    /// The areas below the ROC curve and below precision by recall.
-    fn areas(&self, weights: &[u32]) -> [Option<f64>; 2] {
+    /// The area below the ROC curve.
+    fn area(&self, weights: &[u16]) -> Option<f64> {
         let (mut positives, mut negatives) = (0_u64, 0_u64);
         let (mut last_positives, mut last_negatives) = (0_u64, 0_u64);
-        let (mut doubled, mut steps) = (0_u64, 0.0);
+        let mut doubled = 0_u64;
         for ((&row, &is_positive), &ends_run) in self.rows.iter().zip(&self.is_positive).zip(&self.ends_run) {
             let weight = u64::from(weights[row as usize]);
             let own = if is_positive { weight } else { 0 };
             positives += own;
             negatives += weight - own;
-            if ends_run && positives + negatives > last_positives + last_negatives {
+            if ends_run {
                 doubled += (negatives - last_negatives) * (positives + last_positives);
-                if positives > last_positives {
-                    steps += (positives - last_positives) as f64 * positives as f64
-                        / (positives + negatives) as f64;
-                }
                 (last_positives, last_negatives) = (positives, negatives);
             }
         }
         let both = positives > 0 && negatives > 0;
-        let auc = both.then(|| doubled as f64 / 2.0 / (positives as f64 * negatives as f64));
-        [auc, Some(if positives > 0 { steps / positives as f64 } else { 0.0 })]
+        both.then(|| doubled as f64 / 2.0 / (positives as f64 * negatives as f64))
     }
 }
 
-/// The areas below the ROC curves of more than two classes.
-enum ManyAreas {
-    /// Two classes, or an undefined mean.
-    None,
-    /// Per replicate.
-    Orders(Vec<Order>),
+/// A number of each row, with zeros up to a whole number of blocks; empty if one of them is no number.
+struct Column(Vec<f64>);
+
+/// Rows whose weights are converted at once.
+const BLOCK: usize = 64;
+
+impl Column {
+    fn new(values: impl Iterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Self(Vec::new());
+        }
+        values.resize(values.len().next_multiple_of(BLOCK), 0.0);
+        Self(values)
+    }
+}
+
+/// The weighted sums of each column and of its squares; no numbers of an empty one.
+fn moments<const N: usize>(columns: [&Column; N], weights: &[u16]) -> [[f64; 2]; N] {
+    const LANES: usize = 4;
+    let mut sums = [[[0.0; LANES]; 2]; N];
+    for (block, weights) in weights.chunks(BLOCK).enumerate() {
+        let mut factors = [0.0; BLOCK];
+        factors.iter_mut().zip(weights).for_each(|(factor, &weight)| *factor = f64::from(weight));
+        for ([sums, squares], column) in sums.iter_mut().zip(&columns) {
+            let Some(values) = column.0.get(block * BLOCK..(block + 1) * BLOCK) else { continue };
+            for (values, factors) in values.chunks_exact(LANES).zip(factors.chunks_exact(LANES)) {
+                for lane in 0..LANES {
+                    let product = values[lane] * factors[lane];
+                    sums[lane] += product;
+                    squares[lane] += product * values[lane];
+                }
+            }
+        }
+    }
+    let mut at = 0;
+    sums.map(|of_column| {
+        let is_known = !columns[at].0.is_empty();
+        at += 1;
+        of_column.map(|lanes| if is_known { lanes.iter().sum() } else { f64::NAN })
+    })
+}
+
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|value| value.is_finite())
 }
 
 /// What the metrics of some predictions need of each row.
-pub(super) struct Weighted(Kind);
+pub(super) struct Weighted {
+    /// The rows in the order of [`fast_order`], if they were given in another one.
+    order: Option<Vec<u32>>,
+    kind: Kind,
+}
 
 enum Kind {
     Classes {
-        /// True and predicted class.
-        pairs: Vec<(u32, u32)>,
+        /// Runs of rows of one true and one predicted class: the two, and the end of the run.
+        runs: Vec<(u32, u32, usize)>,
         n_classes: usize,
-        losses: Vec<f64>,
+        losses: Column,
+        /// Two classes only: squared differences of the probability from the truth.
+        squares: Column,
         /// Two classes only.
-        two: Option<(Order, Vec<f64>)>,
-        many: ManyAreas,
+        ranks: Option<Ranks>,
+        /// Of each of more classes, if there are few rows.
+        orders: Option<Vec<Order>>,
     },
     Values {
-        errors: Vec<f64>,
+        /// In rising order.
+        absolute: Column,
         /// True values minus their mean.
-        centred: Vec<f64>,
-        relative: Vec<f64>,
-        deviances: Vec<f64>,
-        /// Rows in rising order of absolute error.
-        order: Vec<u32>,
+        centred: Column,
+        relative: Column,
+        deviances: Column,
     },
 }
 
 impl Weighted {
-    /// Of predictions, for rows of `truth`.
+    /// Of predictions, for rows of `truth`. Fastest for rows in the order of [`fast_order`].
     pub(super) fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
+        let order = fast_order(predictions, truth, positive);
+        if order.is_sorted() {
+            return Self { order: None, kind: Kind::new(predictions, truth, positive) };
+        }
+        let rows: Vec<usize> = order.iter().map(|&row| row as usize).collect();
+        let kind = Kind::new(&select(predictions, &rows), &truth.select(&rows), positive);
+        Self { order: Some(order), kind }
+    }
+
+    /// The metrics in the order of [`Metrics::figures`]; `weights` are those of the rows in the order that they were given in.
+    /// A mean over the ROC curves of many rows and classes is left to [`one_vs_rest_variance`].
+    pub(super) fn figures(&self, weights: &[u16], scratch: &mut Scratch) -> Vec<Option<f64>> {
+        let Some(order) = &self.order else { return self.kind.figures(weights, scratch) };
+        let mut own = std::mem::take(&mut scratch.weights);
+        own.clear();
+        own.extend(order.iter().map(|&row| weights[row as usize]));
+        let figures = self.kind.figures(&own, scratch);
+        scratch.weights = own;
+        figures
+    }
+}
+
+impl Kind {
+    /// Of rows in the order of [`fast_order`].
+    fn new(predictions: &Predictions, truth: &Truth, positive: usize) -> Self {
         let scores = &predictions.scores;
-        Self(match truth {
+        match truth {
             Truth::Classes { codes, labels } => {
                 let (n, n_classes, n_scored) = (codes.len(), labels.len(), scores.n_cols());
                 let is_of = |class: usize| move |row: usize| codes[row] as usize == class;
-                let of_two = n_classes == 2 && n_scored == 2;
-                let order = of_two.then(|| Order::new(|row| scores.row(row)[positive], is_of(positive), n));
-                let squares = |row: usize| {
-                    (scores.row(row)[positive] - f64::from(u8::from(is_of(positive)(row)))).powi(2)
-                };
-                let exact = !of_two && n_classes == n_scored && n * n_classes <= MAX_PAIRS;
+                let is_two = n_classes == 2 && n_scored == 2;
+                let of_positive: Vec<f64> =
+                    if is_two { scores.rows().map(|row| row[positive]).collect() } else { Vec::new() };
+                let ranks = is_two.then(|| Ranks::new(&of_positive, codes, positive)).flatten();
+                let squares = of_positive
+                    .iter()
+                    .zip(codes)
+                    .map(|(score, &code)| (score - f64::from(u8::from(code as usize == positive))).powi(2));
+                let with_orders = !is_two && n_classes == n_scored && n * n_classes <= MAX_PAIRS;
                 let orders = || -> Option<Vec<Order>> {
                     let order = |class| Order::new(|row| scores.row(row)[class], is_of(class), n);
                     (0..n_classes).map(order).collect()
                 };
-                Kind::Classes {
-                    pairs: codes.iter().copied().zip(predictions.classes.iter().copied()).collect(),
+                let mut runs: Vec<(u32, u32, usize)> = Vec::new();
+                for ((&code, &predicted), end) in codes.iter().zip(&predictions.classes).zip(1..) {
+                    match runs.last_mut() {
+                        Some((truth, class, last)) if (*truth, *class) == (code, predicted) => *last = end,
+                        _ => runs.push((code, predicted, end)),
+                    }
+                }
+                Self::Classes {
+                    runs,
                     n_classes,
-                    losses: codes
-                        .iter()
-                        .zip(scores.rows())
-                        .map(|(&code, row)| log_loss_of(code, row))
-                        .collect(),
-                    two: order.flatten().map(|order| (order, (0..n).map(squares).collect())),
-                    many: exact.then(orders).flatten().map_or(ManyAreas::None, ManyAreas::Orders),
+                    losses: Column::new(
+                        codes.iter().zip(scores.rows()).map(|(&code, row)| log_loss_of(code, row)),
+                    ),
+                    squares: Column::new(squares),
+                    ranks,
+                    orders: with_orders.then(orders).flatten(),
                 }
             }
             Truth::Values(values) => {
-                let predicted = scores.values();
-                let pairs = || values.iter().zip(predicted);
+                let pairs = || values.iter().zip(scores.values());
                 let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-                let errors: Vec<f64> = pairs().map(|(t, p)| t - p).collect();
-                let mut order: Vec<u32> = (0..errors.len() as u32).collect();
-                order.sort_by(|&a, &b| errors[a as usize].abs().total_cmp(&errors[b as usize].abs()));
-                Kind::Values {
-                    centred: values.iter().map(|t| t - mean).collect(),
-                    relative: pairs().map(|(t, p)| (t - p).abs() / t.abs()).collect(),
-                    deviances: pairs().map(|(&t, &p)| poisson_deviance(t, p)).collect(),
-                    errors,
-                    order,
+                Self::Values {
+                    absolute: Column::new(pairs().map(|(t, p)| (t - p).abs())),
+                    centred: Column::new(values.iter().map(|t| t - mean)),
+                    relative: Column::new(pairs().map(|(t, p)| (t - p).abs() / t.abs())),
+                    deviances: Column::new(pairs().map(|(&t, &p)| poisson_deviance(t, p))),
                 }
             }
-        })
+        }
     }
 
-    /// The metrics in the order of [`Metrics::figures`]. A mean over the ROC curves of many rows and classes is left to
-    /// [`one_vs_rest_variance`].
-    pub(super) fn figures(&self, weights: &[u32]) -> Vec<Option<f64>> {
-        let n = weights.iter().map(|&weight| f64::from(weight)).sum::<f64>();
-        let mean = |values: &[f64]| {
-            let sum: f64 =
-                values.iter().zip(weights).map(|(v, &w)| if w > 0 { v * f64::from(w) } else { 0.0 }).sum();
-            Some(sum / n).filter(|mean| mean.is_finite())
-        };
-        let metrics = match &self.0 {
-            Kind::Classes { pairs, n_classes, losses, two, many } => {
+    /// As [`Weighted::figures`], with the weights in the order of the rows here.
+    fn figures(&self, weights: &[u16], scratch: &mut Scratch) -> Vec<Option<f64>> {
+        let metrics = match self {
+            Self::Classes { runs, n_classes, losses, squares, ranks, orders } => {
                 let mut counts = vec![ClassCounts::default(); *n_classes];
-                for (&(truth, predicted), &weight) in pairs.iter().zip(weights) {
-                    let weight = u64::from(weight);
-                    counts[truth as usize].support += weight;
-                    counts[predicted as usize].predicted += weight;
-                    counts[truth as usize].hits += if truth == predicted { weight } else { 0 };
+                let (mut start, mut n) = (0, 0.0);
+                for &(truth, predicted, end) in runs {
+                    let rows = u64::from(sum(&weights[start..end]));
+                    start = end;
+                    n += rows as f64;
+                    counts[truth as usize].support += rows;
+                    counts[predicted as usize].predicted += rows;
+                    counts[truth as usize].hits += if truth == predicted { rows } else { 0 };
                 }
-                let areas = two.as_ref().map_or([None; 2], |(order, _)| order.areas(weights));
-                let of_many = match many {
-                    ManyAreas::None => None,
-                    ManyAreas::Orders(orders) => {
-                        let areas: Option<Vec<f64>> =
-                            orders.iter().map(|order| order.areas(weights)[0]).collect();
-                        areas.map(|areas| areas.iter().sum::<f64>() / areas.len() as f64)
-                    }
-                };
+                let [[loss, _], [squares, _]] = moments([losses, squares], weights);
+                let areas = ranks.as_ref().map_or([None; 2], |ranks| ranks.areas(weights, scratch));
+                let of_many = orders.as_ref().and_then(|orders| {
+                    let areas: Option<Vec<f64>> = orders.iter().map(|order| order.area(weights)).collect();
+                    areas.map(|areas| areas.iter().sum::<f64>() / areas.len() as f64)
+                });
                 let mut found = metrics::of_counts(&counts);
-                found.log_loss = mean(losses);
+                found.log_loss = finite(loss / n);
                 found.roc_auc = areas[0].or(of_many);
                 found.average_precision = areas[1];
-                found.brier = two.as_ref().and_then(|(_, squares)| mean(squares));
+                found.brier = ranks.as_ref().and_then(|_| finite(squares / n));
                 Metrics::Classification(found)
             }
-            Kind::Values { errors, centred, relative, deviances, order } => {
-                let (mut squares, mut absolute, mut sum, mut sum_squares) = (0.0, 0.0, 0.0, 0.0);
-                for ((error, t), &weight) in errors.iter().zip(centred).zip(weights) {
-                    let weight = f64::from(weight);
-                    squares += weight * error * error;
-                    absolute += weight * error.abs();
-                    sum += weight * t;
-                    sum_squares += weight * t * t;
-                }
+            Self::Values { absolute, centred, relative, deviances } => {
+                let n = f64::from(sum(weights));
+                let [of_errors, [sum, sum_squares], [relative, _], [deviance, _]] =
+                    moments([absolute, centred, relative, deviances], weights);
                 let total = sum_squares - sum * sum / n;
-                let finite = |value: f64| Some(value).filter(|value| value.is_finite());
                 Metrics::Regression(metrics::Regression {
                     // Replicates of one row only have no spread.
-                    r2: finite(1.0 - squares / total).filter(|_| total > 1e-12 * sum_squares),
-                    rmse: finite((squares / n).sqrt()),
-                    mae: finite(absolute / n),
-                    median_ae: finite(median(errors, order, weights, n)),
-                    mape: mean(relative),
-                    poisson_deviance: mean(deviances),
+                    r2: finite(1.0 - of_errors[1] / total).filter(|_| total > 1e-12 * sum_squares),
+                    rmse: finite((of_errors[1] / n).sqrt()),
+                    mae: finite(of_errors[0] / n),
+                    median_ae: finite(median(&absolute.0, weights, n)),
+                    mape: finite(relative / n),
+                    poisson_deviance: finite(deviance / n),
                 })
             }
         };
@@ -196,22 +365,27 @@ impl Weighted {
     }
 }
 
-/// The median absolute error of rows in rising order.
-fn median(errors: &[f64], order: &[u32], weights: &[u32], n: f64) -> f64 {
+/// The median of values in rising order.
+fn median(values: &[f64], weights: &[u16], n: f64) -> f64 {
     let n = n as u64;
-    let (low, high) = (n.saturating_sub(1) / 2, n / 2);
-    let (mut seen, mut lower) = (0_u64, None);
-    for &row in order {
-        seen += u64::from(weights[row as usize]);
-        let error = errors[row as usize].abs();
-        if lower.is_none() && seen > low {
-            lower = Some(error);
+    // The value of the draw with so many before it.
+    let value_at = |rank: u64| {
+        let (mut before, mut at) = (0, 0);
+        for weights in weights.chunks(BLOCK) {
+            let rows = u64::from(sum(weights));
+            if before + rows > rank {
+                break;
+            }
+            before += rows;
+            at += weights.len();
         }
-        if seen > high {
-            return (lower.unwrap_or(error) + error) / 2.0;
-        }
-    }
-    f64::NAN
+        let within = weights[at..].iter().position(|&weight| {
+            before += u64::from(weight);
+            before > rank
+        });
+        within.and_then(|within| values.get(at + within)).copied().unwrap_or(f64::NAN)
+    };
+    (value_at(n.saturating_sub(1) / 2) + value_at(n / 2)) / 2.0
 }
 
 /// The variance of the mean area below the one-vs-rest ROC curves under resampling within classes, by the placements of

@@ -74,12 +74,30 @@ pub struct Why {
     pub standard_error: Option<f64>,
     /// All columns, the most important first.
     pub effects: Vec<Effect>,
-    /// Pairs of columns that act together, the strongest first: mean |interaction|. Trees only.
+    /// Pairs of columns that act together, the strongest first: mean |interaction|. Trees only, also those of an ensemble.
     pub interactions: Vec<([String; 2], f64)>,
+    /// The weight of the members of an ensemble that are trees; 1 for trees alone.
+    pub interaction_weight: f64,
     /// Rows that these are the mean over.
     pub n_interaction_rows: usize,
     /// The worst rows.
     pub worst: Vec<WorstReason>,
+}
+
+/// Weights of members add up to 1, up to rounding.
+const ALL: f64 = 1.0 - 1e-9;
+
+impl Why {
+    /// Whose interactions these are, if they are not those of the whole model.
+    pub(crate) fn interactions_of(&self) -> Option<String> {
+        (self.n_interaction_rows > 0 && self.interaction_weight < ALL).then(|| {
+            format!(
+                "Those of the ensemble's trees, which have {:.0} % of the weight; its other members add terms of single columns, \
+                 or their interactions are not known.",
+                100.0 * self.interaction_weight
+            )
+        })
+    }
 }
 
 impl Serialize for Why {
@@ -109,6 +127,9 @@ impl Serialize for Why {
         if self.n_interaction_rows > 0 {
             all["interactions"] = self.interactions.iter().map(pair).collect();
             all["interaction_rows"] = self.n_interaction_rows.into();
+            if self.interaction_weight < ALL {
+                all["interaction_weight"] = self.interaction_weight.into();
+            }
         }
         all.serialize(serializer)
     }
@@ -176,7 +197,7 @@ pub(super) fn why(
     };
     let labels: Vec<Option<usize>> = explained.iter().map(|explanation| explanation.label).collect();
     let paired: Vec<usize> = order.iter().copied().take(MAX_PAIRED).collect();
-    let (pairs, n_interaction_rows) = explainer.interactions(pipeline, &own, &labels, &paired);
+    let pairs = explainer.interactions(pipeline, &own, &labels, &paired);
     let name = |feature: usize| schema.features[feature].name.clone();
     let worst: Vec<usize> =
         by_loss(predictions, &rows.truth).into_iter().take(MAX_WORST.min(affordable)).collect();
@@ -187,8 +208,14 @@ pub(super) fn why(
         n_rows: explained.len(),
         standard_error: explained.iter().filter_map(|one| one.standard_error).reduce(f64::max),
         effects: order.iter().enumerate().map(effect).collect(),
-        interactions: pairs.into_iter().take(MAX_PAIRS).map(|(pair, mean)| (pair.map(name), mean)).collect(),
-        n_interaction_rows,
+        interactions: pairs
+            .means
+            .into_iter()
+            .take(MAX_PAIRS)
+            .map(|(pair, mean)| (pair.map(name), mean))
+            .collect(),
+        interaction_weight: pairs.weight,
+        n_interaction_rows: pairs.n_rows,
         worst: worst
             .iter()
             .zip(of_worst)

@@ -323,65 +323,81 @@ const MAX_LEAVES: usize = 2_000_000;
 /// Rows of interactions at least, and at most.
 const INTERACTION_ROWS: [usize; 2] = [10, 200];
 
-impl Explainer {
-    /// Whether the interactions of columns are known: those of trees that know the rows of their leaves.
-    fn tree_explainer<'a>(&'a self, pipeline: &'a Pipeline) -> Option<(&'a TreeExplainer, &'a Member)> {
-        let member = pipeline.only_member()?;
-        match &self.kinds[..] {
-            [Kind::Trees(Some(explainer))] => Some((explainer, member)),
-            _ => None,
-        }
-    }
+/// Interactions of pairs of columns over some rows.
+#[derive(Debug, Default)]
+pub(crate) struct Pairs {
+    /// Mean |interaction| of pairs, largest first.
+    pub(crate) means: Vec<([usize; 2], f64)>,
+    /// Rows that these are the mean over; 0 if no member of the model is one of trees that know the rows of their leaves.
+    pub(crate) n_rows: usize,
+    /// The weight of these members in the model, all members having 1.
+    pub(crate) weight: f64,
+}
 
-    /// Mean |interaction| of pairs of some features, largest first, with the number of rows that it is the mean over; none
-    /// if the model is not one of trees. `labels`: the class of each row that is explained; none for a number.
+impl Explainer {
+    /// The interactions of some features: those of the members that are trees, by their weights, on the scale of the
+    /// contributions. Linear members and naive Bayes have none before their link, and those of sampled members are not known.
+    /// `labels`: the class of each row that is explained; none for a number.
     pub(crate) fn interactions(
         &self,
         pipeline: &Pipeline,
         codes: &Matrix,
         labels: &[Option<usize>],
         features: &[usize],
-    ) -> (Vec<([usize; 2], f64)>, usize) {
-        let Some((explainer, member)) = self.tree_explainer(pipeline) else { return (Vec::new(), 0) };
-        let Predictor::Trees(trees) = &member.predictor else { return (Vec::new(), 0) };
+    ) -> Pairs {
         let n = features.len();
         let place = |feature: &u32| {
             let place = features.iter().position(|known| *known == *feature as usize);
             place.map_or(u32::MAX, |place| place as u32)
         };
-        // Of a distance between two dates the first one.
-        let places: Vec<u32> = self.slots[0].iter().map(|[feature, _]| place(feature)).collect();
-        let interactions = Interactions::new(trees, explainer.cover(), &places, n);
-        let n_leaves = trees.parts().feature.len() / 2 + 1;
+        let mut members = Vec::new();
+        for ((kind, member), slots) in self.kinds.iter().zip(&pipeline.members).zip(&self.slots) {
+            if let (Kind::Trees(Some(explainer)), Predictor::Trees(trees)) = (kind, &member.predictor) {
+                // Of a distance between two dates the first one.
+                let places: Vec<u32> = slots.iter().map(|[feature, _]| place(feature)).collect();
+                members.push((member, trees, explainer, places));
+            }
+        }
+        if members.is_empty() {
+            return Pairs::default();
+        }
+        let scale = if pipeline.members.len() > 1 { Scale::Prediction } else { Scale::Score };
+        let n_leaves: usize = members.iter().map(|(_, trees, ..)| trees.parts().feature.len() / 2 + 1).sum();
         let [least, most] = INTERACTION_ROWS;
         let n_rows = (MAX_LEAVES / n_leaves).clamp(least, most).min(codes.n_rows());
-        let (n_features, n_scores) = (codes.n_cols(), trees.n_scores());
+        let n_features = codes.n_cols();
+        let walkers: Vec<Interactions> = members
+            .iter()
+            .map(|(_, trees, explainer, places)| Interactions::new(trees, explainer.cover(), places, n))
+            .collect();
         let of_rows = parallel::map_indices(n_rows, &|i| {
             give_way();
             let row = i * codes.n_rows() / n_rows;
-            let mut buffer = Vec::new();
             let codes_of_row = &codes.values()[row * n_features..(row + 1) * n_features];
-            let (x, _) = member.recipe.encode_block(codes_of_row, codes.texts(), &mut buffer);
-            // Of two scores that softmax makes probabilities the difference is the log-odds.
-            let is_pair = n_scores == 2 && trees.parts().link == Link::Softmax;
-            let own = labels[row].unwrap_or(0).min(n_scores - 1);
-            let weight = |score: usize| match score == own {
-                true => 1.0,
-                false if is_pair => -1.0,
-                false => 0.0,
-            };
-            interactions.of_row(x, &(0..n_scores).map(weight).collect::<Vec<f64>>())
+            let mut sum = vec![0.0; n * n];
+            for ((member, trees, explainer, _), walker) in members.iter().zip(&walkers) {
+                let mut buffer = Vec::new();
+                let (x, _) = member.recipe.encode_block(codes_of_row, codes.texts(), &mut buffer);
+                let mut score = vec![0.0; trees.n_scores()];
+                trees.margins_into(x, &mut score);
+                let (link, base) = (trees.parts().link, explainer.base().to_vec());
+                let margins = Margins { link, base, score, contributions: Vec::new() };
+                let factors = margins.factors(labels[row], &member.target, scale);
+                let of_member = walker.of_row(x, &factors);
+                sum.iter_mut().zip(of_member).for_each(|(sum, value)| *sum += member.weight * value);
+            }
+            sum
         });
-        let mut pairs: Vec<([usize; 2], f64)> = Vec::new();
+        let mut means: Vec<([usize; 2], f64)> = Vec::new();
         for a in 0..n {
             for b in a + 1..n {
                 let sum: f64 = of_rows.iter().map(|of_row| of_row[a * n + b].abs()).sum();
-                pairs.push(([features[a], features[b]], sum / n_rows.max(1) as f64));
+                means.push(([features[a], features[b]], sum / n_rows.max(1) as f64));
             }
         }
-        pairs.retain(|(_, mean)| *mean > 0.0);
-        order::sort_by(&mut pairs, |a, b| b.1.total_cmp(&a.1));
-        (pairs, n_rows)
+        means.retain(|(_, mean)| *mean > 0.0);
+        order::sort_by(&mut means, |a, b| b.1.total_cmp(&a.1));
+        Pairs { means, n_rows, weight: members.iter().map(|(member, ..)| member.weight).sum() }
     }
 }
 
@@ -392,4 +408,77 @@ fn features_of(recipe: &Recipe) -> Arc<[[u32; 2]]> {
         _ => [feature as u32; 2],
     };
     recipe.slots().into_iter().map(features).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::predictor::{sigmoid, softmax};
+    use crate::model::target_transform::TargetTransform;
+    use crate::{Model, Plan};
+
+    fn model(algorithm: &str) -> Model {
+        let path = format!("{}/fixtures/visits.csv", env!("CARGO_MANIFEST_DIR"));
+        Plan { algorithm: algorithm.into(), ..Plan::new(path) }.train().unwrap()
+    }
+
+    #[test]
+    fn an_ensemble_has_the_interactions_of_its_trees_on_the_scale_of_the_probability() {
+        let (boosted, linear) = (model("boost"), model("logreg"));
+        let of = |members: &[(&Model, f64)]| {
+            let mut pipeline = Pipeline {
+                schema: boosted.pipeline.schema.clone(),
+                members: Vec::new(),
+                postprocessing: Default::default(),
+            };
+            for (model, weight) in members {
+                pipeline.members.push(Member { weight: *weight, ..model.pipeline.members[0].clone() });
+            }
+            let explainer = Explainer::new(&pipeline, &boosted.reference);
+            let codes = &boosted.golden;
+            explainer.interactions(&pipeline, codes, &vec![Some(1); codes.n_rows()], &[0, 1, 2, 3, 4])
+        };
+        let twice = of(&[(&boosted, 0.3), (&boosted, 0.7)]);
+        let mixed = of(&[(&linear, 0.4), (&boosted, 0.6)]);
+        assert!(!twice.means.is_empty() && (twice.weight - 1.0).abs() < 1e-12 && mixed.weight == 0.6);
+        for ((pair, mean), (other, part)) in twice.means.iter().zip(&mixed.means) {
+            assert!(pair == other && (mean * 0.6 - part).abs() < 1e-12, "{pair:?} {mean} {part}");
+        }
+
+        // By hand: the mean slope of the sigmoid between base and score times the interactions in log-odds.
+        let member = &boosted.pipeline.members[0];
+        let Predictor::Trees(trees) = &member.predictor else { panic!("trees") };
+        let explainer = TreeExplainer::new(trees).unwrap();
+        let slots = features_of(&member.recipe);
+        let places: Vec<u32> = slots.iter().map(|[feature, _]| *feature).collect();
+        let walker = Interactions::new(trees, explainer.cover(), &places, 5);
+        let (codes, mut sums) = (&boosted.golden, [0.0; 25]);
+        for row in codes.rows() {
+            let mut buffer = Vec::new();
+            let (x, _) = member.recipe.encode_block(row, codes.texts(), &mut buffer);
+            let (mut score, base) = ([0.0], explainer.base()[0]);
+            trees.margins_into(x, &mut score);
+            let slope = (sigmoid(score[0]) - sigmoid(base)) / (score[0] - base);
+            let of_row = walker.of_row(x, &[1.0]);
+            sums.iter_mut().zip(of_row).for_each(|(sum, value)| *sum += (slope * value).abs());
+        }
+        for ([a, b], mean) in twice.means {
+            let wanted = sums[a.min(b) * 5 + a.max(b)] / codes.n_rows() as f64;
+            assert!((mean - wanted).abs() < 1e-9 * wanted, "{a} {b}: {mean} {wanted}");
+        }
+    }
+
+    #[test]
+    fn factors_carry_the_scores_of_many_classes_to_a_probability() {
+        let (base, score) = (vec![0.5, -1.0, 0.2], vec![2.0, 0.5, -0.7]);
+        let margins =
+            Margins { link: Link::Softmax, base: base.clone(), score: score.clone(), contributions: vec![] };
+        let factors = margins.factors(Some(2), &TargetTransform::Identity, Scale::Prediction);
+        let moved: f64 = (0..3).map(|i| factors[i] * (score[i] - base[i])).sum();
+        let [from, to] = [base, score].map(|mut scores| {
+            softmax(&mut scores);
+            scores[2]
+        });
+        assert!((moved - (to - from)).abs() < 1e-9, "{moved} is not {}", to - from);
+    }
 }

@@ -127,25 +127,53 @@ impl Margins {
         explanation
     }
 
-    /// The explanation of the probability of one of several classes.
-    fn softmax(self, class: usize, label: Option<usize>) -> Explanation {
+    /// By what the contributions to each score are multiplied for those of the explanation, which are their sum.
+    pub(super) fn factors(
+        mut self,
+        label: Option<usize>,
+        target: &TargetTransform,
+        scale: Scale,
+    ) -> Vec<f64> {
         let n_scores = self.score.len();
-        let n_features = self.contributions.len() / n_scores;
-        let mut slopes = vec![0.0; n_scores];
-        let at = |t: f64| {
-            let line = self.base.iter().zip(&self.score);
-            let mut p: Vec<f64> = line.map(|(base, score)| base + t * (score - base)).collect();
-            softmax(&mut p);
-            p
-        };
+        match (label, self.link, scale) {
+            (Some(class), Link::Softmax, Scale::Prediction) if n_scores > 2 => self.slopes(class),
+            _ => {
+                // What is left of a contribution of 1 to one of the scores.
+                self.contributions = (0..n_scores * n_scores)
+                    .map(|at| if at % (n_scores + 1) == 0 { 1.0 } else { 0.0 })
+                    .collect();
+                self.explanation(label, target, scale).contributions
+            }
+        }
+    }
+
+    /// The probabilities of the classes a part of the way from the base to the scores.
+    fn probabilities_at(&self, part: f64) -> Vec<f64> {
+        let line = self.base.iter().zip(&self.score);
+        let mut p: Vec<f64> = line.map(|(base, score)| base + part * (score - base)).collect();
+        softmax(&mut p);
+        p
+    }
+
+    /// The mean slopes of the probability of a class by the scores, on the way from the base to the scores.
+    fn slopes(&self, class: usize) -> Vec<f64> {
+        let mut slopes = vec![0.0; self.score.len()];
         let (points, weights) = gauss_legendre(LINE_POINTS);
         for (t, weight) in points.into_iter().zip(weights) {
-            let p = at(t);
+            let p = self.probabilities_at(t);
             for (other, slope) in slopes.iter_mut().enumerate() {
                 let own = if other == class { 1.0 } else { 0.0 };
                 *slope += weight * p[class] * (own - p[other]);
             }
         }
+        slopes
+    }
+
+    /// The explanation of the probability of one of several classes.
+    fn softmax(self, class: usize, label: Option<usize>) -> Explanation {
+        let n_features = self.contributions.len() / self.score.len();
+        let slopes = self.slopes(class);
+        let at = |part: f64| self.probabilities_at(part);
         let mut contributions = vec![0.0; n_features];
         for (of_score, slope) in self.contributions.chunks_exact(n_features).zip(slopes) {
             contributions.iter_mut().zip(of_score).for_each(|(sum, value)| *sum += slope * value);

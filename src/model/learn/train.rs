@@ -242,6 +242,7 @@ fn fit_choice(
     if watch.stopped() {
         notes.push("training was interrupted; the best model so far was kept".into());
     }
+    pipeline.schema.refine(&set.table, fitted_rows);
     let golden = pipeline.schema.codes(&set.table, &golden_rows(fitted_rows))?;
     let reference = Reference::fit(&pipeline, &set.table, fitted_rows, plan.background)?;
     Ok(FittedChoice {

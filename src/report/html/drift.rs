@@ -128,10 +128,14 @@ fn features(drift: &Drift) -> String {
             share(Some(feature.out_of_range)),
         ]);
     }
+    let bound = match drift.features.iter().any(|feature| feature.statistic_bound.is_some()) {
+        true => "is a lower bound, as the model file holds only the deciles of the training rows",
+        false => "compares numbers at the percentiles of the training rows",
+    };
     format!(
         "{}<p>Drifted: a stability index above 0.25 and a corrected p-value below 0.05; drifting: above 0.1 and below 0.05. \
          The stability index (PSI) sums up how far the shares of the bins below have moved. The Kolmogorov-Smirnov \
-         statistic (ks) is a lower bound, as numbers are compared at the deciles of the training rows only.</p>",
+         statistic (ks) {bound}.</p>",
         table.html()
     )
 }

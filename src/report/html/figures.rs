@@ -302,7 +302,8 @@ pub(super) fn comparison(subject: &Subject) -> String {
             verdict.into(),
         ]);
     }
-    format!("<p>{}</p>{}", escaped(&found.verdict), table.html())
+    let decision = found.decision.as_ref().map(|decision| format!("<p>{}</p>", escaped(decision)));
+    format!("{}<p>{}</p>{}", decision.unwrap_or_default(), escaped(&found.verdict), table.html())
 }
 
 /// The main figures of several models on one table, best first.

@@ -86,8 +86,9 @@ fn interactions(found: &Why, what: &str) -> Bars {
     Bars {
         title: "Interactions".into(),
         description: format!(
-            "How much two columns contribute together beyond what each contributes alone, over {} rows.",
-            found.n_interaction_rows
+            "How much two columns contribute together beyond what each contributes alone, over {} rows. {}",
+            found.n_interaction_rows,
+            found.interactions_of().unwrap_or_default()
         ),
         unit: what.into(),
         bars: found.interactions.iter().map(bar).collect(),

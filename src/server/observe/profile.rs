@@ -161,11 +161,8 @@ impl Profile {
                 ("unseen_category", column.unseen.load(Relaxed)),
                 ("out_of_range", column.out_of_range.load(Relaxed)),
             ],
-            psi: (is_enough && column.bins.has_values()).then(|| {
-                let trained = &column.bins.trained;
-                let seen: Vec<f64> = cells[..trained.len()].iter().map(|&n| n as f64).collect();
-                psi(trained, &seen)
-            }),
+            psi: (is_enough && column.bins.has_values())
+                .then(|| psi(&column.bins.trained, &column.bins.rows_of_bins(&cells))),
         })
     }
 

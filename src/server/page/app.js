@@ -21,7 +21,7 @@ const place = h("div", { id: "page" });
 document.body.prepend(place);
 
 /** What is shown; kept while the page is drawn anew in another language. */
-const state = { models: null, name: null, model: null, row: null, threshold: null, label: "", scale: "score" };
+const state = { models: null, name: null, model: null, row: null, threshold: null, label: "", scale: "probability" };
 let live = null;
 
 /** The model that the address names, if it names one. */
@@ -45,7 +45,7 @@ async function start() {
 
 async function open(name) {
   const model = await read(pathOf(name));
-  Object.assign(state, { name, model, row: null, threshold: null, label: "", scale: "score" });
+  Object.assign(state, { name, model, row: null, threshold: null, label: "", scale: "probability" });
   draw();
 }
 
@@ -115,7 +115,7 @@ class Trial {
     this.element = h(
       "section",
       { id: "try", class: "trial", "aria-labelledby": "try-title" },
-      h("div", {}, h("h2", { id: "try-title" }, t("row")), this.examples(), this.form.element),
+      h("div", {}, h("h2", { id: "try-title" }, t("row")), h("p", { class: "hint" }, t("rowHint")), this.examples(), this.form.element),
       h(
         "div",
         { class: "answer" },
@@ -290,7 +290,7 @@ class Trial {
     const error = explanation.standard_error;
     fill(
       this.why,
-      h("p", { class: "hint" }, explanation.label === undefined ? "" : `${t("speaksFor", { label: explanation.label })} `, scale),
+      h("p", { class: "hint" }, explanation.label === undefined ? "" : `${t("speaksFor", { label: explanation.label })} `, `${scale} ${t("baseHint")}`),
       waterfall(explanation, values),
       error !== undefined && h("p", { class: "hint" }, t("sampled", { error: figure(error, 2) })),
       h("ul", { class: "reasons" }, reasonsOf(explanation, values).map((reason) => h("li", {}, reason))),
