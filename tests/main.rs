@@ -5,6 +5,7 @@
 mod accuracy; // learners against scikit-learn and LightGBM
 mod accuracy_svm; // support vector machines against libsvm
 mod boosting; // gradient boosting: directions of columns, settings of its own
+mod bundle; // one executable that is server and model
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod drift; // new rows against those of training, and training again
