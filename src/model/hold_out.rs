@@ -92,7 +92,9 @@ pub(crate) fn reading<'a>(
 
 /// The rules for a file that accompanies the training file: the options `said`, and a header if `header`.
 pub(crate) fn companion_options(said: &source::Options, header: bool) -> source::Options {
-    source::Options { header, header_in_doubt: false, ..said.clone() }
+    // A sample of the training file is in UTF-8, whatever the file is.
+    let encoding = said.encoding.filter(|_| said.text.is_none());
+    source::Options { header, header_in_doubt: false, encoding, text: None, ..said.clone() }
 }
 
 /// A side of the split of the training file.

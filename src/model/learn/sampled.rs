@@ -1,7 +1,7 @@
 //! Training on a sample of a file that is too large for memory, evaluated on all its other rows in a second pass.
 //!
-//! The model is fitted on the sample but for the rows that training holds out of it, which stand for the evaluation
-//! where a second pass is not possible: of standard input.
+//! The model is fitted on the whole sample. Of standard input a second pass is not possible; there, rows are held out of
+//! the sample.
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -65,7 +65,10 @@ pub fn train_on_sample(plan: &Plan, sample: Sample, watch: &dyn Watch) -> Result
     }
     let drawn = SampleOf { n_rows: reservoir.n_records, n_sampled: reservoir.n_sampled };
     let options = Options { text: Some(reservoir.text.clone()), ..reservoir.options.clone() };
-    let of_sample = Plan { options, ..plan.clone() };
+    let is_shared = matches!(plan.hold_out, HoldOut::Share(_));
+    let is_evaluated_later = is_shared && path != "-";
+    // The rows that are held out at first are of the sample, and are fitted as well where others are evaluated on.
+    let of_sample = Plan { options, refit: is_evaluated_later, ..plan.clone() };
     let numbered = || format!("in a sample of {} rows, numbered as the sample is", drawn.n_sampled);
     let mut trained = train(&of_sample, watch).with_context(numbered)?;
     let card = &mut trained.model.card;
@@ -73,13 +76,15 @@ pub fn train_on_sample(plan: &Plan, sample: Sample, watch: &dyn Watch) -> Result
     card.written = crate::model::Written::of(&plan.options);
     let strata = if reservoir.n_strata > 1 { ", each value of the target by its share" } else { "" };
     let mut note = format!("trained on a sample of {} of {} rows{strata}", drawn.n_sampled, drawn.n_rows);
-    if matches!(plan.hold_out, HoldOut::Share(_)) {
-        if path == "-" {
+    if is_shared {
+        if !is_evaluated_later {
             note += "; evaluated on rows held out of the sample, as standard input cannot be read twice";
         } else {
             watch.stage("evaluating the other rows");
             let tally = evaluate(&trained.model, path, plan, &reservoir, watch)?;
             note += &replace_evaluation(&mut trained.model, &tally, drawn);
+            trained.model.card.refit = false;
+            trained.split_reason = format!("all that are not in the sample, seed {}", plan.seed);
         }
         trained.model.card.sample = Some(drawn);
     }
@@ -169,8 +174,10 @@ fn predict(model: &Model, path: &str, reservoir: &Reservoir, records: &[&[u8]], 
         return;
     }
     let text = reservoir.text_of(records);
-    let options = Options { text: Some(text), ..reservoir.options.clone() };
+    let mut options = Options { text: Some(text), ..reservoir.options.clone() };
     let schema = &model.pipeline.schema;
+    // A block alone may not tell.
+    options.decimal_comma = schema.decimal_comma.then_some(true).or(options.decimal_comma);
     let read = || -> Result<(Predictions, Truth)> {
         let rows = TestRows::read(&|_| false, &[path.to_string()], &options, &known(model), &schema.target)?;
         let codes = rows.codes(schema)?;
