@@ -75,7 +75,11 @@ def same(batches, expected, what):
         ours, theirs = got[name], expected[name]
         if ours.type != theirs.type:
             ours, theirs = ours.cast(pa.float64()), theirs.cast(pa.float64())
-        assert ours.to_pylist() == theirs.to_pylist(), (what, name)
+        if name == "base" or name.startswith("contribution_"):
+            # Rows are explained eight at a time, which rounds sums otherwise.
+            assert np.allclose(ours.to_numpy(), theirs.to_numpy(), rtol=1e-9, atol=1e-12), (what, name)
+        else:
+            assert ours.to_pylist() == theirs.to_pylist(), (what, name)
 
 
 def split(table, size):
@@ -246,18 +250,21 @@ def at_once(rows):
         [mlapi, "predict", "--input", "-", "--input-format", "arrow", "--format", "arrow", "--keep", "none"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     batch = split(rows, 1)[0]
-    writer = pa.ipc.new_stream(child.stdin, batch.schema)
+    # The schema alone is answered by a schema; pyarrow sends it with the first batch only.
+    whole = stream([batch])
+    head = len(whole) - len(stream([batch, batch])) + len(whole) - 8
+    child.stdin.write(whole[:head])
     child.stdin.flush()
     reader = pa.ipc.open_stream(child.stdout)
     assert reader.schema.names == ["prediction", "probability"]
     times = []
     for _ in range(300):
         start = time.perf_counter()
-        writer.write_batch(batch)
+        child.stdin.write(whole[head:-8])
         child.stdin.flush()
         assert reader.read_next_batch().num_rows == 1
         times.append(time.perf_counter() - start)
-    writer.close()
+    child.stdin.write(whole[-8:])
     child.stdin.close()
     try:
         reader.read_next_batch()

@@ -12,17 +12,17 @@ const ROW: [&str; 3] = ["predict", "--features", "5.1,3.5,1.4,0.2"];
 fn a_bundle_predicts_evaluates_serves_and_shows_its_model_and_takes_another() {
     let dir = Workdir::trained("iris.csv", &[]);
     dir.run(&["train", "iris.csv", "-q", "--algorithm", "tree", "--output", "tree.mlapi"]).ok();
-    let plain = dir.run(&ROW).ok().out();
-    let said = dir.run(&["bundle", "--output", "churn"]).ok().out();
+    let plain = dir.run(&ROW).ok().out().to_string();
+    let said = dir.run(&["bundle", "--output", "churn"]).ok().out().to_string();
     assert!(said.contains("./churn serve"), "{said}");
     let model = dir.bytes("model.mlapi");
     fs::remove_file(dir.path("model.mlapi")).unwrap();
 
     assert_eq!(dir.run_program("churn", &ROW).ok().out(), plain);
     assert!(dir.run_program("churn", &["eval"]).ok().out().contains("accuracy"));
-    let shown = dir.run_program("churn", &["inspect"]).ok().out();
+    let shown = dir.run_program("churn", &["inspect"]).ok().out().to_string();
     assert!(shown.contains("logistic-regression"), "{shown}");
-    let help = dir.run_program("churn", &["predict", "-h"]).ok().out();
+    let help = dir.run_program("churn", &["predict", "-h"]).ok().out().to_string();
     assert!(help.contains("/churn]"), "{help}");
     let server = Server::start_program(&dir, "churn", &[], &[]);
     assert!(server.get("/model").contains("\"name\":\"churn\""), "{}", server.get("/model"));
@@ -31,7 +31,7 @@ fn a_bundle_predicts_evaluates_serves_and_shows_its_model_and_takes_another() {
 
     // For another program it is a model file, and a model that is named comes first.
     assert_eq!(dir.run(&[&ROW[..], &["--model", "churn"]].concat()).ok().out(), plain);
-    let tree = dir.run_program("churn", &["inspect", "--model", "tree.mlapi"]).ok().out();
+    let tree = dir.run_program("churn", &["inspect", "--model", "tree.mlapi"]).ok().out().to_string();
     assert!(tree.contains("decision-tree"), "{tree}");
 
     // It is the program, the model and 88 bytes; with another model, it holds the first no more.
@@ -40,7 +40,7 @@ fn a_bundle_predicts_evaluates_serves_and_shows_its_model_and_takes_another() {
     assert_eq!(length("churn"), program + model.len() as u64 + 16 + 8 + 32 + 16);
     dir.run_program("churn", &["bundle", "--model", "tree.mlapi", "--output", "churn"]).ok();
     assert_eq!(length("churn"), program + length("tree.mlapi") + 16 + 8 + 32 + 16);
-    let tree = dir.run_program("churn", &["inspect"]).ok().out();
+    let tree = dir.run_program("churn", &["inspect"]).ok().out().to_string();
     assert!(tree.contains("decision-tree"), "{tree}");
     assert_eq!(dir.files(), ["churn", "iris.csv", "tree.mlapi"], "nothing is left behind");
 }
