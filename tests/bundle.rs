@@ -25,8 +25,8 @@ fn a_bundle_predicts_evaluates_serves_and_shows_its_model_and_takes_another() {
     let help = dir.run_program("churn", &["predict", "-h"]).ok().out().to_string();
     assert!(help.contains("/churn]"), "{help}");
     let server = Server::start_program(&dir, "churn", &[], &[]);
-    assert!(server.get("/model").contains("\"name\":\"churn\""), "{}", server.get("/model"));
-    assert!(server.predict(r#"{"data":[5.1,3.5,1.4,0.2]}"#).contains(r#"{"prediction":"setosa""#));
+    let answer = server.post("/models/churn/predict", r#"{"data":[5.1,3.5,1.4,0.2]}"#);
+    assert!(answer.contains(r#"{"prediction":"setosa""#), "{answer}");
     drop(server);
 
     // For another program it is a model file, and a model that is named comes first.

@@ -323,8 +323,10 @@ fn next_steps(args: &Train, trained: &Trained) -> String {
         path => format!(" --model {path}"),
     };
     let example = training::example_row(&trained.model);
+    // The other rows of a sample have been evaluated.
+    let data = if trained.model.card.sample.is_some() { " DATA" } else { "" };
     format!(
-        "Next:\n  mlapi eval{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port {DEFAULT_PORT}\n"
+        "Next:\n  mlapi eval{data}{model}\n  mlapi predict{model} --features {example}\n  mlapi serve{model} --port {DEFAULT_PORT}\n"
     )
 }
 

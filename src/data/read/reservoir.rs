@@ -34,6 +34,9 @@ const KEPT_OF_STRATUM: f64 = 1200.0;
 /// How many more records are kept than the sample needs: the strata have their shares by chance until the end.
 const SLACK: f64 = 1.2;
 
+/// The stratum of records without a target value: the hash of no text.
+const NO_VALUE: u64 = 0xCBF2_9CE4_8422_2325;
+
 /// A sample.
 pub(crate) struct Reservoir {
     /// The sample as text, in the order of the file, with its header.
@@ -97,11 +100,11 @@ impl Visitor for Look<'_> {
     fn text(&mut self, _: usize, text: &[u8], _: u64) {
         // FNV-1a (Fowler, Noll and Vo 1991).
         let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
-        self.stratum = text.trim_ascii().iter().fold(0xCBF2_9CE4_8422_2325, step);
+        self.stratum = text.trim_ascii().iter().fold(NO_VALUE, step);
     }
 
     fn end(&mut self, record: Record) -> bool {
-        self.out.records.push((record, std::mem::take(&mut self.stratum)));
+        self.out.records.push((record, std::mem::replace(&mut self.stratum, NO_VALUE)));
         true
     }
 }
@@ -111,7 +114,7 @@ fn look(block: &Block, records: &Frame, out: &mut Found) {
     out.records.clear();
     out.bytes.clear();
     out.bytes.extend_from_slice(&block.bytes);
-    records.walk.through(block, &mut Look { out: &mut *out, stratum: 0 });
+    records.walk.through_few(block, &mut Look { out: &mut *out, stratum: NO_VALUE });
     let wrong = |(record, _): &&(Record, u64)| record.open || record.n_fields != records.n_columns;
     out.failure = out.records.iter().find(wrong).map(|(record, _)| {
         anyhow!(ragged(&records.source, record, records.n_columns, &block.bytes, records.walk.dialect))
@@ -322,7 +325,7 @@ impl Pass {
         quotas.sort_by_key(|&(stratum, _, remainder)| (std::cmp::Reverse(remainder), stratum));
         quotas.iter_mut().take(left).for_each(|quota| quota.1 += 1);
         let quotas: BTreeMap<u64, usize> =
-            quotas.into_iter().map(|(s, quota, _)| (s, quota.max(1))).collect();
+            quotas.into_iter().map(|(s, quota, _)| (s, quota.max(usize::from(s != NO_VALUE)))).collect();
         let mut taken = BTreeMap::new();
         let mut bounds = BTreeMap::new();
         self.kept.retain(|kept| {
