@@ -59,8 +59,8 @@ impl Criterion for Moments {
     #[inline]
     fn agree(&self, a: [i64; 2], b: [i64; 2]) -> bool {
         // Equal values may differ by the rounding of their g.
-        let [ha, hb] = [a, b].map(|item| item[0] & low(self.mass_bits));
-        (a[1] * hb - b[1] * ha).abs() <= ha + hb
+        let [ha, hb] = [a, b].map(|item| i128::from(item[0] & low(self.mass_bits)));
+        (i128::from(a[1]) * hb - i128::from(b[1]) * ha).abs() <= ha + hb
     }
 }
 
@@ -234,6 +234,14 @@ mod tests {
             assert_eq!(packed.gain(&left, &total, masses.0, masses.1, 0.5), expected);
         }
         assert!(Packed::new(1 << 20, false).is_none());
+    }
+
+    #[test]
+    fn rows_of_a_large_table_agree_without_an_overflow() {
+        let moments = Moments { mass_bits: 43 };
+        let row = |g, mass| moments.item(g, mass);
+        assert!(moments.agree(row(1 << 40, 1 << 41), row(1 << 40, 1 << 41)));
+        assert!(!moments.agree(row(1 << 40, 1 << 41), row(-(1 << 40), 1 << 41)));
     }
 
     #[test]
