@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The Python package: installed into a fresh prefix with a program, its types checked by mypy, and tested with real
+# pandas, polars and scikit-learn, whose check_estimator is among the tests.
+#
+#     bash tests/python.sh [MLAPI] [--quick] [PYTEST ARGUMENT…]     (default: target/release/mlapi)
+#
+# MLAPI is built with `--features parquet`. --quick leaves out the checks of the default estimators, which compare many
+# algorithms in each of a hundred fits. The packages of tests/python.txt are installed in target/python-package.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+mlapi=$root/target/release/mlapi
+if [[ $# -gt 0 && $1 != -* && -x $1 ]]; then
+    mlapi=$1
+    shift
+fi
+quick=()
+if [[ ${1:-} == --quick ]]; then
+    quick=(-m 'not slow')
+    shift
+fi
+python=$(bash "$root/benches/python.sh" tests/python.txt python-package)
+
+echo "-- types"
+(cd "$root/python" && "$python" -m mypy --no-incremental --cache-dir /dev/null)
+
+echo "-- a fresh prefix"
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+packages=$prefix/lib/$("$python" -c 'import sys; print(f"python{sys.version_info[0]}.{sys.version_info[1]}")')/site-packages
+install -D --mode 755 "$mlapi" "$prefix/bin/mlapi"
+mkdir -p "$packages"
+cp -r "$root/python/mlapi" "$packages"
+
+echo "-- tests"
+cd "$root/python"
+unset MLAPI_PROGRAM
+PYTHONPATH=$packages PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -p no:cacheprovider "${quick[@]}" "$@"
