@@ -61,10 +61,12 @@ def find_program() -> str:
     return found
 
 
-def run(arguments: Sequence[str], program: str | None = None) -> bytes:
-    """Runs the program to its end and returns its output. Raises MlapiError with its message."""
-    command = [program or find_program(), *arguments]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+def run(arguments: Sequence[str], program: str | None = None, folder: str | None = None) -> bytes:
+    """Runs the program to its end, in a folder, and returns its output. Raises MlapiError with its message."""
+    program = program or find_program()
+    if os.path.dirname(program):
+        program = os.path.abspath(program)
+    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=folder)
     if done.returncode != 0:
         raise MlapiError(message_of(done.stderr, done.returncode), done.returncode)
     return done.stdout

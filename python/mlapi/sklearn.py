@@ -33,6 +33,7 @@ from ._model import Model
 
 TARGET = "target"
 WEIGHT = "weight"
+DATA = "rows.parquet"
 
 
 class _Mlapi(BaseEstimator):
@@ -91,14 +92,14 @@ class _Mlapi(BaseEstimator):
             seed = check_random_state(seed).randint(2**31)
         arguments += ["--seed", str(seed), *self._arguments()]
         with tempfile.TemporaryDirectory(prefix="mlapi-") as folder:
-            data, model = os.path.join(folder, "rows.parquet"), os.path.join(folder, "model.mlapi")
-            pyarrow.parquet.write_table(table, data, compression="snappy")
+            # Names without the folder, because the card keeps them: the same rows give the same bytes.
+            pyarrow.parquet.write_table(table, os.path.join(folder, DATA), compression="snappy")
             if self.test_size is None:
-                arguments += ["--test", data]
+                arguments += ["--test", DATA]
             else:
                 arguments += ["--test-size", repr(float(self.test_size)), "--refit"]
-            run(["train", data, "--output", model, *arguments], self.program)
-            with open(model, "rb") as file:
+            run(["train", DATA, "--output", "model.mlapi", *arguments], self.program, folder)
+            with open(os.path.join(folder, "model.mlapi"), "rb") as file:
                 self.model_bytes_ = file.read()
         self._close()
 

@@ -90,7 +90,7 @@ def test_tables_of_mixed_columns(models: dict[str, Trained]) -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [["no", "yes"], [False, True], [-1, 7], [1.5, 2.5], ["NA", "?"], ["", "a b"], ["1", "01"], ["null", "ü"], [10, 9]],
+    [["no", "yes"], [False, True], [-1, 7], [1.0, 2.0], ["NA", "?"], ["", "a b"], ["1", "01"], ["null", "ü"], [10, 9]],
 )
 def test_labels_come_back_as_they_are(labels: list[Any]) -> None:
     X, target = load_iris(return_X_y=True)
