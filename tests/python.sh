@@ -36,3 +36,20 @@ echo "-- tests"
 cd "$root/python"
 unset MLAPI_PROGRAM
 PYTHONPATH=$packages PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -p no:cacheprovider "${quick[@]}" "$@"
+
+echo "-- the examples of docs/python.md"
+folder=$prefix/docs
+mkdir "$folder"
+cp "$root"/fixtures/*.csv "$folder"
+awk -v folder="$folder" '
+    /^```(python|sh)$/ { n++; name = sprintf("%s/block%02d.%s", folder, n, substr($0, 4)); inside = 1; next }
+    /^```/ { inside = 0 }
+    inside { print > name }
+' "$root/docs/python.md"
+cd "$folder"
+for block in block*; do
+    case $block in
+        *.python) PYTHONPATH=$packages "$python" "$block" ;;
+        *.sh) PATH=$prefix/bin:$PATH bash -euo pipefail "$block" >/dev/null ;;
+    esac
+done
