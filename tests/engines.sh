@@ -36,6 +36,6 @@ trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/packages"
 cp -r "$root/python/mlapi" "$folder/packages"
 # The workers of Spark are started by a Python of this name.
-export PYSPARK_PYTHON=$python PYTHONPATH=$folder/packages RAY_USAGE_STATS_ENABLED=0 PYTHONDONTWRITEBYTECODE=1
+export SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$python PYTHONPATH=$folder/packages RAY_USAGE_STATS_ENABLED=0 PYTHONDONTWRITEBYTECODE=1
 mkdir "$folder/work"
 "$python" "$root/tests/engines.py" "$mlapi" "$folder/work" "${engines[@]}" "${arguments[@]}"

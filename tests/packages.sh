@@ -59,45 +59,57 @@ model = mlapi.load(f"{sys.argv[1]}/model.mlapi")
 assert model.predict([{name: value for name, value in zip(model.features, [5.1, 3.5, 1.4, 0.2])}]) == ["setosa"]
 END
 
+# What is packaged, without most fixtures, in a folder that may be written to.
+copy=$folder/copy
+mkdir -p "$copy/fixtures"
+git ls-files -z --cached --others --exclude-standard -- ':!fixtures' ':!fuzz' | xargs -0 cp --parents -t "$copy"
+cp fixtures/iris.csv "$copy/fixtures"
+cd "$copy"
+
+say "the plan of a release"
+# dist wants the address of the repository, which Cargo.toml has once there is one.
+git init --quiet
+grep -q '^repository' Cargo.toml || sed -i '0,/^license = /s##repository = "https://github.com/OWNER/mlapi"\nlicense = #' Cargo.toml
+if ! "$tools/dist" generate --check >dist.out 2>&1; then
+    tail -20 dist.out >&2
+    echo "release.yml does not follow from dist-workspace.toml: run dist generate" >&2
+    exit 1
+fi
+"$tools/dist" plan 2>/dev/null >plan
+grep -q 'mlapi-installer.sh' plan
+grep -q 'mlapi.rb' plan
+grep -c 'tar.xz$' plan | sed 's/$/ archives, installer and formula/'
+
 say "the Debian package"
 if ! command -v dpkg >/dev/null; then
     echo "this is no Debian: the package is not built"
-else
-    # A target folder of its own, with the program where cargo would have put it.
-    mkdir -p "$folder/target/release" target/completions
-    cp "$mlapi" "$folder/target/release/mlapi"
-    for pair in bash:mlapi zsh:_mlapi fish:mlapi.fish; do
-        "$mlapi" completions "${pair%%:*}" >"target/completions/${pair#*:}"
-    done
-    CARGO_TARGET_DIR=$folder/target "$tools/cargo-deb" --no-build --no-strip --quiet --output "$folder/mlapi.deb"
-    echo "mlapi.deb: $(($(stat --format %s "$folder/mlapi.deb") / 1000)) kB"
-    prefix=$folder/debian
-    mkdir -p "$prefix/var/lib/dpkg/"{updates,info}
-    touch "$prefix/var/lib/dpkg/"{status,available}
-    dpkg --root="$prefix" --force-not-root --force-script-chrootless --log=/dev/null --install "$folder/mlapi.deb" >/dev/null
-    try "$prefix/usr/bin/mlapi"
-    for verb in man/*.1; do
-        test -s "$prefix/usr/share/man/man1/$(basename "$verb").gz"
-    done
-    bash -n "$prefix/usr/share/bash-completion/completions/mlapi"
-    test -s "$prefix/usr/share/zsh/vendor-completions/_mlapi"
-    test -s "$prefix/usr/share/fish/vendor_completions.d/mlapi.fish"
-    if command -v systemd-analyze >/dev/null; then
-        systemd-analyze --root="$prefix" --man=no verify "$prefix/usr/lib/systemd/system/mlapi.service"
-    fi
-    dpkg --root="$prefix" --force-not-root --force-script-chrootless --log=/dev/null --purge mlapi >/dev/null
-    [[ ! -e $prefix/usr/bin/mlapi ]]
+    exit
 fi
-
-say "the plan of a release"
-# dist wants the address of the repository, which Cargo.toml has once there is one, and writes what it finds different.
-mkdir "$folder/dist"
-git ls-files -z --cached --others --exclude-standard -- ':!fixtures' ':!fuzz' | xargs -0 cp --parents -t "$folder/dist"
-mkdir -p "$folder/dist/fixtures" && cp fixtures/iris.csv "$folder/dist/fixtures"
-cd "$folder/dist"
-git init --quiet
-grep -q '^repository' Cargo.toml || sed -i '0,/^license = /s##repository = "https://github.com/OWNER/mlapi"\nlicense = #' Cargo.toml
-"$tools/dist" generate --check 2>/dev/null || { echo "release.yml does not follow from dist-workspace.toml: dist generate" >&2; exit 1; }
-"$tools/dist" plan 2>/dev/null | tee plan
-grep -q 'mlapi-installer.sh' plan
-grep -q 'mlapi.rb' plan
+# A target folder of its own, with the program where cargo would have put it.
+mkdir -p target/release target/completions
+cp "$mlapi" target/release/mlapi
+for pair in bash:mlapi zsh:_mlapi fish:mlapi.fish; do
+    "$mlapi" completions "${pair%%:*}" >"target/completions/${pair#*:}"
+done
+# This cargo-deb is older than the edition, and compiles nothing here.
+sed -i 's/^edition = "2024"/edition = "2021"/' Cargo.toml
+CARGO_TARGET_DIR=$copy/target "$tools/cargo-deb" --no-build --no-strip --quiet --output "$folder/mlapi.deb"
+echo "mlapi.deb: $(($(stat --format %s "$folder/mlapi.deb") / 1000)) kB"
+prefix=$folder/debian
+mkdir -p "$prefix/var/lib/dpkg/"{updates,info}
+touch "$prefix/var/lib/dpkg/"{status,available}
+into() { dpkg --root="$prefix" --force-not-root --force-script-chrootless --log=/dev/null "$@" >/dev/null; }
+into --install "$folder/mlapi.deb"
+try "$prefix/usr/bin/mlapi"
+for page in man/*.1; do
+    test -s "$prefix/usr/share/man/man1/$(basename "$page").gz"
+done
+bash -n "$prefix/usr/share/bash-completion/completions/mlapi"
+test -s "$prefix/usr/share/zsh/vendor-completions/_mlapi"
+test -s "$prefix/usr/share/fish/vendor_completions.d/mlapi.fish"
+if command -v systemd-analyze >/dev/null; then
+    sed -i "s|^ExecStart=mlapi|ExecStart=$prefix/usr/bin/mlapi|" "$prefix/usr/lib/systemd/system/mlapi.service"
+    systemd-analyze verify --man=no "$prefix/usr/lib/systemd/system/mlapi.service"
+fi
+into --purge mlapi
+[[ ! -e $prefix/usr/bin/mlapi ]]

@@ -57,13 +57,17 @@ class Shipped:
     def score(self, table: pa.Table) -> pa.Table:
         """The table of predictions, beside the columns to keep."""
         pa = pyarrow()
-        if self.keep == "none":
-            kept: list[str] = []
-        else:
-            kept = table.column_names if self.keep == "all" else [name.strip() for name in self.keep.split(",")]
+        kept = kept_names(self.keep, table.column_names)
         scores = self.model().score(table)
         columns = [table.column(name) for name in kept] + scores.columns
         return pa.table(columns, names=added_names(kept, scores.column_names))
+
+
+def kept_names(keep: str, names: list[str]) -> list[str]:
+    """The columns to repeat: all, none, or those that are named."""
+    if keep in ("all", "none"):
+        return list(names) if keep == "all" else []
+    return [name.strip() for name in keep.split(",")]
 
 
 def added_names(kept: list[str], added: list[str]) -> list[str]:

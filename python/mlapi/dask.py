@@ -15,7 +15,7 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 
-from ._engine import Shipped, added_names
+from ._engine import Shipped, added_names, kept_names
 
 
 def predict(
@@ -33,9 +33,7 @@ def predict(
 
 
 def _score(part: pd.DataFrame, shipped: Any) -> pd.DataFrame:
-    kept: pd.DataFrame = part.iloc[:, :0]
-    if shipped.keep != "none":
-        kept = part if shipped.keep == "all" else part[[name.strip() for name in shipped.keep.split(",")]]
+    kept: pd.DataFrame = part[kept_names(shipped.keep, list(part.columns))]
     scores = shipped.model().score(part)
     names = added_names(list(kept.columns), scores.column_names)[len(kept.columns) :]
     for name, column in zip(names, scores.columns):

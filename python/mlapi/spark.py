@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyspark import SparkFiles, cloudpickle
 from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import StructType
 
 from . import _child, _engine
 
@@ -41,7 +42,10 @@ def predict(
         settings = _child.options(SparkFiles.get(model), keep=keep, probabilities=classifies, threads=threads)
         return _child.Child(settings, SparkFiles.get(program)).answers(batches)
 
-    schema = _engine.output_schema(frame.limit(0).toArrow().schema, model, keep)
-    classifies = "probability" in schema.names
-    return frame.mapInArrow(score, from_arrow_schema(schema))
+    zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
+    written = _engine.output_schema(to_arrow_schema(frame.schema, timezone=zone), model, keep)
+    classifies = "probability" in written.names
+    kept = [frame.schema[name] for name in _engine.kept_names(keep, frame.columns)]
+    added = from_arrow_schema(written).fields[len(kept) :]
+    return frame.mapInArrow(score, StructType(kept + added))
 
