@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,12 @@ from ._model import Model
 TARGET = "target"
 WEIGHT = "weight"
 DATA = "rows.parquet"
+
+# The running programs of fitted estimators, and the folders of their files. Not attributes, because to predict must not
+# change an estimator.
+_opened: weakref.WeakKeyDictionary[_Mlapi, tuple[Model, tempfile.TemporaryDirectory[str]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class _Mlapi(BaseEstimator):
@@ -101,7 +108,7 @@ class _Mlapi(BaseEstimator):
             run(["train", DATA, "--output", "model.mlapi", *arguments], self.program, folder)
             with open(os.path.join(folder, "model.mlapi"), "rb") as file:
                 self.model_bytes_ = file.read()
-        self._close()
+        _opened.pop(self, None)
 
     def _rows(self, X: Any, y: Any) -> tuple[tuple[list[pa.RecordBatch], list[str | None]], Any]:
         """The rows and the targets of training."""
@@ -132,14 +139,13 @@ class _Mlapi(BaseEstimator):
 
     def _model(self) -> Model:
         """The model that predicts; its file is written when it is first needed, and again after unpickling."""
-        opened: Model | None = self.__dict__.get("_opened")
+        opened = _opened.get(self)
         if opened is None:
             folder = tempfile.TemporaryDirectory(prefix="mlapi-")
             path = os.path.join(folder.name, "model.mlapi")
             self.save(path)
-            opened = Model(path, threads=self.threads, program=self.program)
-            self._opened, self._folder = opened, folder
-        return opened
+            opened = _opened[self] = (Model(path, threads=self.threads, program=self.program), folder)
+        return opened[0]
 
     def _answers(self, X: Any) -> list[pa.RecordBatch]:
         check_is_fitted(self, "model_bytes_")
@@ -151,18 +157,6 @@ class _Mlapi(BaseEstimator):
         check_is_fitted(self, "model_bytes_")
         with open(path, "wb") as file:
             file.write(self.model_bytes_)
-
-    def _close(self) -> None:
-        opened: Model | None = self.__dict__.pop("_opened", None)
-        if opened is not None:
-            opened.close()
-        self.__dict__.pop("_folder", None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_opened", None)
-        state.pop("_folder", None)
-        return state
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
