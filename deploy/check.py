@@ -80,7 +80,12 @@ for path in sorted((here / "kubernetes").glob("*.yaml")):
 
 # A schema sees one document alone; these fields have to agree between documents:
 by_kind = {resource["kind"]: resource for resource in kinds}
-assert {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ServingRuntime"} <= by_kind.keys()
+scalers = [resource for resource in kinds if resource["kind"] == "HorizontalPodAutoscaler"]
+assert len({(one["metadata"]["name"], str(one["spec"]["scaleTargetRef"])) for one in scalers}) == 1, "two scalers fight"
+gauges = re.findall(r'"(mlapi_[a-z_]+)", "gauge"', (here.parent / "src/server/api/exposition.rs").read_text())
+for metric in (metric for one in scalers for metric in one["spec"]["metrics"] if metric["type"] == "Pods"):
+    assert metric["pods"]["metric"]["name"] in gauges, f"the server has no gauge {metric['pods']['metric']['name']}"
+assert {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "ServingRuntime", "Job"} <= by_kind.keys()
 deployment = by_kind["Deployment"]
 labels = deployment["spec"]["template"]["metadata"]["labels"]
 for selector in [

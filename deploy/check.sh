@@ -153,4 +153,19 @@ if inside "$container" -- /mlapi healthcheck --quiet --seconds 1 2>/dev/null; th
     echo "the health check finds a server that has ended" >&2
     exit 1
 fi
+say "an image of one file: a bundle"
+mkdir "$folder/one"
+"$static" bundle --model "$folder/model.mlapi" --output "$folder/one/model" >/dev/null
+buildah "${storage[@]}" rm "$container" >/dev/null
+buildah "${storage[@]}" build --isolation chroot --format docker --quiet \
+    --file "$root/deploy/Dockerfile.bundle" --tag bundle "$folder/one" >/dev/null
+container=$(buildah "${storage[@]}" from --pull-never bundle)
+inside "$container" -- /model serve >"$folder/out" 2>&1 &
+pid=$!
+wait_for_server
+answer=$(curl -sS --max-time 5 -d '{"data":[5.1,3.5,1.4,0.2]}' "http://127.0.0.1:$port/predict")
+echo "$answer"
+[[ $answer == '{"prediction":"setosa",'* ]]
+inside "$container" -- /model healthcheck --quiet
+stop
 say "deploy/ passed"

@@ -260,7 +260,11 @@ fn runs_of_equal_score(truth: &[bool], scores: &[f64]) -> Vec<(u64, u64)> {
 /// The chance that a positive row scores above a negative one, ties counting half (Hanley and McNeil 1982);
 /// `None` without rows of both kinds.
 pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Option<f64> {
-    let runs = runs_of_equal_score(truth, scores);
+    roc_auc_of(&runs_of_equal_score(truth, scores))
+}
+
+/// As [`roc_auc`], of the positives and negatives of each score, highest first.
+pub(crate) fn roc_auc_of(runs: &[(u64, u64)]) -> Option<f64> {
     let positives: u64 = runs.iter().map(|run| run.0).sum();
     let negatives: u64 = runs.iter().map(|run| run.1).sum();
     if positives == 0 || negatives == 0 {
@@ -269,7 +273,7 @@ pub fn roc_auc(truth: &[bool], scores: &[f64]) -> Option<f64> {
     // Twice the number of won pairs, in whole numbers.
     let mut doubled_wins = 0_u128;
     let mut below = u128::from(negatives);
-    for (run_positives, run_negatives) in runs {
+    for &(run_positives, run_negatives) in runs {
         below -= u128::from(run_negatives);
         doubled_wins += u128::from(run_positives) * (2 * below + u128::from(run_negatives));
     }
@@ -314,14 +318,19 @@ fn average_precision(truth: &[bool], scores: &[f64]) -> Option<f64> {
     if truth.is_empty() {
         return None;
     }
-    let all = truth.iter().filter(|&&t| t).count();
+    Some(average_precision_of(&runs_of_equal_score(truth, scores)))
+}
+
+/// As [`average_precision`], of the positives and negatives of each score, highest first.
+pub(crate) fn average_precision_of(runs: &[(u64, u64)]) -> f64 {
+    let all: u64 = runs.iter().map(|run| run.0).sum();
     let (mut hits, mut taken, mut area) = (0, 0, 0.0);
-    for (positives, negatives) in runs_of_equal_score(truth, scores) {
+    for &(positives, negatives) in runs {
         hits += positives;
         taken += positives + negatives;
         area += positives as f64 * ratio(hits, taken);
     }
-    Some(if all == 0 { 0.0 } else { area / all as f64 })
+    if all == 0 { 0.0 } else { area / all as f64 }
 }
 
 /// Matthews correlation for any number of classes (Gorodkin 2004); 0 where a denominator vanishes.

@@ -5,6 +5,7 @@
 mod accuracy; // learners against scikit-learn and LightGBM
 mod accuracy_svm; // support vector machines against libsvm
 mod boosting; // gradient boosting: directions of columns, settings of its own
+mod bundle; // one executable that is server and model
 mod categories; // target means of many levels leak nothing
 mod dates; // dates are read the same in files and requests
 mod drift; // new rows against those of training, and training again
@@ -40,6 +41,7 @@ mod readme; // the console blocks of README.md and docs/ are what the program pr
 mod report; // `eval --report`, `--plot` and `GET /report`
 mod requests; // what a request may cost, in every dialect
 mod roads; // one value, one prediction, however it is sent
+mod sample; // samples of files larger than memory, and trials of a search
 mod search; // auto, --cv and --tune
 mod serve; // the HTTP interface, in this process
 mod serve_guard; // what the server lets in, and what gives way

@@ -15,22 +15,24 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args as ClapArgs, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Arg, ArgMatches, Args as ClapArgs, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser};
 
 use crate::data::cells::cell::ColumnType;
 use crate::model::drift::gate;
 use crate::model::file;
 use crate::model::learn::choice::metric::Metric;
 use crate::model::learn::plan::Plan;
+use crate::model::learn::sampled::Sample;
 use crate::model::postprocessing::Costs;
 use crate::model::requirement::Requirement;
 
 pub use choices::{
-    CalibrateChoice, Color, ExplainReference, ExplainScale, Format, OptimizeChoice, RowFormat, TaskChoice,
+    CalibrateChoice, Color, ExplainReference, ExplainScale, Format, InputFormat, OptimizeChoice, RowFormat,
+    TaskChoice,
 };
 pub use detail::{Detail, Diff};
 pub use help::command;
-pub use import::{Export, ExportForm, Import, ImportFormat};
+pub use import::{Bundle, Export, ExportForm, Import, ImportFormat};
 pub use predict::Predict;
 pub use serve::{AccessLog, Serve};
 pub use values::{Encoding, Quote, Top};
@@ -63,7 +65,7 @@ pub struct Args {
     #[command(flatten)]
     pub common: Common,
 
-    /// Format of the result: text or json; for predict also ndjson
+    /// Format of the result: text or json; for predict also ndjson and arrow
     #[arg(long, value_name = "FORMAT", help_heading = GLOBAL)]
     format: Option<String>,
 
@@ -75,12 +77,21 @@ pub struct Args {
 const GLOBAL: &str = "Global options";
 
 impl Args {
-    /// Parses a command line, the name of the program first.
+    /// Parses a command line, the name of the program first. `bundled`: the model file of every verb that names none,
+    /// instead of `model.mlapi`.
     ///
     /// # Errors
     /// A usage error, or the help that was asked for.
-    pub fn parse_line(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+    pub fn parse_line(
+        line: impl IntoIterator<Item = OsString>,
+        bundled: Option<&'static str>,
+    ) -> Result<Self, clap::Error> {
         let mut command = command();
+        if let Some(model) = bundled {
+            let with_default =
+                |arg: Arg| if arg.get_id() == "model" { arg.default_value(model) } else { arg };
+            command = command.mut_subcommands(|verb| verb.mut_args(with_default));
+        }
         let mut found = command.try_get_matches_from_mut(line)?;
         let is_named_by_verb = found.subcommand().is_some_and(|(_, verb)| names_format(verb));
         let mut args = Self::from_arg_matches_mut(&mut found)?;
@@ -121,7 +132,11 @@ impl Verb {
                 Ok(())
             }
             Self::Predict(predict) => read(text, &mut predict.format),
-            Self::Serve(_) | Self::Export(_) | Self::Healthcheck(_) | Self::Completions { .. } => {
+            Self::Serve(_)
+            | Self::Export(_)
+            | Self::Bundle(_)
+            | Self::Healthcheck(_)
+            | Self::Completions { .. } => {
                 Err("--format is for verbs with a result: train, eval, predict, drift, inspect and diff"
                     .into())
             }
@@ -167,6 +182,8 @@ pub enum Verb {
     Import(Box<Import>),
     /// Write a model in a form that other programs run: LightGBM text, SQL
     Export(Export),
+    /// Make one executable of this program and a model
+    Bundle(Bundle),
     /// Show the contents of a model file: card, schema, importances
     Inspect(Inspect),
     /// Show what differs between two model files: columns, categories, ranges, settings, metrics
@@ -212,6 +229,10 @@ pub struct Train {
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = parse_pair)]
     pub settings: Vec<(String, String)>,
 
+    /// Algorithm, settings and seed of one trial as JSON, {"algorithm":"boost","set":{"max_depth":3}}; flags beside it win
+    #[arg(long, value_name = "FILE")]
+    pub trial_file: Option<String>,
+
     /// Metric that auto, --cv and --tune choose by [default: log_loss for classes, rmse for numbers]
     #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Metric::names()))]
     pub metric: Option<String>,
@@ -236,6 +257,10 @@ pub struct Train {
     /// Search hyperparameters with N trials; those given with --set stay fixed
     #[arg(long, value_name = "N", value_parser = parse_trials)]
     pub tune: Option<usize>,
+
+    /// Train on a sample of so many rows, or of this share of them, and evaluate on all others in a second pass
+    #[arg(long, value_name = "N|SHARE", conflicts_with_all = ["group", "split_by", "refit"])]
+    pub sample: Option<Sample>,
 
     /// Share of the rows held out for the evaluation
     #[arg(long, value_name = "SHARE", default_value_t = Plan::TEST_SIZE, value_parser = parse_share)]
@@ -507,7 +532,7 @@ mod tests {
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Args, clap::Error> {
-        Args::parse_line(["mlapi"].iter().chain(words).map(OsString::from))
+        Args::parse_line(["mlapi"].iter().chain(words).map(OsString::from), None)
     }
 
     #[test]

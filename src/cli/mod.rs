@@ -5,6 +5,7 @@
 
 mod allocator;
 pub mod args;
+mod bundle;
 mod detail;
 mod dialect;
 mod diff;
@@ -21,6 +22,7 @@ mod report;
 mod serve;
 mod term;
 mod train;
+mod trial;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -30,14 +32,24 @@ use anyhow::{Context, Result};
 #[cfg(not(feature = "import"))]
 use crate::error::usage;
 use crate::error::{Error, Interrupted, Unmet};
+use crate::model::bundle::running;
 use crate::model::requirement::NotMet;
-use args::{Args, Verb};
+use args::{Args, Color, Verb};
 use term::Term;
 
 /// The program: exit status 0 done (a closed pipe included), 1 the work failed, 2 wrong usage, 3 a
 /// requirement of `eval` or `drift` not met or a new model not better, 130 interrupted before there was a result.
 pub fn main() -> ExitCode {
-    let args = match Args::parse_line(std::env::args_os()) {
+    // Of a bundle, the model is in the program.
+    let bundled = match running() {
+        Ok(path) => path.and_then(|path| path.into_os_string().into_string().ok()),
+        Err(error) => {
+            Term::new(false, false, Color::Auto).error(&error);
+            return ExitCode::FAILURE;
+        }
+    };
+    let bundled = bundled.map(|path| &*path.leak());
+    let args = match Args::parse_line(std::env::args_os(), bundled) {
         Ok(args) => args,
         Err(error) => {
             let _ = error.print();
@@ -104,6 +116,7 @@ fn run(args: &Args, term: &Term) -> Result<()> {
                 "this mlapi was built without import and export; cargo install mlapi --features import builds one with them",
             ));
         }
+        Verb::Bundle(bundle) => bundle::run(bundle, &mut out)?,
         Verb::Inspect(inspect) => inspect::run(inspect, term, &mut out)?,
         Verb::Healthcheck(healthcheck) => healthcheck::run(healthcheck, term)?,
         Verb::Completions { shell } => {

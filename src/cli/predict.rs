@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
-use super::args::{Predict, RowFormat, Top};
+use super::args::{InputFormat, Predict, RowFormat, Top};
 use super::term::{Term, write_text};
+use crate::data::read::source::Options as FileOptions;
 use crate::error::usage;
 use crate::model::explain::Wish;
 use crate::model::pipeline::Decision;
@@ -29,6 +30,9 @@ pub(super) fn run(args: &Predict, term: &Term, out: &mut impl Write) -> Result<(
     let what_if = args.what_if(&model, decision)?;
     let why = Why { explain, what_if };
     match (&args.features, &args.input) {
+        (Some(_), _) if args.format == RowFormat::Arrow => {
+            Err(usage("--format arrow is for --input; --features takes text, json or ndjson"))
+        }
         (Some(row), _) => one_row(row, args, &model, decision, why, term, out),
         (None, Some(input)) => file_of_rows(input, args, &model, decision, why, term, out),
         (None, None) => Err(usage("give --features or --input")),
@@ -69,7 +73,7 @@ impl Predict {
     /// A usage error for what the model does not have, and for a table, which has no place for changes.
     fn what_if(&self, model: &Model, decision: Decision) -> Result<Option<WhatIf>> {
         let Some(most) = self.what_if else { return Ok(None) };
-        if self.input.is_some() && self.format == RowFormat::Text {
+        if self.input.is_some() && matches!(self.format, RowFormat::Text | RowFormat::Arrow) {
             return Err(usage("--what-if with --input needs --format ndjson or json"));
         }
         let schema = &model.pipeline.schema;
@@ -130,11 +134,21 @@ fn file_of_rows(
     term: &Term,
     out: &mut dyn Write,
 ) -> Result<()> {
+    let is_arrow = (args.input_format == InputFormat::Arrow, args.format == RowFormat::Arrow);
+    if cfg!(not(feature = "parquet")) && (is_arrow.0 || is_arrow.1) {
+        return Err(usage(
+            "this mlapi was built without Arrow; cargo install mlapi --features parquet builds one with it",
+        ));
+    }
+    if is_arrow.1 && args.rank_by.is_some() {
+        return Err(usage("--rank-by has no --format arrow; text, json and ndjson it has"));
+    }
     let written = args.dialect.options_like(model);
+    let written = FileOptions { arrow: is_arrow.0, header: written.header || is_arrow.0, ..written };
     let options = Options {
         keep: Keep::from(args.keep.as_str()),
         format: match args.format {
-            RowFormat::Text => predict::Format::LikeInput,
+            RowFormat::Text | RowFormat::Arrow => predict::Format::LikeInput,
             RowFormat::Json => predict::Format::Json,
             RowFormat::Ndjson => predict::Format::Ndjson,
         },
@@ -153,8 +167,13 @@ fn file_of_rows(
     let progress = term.progress("predicting");
     let mut watch = |part: predict::Part| progress.rows(part.n_rows);
     let mut note = |text: &str| term.note(text);
-    let mut work =
-        |out: &mut dyn Write| predict_file(model, input, &written, &options, out, &mut watch, &mut note);
+    let mut work = |out: &mut dyn Write| {
+        #[cfg(feature = "parquet")]
+        if is_arrow.1 {
+            return predict::predict_arrow(model, input, &options, out, &mut watch, &mut note);
+        }
+        predict_file(model, input, &written, &options, out, &mut watch, &mut note)
+    };
     let result = match args.output.as_str() {
         "-" => work(out),
         path => file::replace_atomically(Path::new(path), |file| work(file)),

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::args::{CalibrateChoice, Common, DEFAULT_MODEL, DEFAULT_PORT, Format, OptimizeChoice, Train};
 use super::term::{Term, write_json, write_text};
+use super::trial::{Objective, Trial};
 use crate::data::cells::cell::NullTokens;
 use crate::data::read::source::Options;
 use crate::error::{Unmet, usage};
@@ -17,6 +18,7 @@ use crate::model::hold_out::HoldOut;
 use crate::model::learn::like::{Comparison, compare};
 use crate::model::learn::plan::Plan;
 use crate::model::learn::postprocessing::{Calibrate, Measure, Wanted};
+use crate::model::learn::sampled::train_on_sample;
 use crate::model::learn::train::train;
 use crate::model::postprocessing::Postprocessing;
 use crate::model::selection::{CrossValidation, Standing, Tuning};
@@ -32,6 +34,8 @@ struct TrainResult<'a> {
     evaluation: &'a Evaluation,
     n_train: usize,
     fit_seconds: f64,
+    #[serde(flatten)]
+    objective: Objective,
     columns: Vec<ColumnNote>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     leaderboard: Vec<Row<'a>>,
@@ -79,7 +83,10 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     let progress = term.progress("reading");
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
     let plan = plan(args)?;
-    let trained = train(&plan, &progress);
+    let trained = match args.sample {
+        Some(sample) => train_on_sample(&plan, sample, &progress),
+        None => train(&plan, &progress),
+    };
     progress.finish();
     let trained = trained?;
     let kept = match args.replace_if_better && Path::new(&args.output).exists() {
@@ -105,7 +112,7 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     }
     file::write_atomically(Path::new(&args.output), &bytes)?;
     if args.format == Format::Json {
-        return write_result(args, &trained, out);
+        return write_result(args, &plan, &trained, out);
     }
     write_text(out, &training::summary(&trained, &args.types))?;
     if let Some(found) = &kept {
@@ -158,7 +165,7 @@ fn plan(args: &Train) -> Result<Plan> {
     };
     let mut options = args.dialect.options();
     options.header_in_doubt = header_in_doubt(args);
-    let plan = Plan {
+    let mut plan = Plan {
         data: args.data.clone(),
         options,
         nulls: nulls(args)?,
@@ -184,6 +191,9 @@ fn plan(args: &Train) -> Result<Plan> {
         wanted: wanted(args)?,
         only: None,
     };
+    if let Some(path) = &args.trial_file {
+        Trial::read(path)?.complete(&mut plan)?;
+    }
     match &args.like {
         Some(path) => Ok(beside(plan, Plan::like(&Model::open(path)?, args.data.clone())?, args)),
         None => Ok(plan),
@@ -289,13 +299,14 @@ fn nulls(args: &Train) -> Result<NullTokens> {
     Ok(nulls)
 }
 
-fn write_result(args: &Train, trained: &Trained, out: &mut impl Write) -> Result<()> {
+fn write_result(args: &Train, plan: &Plan, trained: &Trained, out: &mut impl Write) -> Result<()> {
     let card = &trained.model.card;
     let result = TrainResult {
         model: &args.output,
         evaluation: &card.evaluation,
         n_train: card.n_train,
         fit_seconds: trained.fit_seconds,
+        objective: Objective::of(plan, trained)?,
         columns: columns::describe(&trained.model.pipeline, &trained.profiles, &args.types),
         leaderboard: card.selection.leaderboard.iter().map(Row::of).collect(),
         blend: &card.selection.blend,

@@ -187,6 +187,7 @@ impl Import {
             test: None,
             test_size: None,
             split_by: None,
+            sample: None,
             seed: 0,
             n_train: 0,
             n_without_target: 0,

@@ -24,7 +24,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{BufWriter, Read, Seek, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::bundle::Bundle;
 use super::container::{self, Container, DAMAGED};
 use super::pipeline::{MAX_MEMBERS, Member, Pipeline};
 use super::postprocessing::Postprocessing;
@@ -258,6 +259,21 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// Those of `write`; a folder that is missing or not writable; a full disk. Then `path` is untouched.
 pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+    replace(path, false, write)
+}
+
+/// As [`replace_atomically`], with a file that can be run by whoever may read it.
+///
+/// # Errors
+/// As there.
+pub(crate) fn replace_executable<T>(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
+    replace(path, true, write)
+}
+
+fn replace<T>(path: &Path, executable: bool, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let cannot = || format!("cannot write {}", path.display());
     if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {
         let mut writer = BufWriter::new(File::options().write(true).open(path).with_context(cannot)?);
@@ -277,12 +293,20 @@ pub fn replace_atomically<T>(path: &Path, write: impl FnOnce(&mut dyn Write) -> 
     {
         // As an ordinary file, not the 0600 of a secret; the umask still applies.
         use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        builder.permissions(fs::Permissions::from_mode(if executable { 0o777 } else { 0o666 }));
     }
     let file = builder.tempfile_in(folder).with_context(cannot)?;
     if let Ok(existing) = fs::metadata(path) {
         // Whoever may not read or write the old file may not read or write the new one.
-        file.as_file().set_permissions(existing.permissions()).with_context(cannot)?;
+        #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no mode"))]
+        let mut permissions = existing.permissions();
+        #[cfg(unix)]
+        if executable {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = permissions.mode();
+            permissions.set_mode(mode | (mode & 0o444) >> 2);
+        }
+        file.as_file().set_permissions(permissions).with_context(cannot)?;
     }
     // The lock says that the writer is alive; without locks nobody removes the file.
     let _ = file.as_file().try_lock();
@@ -334,7 +358,23 @@ pub fn load(path: impl AsRef<Path>) -> Result<Model> {
 /// # Errors
 /// As [`load`].
 pub fn load_within(path: impl AsRef<Path>, max_bytes: u64) -> Result<Model> {
-    let (path, shown) = (path.as_ref(), path.as_ref().display());
+    open_within(path.as_ref(), max_bytes, &|file, length| read(file, length))
+}
+
+/// The bytes of a model file, or of the one in a bundle, once all of it has been checked.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn bytes_within(path: &Path, max_bytes: u64) -> Result<Vec<u8>> {
+    open_within(path, max_bytes, &|file, length| {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        read(bytes.as_slice(), length).map(|_| bytes)
+    })
+}
+
+fn open_within<T>(path: &Path, max_bytes: u64, read: &dyn Fn(&mut dyn Read, u64) -> Result<T>) -> Result<T> {
+    let shown = path.display();
     let cannot = || {
         format!(
             "cannot open the model {shown}; train one first (mlapi train DATA) or name one (--model FILE)"
@@ -344,16 +384,22 @@ pub fn load_within(path: impl AsRef<Path>, max_bytes: u64) -> Result<Model> {
     // Looked at first: opening a pipe would wait for its writer.
     let is_file = fs::metadata(path).with_context(cannot)?.is_file();
     ensure!(is_file, "{}: it is not an ordinary file", unusable());
-    let file = File::open(path).with_context(cannot)?;
+    let mut file = File::open(path).with_context(cannot)?;
     let length = file.metadata().with_context(|| format!("cannot read {shown}"))?.len();
-    let fits = || -> Result<()> {
+    let mut open = || -> Result<T> {
+        let bundle = Bundle::of(&mut file, length)?;
+        let length = bundle.map_or(length, |bundle| bundle.model);
         ensure!(
             length <= max_bytes,
             "it has {length} bytes, more than the {max_bytes} that are read; --max-model-bytes allows more"
         );
-        Ok(())
+        file.rewind()?;
+        match bundle {
+            Some(bundle) => read(&mut bundle.model_in(&mut file)?, length),
+            None => read(&mut file, length),
+        }
     };
-    fits().and_then(|()| read(file, length)).with_context(unusable)
+    open().with_context(unusable)
 }
 
 /// Reads a model of `length` bytes.

@@ -92,7 +92,9 @@ pub(crate) fn reading<'a>(
 
 /// The rules for a file that accompanies the training file: the options `said`, and a header if `header`.
 pub(crate) fn companion_options(said: &source::Options, header: bool) -> source::Options {
-    source::Options { header, header_in_doubt: false, ..said.clone() }
+    // A sample of the training file is in UTF-8, whatever the file is.
+    let encoding = said.encoding.filter(|_| said.text.is_none());
+    source::Options { header, header_in_doubt: false, encoding, text: None, ..said.clone() }
 }
 
 /// A side of the split of the training file.
@@ -249,6 +251,14 @@ impl TestRows {
         if let Some(origin) = &card.origin {
             bail!("the model was imported from {origin}, so no rows were held out; mlapi eval DATA");
         }
+        if let Some(sample) = &card.sample {
+            bail!(
+                "the model was trained on a sample of {} of {} rows; the figures of its training are of the others \
+                 (mlapi inspect), mlapi eval DATA gives those of another file",
+                sample.n_sampled,
+                sample.n_rows
+            );
+        }
         let mut options = companion_options(said, schema.header);
         let sources: Vec<&DataSource> = match (&card.test, side) {
             (Some(test), Side::HeldOut) => vec![test],
@@ -350,7 +360,7 @@ pub(crate) fn read_features(model: &Model, path: &str, options: &source::Options
 }
 
 /// The rules for files with the columns of a model.
-fn known(model: &Model) -> Reading {
+pub(crate) fn known(model: &Model) -> Reading {
     let schema = &model.pipeline.schema;
     let texts = schema.features.iter().filter(|feature| feature.needs_text());
     let texts = texts.map(|feature| feature.name.as_str());

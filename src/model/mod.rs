@@ -9,6 +9,7 @@
 //! [`selection`] the record of how a model was chosen, [`learn`] the fitting, [`trained`]
 //! its outcome. Only `learn` uses `learn`: predicting and serving need none of it.
 
+pub(crate) mod bundle;
 mod container;
 pub(crate) mod decision_tree;
 pub mod difference;
@@ -80,6 +81,9 @@ pub struct Card {
     /// The share of the rows that was held out, unless they are another file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_size: Option<f64>,
+    /// The sample of the file that was used instead of all its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<SampleOf>,
     /// The column by which they were held out; chance alone if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_by: Option<SplitBy>,
@@ -160,6 +164,15 @@ impl Asked {
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// The size of a sample of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleOf {
+    /// Rows of the file.
+    pub n_rows: usize,
+    /// Rows of the sample.
+    pub n_sampled: usize,
 }
 
 /// One of the models that an ensemble is made of.

@@ -166,7 +166,11 @@ impl<'a> Table<'a> {
 ///
 /// # Errors
 /// Columns that do not fit, with the remedy if none of the names is one of a column.
-fn map_columns(schema: &Schema, names: &[String], options: &Options) -> Result<Vec<Option<usize>>, Problems> {
+pub(super) fn map_columns(
+    schema: &Schema,
+    names: &[String],
+    options: &Options,
+) -> Result<Vec<Option<usize>>, Problems> {
     let mut found = match options.tolerance() {
         // A column that is kept by its name is known to the user, so the others alone are refused.
         Tolerance::Strict => schema.map_columns(names, Tolerance::Extra).and_then(|map| {
@@ -201,7 +205,7 @@ pub(super) fn kept_names(keep: &Keep, names: &[String]) -> Vec<String> {
 }
 
 /// The indices of the kept columns among `names`.
-fn kept_columns(keep: &Keep, names: &[String]) -> Result<Vec<usize>> {
+pub(super) fn kept_columns(keep: &Keep, names: &[String]) -> Result<Vec<usize>> {
     let wanted = match keep {
         Keep::All => return Ok((0..names.len()).collect()),
         Keep::None => return Ok(Vec::new()),

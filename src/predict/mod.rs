@@ -1,10 +1,12 @@
 //! A row or a file of rows in, predictions out: `mlapi predict`, and the server with a CSV or NDJSON body.
 //!
 //! A file is predicted block by block in constant memory. Each thread takes a block of records, reads and encodes it
-//! into a [`batch`], predicts and formats it; [`output`] writes the results in the order of the input. [`csv`] and
-//! [`ndjson`] know one form of rows each, [`row`] the one row of `--features`, [`answer`] the JSON of the contract.
+//! into a [`batch`], predicts and formats it; [`output`] writes the results in the order of the input. `csv`, `ndjson` and
+//! `arrow` know one form of rows each, [`row`] the one row of `--features`, [`answer`] the JSON of the contract.
 
 pub(crate) mod answer;
+#[cfg(feature = "parquet")]
+mod arrow;
 mod batch;
 mod csv;
 pub(crate) mod explained;
@@ -32,6 +34,8 @@ use crate::model::Model;
 use crate::model::pipeline::{Decision, Predictions};
 use crate::names::quote;
 
+#[cfg(feature = "parquet")]
+pub(crate) use arrow::predict_arrow;
 pub use csv::predict_csv;
 pub use explained::Explain;
 pub use ndjson::predict_ndjson;

@@ -113,15 +113,9 @@ impl<'a> Job<'a> {
         batch.explanations.get(row).into_iter().flat_map(explained::numbers)
     }
 
-    /// Predicts a batch that has been read, and writes its rows into its text; `line` is the line of a row, and
-    /// `like_input` writes one row (by its index in `Batch::rows`) in the form of the input.
-    pub(super) fn answer(
-        &self,
-        batch: &mut Batch,
-        line: impl Fn(&Row) -> u64,
-        like_input: impl Fn(&Batch, usize, &mut Vec<u8>),
-    ) {
-        let place = |row: &Row| format!("{} line {}", self.source, line(row));
+    /// Predicts a batch that has been read, and explains the predictions if that is wanted. `place` names the place of a
+    /// row for people.
+    pub(super) fn score(&self, batch: &mut Batch, place: impl Fn(&Row) -> String) {
         batch.predict(self.pipeline, self.options, place);
         batch.explanations.clear();
         if let Some(explain) = &self.options.explain {
@@ -130,6 +124,17 @@ impl<'a> Job<'a> {
                 Err(error) => batch.failure = Some(error),
             }
         }
+    }
+
+    /// Predicts a batch that has been read, and writes its rows into its text; `line` is the line of a row, and
+    /// `like_input` writes one row (by its index in `Batch::rows`) in the form of the input.
+    pub(super) fn answer(
+        &self,
+        batch: &mut Batch,
+        line: impl Fn(&Row) -> u64,
+        like_input: impl Fn(&Batch, usize, &mut Vec<u8>),
+    ) {
+        self.score(batch, |row| format!("{} line {}", self.source, line(row)));
         let mut out = std::mem::take(&mut batch.out);
         let mut ends = std::mem::take(&mut batch.ends);
         let is_ranked = self.options.rank.is_some();

@@ -27,7 +27,10 @@ pub(crate) fn summary(trained: &Trained, given: &[(String, ColumnType)]) -> Stri
     let split = match &card.test {
         Some(file) => format!("{} rows to fit, {} in {}", card.n_train, card.evaluation.n_rows, file.path),
         None => {
-            let fitted = trained.n_rows - card.n_without_target - card.evaluation.n_rows;
+            let fitted = match &card.sample {
+                Some(_) => card.n_train,
+                None => trained.n_rows - card.n_without_target - card.evaluation.n_rows,
+            };
             let refit = if card.refit { "; after the evaluation fitted again on all rows" } else { "" };
             format!(
                 "{fitted} rows to fit, {} held out ({}){refit}",

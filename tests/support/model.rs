@@ -113,6 +113,7 @@ fn fit(file: &str, algorithm: &'static Algorithm) -> Model {
         written: Default::default(),
         test: None,
         test_size: None,
+        sample: None,
         split_by: None,
         seed: 42,
         n_train: rows.len(),

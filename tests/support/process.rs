@@ -16,7 +16,12 @@ pub struct Server {
 impl Server {
     /// Starts the program in `dir` on a free port.
     pub fn start(dir: &Workdir, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mlapi"))
+        Self::start_program(dir, env!("CARGO_BIN_EXE_mlapi"), args, environment)
+    }
+
+    /// As [`Server::start`], of another program by its path from `dir`.
+    pub fn start_program(dir: &Workdir, program: &str, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(dir.path(program))
             .arg("serve")
             .args(args)
             .env("MLAPI_PORT", "0")

@@ -80,7 +80,16 @@ impl Workdir {
 
     /// The same in a folder within the folder.
     pub fn run_in<S: AsRef<OsStr>>(&self, folder: &str, args: &[S]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mlapi"));
+        self.command(env!("CARGO_BIN_EXE_mlapi").as_ref(), folder, args)
+    }
+
+    /// Another program, of the folder, with these arguments.
+    pub fn run_program<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Run {
+        self.command(&self.path(program), ".", args)
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, program: &Path, folder: &str, args: &[S]) -> Run {
+        let mut command = Command::new(program);
         command.args(args).current_dir(self.path(folder));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MLAPI_") {

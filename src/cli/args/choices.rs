@@ -36,6 +36,17 @@ pub enum RowFormat {
     Json,
     /// One JSON object per row and line.
     Ndjson,
+    /// An Arrow IPC stream, for a file of rows that is one as well.
+    Arrow,
+}
+
+/// Format of the rows to predict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InputFormat {
+    /// Detected: CSV, TSV or NDJSON, and what else this build reads.
+    Auto,
+    /// An Arrow IPC stream or file.
+    Arrow,
 }
 
 /// Task to train for.

@@ -16,6 +16,7 @@ pub fn command() -> clap::Command {
         ("drift", prose(include_str!("../help/drift.txt"))),
         ("serve", format!("{}\n\n{}", server::help(), prose(include_str!("../help/serve.txt")))),
         ("import", prose(include_str!("../help/import.txt"))),
+        ("bundle", prose(include_str!("../help/bundle.txt"))),
         ("export", prose(include_str!("../help/export.txt"))),
         ("healthcheck", prose(include_str!("../help/healthcheck.txt"))),
     ];

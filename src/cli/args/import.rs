@@ -94,6 +94,22 @@ impl ExportForm {
     }
 }
 
+/// `mlapi bundle`
+#[derive(Debug, ClapArgs)]
+pub struct Bundle {
+    /// Model file
+    #[arg(short, long, value_name = "FILE", default_value = DEFAULT_MODEL)]
+    pub model: String,
+
+    /// Limit of the model file.
+    #[command(flatten)]
+    pub limit: ModelLimit,
+
+    /// Where to write the executable; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: String,
+}
+
 /// `mlapi export`
 #[derive(Debug, ClapArgs)]
 pub struct Export {

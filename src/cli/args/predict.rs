@@ -3,7 +3,9 @@
 use clap::Args as ClapArgs;
 
 use super::values::{parse_changes, parse_count, parse_on_error, parse_probability, parse_top};
-use super::{DEFAULT_MODEL, Dialect, ExplainReference, ExplainScale, GLOBAL, ModelLimit, RowFormat, Top};
+use super::{
+    DEFAULT_MODEL, Dialect, ExplainReference, ExplainScale, GLOBAL, InputFormat, ModelLimit, RowFormat, Top,
+};
 use crate::predict::OnError;
 
 /// `mlapi predict`
@@ -22,6 +24,10 @@ pub struct Predict {
     /// File of rows: CSV, TSV or NDJSON; - for standard input
     #[arg(long, value_name = "FILE")]
     pub input: Option<String>,
+
+    /// Format of the rows; arrow: an Arrow IPC stream, in builds with the feature parquet
+    #[arg(long, value_name = "FORMAT", default_value = "auto", conflicts_with = "features")]
+    pub input_format: InputFormat,
 
     /// Where to write the predictions; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]

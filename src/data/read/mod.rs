@@ -3,10 +3,12 @@
 //! [`source`] opens a file (`compression`, `encoding`, `digest`), [`csv`] finds its dialect and header (`sniff`, `header`)
 //! and makes odd layouts plain (`sniff_layout`, `layout`), [`blocks`] cuts the rest at ends of records and shares the
 //! work among threads, [`fields`] walks through the records from one field end to the next (`field_ends`). `ndjson` reads
-//! lines of JSON, `parquet` and `excel` turn such files into text (`made`).
+//! lines of JSON, `parquet`, `arrow` and `excel` turn such files into text (`made`).
 //! [`load`] makes a whole table of all this (`origin`, `sample`, `decimal_mark`), block by block (`chunk`, `interner`). [`json`] reads the rows of a request
 //! or of a line straight into codes.
 
+#[cfg(feature = "parquet")]
+pub(crate) mod arrow;
 pub mod blocks;
 mod chunk;
 mod compression;
@@ -32,6 +34,7 @@ mod parquet;
 mod poured;
 mod ragged;
 pub mod remarks;
+pub(crate) mod reservoir;
 mod sample;
 mod sniff;
 mod sniff_layout;

@@ -31,19 +31,30 @@ impl<R: Read> Read for Keeping<R> {
     }
 }
 
+/// Bytes that several readers share.
+struct Bytes(Arc<Vec<u8>>);
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl<'a> Origin<'a> {
     pub(super) fn new(path: &'a str) -> Self {
         Self { path, kept: Arc::default(), passed: Cell::new(false) }
     }
 
     pub(super) fn open(&self, options: &Options) -> Result<Input> {
-        let reader: Box<dyn Read + Send> = match (self.path, self.passed.replace(true)) {
-            ("-", false) => Box::new(Keeping { inner: open("-")?, kept: self.kept.clone() }),
-            ("-", true) => {
+        let passed = self.passed.replace(true);
+        let reader: Box<dyn Read + Send> = match (&options.text, self.path, passed) {
+            (Some(text), ..) => Box::new(Cursor::new(Bytes(Arc::clone(text)))),
+            (None, "-", false) => Box::new(Keeping { inner: open("-")?, kept: self.kept.clone() }),
+            (None, "-", true) => {
                 let bytes = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 Box::new(Cursor::new(bytes))
             }
-            (path, _) => open(path)?,
+            (None, path, _) => open(path)?,
         };
         // The second time the digest says whether the bytes are still the same.
         let mut input = Input::new(reader, self.path, options, true, true)?;

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Cursor, Read};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use encoding_rs::{Encoding, UTF_8};
@@ -27,6 +28,10 @@ pub struct Options {
     pub header: bool,
     /// Whether the first record is a row after all if it fits the columns below it.
     pub header_in_doubt: bool,
+    /// The text of the file, in place of what its path holds.
+    pub text: Option<Arc<Vec<u8>>>,
+    /// Whether the file has to be an Arrow IPC stream or file.
+    pub arrow: bool,
     /// The encoding of the text. `None`: detected.
     pub encoding: Option<&'static Encoding>,
     /// The sheet of a workbook, by its name or its number from 1. `None`: the first that can be seen and has cells.
@@ -67,6 +72,8 @@ impl Default for Options {
             quote: None,
             header: true,
             header_in_doubt: false,
+            text: None,
+            arrow: false,
             encoding: None,
             sheet: None,
             decimal_comma: None,
@@ -150,11 +157,16 @@ impl Input {
         let mut start = Vec::new();
         (&mut reader).take(8).read_to_end(&mut start).with_context(failed)?;
         ensure!(!start.is_empty(), "{source} is empty; it needs a header line and rows");
-        let has_names = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
+        let is_parquet = cfg!(feature = "parquet") && expand && start.starts_with(b"PAR1");
+        let is_arrow = expand && is_arrow(&start);
+        ensure!(is_arrow || !options.arrow, "{source} is not an Arrow IPC stream");
+        let has_names = is_parquet || is_arrow;
         let is_workbook = cfg!(feature = "excel") && expand && start.starts_with(ZIP);
         let made = has_names || is_workbook;
         let mut notes = Vec::new();
-        if has_names {
+        if is_arrow {
+            reader = text_of_arrow(Box::new(Cursor::new(std::mem::take(&mut start)).chain(reader)), &source)?;
+        } else if is_parquet {
             reader = text_of_parquet(reader, path, with_digest)?;
             start.clear();
         } else if is_workbook {
@@ -257,7 +269,26 @@ fn text_of_parquet(
     if with_digest {
         io::copy(&mut reader, &mut io::sink()).with_context(|| format!("cannot read {path}"))?;
     }
-    Ok(Box::new(super::parquet::ParquetText::open(path)?))
+    Ok(Box::new(super::parquet::open(path)?))
+}
+
+/// What an Arrow IPC stream or file starts with, if this program reads them.
+fn is_arrow(start: &[u8]) -> bool {
+    cfg!(feature = "parquet") && (start.starts_with(&[0xFF; 4]) || start == b"ARROW1\0\0")
+}
+
+/// An Arrow IPC stream or file as text.
+#[cfg(feature = "parquet")]
+fn text_of_arrow(reader: Box<dyn Read + Send>, source: &str) -> Result<Box<dyn Read + Send>> {
+    let batches = super::arrow::IpcBatches::open(reader)
+        .with_context(|| format!("{source} is not a readable Arrow IPC stream"))?;
+    let schema = batches.schema();
+    Ok(Box::new(super::arrow::BatchText::new(&schema, Box::new(batches), source, "Arrow IPC stream")?))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn text_of_arrow(reader: Box<dyn Read + Send>, _: &str) -> Result<Box<dyn Read + Send>> {
+    Ok(reader)
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -321,6 +352,11 @@ fn refuse_binary(start: &[u8], source: &str, expand: bool) -> Result<()> {
             "a Parquet file",
             "this mlapi was built without the feature that reads it (cargo install --features parquet); export it \
              as CSV",
+        ),
+        [0xFF, 0xFF, 0xFF, 0xFF, ..] | [b'A', b'R', b'R', b'O', b'W', b'1', ..] => wrong(
+            "an Arrow IPC stream",
+            "mlapi predict, train and eval read it if mlapi was built with the feature parquet (cargo install mlapi \
+             --features parquet)",
         ),
         [0xD0, 0xCF, 0x11, 0xE0, ..] => wrong("an old Excel file (.xls)", "save it as .xlsx or CSV"),
         _ if expand => Ok(()),

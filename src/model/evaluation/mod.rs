@@ -20,6 +20,7 @@ mod ranking;
 pub mod residuals;
 pub mod segments;
 pub mod steps;
+pub(crate) mod tally;
 pub mod thresholds;
 pub mod weak;
 mod weighted;

@@ -24,6 +24,7 @@ pub(crate) mod network;
 pub mod plan;
 pub(crate) mod platt;
 pub mod postprocessing;
+pub mod sampled;
 pub(crate) mod svm;
 pub mod train;
 mod train_test_split;

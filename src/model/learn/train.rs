@@ -123,7 +123,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
 
 /// # Errors
 /// [`Interrupted`] once the user asked to stop: nothing is fitted yet that could be kept.
-fn go_on(watch: &dyn Watch) -> Result<()> {
+pub(super) fn go_on(watch: &dyn Watch) -> Result<()> {
     if watch.stopped() { Err(Interrupted.into()) } else { Ok(()) }
 }
 
@@ -287,6 +287,7 @@ fn card(
         more_data: sources.collect(),
         written: Written::of(&plan.options),
         test_size: plan.hold_out.share(),
+        sample: None,
         split_by: plan.hold_out.split_by(),
         test: split.file.as_ref().map(|file| file.source.clone()),
         seed: plan.seed,

@@ -1,0 +1,128 @@
+//! `train --sample`: files larger than memory. `train --trial-file` and the field `objective`: a search that another
+//! program leads.
+
+use std::fmt::Write;
+
+use crate::support::workdir::Workdir;
+
+/// A table of `n` rows: two numbers, a category and a label that depends on them, one row in 50 at random.
+fn table(n: usize) -> String {
+    let mut text = String::from("a,b,c,y\n");
+    let mut state = 1_u64;
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / (1_u64 << 31) as f64
+    };
+    for _ in 0..n {
+        let (a, b, c) = (draw() * 10.0, draw(), ["red", "green", "blue"][(draw() * 3.0) as usize]);
+        let score = a - 5.0 + 4.0 * b + if c == "red" { 1.0 } else { -1.0 };
+        let label = if draw() < 0.02 { draw() < 0.5 } else { score > 2.0 };
+        writeln!(text, "{a:.4},{b:.4},{c},{}", if label { "yes" } else { "no" }).unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_sample_is_fitted_and_all_other_rows_are_evaluated() {
+    let dir = Workdir::new();
+    dir.write("big.csv", table(30_000));
+    let train = |flags: &[&str]| {
+        let all = [&["train", "big.csv", "--algorithm", "tree", "--set", "max_depth=6"], flags].concat();
+        dir.run(&all).ok()
+    };
+    let done = train(&["--sample", "2000", "--format", "json"]);
+    let result = done.json();
+    assert_eq!(result["n_rows"], 28_000, "{done}");
+    assert_eq!(result["confusion_matrix"]["counts"].as_array().unwrap().len(), 2);
+    done.complains(&["sample of 2000 of 30000 rows", "evaluated on 28000 of the 28000 others"]);
+    let model = dir.bytes("model.mlapi");
+    // The same figures as of all rows but for what the sample is of them.
+    let whole = dir.run(&["eval", "big.csv", "--format", "json"]).ok().json();
+    for metric in ["accuracy", "roc_auc", "log_loss", "brier", "mcc"] {
+        let [a, b] = [&result, &whole].map(|result| result["metrics"][metric].as_f64().unwrap());
+        assert!((a - b).abs() < 0.01 && a != 0.0, "{metric}: {a} and {b}");
+    }
+    train(&["--sample", "2000", "--threads", "1"]);
+    assert!(dir.bytes("model.mlapi") == model, "whatever the number of threads");
+    train(&["--sample", "2000", "--seed", "7"]);
+    assert!(dir.bytes("model.mlapi") != model);
+    dir.run(&["eval"]).fails(1).complains(&["sample of 2000 of 30000 rows", "mlapi eval DATA"]);
+    let numbers = train(&["--sample", "0.1", "--target", "a", "--format", "json"]).json();
+    assert_eq!(numbers["n_rows"], 27_000);
+    assert!(numbers["metrics"]["r2"].as_f64().unwrap() > 0.3, "{numbers}");
+    assert!(numbers["baseline"]["r2"].as_f64().unwrap().abs() < 0.01);
+    assert!(numbers["metrics"]["median_ae"].is_f64());
+}
+
+#[test]
+fn rows_that_do_not_fit_the_sample_are_counted_and_too_many_are_an_error() {
+    let dir = Workdir::new();
+    let mut text = table(20_000);
+    text += "oops,1,red,yes\n1,1,red,\n";
+    dir.write("odd.csv", &text);
+    let flags = ["train", "odd.csv", "--sample", "500", "--algorithm", "tree", "--type", "a=number"];
+    dir.run(&flags).ok().complains(&["(2 have no target value or do not fit the model)"]);
+    (0..1500).for_each(|i| writeln!(text, "x{i},1,red,yes").unwrap());
+    dir.write("odd.csv", &text);
+    let flags = ["train", "odd.csv", "--sample", "0.01", "--algorithm", "tree", "--seed", "3"];
+    let done = dir.run(&flags).done();
+    // Either the sample has some of them, and the column is no number, or they do not fit it.
+    assert!(done.code == Some(0) || done.err().contains("more than 1000 rows do not fit"), "{done}");
+}
+
+#[test]
+fn a_sample_of_what_cannot_be_read_twice_or_be_sampled() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let tree = ["--algorithm", "tree"];
+    let run = |flags: &[&str]| dir.run(&[&["train"], &tree[..], flags].concat());
+    run(&["-", "--sample", "5000"])
+        .stdin(table(8000))
+        .ok()
+        .complains(&["sample of 5000 of 8000 rows", "standard input cannot be read twice"]);
+    run(&["iris.csv", "--sample", "1000"]).ok().complains(&["no more rows than --sample asks for"]);
+    assert!(dir.run(&["eval"]).ok().out().contains("accuracy"), "nothing was sampled");
+    run(&["iris.csv", "iris.csv", "--sample", "50"]).fails(2).complains(&["one file"]);
+    for wrong in ["0", "1", "1.5", "many"] {
+        run(&["iris.csv", "--sample", wrong]).fails(2).complains(&["a share of them"]);
+    }
+    run(&["iris.csv", "--sample", "50", "--group", "species"]).fails(2);
+    dir.write("rows.ndjson", "{\"x\":1,\"y\":\"a\"}\n{\"x\":2,\"y\":\"b\"}\n");
+    run(&["rows.ndjson", "--sample", "2"]).fails(1).complains(&["not NDJSON"]);
+    dir.write("ragged.csv", "x,y\n1,a\n2,b\n3,b,c\n");
+    run(&["ragged.csv", "--sample", "2"]).fails(1).complains(&["ragged.csv line 4"]);
+}
+
+#[test]
+fn a_trial_is_read_from_a_file_and_its_objective_is_one_number() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let run = |flags: &[&str]| {
+        let all = [&["train", "iris.csv", "--trial-file", "trial.json", "--format", "json"], flags].concat();
+        dir.run(&all)
+    };
+    dir.write("trial.json", r#"{"algorithm":"tree","set":{"max_depth":2,"criterion":"entropy"},"seed":5}"#);
+    let result = run(&["--cv", "4"]).ok().json();
+    assert_eq!(result["objective"], result["cv"]["mean"]);
+    assert_eq!(
+        [&result["objective_metric"], &result["objective_direction"], &result["objective_rows"]],
+        ["log_loss", "minimize", "cv"]
+    );
+    let card = dir.run(&["inspect", "--format", "json"]).ok().json()["card"].clone();
+    assert_eq!(
+        (&card["seed"], &card["hyperparameters"]["max_depth"], &card["hyperparameters"]["criterion"]),
+        (&5.into(), &2.into(), &"entropy".into())
+    );
+    let held_out = run(&["--metric", "accuracy", "--set", "max_depth=1", "--seed", "6"]).ok().json();
+    assert_eq!(held_out["objective"], held_out["metrics"]["accuracy"]);
+    assert_eq!([&held_out["objective_direction"], &held_out["objective_rows"]], ["maximize", "held_out"]);
+    let card = dir.run(&["inspect", "--format", "json"]).ok().json()["card"].clone();
+    assert_eq!((&card["seed"], &card["hyperparameters"]["max_depth"]), (&6.into(), &1.into()), "flags win");
+    for (trial, words) in [
+        (r#"{"set":{"depth":2}}"#, "depth"),
+        (r#"{"sets":{}}"#, "unknown field `sets`"),
+        (r#"{"set":{"max_depth":[1]}}"#, "max_depth is [1]"),
+        ("[", "--trial-file trial.json"),
+    ] {
+        dir.write("trial.json", trial);
+        run(&["--algorithm", "tree"]).fails(2).complains(&[words]);
+    }
+}
