@@ -33,9 +33,12 @@ mkdir -p "$packages"
 cp -r "$root/python/mlapi" "$packages"
 
 echo "-- tests"
-cd "$root/python"
+# Not in the folder of the package, which would be imported instead of what is installed.
+cd "$prefix"
 unset MLAPI_PROGRAM
-PYTHONPATH=$packages PYTHONDONTWRITEBYTECODE=1 "$python" -m pytest -p no:cacheprovider "${quick[@]}" "$@"
+export PYTHONPATH=$packages PYTHONDONTWRITEBYTECODE=1
+"$python" -c 'import mlapi, sys; sys.exit(not mlapi.__file__.startswith(sys.argv[1]))' "$prefix"
+"$python" -m pytest -c "$root/python/pyproject.toml" -p no:cacheprovider "${quick[@]}" "$root/python/tests" "$@"
 
 echo "-- the examples of docs/python.md"
 folder=$prefix/docs
@@ -49,7 +52,7 @@ awk -v folder="$folder" '
 cd "$folder"
 for block in block*; do
     case $block in
-        *.python) PYTHONPATH=$packages "$python" "$block" ;;
+        *.python) "$python" "$block" ;;
         *.sh) PATH=$prefix/bin:$PATH bash -euo pipefail "$block" >/dev/null ;;
     esac
 done

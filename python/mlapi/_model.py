@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ class Model:
         self._settings: dict[str, Any] = {"lenient": lenient, "threshold": threshold, "threads": threads}
         self._program = program
         self._lock = threading.Lock()
-        self._children: OrderedDict[Any, Child] = OrderedDict()
+        self._children: list[tuple[pa.Schema, Child]] = []
         self._process = os.getpid()
         self.info: dict[str, Any] = json.loads(run(["inspect", "--model", path, "--format", "json"], program))
         self.task: str = self.info["task"]
@@ -112,7 +111,7 @@ class Model:
         with self._lock:
             self._after_fork()
             while self._children:
-                self._children.popitem()[1].kill()
+                self._children.pop()[1].kill()
 
     def _start(self, keep: str) -> Child:
         classifies = self.task == "classification"
@@ -122,26 +121,28 @@ class Model:
         schema = batches[0].schema
         with self._lock:
             self._after_fork()
-            child = self._children.pop(schema, None)
-            if child is not None:
-                try:
-                    answers = child.exchange(batches)
-                    self._children[schema] = child
+            # To compare schemas is much quicker than to hash them. The one that was used last is the first.
+            for i, (known, child) in enumerate(self._children):
+                if known.equals(schema):
+                    del self._children[i]
+                    try:
+                        answers = child.exchange(batches)
+                    except MlapiError:
+                        # Rows of earlier tables are counted in its message, or it was killed from outside. A new one
+                        # gives the answers, or the message with the row of this table.
+                        break
+                    self._children.insert(0, (schema, child))
                     return answers
-                except MlapiError:
-                    # Rows of earlier tables are counted in its message, or it was killed from outside. A new one
-                    # gives the answers, or the message with the row of this table.
-                    pass
             child = self._start("none")
             answers = child.exchange(batches)
-            self._children[schema] = child
-            if len(self._children) > KEPT:
-                self._children.popitem(last=False)[1].kill()
+            self._children.insert(0, (schema, child))
+            while len(self._children) > KEPT:
+                self._children.pop()[1].kill()
             return answers
 
     def _after_fork(self) -> None:
         if self._process != os.getpid():
-            _of_the_parent.extend(self._children.values())
+            _of_the_parent.extend(child for _, child in self._children)
             self._children.clear()
             self._process = os.getpid()
 
@@ -166,7 +167,7 @@ class Model:
 
     def __del__(self) -> None:
         if getattr(self, "_process", None) == os.getpid():
-            for child in self._children.values():
+            for _, child in self._children:
                 child.kill()
 
     def __getstate__(self) -> dict[str, Any]:

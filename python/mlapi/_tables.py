@@ -55,8 +55,6 @@ def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
         return _batches(frame.to_arrow(), names), form
     if package == "numpy":
         return _numpy(data, names), NUMPY
-    if isinstance(data, pa.RecordBatch):
-        data = pa.Table.from_batches([data])
     if isinstance(data, Mapping):
         raise TypeError("a row is expected in a list: predict([{…}])")
     if isinstance(data, list):
@@ -66,9 +64,9 @@ def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
         )
         keys = dict.fromkeys(key for row in data for key in row)
         return _batches(_table({str(key): [row.get(key) for row in data] for key in keys}), names), form
-    if not isinstance(data, pa.Table) and hasattr(data, "__arrow_c_stream__"):
+    if not isinstance(data, (pa.Table, pa.RecordBatch)) and hasattr(data, "__arrow_c_stream__"):
         data = pa.table(data)
-    if not isinstance(data, pa.Table):
+    if not isinstance(data, (pa.Table, pa.RecordBatch)):
         raise TypeError(
             f"a table is expected, not {type(data).__name__}: a DataFrame of pandas or polars, an Arrow table, "
             "a NumPy array of two dimensions, or a list of dicts"
@@ -89,12 +87,16 @@ def _numpy_columns(arrays: Sequence[Any], labels: Sequence[str]) -> Any:
 NUMPY = Form(lambda array, name: array, _numpy_columns)
 
 
-def _batches(table: pa.Table, names: Sequence[str]) -> list[pa.RecordBatch]:
+def _batches(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa.RecordBatch]:
     pa = pyarrow()
     if names and table.column_names != list(names) and set(names) <= set(table.column_names):
         table = table.select(list(names))
     # What pandas would like to know of the table is nothing to the program, and would be another schema.
     table = table.replace_schema_metadata(None)
+    if isinstance(table, pa.RecordBatch) and table.num_rows <= BATCH_ROWS:
+        return [table]
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
     batches: list[Any] = table.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
     if not batches:
         batches = [pa.RecordBatch.from_arrays([pa.array([], field.type) for field in table.schema], schema=table.schema)]
@@ -121,7 +123,7 @@ def _pandas(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form
     return _batches(_table({str(name): data[name] for name in data.columns}), ()), form
 
 
-def _table(columns: Mapping[str, Any]) -> pa.Table:
+def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
     """A table of columns in which NaN is a missing value."""
     pa = pyarrow()
     arrays = []
@@ -130,7 +132,9 @@ def _table(columns: Mapping[str, Any]) -> pa.Table:
             arrays.append(pa.array(values, from_pandas=True))
         except (pa.ArrowException, TypeError) as error:
             raise TypeError(f'column "{name}": {error}; make its values of one type, such as texts') from None
-    return pa.table(arrays, names=list(columns))
+    if any(isinstance(array, pa.ChunkedArray) for array in arrays):
+        return pa.table(arrays, names=list(columns))
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
 def _numpy(data: Any, names: Sequence[str]) -> list[pa.RecordBatch]:

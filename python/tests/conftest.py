@@ -26,7 +26,7 @@ class Trained:
             arguments.append("--probabilities")
         output = f"{self.path}.csv"
         run([*arguments, "--output", output])
-        return pd.read_csv(output, float_precision="round_trip")
+        return pd.read_csv(output)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def test_pandas_polars_arrow_and_csv_predict_the_same(models: dict[str, Trained]
             "pandas": trained.frame,
             "pandas, Arrow dtypes": trained.frame.convert_dtypes(dtype_backend="pyarrow"),
             "pandas, categories": trained.frame.astype(
-                {column: "category" for column in trained.frame.select_dtypes("object")}
+                {column: "category" for column in trained.frame.select_dtypes(exclude="number")}
             ),
             "polars": pl.read_csv(trained.data, null_values="NA", infer_schema_length=None),
             "Arrow": pa.Table.from_pandas(trained.frame),
@@ -145,10 +145,10 @@ def test_a_program_that_is_killed_is_started_again(models: dict[str, Trained]) -
     trained = models["iris"]
     model = mlapi.load(trained.path)
     wanted = model.predict(trained.frame)
-    (child,) = model._children.values()
+    ((_, child),) = model._children
     os.kill(child.pid, signal.SIGKILL)
     assert model.predict(trained.frame).equals(wanted)
-    (again,) = model._children.values()
+    ((_, again),) = model._children
     assert again.pid != child.pid
     model.close()
     with pytest.raises(ProcessLookupError):
