@@ -39,3 +39,19 @@ cp -r "$root/python/mlapi" "$folder/packages"
 export SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$python PYTHONPATH=$folder/packages RAY_USAGE_STATS_ENABLED=0 PYTHONDONTWRITEBYTECODE=1
 mkdir "$folder/work"
 "$python" "$root/tests/engines.py" "$mlapi" "$folder/work" "${engines[@]}" "${arguments[@]}"
+
+# The examples of docs/engines.md, those that begin with the name of an engine, each a program.
+mkdir "$folder/docs" "$folder/bin"
+cp "$root/fixtures/breast_cancer.csv" "$folder/docs"
+ln -s "$mlapi" "$folder/bin/mlapi"
+awk -v folder="$folder/docs" '
+    /^```python$/ { getline; if ($0 ~ /^# (spark|ray|dask)$/) { name = folder "/example_" $2 ".py"; inside = 1 } next }
+    /^```/ { inside = 0 }
+    inside { print > name }
+' "$root/docs/engines.md"
+cd "$folder/docs"
+export PATH=$folder/bin:$PATH MLAPI_PROGRAM=$mlapi
+for engine in ${engines[@]:-spark ray dask}; do
+    "$python" "example_$engine.py" >"$engine.out" 2>&1 || { tail -30 "$engine.out" >&2; exit 1; }
+    echo "docs/engines.md: $engine"
+done
