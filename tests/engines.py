@@ -15,6 +15,7 @@ import argparse
 import ctypes
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -218,6 +219,7 @@ class Ray:
         import ray
 
         ray.shutdown()
+        shutil.rmtree(f"/tmp/r{os.getpid()}", ignore_errors=True)
 
 
 class Dask:

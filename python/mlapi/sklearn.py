@@ -227,13 +227,15 @@ class MlapiClassifier(ClassifierMixin, _Mlapi):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"y has one class only, {self.classes_[0]!r}; a classifier needs two classes or more")
-        texts = _label_texts(self.classes_)
         weights = sample_weight
         if isinstance(self.class_weight, Mapping):
             weights = _check_sample_weight(weights, y) * compute_sample_weight(dict(self.class_weight), y)
-        self._train(rows, np.array(texts, dtype=object)[codes], weights, "classification")
-        order = {text: i for i, text in enumerate(texts)}
-        labels = [str(label) for label in self._model().classes_]
+        for texts in (_label_texts(self.classes_), _numbered(self.classes_)):
+            self._train(rows, np.array(texts, dtype=object)[codes], weights, "classification")
+            order = {text: i for i, text in enumerate(texts)}
+            labels = [str(label) for label in self._model().classes_]
+            if order.keys() >= set(labels):
+                break
         self._order = [order[label] for label in labels]
         return self
 
@@ -277,18 +279,26 @@ def _is_table(X: Any) -> bool:
     return package in ("pandas", "polars", "pyarrow") and hasattr(X, "shape") and len(X.shape) == 2
 
 
+# Words that a column of labels may hold for a missing value, or that are read as a truth value.
+WORDS = set(
+    "na n/a nan null none nil n.a n.a. n/k nk n/d nd n.d. missing unknown true false on off t f y n".split()
+    + ["no data", "not available", "not applicable", "not known"]
+)
+
+
 def _label_texts(classes: Any) -> list[str]:
-    """The labels as they stand in the model file: as texts if each is read back as itself, else numbered."""
+    """The labels as they stand in the model file: as texts if each is certain to be read as itself, else numbered."""
     if classes.dtype.kind in "iub":
         return [str(label) for label in classes.tolist()]
     texts = [str(label) for label in classes]
-    plain = all(text and text.isprintable() and text == text.strip() for text in texts)
-    # A word such as NA or ? would be read as a missing value, and 1.0 as the number 1.
-    words = plain and all(len(text) > 4 or text.isalpha() and text.lower() not in NULL_WORDS for text in texts)
-    return texts if words and len(set(texts)) == len(texts) else [f"class {i}" for i in range(len(texts))]
+    plain = all(
+        text[:1].isalpha() and text.isprintable() and text == text.strip() and text.lower() not in WORDS for text in texts
+    )
+    return texts if plain and len(set(texts)) == len(texts) else _numbered(classes)
 
 
-NULL_WORDS = {"na", "nan", "null", "none", "nil", "n/a", "true", "false", "yes", "no"}
+def _numbered(classes: Any) -> list[str]:
+    return [f"class {i}" for i in range(len(classes))]
 
 
 def _column_type(kind: pa.DataType) -> str | None:

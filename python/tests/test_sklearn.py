@@ -93,7 +93,7 @@ def test_tables_of_mixed_columns(models: dict[str, Trained]) -> None:
 
 @pytest.mark.parametrize(
     "labels",
-    [["no", "yes"], [False, True], [-1, 7], [1.0, 2.0], ["NA", "?"], ["", "a b"], ["1", "01"], ["null", "ü"], [10, 9]],
+    [["no", "yes"], [False, True], [-1, 7], [1.0, 2.0], ["NA", "?"], ["", "a b"], ["1", "01"], ["null", "ü"], [10, 9], ["00123", "5e3"], ["True", "no"], ["a\nb", "c,d"]],
 )
 def test_labels_come_back_as_they_are(labels: list[Any]) -> None:
     X, target = load_iris(return_X_y=True)
@@ -103,6 +103,10 @@ def test_labels_come_back_as_they_are(labels: list[Any]) -> None:
     assert fitted.predict(X).tolist() == y.tolist()
     proba = fitted.predict_proba(X)
     assert np.array_equal(fitted.classes_[proba.argmax(axis=1)], y)
+
+    if labels in (["no", "yes"], [-1, 7], [10, 9]):
+        # As they are in the model file, too.
+        assert sorted(fitted._model().classes_) == sorted(labels)
 
 
 def test_the_model_file_is_one_for_the_program(tmp_path: Path) -> None:
