@@ -65,7 +65,7 @@ python=$(bash "$root/benches/python.sh" tests/requirements.txt clients)
 
 if command -v systemd-analyze >/dev/null; then
     say "systemd unit"
-    sed "s|/usr/local/bin/mlapi|$static|" "$root/deploy/mlapi.service" >"$folder/mlapi.service"
+    sed "s|^ExecStart=mlapi|ExecStart=$static|" "$root/deploy/mlapi.service" >"$folder/mlapi.service"
     systemd-analyze verify --man=no "$folder/mlapi.service"
     # Exposure from 0 (safe) to 10 (unsafe); a service without hardening has 9.6.
     systemd-analyze security --offline=yes --no-pager --threshold=20 "$folder/mlapi.service" | tail -1

@@ -1,0 +1,242 @@
+"""The program `mlapi predict` as a child process: Arrow record batches in, Arrow record batches out.
+
+This file is all that a worker of an engine needs: it uses the standard library and pyarrow alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# A batch of so few bytes fits into the pipe, so it is written without a second thread.
+PIPE_BYTES = 32 * 1024
+
+
+class MlapiError(ValueError):
+    """The program failed: its message, and its exit status (1 the work failed, 2 wrong usage, negative a signal)."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (str(self), self.status))
+
+
+def find_program() -> str:
+    """The path of the program: MLAPI_PROGRAM, or the one installed with this package, or the first in PATH.
+
+    Raises MlapiError if there is none.
+    """
+    named = os.environ.get("MLAPI_PROGRAM")
+    if named:
+        return named
+    name = "mlapi.exe" if os.name == "nt" else "mlapi"
+    user_scheme = sysconfig.get_preferred_scheme("user")
+    folders = [
+        sysconfig.get_path("scripts"),
+        sysconfig.get_path("scripts", user_scheme),
+        os.path.dirname(sys.executable),
+        # pip install --target and --prefix: the program lies beside the packages or above them.
+        os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "bin"),
+        os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 4, "bin")),
+    ]
+    for folder in folders:
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK):
+            return path
+    found = shutil.which(name)
+    if found is None:
+        raise MlapiError("the program mlapi is not installed; pip install mlapi, or set MLAPI_PROGRAM to its path")
+    return found
+
+
+def run(arguments: Sequence[str], program: str | None = None, folder: str | None = None) -> bytes:
+    """Runs the program to its end, in a folder, and returns its output. Raises MlapiError with its message."""
+    program = program or find_program()
+    if os.path.dirname(program):
+        program = os.path.abspath(program)
+    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False, cwd=folder)
+    if done.returncode != 0:
+        raise MlapiError(message_of(done.stderr, done.returncode), done.returncode)
+    return done.stdout
+
+
+def message_of(stderr: bytes, status: int) -> str:
+    text = stderr.decode("utf-8", "replace").strip().removeprefix("error: ")
+    if text:
+        return text
+    return f"mlapi was ended by signal {-status}" if status < 0 else f"mlapi ended with status {status}"
+
+
+def options(
+    model: str,
+    *,
+    keep: str = "none",
+    probabilities: bool = True,
+    lenient: bool = False,
+    threshold: float | None = None,
+    threads: int | None = None,
+) -> list[str]:
+    """The arguments of `mlapi predict` for streams of record batches."""
+    arguments = ["predict", "--model", model, "--input", "-", "--input-format", "arrow", "--format", "arrow"]
+    arguments += ["--quiet", "--color", "never", "--keep", keep]
+    if probabilities:
+        arguments.append("--probabilities")
+    if lenient:
+        arguments.append("--lenient")
+    if threshold is not None:
+        arguments += ["--threshold", repr(threshold)]
+    if threads is not None:
+        arguments += ["--threads", str(threads)]
+    return arguments
+
+
+class Child:
+    """A running program, which answers each record batch with one. All batches have the schema of the first."""
+
+    def __init__(self, arguments: Sequence[str], program: str | None = None) -> None:
+        # A file, not a pipe: nobody reads it while the program runs.
+        self._stderr = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [program or find_program(), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+        )
+        self._writer: Any = None
+        self._reader: Any = None
+        self._fed = threading.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Sends a batch. Raises OSError if the program has ended."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        if self._writer is None:
+            import pyarrow as pa
+
+            self._writer = pa.ipc.new_stream(stdin, batch.schema)
+        self._writer.write_batch(batch)
+        stdin.flush()
+
+    def read(self) -> pa.RecordBatch:
+        """The next answer. Raises StopIteration at the end, OSError or ArrowInvalid in the middle."""
+        if self._reader is None:
+            import pyarrow as pa
+
+            self._reader = pa.ipc.open_stream(self._process.stdout)
+        return self._reader.read_next_batch()
+
+    def exchange(self, batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        """The answers to some batches; the program goes on running. Raises MlapiError if it ends."""
+        try:
+            return self._exchange(batches)
+        except BaseException:
+            # Also after Ctrl-C: the answers that are still to come belong to no question.
+            self.kill()
+            raise
+
+    def _exchange(self, batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+        small = sum(batch.nbytes for batch in batches) <= PIPE_BYTES
+        if small:
+            try:
+                for batch in batches:
+                    self.write(batch)
+            except OSError:
+                raise self.error() from None
+        else:
+            self._feed_apart(batches, close=False)
+        try:
+            answers = [self.read() for _ in batches]
+        except (StopIteration, OSError, ValueError):
+            raise self.error() from None
+        if any(answer.num_rows != batch.num_rows for answer, batch in zip(answers, batches)):
+            # The rows before one that does not fit.
+            raise self.error()
+        if not small:
+            self._fed.wait()
+        return answers
+
+    def answers(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The answers to all batches, as they come; then the program ends. Raises MlapiError if it fails."""
+        self._feed_apart(batches, close=True)
+        try:
+            while True:
+                try:
+                    answer = self.read()
+                except (StopIteration, OSError, ValueError):
+                    break
+                yield answer
+            if self._failure is not None:
+                raise self._failure
+            if self._process.wait() != 0:
+                raise self.error()
+        finally:
+            self.kill()
+
+    def _feed_apart(self, batches: Iterable[pa.RecordBatch], *, close: bool) -> None:
+        """Writes in a second thread, so that neither pipe can fill up while the other one waits."""
+        self._fed.clear()
+
+        def feed() -> None:
+            try:
+                for batch in batches:
+                    self.write(batch)
+                if close:
+                    self.close_input()
+            except OSError:
+                pass  # The program has ended; the reader learns why.
+            except BaseException as failure:
+                # What the batches come from has failed: no answer is to look complete.
+                self._failure = failure
+                self._process.kill()
+            finally:
+                self._fed.set()
+
+        threading.Thread(target=feed, name="mlapi-feeder", daemon=True).start()
+
+    def close_input(self) -> None:
+        """Ends the stream of rows."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        if self._writer is not None:
+            self._writer.close()
+        stdin.close()
+
+    def error(self) -> MlapiError:
+        """Why the program has ended, or was ended because its answers made no sense."""
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        self._stderr.seek(0)
+        error = MlapiError(message_of(self._stderr.read(), status), status)
+        self.kill()
+        return error
+
+    def kill(self) -> None:
+        """Ends the program and closes the pipes."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout, self._stderr):
+            try:
+                if pipe is not None:
+                    pipe.close()
+            except OSError:
+                pass  # What was left in a buffer has no reader any more.

@@ -1,0 +1,154 @@
+"""Tables of other packages as Arrow record batches, and predictions as what the table was.
+
+pandas, polars and NumPy are recognised without being imported: whoever passes their tables has imported them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Rows of a batch: enough for all cores, and few enough that answers come while the rest is being sent.
+BATCH_ROWS = 32_768
+
+
+def pyarrow() -> Any:
+    """The package, or an error that names the remedy."""
+    try:
+        import pyarrow
+        import pyarrow.ipc  # noqa: F401
+    except ImportError:
+        raise ImportError("predictions in Python need pyarrow: pip install 'mlapi[arrow]'") from None
+    return pyarrow
+
+
+class Form(NamedTuple):
+    """How predictions are given back: one column under a name, or several under theirs."""
+
+    column: Callable[[Any, str], Any]
+    columns: Callable[[Sequence[Any], Sequence[str]], Any]
+
+
+def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
+    """The batches of a table, at least one, and the form of its predictions.
+
+    Columns are chosen by name if all of `names` are there; else all are passed on, so that the program can say what
+    is missing. The columns of a NumPy array have these names in their order.
+    """
+    pa = pyarrow()
+    package = type(data).__module__.partition(".")[0]
+    if package == "pandas":
+        return _pandas(data, names)
+    if package == "polars":
+        import polars as pl
+
+        frame = data.collect() if isinstance(data, pl.LazyFrame) else data
+        if not isinstance(frame, pl.DataFrame):
+            raise TypeError(f"a table is expected, not a polars {type(data).__name__}; use a DataFrame")
+        form = Form(
+            lambda array, name: pl.Series(name, array),
+            lambda arrays, labels: pl.DataFrame({label: array for label, array in zip(labels, arrays)}),
+        )
+        return _batches(frame.to_arrow(), names), form
+    if package == "numpy":
+        return _numpy(data, names), NUMPY
+    if isinstance(data, Mapping):
+        raise TypeError("a row is expected in a list: predict([{…}])")
+    if isinstance(data, list):
+        form = Form(
+            lambda array, name: array.tolist(),
+            lambda arrays, labels: [dict(zip(labels, map(float, row))) for row in zip(*arrays)],
+        )
+        keys = dict.fromkeys(key for row in data for key in row)
+        return _batches(_table({str(key): [row.get(key) for row in data] for key in keys}), names), form
+    if not isinstance(data, (pa.Table, pa.RecordBatch)) and hasattr(data, "__arrow_c_stream__"):
+        data = pa.table(data)
+    if not isinstance(data, (pa.Table, pa.RecordBatch)):
+        raise TypeError(
+            f"a table is expected, not {type(data).__name__}: a DataFrame of pandas or polars, an Arrow table, "
+            "a NumPy array of two dimensions, or a list of dicts"
+        )
+    form = Form(
+        lambda array, name: pa.array(array, from_pandas=False),
+        lambda arrays, labels: pa.table([pa.array(array) for array in arrays], names=list(labels)),
+    )
+    return _batches(data, names), form
+
+
+def _numpy_columns(arrays: Sequence[Any], labels: Sequence[str]) -> Any:
+    import numpy as np
+
+    return np.column_stack(arrays)
+
+
+NUMPY = Form(lambda array, name: array, _numpy_columns)
+
+
+def _batches(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa.RecordBatch]:
+    pa = pyarrow()
+    if names and table.column_names != list(names) and set(names) <= set(table.column_names):
+        table = table.select(list(names))
+    # What pandas would like to know of the table is nothing to the program, and would be another schema.
+    table = table.replace_schema_metadata(None)
+    if isinstance(table, pa.RecordBatch) and table.num_rows <= BATCH_ROWS:
+        return [table]
+    if isinstance(table, pa.RecordBatch):
+        table = pa.Table.from_batches([table])
+    batches: list[Any] = table.combine_chunks().to_batches(max_chunksize=BATCH_ROWS)
+    if not batches:
+        batches = [pa.RecordBatch.from_arrays([pa.array([], field.type) for field in table.schema], schema=table.schema)]
+    return batches
+
+
+def _pandas(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
+    import pandas as pd
+
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(f"a table is expected, not a pandas {type(data).__name__}; data.to_frame() makes one")
+    index = data.index
+    form = Form(
+        lambda array, name: pd.Series(array, index=index, name=name),
+        lambda arrays, labels: pd.DataFrame(dict(zip(labels, arrays)), index=index),
+    )
+    if names and list(data.columns) != list(names) and set(names) <= set(data.columns):
+        data = data[list(names)]
+    if len(set(data.dtypes)) == 1 and data.dtypes.iloc[0].kind in "fiub" and data.columns.is_unique:
+        # All columns are numbers of one kind: one block, which is cut without asking each column for its type.
+        dtype = data.dtypes.iloc[0]
+        if type(dtype).__module__.startswith("numpy"):
+            return _numpy(data.to_numpy(), [str(name) for name in data.columns]), form
+    return _batches(_table({str(name): data[name] for name in data.columns}), ()), form
+
+
+def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
+    """A table of columns in which NaN is a missing value."""
+    pa = pyarrow()
+    arrays = []
+    for name, values in columns.items():
+        try:
+            arrays.append(pa.array(values, from_pandas=True))
+        except (pa.ArrowException, TypeError) as error:
+            raise TypeError(f'column "{name}": {error}; make its values of one type, such as texts') from None
+    if any(isinstance(array, pa.ChunkedArray) for array in arrays):
+        return pa.table(arrays, names=list(columns))
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _numpy(data: Any, names: Sequence[str]) -> list[pa.RecordBatch]:
+    """Batches of an array of two dimensions; NaN is a missing value."""
+    import numpy as np
+
+    pa = pyarrow()
+    if data.ndim != 2:
+        raise ValueError(f"an array of two dimensions is expected, not {data.ndim}: rows and columns")
+    if names and data.shape[1] != len(names):
+        raise ValueError(f"{len(names)} columns are expected, not {data.shape[1]}: {', '.join(names)}")
+    names = names or [f"column_{i + 1}" for i in range(data.shape[1])]
+    batches = []
+    for start in range(0, max(len(data), 1), BATCH_ROWS):
+        rows = np.ascontiguousarray(data[start : start + BATCH_ROWS].T)
+        batches.append(pa.RecordBatch.from_arrays([pa.array(column, from_pandas=True) for column in rows], names=names))
+    return batches

@@ -1,0 +1,51 @@
+"""Predictions on Apache Spark, by `mapInArrow` with one program for each partition.
+
+    import mlapi.spark
+
+    scored = mlapi.spark.predict(frame, "model.mlapi", keep="id")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark import SparkFiles, cloudpickle
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import StructType
+
+from . import _child, _engine
+
+
+def predict(
+    frame: DataFrame, model: str, *, keep: str = "all", threads: int = 1, program: str | None = None
+) -> DataFrame:
+    """A DataFrame with the predictions of `frame`, computed when Spark asks for them.
+
+    Columns: those that `keep` names (all, none, or names separated by commas), `prediction`, and for classes
+    `probability` and one `probability_LABEL` each. The model and the program go to the workers with the job, which
+    need nothing but Python and pyarrow; `threads` is that of each task. `program` is one that runs on the workers; by
+    default the one installed here. A row that does not fit fails its task with the program's message.
+    """
+    program = program or _child.find_program()
+    context = frame.sparkSession.sparkContext
+    for path in (model, program):
+        context.addFile(os.path.abspath(path))
+    # This module travels with the job.
+    cloudpickle.register_pickle_by_value(_child)
+    arguments = (os.path.basename(model), os.path.basename(program), keep, threads)
+
+    def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        model, program, keep, threads = arguments
+        settings = _child.options(SparkFiles.get(model), keep=keep, probabilities=classifies, threads=threads)
+        return _child.Child(settings, SparkFiles.get(program)).answers(batches)
+
+    zone = frame.sparkSession.conf.get("spark.sql.session.timeZone")
+    written = _engine.output_schema(to_arrow_schema(frame.schema, timezone=zone), model, keep)
+    classifies = "probability" in written.names
+    kept = [frame.schema[name] for name in _engine.kept_names(keep, frame.columns)]
+    added = from_arrow_schema(written).fields[len(kept) :]
+    return frame.mapInArrow(score, StructType(kept + added))
+
