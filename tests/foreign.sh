@@ -86,3 +86,5 @@ for block in block*; do
         *.sh) PATH=$PWD/bin:$PATH bash -euo pipefail "$block" >"$block.out" || { cat "$block.out"; exit 1; } ;;
     esac
 done
+
+bash "$root/tests/tutorial.sh" "$mlapi" "$python"
