@@ -19,7 +19,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import catboost as cb
@@ -318,8 +318,16 @@ def check(name, suffix, tolerance, columns, arrays, make):
     assert not np.isnan(difference).any() and difference[worst] <= tolerance, (
         f"{name}: row {worst} differs by {difference[worst]:.3g}, limit {tolerance}\n{rows.iloc[worst]}"
     )
+    if name in LEAVE:
+        schema = json.loads(run("inspect", "--model", model, "--format", "json"))["schema"]
+        plain = rows.astype({column: object for column in LEVELS if column in rows})
+        print(f"{name}: exported, " + ", ".join(onnx_words(name, model, plain, schema, single) for single in [False, True]))
     return difference[worst], len(rows)
 
+
+# Imported models that are exported again: links, classes, zeros that are missing, sets of levels.
+LEAVE = ["xgboost-poisson", "xgboost-categories", "xgboost-three", "lightgbm-zeros-missing", "lightgbm-categories-three",
+         "lightgbm-forest", "catboost-number"]
 
 GRADIENT = ["--algorithm", "gradient-boosting"]
 EXPORTS = [
@@ -361,9 +369,28 @@ FOR_ONNX = [
     ("temperature", "wine.csv", "cultivar", ["--algorithm", "random-forest", "--calibrate", "temperature"]),
     ("threshold", "breast_cancer.csv", "diagnosis", [*GRADIENT, "--optimize", "cost", "--cost", "fp=1,fn=20"]),
 ]
+# A table that `mixed` makes. Its skewed targets are learned as logarithms, powers and ranks.
+MIXED = "mixed.csv"
+
+
+def of_mixed(target, *flags):
+    others = [other for other in ["grade", "won", "cost", "gain", "debt"] if other != target]
+    return MIXED, target, [*(word for other in others for word in ["--drop", other]), *flags]
+
+
+FOR_ONNX += [
+    ("mixed-boosting", *of_mixed("grade", *GRADIENT, "--set", "n_estimators=20")),
+    ("mixed-linear", *of_mixed("won", "--algorithm", "logistic-regression")),
+    ("mixed-bayes", *of_mixed("grade", "--algorithm", "naive-bayes")),
+    ("mixed-svm", *of_mixed("grade", "--algorithm", "svm", "--calibrate", "sigmoid")),
+    ("mixed-auto", *of_mixed("won")),
+    ("mixed-cost", *of_mixed("cost")),
+    ("mixed-gain", *of_mixed("gain")),
+    ("mixed-debt", *of_mixed("debt")),
+]
 # Those that --quick takes.
 QUICK_EXPORTS = ["boosting-three", "boosting-levels", "forest-three", "linear-three", "linear-number", "means", "linear-dates",
-                 "bayes-three", "net-three", "svm-three", "nearest-three", "isotonic", "threshold"]
+                 "bayes-three", "net-three", "svm-three", "nearest-three", "isotonic", "threshold", "mixed-boosting", "mixed-cost"]
 
 
 def with_lightgbm(name, model, rows, schema, expected):
@@ -452,7 +479,7 @@ def feeds(rows, schema, inputs):
         elif feature["type"] == "date":
             values = cells.map(seconds).to_numpy(float)
         elif feature["type"] == "boolean":
-            values = cells.map({True: 1.0, False: 0.0, "yes": 1.0, "no": 0.0, 1: 1.0, 0: 0.0}).to_numpy(float)
+            values = cells.map({True: 1.0, False: 0.0, "yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}).to_numpy(float)
         else:
             values = pd.to_numeric(cells, errors="coerce").to_numpy(float)
         if inputs[name] == "tensor(float)":
@@ -481,7 +508,7 @@ def splits(path):
 
 
 def with_onnx(name, model, rows, schema, single):
-    """The largest difference, and the labels that differ."""
+    """The difference of each row, and the number of labels that differ."""
     path = FOLDER / f"{name}{'.single' if single else ''}.onnx"
     run("export", "--model", model, "--to", "onnx", *(["--compat"] if single else []), "--output", path)
     onnx.checker.check_model(onnx.load(path), full_check=True)
@@ -517,7 +544,7 @@ def with_onnx(name, model, rows, schema, single):
     # One row alone is as the row among others.
     alone = session.run(None, feeds(rows.iloc[[7]], schema, inputs))
     assert np.allclose(alone[-1].ravel(), found[-1][7].ravel(), rtol=1e-5 if single else 1e-12, atol=1e-6 if single else 1e-15), name
-    return difference.max(), n_differ, len(rows)
+    return difference.max(axis=1), n_differ
 
 
 def predicted_by_mlapi(name, model, rows, labels):
@@ -529,15 +556,51 @@ def predicted_by_mlapi(name, model, rows, labels):
     return answer[[f"probability_{label}" for label in labels] or ["prediction"]].to_numpy(float), answer["prediction"].to_numpy()
 
 
-# Exported in double precision: the same operations in another order, which a kernel sums up over many rows and an inverse of
-# a curved target magnifies; in single precision as far as that goes.
-ONNX_DOUBLE, ONNX_SINGLE = 1e-9, 2e-3
+# A rank far out undoes to values that lie far apart, and magnifies the last digit. In single precision a few rows lie beside a threshold that they are rounded across: the days of a date and sums.
+ONNX_DOUBLE, ONNX_RANKS, ONNX_SINGLE, FAR = 1e-12, 1e-9, 1e-4, 0.01
+
+
+def onnx_words(name, model, rows, schema, single):
+    difference, n_differ = with_onnx(name, model, rows, schema, single)
+    limit = ONNX_SINGLE if single else ONNX_RANKS if name in ["mixed-gain", "mixed-debt"] else ONNX_DOUBLE
+    far = difference > limit
+    assert far.sum() <= (FAR * len(far) if single else 0), f"{name} in onnxruntime: {difference.max():.3g}"
+    assert n_differ <= (FAR * len(far) if single else 0), f"{name} in onnxruntime: {n_differ} labels differ"
+    words = f"onnxruntime {'single' if single else 'double'} {difference[~far].max():.1e}"
+    if far.any():
+        words += f", {far.sum()} of {len(far)} rows across a threshold"
+    return words + (f" ({n_differ} labels)" if schema["target"]["labels"] else "")
+
+
+def mixed(path):
+    """A table of what the fixtures lack: booleans in words, levels that are quoted, numbers or null words elsewhere, dates
+    before 1970 and after 2100, columns without a value here and there, whole numbers as labels, skewed targets."""
+    n = 900
+    frame = table(n)
+    frame["member"] = R.choice(["yes", "no"], n)
+    frame["open"] = R.choice(["true", "false"], n)
+    frame["code"] = R.choice(["007", "42", "it's", 'a "b"', "größer", "x,y"], n)
+    days = R.integers(-40_000, 60_000, n)
+    frame["day"] = [f"{datetime(1970, 1, 1) + timedelta(days=int(d)):%Y-%m-%dT%H:%M:%S}" for d in days]
+    frame["seen"] = [f"{datetime(1970, 1, 1) + timedelta(days=int(d), hours=int(d) % 24 + 5):%Y-%m-%dT%H:%M:%S}" for d in days]
+    s = score(frame) + (frame["member"] == "yes") * 1.0 + (days % 365) / 200
+    frame["grade"] = np.digitize(s, np.quantile(s, [0.3, 0.7])) * 5
+    frame["won"] = (s > np.median(s)).astype(int)
+    frame["cost"] = np.exp(s).round(3)
+    frame["gain"] = (np.sinh(s - s.mean()) * 100).round(3)
+    frame["debt"] = -np.exp(-0.7 * s).round(4)
+    for name in ["member", "code", "day"]:
+        frame.loc[R.random(n) < 0.07, name] = None
+    frame.to_csv(path, index=False)
 
 
 def check_export(name, fixture, target, flags, only_onnx):
     model = FOLDER / f"{name}.mlapi"
-    run("train", FIXTURES / fixture, "--target", target, *flags, "--output", model)
-    rows = pd.read_csv(FIXTURES / fixture).drop(columns=target)
+    source = (FOLDER if fixture == MIXED else FIXTURES) / fixture
+    if fixture == MIXED and not source.exists():
+        mixed(source)
+    run("train", source, "--target", target, *flags, "--output", model)
+    rows = pd.read_csv(source, dtype={"code": str, "open": object}).drop(columns=target)
     schema = json.loads(run("inspect", "--model", model, "--format", "json"))["schema"]
     rows = rows[[feature["name"] for feature in schema["features"]]]
     if len(rows) > 3000:
@@ -549,14 +612,7 @@ def check_export(name, fixture, target, flags, only_onnx):
             hard.loc[R.random(len(hard)) < 0.1, column] = "never seen"
     rows = pd.concat([rows, hard], ignore_index=True)
     labels = schema["target"]["labels"]
-    words = []
-    for single in [False, True]:
-        difference, n_differ, n_rows = with_onnx(name, model, rows, schema, single)
-        limit = ONNX_SINGLE if single else ONNX_DOUBLE
-        assert difference <= limit, f"{name} in onnxruntime: {difference:.3g}"
-        assert n_differ == 0 or single, f"{name} in onnxruntime: {n_differ} labels differ"
-        assert n_differ <= 0.01 * n_rows, f"{name} in onnxruntime: {n_differ} labels differ"
-        words.append(f"onnxruntime {'single' if single else 'double'} {difference:.1e}" + (f" ({n_differ} labels)" if labels else ""))
+    words = [onnx_words(name, model, rows, schema, single) for single in [False, True]]
     found = {}
     if not only_onnx:
         expected, _ = predicted_by_mlapi(name, model, rows, labels)

@@ -41,9 +41,9 @@ serve() {
     stop
     bash -euo pipefail -c "exec $1" >server.log 2>&1 &
     server=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 300); do
         (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return
-        sleep 0.1
+        sleep 0.2
     done
     cat server.log
     return 1

@@ -19,7 +19,7 @@ use proto::{Dialect, Graph, Kind, Value};
 use crate::data::prepare::recipe::{Encoding, Recipe};
 use crate::model::Model;
 
-/// Double precision; and the operators of onnxruntime 1.10 of the end of 2021.
+/// Double precision; and the operators of ONNX 1.10, of 2021.
 const DOUBLE: Dialect = Dialect { format: 10, operators: 18, ml: 5, real: Kind::Double };
 const COMPATIBLE: Dialect = Dialect { format: 8, operators: 15, ml: 3, real: Kind::Float };
 
