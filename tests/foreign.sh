@@ -3,12 +3,13 @@
 # compared with onnxruntime, LightGBM, SQLite, DuckDB and PostgreSQL; then the examples of docs/import.md and
 # docs/tutorial.md as they stand.
 #
-#     bash tests/foreign.sh [MLAPI] [--quick] [NAME…]     (default: target/release/mlapi, all models)
+#     bash tests/foreign.sh [MLAPI] [--quick] [--all] [NAME…]     (default: target/release/mlapi, all models)
 #
 # MLAPI is built with `--features import`.
 # tests/foreign.py says what is compared. The trainers are installed in target/foreign-env from tests/foreign.txt, exactly
-# as written there; FOREIGN_PYTHON names a Python that has them. PostgreSQL runs in a temporary folder, behind a socket there;
-# it is installed by apt-get if it is missing and this is root's shell.
+# as written there; FOREIGN_PYTHON names a Python that has them. The examples of PyTorch and Keras need torch, onnxscript and
+# keras as well, which are too large for that list: without them they are left out, which --all does not allow. PostgreSQL
+# runs in a temporary folder, behind a socket there; it is installed by apt-get if it is missing and this is root's shell.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -79,7 +80,23 @@ awk -v folder="$folder/docs" '
 cd "$folder/docs"
 mkdir bin
 ln -s "$mlapi" bin/mlapi
+has_torch=
+"$python" -c 'import keras, onnxscript, torch' 2>/dev/null && has_torch=1
+left_out=
 for block in block*; do
+    case $block in
+        *.python)
+            left_out=
+            if [[ -z $has_torch ]] && grep -qE '^import (torch|keras)$' "$block"; then
+                echo "docs/import.md: $block is left out, as $python has no torch, onnxscript and keras"
+                # And the commands that import what it would have saved.
+                left_out=1
+                [[ " $* " != *" --all "* ]]
+                continue
+            fi
+            ;;
+        *) [[ -z $left_out ]] || { left_out=; continue; } ;;
+    esac
     echo "docs/import.md: $block"
     case $block in
         *.python) "$python" "$block" ;;
