@@ -237,3 +237,36 @@ fn what_a_form_cannot_say_is_refused_by_its_name() {
     assert!(dir.run(&["export", "--to", "lightgbm"]).fails(1).err().contains("holds trees"));
     assert!(dir.run(&["export", "--to", "sql"]).fails(1).err().contains("linear models and trees"));
 }
+
+/// What the files say is compared with onnxruntime by tests/foreign.sh.
+#[test]
+fn onnx_says_every_algorithm_and_ensembles() {
+    let algorithms =
+        ["gradient-boosting", "random-forest", "logistic-regression", "naive-bayes", "mlp", "svm", "knn"];
+    for flags in algorithms.map(|name| vec!["--algorithm", name]).into_iter().chain([vec![]]) {
+        let dir = Workdir::trained("penguins.csv", &flags);
+        dir.run(&["export", "--to", "onnx", "--output", "double.onnx"]).ok();
+        dir.run(&["export", "--to", "onnx", "--compat", "--output", "single.onnx"]).ok();
+        let [double, single] = ["double.onnx", "single.onnx"].map(|name| dir.bytes(name));
+        // Version of the format, and the names of an input and an output.
+        assert_eq!((&double[..2], &single[..2]), (&[8, 10][..], &[8, 8][..]), "{flags:?}");
+        for bytes in [&double, &single] {
+            for name in ["bill_depth_mm", "probabilities", "Chinstrap", "ai.onnx.ml"] {
+                assert!(
+                    bytes.windows(name.len()).any(|window| window == name.as_bytes()),
+                    "{flags:?} {name}"
+                );
+            }
+        }
+        assert!(single.len() < double.len(), "{flags:?}");
+    }
+}
+
+#[test]
+fn onnx_refuses_texts_by_the_name_of_the_column() {
+    let dir = Workdir::trained("intents.csv", &["--algorithm", "logistic-regression"]);
+    let fails = dir.run(&["export", "--to", "onnx"]).fails(1);
+    assert!(fails.err().contains("hashes") && fails.err().contains("--drop"), "{}", fails.err());
+    let fails = dir.run(&["export", "--to", "sql", "--compat"]).fails(2);
+    assert!(fails.err().contains("--to onnx"), "{}", fails.err());
+}

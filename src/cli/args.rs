@@ -180,7 +180,7 @@ pub enum Verb {
     Drift(Drift),
     /// Make a model of one that XGBoost, LightGBM or CatBoost trained
     Import(Box<Import>),
-    /// Write a model in a form that other programs run: LightGBM text, SQL
+    /// Write a model in a form that other programs run: ONNX, LightGBM text, SQL
     Export(Export),
     /// Make one executable of this program and a model
     Bundle(Bundle),

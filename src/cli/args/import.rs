@@ -77,6 +77,8 @@ pub struct Import {
 /// Form that a model is exported to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportForm {
+    /// An ONNX file: all models but those of texts.
+    Onnx,
     /// Text of LightGBM: all models of trees.
     Lightgbm,
     /// A query in standard SQL: linear models and small trees.
@@ -86,8 +88,9 @@ pub enum ExportForm {
 #[cfg(feature = "import")]
 impl ExportForm {
     /// The form as the writer takes it.
-    pub fn form(self) -> export::Form {
+    pub fn form(self, compatible: bool) -> export::Form {
         match self {
+            Self::Onnx => export::Form::Onnx { compatible },
             Self::Lightgbm => export::Form::Lightgbm,
             Self::Sql => export::Form::Sql,
         }
@@ -124,6 +127,10 @@ pub struct Export {
     /// Form to write
     #[arg(long, value_name = "FORM")]
     pub to: ExportForm,
+
+    /// With --to onnx: single precision and ai.onnx.ml 3, for older runtimes
+    #[arg(long)]
+    pub compat: bool,
 
     /// Where to write it; - for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]

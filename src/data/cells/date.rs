@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::date_text::{Day, EPOCH, ORDERS, Read, YEAR_10_000, read};
 pub(crate) use super::date_text::{Order, in_calendar};
 
-const SECONDS_A_DAY: f64 = 86_400.0;
+pub(crate) const SECONDS_A_DAY: f64 = 86_400.0;
 
 /// The number of 1970-01-01 in Excel.
 const EXCEL_EPOCH: f64 = 25_569.0;

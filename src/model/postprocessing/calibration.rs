@@ -17,7 +17,7 @@ const TEMPERATURE: &str = "calibration.temperature";
 
 /// A probability is taken to be no nearer to 0 and to 1, so that its log-odds are moderate: as near as the shares of a
 /// table can be told from them.
-const LEAST_PROBABILITY: f64 = 1e-6;
+pub(crate) const LEAST_PROBABILITY: f64 = 1e-6;
 
 /// The kind of a calibration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
