@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Models of XGBoost, LightGBM and CatBoost, imported and compared with their trainers, and models of mlapi, exported and
+# Models of XGBoost, LightGBM and CatBoost, imported and compared with their trainers, ONNX files, imported and compared with
+# onnxruntime, and models of mlapi, exported and
 # compared with LightGBM, SQLite and DuckDB; then the examples of docs/import.md as they stand.
 #
 #     bash tests/foreign.sh [MLAPI] [--quick] [NAME…]     (default: target/release/mlapi, all models)
 #
 # MLAPI is built with `--features import`.
-# tests/foreign.py says what is compared. The trainers are installed in target/foreign-env from tests/foreign.txt, exactly
+# tests/foreign.py and tests/foreign_onnx.py say what is compared. The trainers are installed in target/foreign-env from tests/foreign.txt, exactly
 # as written there; FOREIGN_PYTHON names a Python that has them.
 set -euo pipefail
 
@@ -30,6 +31,7 @@ fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" "$root/tests/foreign.py" "$mlapi" "$folder" "$root/fixtures" "$@"
+"$python" "$root/tests/foreign_onnx.py" "$mlapi" "$folder" "$@"
 
 # The examples: each block of Python and of the shell in turn.
 mkdir "$folder/docs"

@@ -39,7 +39,7 @@ use crate::model::file::{MAX_BYTES, golden_rows};
 use crate::model::pipeline::{Decision, Pipeline, Predictions};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::trees::Trees;
-use crate::model::reference::Reference;
+use crate::model::reference::{MAX_BACKGROUND_ROWS, Reference};
 use crate::model::{Card, DataSource, Model, Origin, Written};
 pub use expect::Agreement;
 pub use format::Format;
@@ -121,16 +121,12 @@ impl Import {
             agreement = Some(expect::check(sample, column, &target, predictions, foreign.single_precision)?);
         }
         let golden = golden(&pipeline, &foreign, codes.as_ref())?;
+        let reference = background(&pipeline, codes.as_ref());
         let n_trees = foreign.forest.trees.len();
         let n_rows = sample.map_or(0, |sample| sample.raw.n_rows());
         let evaluated = Evaluated::new(&pipeline, codes.as_ref(), truth);
         let card = self.card(&bytes, format, foreign, sample, &target, evaluated, names.notes);
-        Ok(Imported {
-            model: Model { card, pipeline, golden, reference: Reference::default() },
-            n_trees,
-            n_rows,
-            agreement,
-        })
+        Ok(Imported { model: Model { card, pipeline, golden, reference }, n_trees, n_rows, agreement })
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
@@ -319,6 +315,16 @@ impl Evaluated {
         };
         Self { truth, predictions: pipeline.predict(&codes, Decision::MostProbable) }
     }
+}
+
+/// Rows of the sample that explanations compare with, for forms that are explained by nothing else.
+fn background(pipeline: &Pipeline, codes: Option<&Matrix>) -> Reference {
+    let is_sampled = pipeline.members.iter().any(|member| member.is_sampled());
+    let n = codes.map_or(0, Matrix::n_rows);
+    let n_kept = if is_sampled { n.min(MAX_BACKGROUND_ROWS) } else { 0 };
+    let spaced: Vec<usize> = (0..n_kept).map(|i| i * n / n_kept).collect();
+    let rows = codes.map(|codes| schema::select(codes, &spaced)).filter(|rows| rows.n_rows() > 0);
+    rows.map_or_else(Reference::default, |rows| Reference::from_parts(Vec::new(), rows))
 }
 
 /// The rows that the model file tests itself with: some of the sample, else made up between the thresholds.

@@ -433,6 +433,6 @@ pub(super) fn select(codes: &Matrix, rows: &[usize]) -> Matrix {
     for (i, &row) in rows.iter().enumerate() {
         selected.row_mut(i).copy_from_slice(codes.row(row));
     }
-    *selected.texts_mut() = Texts::default();
+    *selected.texts_mut() = codes.texts().clone();
     selected
 }

@@ -779,7 +779,9 @@ mod tests {
             assert_eq!(format_version(&pipeline, &reference), 10, "{file}");
             assert_eq!(format_version(&pipeline, &Reference::default()), version, "{file}");
         }
-        for version in 1..=FORMAT_VERSION {
+        // The last one is of graphs, which other builds do not read.
+        let newest = if cfg!(feature = "import") { FORMAT_VERSION } else { FORMAT_VERSION - 1 };
+        for version in 1..=newest {
             let folder = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/models")).unwrap();
             let prefix = format!("format-{version}-");
             for entry in

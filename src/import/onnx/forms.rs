@@ -104,8 +104,7 @@ impl<'a> Reading<'a> {
                 return self.trees(&ensemble, node, Purpose::Classes(n)).filter(|_| n == k);
             }
             "LinearClassifier" => return self.linear_classifier(node, k),
-            "SVMClassifier" => return self.svm(node, Some(k)),
-            "SVMRegressor" if k == 0 => return self.svm(node, None),
+            "SVMRegressor" if k == 0 => return self.svm(node),
             _ => {}
         }
         let (link, scores) = self.link(node, name, k)?;
@@ -390,12 +389,14 @@ impl<'a> Reading<'a> {
         Some((Encoding::Standardised, parts, Places { n_inputs, of_column }))
     }
 
-    /// Support vectors that read numbers as they are.
-    fn svm(&self, node: &'a NodeDef, n_classes: Option<usize>) -> Option<Form> {
-        let machine = Machine::of(node, n_classes).ok()?;
+    /// Support vectors that read numbers as they are. Classifiers stay graphs: their probabilities come from an iteration
+    /// that stops early, which the product's own form solves to the end.
+    fn svm(&self, node: &'a NodeDef) -> Option<Form> {
+        let machine = Machine::of(node, None).ok()?;
         let slots = self.slots.get(node.inputs.first()?)?;
         let as_is = |(i, slot): (usize, &Slot)| matches!(slot, Slot::Number(column, steps) if *column == i && Slot::line(steps) == Some((1.0, 0.0, None)));
-        if slots.len() != self.columns.len() || !slots.iter().enumerate().all(as_is) {
+        let is_plain = node.text("post_transform", "NONE") == "NONE" && node.int("one_class", 0) == 0;
+        if !is_plain || slots.len() != self.columns.len() || !slots.iter().enumerate().all(as_is) {
             return None;
         }
         let kernel = match machine.kernel {
@@ -411,47 +412,19 @@ impl<'a> Reading<'a> {
             Similarity::Linear => Kernel::Poly { gamma: 1.0, coef0: 0.0, degree: 1 },
             _ => return None,
         };
-        let n_inputs = machine.n_columns;
-        let parts = match n_classes {
-            None => support_vectors::Parts {
-                kernel,
-                outcome: support_vectors::Outcome::Value,
-                n_inputs,
-                n_outputs: 1,
-                counts: vec![machine.coefficients.len() as u32],
-                vectors: machine.vectors,
-                coefficients: machine.coefficients,
-                intercepts: machine.rho,
-                calibration: Vec::new(),
-                classes: Vec::new(),
-            },
-            Some(k) => {
-                let n_pairs = machine.rho.len();
-                let has_probabilities = machine.prob_a.len() == n_pairs && machine.prob_b.len() == n_pairs;
-                if node.text("post_transform", "NONE") != "NONE" || !has_probabilities {
-                    return None;
-                }
-                // Here a positive score speaks for the second of a pair, there for the first.
-                let n: usize = machine.counts.iter().sum();
-                let by_vector = (0..n).flat_map(|i| (0..k - 1).map(move |row| (i, row)));
-                let calibration = machine.prob_a.iter().zip(&machine.prob_b).flat_map(|(a, b)| [*a, -*b]);
-                support_vectors::Parts {
-                    kernel,
-                    outcome: support_vectors::Outcome::Coupled,
-                    n_inputs,
-                    n_outputs: k,
-                    vectors: machine.vectors,
-                    coefficients: by_vector.map(|(i, row)| -machine.coefficients[row * n + i]).collect(),
-                    counts: machine.counts.iter().map(|&count| count as u32).collect(),
-                    intercepts: machine.rho.iter().map(|rho| -rho).collect(),
-                    calibration: calibration.collect(),
-                    classes: (0..k as u32).collect(),
-                }
-            }
-        };
-        let machine = SupportVectors::new(parts).ok()?;
-        let predictor = Predictor::SupportVectors(Box::new(machine));
-        Some(Form::Other(predictor, Encoding::Raw, Box::default()))
+        let machine = SupportVectors::new(support_vectors::Parts {
+            kernel,
+            outcome: support_vectors::Outcome::Value,
+            n_inputs: machine.n_columns,
+            n_outputs: 1,
+            counts: vec![machine.coefficients.len() as u32],
+            vectors: machine.vectors,
+            coefficients: machine.coefficients,
+            intercepts: machine.rho,
+            calibration: Vec::new(),
+            classes: Vec::new(),
+        });
+        Some(Form::Other(Predictor::SupportVectors(Box::new(machine.ok()?)), Encoding::Raw, Box::default()))
     }
 }
 

@@ -9,7 +9,7 @@ use super::slots::{Slot, Step};
 use crate::import::float32;
 use crate::import::forest::{Forest, Node, Split, Test, Tree};
 use crate::model::predictor::Link;
-use crate::model::predictor::graph::ensemble::{Aggregate, Ensemble, Mode};
+use crate::model::predictor::graph::ensemble::{Aggregate, Ensemble, Mode, Node as EnsembleNode};
 use crate::model::predictor::graph::learned::Transform;
 
 /// What an ensemble predicts.
@@ -65,6 +65,10 @@ pub(super) fn forest(
                 _ => return None,
             }
         }
+        // Each class has the score of the other with its sign turned.
+        (Purpose::Classes(2), Transform::Logistic) if n == 2 && are_opposite(ensemble) => {
+            (Link::Sigmoid, vec![base_of(1)], 1)
+        }
         (Purpose::Classes(k), Transform::Softmax) if k == n => {
             (Link::Softmax, (0..n).map(base_of).collect(), 0)
         }
@@ -119,7 +123,7 @@ fn shares_add_up(ensemble: &Ensemble, divisor: f64) -> bool {
     for (i, &root) in ensemble.roots.iter().enumerate() {
         let end = ensemble.roots.get(i + 1).map_or(ensemble.nodes.len(), |&end| end as usize);
         let nodes = ensemble.nodes.get(root as usize..end).unwrap_or(&[]);
-        let sum = |node: &crate::model::predictor::graph::ensemble::Node| -> f64 {
+        let sum = |node: &EnsembleNode| -> f64 {
             ensemble.weights[node.yes as usize..node.no as usize].iter().map(|&(_, weight)| weight).sum()
         };
         let mut sums = nodes.iter().filter(|node| node.mode == Mode::Leaf).map(sum);
@@ -130,6 +134,15 @@ fn shares_add_up(ensemble: &Ensemble, divisor: f64) -> bool {
         total += first / divisor;
     }
     ensemble.is_positive() && (total - 1.0).abs() < 1e-3
+}
+
+/// Whether the weights of every leaf add up to 0.
+fn are_opposite(ensemble: &Ensemble) -> bool {
+    let leaves = ensemble.nodes.iter().filter(|node| node.mode == Mode::Leaf);
+    let sum = |node: &EnsembleNode| -> f64 {
+        ensemble.weights[node.yes as usize..node.no as usize].iter().map(|&(_, weight)| weight).sum()
+    };
+    leaves.map(sum).all(|sum| sum == 0.0) && ensemble.base.iter().sum::<f64>() == 0.0
 }
 
 fn tree(
@@ -154,7 +167,10 @@ fn tree(
         if node.mode == Mode::Leaf {
             let mut values = vec![0.0; n_scores];
             for &(target, weight) in &ensemble.weights[node.yes as usize..node.no as usize] {
-                *values.get_mut((target - first_target) as usize)? += weight;
+                let place = target.checked_sub(first_target).and_then(|place| values.get_mut(place as usize));
+                if let Some(value) = place {
+                    *value += weight;
+                }
             }
             nodes.push(Node::Leaf(values));
             continue;
@@ -166,7 +182,10 @@ fn tree(
             Mode::AtLeast => x >= node.value,
             _ => x > node.value,
         };
-        if matches!(node.mode, Mode::Equal | Mode::Unequal | Mode::Member) || !node.value.is_finite() {
+        // Trainers write an infinite threshold where missing values alone part ways.
+        if matches!(node.mode, Mode::Equal | Mode::Unequal | Mode::Member)
+            || !(node.value.is_finite() || node.value == f64::INFINITY)
+        {
             return None;
         }
         let missing = |x: f64| holds(x) || (node.tracks && x.is_nan());
@@ -174,6 +193,7 @@ fn tree(
         let (column, test, missing_true, true_left) = match slot {
             Slot::Number(column, steps) => {
                 let threshold = match (node.mode, steps.is_empty() && single) {
+                    _ if node.value == f64::INFINITY => f64::MAX,
                     (Mode::AtMost, true) => float32::at_most(node.value as f32),
                     (Mode::Below, true) => float32::below(node.value as f32),
                     (Mode::AtLeast, true) => float32::below(node.value as f32),
@@ -187,7 +207,11 @@ fn tree(
                     _ => last(|x| holds(Slot::value(steps, single, x)) != rising)?,
                 };
                 // Of single precision only if the file says so; else what is compared is the double itself.
-                if steps.is_empty() && single && f64::from(node.value as f32) != node.value {
+                if steps.is_empty()
+                    && single
+                    && node.value.is_finite()
+                    && f64::from(node.value as f32) != node.value
+                {
                     return None;
                 }
                 (*column, Test::AtMost(threshold), missing(Slot::value(steps, single, f64::NAN)), !rising)

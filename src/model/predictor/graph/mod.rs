@@ -25,6 +25,9 @@ pub(crate) mod shape;
 pub(crate) mod tensor;
 pub(crate) mod text;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -250,7 +253,7 @@ impl Graph {
     pub(crate) fn values(&self, codes: &[f64], texts: &Texts) -> Result<Vec<f64>> {
         let inputs: Vec<Value> =
             self.plan.inputs.iter().map(|input| self.input(input, codes, texts)).collect::<Result<_>>()?;
-        let made = self.program.run(&inputs, &[], &Budget::new())?;
+        let made = self.program.run(&inputs, &[], &Budget::of_rows(codes.len() / self.plan.columns.len()))?;
         made.first().context("the graph makes nothing")?.to_f64()
     }
 

@@ -10,16 +10,20 @@ use super::operators;
 use super::proto::{GraphDef, NodeDef};
 use super::tensor::{Tensor, Value, n_elements};
 
-/// Elements and products that one run may work out: a graph within a graph is run as often as its input is long.
-const WORK: u64 = 1 << 34;
+/// Elements and products that a run may work out for each row: a graph within a graph is run as often as its input is long.
+const WORK: u64 = 1 << 28;
+
+/// Elements that may be there at a time, and that constants may be made of.
+const MAX_LIVE: usize = 1 << 26;
 
 /// What is left of the work that a run may do.
 #[derive(Debug)]
 pub(crate) struct Budget(Cell<u64>);
 
 impl Budget {
-    pub(crate) fn new() -> Self {
-        Self(Cell::new(WORK))
+    /// For a run of so many rows.
+    pub(crate) fn of_rows(n: usize) -> Self {
+        Self(Cell::new(WORK.saturating_mul(1 + n as u64)))
     }
 
     /// Takes from the budget.
@@ -143,13 +147,13 @@ impl Program {
             captured: Vec::new(),
         };
         let mut places: HashMap<String, usize> = HashMap::new();
-        for input in &graph.inputs {
+        // Old files list their constants among the inputs as well.
+        for input in graph.inputs.iter().filter(|input| !graph.constants.contains_key(&input.name)) {
             let place = program.place(None);
             program.inputs.push(place);
             places.insert(input.name.clone(), place);
         }
         for (name, constant) in &graph.constants {
-            // Old files list their constants among the inputs as well.
             let place = program.place(Some(Arc::clone(constant)));
             places.insert(name.clone(), place);
         }
@@ -161,11 +165,12 @@ impl Program {
             }
         }
         let order = order(graph, outputs, &makers)?;
-        let budget = Budget::new();
+        let budget = Budget::of_rows(1);
+        let mut n_made = 0;
         for i in order {
             let node = &graph.nodes[i];
             program
-                .add(node, &mut places, outer, &budget)
+                .add(node, &mut places, outer, &budget, &mut n_made)
                 .with_context(|| format!("the node {}", node.title()))?;
         }
         for name in outputs {
@@ -187,6 +192,7 @@ impl Program {
         places: &mut HashMap<String, usize>,
         outer: &Outer,
         budget: &Budget,
+        n_made: &mut usize,
     ) -> Result<()> {
         let mut names = node.inputs.clone();
         if let Some(body) = node.graph("body") {
@@ -217,6 +223,8 @@ impl Program {
         let mut outputs = Vec::new();
         for (i, name) in node.outputs.iter().enumerate() {
             let constant = made.as_ref().and_then(|made| made.get(i)).cloned();
+            *n_made += constant.as_ref().map_or(0, |constant| constant.len());
+            ensure!(*n_made <= MAX_LIVE, "its constants are made of more than {MAX_LIVE} elements");
             let place = (!name.is_empty()).then(|| self.place(constant));
             outputs.push(place);
             if let Some(place) = place {
@@ -242,7 +250,7 @@ impl Program {
         }
     }
 
-    /// The value of an output that does not depend on the inputs.
+    /// How many inputs it has.
     pub(crate) fn n_inputs(&self) -> usize {
         self.inputs.len()
     }
@@ -260,6 +268,7 @@ impl Program {
             values[*place] = Some(Arc::clone(value));
         }
         let constants = &self.constants;
+        let mut n_live = values.iter().flatten().map(|value| value.len()).sum::<usize>();
         for step in &self.steps {
             let found = |place: &Option<usize>| {
                 place.and_then(|place| values[place].as_ref().or(constants[place].as_ref()))
@@ -273,10 +282,14 @@ impl Program {
                 if let Some(place) = place {
                     n_elements(&value.shape)?;
                     budget.spend(1 + value.len())?;
+                    n_live += value.len();
                     values[*place] = Some(value);
                 }
             }
-            step.done.iter().for_each(|&place| values[place] = None);
+            ensure!(n_live <= MAX_LIVE, "more than {MAX_LIVE} elements are needed at a time");
+            for &place in &step.done {
+                n_live = n_live.saturating_sub(values[place].take().map_or(0, |value| value.len()));
+            }
         }
         let output = |&place: &usize| values[place].clone().or_else(|| constants[place].clone());
         self.outputs.iter().map(output).collect::<Option<_>>().context("an output was not made")

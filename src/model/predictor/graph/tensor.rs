@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 
-/// Elements of a tensor that a graph may make: 256 MiB of single precision.
-const MAX_ELEMENTS: usize = 1 << 26;
+/// Elements of a tensor that a graph may make: 64 MiB of single precision.
+const MAX_ELEMENTS: usize = 1 << 24;
 
 /// A tensor, shared by all that read it.
 pub(crate) type Value = Arc<Tensor>;
