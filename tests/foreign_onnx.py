@@ -4,7 +4,7 @@
 
 Each case is trained, exported, imported, and predicts 2,000 ordinary rows and 600 adversarial ones. Those of models of trees
 lie at the thresholds and one unit in the last place (of single and of double precision) beside them, are missing or zero;
-those of others are zero, tiny, or far out. Every probability has to be within 1e-6 of onnxruntime's, every number within
+those of others are zero, tiny, or far out. Every probability has to be within 5e-6 of onnxruntime's, every number within
 1e-5 relative to 1 or the mean size, and labels have to be equal. `--quick` trains smaller models and takes fewer rows.
 PyTorch and Keras are compared if they are installed.
 """
@@ -178,7 +178,7 @@ def case(name, columns=NUMBERS, gaps=False, classes=True, flags=(), link=None, f
     return add
 
 
-def sklearn_case(name, model, y=None, x=None, columns=NUMBERS, kinds=None, form=None, gaps=False, double=False, link=None):
+def sklearn_case(name, model, y=None, x=None, columns=NUMBERS, kinds=None, form=None, gaps=False, double=False, link=None, trainer=False):
     classes = y is not None and np.asarray(y).dtype.kind in "iUO"
 
     @case(f"sklearn-{name}", columns, gaps, classes, form=form, link=link)
@@ -188,7 +188,12 @@ def sklearn_case(name, model, y=None, x=None, columns=NUMBERS, kinds=None, form=
         kind = DoubleTensorType if double else FloatTensorType
         # onnxruntime has no ZipMap of doubles.
         options = {id(model): {"zipmap": False}} if double else None
-        return to_onnx(model, initial_types=kinds or [("X", kind([None, len(columns)]))], options=options)
+        made = to_onnx(model, initial_types=kinds or [("X", kind([None, len(columns)]))], options=options)
+        if not trainer:
+            return made
+        # onnxruntime adds up hundreds of kernels in single precision; scikit-learn is nearer to what the file says.
+        ask = model.predict_proba if classes else model.predict
+        return made, lambda rows: pd.DataFrame(ask(rows.to_numpy(np.float32).astype(float)))
 
 
 def by_column(columns):
@@ -215,12 +220,12 @@ sklearn_case("gradient-boosting-number", GradientBoostingRegressor(n_estimators=
 sklearn_case("hist", HistGradientBoostingClassifier(max_iter=ROUNDS), TWO, GAPS, gaps=True, form="trees-sigmoid")
 sklearn_case("hist-three", HistGradientBoostingClassifier(max_iter=ROUNDS // 2), NAMES, GAPS, gaps=True, form="trees-softmax")
 sklearn_case("hist-number", HistGradientBoostingRegressor(max_iter=ROUNDS), SCORE, GAPS, gaps=True, form="trees")
-sklearn_case("svc", SVC(probability=True), TWO, form=None)
-sklearn_case("svc-three", SVC(probability=True), NAMES, form=None)
+sklearn_case("svc", SVC(probability=True), TWO)
+sklearn_case("svc-three", SVC(probability=True), NAMES)
 sklearn_case("svc-scaled", make_pipeline(StandardScaler(), SVC(probability=True)), THREE)
-sklearn_case("svc-poly", SVC(kernel="poly", degree=2, probability=True), TWO, form=None)
-sklearn_case("svc-linear", SVC(kernel="linear", probability=True), TWO, form=None)
-sklearn_case("svr", SVR(), SCORE, form="kernel")
+sklearn_case("svc-poly", SVC(kernel="poly", degree=2, probability=True), TWO, trainer=True)
+sklearn_case("svc-linear", SVC(kernel="linear", probability=True), TWO, trainer=True)
+sklearn_case("svr", SVR(), SCORE, form="kernel", trainer=True)
 sklearn_case("linear-svc", LinearSVC(), THREE, link=softmax)
 sklearn_case("nb", GaussianNB(), THREE)
 sklearn_case("nb-bernoulli", BernoulliNB(), TWO)
@@ -277,7 +282,7 @@ tools_case("xgboost-three", xgb.XGBClassifier(**settings), convert_xgboost, THRE
 tools_case("xgboost-number", xgb.XGBRegressor(**settings), convert_xgboost, SCORE * 10, "trees")
 
 
-@case("lightgbm-categories", form=None)
+@case("lightgbm-categories")
 def _():
     model = lgb.LGBMClassifier(n_estimators=ROUNDS, verbose=-1, n_jobs=1)
     model.fit(X, TWO, categorical_feature=[3])
@@ -405,6 +410,7 @@ def rows_of(columns, model, gaps):
 
 def check(name, columns, gaps, classes, flags, link, form, make):
     model = make()
+    model, trainer = model if isinstance(model, tuple) else (model, None)
     path, out = FOLDER / f"{name}.onnx", FOLDER / f"{name}.out.csv"
     path.write_bytes(model.SerializeToString())
     rows = rows_of(columns, model, gaps)
@@ -414,7 +420,7 @@ def check(name, columns, gaps, classes, flags, link, form, make):
         if shown[column].dtype == float:
             shown[column] = [None if np.isnan(value) else repr(float(value)) for value in shown[column]]
     shown.to_csv(data, index=False)
-    expected = theirs(model, rows)
+    expected = trainer(rows) if trainer else theirs(model, rows)
     mlapi = FOLDER / f"{name}.mlapi"
     run("import", path, "--features", ",".join(columns), "--target", "y", *flags, "--output", mlapi)
     inspected = json.loads(run("inspect", "--model", mlapi, "--format", "json"))
@@ -436,13 +442,12 @@ def check(name, columns, gaps, classes, flags, link, form, make):
         clear = order[:, -1] - order[:, -2] > 1e-5
         same = predicted["prediction"].astype(str).to_numpy() == np.array(labels)[values.argmax(axis=1)]
         assert same[clear].all(), f"{name}: {(~same[clear]).sum()} labels differ"
-        limit = 2e-6 if not QUICK else 1e-5
+        limit = 5e-6
     else:
         values = values[:, 0]
         scale = max(1, np.abs(values).mean())
         difference = np.abs(predicted["prediction"].to_numpy(float) - values) / np.maximum(scale, np.abs(values))
-        # A sum of many terms in single precision.
-        limit = 1e-4 if found.startswith("kernel") else 1e-5
+        limit = 1e-5
     worst = int(np.nanargmax(difference))
     assert not np.isnan(difference).any(), f"{name}: {np.isnan(difference).sum()} predictions are no numbers"
     assert difference[worst] <= limit, f"{name}: row {worst} differs by {difference[worst]:.3g}\n{rows.iloc[worst]}"

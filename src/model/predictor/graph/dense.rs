@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::elementwise::Float;
 use super::proto::NodeDef;
-use super::run::{Budget, Outer, Run, one};
+use super::step::{Budget, Outer, Run, one};
 use super::tensor::{Data, Tensor, broadcast, n_elements, stretched};
 
 /// Rows × inner, times inner × columns, added to `out`.

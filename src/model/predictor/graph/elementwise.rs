@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::proto::{self, NodeDef};
-use super::run::{Outer, Run, one};
+use super::step::{Outer, Run, one};
 use super::tensor::{Data, Tensor, broadcast, stretched};
 
 /// Numbers of both precisions, as the operators see them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::proto::NodeDef;
-use super::run::{Outer, Run, one};
+use super::step::{Outer, Run, one};
 use super::tensor::{Data, Tensor, n_elements};
 
 /// One number for all columns, or one for each.

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::learned::{Transform, classes, labelled, second_of_two};
 use super::proto::NodeDef;
-use super::run::{Inputs, Outer, Run, one};
+use super::step::{Inputs, Outer, Run, one};
 use super::tensor::{Data, Tensor, n_elements};
 
 /// How a node compares.

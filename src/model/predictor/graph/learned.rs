@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::super::pairwise::pair;
 use super::super::{sigmoid, softmax};
 use super::proto::NodeDef;
-use super::run::{Inputs, Outer, Run, one};
+use super::step::{Inputs, Outer, Run, one};
 use super::tensor::{Data, Tensor, n_elements};
 
 /// What happens to the scores of a row at last.

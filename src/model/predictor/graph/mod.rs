@@ -1,6 +1,6 @@
 //! A graph of ONNX operators as an inference form, for what no other form can say. In builds with the feature `import`.
 //!
-//! `proto` decodes the bytes, `run` makes steps of the nodes, `operators` lists what is known; `shape`, `elementwise`,
+//! `proto` decodes the bytes, `run` makes steps of the nodes, `step` is what they share, `operators` lists what is known; `shape`, `elementwise`,
 //! `reduce`, `dense`, `encoders`, `learned`, `ensemble` and `text` hold the operators, `tensor` what flows between them.
 //! The operators are those of the ONNX specification (ONNX 1.23: operator set 26, ai.onnx.ml 5); where it leaves something
 //! open, they do as onnxruntime 1.32 does.
@@ -22,6 +22,7 @@ pub(crate) mod proto;
 pub(crate) mod reduce;
 pub(crate) mod run;
 pub(crate) mod shape;
+pub(crate) mod step;
 pub(crate) mod tensor;
 pub(crate) mod text;
 
@@ -38,7 +39,8 @@ use super::link::Link;
 use crate::data::cells::cell::UNSEEN;
 use crate::data::cells::text::Texts;
 use proto::ModelDef;
-use run::{Budget, Outer, Program};
+use run::Program;
+use step::{Budget, Outer};
 use tensor::{Data, Tensor, Value, n_elements};
 
 /// Name of the array of the bytes.

@@ -9,8 +9,8 @@ use super::ensemble;
 use super::learned;
 use super::proto::NodeDef;
 use super::reduce;
-use super::run::{Outer, Run};
 use super::shape;
+use super::step::{Outer, Run};
 use super::text;
 
 type Make = fn(&NodeDef, &Outer) -> Result<Run>;
@@ -49,7 +49,7 @@ const OPERATORS: &[(&str, Make)] = &[
     ("MatMul", dense::mat_mul), ("Gemm", dense::gemm), ("BatchNormalization", dense::batch_normalization),
     ("LayerNormalization", dense::layer_normalization), ("Conv", dense::conv), ("MaxPool", dense::pool),
     ("AveragePool", dense::pool), ("GlobalAveragePool", dense::global_pool), ("GlobalMaxPool", dense::global_pool),
-    ("Scan", shape::scan), ("CDist", learned::distances),
+    ("CDist", learned::distances),
     ("Scaler", encoders::scaler), ("Normalizer", encoders::normalizer), ("Imputer", encoders::imputer),
     ("OneHotEncoder", encoders::one_hot), ("LabelEncoder", encoders::label_encoder), ("ZipMap", shape::identity),
     ("FeatureVectorizer", encoders::feature_vectorizer), ("ArrayFeatureExtractor", encoders::array_feature_extractor),
@@ -76,7 +76,7 @@ pub(crate) fn find(node: &NodeDef, outer: &Outer) -> Result<Run> {
         Some((_, make)) => make(node, outer),
         None => {
             let known: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-            bail!("the operator {} is not known; known are {}", node.op, known.join(", "))
+            bail!("the operator {} is not known; known are Scan, {}", node.op, known.join(", "))
         }
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use super::proto::NodeDef;
-use super::run::{Outer, Run, one};
 use super::shape::axes;
+use super::step::{Outer, Run, one};
 use super::tensor::{Data, Tensor, around, axis};
 
 pub(super) fn reduce(node: &NodeDef, _: &Outer) -> Result<Run> {

@@ -1,78 +1,18 @@
 //! A graph as a list of steps: names become places, constants are worked out once, and what nothing asks for is left out.
 
-use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::operators;
 use super::proto::{GraphDef, NodeDef};
-use super::tensor::{Tensor, Value, n_elements};
-
-/// Elements and products that a run may work out for each row: a graph within a graph is run as often as its input is long.
-const WORK: u64 = 1 << 28;
+use super::shape::joined;
+use super::step::{Budget, Inputs, Outer, Run};
+use super::tensor::{Data, Tensor, Value, each_kind, n_elements};
 
 /// Elements that may be there at a time, and that constants may be made of.
 const MAX_LIVE: usize = 1 << 26;
-
-/// What is left of the work that a run may do.
-#[derive(Debug)]
-pub(crate) struct Budget(Cell<u64>);
-
-impl Budget {
-    /// For a run of so many rows.
-    pub(crate) fn of_rows(n: usize) -> Self {
-        Self(Cell::new(WORK.saturating_mul(1 + n as u64)))
-    }
-
-    /// Takes from the budget.
-    ///
-    /// # Errors
-    /// More than is left.
-    pub(crate) fn spend(&self, work: usize) -> Result<()> {
-        match self.0.get().checked_sub(work as u64) {
-            Some(left) => {
-                self.0.set(left);
-                Ok(())
-            }
-            None => bail!("the graph takes too much work"),
-        }
-    }
-}
-
-/// The inputs of a step; those that are left out are `None`.
-pub(crate) struct Inputs<'a> {
-    values: &'a [Option<&'a Value>],
-    pub(crate) budget: &'a Budget,
-}
-
-impl<'a> Inputs<'a> {
-    /// An input that has to be there.
-    ///
-    /// # Errors
-    /// It is not.
-    pub(crate) fn get(&self, i: usize) -> Result<&'a Value> {
-        self.optional(i).with_context(|| format!("input {i} is missing"))
-    }
-
-    /// An input that may be left out.
-    pub(crate) fn optional(&self, i: usize) -> Option<&'a Value> {
-        self.values.get(i).copied().flatten()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.values.len()
-    }
-}
-
-/// What a step does.
-pub(crate) type Run = Box<dyn Fn(&Inputs) -> Result<Vec<Value>> + Send + Sync>;
-
-/// One value as the only output.
-pub(crate) fn one(tensor: Tensor) -> Result<Vec<Value>> {
-    Ok(vec![Arc::new(tensor)])
-}
 
 struct Step {
     run: Run,
@@ -91,21 +31,6 @@ pub(crate) struct Program {
     outputs: Vec<usize>,
     /// Places of values of the graph around this one, and their names there.
     pub(crate) captured: Vec<(String, usize)>,
-}
-
-/// What a graph within a graph needs of that around it.
-#[derive(Default)]
-pub(crate) struct Outer<'a> {
-    pub(crate) opsets: Option<&'a BTreeMap<String, i64>>,
-    /// Whether names that are not its own are those of a graph around it.
-    pub(crate) is_inner: bool,
-}
-
-impl Outer<'_> {
-    /// The version of a set of operators.
-    pub(crate) fn version(&self, domain: &str) -> i64 {
-        self.opsets.and_then(|opsets| opsets.get(domain)).copied().unwrap_or(1)
-    }
 }
 
 /// The names that an inner graph takes from around it are further inputs of its node.
@@ -207,7 +132,7 @@ impl Program {
                 .with_context(|| format!("nothing makes its input {name:?}")),
         });
         let inputs: Vec<Option<usize>> = inputs.collect::<Result<_>>()?;
-        let run = operators::find(node, outer)?;
+        let run = if node.op == "Scan" { scan(node, outer)? } else { operators::find(node, outer)? };
         // What depends on constants alone is a constant.
         let values: Option<Vec<Option<&Value>>> = inputs
             .iter()
@@ -332,4 +257,59 @@ fn order(graph: &GraphDef, outputs: &[&str], makers: &HashMap<&str, usize>) -> R
         }
     }
     Ok(order)
+}
+
+/// Runs a graph once for each slice of some inputs, along their first axis.
+fn scan(node: &NodeDef, outer: &Outer) -> Result<Run> {
+    let body = node.graph("body").context("it has no graph")?;
+    let n_scanned = usize::try_from(node.int("num_scan_inputs", 0)).context("it scans no inputs")?;
+    ensure!(outer.version("") >= 9 && n_scanned > 0, "the Scan of operator set 8 is not read");
+    for name in ["scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"] {
+        ensure!(node.ints(name).iter().all(|&x| x == 0), "{name} other than 0 are not read");
+    }
+    let outputs: Vec<&str> = body.outputs.iter().map(|output| output.name.as_str()).collect();
+    let program = Program::new(body, &outputs, &Outer { opsets: outer.opsets, is_inner: true })?;
+    let n_given = node.inputs.len();
+    let n_states = n_given.checked_sub(n_scanned).context("it has too few inputs")?;
+    ensure!(
+        program.n_inputs() == n_given
+            && outputs.len() >= n_states
+            && captured_names(body).len() == program.captured.len(),
+        "its graph takes other inputs than it has"
+    );
+    let n_outputs = outputs.len();
+    Ok(Box::new(move |inputs| {
+        let mut states: Vec<Value> = (0..n_states).map(|i| inputs.get(i).cloned()).collect::<Result<_>>()?;
+        let scanned: Vec<&Value> = (n_states..n_given).map(|i| inputs.get(i)).collect::<Result<_>>()?;
+        let captured: Vec<&Value> =
+            (n_given..n_given + program.captured.len()).map(|i| inputs.get(i)).collect::<Result<_>>()?;
+        let length = |value: &&Value| value.shape.first().copied().unwrap_or(0);
+        let n = scanned.first().map_or(0, length);
+        ensure!(scanned.iter().all(|value| length(value) == n), "the inputs that it scans differ in length");
+        let mut slices: Vec<Vec<Value>> = vec![Vec::with_capacity(n); n_outputs - n_states];
+        for i in 0..n {
+            let mut given = states.clone();
+            for value in &scanned {
+                let shape = value.shape[1..].to_vec();
+                let width: usize = shape.iter().product();
+                let part = each_kind!(&value.data, v => v[i * width..(i + 1) * width].to_vec());
+                given.push(Arc::new(Tensor::new(shape, part)));
+            }
+            let mut made = program.run(&given, &captured, inputs.budget)?;
+            let of_slices = made.split_off(n_states);
+            states = made;
+            for (slices, mut value) in slices.iter_mut().zip(of_slices) {
+                let shape = [&[1], value.shape.as_slice()].concat();
+                Arc::make_mut(&mut value).shape = shape;
+                slices.push(value);
+            }
+        }
+        for slices in &slices {
+            states.push(match slices.as_slice() {
+                [] => Arc::new(Tensor::f32(&[0], Vec::new())),
+                slices => Arc::new(joined(&slices.iter().collect::<Vec<_>>(), 0)?),
+            });
+        }
+        Ok(states)
+    }))
 }

@@ -1,12 +1,12 @@
-//! Operators that move elements about without working them out, and `Scan`, which runs a graph within the graph.
+//! Operators that move elements about without working them out.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::proto::NodeDef;
-use super::run::{Inputs, Outer, Program, Run, captured_names, one};
-use super::tensor::{Data, Tensor, Value, around, axis, broadcast, each_kind, n_elements, stretched, walk};
+use super::step::{Inputs, Outer, Run, one};
+use super::tensor::{Data, Tensor, Value, around, axis, broadcast, n_elements, stretched, walk};
 
 pub(super) fn identity(_: &NodeDef, _: &Outer) -> Result<Run> {
     Ok(Box::new(|inputs| Ok(vec![Arc::clone(inputs.get(0)?)])))
@@ -432,60 +432,5 @@ pub(super) fn pad(node: &NodeDef, _: &Outer) -> Result<Run> {
             other => bail!("it takes no {}s", other.kind()),
         };
         one(Tensor::new(shape, data))
-    }))
-}
-
-/// Runs a graph once for each slice of some inputs, along their first axis.
-pub(super) fn scan(node: &NodeDef, outer: &Outer) -> Result<Run> {
-    let body = node.graph("body").context("it has no graph")?;
-    let n_scanned = usize::try_from(node.int("num_scan_inputs", 0)).context("it scans no inputs")?;
-    ensure!(outer.version("") >= 9 && n_scanned > 0, "the Scan of operator set 8 is not read");
-    for name in ["scan_input_axes", "scan_input_directions", "scan_output_axes", "scan_output_directions"] {
-        ensure!(node.ints(name).iter().all(|&x| x == 0), "{name} other than 0 are not read");
-    }
-    let outputs: Vec<&str> = body.outputs.iter().map(|output| output.name.as_str()).collect();
-    let program = Program::new(body, &outputs, &Outer { opsets: outer.opsets, is_inner: true })?;
-    let n_given = node.inputs.len();
-    let n_states = n_given.checked_sub(n_scanned).context("it has too few inputs")?;
-    ensure!(
-        program.n_inputs() == n_given
-            && outputs.len() >= n_states
-            && captured_names(body).len() == program.captured.len(),
-        "its graph takes other inputs than it has"
-    );
-    let n_outputs = outputs.len();
-    Ok(Box::new(move |inputs| {
-        let mut states: Vec<Value> = (0..n_states).map(|i| inputs.get(i).cloned()).collect::<Result<_>>()?;
-        let scanned: Vec<&Value> = (n_states..n_given).map(|i| inputs.get(i)).collect::<Result<_>>()?;
-        let captured: Vec<&Value> =
-            (n_given..n_given + program.captured.len()).map(|i| inputs.get(i)).collect::<Result<_>>()?;
-        let length = |value: &&Value| value.shape.first().copied().unwrap_or(0);
-        let n = scanned.first().map_or(0, length);
-        ensure!(scanned.iter().all(|value| length(value) == n), "the inputs that it scans differ in length");
-        let mut slices: Vec<Vec<Value>> = vec![Vec::with_capacity(n); n_outputs - n_states];
-        for i in 0..n {
-            let mut given = states.clone();
-            for value in &scanned {
-                let shape = value.shape[1..].to_vec();
-                let width: usize = shape.iter().product();
-                let part = each_kind!(&value.data, v => v[i * width..(i + 1) * width].to_vec());
-                given.push(Arc::new(Tensor::new(shape, part)));
-            }
-            let mut made = program.run(&given, &captured, inputs.budget)?;
-            let of_slices = made.split_off(n_states);
-            states = made;
-            for (slices, mut value) in slices.iter_mut().zip(of_slices) {
-                let shape = [&[1], value.shape.as_slice()].concat();
-                Arc::make_mut(&mut value).shape = shape;
-                slices.push(value);
-            }
-        }
-        for slices in &slices {
-            states.push(match slices.as_slice() {
-                [] => Arc::new(Tensor::f32(&[0], Vec::new())),
-                slices => Arc::new(joined(&slices.iter().collect::<Vec<_>>(), 0)?),
-            });
-        }
-        Ok(states)
     }))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::proto::NodeDef;
-use super::run::{Outer, Run, one};
+use super::step::{Outer, Run, one};
 use super::tensor::{Data, Tensor, n_elements};
 
 /// Stands between the words of a term, which cannot hold it.
