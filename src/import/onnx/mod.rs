@@ -12,7 +12,7 @@ mod trees;
 use anyhow::{Context, Result, bail, ensure};
 
 use self::forms::{Form, Reading};
-use self::slots::{Slot, Slots};
+use self::slots::{Slot, Slots, Step};
 use super::forest::{Body, Classes, Foreign, ForeignColumn, Forest};
 use super::schema::Said;
 use crate::data::cells::text::Texts;
@@ -39,9 +39,12 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
     let given: Vec<&Info> =
         graph.inputs.iter().filter(|input| !graph.constants.contains_key(&input.name)).collect();
     let (inputs, mut columns, by_row) = inputs(&given, said)?;
+    let is_single = inputs.iter().all(|input| input.kind != Kind::Double);
     let of_input = |input: &Input| {
         let slot = |&column: &usize| match input.kind {
             Kind::String => Slot::Text(column),
+            // Beside doubles, those of single precision are rounded by themselves.
+            Kind::Float if !is_single => Slot::Number(column, vec![Step::Round]),
             _ => Slot::Number(column, Vec::new()),
         };
         input.columns.iter().map(slot).collect::<Vec<_>>()
@@ -64,7 +67,6 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
     }
     let output = output(graph)?;
     let labels = labels(graph, &slots);
-    let is_single = inputs.iter().all(|input| input.kind != Kind::Double);
     let reading = Reading::new(graph, &slots, &columns, is_single);
     let last = reading.last(&output.name).map_or("", |node| node.op.as_str());
     let has_label = graph.outputs.iter().any(|output| !output.is_float() && !output.is_sequence());
@@ -84,7 +86,8 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         by_row,
     };
     let probe = Graph::new(bytes, plan.clone())?;
-    let rows = probed(&probe, &plan)?;
+    let (probes, texts) = probed(&probe, &plan)?;
+    let rows: Vec<Vec<f64>> = probes.iter().map(|(_, values)| values.clone()).collect();
     let width = rows[0].len();
     ensure!(rows.iter().all(|row| row.len() == width), "its rows have different numbers of outputs");
     let mut notes = Vec::new();
@@ -100,8 +103,16 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         );
         (Outcome::Value, 0)
     };
-    let classes = (n_classes > 0)
-        .then(|| Classes { n: n_classes, labels: labels.filter(|labels| labels.len() == n_classes) });
+    let labels = labels.filter(|labels| labels.len() == n_classes);
+    let of_labels = graph.outputs.iter().find(|output| !output.is_float() && !output.is_sequence());
+    if let Some(info) = of_labels.filter(|_| n_classes > 0) {
+        let plan = Plan { output: info.name.clone(), ..plan.clone() };
+        // What cannot be run is not needed for predictions.
+        if let Ok(graph) = Graph::new(bytes, plan) {
+            check_labels(&graph, &probes, &texts, outcome, labels.as_deref())?;
+        }
+    }
+    let classes = (n_classes > 0).then_some(Classes { n: n_classes, labels });
     let plan = Plan { outcome, n_outputs: n_classes.max(1), ..plan };
     // A score whose link the graph does not have is no output of a form.
     let form = match outcome {
@@ -115,7 +126,7 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         }
         None => (format!("a graph of {} nodes", graph.nodes.len()), nothing(), Body::Graph),
     };
-    let texts = columns.iter().filter(|column| column.is_text).count();
+    let n_of_texts = columns.iter().filter(|column| column.is_text).count();
     let (producer, version) = match (model.producer.trim(), model.version.trim()) {
         ("", _) => ("ONNX".to_string(), None),
         (producer, version) => (producer.to_string(), (!version.is_empty()).then(|| version.to_string())),
@@ -128,7 +139,7 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         classes,
         forest,
         body,
-        graph: Some((Graph::new(bytes, plan)?, n_texts(texts))),
+        graph: Some((Graph::new(bytes, plan)?, n_texts(n_of_texts))),
         single_precision: is_single,
         notes,
     })
@@ -220,17 +231,6 @@ fn output(graph: &GraphDef) -> Result<&Info> {
 
 /// The labels of the classes, in the order of the scores.
 fn labels(graph: &GraphDef, slots: &Slots) -> Option<Vec<String>> {
-    let text = |data: &Data| -> Option<Vec<String>> {
-        Some(match data {
-            Data::Text(v) => v.iter().map(|text| text.to_string()).collect(),
-            Data::I64(v) => v.iter().map(i64::to_string).collect(),
-            Data::F32(v) if v.iter().all(|x| *x == x.trunc()) => {
-                v.iter().map(|x| (*x as i64).to_string()).collect()
-            }
-            Data::Bool(v) => v.iter().map(|x| if *x { "True" } else { "False" }.to_string()).collect(),
-            _ => return None,
-        })
-    };
     // The keys of the probabilities come first: between them and a classifier labels may be changed.
     let named = |op: &str| graph.nodes.iter().find(|node| node.op == op);
     let of_node = ["ZipMap", "TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier"];
@@ -240,16 +240,65 @@ fn labels(graph: &GraphDef, slots: &Slots) -> Option<Vec<String>> {
             graph.nodes.iter().filter(|node| node.op == "ArrayFeatureExtractor" || node.op == "Gather");
         let mut from_constants = picks.filter_map(|node| {
             let constant = slots.constants.get(node.inputs.first()?.as_str())?;
-            let maker = graph.nodes.iter().find(|other| other.outputs.contains(&node.inputs[1]))?;
+            let places = node.inputs.get(1)?;
+            let maker = graph.nodes.iter().find(|other| other.outputs.contains(places))?;
             (maker.op == "ArgMax").then(|| constant.data.clone())
         });
         from_constants.next()
     })?;
-    text(&found)
+    written(&found)
 }
 
+/// Labels as they are written.
+fn written(data: &Data) -> Option<Vec<String>> {
+    Some(match data {
+        Data::Text(v) => v.iter().map(|text| text.to_string()).collect(),
+        Data::I64(v) => v.iter().map(i64::to_string).collect(),
+        Data::F32(v) if v.iter().all(|x| *x == x.trunc()) => {
+            v.iter().map(|x| (*x as i64).to_string()).collect()
+        }
+        Data::Bool(v) => v.iter().map(|x| if *x { "True" } else { "False" }.to_string()).collect(),
+        _ => return None,
+    })
+}
+
+/// Compares the label that a graph gives with that of the largest score. Some trainers decide by other numbers than their
+/// probabilities, so a few rows may differ; clusters and outliers, whose scores are distances, differ in most.
+fn check_labels(
+    graph: &Graph,
+    probes: &[Probe],
+    texts: &Texts,
+    outcome: Outcome,
+    labels: Option<&[String]>,
+) -> Result<()> {
+    let (mut n, mut n_other) = (0, 0);
+    for (codes, scores) in probes {
+        let Ok(Some(given)) = graph.output(codes, texts).map(|value| written(&value.data)) else { continue };
+        let Some(given) = given.first() else { continue };
+        let best = match outcome {
+            Outcome::Second => usize::from(scores[0] > 0.5),
+            Outcome::Score => usize::from(scores[0] > 0.0),
+            _ => (1..scores.len()).fold(0, |best, i| if scores[i] > scores[best] { i } else { best }),
+        };
+        let same = match labels {
+            Some(labels) => labels.get(best) == Some(given),
+            None => *given == best.to_string(),
+        };
+        n += 1;
+        n_other += usize::from(!same);
+    }
+    ensure!(
+        2 * n_other <= n,
+        "the labels that it gives are not those of its largest scores: models of clusters and of outliers are not read"
+    );
+    Ok(())
+}
+
+/// A row of codes that was made up, and what a graph makes of it.
+type Probe = (Vec<f64>, Vec<f64>);
+
 /// The numbers that a graph makes of some rows that are made up, those that are finite.
-fn probed(graph: &Graph, plan: &Plan) -> Result<Vec<Vec<f64>>> {
+fn probed(graph: &Graph, plan: &Plan) -> Result<(Vec<Probe>, Texts)> {
     const NUMBERS: [f64; 7] = [0.0, 1.0, -1.0, 3.0, 0.5, 20.0, -7.5];
     let mut texts = Texts::default();
     let words = ["", "a", "the good film was very bad"].map(|text| texts.push(text));
@@ -268,14 +317,14 @@ fn probed(graph: &Graph, plan: &Plan) -> Result<Vec<Vec<f64>>> {
         let codes: Vec<f64> = plan.columns.iter().enumerate().map(code).collect();
         match graph.values(&codes, &texts) {
             Ok(values) if values.iter().all(|value| value.is_finite()) && !values.is_empty() => {
-                rows.push(values)
+                rows.push((codes, values))
             }
             Ok(_) => {}
             Err(error) => fault = Some(error),
         }
     }
     match (rows.is_empty(), fault) {
-        (false, _) => Ok(rows),
+        (false, _) => Ok((rows, texts)),
         (true, Some(fault)) => Err(fault.context("it cannot be run")),
         (true, None) => bail!("its predictions are not finite numbers"),
     }

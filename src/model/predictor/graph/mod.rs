@@ -253,10 +253,18 @@ impl Graph {
     /// # Errors
     /// As [`Graph::scores`].
     pub(crate) fn values(&self, codes: &[f64], texts: &Texts) -> Result<Vec<f64>> {
+        self.output(codes, texts)?.to_f64()
+    }
+
+    /// The output for rows of codes, whatever it is made of.
+    ///
+    /// # Errors
+    /// As [`Graph::scores`].
+    pub(crate) fn output(&self, codes: &[f64], texts: &Texts) -> Result<Value> {
         let inputs: Vec<Value> =
             self.plan.inputs.iter().map(|input| self.input(input, codes, texts)).collect::<Result<_>>()?;
         let made = self.program.run(&inputs, &[], &Budget::of_rows(codes.len() / self.plan.columns.len()))?;
-        made.first().context("the graph makes nothing")?.to_f64()
+        made.into_iter().next().context("the graph makes nothing")
     }
 
     fn input(&self, input: &Input, codes: &[f64], texts: &Texts) -> Result<Value> {

@@ -416,7 +416,7 @@ pub(super) fn pad(node: &NodeDef, _: &Outer) -> Result<Run> {
         let of_input = inputs.optional(2);
         macro_rules! fill {
             ($v:expr, $fill:expr) => {
-                places.iter().map(|place| place.map_or($fill, |at| $v[at].clone())).collect()
+                places.iter().map(|place| place.map_or($fill, |at| $v[at])).collect()
             };
         }
         let number = match of_input {

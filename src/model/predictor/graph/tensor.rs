@@ -78,7 +78,10 @@ impl Data {
 
     /// The elements at these places, which have to exist.
     pub(crate) fn pick(&self, places: impl Iterator<Item = usize>) -> Self {
-        each_kind!(self, v => places.map(|at| v[at].clone()).collect())
+        fn picked<T: Clone>(v: &[T], places: impl Iterator<Item = usize>) -> Vec<T> {
+            places.map(|at| v[at].clone()).collect()
+        }
+        each_kind!(self, v => picked(v, places))
     }
 
     /// The word for the kind in messages.

@@ -100,7 +100,7 @@ pub(super) fn tf_idf(node: &NodeDef, _: &Outer) -> Result<Run> {
 }
 
 /// A set of characters.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Class {
     ranges: Vec<(char, char)>,
     negated: bool,
@@ -162,8 +162,8 @@ impl Pattern {
                     c => escaped(c)?,
                 },
                 '[' => {
-                    let mut class = Class::default();
-                    class.negated = rest.next_if_eq(&'^').is_some();
+                    let negated = rest.next_if_eq(&'^').is_some();
+                    let mut class = Class { ranges: Vec::new(), negated };
                     loop {
                         let mut c = rest.next().ok_or_else(refuse)?;
                         if c == ']' {
