@@ -13,7 +13,7 @@ shift || true
 dialects=(json csv ndjson v2 v2_binary mlflow mlflow_csv feedback)
 targets=("$@")
 [ $# -gt 0 ] || targets=(csv_reader json_request "${dialects[@]/#/http_request:}" predict_file table model_file
-    import_xgboost import_lightgbm import_catboost)
+    import_xgboost import_lightgbm import_catboost import_onnx)
 
 host=$(rustc -vV | sed -n 's/^host: //p')
 # The flags of `cargo fuzz build --sanitizer none`: counters on every edge, and traced comparisons. No code here is
@@ -126,6 +126,8 @@ for format in xgboost:json xgboost:ubj lightgbm:txt catboost:json; do
     seeds "import_${format%:*}"
     cp "../fixtures/import/${format/:/.}" "$folder/"
 done
+seeds import_onnx
+cp ../fixtures/import/*.onnx "$folder/"
 
 for text in data features threshold lenient explain true false null question starts booked serviced weather plan \
     region shop age spend island sex species bill_length_mm '\\ud800' '\\u0000' 1e309 -0 2024-02-29T23:59:59+01:00 \

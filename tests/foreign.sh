@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Models of XGBoost, LightGBM and CatBoost, imported and compared with their trainers, and models of mlapi, exported and
-# compared with onnxruntime, LightGBM, SQLite, DuckDB and PostgreSQL; then the examples of docs/import.md and
-# docs/tutorial.md as they stand.
+# Models of XGBoost, LightGBM and CatBoost, imported and compared with their trainers; ONNX files, imported and compared
+# with onnxruntime; models of mlapi, exported and compared with onnxruntime, LightGBM, SQLite, DuckDB and PostgreSQL; then
+# the examples of docs/import.md and docs/tutorial.md as they stand.
 #
 #     bash tests/foreign.sh [MLAPI] [--quick] [--all] [NAME…]     (default: target/release/mlapi, all models)
 #
 # MLAPI is built with `--features import`.
-# tests/foreign.py says what is compared. The trainers are installed in target/foreign-env from tests/foreign.txt, exactly
-# as written there; FOREIGN_PYTHON names a Python that has them. The examples of PyTorch and Keras need torch, onnxscript and
+# tests/foreign.py and tests/foreign_onnx.py say what is compared. The trainers are installed in target/foreign-env from
+# tests/foreign.txt, exactly as written there; FOREIGN_PYTHON names a Python that has them. The examples of PyTorch and Keras need torch, onnxscript and
 # keras as well, which are too large for that list: without them they are left out, which --all does not allow. PostgreSQL
 # runs in a temporary folder, behind a socket there; it is installed by apt-get if it is missing and this is root's shell.
 set -euo pipefail
@@ -68,6 +68,7 @@ fi
 )
 export FOREIGN_POSTGRES=$folder/postgres
 "$python" "$root/tests/foreign.py" "$mlapi" "$folder" "$root/fixtures" "$@"
+"$python" "$root/tests/foreign_onnx.py" "$mlapi" "$folder" "$@"
 
 # The examples: each block of Python and of the shell in turn.
 mkdir "$folder/docs"

@@ -1,7 +1,8 @@
 //! Models of other programs: imported, they predict as their trainers do, and work everywhere as trained ones.
 //!
 //! The models and the predictions beside them are of xgboost 3.2.0, lightgbm 4.7.0 and catboost 1.2.10, written by
-//! `fixtures/import/make.py`; `tests/foreign.sh` compares far more of them with the trainers themselves.
+//! `fixtures/import/make.py`, the ONNX files of skl2onnx 1.20.0 by `make_onnx.py` with the predictions of onnxruntime
+//! 1.32.0; `tests/foreign.sh` compares far more of them with the trainers themselves.
 
 use serde_json::{Value, json};
 
@@ -19,6 +20,10 @@ fn folder() -> Workdir {
     {
         dir.write(name, std::fs::read(fixtures.join(name)).unwrap());
     }
+    for name in ["columns", "boosted", "knn", "text"].map(|name| format!("onnx_{name}.onnx")) {
+        dir.write(&name, std::fs::read(fixtures.join(&name)).unwrap());
+    }
+    dir.write("onnx_rows.csv", std::fs::read(fixtures.join("onnx_rows.csv")).unwrap());
     dir
 }
 
@@ -69,6 +74,54 @@ fn lightgbm_predicts_as_its_trainer_with_sets_of_levels_and_with_zeros_that_are_
 fn catboost_predicts_as_its_trainer_and_brings_its_labels() {
     let ours = ["probability_Adelie", "probability_Chinstrap", "probability_Gentoo"];
     agrees(&["catboost.json"], &ours, &["c_three_0", "c_three_1", "c_three_2"], DOUBLE);
+}
+
+#[test]
+fn graphs_of_onnx_predict_as_onnxruntime_and_become_forms_where_they_fit() {
+    let dir = folder();
+    for (name, form) in
+        [("columns", "linear-sigmoid"), ("boosted", "trees"), ("knn", "onnx"), ("text", "onnx")]
+    {
+        let features: &[&str] = if name == "boosted" || name == "knn" { &["--features", "a,b"] } else { &[] };
+        let file = format!("onnx_{name}.onnx");
+        let done = dir.run(&[&["import", &file, "--target", "liked"], features].concat()).ok();
+        assert!(done.out().contains(form), "{name}: {}", done.out());
+        assert!(done.out().contains("skl2onnx 1.20.0") && done.out().contains("no, yes"), "{}", done.out());
+        // Neighbours of a row without a value are undefined.
+        let asked = dir.read("onnx_rows.csv");
+        let lines = asked.lines().filter(|line| name != "knn" || !line.starts_with(','));
+        dir.write("asked.csv", lines.fold(String::new(), |text, line| text + line + "\n"));
+        let flags =
+            ["predict", "--input", "asked.csv", "--probabilities", "--keep", "none", "--output", "out.csv"];
+        dir.run(&flags).ok();
+        let ours = columns(&dir.read("out.csv"), &["probability_yes"]);
+        let theirs = columns(&dir.read("asked.csv"), &[&format!("o_{name}")]);
+        assert!(ours.len() == theirs.len() && ours.len() >= 32, "{name}: {} rows", ours.len());
+        for (row, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            assert!((ours[0] - theirs[0]).abs() <= SINGLE, "{name}, row {row}: {ours:?} and {theirs:?}");
+        }
+    }
+}
+
+#[test]
+fn a_graph_that_cannot_be_read_is_refused_with_its_node_and_the_remedy() {
+    let dir = folder();
+    let changed = |from: &str, to: &str| {
+        let bytes = dir.bytes("onnx_columns.onnx");
+        assert_eq!(from.len(), to.len());
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect(from);
+        let changed = [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat();
+        dir.write("changed.onnx", changed);
+        dir.run(&["import", "changed.onnx"]).fails(1).err().to_string()
+    };
+    let message = changed("Scaler", "Stator");
+    assert!(message.contains("the node Stator") && message.contains("known are Scan, Abs, "), "{message}");
+    assert!(changed("LOGISTIC", "PROBISTI").contains("post_transform PROBISTI"));
+    dir.write("half.onnx", &dir.bytes("onnx_knn.onnx")[..900]);
+    let fails = dir.run(&["import", "half.onnx"]).fails(1);
+    assert!(fails.err().contains("cut off or damaged"), "{}", fails.err());
+    let fails = dir.run(&["import", "onnx_knn.onnx", "--labels", "a,b,c"]).fails(2);
+    assert!(fails.err().contains("--labels has 3 labels and the model 2 classes"), "{}", fails.err());
 }
 
 #[test]
@@ -179,6 +232,10 @@ fn no_byte_of_a_model_file_makes_the_import_panic() {
         ("xgboost.ubj", Format::Xgboost),
         ("lightgbm.txt", Format::Lightgbm),
         ("catboost.json", Format::Catboost),
+        ("onnx_columns.onnx", Format::Onnx),
+        ("onnx_boosted.onnx", Format::Onnx),
+        ("onnx_knn.onnx", Format::Onnx),
+        ("onnx_text.onnx", Format::Onnx),
     ] {
         let bytes = dir.bytes(name);
         assert!(check_bytes(format, &bytes).is_ok(), "{name}");

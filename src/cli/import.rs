@@ -59,7 +59,10 @@ fn summary(imported: &Imported) -> String {
     if let Some(origin) = &model.card.origin {
         facts.push(("model", origin.to_string()));
     }
-    facts.push(("trees", n_trees.to_string()));
+    match model.pipeline.only_member().map(|member| member.predictor.form()) {
+        Some(form) if *n_trees == 0 => facts.push(("form", form.to_string())),
+        _ => facts.push(("trees", n_trees.to_string())),
+    }
     facts.push(("features", schema.n_features().to_string()));
     facts.push(("target", format!("{}, {}", schema.target.name, schema.target.task.name())));
     if !schema.target.labels.is_empty() {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::float32;
-use super::forest::{Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
+use super::forest::{Body, Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
 use crate::model::predictor::Link;
 
 /// Levels of a tree; CatBoost itself grows 16.
@@ -206,12 +206,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Foreign> {
     let mut lines = file.model_info.catboost_version_info.lines();
     let version = lines.find_map(|line| line.trim().strip_prefix("Branch: tags/v"));
     Ok(Foreign {
-        producer: "CatBoost",
+        producer: "CatBoost".into(),
         version: version.map(str::to_string),
         objective: loss.into(),
         columns,
         classes: (n_classes > 0).then_some(Classes { n: n_classes, labels }),
         forest: Forest { link, base, divisor: 1.0, trees },
+        body: Body::Forest,
+        graph: None,
         single_precision: false,
         notes: Vec::new(),
     })

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::model::predictor::Link;
+use crate::data::prepare::recipe::{Encoding, Parts as RecipeParts};
+use crate::model::predictor::graph::Graph;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
+use crate::model::predictor::{Link, Predictor};
 
 /// Groups of levels that a split of a column can distinguish.
 const MAX_GROUPS: usize = 32 * SUBSET_WORDS;
@@ -20,7 +22,7 @@ const MAX_NODES: usize = 1 << 28;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Foreign {
     /// The program that trained it, as people write it.
-    pub(super) producer: &'static str,
+    pub(super) producer: String,
     /// The version of the program or, if the file has none, of its format.
     pub(super) version: Option<String>,
     /// Its objective, in the producer's word.
@@ -29,12 +31,27 @@ pub(super) struct Foreign {
     pub(super) columns: Vec<ForeignColumn>,
     /// The classes it distinguishes, in the order of its outputs; none if it predicts a number.
     pub(super) classes: Option<Classes>,
-    /// The trees.
+    /// The trees; none in models of other forms.
     pub(super) forest: Forest,
+    /// The form that it is read as.
+    pub(super) body: Body,
+    /// The graph, and the recipe that it reads rows by, if the file is one of ONNX.
+    pub(super) graph: Option<(Graph, (Encoding, RecipeParts))>,
     /// Whether the producer adds up in single precision.
     pub(super) single_precision: bool,
     /// Remarks for the user.
     pub(super) notes: Vec<String>,
+}
+
+/// The form that a model is read as.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Body {
+    /// The trees of the forest.
+    Forest,
+    /// Another form, and the recipe of its rows.
+    Form(Box<Predictor>, Encoding, Box<RecipeParts>),
+    /// The graph itself.
+    Graph,
 }
 
 /// The classes of a model.
@@ -57,6 +74,8 @@ pub(super) struct ForeignColumn {
     pub(super) range: Option<(f64, f64)>,
     /// Whether 0 is a missing value.
     pub(super) zero_is_missing: bool,
+    /// Whether it is a text.
+    pub(super) is_text: bool,
 }
 
 /// Trees, and how they become a prediction.
@@ -332,7 +351,7 @@ mod tests {
     fn foreign(levels: usize, trees: Vec<Tree>) -> Foreign {
         let names = (0..levels).map(|level| format!("{level:04}")).collect();
         Foreign {
-            producer: "a test",
+            producer: "a test".into(),
             version: None,
             objective: "none".into(),
             columns: vec![
@@ -341,6 +360,8 @@ mod tests {
             ],
             classes: None,
             forest: Forest { link: Link::Identity, base: vec![0.0], divisor: 1.0, trees },
+            body: Body::Forest,
+            graph: None,
             single_precision: false,
             notes: Vec::new(),
         }

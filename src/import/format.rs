@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 
 use super::forest::Foreign;
-use super::{catboost, lightgbm, xgboost};
+use super::schema::Said;
+use super::{catboost, lightgbm, onnx, xgboost};
 use crate::error::usage;
 
 /// A format of model files of other programs.
@@ -15,6 +16,8 @@ pub enum Format {
     Lightgbm,
     /// JSON of CatBoost.
     Catboost,
+    /// A graph of ONNX.
+    Onnx,
 }
 
 /// Bytes at the beginning in which a format shows itself; XGBoost and CatBoost sort their members by name.
@@ -25,11 +28,12 @@ const CONVERT: &str = "a pickle runs code when it is opened, so mlapi never open
      trainer's own format:\n  \
      XGBoost:   model.save_model(\"model.json\")\n  \
      LightGBM:  model.booster_.save_model(\"model.txt\")\n  \
-     CatBoost:  model.save_model(\"model.json\", format=\"json\")";
+     CatBoost:  model.save_model(\"model.json\", format=\"json\")\n  \
+     scikit-learn: open(\"model.onnx\", \"wb\").write(skl2onnx.to_onnx(model, X[:1]).SerializeToString())";
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 3] = [Self::Xgboost, Self::Lightgbm, Self::Catboost];
+    pub const ALL: [Self; 4] = [Self::Xgboost, Self::Lightgbm, Self::Catboost, Self::Onnx];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -37,6 +41,7 @@ impl Format {
             Self::Xgboost => "xgboost",
             Self::Lightgbm => "lightgbm",
             Self::Catboost => "catboost",
+            Self::Onnx => "onnx",
         }
     }
 
@@ -65,11 +70,9 @@ impl Format {
                 return Ok(Self::Xgboost);
             }
         }
-        if ends(&[".onnx"]) {
-            return Err(usage(
-                "ONNX files are not read. Models of XGBoost, LightGBM and CatBoost are imported from the files that their \
-                 own save_model writes",
-            ));
+        // The version of the intermediate representation comes first in ONNX files, and is below 128.
+        if ends(&[".onnx"]) || matches!(bytes, [8, 3..=127, 0x12 | 0x1a | 0x22 | 0x3a | 0x42, ..]) {
+            return Ok(Self::Onnx);
         }
         if ends(&[".cbm"]) {
             return Err(usage(
@@ -87,16 +90,17 @@ impl Format {
             ));
         }
         bail!(
-            "it is no model file that mlapi knows: JSON or UBJSON of XGBoost, text of LightGBM, JSON of CatBoost; --format \
-             says which it is"
+            "it is no model file that mlapi knows: JSON or UBJSON of XGBoost, text of LightGBM, JSON of CatBoost, ONNX; \
+             --format says which it is"
         )
     }
 
-    pub(super) fn read(self, bytes: &[u8]) -> Result<Foreign> {
+    pub(super) fn read(self, bytes: &[u8], said: &Said) -> Result<Foreign> {
         match self {
             Self::Xgboost => xgboost::read(bytes),
             Self::Lightgbm => lightgbm::read(bytes),
             Self::Catboost => catboost::read(bytes),
+            Self::Onnx => onnx::read(bytes, said),
         }
     }
 }
@@ -112,6 +116,8 @@ mod tests {
         assert_eq!(of("a", b"{\"learner\":{}}"), Ok(Format::Xgboost));
         assert_eq!(of("a", b"{L\0\0\0\0\0\0\0\x07learner{"), Ok(Format::Xgboost));
         assert_eq!(of("a", b"{\n\"features_info\":{}}"), Ok(Format::Catboost));
+        assert_eq!(of("a", b"\x08\x08\x12\x07skl2onnx"), Ok(Format::Onnx));
+        assert_eq!(of("a.onnx", b""), Ok(Format::Onnx));
         assert!(of("a", b"{}").unwrap_err().contains("--format"));
     }
 

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::forest::{Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
+use super::forest::{Body, Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
 use crate::data::cells::target::MAX_CLASSES;
 use crate::model::predictor::Link;
 
@@ -118,12 +118,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Foreign> {
         _ => None,
     };
     Ok(Foreign {
-        producer: "LightGBM",
+        producer: "LightGBM".into(),
         version: head.get("version").ok().map(|version| format!("text format {version}")),
         objective: objective.into(),
         columns,
         classes,
         forest,
+        body: Body::Forest,
+        graph: None,
         single_precision: false,
         notes: Vec::new(),
     })

@@ -1,7 +1,7 @@
 //! Models that other programs trained: a file of theirs becomes a [`Model`] as training makes one.
 //!
 //! `format` says which reader a file needs; `xgboost` (with `ubjson`), `lightgbm` and `catboost` read one format each
-//! into the trees of `forest`, `float32` moves thresholds of single precision, `schema` names and types the columns,
+//! into the trees of `forest`, `onnx` reads graphs into trees, other forms, or graphs, `float32` moves thresholds of single precision, `schema` names and types the columns,
 //! `expect` compares predictions. Called by `mlapi import` alone: predicting and serving need nothing of this room.
 //!
 //! A file is data and is never run. What a format cannot say or mlapi cannot hold is refused by its name.
@@ -12,6 +12,7 @@ mod float32;
 mod forest;
 mod format;
 mod lightgbm;
+mod onnx;
 mod schema;
 mod ubjson;
 mod xgboost;
@@ -23,7 +24,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-use self::forest::Foreign;
+use self::forest::{Body, Foreign, Order};
 use self::schema::{Known, Names, Said, Sample};
 use crate::data::cells::cell::Task;
 use crate::data::cells::matrix::Matrix;
@@ -38,7 +39,7 @@ use crate::model::file::{MAX_BYTES, golden_rows};
 use crate::model::pipeline::{Decision, Pipeline, Predictions};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::trees::Trees;
-use crate::model::reference::Reference;
+use crate::model::reference::{MAX_BACKGROUND_ROWS, Reference};
 use crate::model::{Card, DataSource, Model, Origin, Written};
 pub use expect::Agreement;
 pub use format::Format;
@@ -69,7 +70,7 @@ pub struct Import {
 pub struct Imported {
     /// The model.
     pub model: Model,
-    /// Number of its trees.
+    /// Number of its trees; 0 if it is of another form.
     pub n_trees: usize,
     /// Rows of the sample.
     pub n_rows: usize,
@@ -85,18 +86,18 @@ impl Import {
     /// that differ from the trainer's.
     pub fn run(&self) -> Result<Imported> {
         let bytes = self.bytes()?;
-        let (format, foreign) = read(&self.file, self.format, &bytes)
-            .with_context(|| format!("{} cannot be imported", self.file))?;
-        ensure!(
-            self.expect.is_none() || self.data.is_some(),
-            usage("--expect COL names a column of the sample; give it with --data SAMPLE.csv")
-        );
         let said = Said {
             features: &self.features,
             labels: &self.labels,
             target: self.target.as_deref(),
             expect: self.expect.as_deref(),
         };
+        let (format, mut foreign) = read(&self.file, self.format, &bytes, &said)
+            .with_context(|| format!("{} cannot be imported", self.file))?;
+        ensure!(
+            self.expect.is_none() || self.data.is_some(),
+            usage("--expect COL names a column of the sample; give it with --data SAMPLE.csv")
+        );
         let (sample, mut names) = match &self.data {
             Some(path) => {
                 let (sample, names) = Sample::read(path, &self.options, |header| {
@@ -111,28 +112,21 @@ impl Import {
         let sample = sample.as_ref();
         let (target, truth) = schema::target(&foreign, &said, &names.target, sample, &mut names.notes)?;
         let (schema, orders) = schema::schema(&foreign, &names, target.clone(), sample)?;
-        let parts = foreign.parts(&orders).with_context(|| format!("{} cannot be imported", self.file))?;
-        let trees = Predictor::Trees(Box::new(Trees::new(parts)));
-        let recipe = recipe(&schema, &foreign)?;
-        let pipeline = Pipeline::single(schema, recipe, trees);
-        pipeline.validate()?;
-        let codes = sample.map(|sample| schema::codes(&pipeline.schema, sample)).transpose()?;
+        let codes = sample.map(|sample| schema::codes(&schema, sample)).transpose()?;
+        let pipeline = checked_pipeline(schema, &orders, &mut foreign, codes.as_ref())
+            .with_context(|| format!("{} cannot be imported", self.file))?;
         let predictions = codes.as_ref().map(|codes| pipeline.predict(codes, Decision::MostProbable));
         let mut agreement = None;
         if let (Some(column), Some(sample), Some(predictions)) = (said.expect, sample, &predictions) {
             agreement = Some(expect::check(sample, column, &target, predictions, foreign.single_precision)?);
         }
         let golden = golden(&pipeline, &foreign, codes.as_ref())?;
+        let reference = background(&pipeline, codes.as_ref());
         let n_trees = foreign.forest.trees.len();
         let n_rows = sample.map_or(0, |sample| sample.raw.n_rows());
         let evaluated = Evaluated::new(&pipeline, codes.as_ref(), truth);
         let card = self.card(&bytes, format, foreign, sample, &target, evaluated, names.notes);
-        Ok(Imported {
-            model: Model { card, pipeline, golden, reference: Reference::default() },
-            n_trees,
-            n_rows,
-            agreement,
-        })
+        Ok(Imported { model: Model { card, pipeline, golden, reference }, n_trees, n_rows, agreement })
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
@@ -175,7 +169,9 @@ impl Import {
         notes.splice(0..0, foreign.notes);
         let mut settings = Map::new();
         settings.insert("objective".into(), Value::from(foreign.objective));
-        settings.insert("trees".into(), Value::from(foreign.forest.trees.len()));
+        if foreign.body == Body::Forest {
+            settings.insert("trees".into(), Value::from(foreign.forest.trees.len()));
+        }
         Card {
             algorithm,
             hyperparameters: settings,
@@ -202,7 +198,7 @@ impl Import {
             asked: Default::default(),
             origin: Some(Origin {
                 format: format.name().into(),
-                producer: foreign.producer.into(),
+                producer: foreign.producer,
                 version: foreign.version,
                 file: name,
                 sha256,
@@ -213,33 +209,88 @@ impl Import {
 }
 
 /// Reads the bytes of a model file in the format that is given or that they show.
-fn read(path: &str, format: Option<Format>, bytes: &[u8]) -> Result<(Format, Foreign)> {
+fn read(path: &str, format: Option<Format>, bytes: &[u8], said: &Said) -> Result<(Format, Foreign)> {
     let format = match format {
         Some(format) => format,
         None => Format::of(path, bytes)?,
     };
-    Ok((format, format.read(bytes)?))
+    Ok((format, format.read(bytes, said)?))
 }
 
-/// Codes are passed on as they are, but for zeros that are missing values.
-fn recipe(schema: &Schema, foreign: &Foreign) -> Result<Recipe> {
-    let zero_is_missing = foreign.columns.iter().map(|column| u8::from(column.zero_is_missing)).collect();
-    Recipe::from_parts(schema, Encoding::Raw, &Parts { zero_is_missing, ..Parts::default() })
+/// The steps from codes to scores, in the form that a model is read as.
+fn pipeline(schema: Schema, orders: &[Order], foreign: &Foreign) -> Result<Pipeline> {
+    let (predictor, encoding, parts) = match (&foreign.body, &foreign.graph) {
+        (Body::Form(predictor, encoding, parts), _) => {
+            (Predictor::clone(predictor), *encoding, Parts::clone(parts))
+        }
+        (Body::Graph, Some((graph, (encoding, parts)))) => {
+            (Predictor::Graph(Box::new(graph.clone())), *encoding, parts.clone())
+        }
+        _ => {
+            // Codes are passed on as they are, but for zeros that are missing values.
+            let zero_is_missing =
+                foreign.columns.iter().map(|column| u8::from(column.zero_is_missing)).collect();
+            let trees = Predictor::Trees(Box::new(Trees::new(foreign.parts(orders)?)));
+            (trees, Encoding::Raw, Parts { zero_is_missing, ..Parts::default() })
+        }
+    };
+    let recipe = Recipe::from_parts(&schema, encoding, &parts)?;
+    let pipeline = Pipeline::single(schema, recipe, predictor);
+    pipeline.validate()?;
+    Ok(pipeline)
 }
+
+/// As [`pipeline`]; a form of a graph that does not predict what the graph itself does is given up for the graph.
+fn checked_pipeline(
+    schema: Schema,
+    orders: &[Order],
+    foreign: &mut Foreign,
+    codes: Option<&Matrix>,
+) -> Result<Pipeline> {
+    if foreign.graph.is_none() || foreign.body == Body::Graph {
+        return pipeline(schema, orders, foreign);
+    }
+    let of_form = pipeline(schema.clone(), orders, foreign);
+    let body = std::mem::replace(&mut foreign.body, Body::Graph);
+    let of_graph = pipeline(schema, orders, foreign)?;
+    let agrees = |rows: &Matrix, form: &Pipeline| {
+        let (ours, theirs) = (form.scores(rows), of_graph.scores(rows));
+        // A value that is missing without one to fill in is for either no number.
+        let near = |(a, b): (&f64, &f64)| {
+            !a.is_finite() || !b.is_finite() || (a - b).abs() <= FORM_TOLERANCE * b.abs().max(1.0)
+        };
+        ours.values().iter().zip(theirs.values()).all(near)
+    };
+    if let Ok(form) = of_form {
+        let first: Vec<usize> = (0..codes.map_or(0, Matrix::n_rows).min(COMPARED_ROWS)).collect();
+        let of_sample = codes.map(|codes| schema::select(codes, &first));
+        if agrees(&schema::made_up_rows(foreign), &form) && of_sample.is_none_or(|rows| agrees(&rows, &form))
+        {
+            foreign.body = body;
+            return Ok(form);
+        }
+    }
+    foreign.objective = "a graph".into();
+    foreign.forest.trees.clear();
+    Ok(of_graph)
+}
+
+/// A form and its graph may differ by this, relative to 1 or the value: the graph adds up in single precision.
+const FORM_TOLERANCE: f64 = 1e-3;
+
+/// Rows of the sample that a form and its graph are compared on.
+const COMPARED_ROWS: usize = 200;
 
 /// Reads the bytes of a model file and lays out its trees; for the fuzz targets, which have no file.
 ///
 /// # Errors
 /// Those of the readers.
 pub fn check_bytes(format: Format, bytes: &[u8]) -> Result<()> {
-    let foreign = format.read(bytes)?;
+    let mut foreign = format.read(bytes, &Said::default())?;
     let names = Names::find(&foreign, &Said::default(), None)?;
     let (target, _) = schema::target(&foreign, &Said::default(), &names.target, None, &mut Vec::new())?;
     let (schema, orders) = schema::schema(&foreign, &names, target, None)?;
-    let trees = Predictor::Trees(Box::new(Trees::new(foreign.parts(&orders)?)));
-    let recipe = recipe(&schema, &foreign)?;
-    let pipeline = Pipeline::single(schema, recipe, trees);
-    pipeline.validate()?;
+    let pipeline = checked_pipeline(schema, &orders, &mut foreign, None)?;
     golden(&pipeline, &foreign, None).map(drop)
 }
 
@@ -265,6 +316,16 @@ impl Evaluated {
         };
         Self { truth, predictions: pipeline.predict(&codes, Decision::MostProbable) }
     }
+}
+
+/// Rows of the sample that explanations compare with, for forms that are explained by nothing else.
+fn background(pipeline: &Pipeline, codes: Option<&Matrix>) -> Reference {
+    let is_sampled = pipeline.members.iter().any(|member| member.is_sampled());
+    let n = codes.map_or(0, Matrix::n_rows);
+    let n_kept = if is_sampled { n.min(MAX_BACKGROUND_ROWS) } else { 0 };
+    let spaced: Vec<usize> = (0..n_kept).map(|i| i * n / n_kept).collect();
+    let rows = codes.map(|codes| schema::select(codes, &spaced)).filter(|rows| rows.n_rows() > 0);
+    rows.map_or_else(Reference::default, |rows| Reference::from_parts(Vec::new(), rows))
 }
 
 /// The rows that the model file tests itself with: some of the sample, else made up between the thresholds.

@@ -24,6 +24,9 @@ const NAMELESS_TARGET: &str = "target";
 /// Rows that are made up if there is no sample.
 const MADE_UP_ROWS: usize = 4;
 
+/// Numbers of columns without thresholds in them.
+const MADE_UP_NUMBERS: [f64; MADE_UP_ROWS] = [0.0, 1.0, -1.0, 0.5];
+
 /// What the user says of the columns.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Said<'a> {
@@ -249,8 +252,11 @@ pub(super) fn target(
 
 /// The names of the columns whose cells are needed as text.
 pub(super) fn texts(foreign: &Foreign, names: &Names, said: &Said) -> BTreeSet<String> {
-    let of_categories =
-        names.features.iter().zip(&foreign.columns).filter(|(_, column)| column.levels.is_some());
+    let of_categories = names
+        .features
+        .iter()
+        .zip(&foreign.columns)
+        .filter(|(_, column)| column.levels.is_some() || column.is_text);
     let mut texts: BTreeSet<String> = of_categories.map(|(name, _)| name.clone()).collect();
     if foreign.classes.is_some() {
         texts.insert(names.target.clone());
@@ -288,6 +294,7 @@ pub(super) fn schema(
         };
         let words = index.and_then(|(sample, index)| sample.words(index));
         let column_type = match (&column.levels, words) {
+            _ if column.is_text => ColumnType::Text,
             (Some(_), _) => ColumnType::Category,
             (None, Some(_)) => ColumnType::Boolean,
             (None, None) => ColumnType::Number,
@@ -298,6 +305,9 @@ pub(super) fn schema(
             Some((Sample { raw, nulls }, index)) => Column::parse(raw, index, column_type, nulls)?,
             None if column_type == ColumnType::Category => {
                 Column::Category { codes: Vec::new(), levels: Vec::new() }
+            }
+            None if column_type == ColumnType::Text => {
+                Column::Text { codes: Vec::new(), texts: Texts::default() }
             }
             None => Column::Number(Vec::new()),
         });
@@ -333,7 +343,7 @@ pub(super) fn schema(
             feature.levels = levels;
             continue;
         }
-        if feature.column_type == ColumnType::Boolean {
+        if matches!(feature.column_type, ColumnType::Boolean | ColumnType::Text) {
             continue;
         }
         let range = foreign.columns[i].range;
@@ -388,13 +398,17 @@ pub(super) fn made_up_rows(foreign: &Foreign) -> Matrix {
     let thresholds = thresholds(foreign);
     for row in 0..MADE_UP_ROWS {
         let columns = foreign.columns.iter().zip(&thresholds).zip(rows.row_mut(row)).enumerate();
-        for (i, ((ForeignColumn { levels, .. }, thresholds), code)) in columns {
+        for (i, ((ForeignColumn { levels, is_text, .. }, thresholds), code)) in columns {
             // Not the same share in every column, which would walk along the edge of every tree.
             let share = (row + i) % MADE_UP_ROWS;
             *code = match levels {
                 Some(levels) if levels.is_empty() => UNSEEN,
                 Some(levels) => (levels.len() * share / MADE_UP_ROWS) as f64,
-                None => thresholds.get(thresholds.len() * share / MADE_UP_ROWS).copied().unwrap_or(0.0),
+                None if *is_text => f64::NAN,
+                None => thresholds
+                    .get(thresholds.len() * share / MADE_UP_ROWS)
+                    .copied()
+                    .unwrap_or(MADE_UP_NUMBERS[share]),
             };
         }
     }
@@ -419,6 +433,6 @@ pub(super) fn select(codes: &Matrix, rows: &[usize]) -> Matrix {
     for (i, &row) in rows.iter().enumerate() {
         selected.row_mut(i).copy_from_slice(codes.row(row));
     }
-    *selected.texts_mut() = Texts::default();
+    *selected.texts_mut() = codes.texts().clone();
     selected
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde::de::{Deserializer, Visitor};
 
-use super::forest::{Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
+use super::forest::{Body, Classes, Foreign, ForeignColumn, Forest, Node, Split, Test, Tree};
 use super::{float32, ubjson};
 use crate::model::predictor::Link;
 
@@ -331,12 +331,14 @@ fn convert(File { learner, version }: File) -> Result<Foreign> {
     };
     let version = version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
     Ok(Foreign {
-        producer: "XGBoost",
+        producer: "XGBoost".into(),
         version: Some(version).filter(|version| !version.is_empty()),
         objective: objective.name,
         columns,
         classes,
         forest,
+        body: Body::Forest,
+        graph: None,
         single_precision: true,
         notes,
     })

@@ -71,6 +71,15 @@ impl Member {
         Ok(())
     }
 
+    /// Scores rows of codes by a graph, which prepares them itself; whether the predictor is one.
+    #[cfg(feature = "import")]
+    fn is_scored_by_graph(&self, codes: &[f64], texts: &Texts, out: &mut [f64]) -> bool {
+        let Predictor::Graph(graph) = &self.predictor else { return false };
+        graph.scores_block(codes, texts, out);
+        self.target.invert_all(out);
+        true
+    }
+
     /// Scores prepared rows.
     fn scores(&self, x: &[f64], sparse: &Sparse, out: &mut [f64]) {
         if sparse.n_rows() == 0 {
@@ -91,6 +100,13 @@ impl Member {
 
     /// The scores of rows of codes, `n_rows × n_outputs`.
     pub(crate) fn predict(&self, codes: &[f64], texts: &Texts) -> Vec<f64> {
+        #[cfg(feature = "import")]
+        if let Predictor::Graph(_) = &self.predictor {
+            let n_rows = codes.len() / self.recipe.n_features().max(1);
+            let mut out = vec![0.0; n_rows * self.predictor.n_outputs()];
+            self.is_scored_by_graph(codes, texts, &mut out);
+            return out;
+        }
         let mut rows = Vec::new();
         let (x, sparse) = self.recipe.encode_block(codes, texts, &mut rows);
         let n_rows =
@@ -349,6 +365,10 @@ impl Pipeline {
     fn predict_block(&self, codes: &[f64], texts: &Texts, buffers: &mut Buffers, out: &mut [f64]) {
         let Buffers { rows, scores } = buffers;
         if let [only] = self.members.as_slice() {
+            #[cfg(feature = "import")]
+            if only.is_scored_by_graph(codes, texts, out) {
+                return;
+            }
             let (x, sparse) = only.recipe.encode_block(codes, texts, rows);
             return only.scores(x, &sparse, out);
         }

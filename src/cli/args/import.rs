@@ -15,6 +15,8 @@ pub enum ImportFormat {
     Lightgbm,
     /// JSON of CatBoost.
     Catboost,
+    /// ONNX.
+    Onnx,
     /// A result for people.
     Text,
     /// A result of one JSON object.
@@ -29,6 +31,7 @@ impl ImportFormat {
             Self::Xgboost => Some(import::Format::Xgboost),
             Self::Lightgbm => Some(import::Format::Lightgbm),
             Self::Catboost => Some(import::Format::Catboost),
+            Self::Onnx => Some(import::Format::Onnx),
             Self::Text | Self::Json => None,
         }
     }
@@ -37,7 +40,7 @@ impl ImportFormat {
 /// `mlapi import`
 #[derive(Debug, ClapArgs)]
 pub struct Import {
-    /// Model file of another program: JSON or UBJSON of XGBoost, text of LightGBM, JSON of CatBoost
+    /// Model file of another program: JSON or UBJSON of XGBoost, text of LightGBM, JSON of CatBoost, ONNX
     #[arg(value_name = "FILE")]
     pub file: String,
 

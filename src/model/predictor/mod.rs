@@ -4,6 +4,8 @@
 //! this folder, and a line in each `match` below.
 
 pub(crate) mod arrays;
+#[cfg(feature = "import")]
+pub(crate) mod graph;
 mod kd_tree;
 pub(crate) mod kernel;
 pub(crate) mod linear;
@@ -20,8 +22,13 @@ pub(crate) mod trees;
 
 use anyhow::{Result, bail};
 
+#[cfg(feature = "import")]
+use crate::data::cells::text::Texts;
+
 pub use arrays::{Array, Arrays};
 pub(crate) use arrays::{take_f64, take_u8, take_u32};
+#[cfg(feature = "import")]
+pub use graph::Graph;
 pub use linear::Linear;
 pub use link::Link;
 pub(crate) use link::{exp, sigmoid, softmax};
@@ -62,6 +69,9 @@ pub enum Predictor {
     Network(Box<Network>),
     /// A support vector machine.
     SupportVectors(Box<SupportVectors>),
+    /// A graph of ONNX operators.
+    #[cfg(feature = "import")]
+    Graph(Box<Graph>),
 }
 
 impl Predictor {
@@ -74,6 +84,8 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.n_inputs(),
             Self::Network(net) => net.n_inputs(),
             Self::SupportVectors(machine) => machine.n_inputs(),
+            #[cfg(feature = "import")]
+            Self::Graph(graph) => graph.n_inputs(),
         }
     }
 
@@ -95,6 +107,8 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.n_outputs(),
             Self::Network(net) => net.n_outputs(),
             Self::SupportVectors(machine) => machine.n_outputs(),
+            #[cfg(feature = "import")]
+            Self::Graph(graph) => graph.n_outputs(),
         }
     }
 
@@ -108,6 +122,8 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.scores_into(x, out),
             Self::Network(net) => net.scores_into(x, out),
             Self::SupportVectors(machine) => machine.scores_into(x, out),
+            #[cfg(feature = "import")]
+            Self::Graph(graph) => graph.scores_block(x, &Texts::default(), out),
         }
     }
 
@@ -121,6 +137,8 @@ impl Predictor {
             Self::Trees(_) | Self::Neighbours(_) | Self::Network(_) | Self::SupportVectors(_) => {
                 self.scores_into(x, out)
             }
+            #[cfg(feature = "import")]
+            Self::Graph(_) => self.scores_into(x, out),
         }
     }
 
@@ -131,6 +149,8 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.scores_block(x, out),
             Self::Network(net) => net.scores_block(x, out),
             Self::SupportVectors(machine) => machine.scores_block(x, out),
+            #[cfg(feature = "import")]
+            Self::Graph(graph) => graph.scores_block(x, &Texts::default(), out),
             Self::Linear(linear) => {
                 let rows = x.chunks_exact(linear.n_inputs);
                 for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
@@ -158,6 +178,8 @@ impl Predictor {
             Self::Linear(_) | Self::Network(_) | Self::NaiveBayes(_) => 0.5 * numbers,
             Self::SupportVectors(_) => 0.4 * numbers,
             Self::Neighbours(_) => 0.2 * numbers,
+            #[cfg(feature = "import")]
+            Self::Graph(_) => 0.5 * numbers,
         };
         Footprint { nanoseconds: nanoseconds + 100.0, bytes }
     }
@@ -174,6 +196,9 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.validate(),
             Self::Network(net) => net.validate(),
             Self::SupportVectors(machine) => machine.validate(),
+            // Checked when it was made.
+            #[cfg(feature = "import")]
+            Self::Graph(_) => Ok(()),
         }
     }
 
@@ -185,6 +210,8 @@ impl Predictor {
             Self::NaiveBayes(_) => None,
             Self::Neighbours(_) | Self::Network(_) => None,
             Self::SupportVectors(machine) => machine.importances(),
+            #[cfg(feature = "import")]
+            Self::Graph(_) => None,
         }
     }
 
@@ -197,6 +224,8 @@ impl Predictor {
             Self::Neighbours(_) => Neighbours::FORM,
             Self::Network(net) => net.form(),
             Self::SupportVectors(machine) => machine.form(),
+            #[cfg(feature = "import")]
+            Self::Graph(_) => Graph::FORM,
         }
     }
 
@@ -209,6 +238,8 @@ impl Predictor {
             Self::Neighbours(neighbours) => neighbours.write_arrays(arrays),
             Self::Network(net) => net.write_arrays(arrays),
             Self::SupportVectors(machine) => machine.write_arrays(arrays),
+            #[cfg(feature = "import")]
+            Self::Graph(graph) => graph.write_arrays(arrays),
         }
     }
 
@@ -236,6 +267,14 @@ impl Predictor {
         if let Some(outcome) = SupportVectors::outcome_of_form(form) {
             let machine = SupportVectors::read_arrays(outcome, arrays)?;
             return Ok(Self::SupportVectors(Box::new(machine)));
+        }
+        #[cfg(feature = "import")]
+        if form == Graph::FORM {
+            return Graph::read_arrays(arrays).map(|graph| Self::Graph(Box::new(graph)));
+        }
+        #[cfg(not(feature = "import"))]
+        if form == "onnx" {
+            bail!("it holds a graph of ONNX, which builds with --features import run and this one does not");
         }
         bail!("unknown kind of predictor {form:?}")
     }

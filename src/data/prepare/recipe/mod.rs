@@ -191,6 +191,12 @@ impl Recipe {
         self.n_sparse
     }
 
+    /// How many codes a row has.
+    #[cfg(feature = "import")]
+    pub(crate) fn n_features(&self) -> usize {
+        if self.encoders.is_empty() { self.n_dense } else { self.encoders.len() }
+    }
+
     /// How many numbers a row takes in the memory that it is encoded in: none if its codes are passed on.
     pub(crate) fn n_buffered(&self) -> usize {
         if self.encoders.is_empty() { 0 } else { self.n_dense }
