@@ -314,6 +314,20 @@ fn grades_and_a_word_stay_a_category_and_a_lone_mistake_is_asked_about() {
 }
 
 #[test]
+fn postal_codes_of_two_lengths_are_a_category_and_ranges_are_asked_about() {
+    let codes = |i: usize| format!("{}", 98101 + i * 37 % 60);
+    let (dir, done) = train("t.csv", &with_odd(&["98117-2811", "98101-0007"], codes), &[]);
+    assert_eq!(feature(&dir, 0)["type"], "category", "{done}");
+    let done = done.complains(&["sets of levels  postal codes"]);
+    assert!(!done.err().contains("were taken as names"), "{done}");
+    let (_, done) = train("t.csv", &with_odd(&["98117-98120"], codes), &[]);
+    refused(done).complains(&["\"98117-98120\" is not a number"]);
+    let salaries = |i: usize| format!("{}", 150_000 + i * 37 % 600);
+    let (_, done) = train("t.csv", &with_odd(&["15000-2000"], salaries), &[]);
+    refused(done).complains(&["\"15000-2000\" is not a number"]);
+}
+
+#[test]
 fn bounds_are_the_numbers_that_they_name() {
     let text = with_odd(&["<1.0", ">200"], |i| format!("{}.5", i * 37 % 149 + 1));
     let (dir, done) = train("t.csv", &text, &[]);

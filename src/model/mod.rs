@@ -185,6 +185,9 @@ pub struct CardMember {
     /// The scale that the target was learned on, unless it is the target's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The columns that it learned from, unless all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<String>,
     /// Its hyperparameters, defaults included.
     #[serde(deserialize_with = "scalar::settings")]
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,

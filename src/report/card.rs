@@ -83,9 +83,10 @@ pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
     if card.members.is_empty() || !card.hyperparameters.is_empty() {
         facts.push(("settings", settings(&card.hyperparameters)));
     }
-    for CardMember { algorithm, weight, target, hyperparameters } in &card.members {
+    for CardMember { algorithm, weight, target, columns, hyperparameters } in &card.members {
         let of_target = target.as_ref().map_or(String::new(), |scale| format!(", target {scale}"));
-        let line = format!("{weight:.3} {algorithm}{of_target}: {}", settings(hyperparameters));
+        let of_columns = columns.as_ref().map_or(String::new(), |columns| format!(", columns of {columns}"));
+        let line = format!("{weight:.3} {algorithm}{of_target}{of_columns}: {}", settings(hyperparameters));
         facts.push(("member", line.trim_end_matches(": ").into()));
     }
     match &card.origin {

@@ -37,6 +37,7 @@ pub fn diabetes() -> Model {
 pub fn blended(models: Vec<Model>, weights: &[f64]) -> Model {
     let member = |(model, weight): (&Model, &f64)| CardMember {
         target: None,
+        columns: None,
         algorithm: model.card.algorithm.clone(),
         weight: *weight,
         hyperparameters: model.card.hyperparameters.clone(),

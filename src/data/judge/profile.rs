@@ -63,6 +63,8 @@ pub struct Profile {
     pub(crate) unread: Option<(String, usize)>,
     /// Texts that are amounts or durations, before the notation is known.
     quantity_like: usize,
+    /// Texts that are codes with an appendix, such as the postal code `98117-2811`.
+    appended: usize,
 }
 
 /// A text that means "no value" in one column.
@@ -185,6 +187,7 @@ impl Profile {
                 if self.booleans.look(text, n) || !self.dates.look(text, n) {
                     self.no_dates.add(text, n);
                     self.quantity_like += if is_quantity(text) { n } else { 0 };
+                    self.appended += if has_appendix(text) { n } else { 0 };
                     self.count_unread(text, n);
                 }
                 texts.add_text(&plain(text));
@@ -300,6 +303,11 @@ impl Profile {
         !self.whole || self.distinct_numbers > MAX_CODES
     }
 
+    /// Whether all that is no number is a whole number like the others with an appendix: they are postal codes or the like.
+    pub(crate) fn are_postal_codes(&self) -> bool {
+        self.appended > 0 && self.appended == self.texts && self.whole && self.min >= 0.0 && self.max < 1e5
+    }
+
     /// Whether its numbers may be names: three or more whole numbers, as few as the classes of a target, that repeat.
     /// Two names and two amounts are the same to every learner.
     pub fn may_be_codes(&self) -> bool {
@@ -340,6 +348,7 @@ impl Profile {
             },
             ColumnType::Text => "sentences".into(),
             ColumnType::Category if self.rounded => "whole numbers of too many digits, as written".into(),
+            ColumnType::Category if self.are_postal_codes() => "postal codes".into(),
             ColumnType::Category if self.numbers > 0 => "numbers and texts".into(),
             ColumnType::Category if n == 1 => "one text and missing values".into(),
             ColumnType::Category if n > MAX_COUNTED => "texts".into(),
@@ -352,6 +361,7 @@ impl Profile {
     pub fn is_mostly_numbers(&self) -> bool {
         let (n, few) = (self.numbers, self.no_numbers.texts().is_some());
         self.column_type() == ColumnType::Category
+            && !self.are_postal_codes()
             && self.distinct_numbers > MAX_WHOLE_NUMBER_CLASSES
             && (n * 10 >= self.present() * 9 || few && self.are_measured() && n * 2 >= self.present())
     }
@@ -413,6 +423,13 @@ impl Profile {
             ColumnType::Number => (Task::Classification, format!("it has {distinct} distinct whole numbers")),
         }
     }
+}
+
+/// Whether a text is five digits, a hyphen and four more, as postal codes of the United States (ZIP+4) are. A range has
+/// ends of one length.
+fn has_appendix(text: &str) -> bool {
+    let digits = |part: &str, n: usize| part.len() == n && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split_once('-').is_some_and(|(code, appendix)| digits(code, 5) && digits(appendix, 4))
 }
 
 /// Mean number of words from which distinct values are texts; names and ids have one or two.

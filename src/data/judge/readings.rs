@@ -144,7 +144,9 @@ pub(crate) fn unread(names: &[String], profiles: &[Profile], target: usize) -> V
         let n = profile.n_quantities();
         profile.distinct > MAX_FEW_NUMBERS && n < profile.present() && n * 3 >= profile.present()
     });
-    let half = half.filter(|(_, profile)| !profile.quantities.are_mixed(profile.present()));
+    let half = half.filter(|(_, profile)| {
+        !profile.quantities.are_mixed(profile.present()) && !profile.are_postal_codes()
+    });
     let half = half.filter_map(|(name, profile)| {
         let (_, text) = profile.first_texts.iter().find(|(_, text)| !is_quantity(text))?;
         // Lists may have one member.

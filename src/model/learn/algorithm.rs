@@ -57,6 +57,8 @@ pub struct Spec {
     pub settings: Settings,
     /// What is done to a numeric target before it learns.
     pub(crate) scale: TargetScale,
+    /// The columns that it learns from.
+    pub(crate) columns: Columns,
 }
 
 /// Values of the hyperparameter that sets how closely an algorithm fits, from loose to close.
@@ -66,6 +68,24 @@ pub(crate) struct Path {
     pub(crate) parameter: &'static str,
     /// Its values.
     pub(crate) values: &'static [f64],
+}
+
+/// The columns that an algorithm learns from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// All features.
+    #[default]
+    All,
+    /// Those whose values come again: neither texts nor categories of few rows a level, such as names, which a model of few
+    /// rows learns by heart.
+    LowCardinality,
+}
+
+impl Columns {
+    /// Their name for people, unless they are all.
+    pub(crate) fn name(self) -> Option<&'static str> {
+        (self == Self::LowCardinality).then_some("low cardinality")
+    }
 }
 
 /// What is done to a numeric target before an algorithm learns it, and undone to its predictions.
@@ -153,7 +173,7 @@ impl Spec {
             })?;
             values.insert(key.clone(), value);
         }
-        Ok(Self { algorithm, settings: Settings(values), scale: TargetScale::AsItIs })
+        Ok(Self { algorithm, settings: Settings(values), scale: TargetScale::AsItIs, columns: Columns::All })
     }
 
     /// The same with another number as one of the settings.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value};
 
-use super::algorithm::TargetScale;
+use super::algorithm::{Columns, TargetScale};
 use super::choice::fitter::Fitter;
 use super::plan::Plan;
 use super::train_test_split::TrainTestSplit;
@@ -150,12 +150,19 @@ fn plan(model: &Model, folder: &Path, said: &source::Options) -> Result<Plan> {
 
 /// The algorithms of the model with their settings, and the weight of each.
 fn specs(card: &Card, task: Task) -> Result<Vec<(Spec, f64)>> {
-    let spec = |name: &str, scale: Option<&String>, settings: &Map<String, Value>| -> Result<Spec> {
+    let plain = |name: &str, settings: &Map<String, Value>| -> Result<Spec> {
         let mut spec = Spec::new(algorithm(name)?, task, &[])?;
         for (key, value) in settings {
             spec = spec.with(key, value.clone());
         }
-        if let Some(scale) = scale {
+        Ok(spec)
+    };
+    if card.members.is_empty() {
+        return Ok(vec![(plain(&card.algorithm, &card.hyperparameters)?, 1.0)]);
+    }
+    let of_member = |member: &CardMember| -> Result<(Spec, f64)> {
+        let mut spec = plain(&member.algorithm, &member.hyperparameters)?;
+        if let Some(scale) = &member.target {
             let all = [
                 TargetScale::Standardised,
                 TargetScale::Log,
@@ -166,13 +173,12 @@ fn specs(card: &Card, task: Task) -> Result<Vec<(Spec, f64)>> {
             let found = all.into_iter().find(|known| known.name() == Some(scale));
             spec.scale = found.with_context(|| format!("the scale {scale:?} of the target is not known"))?;
         }
-        Ok(spec)
-    };
-    if card.members.is_empty() {
-        return Ok(vec![(spec(&card.algorithm, None, &card.hyperparameters)?, 1.0)]);
-    }
-    let of_member = |member: &CardMember| -> Result<(Spec, f64)> {
-        Ok((spec(&member.algorithm, member.target.as_ref(), &member.hyperparameters)?, member.weight))
+        if let Some(columns) = &member.columns {
+            let is_known = Columns::LowCardinality.name() == Some(columns);
+            ensure!(is_known, "the columns {columns:?} of a member are not known");
+            spec.columns = Columns::LowCardinality;
+        }
+        Ok((spec, member.weight))
     };
     card.members.iter().map(of_member).collect()
 }

@@ -272,7 +272,7 @@ fn card(
     let mut sources = raw.files.iter().map(DataSource::of);
     let notes: [&[String]; 5] = [&raw.notes, &set.notes, &findings.notes, &choice.notes, &chosen.notes];
     let members = match choice.members.as_slice() {
-        [(spec, _)] if spec.scale.name().is_none() => Vec::new(),
+        [(spec, _)] if spec.scale.name().is_none() && spec.columns.name().is_none() => Vec::new(),
         members => members.iter().map(card_member).collect(),
     };
     Ok(Card {
@@ -330,6 +330,7 @@ fn card_member((spec, weight): &(Spec, f64)) -> CardMember {
         algorithm: spec.algorithm.name.into(),
         weight: *weight,
         target: spec.scale.name().map(String::from),
+        columns: spec.columns.name().map(String::from),
         hyperparameters: spec.hyperparameters().clone(),
     }
 }

@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use anyhow::Result;
 
 use crate::data::cells::cell::Task;
-use crate::model::learn::algorithm::{Path, TargetScale};
+use crate::model::learn::algorithm::{Columns, Path, TargetScale};
 use crate::model::learn::{ALGORITHMS, Algorithm, Spec, algorithm, usage};
 use crate::model::target_transform::TargetShape;
 use crate::names::did_you_mean;
@@ -22,6 +22,8 @@ pub(super) struct Candidate {
     path: Option<[&'static Path; 2]>,
     /// What is done to a numeric target.
     scale: TargetScale,
+    /// The columns that it learns from.
+    columns: Columns,
     /// The only task it is a candidate for.
     task: Option<Task>,
     /// Number of training rows.
@@ -50,6 +52,7 @@ const fn plain(name: &'static str) -> Candidate {
         settings,
         path: None,
         scale,
+        columns: Columns::All,
         task: None,
         rows: ANY,
         max_slots: max,
@@ -62,7 +65,7 @@ const fn plain(name: &'static str) -> Candidate {
 /// 2005, "Predicting good probabilities with supervised learning").
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target.
-static CANDIDATES: [Candidate; 22] = [
+static CANDIDATES: [Candidate; 27] = [
     plain("linear-regression"),
     Candidate { path: Some([&RIDGE_PATH, &WIDE_RIDGE_PATH]), ..plain("ridge") },
     Candidate {
@@ -176,7 +179,33 @@ static CANDIDATES: [Candidate; 22] = [
         task: Some(Task::Regression),
         ..plain("random-forest")
     },
+    Candidate { path: Some([&RIDGE_PATH; 2]), task: Some(Task::Regression), ..low_cardinality("ridge") },
+    Candidate {
+        path: Some([&LOGISTIC_PATH; 2]),
+        task: Some(Task::Classification),
+        ..low_cardinality("logistic-regression")
+    },
+    Candidate {
+        settings: &[("n_estimators", "300"), ("min_samples_leaf", "2")],
+        path: Some([&LEAF_PATH; 2]),
+        task: Some(Task::Regression),
+        ..low_cardinality("extra-trees")
+    },
+    Candidate {
+        settings: FOREST_OF_CLASSES,
+        path: Some([&LEAF_PATH; 2]),
+        task: Some(Task::Classification),
+        max_classes: MANY_CLASSES,
+        ..low_cardinality("extra-trees")
+    },
+    Candidate { settings: MEDIUM_TREES, max_classes: MANY_CLASSES, ..low_cardinality(BOOSTING.name) },
 ];
+
+/// A candidate for few rows, some of whose columns are names or texts.
+const fn low_cardinality(name: &'static str) -> Candidate {
+    let columns = Columns::LowCardinality;
+    Candidate { variant: "low-cardinality columns", columns, rows: 0..=5_000, ..plain(name) }
+}
 
 /// From coefficients of almost nothing to almost free ones, in steps of about three: between two of them the loss hardly
 /// changes.
@@ -388,7 +417,8 @@ impl Contenders {
             let own = candidate.settings.iter().filter(|_| !is_given("preset"));
             let own = own.map(|(key, value)| (key.to_string(), value.to_string()));
             let all: Vec<(String, String)> = own.chain(settings.iter().cloned()).collect();
-            let spec = Spec { scale: candidate.scale, ..Spec::new(algorithm, task, &all)? };
+            let spec = Spec::new(algorithm, task, &all)?;
+            let spec = Spec { scale: candidate.scale, columns: candidate.columns, ..spec };
             let is_open = !["n_estimators", "early_stopping", "preset"].into_iter().any(is_given);
             let finds_rounds = algorithm.name == BOOSTING.name && is_open;
             // A sum of two models keeps no direction, and residuals have squared errors.
@@ -418,16 +448,18 @@ impl Contenders {
     }
 
     /// The candidates for a table of this size, simplest first; the simplest of all if no candidate fits.
-    /// `n_classes`: 0 for a regression; `shape`: of its target.
+    /// `n_classes`: 0 for a regression; `shape`: of its target; `has_names`: whether the values of some columns hardly come
+    /// again.
     pub(super) fn for_table(
         &self,
         n_rows: usize,
         n_slots: usize,
         n_classes: usize,
         shape: TargetShape,
+        has_names: bool,
     ) -> Vec<Contender> {
         let fits = |contender: &&Contender| {
-            if !suits(contender.spec.scale, shape) {
+            if !suits(contender.spec.scale, shape) || contender.spec.columns != Columns::All && !has_names {
                 return false;
             }
             contender.candidate.is_none_or(|c| {
@@ -509,7 +541,8 @@ mod tests {
         assert_eq!(rounds(&[("n_estimators", "50")]), 0, "a number that is given is kept");
         let preset = [("preset".to_string(), "scikit-learn".to_string())];
         let found = Contenders::of("auto", Task::Classification, &preset).unwrap();
-        assert_eq!(found.specs.len(), 1, "a preset leaves no difference between candidates");
+        let of_all = found.specs.iter().filter(|c| c.spec.columns == Columns::All).count();
+        assert_eq!(of_all, 1, "a preset leaves no difference between candidates");
         let boosted = found.specs[0].spec.hyperparameters();
         assert_eq!((&boosted["learning_rate"], &boosted["n_estimators"]), (&0.1.into(), &100.into()));
         assert!(!found.specs[0].finds_rounds);
@@ -519,13 +552,13 @@ mod tests {
     fn a_large_or_wide_table_is_not_for_every_candidate_and_what_is_named_is_for_any() {
         let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
         let names = |n_rows, n_slots| -> Vec<&str> {
-            auto.for_table(n_rows, n_slots, 3, TargetShape::default())
+            auto.for_table(n_rows, n_slots, 3, TargetShape::default(), false)
                 .iter()
                 .map(|c| c.spec.algorithm.name)
                 .collect()
         };
         let n_penalties = |n_slots| {
-            let contenders = auto.for_table(1000, n_slots, 3, TargetShape::default());
+            let contenders = auto.for_table(1000, n_slots, 3, TargetShape::default(), false);
             contenders[0].path.map_or(0, |path| path.values.len())
         };
         assert!(n_penalties(WIDE) > n_penalties(WIDE + 1) && n_penalties(WIDE + 1) > 2);
@@ -533,9 +566,9 @@ mod tests {
         assert!(!names(5001, 10).contains(&"svm") && names(499, 10).contains(&"gradient-boosting"));
         assert_eq!(names(1000, 10)[0], names(1_000_000, 1000)[0], "the simplest takes any table");
         let named = Contenders::of("knn", Task::Classification, &[]).unwrap();
-        assert_eq!(named.for_table(1_000_000, 1000, 5000, TargetShape::default()).len(), 1);
+        assert_eq!(named.for_table(1_000_000, 1000, 5000, TargetShape::default(), false).len(), 1);
         let of_classes = |n_classes| -> Vec<&str> {
-            auto.for_table(1000, 10, n_classes, TargetShape::default())
+            auto.for_table(1000, 10, n_classes, TargetShape::default(), false)
                 .iter()
                 .map(|c| c.spec.algorithm.name)
                 .collect()

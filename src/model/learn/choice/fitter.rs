@@ -7,17 +7,19 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::candidates::RIDGE_PATH;
 use crate::data::cells::cell::{ColumnType, NullTokens, Task};
+use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::notation::Notation;
 use crate::data::cells::raw_table::{RawTable, place};
 use crate::data::cells::schema::Schema;
+use crate::data::cells::sparse::Sparse;
 use crate::data::cells::table::Column;
 use crate::data::cells::target::Truth;
 use crate::data::prepare::categories::Known;
 use crate::data::prepare::recipe::{Encoding, MAX_LEVEL_SLOTS, Recipe, Slot, TextForm};
 use crate::data::prepare::vocabulary::MAX_DENSE_TERMS;
 use crate::data::training_set::TrainingSet;
-use crate::model::learn::algorithm::{Path, TargetScale};
+use crate::model::learn::algorithm::{Columns, Path, TargetScale};
 use crate::model::learn::dataset::{Direction, Unusable};
 use crate::model::learn::hyperparameter::MONOTONIC;
 use crate::model::learn::{Dataset, Fit, Labels, Spec, Watch, algorithm, balanced_weights, usage};
@@ -44,6 +46,42 @@ pub(crate) struct Fitter<'a> {
     pub balance: bool,
     /// Seed of all random choices.
     pub seed: u64,
+}
+
+/// Rows of a level, in the mean, from which a category tells more than the names of the rows.
+const MIN_ROWS_OF_LEVEL: usize = 8;
+
+/// Whether the values of a feature hardly come again in that many training rows.
+fn is_high_cardinality(feature: &Feature, n_rows: usize) -> bool {
+    match feature.column_type {
+        ColumnType::Category => feature.levels.len() * MIN_ROWS_OF_LEVEL > n_rows,
+        ColumnType::Text => !feature.takes_arrays(),
+        _ => false,
+    }
+}
+
+/// Makes the slots of features that are not used 0 in all rows: no tree splits on them, and a penalised linear model gives
+/// them no weight.
+fn leave_out(x: &mut Matrix, recipe: &Recipe, is_used: &[bool]) {
+    let slots: Vec<bool> = recipe.slots().iter().map(|(feature, _)| is_used[*feature]).collect();
+    let (dense, sparse) = slots.split_at(x.n_cols());
+    for row in 0..x.n_rows() {
+        let values = x.row_mut(row).iter_mut().zip(dense).filter(|(_, is_used)| !**is_used);
+        values.for_each(|(value, _)| *value = 0.0);
+    }
+    if sparse.contains(&false) {
+        let mut left = Sparse::new(x.sparse().n_cols());
+        for row in 0..x.n_rows() {
+            let (columns, values) = x.sparse().row(row);
+            for (&column, &value) in
+                columns.iter().zip(values).filter(|(column, _)| sparse[**column as usize])
+            {
+                left.push(column, value);
+            }
+            left.end_row();
+        }
+        x.set_sparse(left);
+    }
 }
 
 /// The result of a fit.
@@ -189,6 +227,11 @@ impl Fitter<'_> {
         let mut x = recipe.encode_owned(codes);
         // No row is told by its own target.
         out_of_fold.write_into(&mut x);
+        if spec.columns == Columns::LowCardinality {
+            let is_used: Vec<bool> =
+                schema.features.iter().map(|feature| !is_high_cardinality(feature, rows.len())).collect();
+            leave_out(&mut x, &recipe, &is_used);
+        }
         if let (true, Truth::Classes { codes, labels }) = (self.balance, truth) {
             let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
             weights = Some(balanced);
@@ -308,6 +351,17 @@ impl Fitter<'_> {
             place(row),
             values[row]
         )
+    }
+
+    /// Whether some features, but not all, have values that hardly come again in that many rows.
+    pub(crate) fn has_high_cardinality(&self, n_rows: usize) -> bool {
+        let is_high = |&(index, column_type): &(usize, ColumnType)| match &self.set.table.columns[index] {
+            Column::Category { levels, .. } => levels.len() * MIN_ROWS_OF_LEVEL > n_rows,
+            Column::Text { .. } => column_type == ColumnType::Text,
+            _ => false,
+        };
+        let n = self.set.features.iter().filter(|feature| is_high(feature)).count();
+        n > 0 && n < self.set.features.len()
     }
 
     /// About how many numbers a standardised row is: one per column, and one per level of a category.
@@ -440,6 +494,55 @@ mod tests {
             .map(|part| part.scores(&codes).values()[0])
             .collect();
         assert!((sum[0] + sum[1] - pipeline.scores(&codes).values()[0]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn columns_of_low_cardinality_are_learned_as_if_the_others_were_not_there() {
+        let n = 160;
+        let numbers: Vec<f64> = (0..n).map(|i| (i * 37 % 101) as f64).collect();
+        let table = Table {
+            source: "t.csv".into(),
+            names: vec!["x".into(), "name".into()],
+            columns: vec![
+                Column::Number(numbers.clone()),
+                Column::Category {
+                    codes: (0..n).map(|i| (i % 80) as u32).collect(),
+                    levels: (0..80).map(|i| format!("name {i:02}")).collect(),
+                },
+            ],
+            lines: vec![2; n].into(),
+        };
+        let alone =
+            Table { names: vec!["x".into()], columns: vec![table.columns[0].clone()], ..table.clone() };
+        let values: Vec<f64> = numbers.iter().enumerate().map(|(i, x)| x + (i % 80) as f64).collect();
+        let rows: Vec<usize> = (0..n).collect();
+        for name in ["ridge", "extra-trees", "gradient-boosting"] {
+            let spec = Spec::new(algorithm(name).unwrap(), Task::Regression, &[]).unwrap();
+            let fit = |table: &Table, columns| {
+                let (task, labels) = (Task::Regression, Vec::new());
+                let target = Target { name: "y".into(), task, labels, numeric_labels: false, notation: None };
+                let set = training_set(table.clone(), truth_of(&rows));
+                let features = set.features[..table.columns.len()].to_vec();
+                let set = TrainingSet { target, truth: Truth::Values(values.clone()), features, ..set };
+                let (raw, nulls) = (RawTable::default(), NullTokens::default());
+                let fitter =
+                    Fitter { set: &set, raw: &raw, nulls: &nulls, private: &[], balance: false, seed: 3 };
+                assert_eq!(fitter.has_high_cardinality(n), table.columns.len() == 2);
+                let fitted = fitter.fit(&Spec { columns, ..spec.clone() }, &rows, &set.truth, &Unwatched);
+                let pipeline = fitted.unwrap().pipeline;
+                pipeline.scores(&pipeline.schema.codes(table, &rows).unwrap()).values().to_vec()
+            };
+            let (all, low) = (fit(&table, Columns::All), fit(&table, Columns::LowCardinality));
+            let distance =
+                |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(distance(&all, &low) > 1.0, "{name}");
+            // Which of several columns are tried is drawn for each split.
+            if name == "ridge" {
+                assert!(distance(&low, &fit(&alone, Columns::All)) < 1e-9);
+            }
+            let is_told_apart = |i: usize, j: usize| numbers[i] == numbers[j] && low[i] != low[j];
+            assert!((0..n).all(|i| (0..n).all(|j| !is_told_apart(i, j))), "{name}");
+        }
     }
 
     #[test]

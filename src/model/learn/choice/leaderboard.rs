@@ -394,7 +394,7 @@ mod tests {
         with_search(&Unwatched, 200, Some(3), |search| {
             let splits = search.splits(1.0).unwrap();
             let auto = Contenders::of("auto", Task::Classification, &[]).unwrap();
-            let contenders = auto.for_table(200, 15, 2, TargetShape::default());
+            let contenders = auto.for_table(200, 15, 2, TargetShape::default(), false);
             let contender = contenders.iter().find(|contender| contender.path.is_some()).unwrap();
             let path = contender.path.unwrap();
             let folds = search.folds(contender, &splits).unwrap().unwrap();
@@ -420,7 +420,7 @@ mod tests {
     fn an_algorithm_that_stands_twice_scores_the_same_and_the_first_is_chosen() {
         with_search(&Unwatched, 60, Some(3), |search| {
             let trees = Contenders::of("decision-tree", Task::Classification, &[]).unwrap();
-            let tree = trees.for_table(60, 2, 2, TargetShape::default());
+            let tree = trees.for_table(60, 2, 2, TargetShape::default(), false);
             let found =
                 search.leaderboard(&[tree.clone(), tree].concat(), &search.splits(1.0).unwrap()).unwrap();
             let board = &found.standings;

@@ -62,12 +62,12 @@ impl Search<'_> {
             Truth::Values(values) => TargetShape::of(values),
             Truth::Classes { .. } => TargetShape::default(),
         };
-        let specs = contenders.for_table(self.rows.len(), self.fitter.n_slots(), n_classes, shape);
+        let (n_rows, has_names) = (self.rows.len(), self.fitter.has_high_cardinality(self.rows.len()));
+        let specs = contenders.for_table(n_rows, self.fitter.n_slots(), n_classes, shape, has_names);
         let Some(first) = specs.first() else {
             bail!("there is no algorithm for this task");
         };
         let other = "--algorithm NAME chooses another";
-        let n_rows = self.rows.len();
         let too_few = match self.arrangement {
             _ if n_rows < MIN_COMPARED_ROWS => format!("{n_rows} rows are too few to compare"),
             Arrangement::Groups(_) => "the groups are too few to compare".to_string(),
