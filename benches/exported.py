@@ -25,7 +25,7 @@ MODELS = [
     ("logistic regression", 20, ["--algorithm", "logistic-regression"]),
     ("boosting, 100 rounds", 20, ["--algorithm", "gradient-boosting", "--set", "n_estimators=100"]),
     ("forest, 100 trees", 30, ["--algorithm", "random-forest", "--set", "n_estimators=100"]),
-    ("network, 64-32", 20, ["--algorithm", "mlp", "--set", "hidden_layer_sizes=64,32"]),
+    ("network, 64-32", 20, ["--algorithm", "mlp", "--set", "hidden_layer_sizes=64-32"]),
     ("svm, rbf", 20, ["--algorithm", "svm"]),
     ("nearest neighbours", 20, ["--algorithm", "knn"]),
 ]
