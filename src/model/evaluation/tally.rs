@@ -80,10 +80,10 @@ impl Order {
         count.0 += u64::from(is_positive);
         count.1 += u64::from(!is_positive);
         while self.counts.len() > self.most {
-            self.cut += 4;
+            self.cut += 1;
             let mut fewer: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
             for (key, (a, b)) in std::mem::take(&mut self.counts) {
-                let count = fewer.entry(key >> 4).or_default();
+                let count = fewer.entry(key >> 1).or_default();
                 *count = (count.0 + a, count.1 + b);
             }
             self.counts = fewer;
