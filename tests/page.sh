@@ -17,7 +17,7 @@ command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v curl >/dev/null || missing+=(curl)
 command -v python3 >/dev/null || missing+=(python3)
 # What the snippet for R needs, 30 MB in all.
-Rscript -e 'library(httr2)' >/dev/null 2>&1 || missing+=(r-base-core r-cran-httr2)
+Rscript -e 'library(httr2); library(jsonlite)' >/dev/null 2>&1 || missing+=(r-base-core r-cran-httr2 r-cran-jsonlite)
 # shellcheck source=tests/browser.sh
 source "$root/tests/browser.sh"
 

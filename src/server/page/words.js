@@ -19,7 +19,7 @@ export const WORDS = {
   clear: ["empty", "清空"],
   code: ["Use it in code", "在代码中使用"],
   codeKey: ["The key is read from the environment variable MLAPI_KEY.", "密钥取自环境变量 MLAPI_KEY。"],
-  codeR: ["Needs the package httr2.", "需要 httr2 包。"],
+  codeR: ["Needs the packages httr2 and jsonlite.", "需要 httr2 和 jsonlite 包。"],
   column: ["column", "列"],
   confusion: ["Confusion matrix: rows are the true class, columns the predicted one", "混淆矩阵：行为真实类别，列为预测类别"],
   contents: ["Contents", "目录"],
