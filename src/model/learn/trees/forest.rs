@@ -385,8 +385,7 @@ impl Run<'_> {
             1..4 => self.grow_classes::<4>(),
             4..8 => self.grow_classes::<8>(),
             8..16 => self.grow_classes::<16>(),
-            16..64 => self.grow_classes::<64>(),
-            64..256 => self.grow_classes::<256>(),
+            16..128 => self.grow_classes::<128>(),
             _ => {
                 ensure!(
                     n_classes <= MAX_TREE_CLASSES,

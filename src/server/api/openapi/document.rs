@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::model::{ModelPart, body};
-use super::schemas::{common_schemas, object, reference};
+use super::schemas::{answer, common_schemas, object, reference};
 use crate::server::endpoints::{Dialect, ENDPOINTS, Endpoint, NAME, Operation, Status, Tag, escape};
 use crate::server::models::served::Models;
 
@@ -97,105 +97,32 @@ fn operation(endpoint: &Endpoint, path: &str, part: &ModelPart, keys: bool, rate
 
 /// The response that is not a failure. Those with predictions are written by [`ModelPart::complete`].
 fn success(operation: Operation, name: &str) -> Value {
-    let json = |schema: Value| content("application/json", schema);
     let text = || json!({ "type": "string" });
-    let flag = |name: &str| object(&[name], json!({ name: { "type": "boolean" } }));
-    match operation {
-        Operation::Predict | Operation::Invocations | Operation::Infer => Value::Null,
-        Operation::Page | Operation::Docs | Operation::Asset => Value::Null,
+    let key = match operation {
+        Operation::Predict | Operation::Invocations | Operation::Infer => return Value::Null,
+        Operation::Page | Operation::Docs | Operation::Asset => return Value::Null,
         Operation::Livez | Operation::Readyz | Operation::Metrics | Operation::Version => {
-            content("text/plain", text())
+            return content("text/plain", text());
         }
-        Operation::Report => content("text/html", text()),
-        Operation::Rank => json(object(
-            &["ranking"],
-            json!({ "ranking": { "type": "array", "items": object(&["index", "score"], json!({
-                "index": { "type": "integer", "minimum": 0, "description": "Of the candidate, from 0." },
-                "score": { "type": "number", "description": "The probability of the label, or the value." },
-            })) } }),
-        )),
-        Operation::Openapi => json(json!({ "type": "object" })),
-        Operation::Model => json(json!({
-            "type": "object",
-            "required": ["algorithm", "task", "target", "metrics", "baseline", "importances", "example", "card", "schema"],
-            "properties": { "postprocessing": {
-                "type": "object",
-                "description": "Calibration, threshold, prediction interval and prediction sets, if there are any.",
-            }, "members": {
-                "type": "array",
-                "description": "The models that an ensemble is made of.",
-                "items": object(
-                    &["algorithm", "weight", "hyperparameters"],
-                    json!({
-                        "algorithm": text(),
-                        "weight": { "type": "number", "exclusiveMinimum": 0 },
-                        "hyperparameters": { "type": "object" },
-                    }),
-                ),
-            } },
-        })),
-        Operation::Drift => {
-            let (number, share) = (json!({ "type": ["number", "null"] }), json!({ "type": "number" }));
-            let verdict = json!({ "enum": ["stable", "drifting", "drifted", null] });
-            let test = json!({ "enum": ["ks", "chi-square", null] });
-            let feature = object(
-                &["feature", "type", "psi", "missing", "unseen", "verdict"],
-                json!({
-                    "feature": text(), "type": text(), "psi": number, "test": test, "statistic": number,
-                    "statistic_bound": { "const": "lower" }, "p_value": number, "p_adjusted": number,
-                    "missing": object(&["train", "new"], json!({ "train": number, "new": number })),
-                    "unseen": share, "out_of_range": share, "verdict": verdict,
-                }),
-            );
-            let predictions = object(
-                &["psi"],
-                json!({
-                    "psi": number, "test": test, "statistic": number, "p_value": number, "verdict": verdict,
-                }),
-            );
-            let mut answer = json(json!({
-                "type": "object",
-                "required": ["n_rows", "features", "predictions", "domain_auc", "verdict", "thresholds"],
-                "properties": {
-                    "n_rows": { "type": "integer", "minimum": 0 },
-                    "features": { "type": "array", "items": feature },
-                    "predictions": predictions,
-                    "domain_auc": { "type": "null", "description": "Only mlapi drift has the rows to fit it to." },
-                    "verdict": verdict,
-                    "notes": { "type": "array", "items": text() },
-                    "thresholds": { "type": "object" },
-                },
-            }));
-            answer["content"]["text/html"] = json!({ "schema": text() });
-            answer
-        }
-        Operation::Models => json(object(
-            &["default", "models"],
-            json!({
-                "default": { "type": "string" },
-                "models": { "type": "array", "items": { "type": "object", "required": ["name"] } },
-            }),
-        )),
-        Operation::V2Server => json(object(
-            &["name", "version", "extensions"],
-            json!({ "name": text(), "version": text(), "extensions": { "type": "array", "items": text() } }),
-        )),
-        Operation::V2Live => json(flag("live")),
-        Operation::V2Ready => json(flag("ready")),
-        Operation::V2Model => json(reference("V2Model")),
-        Operation::V2ModelReady => json(object(
-            &["name", "ready"],
-            json!({ "name": { "const": name }, "ready": { "type": "boolean" } }),
-        )),
-        Operation::Feedback => {
-            let count = json!({ "type": "integer", "minimum": 0 });
-            json(object(&["rows", "correct"], json!({ "rows": count, "correct": count })))
-        }
-        Operation::Reload => {
-            let names = json!({ "type": "array", "items": { "type": "string" } });
-            json(object(&["reloaded"], json!({ "reloaded": names })))
-        }
+        Operation::Report => return content("text/html", text()),
+        Operation::Rank => "rank",
+        Operation::Openapi => "openapi",
+        Operation::Model => "model",
+        Operation::Drift => "drift",
+        Operation::Models => "models",
+        Operation::V2Server => "v2_server",
+        Operation::V2Live => "v2_live",
+        Operation::V2Ready => "v2_ready",
+        Operation::V2Model => "v2_model",
+        Operation::V2ModelReady => "v2_model_ready",
+        Operation::Feedback => "feedback",
+        Operation::Reload => "reload",
+    };
+    let mut response = content("application/json", answer(key, name));
+    if operation == Operation::Drift {
+        response["content"]["text/html"] = json!({ "schema": text() });
     }
+    response
 }
 
 fn complete_feedback(operation: &mut Value) {
