@@ -2,7 +2,9 @@
 //!
 //! The query reads a table called `rows` that has the columns of the model, and adds the prediction and the probabilities
 //! to it. Numbers are written with an exponent, so that no database takes them for decimals; what is added up is added up
-//! in pairs, as databases limit how deep an expression may be.
+//! in pairs, as databases limit how deep an expression may be. Each step has a WITH, without which PostgreSQL puts a score
+//! in the place of its name wherever that is used: of boosted trees and three classes 344 rows then take a minute instead
+//! of 0.7 s.
 
 use anyhow::{Result, bail, ensure};
 
@@ -63,7 +65,10 @@ pub(super) fn query(model: &Model, member: &Member) -> Result<String> {
     let labels = &schema.target.labels;
     let names: Vec<String> = (0..scores.len()).map(|i| identifier(&format!("score_{i}"))).collect();
     let listed = scores.iter().zip(&names).map(|(score, name)| format!("{score} AS {name}"));
-    let inner = format!("SELECT *,\n  {}\nFROM \"rows\"", listed.collect::<Vec<_>>().join(",\n  "));
+    let inner = format!(
+        "WITH given AS (SELECT * FROM \"rows\")\nSELECT *,\n  {}\nFROM given",
+        listed.collect::<Vec<_>>().join(",\n  ")
+    );
     let head = format!(
         "-- {} of mlapi: predicts {} for every row of the table \"rows\".\n",
         model.card.algorithm,
@@ -93,8 +98,10 @@ pub(super) fn query(model: &Model, member: &Member) -> Result<String> {
     let columns: Vec<String> =
         labels.iter().map(|label| identifier(&format!("probability_{label}"))).collect();
     let listed = probabilities.iter().zip(&columns).map(|(value, name)| format!("{value} AS {name}"));
-    let middle =
-        format!("SELECT *,\n  {}\nFROM (\n{inner}\n) AS scored", listed.collect::<Vec<_>>().join(",\n  "));
+    let middle = format!(
+        "WITH scored AS (\n{inner}\n)\nSELECT *,\n  {}\nFROM scored",
+        listed.collect::<Vec<_>>().join(",\n  ")
+    );
     let value = |label: &String| if schema.target.numeric_labels { label.clone() } else { literal(label) };
     let mut most = String::from("CASE");
     for (i, (column, label)) in columns.iter().zip(labels).enumerate() {

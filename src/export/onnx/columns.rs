@@ -82,11 +82,14 @@ impl<'a> Columns<'a> {
                 }
                 ColumnType::Date => (Kind::Double, "seconds since 1970-01-01 UTC; NaN if missing".into()),
                 ColumnType::Category => (Kind::String, "text; empty if missing".into()),
+                ColumnType::Text if feature.is_pair() => bail!(
+                    "the column {} holds pairs of numbers, which no ONNX operator parses; train with --drop {0}",
+                    quote(name)
+                ),
                 ColumnType::Text => bail!(
-                    "the column {} is a {}, which ONNX cannot read as mlapi does: of words a model keeps \
-                     hashes alone; train with --drop {0}, or --type {0}=category",
-                    quote(name),
-                    if feature.is_pair() { "pair of numbers" } else { "text" }
+                    "the column {} is a text; mlapi stores the terms of texts as hashes, which no ONNX operator computes; \
+                     train with --drop {0}, or --type {0}=category",
+                    quote(name)
                 ),
             };
             let says = match feature.notation {
