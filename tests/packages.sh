@@ -15,7 +15,7 @@ release=
 for argument in "$@"; do
     case $argument in
         --release) release=yes ;;
-        *) mlapi=$argument ;;
+        *) mlapi=$(realpath --canonicalize-missing "$argument") ;;
     esac
 done
 tools=$(dirname "$(bash "$root/benches/python.sh" tests/packages.txt packages)")
@@ -87,7 +87,7 @@ if ! command -v dpkg >/dev/null; then
 fi
 # A target folder of its own, with the program where cargo would have put it.
 mkdir -p target/release target/completions
-cp "$mlapi" target/release/mlapi
+strip -o target/release/mlapi "$mlapi" 2>/dev/null || cp "$mlapi" target/release/mlapi
 for pair in bash:mlapi zsh:_mlapi fish:mlapi.fish; do
     "$mlapi" completions "${pair%%:*}" >"target/completions/${pair#*:}"
 done
