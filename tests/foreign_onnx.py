@@ -4,7 +4,8 @@
 
 Each case is trained, exported, imported, and predicts 2,000 ordinary rows and 600 adversarial ones. Those of models of trees
 lie at the thresholds and one unit in the last place (of single and of double precision) beside them, are missing or zero;
-those of others are zero, tiny, or far out. Every probability has to be within 5e-6 of onnxruntime's, every number within
+those of others are zero, tiny, or far out. Every probability has to be within 5e-6 of onnxruntime's
+(1e-4 of naive Bayes, whose graph subtracts large logarithms in single precision), every number within
 1e-5 relative to 1 or the mean size, and labels have to be equal. `--quick` trains smaller models and takes fewer rows.
 PyTorch and Keras are compared if they are installed.
 """
@@ -442,7 +443,8 @@ def check(name, columns, gaps, classes, flags, link, form, make):
         clear = order[:, -1] - order[:, -2] > 1e-5
         same = predicted["prediction"].astype(str).to_numpy() == np.array(labels)[values.argmax(axis=1)]
         assert same[clear].all(), f"{name}: {(~same[clear]).sum()} labels differ"
-        limit = 5e-6
+        # The graph of naive Bayes subtracts log-likelihoods of hundreds in single precision.
+        limit = 1e-4 if name == "sklearn-nb" else 5e-6
     else:
         values = values[:, 0]
         scale = max(1, np.abs(values).mean())

@@ -81,6 +81,10 @@ impl<'a> Reading<'a> {
 
     /// The model whose output this is. `k`: the number of classes; 0 for a number.
     pub(super) fn form(&self, output: &'a str, k: usize) -> Option<Form> {
+        // A missing text is the level of the empty one in a graph; the forms tell them apart.
+        if self.levels.iter().flatten().any(|level| level.is_empty()) {
+            return None;
+        }
         let mut name = self.passed_on(output);
         let mut node = self.maker(name)?;
         // Probabilities that add up to 1 already.
