@@ -54,7 +54,7 @@ pub(crate) fn predict_arrow(
     let source = source_name(path);
     let unreadable =
         || format!("{source} is not a readable Arrow IPC stream, which is what --format arrow takes");
-    let mut batches = IpcBatches::open(source::open(path)?).with_context(unreadable)?;
+    let batches = IpcBatches::open(source::open(path)?).with_context(unreadable)?;
     let columns = batches.schema();
     let names: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
     let kept = kept_names(&options.keep, &names);
@@ -67,7 +67,7 @@ pub(crate) fn predict_arrow(
     writer.flush().context(cannot)?;
     let mut total = Summary::default();
     let mut n_read = 0;
-    while let Some(rows) = batches.next() {
+    for rows in batches {
         let rows = rows.with_context(|| format!("cannot read {source}: its Arrow IPC stream is damaged"))?;
         let mut parts = table.predict(&rows, n_read)?;
         n_read += rows.num_rows();

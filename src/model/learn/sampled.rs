@@ -152,7 +152,7 @@ fn evaluate(
         if let Some(error) = error {
             return Err(error.context(format!(
                 "more than {MAX_BAD} rows do not fit what the sample shows of their columns; a larger sample, or --type \
-                 COL=TYPE, may"
+                 COL=TYPE, may help; the last of them, with a header above it"
             )));
         }
         for (predictions, truth) in part.found.drain(..) {
