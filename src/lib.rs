@@ -57,6 +57,7 @@ mod printable;
 mod random;
 pub mod report;
 pub mod server;
+mod simd;
 
 pub use data::cells::cell::{ColumnType, NullTokens, Task};
 pub use data::cells::schema::WarningKind;

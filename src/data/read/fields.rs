@@ -13,6 +13,7 @@ use super::blocks::{Block, count_lines};
 use super::field_ends::Ends;
 use super::remarks::Remarks;
 use crate::data::cells::number;
+use crate::simd::widest;
 
 /// How delimited text is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +110,7 @@ impl Walk {
 
     /// Goes through the records of a block.
     pub fn through(&self, block: &Block, visitor: &mut impl Visitor) {
-        // With the instructions that the processor has.
-        fearless_simd::dispatch!(fearless_simd::Level::new(), _simd => self.walk(block, visitor));
+        widest!(self.walk(block, visitor));
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 //! walk of [`super::trees`] is for larger trees and for rows that fill no block.
 //!
 //! The loops go by index: iterators and closures over arrays are compiled apart, and not for the processor that
-//! [`fearless_simd::dispatch`] has found.
+//! [`widest`](crate::simd::widest) has found.
 
 #![allow(clippy::needless_range_loop, clippy::neg_cmp_op_on_partial_ord)]
 

@@ -5,11 +5,11 @@
 //! value, and a level that training did not see, goes to the side that the split stored.
 
 use anyhow::Result;
-use fearless_simd::{Level, dispatch};
 
 use super::quick_scorer::{Ending, QuickScorer};
 use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
 use super::{Arrays, Link, quick_scorer};
+use crate::simd::widest;
 
 /// Rows that walk through a tree together, or trees that a row walks through together: while one waits for memory,
 /// another steps.
@@ -344,8 +344,7 @@ impl Trees {
         const ROWS: usize = quick_scorer::ROWS;
         let n_rows = x.len() / (ROWS * self.n_inputs()) * ROWS;
         if n_rows > 0 {
-            // With the widest instructions that the processor has.
-            dispatch!(Level::new(), _simd => self.score_blocks(quick, x, out));
+            widest!(self.score_blocks(quick, x, out));
         }
         n_rows
     }

@@ -15,12 +15,11 @@
 mod paths;
 mod tables;
 
-use fearless_simd::{Level, dispatch};
-
 use self::paths::{Buffers, Paths, Single, add, add_single};
 use self::tables::{Tables, tables};
 use crate::model::predictor::tree_arrays::LEAF;
 use crate::model::predictor::trees::Trees;
+use crate::simd::widest;
 
 /// Rows that go through a tree together.
 const LANES: usize = 8;
@@ -95,8 +94,7 @@ impl TreeExplainer {
 
     /// Path-dependent values of rows of raw codes: for each row `n_scores × n_inputs` numbers, added to `out`.
     pub(super) fn explain(&self, trees: &Trees, x: &[f64], out: &mut [f64]) {
-        // With the widest instructions that the processor has.
-        dispatch!(Level::new(), _simd => self.explain_with(trees, x, out));
+        widest!(self.explain_with(trees, x, out));
     }
 
     #[inline(always)]
