@@ -166,7 +166,8 @@ fn a_worse_model_does_not_replace_the_one_that_is_there() {
 #[test]
 fn the_statistic_of_numbers_is_that_of_scipy() {
     // scipy 1.17.1, of the values that are not missing: ks_2samp(all rows, the first rows).statistic.
-    let tables: [(&str, usize, &[(&str, f64)]); 3] = [
+    type Wanted = &'static [(&'static str, f64)];
+    let tables: [(&str, usize, Wanted); 3] = [
         (
             "penguins.csv",
             150,
