@@ -318,7 +318,7 @@ fn postal_codes_of_two_lengths_are_a_category_and_ranges_are_asked_about() {
     let codes = |i: usize| format!("{}", 98101 + i * 37 % 60);
     let (dir, done) = train("t.csv", &with_odd(&["98117-2811", "98101-0007"], codes), &[]);
     assert_eq!(feature(&dir, 0)["type"], "category", "{done}");
-    let done = done.complains(&["sets of levels  postal codes"]);
+    assert!(done.out().contains("sets of levels  postal codes"), "{done}");
     assert!(!done.err().contains("were taken as names"), "{done}");
     let (_, done) = train("t.csv", &with_odd(&["98117-98120"], codes), &[]);
     refused(done).complains(&["\"98117-98120\" is not a number"]);

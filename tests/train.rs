@@ -126,12 +126,20 @@ fn json_has_the_keys_of_the_contract_for_classification() {
         "columns",
         "fit_seconds",
         "leaderboard",
+        "objective",
+        "objective_metric",
+        "objective_direction",
+        "objective_rows",
     ];
     assert_eq!(sorted(&keys(&result)), sorted(&expected));
     assert_eq!(result["model"], "model.mlapi");
     assert_eq!(result["task"], "classification");
     assert_eq!(result["algorithm"], "logistic-regression");
     assert_eq!(result["target"], "species");
+    assert_eq!(
+        (&result["objective"], &result["objective_metric"]),
+        (&result["metrics"]["log_loss"], &json!("log_loss"))
+    );
     assert_eq!((&result["n_rows"], &result["n_train"]), (&json!(30), &json!(120)));
     assert!(result["fit_seconds"].as_f64().unwrap() > 0.0);
     let figures = [
@@ -191,6 +199,10 @@ fn json_has_the_keys_of_the_contract_for_regression() {
         "columns",
         "fit_seconds",
         "leaderboard",
+        "objective",
+        "objective_metric",
+        "objective_direction",
+        "objective_rows",
     ];
     assert_eq!(sorted(&keys(&result)), sorted(&expected));
     assert_eq!((&result["n_rows"], &result["n_train"]), (&json!(89), &json!(353)));

@@ -305,7 +305,7 @@ mod tests {
         assert!(text.contains("reading 8000 rows") && !text.contains('['), "{text}");
         progress.stage("evaluating, with intervals by bootstrap");
         let text = shown(&|| progress.replicates()(150, 200));
-        assert!(text.contains("by bootstrap samples drawn [######") && text.contains("] 150/200 "), "{text}");
+        assert!(text.contains("by bootstrap samples drawn ") && text.contains("] 150/200 "), "{text}");
         progress.replicates()(200, 200);
         progress.stage("fitting gradient-boosting");
         let text = shown(&|| progress.progress(25, 100, format_args!("validation loss 0.31")));

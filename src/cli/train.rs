@@ -396,6 +396,10 @@ mod tests {
     const NOT_REPEATED: &[&str] = &[
         "data",
         "like",
+        // What it holds is repeated as settings, algorithm and seed.
+        "trial-file",
+        // It is for the size of that file.
+        "sample",
         "replace-if-better",
         "report",
         "output",

@@ -131,6 +131,8 @@ impl Histogram {
                 last = Some(equal[0]);
             }
         }
+        // Nothing lies below the least number.
+        edges.retain(|edge| edge.is_finite());
         edges.sort_unstable_by(f64::total_cmp);
         edges.dedup();
         let mut counts = vec![0; edges.len() + 1];
