@@ -65,7 +65,7 @@ const fn plain(name: &'static str) -> Candidate {
 /// 2005, "Predicting good probabilities with supervised learning").
 ///
 /// Not here: lasso and elastic net, whose default penalty depends on the unit of the target.
-static CANDIDATES: [Candidate; 27] = [
+static CANDIDATES: [Candidate; 28] = [
     plain("linear-regression"),
     Candidate { path: Some([&RIDGE_PATH, &WIDE_RIDGE_PATH]), ..plain("ridge") },
     Candidate {
@@ -180,6 +180,13 @@ static CANDIDATES: [Candidate; 27] = [
         ..plain("random-forest")
     },
     Candidate { path: Some([&RIDGE_PATH; 2]), task: Some(Task::Regression), ..low_cardinality("ridge") },
+    Candidate {
+        variant: "log target, low-cardinality columns",
+        path: Some([&RIDGE_PATH; 2]),
+        scale: TargetScale::Log,
+        task: Some(Task::Regression),
+        ..low_cardinality("ridge")
+    },
     Candidate {
         path: Some([&LOGISTIC_PATH; 2]),
         task: Some(Task::Classification),
