@@ -11,10 +11,10 @@ use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, SUBSET};
 use crate::model::predictor::trees::Trees;
 
 /// Bits of a part at most, the first of them that keeps the tables of all trees within [`MAX_BYTES`].
-const MOST_BITS: [u32; 5] = [9, 8, 7, 6, 5];
+const MOST_BITS: [u32; 4] = [8, 7, 6, 5];
 
 /// Bytes of all tables.
-const MAX_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 12 << 20;
 
 /// Nodes of a tree with tables: the paths of a larger one are too long for most of its leaves.
 const MAX_NODES: usize = 511;
