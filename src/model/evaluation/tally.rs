@@ -1,7 +1,7 @@
 //! The evaluation of rows that come in parts, in constant memory: the figures of [`Evaluation`], part after part.
 //!
 //! Counts, sums and means are those of all rows, but for the rounding of their sums. What asks for the order of the scores
-//! (`roc_auc`, `average_precision`, `median_ae`) is exact up to a million distinct scores; beyond that, scores are cut to
+//! (`roc_auc`, `average_precision`, `median_ae`) is exact up to 262,144 distinct scores; beyond that, scores are cut to
 //! fewer digits until at most as many are left, and those that are equal then count as ties.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use crate::metrics::{self, ClassCounts, Regression};
 use crate::model::pipeline::Predictions;
 
 /// Distinct scores that are kept, of all classes together.
-const MAX_SCORES: usize = 1 << 20;
+const MAX_SCORES: usize = 1 << 18;
 
 /// Classes of more than two for which scores are kept to be ordered.
 const MAX_ORDERED_CLASSES: usize = 20;
