@@ -17,17 +17,17 @@ where
         return;
     }
     if columns == 1 {
-        for (row, out) in a.chunks_exact(inner).zip(out) {
+        for (row, out) in a.chunks_exact(inner.max(1)).zip(out) {
             for (&x, &w) in row.iter().zip(b) {
                 *out = *out + x * w;
             }
         }
         return;
     }
-    for (row, out) in a.chunks_exact(inner).zip(out.chunks_exact_mut(columns)) {
+    for (row, out) in a.chunks_exact(inner.max(1)).zip(out.chunks_exact_mut(columns.max(1))) {
         let (steps, rest) = row.as_chunks::<STEP>();
         // Several inputs in one pass over the columns, which are then loaded and stored less often.
-        for (x, w) in steps.iter().zip(b.chunks_exact(STEP * columns)) {
+        for (x, w) in steps.iter().zip(b.chunks_exact((STEP * columns).max(1))) {
             let (w0, w) = w.split_at(columns);
             let (w1, w) = w.split_at(columns);
             let (w2, w3) = w.split_at(columns);
@@ -35,7 +35,7 @@ where
                 *out = *out + x[0] * w0 + x[1] * w1 + x[2] * w2 + x[3] * w3;
             }
         }
-        for (&x, w) in rest.iter().zip(b[steps.len() * STEP * columns..].chunks_exact(columns)) {
+        for (&x, w) in rest.iter().zip(b[steps.len() * STEP * columns..].chunks_exact(columns.max(1))) {
             out.iter_mut().zip(w).for_each(|(out, &w)| *out = *out + x * w);
         }
     }

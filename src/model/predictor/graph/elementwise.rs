@@ -181,7 +181,11 @@ fn zip<T: Clone, U>(
     }
     // A row beside a matrix.
     if a_shape == shape && shape.ends_with(b_shape) && !b.is_empty() {
-        return a.chunks_exact(b.len()).flat_map(|row| row.iter().zip(b)).map(|(a, b)| f(a, b)).collect();
+        return a
+            .chunks_exact(b.len().max(1))
+            .flat_map(|row| row.iter().zip(b))
+            .map(|(a, b)| f(a, b))
+            .collect();
     }
     let (from_a, from_b) = (stretched(a_shape, shape), stretched(b_shape, shape));
     from_a.into_iter().zip(from_b).map(|(i, j)| f(&a[i], &b[j])).collect()

@@ -365,7 +365,9 @@ impl Ensemble {
         inputs.budget.spend(rows.saturating_mul(self.roots.len()))?;
         let values = x.to_f64()?;
         let (mut sums, mut seen) = (vec![0.0; n], vec![false; self.n_targets]);
-        for (row, out) in values.chunks_exact(columns.max(1)).zip(sums.chunks_exact_mut(self.n_targets)) {
+        for (row, out) in
+            values.chunks_exact(columns.max(1)).zip(sums.chunks_exact_mut(self.n_targets.max(1)))
+        {
             self.add(row, out, &mut seen)?;
             for (i, out) in out.iter_mut().enumerate() {
                 *out += match self.base.as_slice() {

@@ -75,7 +75,7 @@ pub(crate) fn classes(node: &NodeDef) -> Result<Data> {
 pub(super) fn labelled(classes: &Data, rows: usize, scores: &[f64]) -> Result<Vec<super::tensor::Value>> {
     let k = classes.len();
     let best = |row: &[f64]| (1..k).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-    let labels = classes.pick(scores.chunks_exact(k).map(best));
+    let labels = classes.pick(scores.chunks_exact(k.max(1)).map(best));
     let scores = scores.iter().map(|&score| score as f32).collect();
     Ok(vec![Arc::new(Tensor::new(vec![rows], labels)), Arc::new(Tensor::f32(&[rows, k], scores))])
 }
@@ -111,8 +111,8 @@ impl LinearScores {
         let values = x.to_f64()?;
         inputs.budget.spend(rows.saturating_mul(self.coefficients.len()))?;
         let mut scores = Vec::with_capacity(rows * self.intercepts.len());
-        for x in values.chunks_exact(columns) {
-            let each = self.coefficients.chunks_exact(columns).zip(&self.intercepts);
+        for x in values.chunks_exact(columns.max(1)) {
+            let each = self.coefficients.chunks_exact(columns.max(1)).zip(&self.intercepts);
             scores.extend(each.map(|(w, intercept)| super::super::linear::dot(w, x) + intercept));
         }
         Ok((rows, scores))
@@ -262,7 +262,7 @@ impl Machine {
     }
 
     fn kernels<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-        self.vectors.chunks_exact(self.n_columns).map(|vector| self.kernel.of(x, vector))
+        self.vectors.chunks_exact(self.n_columns.max(1)).map(|vector| self.kernel.of(x, vector))
     }
 
     /// The scores of the pairs, each for the first of the pair.
@@ -349,7 +349,7 @@ pub(super) fn svm_classifier(node: &NodeDef, _: &Outer) -> Result<Run> {
         let (rows, values) = rows_of(inputs, &machine)?;
         let mut scores = vec![0.0; n_elements(&[rows, k])?];
         let (mut pairs, mut matrix) = (vec![0.0; n_pairs], vec![0.0; 2 * k * k + k]);
-        for (x, out) in values.chunks_exact(machine.n_columns).zip(scores.chunks_exact_mut(k)) {
+        for (x, out) in values.chunks_exact(machine.n_columns.max(1)).zip(scores.chunks_exact_mut(k.max(1))) {
             machine.pairs(x, &mut pairs);
             let first = |pair: usize| sigmoid(-(machine.prob_a[pair] * pairs[pair] + machine.prob_b[pair]));
             couple(first, &mut matrix, out);
@@ -370,7 +370,7 @@ pub(super) fn svm_regressor(node: &NodeDef, _: &Outer) -> Result<Run> {
             let terms = machine.kernels(x).zip(&machine.coefficients).map(|(kernel, weight)| kernel * weight);
             (terms.sum::<f64>() + machine.rho[0]) as f32
         };
-        one(Tensor::f32(&[rows, 1], values.chunks_exact(machine.n_columns).map(score).collect()))
+        one(Tensor::f32(&[rows, 1], values.chunks_exact(machine.n_columns.max(1)).map(score).collect()))
     }))
 }
 
@@ -386,8 +386,8 @@ pub(super) fn distances(node: &NodeDef, _: &Outer) -> Result<Run> {
         inputs.budget.spend(n.saturating_mul(columns))?;
         let (x, y) = (a.to_f64()?, b.to_f64()?);
         let mut out = Vec::with_capacity(n);
-        for x in x.chunks_exact(columns) {
-            out.extend(y.chunks_exact(columns).map(|y| {
+        for x in x.chunks_exact(columns.max(1)) {
+            out.extend(y.chunks_exact(columns.max(1)).map(|y| {
                 let squared: f64 = x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum();
                 if metric == "euclidean" { squared.sqrt() } else { squared }
             }));

@@ -35,7 +35,7 @@ pub(super) fn reduce(node: &NodeDef, _: &Outer) -> Result<Run> {
         // The last axes: every result is made of neighbours.
         let is_last = gone.iter().rev().enumerate().all(|(i, &at)| at + i + 1 == rank);
         let made: Vec<f64> = if is_last && n_each > 0 {
-            values.chunks_exact(n_each).map(|part| fold(&op, part)).collect()
+            values.chunks_exact(n_each.max(1)).map(|part| fold(&op, part)).collect()
         } else {
             let mut parts: Vec<Vec<f64>> = vec![Vec::with_capacity(n_each); n];
             for (value, at) in values.iter().zip(super::tensor::stretched(&shape, &x.shape)) {

@@ -48,7 +48,7 @@ pub(super) fn tf_idf(node: &NodeDef, _: &Outer) -> Result<Run> {
         }
     }
     ensure!(
-        n_terms == indexes.len() && least >= 1 && most >= least,
+        n_terms > 0 && n_terms == indexes.len() && least >= 1 && most >= least,
         "it has {} indices for {n_terms} terms",
         indexes.len()
     );
