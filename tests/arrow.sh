@@ -15,17 +15,7 @@ if [[ $# -gt 0 && $1 != --* && -x $1 ]]; then
     shift
 fi
 mlapi=$(realpath "$mlapi")
-python=${ARROW_PYTHON:-}
-if [[ -z $python ]]; then
-    environment=$root/target/arrow-env
-    python=$environment/bin/python
-    if ! cmp -s "$root/tests/arrow.txt" "$environment/installed.txt"; then
-        rm -rf "$environment"
-        python3 -m venv "$environment"
-        "$python" -m pip install --quiet --no-compile --no-deps --requirement "$root/tests/arrow.txt"
-        cp "$root/tests/arrow.txt" "$environment/installed.txt"
-    fi
-fi
+python=${ARROW_PYTHON:-$(bash "$root/benches/python.sh" tests/arrow.txt arrow-env)}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 "$python" "$root/tests/arrow.py" "$mlapi" "$folder" "$root/fixtures" "$@"

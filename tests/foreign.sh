@@ -7,9 +7,10 @@
 #
 # MLAPI is built with `--features import`.
 # tests/foreign.py and tests/foreign_onnx.py say what is compared. The trainers are installed in target/foreign-env from
-# tests/foreign.txt, exactly as written there; FOREIGN_PYTHON names a Python that has them. The examples of PyTorch and Keras need torch, onnxscript and
-# keras as well, which are too large for that list: without them they are left out, which --all does not allow. PostgreSQL
-# runs in a temporary folder, behind a socket there; it is installed by apt-get if it is missing and this is root's shell.
+# tests/foreign.txt, exactly as written there; FOREIGN_PYTHON names a Python that has them. The examples of PyTorch and
+# Keras need torch, onnxscript and keras as well, which are too large for that list: without them they are left out, which
+# --all does not allow. PostgreSQL runs in a temporary folder, behind a socket there; it is installed by apt-get if it is
+# missing and this is root's shell.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -19,17 +20,7 @@ if [[ $# -gt 0 && $1 != --* && -x $1 ]]; then
     shift
 fi
 mlapi=$(realpath "$mlapi")
-python=${FOREIGN_PYTHON:-}
-if [[ -z $python ]]; then
-    environment=$root/target/foreign-env
-    python=$environment/bin/python
-    if ! cmp -s "$root/tests/foreign.txt" "$environment/installed.txt"; then
-        rm -rf "$environment"
-        python3 -m venv "$environment"
-        "$python" -m pip install --quiet --no-compile --no-deps --requirement "$root/tests/foreign.txt"
-        cp "$root/tests/foreign.txt" "$environment/installed.txt"
-    fi
-fi
+python=${FOREIGN_PYTHON:-$(bash "$root/benches/python.sh" tests/foreign.txt foreign-env)}
 folder=$(mktemp -d)
 postgres=
 as_user=()

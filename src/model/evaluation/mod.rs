@@ -44,7 +44,7 @@ use crate::data::cells::target::Target;
 use crate::data::cells::target::Truth;
 use crate::error::usage;
 use crate::metrics;
-use crate::metrics::{ClassMetrics, Classification, Probabilities, Regression};
+use crate::metrics::{ClassCounts, ClassMetrics, Classification, Probabilities, Regression};
 
 /// The prediction of a model that ignores the features, the same for every row: the most frequent class, with the
 /// class shares of the training rows as probabilities, or their mean.
@@ -392,15 +392,26 @@ impl Evaluation {
         };
         if let Truth::Classes { codes, labels } = truth {
             let counts = metrics::class_counts(codes, &predictions.classes, labels.len());
-            let json_labels = || labels.iter().map(|label| target.json_label(label));
-            let rows = json_labels().zip(metrics::per_class(&counts));
-            evaluation.classes = Some(rows.map(|(label, metrics)| ClassRow { label, metrics }).collect());
-            evaluation.confusion_matrix = (labels.len() <= MAX_MATRIX_CLASSES).then(|| ConfusionMatrix {
-                labels: json_labels().collect(),
-                counts: metrics::confusion_matrix(codes, &predictions.classes, labels.len()),
+            evaluation.set_classes(target, labels, &counts, &|| {
+                metrics::confusion_matrix(codes, &predictions.classes, labels.len())
             });
         }
         evaluation
+    }
+
+    /// Adds what is known of each class; `matrix` counts rows by true and predicted class.
+    fn set_classes(
+        &mut self,
+        target: &Target,
+        labels: &[String],
+        counts: &[ClassCounts],
+        matrix: &dyn Fn() -> Vec<Vec<u64>>,
+    ) {
+        let json_labels = || labels.iter().map(|label| target.json_label(label));
+        let rows = json_labels().zip(metrics::per_class(counts));
+        self.classes = Some(rows.map(|(label, metrics)| ClassRow { label, metrics }).collect());
+        self.confusion_matrix = (labels.len() <= MAX_MATRIX_CLASSES)
+            .then(|| ConfusionMatrix { labels: json_labels().collect(), counts: matrix() });
     }
 }
 

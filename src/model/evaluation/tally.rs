@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Baseline, ClassRow, ConfusionMatrix, Context, Evaluation, MAX_MATRIX_CLASSES, Metrics};
+use super::{Baseline, Context, Evaluation, Metrics};
 use crate::data::cells::target::Truth;
 use crate::metrics::{self, ClassCounts, Regression};
 use crate::model::pipeline::Predictions;
@@ -268,7 +268,6 @@ impl Tally {
     /// The evaluation of all rows.
     pub(crate) fn evaluation(&self, context: Context) -> Evaluation {
         let target = context.target;
-        let labels = || self.labels.iter().map(|label| target.json_label(label));
         let n = self.labels.len();
         let mut evaluation = Evaluation {
             task: target.task,
@@ -286,15 +285,14 @@ impl Tally {
             confusion_matrix: None,
         };
         if n > 0 {
-            let rows = labels().zip(metrics::per_class(&self.model.class_counts(n)));
-            evaluation.classes = Some(rows.map(|(label, metrics)| ClassRow { label, metrics }).collect());
-            evaluation.confusion_matrix = (n <= MAX_MATRIX_CLASSES).then(|| {
+            let matrix = || {
                 let mut counts = vec![vec![0; n]; n];
                 for (&(truth, predicted), &n) in &self.model.counts {
                     counts[truth as usize][predicted as usize] = n;
                 }
-                ConfusionMatrix { labels: labels().collect(), counts }
-            });
+                counts
+            };
+            evaluation.set_classes(target, &self.labels, &self.model.class_counts(n), &matrix);
         }
         evaluation
     }
