@@ -21,7 +21,13 @@ pub(crate) fn below(n: usize, random: &mut Pcg64) -> usize {
 /// A number from 0 to 1, 1 excluded: the upper 53 bits of a draw, as many as the fraction of a double holds.
 #[inline]
 pub(crate) fn unit_interval(random: &mut Pcg64) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+    unit_interval_of(random.next_u64())
+}
+
+/// A draw as a number from 0 to 1, 1 excluded.
+#[inline]
+pub(crate) fn unit_interval_of(draw: u64) -> f64 {
+    (draw >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The seed of the random choices of a child (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number

@@ -57,6 +57,105 @@ fn a_sample_is_fitted_and_all_other_rows_are_evaluated() {
 }
 
 #[test]
+fn all_rows_are_fitted_by_what_a_sample_says_of_the_columns() {
+    let dir = Workdir::new();
+    let mut text = table(40_000);
+    // A level that the sample may not have, and rows that are of no use.
+    text += "1,0.5,violet,no\n2,0.5,red,\n1,1,red,\n";
+    dir.write("big.csv", text);
+    let boost = |flags: &[&str]| {
+        let all =
+            ["train", "big.csv", "--algorithm", "boost", "--set", "n_estimators=40", "--format", "json"];
+        // Every tree sees all of the three columns.
+        dir.run(&[&all[..], &["--set", "colsample_bytree=1", "--set", "subsample=1"], flags].concat())
+    };
+    let metric = |result: &serde_json::Value, name: &str| result["metrics"][name].as_f64().unwrap();
+    let of_sample = boost(&["--sample", "2000"]).ok().json();
+    let whole = boost(&[]).ok().json();
+    let all_rows = ["--sample", "2000", "--all-rows"];
+    let done = boost(&all_rows).ok();
+    let result = done.json();
+    done.complains(&[
+        "trained on 30507 others, one byte per value",
+        "a sample of 2000 of 40003 rows",
+        "(2 have no target value or do not fit",
+    ]);
+    let card = dir.run(&["inspect", "--format", "json"]).ok().json()["card"].clone();
+    let (n_fitted, n_held_out) = (card["n_train"].as_u64().unwrap(), result["n_rows"].as_u64().unwrap());
+    assert_eq!(card["sample"]["n_fitted"], n_fitted);
+    assert_eq!(n_fitted + n_held_out, 38_001, "every row but the sample and those without a target");
+    assert!((7_300..7_900).contains(&n_held_out), "{n_held_out}");
+    let [a, b, c] = [&of_sample, &result, &whole].map(|result| metric(result, "log_loss"));
+    assert!(b < 0.9 * a && b < 1.3 * c, "sample {a}, all rows {b}, in memory {c}");
+    let model = dir.bytes("model.mlapi");
+    boost(&[&all_rows[..], &["--threads", "1"]].concat()).ok();
+    assert!(dir.bytes("model.mlapi") == model, "whatever the number of threads");
+    dir.run(&["eval", "big.csv"]).ok();
+    dir.run(&["eval"]).fails(1).complains(&["mlapi eval DATA"]);
+}
+
+#[test]
+fn weights_balance_and_what_follows_the_predictor_work_on_all_rows() {
+    let dir = Workdir::new();
+    dir.write("big.csv", table(30_000));
+    let boost = |flags: &[&str]| {
+        let all = [
+            "train",
+            "big.csv",
+            "--sample",
+            "3000",
+            "--all-rows",
+            "--algorithm",
+            "boost",
+            "--set",
+            "n_estimators=30",
+        ];
+        dir.run(&[&all[..], flags].concat())
+    };
+    let done =
+        boost(&["--balance", "--weight", "b", "--optimize", "mcc", "--conformal", "0.9", "--format", "json"]);
+    let result = done.ok().json();
+    assert!(result["threshold"].is_f64(), "{result}");
+    assert!((0.87..0.93).contains(&result["coverage"]["share"].as_f64().unwrap_or(0.0)), "{result}");
+    let whole = dir.run(&["eval", "big.csv", "--format", "json"]).ok().json();
+    for member in ["share", "mean_size"] {
+        let [a, b] = [&result, &whole].map(|result| result["coverage"][member].as_f64().unwrap());
+        assert!((a - b).abs() < 0.02, "{member}: {a} and {b}");
+    }
+    let plain = boost(&["--format", "json"]).ok().json();
+    assert!(plain["metrics"] != result["metrics"]);
+    let numbers = boost(&["--target", "a", "--interval", "0.9", "--format", "json"]).ok().json();
+    assert!(numbers["metrics"]["r2"].as_f64().unwrap() > 0.3, "{numbers}");
+    let rising = boost(&["--set", "monotonic=a:-", "--format", "json"]).ok().json();
+    let accuracy = |result: &serde_json::Value| result["metrics"]["accuracy"].as_f64().unwrap();
+    assert!(accuracy(&rising) < accuracy(&plain) - 0.1, "a direction that the labels go against");
+}
+
+#[test]
+fn all_rows_are_not_for_every_plan() {
+    let dir = Workdir::with(&["iris.csv"]);
+    let run = |flags: &[&str]| dir.run(&[&["train", "iris.csv", "--all-rows"], flags].concat());
+    run(&["--algorithm", "boost"]).fails(2).complains(&["--sample"]);
+    for algorithm in ["auto", "forest", "logreg", "knn"] {
+        run(&["--sample", "50", "--algorithm", algorithm])
+            .fails(2)
+            .complains(&["a byte of each value: --algorithm gradient-boosting"]);
+    }
+    let boost = ["--sample", "50", "--algorithm", "boost"];
+    run(&[&boost[..], &["--conformal", "0.9", "--target", "petal_length"]].concat())
+        .fails(2)
+        .complains(&["--conformal needs classes"]);
+    run(&[&boost[..], &["--test", "iris.csv"]].concat()).fails(2);
+    dir.run(&[&["train", "-", "--all-rows"], &boost[..]].concat())
+        .stdin(table(200))
+        .fails(2)
+        .complains(&["standard input cannot be read twice"]);
+    run(&["--sample", "1000", "--algorithm", "boost"])
+        .ok()
+        .complains(&["no more rows than --sample asks for"]);
+}
+
+#[test]
 fn rows_that_do_not_fit_the_sample_are_counted_and_too_many_are_an_error() {
     let dir = Workdir::new();
     let mut text = table(20_000);

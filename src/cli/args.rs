@@ -267,6 +267,10 @@ pub struct Train {
     #[arg(long, value_name = "N|SHARE", conflicts_with_all = ["group", "split_by", "refit"])]
     pub sample: Option<Sample>,
 
+    /// Fit gradient-boosting on the rows outside the sample, one byte per value; the sample says what the columns are
+    #[arg(long, requires = "sample", conflicts_with = "test")]
+    pub all_rows: bool,
+
     /// Share of the rows held out for the evaluation
     #[arg(long, value_name = "SHARE", default_value_t = Plan::TEST_SIZE, value_parser = parse_share)]
     pub test_size: f64,

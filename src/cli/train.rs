@@ -19,7 +19,7 @@ use crate::model::hold_out::HoldOut;
 use crate::model::learn::like::{Comparison, compare};
 use crate::model::learn::plan::Plan;
 use crate::model::learn::postprocessing::{Calibrate, Measure, Wanted};
-use crate::model::learn::sampled::train_on_sample;
+use crate::model::learn::sampled::{FittedRows, train_on_sample};
 use crate::model::learn::train::train;
 use crate::model::postprocessing::Postprocessing;
 use crate::model::selection::{CrossValidation, Standing, Tuning};
@@ -91,7 +91,10 @@ pub(super) fn run(args: &Train, common: &Common, term: &Term, out: &mut impl Wri
     progress.stop_on_interrupt().context("cannot listen for Ctrl-C")?;
     let plan = plan(args)?;
     let trained = match args.sample {
-        Some(sample) => train_on_sample(&plan, sample, &progress),
+        Some(sample) => {
+            let fitted = if args.all_rows { FittedRows::AllOthers } else { FittedRows::Sample };
+            train_on_sample(&plan, sample, fitted, &progress)
+        }
         None => train(&plan, &progress),
     };
     progress.finish();

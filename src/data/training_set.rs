@@ -149,7 +149,7 @@ fn check_size(raw: &RawTable, target: &Target, rows: &[usize], truth: &Truth) ->
 }
 
 /// The weights of all rows of the file.
-fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
+pub(crate) fn row_weights(raw: &RawTable, index: usize, nulls: &NullTokens) -> Result<Vec<f64>> {
     let (Column::Number(weights) | Column::Written { values: weights, .. }) =
         Column::parse(raw, index, ColumnType::Number, nulls)?
     else {

@@ -253,7 +253,7 @@ impl TestRows {
         }
         if let Some(sample) = &card.sample {
             bail!(
-                "the model was trained on a sample of {} of {} rows; the figures of its training are of the others \
+                "the model was trained by a sample of {} of {} rows; the figures of its training are of the others \
                  (mlapi inspect), mlapi eval DATA gives those of another file",
                 sample.n_sampled,
                 sample.n_rows

@@ -173,6 +173,9 @@ pub struct SampleOf {
     pub n_rows: usize,
     /// Rows of the sample.
     pub n_sampled: usize,
+    /// Other rows that were fitted instead of the sample, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_fitted: Option<usize>,
 }
 
 /// One of the models that an ensemble is made of.

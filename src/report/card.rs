@@ -102,7 +102,8 @@ pub(crate) fn facts(model: &Model, card: &Card) -> Vec<(&'static str, String)> {
     }
     facts.extend(postprocessing::facts(&model.pipeline.postprocessing));
     if let Some(sample) = &card.sample {
-        facts.push(("sample", format!("{} of {} rows", sample.n_sampled, sample.n_rows)));
+        let fitted = sample.n_fitted.map_or(String::new(), |n| format!("; {n} others were fitted"));
+        facts.push(("sample", format!("{} of {} rows{fitted}", sample.n_sampled, sample.n_rows)));
     }
     if let Some(test) = &card.test {
         facts.push(("tested on", format!("{}, {} rows", test.path, card.evaluation.n_rows)));

@@ -5,6 +5,7 @@
 //! Cohen and Kaplan 2007) by any number of threads, and found again in a second pass by one bound for each stratum.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -16,7 +17,7 @@ use super::fields::{Dialect, Record, Visitor, Walk, Want};
 use super::ndjson::is_ndjson;
 use super::ragged::ragged;
 use super::source::{Input, Options, open};
-use crate::random::seed_of_child;
+use crate::random::{seed_of_child, unit_interval_of};
 
 /// The size of a sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -206,7 +207,8 @@ impl Reservoir {
     }
 
     /// Reads the file again and gives `work` the records of each block that are not in the sample, each with its line end;
-    /// `consume` gets the results in the order of the file.
+    /// `consume` gets the results in the order of the file. `share`: those that a second number by chance, from 0 to 1, falls
+    /// into, so that two shares that do not overlap have no record in common.
     ///
     /// # Errors
     /// A file that has changed; those of `consume`.
@@ -214,6 +216,7 @@ impl Reservoir {
         &self,
         path: &str,
         options: &Options,
+        share: Range<f64>,
         work: impl Fn(&[&[u8]], &mut O) + Sync,
         mut consume: impl FnMut(&mut O) -> Result<()>,
     ) -> Result<()> {
@@ -223,7 +226,9 @@ impl Reservoir {
         let work = |block: &Block, out: &mut (Found, O, usize)| {
             look(block, &frame, &mut out.0);
             let is_rest = |(record, stratum): &&(Record, u64)| {
-                !self.bounds.hold(seed_of_child(self.bounds.seed, record.line as usize), *stratum)
+                let number = seed_of_child(self.bounds.seed, record.line as usize);
+                !self.bounds.hold(number, *stratum)
+                    && share.contains(&unit_interval_of(seed_of_child(number, 0)))
             };
             out.2 = out.0.records.len();
             let rest = out.0.records.iter().filter(is_rest);
@@ -425,7 +430,7 @@ mod tests {
                 *out = rows(&found.text_of(records)).into_iter().map(|row| row.0).collect();
             };
             found
-                .rest(path, &Options::default(), work, |out| {
+                .rest(path, &Options::default(), 0.0..1.0, work, |out| {
                     all.append(out);
                     Ok(())
                 })
@@ -433,6 +438,22 @@ mod tests {
             all.sort();
             all.dedup();
             assert_eq!(all.len(), 50_000, "each record once");
+            let mut shares = [0.0..0.2, 0.2..1.0].map(|share| {
+                let mut of_share = Vec::new();
+                let consume = |out: &mut Vec<String>| {
+                    of_share.append(out);
+                    Ok(())
+                };
+                found.rest(path, &Options::default(), share, work, consume).unwrap();
+                of_share
+            });
+            let n = 50_000 - found.n_sampled;
+            assert!(shares[0].len().abs_diff(n / 5) < 400, "{}", shares[0].len());
+            let mut rest = shares[0].clone();
+            rest.append(&mut shares[1]);
+            rest.sort();
+            rest.dedup();
+            assert_eq!(rest.len(), n, "no record in both shares");
         }
     }
 
@@ -463,7 +484,7 @@ mod tests {
             n_rest += *n;
             Ok(())
         };
-        found.rest(path, &Options::default(), work, count).unwrap();
+        found.rest(path, &Options::default(), 0.0..1.0, work, count).unwrap();
         assert_eq!(n_rest, 19_500);
     }
 }

@@ -10,6 +10,7 @@ use super::{Baseline, Context, Evaluation, Metrics};
 use crate::data::cells::target::Truth;
 use crate::metrics::{self, ClassCounts, Regression};
 use crate::model::pipeline::Predictions;
+use crate::model::postprocessing::coverage::Coverage;
 
 /// Distinct scores that are kept, of all classes together.
 const MAX_SCORES: usize = 1 << 18;
@@ -27,6 +28,7 @@ pub(crate) struct Tally {
     baseline: Sums,
     n_rows: usize,
     values: Moments,
+    coverage: Option<Coverage>,
 }
 
 /// The sums of one of the two.
@@ -217,6 +219,7 @@ impl Tally {
             baseline: sums(),
             n_rows: 0,
             values: Moments::default(),
+            coverage: None,
         }
     }
 
@@ -244,6 +247,15 @@ impl Tally {
             // A model and its baseline are of one task.
             _ => {}
         }
+    }
+
+    /// Notes how often intervals or sets hold the truth of `n_rows` that are to be added.
+    pub(crate) fn cover(&mut self, coverage: Option<Coverage>, n_rows: usize) {
+        let n = self.n_rows;
+        self.coverage = match (self.coverage.take(), coverage) {
+            (Some(before), Some(more)) => Some(before.with(n, &more, n_rows)),
+            (before, more) => before.or(more),
+        };
     }
 
     fn place(&mut self, label: &String) -> u32 {
@@ -278,7 +290,7 @@ impl Tally {
             threshold: context.threshold,
             unknown_labels: None,
             n_zero_probability: self.model.n_zero_probability,
-            coverage: None,
+            coverage: self.coverage.clone(),
             metrics: self.model.metrics(self),
             baseline: self.baseline.metrics(self),
             classes: None,

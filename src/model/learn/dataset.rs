@@ -79,6 +79,12 @@ pub enum Direction {
     Falling,
 }
 
+/// Columns whose bytes are stored together for the histograms of all columns.
+pub(crate) const GROUP: usize = 4;
+
+/// A byte of each value of some rows: of each four columns in turn, row by row.
+pub type Groups = Vec<Vec<[u8; GROUP]>>;
+
 /// Prepared rows and their labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Dataset<'a> {

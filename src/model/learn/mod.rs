@@ -25,6 +25,8 @@ pub mod plan;
 pub(crate) mod platt;
 pub mod postprocessing;
 pub mod sampled;
+mod sampled_file;
+mod streamed;
 pub(crate) mod svm;
 pub mod train;
 mod train_test_split;
@@ -33,10 +35,11 @@ pub mod trees;
 use std::fmt;
 
 use anyhow::{Result, bail};
+use serde_json::Map;
 
 pub use algorithm::{ALGORITHMS, Spec, algorithm};
 pub(crate) use dataset::balanced_weights;
-pub use dataset::{Dataset, Fit, Labels};
+pub use dataset::{Dataset, Fit, Groups, Labels};
 pub use hyperparameter::{Parameter, Range, Settings};
 
 use crate::data::cells::cell::Task;
@@ -68,6 +71,13 @@ pub struct Algorithm {
     pub parameters: &'static [Parameter],
     /// Makes the parameter struct of checked settings.
     pub learner: fn(&Settings) -> Box<dyn Learner>,
+}
+
+impl Algorithm {
+    /// Whether it can be fitted on rows that come in blocks.
+    pub(crate) fn takes_blocks(&self) -> bool {
+        (self.learner)(&Settings(Map::new())).takes_blocks()
+    }
 }
 
 impl PartialEq for Algorithm {
@@ -119,6 +129,29 @@ pub trait Learner: Send + Sync {
     fn fit_owned(&self, x: Matrix, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
         self.fit(&Dataset { x: &x, ..*data }, watch)
     }
+
+    /// Whether it can be fitted on rows that come in blocks.
+    fn takes_blocks(&self) -> bool {
+        false
+    }
+
+    /// A fit of rows that come in blocks, for a table that is larger than memory; `sample`: some of its rows, which say what
+    /// its columns are like. `None` if the learner needs all rows as they are.
+    fn blocks(&self, _sample: &Dataset) -> Option<Box<dyn Blocks + '_>> {
+        None
+    }
+}
+
+/// The fit of rows of which the learner keeps a byte of each value.
+pub trait Blocks: Send + Sync {
+    /// What is kept of prepared rows.
+    fn bytes_of(&self, x: &Matrix) -> Groups;
+
+    /// Fits what was kept of all rows; `data` has their labels and weights, and no rows.
+    ///
+    /// # Errors
+    /// As [`Learner::fit`].
+    fn fit(self: Box<Self>, rows: Groups, data: &Dataset, watch: &dyn Watch) -> Result<Fit>;
 }
 
 /// Receives the progress of a fit and can interrupt it.

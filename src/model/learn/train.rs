@@ -58,6 +58,11 @@ impl Plan {
 /// # Errors
 /// An [`Error::Usage`] for a setting that cannot be used with these files; else what is wrong with the files.
 pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
+    train_with_choice(plan, watch).map(|(trained, _)| trained)
+}
+
+/// As [`train`]; also the algorithms with their weights.
+pub(super) fn train_with_choice(plan: &Plan, watch: &dyn Watch) -> Result<(Trained, Vec<(Spec, f64)>)> {
     let deadline = plan.search_time.map(|time| Instant::now() + time.mul_f64(SEARCH_SHARE));
     let mut raw = plan.read(watch)?;
     let (roles, target_reason) = plan.roles(&raw)?;
@@ -108,7 +113,7 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
     let postprocessing = plan.wanted.fit(&search, &mut choice)?;
     let chosen = fit_choice(plan, &fitter, (&choice.members, postprocessing), &truth, (&set, &split), watch)?;
     let card = card(plan, &raw, &set, &split, &findings, &choice, &chosen)?;
-    Ok(Trained {
+    let trained = Trained {
         model: Model { card, pipeline: chosen.pipeline, golden: chosen.golden, reference: chosen.reference },
         n_rows: raw.n_rows(),
         source: raw.source,
@@ -118,7 +123,8 @@ pub fn train(plan: &Plan, watch: &dyn Watch) -> Result<Trained> {
         algorithm_reason: choice.reason,
         fit_seconds: chosen.fit_seconds,
         profiles: set.profiles,
-    })
+    };
+    Ok((trained, choice.members))
 }
 
 /// # Errors
@@ -308,7 +314,7 @@ fn card(
 }
 
 /// The settings of the only member, with the number of rounds that boosting found.
-fn settings_of(spec: &Spec, pipeline: &Pipeline) -> Map<String, Value> {
+pub(super) fn settings_of(spec: &Spec, pipeline: &Pipeline) -> Map<String, Value> {
     let mut settings = spec.hyperparameters().clone();
     let predictor = pipeline.members.first().map(|member| &member.predictor);
     if let (Some(Predictor::Trees(trees)), "auto") = (predictor, spec.settings.word("n_estimators")) {

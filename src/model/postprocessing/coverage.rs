@@ -64,4 +64,18 @@ impl Coverage {
             _ => None,
         }
     }
+
+    /// The coverage of `n` rows and of others, which are `n_others`, by the same intervals or sets.
+    pub(in crate::model) fn with(self, n: usize, others: &Self, n_others: usize) -> Self {
+        let mean = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => Some((a * n as f64 + b * n_others as f64) / (n + n_others) as f64),
+            (a, b) => a.or(b),
+        };
+        Self {
+            share: mean(self.share, others.share),
+            mean_size: mean(self.mean_size, others.mean_size),
+            n_empty: self.n_empty.map(|n| n + others.n_empty.unwrap_or(0)),
+            ..self
+        }
+    }
 }

@@ -60,6 +60,44 @@ fn is_high_cardinality(feature: &Feature, n_rows: usize) -> bool {
     }
 }
 
+/// What a learner is told of the columns of prepared rows; nothing if they are standardised.
+#[derive(Default)]
+pub(crate) struct Inputs {
+    levels: Vec<usize>,
+    types: Vec<ColumnType>,
+    directions: Vec<Direction>,
+}
+
+impl Inputs {
+    /// `directions`: of each feature.
+    pub(crate) fn of(schema: &Schema, recipe: &Recipe, directions: &[Direction]) -> Self {
+        let mut inputs = Self::default();
+        if recipe.encoding() != Encoding::Raw {
+            return inputs;
+        }
+        let n_dense = recipe.n_slots() - recipe.n_sparse();
+        for (index, part) in recipe.slots().into_iter().take(n_dense) {
+            let feature = &schema.features[index];
+            // A part of what a column holds, such as the count of a word, is a number.
+            let is_whole = part == Slot::Value;
+            inputs.levels.push(if is_whole { feature.levels.len() } else { 0 });
+            inputs.types.push(if is_whole { feature.column_type } else { ColumnType::Number });
+            inputs.directions.push(if is_whole { directions[index] } else { Direction::Free });
+        }
+        inputs
+    }
+
+    /// Rows of these columns, of equal weight, and seed 0.
+    pub(crate) fn dataset<'a>(&'a self, x: &'a Matrix, y: Labels<'a>) -> Dataset<'a> {
+        Dataset {
+            levels: &self.levels,
+            types: &self.types,
+            directions: &self.directions,
+            ..Dataset::new(x, y)
+        }
+    }
+}
+
 /// Makes the slots of features that are not used 0 in all rows: no tree splits on them, and a penalised linear model gives
 /// them no weight.
 fn leave_out(x: &mut Matrix, recipe: &Recipe, is_used: &[bool]) {
@@ -240,31 +278,11 @@ impl Fitter<'_> {
             Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
             Truth::Values(values) => Labels::Values(values),
         };
-        let of_features = self.directions(spec)?;
-        let (mut levels, mut types, mut directions) = (Vec::new(), Vec::new(), Vec::new());
-        if recipe.encoding() == Encoding::Raw {
-            let n_dense = recipe.n_slots() - recipe.n_sparse();
-            for (index, part) in recipe.slots().into_iter().take(n_dense) {
-                let feature = &schema.features[index];
-                // A part of what a column holds, such as the count of a word, is a number.
-                let is_whole = part == Slot::Value;
-                levels.push(if is_whole { feature.levels.len() } else { 0 });
-                types.push(if is_whole { feature.column_type } else { ColumnType::Number });
-                directions.push(if is_whole { of_features[index] } else { Direction::Free });
-            }
-        }
+        let inputs = Inputs::of(&schema, &recipe, &self.directions(spec)?);
         let (weights, seed) = (weights.as_deref(), self.seed);
         let no_rows = Matrix::default();
-        let data = Dataset {
-            levels: &levels,
-            types: &types,
-            directions: &directions,
-            weights,
-            groups,
-            times: arrangement.times(),
-            seed,
-            ..Dataset::new(&no_rows, y)
-        };
+        let data =
+            Dataset { weights, groups, times: arrangement.times(), seed, ..inputs.dataset(&no_rows, y) };
         let fits = learn(x, &data)
             .map_err(|error| match error.downcast::<Unusable>() {
                 Ok(unusable) => self.explain(&unusable, &recipe, rows),

@@ -17,6 +17,7 @@ use super::choice::metric::standard_error;
 use crate::data::cells::cell::Task;
 use crate::data::cells::target::{Target, Truth};
 use crate::data::split::Split;
+use crate::data::split::arrangement::Arrangement;
 use crate::error::usage;
 use crate::model::postprocessing::Postprocessing;
 use crate::model::postprocessing::calibration::{Calibration, Curves, Method, log_probability};
@@ -106,7 +107,7 @@ impl Wanted {
     }
 
     /// Whether out-of-fold predictions have to be made if there are none.
-    fn is_asked(&self) -> bool {
+    pub(super) fn is_asked(&self) -> bool {
         matches!(self.calibrate, Calibrate::Auto | Calibrate::As(_))
             || self.optimize.is_some()
             || self.interval.is_some()
@@ -126,23 +127,32 @@ impl Wanted {
     /// # Errors
     /// A usage error for rows that cannot be predicted out of fold, or are too few for a level.
     pub(crate) fn fit(&self, search: &Search, choice: &mut Choice) -> Result<Postprocessing> {
-        let mut found = Postprocessing::default();
         if !self.is_asked() && !self.may_calibrate(search, choice) {
-            return Ok(found);
+            return Ok(Postprocessing::default());
         }
         // Its time is the fit's, and it takes a part of that of the comparison.
         let search = &Search { deadline: None, ..*search };
         let unseen = match choice.unseen.take() {
             Some(unseen) => unseen,
             // Predictions of thousands of classes are not kept, and nobody asked to make them again.
-            None if !self.is_asked() && choice.selection.tuning.is_none() => return Ok(found),
+            None if !self.is_asked() && choice.selection.tuning.is_none() => {
+                return Ok(Postprocessing::default());
+            }
             None if search.stopped() => return self.without(choice),
             None => match search.predict_unseen(&choice.members)? {
                 Some(unseen) => unseen,
                 None => return self.without(choice),
             },
         };
-        let rows = OutOfFold::of(search, unseen);
+        self.fit_to(&OutOfFold::of(search, unseen))
+    }
+
+    /// Fits what is wanted to predictions of rows that were not fitted.
+    ///
+    /// # Errors
+    /// A usage error for rows that are too few for a level.
+    pub(super) fn fit_to(&self, rows: &OutOfFold) -> Result<Postprocessing> {
+        let mut found = Postprocessing::default();
         match &rows.truth {
             Truth::Values(values) => {
                 let predicted = rows.scores.as_slice();
@@ -179,33 +189,47 @@ impl Wanted {
     }
 }
 
-/// Rows of a weight above 0 with their out-of-fold predictions.
-struct OutOfFold {
+/// Rows of a weight above 0 with predictions of fits that they were not part of.
+pub(super) struct OutOfFold {
     scores: Vec<f64>,
     truth: Truth,
     weights: Vec<f64>,
     folds: Vec<Split>,
 }
 
+/// What is known of rows beside their predictions.
+pub(super) struct Predicted<'a> {
+    pub(super) truth: &'a Truth,
+    /// 1 if absent.
+    pub(super) weights: Option<&'a [f64]>,
+    /// Whether every class counts the same.
+    pub(super) balance: bool,
+}
+
 impl OutOfFold {
     fn of(search: &Search, unseen: Unseen) -> Self {
+        let of_set = search.fitter.set.weights.as_ref();
+        let weights = of_set.map(|weights| search.rows.iter().map(|&row| weights[row]).collect::<Vec<_>>());
+        let rows =
+            Predicted { truth: search.truth, weights: weights.as_deref(), balance: search.fitter.balance };
+        Self::new(&unseen, &rows, search.arrangement, search.seed)
+    }
+
+    /// `unseen`: the predictions of some of the rows.
+    pub(super) fn new(unseen: &Unseen, rows: &Predicted, arrangement: &Arrangement, seed: u64) -> Self {
         let width = unseen.scores.n_cols();
-        let weight = |row: usize| {
-            let weights = search.fitter.set.weights.as_ref();
-            weights.map_or(1.0, |weights| weights[search.rows[row]])
-        };
+        let weight = |row: usize| rows.weights.map_or(1.0, |weights| weights[row]);
         let of_weight: Vec<usize> =
             (0..unseen.rows.len()).filter(|&i| weight(unseen.rows[i]) > 0.0).collect();
         let step = (of_weight.len() * width).div_ceil(MAX_FITTED).max(1);
         let kept: Vec<usize> = of_weight.into_iter().step_by(step).collect();
-        let rows: Vec<usize> = kept.iter().map(|&i| unseen.rows[i]).collect();
-        let truth = search.truth.select(&rows);
-        let mut weights: Vec<f64> = rows.iter().map(|&row| weight(row)).collect();
-        if let (true, Truth::Classes { codes, labels }) = (search.fitter.balance, &truth) {
+        let of_kept: Vec<usize> = kept.iter().map(|&i| unseen.rows[i]).collect();
+        let truth = rows.truth.select(&of_kept);
+        let mut weights: Vec<f64> = of_kept.iter().map(|&row| weight(row)).collect();
+        if let (true, Truth::Classes { codes, labels }) = (rows.balance, &truth) {
             weights = balanced_weights(codes, labels.len(), Some(&weights));
         }
-        let arrangement = search.arrangement.select(&rows);
-        let folds = arrangement.folds(&truth, N_FOLDS, search.seed);
+        let folds = arrangement.select(&of_kept).folds(&truth, N_FOLDS, seed);
         let folds =
             folds.into_iter().filter(|fold| !fold.train.is_empty() && !fold.test.is_empty()).collect();
         Self {

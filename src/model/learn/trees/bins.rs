@@ -8,12 +8,14 @@
 //!
 //! Costs one byte per value, and one more for histograms of all columns.
 //!
-//! Forests and boosting bin their table once, before all trees.
+//! Forests and boosting bin their table once, before all trees. Of a table that is larger than memory a sample says where
+//! the bins end; the rows come in blocks, and only the bytes for histograms are kept.
 
 use std::ops::Range;
 
+use crate::data::cells::matrix::Matrix;
 use crate::model::learn::Dataset;
-use crate::model::learn::dataset::Direction;
+use crate::model::learn::dataset::{Direction, GROUP, Groups};
 use crate::order;
 use crate::parallel;
 
@@ -22,9 +24,6 @@ pub(crate) const MISSING: u8 = 255;
 
 /// Bins for values.
 const MAX_BINS: usize = 255;
-
-/// Columns whose bytes are stored together for the histograms of all columns.
-pub(crate) const GROUP: usize = 4;
 
 /// Quantiles are taken of at most this many rows, evenly spaced: some two hundred per bin.
 const MAX_SAMPLE: usize = 1 << 16;
@@ -51,14 +50,45 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
     /// The number of bins that values fall into.
     pub(crate) n_bins: usize,
-    /// One byte per row.
+    /// One byte per row; empty if all bytes are in [`Bins::groups`].
     pub(crate) bytes: Vec<u8>,
     /// How predictions may change along it.
     pub(crate) direction: Direction,
     grid: Grid,
 }
 
+/// The bytes of a column, wherever they are.
+#[derive(Clone, Copy)]
+pub(crate) struct Bytes<'a> {
+    bytes: &'a [u8],
+    /// Rows are 2^shift bytes apart.
+    shift: u32,
+}
+
+impl Bytes<'_> {
+    /// That of a row.
+    #[inline(always)]
+    pub(crate) fn of(self, row: u32) -> u8 {
+        self.bytes[(row as usize) << self.shift]
+    }
+}
+
+impl<'a> From<&'a [u8]> for Bytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self { bytes, shift: 0 }
+    }
+}
+
 impl Column {
+    /// The byte of a value.
+    fn byte(&self, value: f64) -> u8 {
+        match &self.kind {
+            Kind::Number { .. } if value.is_nan() => MISSING,
+            Kind::Number { thresholds } => self.n_below(thresholds, value) as u8,
+            Kind::Category { groups } => level(value, groups.len()).map_or(MISSING, |level| groups[level]),
+        }
+    }
+
     /// The number of thresholds below a value; `thresholds`: those of this column.
     #[inline(always)]
     pub(crate) fn n_below(&self, thresholds: &[f64], value: f64) -> usize {
@@ -107,7 +137,9 @@ pub(crate) struct Bins {
     /// Columns that can be split at all.
     pub(crate) usable: Vec<u32>,
     /// The bytes of each [`GROUP`] columns in turn, row by row; empty before [`Bins::group`].
-    pub(crate) groups: Vec<Vec<[u8; GROUP]>>,
+    pub(crate) groups: Groups,
+    /// Number of rows.
+    n_rows: usize,
 }
 
 impl Bins {
@@ -119,16 +151,65 @@ impl Bins {
             bin_columns(data, group * GROUP..n_columns.min((group + 1) * GROUP))
         });
         let columns: Vec<Column> = columns.into_iter().flatten().collect();
-        let is_usable = |column: &Column| {
-            let first = column.bytes.first();
-            column.bytes.iter().any(|byte| Some(byte) != first)
+        let mut bins = Self { columns, usable: Vec::new(), groups: Vec::new(), n_rows: data.x.n_rows() };
+        bins.find_usable();
+        bins
+    }
+
+    fn find_usable(&mut self) {
+        let rows = 0..self.n_rows as u32;
+        let is_usable = |&j: &u32| {
+            let bytes = self.bytes(j);
+            rows.clone().any(|row| bytes.of(row) != bytes.of(0))
         };
-        let usable = (0..n_columns as u32).filter(|&j| is_usable(&columns[j as usize])).collect();
-        Self { columns, usable, groups: Vec::new() }
+        self.usable = (0..self.columns.len() as u32).filter(is_usable).collect();
+    }
+
+    /// The same bins with other rows.
+    pub(crate) fn with_rows(mut self, rows: Groups) -> Self {
+        self.columns.iter_mut().for_each(|column| column.bytes = Vec::new());
+        self.n_rows = rows.first().map_or(0, Vec::len);
+        self.groups = rows;
+        self.find_usable();
+        self
+    }
+
+    /// The bytes of rows.
+    pub(crate) fn bytes_of(&self, x: &Matrix) -> Groups {
+        let group = |(i, columns): (usize, &[Column])| {
+            let bytes = |row: &[f64]| {
+                let mut bytes = [0; GROUP];
+                let values = row[i * GROUP..].iter().zip(columns);
+                bytes.iter_mut().zip(values).for_each(|(byte, (&value, column))| *byte = column.byte(value));
+                bytes
+            };
+            x.rows().map(bytes).collect()
+        };
+        self.columns.chunks(GROUP).enumerate().map(group).collect()
+    }
+
+    /// The bytes of a column.
+    #[inline]
+    pub(crate) fn bytes(&self, column: u32) -> Bytes<'_> {
+        let column = column as usize;
+        let own = &self.columns[column].bytes;
+        match self.groups.get(column / GROUP) {
+            Some(group) if own.is_empty() => {
+                let bytes = group.as_flattened();
+                Bytes {
+                    bytes: bytes.get(column % GROUP..).unwrap_or_default(),
+                    shift: GROUP.trailing_zeros(),
+                }
+            }
+            _ => own.as_slice().into(),
+        }
     }
 
     /// Keeps a second copy of the bytes, for the histograms of all columns.
     pub(crate) fn group(&mut self) {
+        if !self.groups.is_empty() {
+            return;
+        }
         let group = |columns: &[Column]| {
             let byte = |row: usize, k: usize| columns.get(k).map_or(0, |column| column.bytes[row]);
             (0..self.n_rows()).map(|row| std::array::from_fn(|k| byte(row, k))).collect()
@@ -138,7 +219,7 @@ impl Bins {
 
     /// Number of rows.
     pub(crate) fn n_rows(&self) -> usize {
-        self.columns.first().map_or(0, |column| column.bytes.len())
+        self.n_rows
     }
 }
 
@@ -298,7 +379,6 @@ fn category(values: impl Iterator<Item = f64>, n_levels: usize, counts: impl Fn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::cells::matrix::Matrix;
     use crate::model::learn::Labels;
     use proptest::prelude::*;
 
@@ -340,6 +420,36 @@ mod tests {
         bins.group();
         assert_eq!(bins.usable, [1, 2]);
         assert_eq!(bins.groups, [[[0, 0, 0, 0], [0, 1, MISSING, 0], [0, 0, 0, 0]]]);
+    }
+
+    #[test]
+    fn rows_that_come_in_blocks_get_the_bytes_of_the_table() {
+        let mut x = Matrix::zeros(1000, 6);
+        for (i, value) in x.values_mut().iter_mut().enumerate() {
+            *value = match (i % 6, i * 7919 % 1009) {
+                (_, at) if at % 11 == 0 => f64::NAN,
+                (5, at) => (at % 4) as f64,
+                (3, _) => 1.0,
+                (_, at) => at as f64 / 7.0 - 50.0,
+            };
+        }
+        (0..1000).for_each(|i| x.row_mut(i)[3] = 2.0);
+        let y = vec![0.0; 1000];
+        let levels = [0, 0, 0, 0, 0, 4];
+        let whole = Bins::new(&Dataset { levels: &levels, ..Dataset::new(&x, Labels::Values(&y)) });
+        let mut kept = vec![Vec::new(); 2];
+        for part in [0..300, 300..301, 301..1000] {
+            let mut rows = Matrix::zeros(part.len(), 6);
+            part.enumerate().for_each(|(i, row)| rows.row_mut(i).copy_from_slice(x.row(row)));
+            kept.iter_mut().zip(whole.bytes_of(&rows)).for_each(|(kept, rows)| kept.extend(rows));
+        }
+        let of_sample = Bins::new(&Dataset { levels: &levels, ..Dataset::new(&x, Labels::Values(&y)) });
+        let blocks = of_sample.with_rows(kept);
+        assert_eq!((blocks.n_rows(), &blocks.usable), (1000, &whole.usable));
+        assert_eq!(whole.usable, [0, 1, 2, 4, 5]);
+        for column in 0..6 {
+            assert!((0..1000).all(|row| whole.bytes(column).of(row) == blocks.bytes(column).of(row)));
+        }
     }
 
     proptest! {

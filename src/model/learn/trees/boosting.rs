@@ -19,7 +19,7 @@ use crate::data::cells::matrix::Matrix;
 use crate::data::prepare::recipe::Encoding;
 use crate::model::learn::dataset::Direction;
 use crate::model::learn::hyperparameter::MONOTONIC;
-use crate::model::learn::{Algorithm, Dataset, Fit, Labels, Learner, Settings, Watch, usage};
+use crate::model::learn::{Algorithm, Blocks, Dataset, Fit, Groups, Labels, Learner, Settings, Watch, usage};
 use crate::parallel;
 
 /// From more rows than this `early_stopping=auto` holds rows out, as in scikit-learn.
@@ -57,32 +57,7 @@ pub(crate) static GRADIENT_BOOSTING: Algorithm = Algorithm {
     smartcore: "None. Its boosting (0.7) is for regression only, without early stopping, and sorts each \
            column again at each node: 19 times as long on 8,000 rows.",
     parameters: &BOOSTING,
-    learner: |settings| {
-        Box::new(GradientBoosting {
-            loss: settings.choice("loss"),
-            quantile: settings.number("quantile"),
-            tweedie_power: settings.number("tweedie_power"),
-            learning_rate: number_unless_auto(settings, "learning_rate"),
-            n_estimators: settings.optional_whole("n_estimators"),
-            max_leaf_nodes: (settings.word("max_leaf_nodes") != "auto")
-                .then(|| whole_or_unlimited(settings, "max_leaf_nodes")),
-            max_depth: whole_or_unlimited(settings, "max_depth"),
-            min_samples_leaf: settings.optional_whole("min_samples_leaf"),
-            l2_regularization: number_unless_auto(settings, "l2_regularization"),
-            max_delta_step: number_unless_auto(settings, "max_delta_step"),
-            softmax_factor: number_unless_auto(settings, "softmax_factor"),
-            cat_smooth: settings.number("cat_smooth"),
-            cat_l2: number_unless_auto(settings, "cat_l2"),
-            min_data_per_group: settings.optional_whole("min_data_per_group"),
-            subsample: settings.number("subsample"),
-            colsample: settings.number("colsample_bytree"),
-            max_features: settings.number("max_features"),
-            early_stopping: settings.choice("early_stopping"),
-            validation_fraction: settings.number("validation_fraction"),
-            n_iter_no_change: settings.whole("n_iter_no_change"),
-            tol: settings.number("tol"),
-        })
-    },
+    learner: |settings| Box::new(GradientBoosting::of(settings)),
 };
 
 /// Parameters of boosting; `None` is `auto`.
@@ -116,6 +91,33 @@ fn number_unless_auto(settings: &Settings, name: &str) -> Option<f64> {
 }
 
 impl GradientBoosting {
+    fn of(settings: &Settings) -> Self {
+        Self {
+            loss: settings.choice("loss"),
+            quantile: settings.number("quantile"),
+            tweedie_power: settings.number("tweedie_power"),
+            learning_rate: number_unless_auto(settings, "learning_rate"),
+            n_estimators: settings.optional_whole("n_estimators"),
+            max_leaf_nodes: (settings.word("max_leaf_nodes") != "auto")
+                .then(|| whole_or_unlimited(settings, "max_leaf_nodes")),
+            max_depth: whole_or_unlimited(settings, "max_depth"),
+            min_samples_leaf: settings.optional_whole("min_samples_leaf"),
+            l2_regularization: number_unless_auto(settings, "l2_regularization"),
+            max_delta_step: number_unless_auto(settings, "max_delta_step"),
+            softmax_factor: number_unless_auto(settings, "softmax_factor"),
+            cat_smooth: settings.number("cat_smooth"),
+            cat_l2: number_unless_auto(settings, "cat_l2"),
+            min_data_per_group: settings.optional_whole("min_data_per_group"),
+            subsample: settings.number("subsample"),
+            colsample: settings.number("colsample_bytree"),
+            max_features: settings.number("max_features"),
+            early_stopping: settings.choice("early_stopping"),
+            validation_fraction: settings.number("validation_fraction"),
+            n_iter_no_change: settings.whole("n_iter_no_change"),
+            tol: settings.number("tol"),
+        }
+    }
+
     fn loss(&self, y: Labels) -> Result<Loss> {
         let wrong = |task| Err(usage(format!("--set loss={}: not a loss for {task}", self.loss.word())));
         match y {
@@ -226,7 +228,7 @@ impl GradientBoosting {
     }
 
     fn boost(&self, data: &Dataset, bins: &Bins, loss: Loss, watch: &dyn Watch) -> Fit {
-        let n_rows = data.counted_rows().len();
+        let n_rows = (0..data.n_rows()).filter(|&row| data.weight(row) > 0.0).count();
         let rules = self.rules(n_rows, loss.n_scores());
         let by_folds = self.finds_rounds() && n_rows <= MAX_FOLD_ROWS;
         let found = if by_folds { rounds::by_folds(&rules, data, bins, loss, watch) } else { None };
@@ -292,6 +294,30 @@ impl Learner for GradientBoosting {
         let bins = Bins::new(&Dataset { x: &x, ..*data });
         drop(x);
         self.fit_bins(bins, data, watch)
+    }
+
+    fn takes_blocks(&self) -> bool {
+        true
+    }
+
+    fn blocks(&self, sample: &Dataset) -> Option<Box<dyn Blocks + '_>> {
+        Some(Box::new(BinnedBlocks { learner: self, bins: Bins::new(sample) }))
+    }
+}
+
+/// Rows that are binned as they come.
+struct BinnedBlocks<'a> {
+    learner: &'a GradientBoosting,
+    bins: Bins,
+}
+
+impl Blocks for BinnedBlocks<'_> {
+    fn bytes_of(&self, x: &Matrix) -> Groups {
+        self.bins.bytes_of(x)
+    }
+
+    fn fit(self: Box<Self>, rows: Groups, data: &Dataset, watch: &dyn Watch) -> Result<Fit> {
+        self.learner.fit_bins(self.bins.with_rows(rows), data, watch)
     }
 }
 
@@ -695,6 +721,28 @@ mod tests {
         let (found, of_many_rows) =
             (log_loss(&[]), log_loss(&[("cat_l2", "10"), ("min_data_per_group", "100")]));
         assert!(found < 0.05 && of_many_rows > 0.3, "{found} {of_many_rows}");
+    }
+
+    #[test]
+    fn rows_that_come_in_blocks_make_the_trees_of_the_table() {
+        let x = noise(12_000, 6, 4);
+        let codes: Vec<u32> =
+            x.rows().map(|row| u32::from(row[1] + row[4] * row[5] > 0.8) + u32::from(row[3] > 0.9)).collect();
+        let no_rows = Matrix::default();
+        let y = Labels::Classes { codes: &codes, n_classes: 3 };
+        let settings = [("n_estimators".to_string(), "12".to_string())];
+        let spec = Spec::new(&GRADIENT_BOOSTING, Task::Classification, &settings).unwrap();
+        let learner = GradientBoosting::of(&spec.settings);
+        let (data, rowless) = (Dataset::new(&x, y), Dataset::new(&no_rows, y));
+        let blocks = learner.blocks(&data).unwrap();
+        let mut kept = vec![Vec::new(); 2];
+        for rows in x.values().chunks(6 * 5000) {
+            let mut block = Matrix::zeros(rows.len() / 6, 6);
+            block.values_mut().copy_from_slice(rows);
+            kept.iter_mut().zip(blocks.bytes_of(&block)).for_each(|(kept, rows)| kept.extend(rows));
+        }
+        let found = blocks.fit(kept, &rowless, &Unwatched).unwrap();
+        assert!(found.predictor == learner.fit(&data, &Unwatched).unwrap().predictor);
     }
 
     #[test]

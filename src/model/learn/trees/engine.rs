@@ -1,9 +1,10 @@
 //! The settings of a growing tree, and the questions about a node that growth and search share.
 
 use super::best_split::{Best, Limits};
-use super::bins::{Bins, GROUP};
+use super::bins::Bins;
 use super::criterion::{Cell, Cells, Criterion};
 use crate::model::learn::Watch;
+use crate::model::learn::dataset::GROUP;
 
 /// Nodes of fewer rows sum up one column at a time.
 const MIN_HISTOGRAM_ROWS: usize = 512;

@@ -323,7 +323,7 @@ impl<C: Criterion> Engine<'_, C> {
         scratch: &mut Scratch<C>,
     ) -> Split<C> {
         let n = span.rows.len();
-        let n_left = span.partition(&self.bins.columns[open.best.column as usize].bytes, &open.best);
+        let n_left = span.partition(self.bins.bytes(open.best.column), &open.best);
         let (left, right) = span.split_at(n_left);
         let depth = open.depth + 1;
         let may = [&left, &right].map(|side| !last && self.may_split(side.items, depth));

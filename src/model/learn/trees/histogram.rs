@@ -4,10 +4,10 @@
 
 use super::best_split::{Best, scan};
 use super::bin_set::first_bins;
-use super::bins::GROUP;
 use super::criterion::{Cell, Cells, Criterion, no_rows};
 use super::engine::Engine;
 use super::monotonic::Whole;
+use crate::model::learn::dataset::GROUP;
 use crate::parallel;
 
 /// A histogram and the rows that it is of.

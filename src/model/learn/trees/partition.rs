@@ -2,7 +2,7 @@
 
 use super::best_split::Best;
 use super::bin_set::{holds, insert};
-use super::bins::MISSING;
+use super::bins::{Bytes, MISSING};
 
 /// The rows of a node with their items, and room to partition them.
 pub(crate) struct Span<'a, I> {
@@ -58,7 +58,7 @@ impl<'a, I: Copy> Span<'a, I> {
 
     /// Puts the rows that a split sends left first, both sides in their order; returns how many those are.
     /// `bytes`: the bins of the column that it splits on.
-    pub(crate) fn partition(&mut self, bytes: &[u8], best: &Best) -> usize {
+    pub(crate) fn partition(&mut self, bytes: Bytes, best: &Best) -> usize {
         let missing_left = best.missing_left == Some(true);
         match best.subset {
             None => self.partition_by(bytes, |byte| {
@@ -74,14 +74,14 @@ impl<'a, I: Copy> Span<'a, I> {
     }
 
     #[inline(always)]
-    fn partition_by(&mut self, bytes: &[u8], goes_left: impl Fn(u8) -> bool) -> usize {
+    fn partition_by(&mut self, bytes: Bytes, goes_left: impl Fn(u8) -> bool) -> usize {
         let n = self.rows.len();
         let (rows, items) = (&mut self.rows[..n], &mut self.items[..n]);
         let (spare_rows, spare_items) = (&mut self.spare_rows[..n], &mut self.spare_items[..n]);
         let (mut n_left, mut n_right) = (0, 0);
         for i in 0..n {
             let (row, item) = (rows[i], items[i]);
-            let left = usize::from(goes_left(bytes[row as usize]));
+            let left = usize::from(goes_left(bytes.of(row)));
             // Written to both, kept by one: no branch to mispredict.
             rows[n_left] = row;
             items[n_left] = item;
@@ -125,7 +125,7 @@ mod tests {
                 spare_rows: &mut spare_rows,
                 spare_items: &mut spare_items,
             };
-            let n_left = span.partition(&bytes, &best);
+            let n_left = span.partition(bytes.as_slice().into(), &best);
             let (left, right): (Vec<u32>, Vec<u32>) = before.iter().partition(|&&row| goes_left(row));
             prop_assert_eq!(n_left, left.len());
             prop_assert_eq!(&rows, &[left, right].concat());

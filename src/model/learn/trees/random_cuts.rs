@@ -6,9 +6,10 @@ use rand_pcg::rand_core::Rng;
 
 use super::best_split::Best;
 use super::bin_set::{holds, insert};
-use super::bins::{Column, GROUP, Kind, MISSING};
+use super::bins::{Column, Kind, MISSING};
 use super::criterion::{Cell, Criterion};
 use super::engine::Engine;
+use crate::model::learn::dataset::GROUP;
 use crate::random::unit_interval;
 
 impl<C: Criterion> Engine<'_, C> {

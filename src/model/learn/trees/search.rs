@@ -123,21 +123,21 @@ impl<C: Criterion> Engine<'_, C> {
         best: &mut Best,
     ) -> bool {
         let binned = &self.bins.columns[column as usize];
-        let bytes = &binned.bytes;
+        let bytes = self.bins.bytes(column);
         let mut touched = [u64::MAX; 4];
         if rows.len() < MAX_MARKED_ROWS {
             touched = [0; 4];
             for (&row, &item) in rows.iter().zip(items) {
-                let byte = bytes[row as usize];
+                let byte = bytes.of(row);
                 insert(&mut touched, byte);
                 self.criterion.add(&mut cells[usize::from(byte)], item);
             }
         } else {
             for (&row, &item) in rows.iter().zip(items) {
-                self.criterion.add(&mut cells[usize::from(bytes[row as usize])], item);
+                self.criterion.add(&mut cells[usize::from(bytes.of(row))], item);
             }
         }
-        let first = &cells[usize::from(bytes[rows[0] as usize])];
+        let first = &cells[usize::from(bytes.of(rows[0]))];
         let varies = self.criterion.count(first) < rows.len() as i64;
         if varies {
             let n_bins = first_bins(binned.n_bins);

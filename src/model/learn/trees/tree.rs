@@ -81,7 +81,7 @@ impl Tree {
             if node.left == 0 {
                 return at;
             }
-            let bin = bins.columns[node.column as usize].bytes[row];
+            let bin = bins.bytes(node.column).of(row as u32);
             at = node.left as usize + usize::from(!self.goes_left(node, bin));
         }
     }
