@@ -39,14 +39,7 @@ wait_for_server() {
 }
 
 say "a static binary"
-static=${1:+$(realpath "$1")}
-if [ -z "$static" ]; then
-    host=$(rustc -vV | sed -n 's/^host: //p')
-    # As in the Dockerfile.
-    RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile dist --bin mlapi \
-        --manifest-path "$root/Cargo.toml" --target "$host" --target-dir "$root/target/static"
-    static=$root/target/static/$host/dist/mlapi
-fi
+static=$(realpath "${1:-$(bash "$root/deploy/static.sh")}")
 if readelf --program-headers "$static" 2>/dev/null | grep -q INTERP; then
     echo "$static needs a dynamic loader" >&2
     exit 1
