@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::plan::Plan;
 use super::postprocessing::{Calibrate, Wanted};
 use super::sampled_file::SampledFile;
-use super::train::{train, train_with_choice};
+use super::train::{Uninterrupted, train, train_with_choice};
 use super::{ALGORITHMS, Watch, algorithm, streamed};
 use crate::data::cells::target::Truth;
 use crate::data::read::reservoir::{Reservoir, Size};
@@ -105,7 +105,8 @@ pub fn train_on_sample(
     let mut note = format!("trained on {of_rows}");
     let file = SampledFile { plan, path, reservoir };
     let (mut others, mut n_strays) = (0.0..1.0, 0);
-    if let (FittedRows::AllOthers, [(spec, _)], Some(share)) = (fitted, members.as_slice(), held_out) {
+    let is_of_others = fitted == FittedRows::AllOthers && !watch.stopped();
+    if let (true, [(spec, _)], Some(share)) = (is_of_others, members.as_slice(), held_out) {
         let found = streamed::fit(&mut trained, spec, &file, share..1.0, watch)?;
         note = format!(
             "{of_rows}, says what the columns are; trained on {} others, one byte per value",
@@ -119,6 +120,9 @@ pub fn train_on_sample(
         if evaluated_later.is_none() {
             note += "; evaluated on rows held out of the sample, as standard input cannot be read twice";
         } else {
+            // What an interruption left of the fit is evaluated all the same.
+            let uninterrupted = Uninterrupted(watch);
+            let watch: &dyn Watch = if watch.stopped() { &uninterrupted } else { watch };
             watch.stage("evaluating the other rows");
             let (tally, n_more) = evaluate(&trained.model, &file, others, watch)?;
             n_strays += n_more;

@@ -16,14 +16,16 @@ use super::hyperparameter::MONOTONIC;
 use super::plan::Plan;
 use super::postprocessing::{OutOfFold, Predicted};
 use super::sampled_file::SampledFile;
-use super::train::settings_of;
-use super::{Dataset, Labels, Spec, Watch};
+use super::train::{INTERRUPTED, settings_of};
+use super::{Blocks, Dataset, Labels, Spec, Watch};
+use crate::data::cells::cell::Task;
 use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::number::MAX_SUMMED;
 use crate::data::cells::target::Truth;
 use crate::data::split::arrangement::Arrangement;
 use crate::data::training_set::row_weights;
+use crate::model::Model;
 use crate::model::evaluation::Baseline;
 use crate::model::hold_out::TestRows;
 use crate::model::trained::Trained;
@@ -50,37 +52,18 @@ pub(super) fn fit(
     watch: &dyn Watch,
 ) -> Result<Fitted> {
     let (plan, model) = (file.plan, &mut trained.model);
-    plan.wanted.check(&model.pipeline.schema.target)?;
     let schema = &model.pipeline.schema;
+    plan.wanted.check(&schema.target)?;
     let member = model.pipeline.members.first().context("a model has a member")?;
-    let directions = spec.settings.directions(MONOTONIC);
-    let direction = |feature: &Feature| {
-        let found = directions.iter().find(|(name, _)| plain::same(name, &feature.name));
-        found.map_or(Direction::Free, |(_, direction)| *direction)
-    };
-    let directions: Vec<Direction> = schema.features.iter().map(direction).collect();
-    let inputs = Inputs::of(schema, &member.recipe, &directions);
+    let inputs = Inputs::of(schema, &member.recipe, &directions(&schema.features, spec));
     let sample = file.read(model, file.reservoir.text.clone())?;
     let codes = sample.codes(schema)?;
     let learner = (spec.algorithm.learner)(&spec.settings);
-    let x = member.recipe.encode(&codes);
-    let blocks = learner.blocks(&inputs.dataset(&x, labels(&sample.truth)));
+    let blocks = learner.blocks(&inputs.dataset(&member.recipe.encode(&codes), labels(&sample.truth)));
     let blocks = blocks.context("the algorithm needs all rows as they are")?;
-    drop(x);
 
     watch.stage("reading the other rows");
-    let make = |rows: TestRows| {
-        let bytes = blocks.bytes_of(&member.recipe.encode_owned(rows.codes(schema)?));
-        if let Truth::Values(values) = &rows.truth {
-            let is_usable = values.iter().all(|value| value.abs() <= MAX_SUMMED);
-            ensure!(is_usable, "a target beyond {MAX_SUMMED:e} is too large to be squared and summed up");
-        }
-        Ok(Kept { bytes, weights: weights_of(&rows, plan)?, truth: rows.truth })
-    };
-    let n_labels = schema.target.labels.len();
-    let mut kept = Kept { bytes: Vec::new(), truth: sample.truth.select(&[]), weights: Vec::new() };
-    let mut take = |rows: Kept| kept.extend(&rows, n_labels, file.reservoir.n_records);
-    let n_strays = file.go_through(model, share, &make, &mut take, watch)?;
+    let (kept, n_strays) = read(model, file, &*blocks, share, watch)?;
     let Kept { bytes, truth, mut weights } = kept;
     ensure!(
         truth.len() > 1,
@@ -94,11 +77,10 @@ pub(super) fn fit(
     }
     let no_rows = Matrix::default();
     let data = inputs.dataset(&no_rows, labels(&truth));
-    let fit =
-        blocks.fit(bytes, &Dataset { weights: unless_empty(&weights), seed: plan.seed, ..data }, watch)?;
+    let data = Dataset { weights: unless_empty(&weights), seed: plan.seed, ..data };
+    let fit = blocks.fit(bytes, &data, watch)?;
     trained.fit_seconds += started.elapsed().as_secs_f64();
 
-    let n_rows = truth.len();
     let member = model.pipeline.members.first_mut().context("a model has a member")?;
     member.predictor = fit.predictor;
     model.pipeline.validate().context("the fitted model is not usable")?;
@@ -113,9 +95,49 @@ pub(super) fn fit(
     }
     let card = &mut model.card;
     card.hyperparameters = settings_of(spec, &model.pipeline);
-    (card.n_train, card.baseline) = (n_rows, Baseline::fit(&truth));
+    (card.n_train, card.baseline) = (truth.len(), Baseline::fit(&truth));
     card.notes.extend(fit.notes);
-    Ok(Fitted { n_rows, n_strays })
+    card.notes.extend(watch.stopped().then(|| INTERRUPTED.to_string()));
+    Ok(Fitted { n_rows: truth.len(), n_strays })
+}
+
+/// Keeps what `blocks` needs of a share of the rows; also how many have no target value or do not fit the model.
+fn read(
+    model: &Model,
+    file: &SampledFile,
+    blocks: &dyn Blocks,
+    share: Range<f64>,
+    watch: &dyn Watch,
+) -> Result<(Kept, usize)> {
+    let schema = &model.pipeline.schema;
+    let member = model.pipeline.members.first().context("a model has a member")?;
+    let make = |rows: TestRows| {
+        let bytes = blocks.bytes_of(&member.recipe.encode_owned(rows.codes(schema)?));
+        if let Truth::Values(values) = &rows.truth {
+            let is_usable = values.iter().all(|value| value.abs() <= MAX_SUMMED);
+            ensure!(is_usable, "a target beyond {MAX_SUMMED:e} is too large to be squared and summed up");
+        }
+        Ok(Kept { bytes, weights: weights_of(&rows, file.plan)?, truth: rows.truth })
+    };
+    let labels = &schema.target.labels;
+    let truth = match schema.target.task {
+        Task::Classification => Truth::Classes { codes: Vec::new(), labels: labels.clone() },
+        Task::Regression => Truth::Values(Vec::new()),
+    };
+    let mut kept = Kept { bytes: Vec::new(), truth, weights: Vec::new() };
+    let mut take = |rows: Kept| kept.extend(&rows, labels.len(), file.reservoir.n_records);
+    let n_strays = file.go_through(model, share, &make, &mut take, watch)?;
+    Ok((kept, n_strays))
+}
+
+/// The direction of each feature, as the setting `monotonic` gives it.
+fn directions(features: &[Feature], spec: &Spec) -> Vec<Direction> {
+    let given = spec.settings.directions(MONOTONIC);
+    let of = |feature: &Feature| {
+        let found = given.iter().find(|(name, _)| plain::same(name, &feature.name));
+        found.map_or(Direction::Free, |(_, direction)| *direction)
+    };
+    features.iter().map(of).collect()
 }
 
 fn labels(truth: &Truth) -> Labels<'_> {

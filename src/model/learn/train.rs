@@ -39,6 +39,9 @@ use crate::model::{Card, CardMember, DataSource, Model, Written};
 /// The share of the given time that reading and comparing may take; the rest is for the fit.
 const SEARCH_SHARE: f64 = 0.8;
 
+/// The note on a model that an interruption cut short.
+pub(super) const INTERRUPTED: &str = "training was interrupted; the best model so far was kept";
+
 /// The name of an algorithm that is several.
 const ENSEMBLE: &str = "ensemble";
 
@@ -246,7 +249,7 @@ fn fit_choice(
         }
     }
     if watch.stopped() {
-        notes.push("training was interrupted; the best model so far was kept".into());
+        notes.push(INTERRUPTED.into());
     }
     pipeline.schema.refine(&set.table, fitted_rows);
     let golden = pipeline.schema.codes(&set.table, &golden_rows(fitted_rows))?;
@@ -363,7 +366,7 @@ fn evaluate(
 }
 
 /// Shows progress and cannot be interrupted.
-struct Uninterrupted<'a>(&'a dyn Watch);
+pub(super) struct Uninterrupted<'a>(pub(super) &'a dyn Watch);
 
 impl Watch for Uninterrupted<'_> {
     fn stage(&self, name: &str) {
