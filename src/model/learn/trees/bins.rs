@@ -65,7 +65,13 @@ pub(crate) struct Bytes<'a> {
     shift: u32,
 }
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
+    /// All of them, if they lie side by side.
+    #[inline]
+    pub(crate) fn contiguous(self) -> Option<&'a [u8]> {
+        (self.shift == 0).then_some(self.bytes)
+    }
+
     /// That of a row.
     #[inline(always)]
     pub(crate) fn of(self, row: u32) -> u8 {

@@ -75,13 +75,21 @@ impl<'a, I: Copy> Span<'a, I> {
 
     #[inline(always)]
     fn partition_by(&mut self, bytes: Bytes, goes_left: impl Fn(u8) -> bool) -> usize {
+        match bytes.contiguous() {
+            Some(bytes) => self.partition_rows(|row| goes_left(bytes[row as usize])),
+            None => self.partition_rows(|row| goes_left(bytes.of(row))),
+        }
+    }
+
+    #[inline(always)]
+    fn partition_rows(&mut self, goes_left: impl Fn(u32) -> bool) -> usize {
         let n = self.rows.len();
         let (rows, items) = (&mut self.rows[..n], &mut self.items[..n]);
         let (spare_rows, spare_items) = (&mut self.spare_rows[..n], &mut self.spare_items[..n]);
         let (mut n_left, mut n_right) = (0, 0);
         for i in 0..n {
             let (row, item) = (rows[i], items[i]);
-            let left = usize::from(goes_left(bytes.of(row)));
+            let left = usize::from(goes_left(row));
             // Written to both, kept by one: no branch to mispredict.
             rows[n_left] = row;
             items[n_left] = item;
