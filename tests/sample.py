@@ -37,13 +37,13 @@ def run(*args):
     return json.loads(done.stdout)
 
 
-def sampled(labels, size, seed):
-    """The rows of a sample, by number; rows start on line 2."""
+def sampled(labels, size, seed, start=2):
+    """The rows of a sample, by number; the first is on line `start`."""
     counts = collections.Counter(labels)
     one = len(counts) > 200
     strata = collections.defaultdict(list)
     for row, label in enumerate(labels):
-        strata["" if one else label].append((number(seed, row + 2), row))
+        strata["" if one else label].append((number(seed, row + start), row))
     n = len(labels)
     quotas = {stratum: len(rows) * size // n for stratum, rows in strata.items()}
     remainders = sorted(strata, key=lambda stratum: -(len(strata[stratum]) * size % n))
@@ -53,7 +53,7 @@ def sampled(labels, size, seed):
 
 
 random.seed(4)
-rows = [[f"{random.random() * 10:.3f}", f"{random.gauss(0, 1):.3f}", random.choice(["red", "green", "blue"])] for _ in range(40_000)]
+rows = [[f"{random.random() * 10:.3f}", f"{random.gauss(0, 1):.3f}", random.choice(["red", "green", "blue", ""])] for _ in range(40_000)]
 
 
 def noisy(row):
@@ -65,33 +65,47 @@ targets = {
     "four classes": [["a", "b", "c", "d"][min(3, max(0, int(noisy(row) // 3)))] for row in rows],
     "numbers": [f"{noisy(row):.4f}" for row in rows],
 }
+
+
+def as_csv(name, rows):
+    with open(name, "w") as file:
+        file.write("\n".join(["x,z,color,y", *(",".join(row) for row in rows), ""]))
+
+
+def as_ndjson(name, rows):
+    """Each row without the members that are missing in it."""
+    with open(name, "w") as file:
+        for x, z, color, y in rows:
+            row = {"x": float(x), "z": float(z), "color": color, "y": float(y) if y[-1].isdigit() else y}
+            file.write(json.dumps({key: value for key, value in row.items() if value != ""}) + "\n")
+
+
+def same(ours, theirs, place):
+    if isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys(), place
+        for key in theirs:
+            same(ours[key], theirs[key], f"{place}.{key}")
+    elif isinstance(theirs, float):
+        assert math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12), (place, ours, theirs)
+    else:
+        assert ours == theirs, (place, ours, theirs)
+
+
 for name, target in targets.items():
-    header = "x,z,color,y"
-    lines = [",".join([*row, label]) for row, label in zip(rows, target)]
-    with open("big.csv", "w") as file:
-        file.write("\n".join([header, *lines, ""]))
-    algorithm = "ridge" if name == "numbers" else "logreg"
-    trained = run("train", "big.csv", "--sample", "3000", "--algorithm", algorithm, "--seed", "11", "--format", "json")
-    drawn = sampled(target, 3000, 11)
-    with open("rest.csv", "w") as file:
-        file.write("\n".join([header, *(line for i, line in enumerate(lines) if i not in drawn), ""]))
-    evaluated = run("eval", "rest.csv", "--format", "json")
-    assert trained["n_rows"] == evaluated["n_rows"] == len(rows) - len(drawn)
-
-    def same(ours, theirs, place):
-        if isinstance(theirs, dict):
-            assert ours.keys() == theirs.keys(), place
-            for key in theirs:
-                same(ours[key], theirs[key], f"{place}.{key}")
-        elif isinstance(theirs, float):
-            assert math.isclose(ours, theirs, rel_tol=1e-9, abs_tol=1e-12), (name, place, ours, theirs)
-        else:
-            assert ours == theirs, (name, place, ours, theirs)
-
-    for part in ["metrics", "baseline"]:
-        same(trained[part], evaluated[part], part)
-    if name != "numbers":
-        assert trained["confusion_matrix"] == evaluated["confusion_matrix"]
-        for ours, theirs in zip(trained["classes"], evaluated["classes"]):
-            same(ours, theirs, "classes")
-    print(f"-- a sample of {name}: the {trained['n_rows']} other rows have the figures of a file of their own", flush=True)
+    for write, end, start in [(as_csv, "csv", 2), (as_ndjson, "ndjson", 1)]:
+        table = [[*row, label] for row, label in zip(rows, target)]
+        write(f"big.{end}", table)
+        algorithm = "ridge" if name == "numbers" else "logreg"
+        flags = ["--sample", "3000", "--algorithm", algorithm, "--seed", "11", "--format", "json"]
+        trained = run("train", f"big.{end}", *flags)
+        drawn = sampled(target, 3000, 11, start)
+        write(f"rest.{end}", [row for i, row in enumerate(table) if i not in drawn])
+        evaluated = run("eval", f"rest.{end}", "--format", "json")
+        assert trained["n_rows"] == evaluated["n_rows"] == len(rows) - len(drawn)
+        for part in ["metrics", "baseline"]:
+            same(trained[part], evaluated[part], f"{name}, {end}: {part}")
+        if name != "numbers":
+            assert trained["confusion_matrix"] == evaluated["confusion_matrix"]
+            for ours, theirs in zip(trained["classes"], evaluated["classes"]):
+                same(ours, theirs, f"{name}, {end}: classes")
+        print(f"-- a sample of {name}, {end}: the {trained['n_rows']} other rows have the figures of a file of their own", flush=True)

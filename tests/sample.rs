@@ -156,6 +156,43 @@ fn all_rows_are_not_for_every_plan() {
 }
 
 #[test]
+fn a_sample_of_ndjson_is_that_of_the_same_rows_as_csv() {
+    let dir = Workdir::new();
+    let csv = table(20_000);
+    // Lines have the numbers of those of the CSV. After the first, members come in turning order, and some are missing.
+    let mut json = String::from("\n");
+    let mut gaps = String::from("a,b,c,y\n");
+    for (i, line) in csv.lines().skip(1).enumerate() {
+        let [a, b, c, y] = line.split(',').collect::<Vec<_>>()[..] else { unreachable!() };
+        let (mut of_json, mut of_csv) = (vec![format!("\"a\":{a}"), format!("\"b\":{b}")], b);
+        if i % 3 == 1 {
+            of_json.pop();
+            of_csv = "";
+        }
+        let first = i % of_json.len();
+        of_json.rotate_left(first);
+        writeln!(json, "{{{},\"c\":\"{c}\",\"y\":\"{y}\"}}", of_json.join(",")).unwrap();
+        writeln!(gaps, "{a},{of_csv},{c},{y}").unwrap();
+    }
+    dir.write("big.csv", gaps);
+    dir.write("big.ndjson", json);
+    for flags in [
+        &["--sample", "900", "--algorithm", "tree"][..],
+        &["--sample", "0.1", "--target", "a", "--algorithm", "ridge"],
+    ] {
+        let figures = |file: &str| {
+            let done = dir.run(&[&["train", file, "--format", "json"], flags].concat());
+            let mut result = done.ok().json();
+            let wanted = ["n_rows", "metrics", "baseline", "confusion_matrix"];
+            wanted.map(|name| result[name].take())
+        };
+        let of_csv = figures("big.csv");
+        assert!(of_csv[0].as_u64().unwrap() >= 18_000, "{of_csv:?}");
+        assert_eq!(figures("big.ndjson"), of_csv, "{flags:?}");
+    }
+}
+
+#[test]
 fn rows_that_do_not_fit_the_sample_are_counted_and_too_many_are_an_error() {
     let dir = Workdir::new();
     let mut text = table(20_000);
@@ -192,8 +229,8 @@ fn a_sample_of_what_cannot_be_read_twice_or_be_sampled() {
         run(&["iris.csv", "--sample", wrong]).fails(2).complains(&["a share of them"]);
     }
     run(&["iris.csv", "--sample", "50", "--group", "species"]).fails(2);
-    dir.write("rows.ndjson", "{\"x\":1,\"y\":\"a\"}\n{\"x\":2,\"y\":\"b\"}\n");
-    run(&["rows.ndjson", "--sample", "2"]).fails(1).complains(&["not NDJSON"]);
+    dir.write("rows.ndjson", format!("{}[1,2]\n", "{\"x\":1,\"y\":\"a\"}\n".repeat(20_000)));
+    run(&["rows.ndjson", "--sample", "2"]).fails(1).complains(&["rows.ndjson line 20001: not a JSON object"]);
     dir.write("ragged.csv", "x,y\n1,a\n2,b\n3,b,c\n");
     run(&["ragged.csv", "--sample", "2"]).fails(1).complains(&["ragged.csv line 4"]);
 }

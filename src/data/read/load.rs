@@ -405,7 +405,7 @@ fn plain_names(raw: &mut RawTable) -> Result<()> {
 }
 
 /// The names of the members of the objects that a file begins with, in the order in which they are met.
-fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
+pub(super) fn member_names(start: &[u8], source: &str) -> Result<Vec<String>> {
     let end = memchr::memrchr(b'\n', start).unwrap_or(start.len());
     let block = Block::new(start[..end].to_vec(), 1);
     let mut names: Vec<String> = Vec::new();

@@ -118,7 +118,7 @@ pub(crate) struct LateColumns {
 }
 
 /// More names than this are not columns: values are written as names.
-const MAX_LATE: usize = 1000;
+pub(super) const MAX_LATE: usize = 1000;
 
 impl LateColumns {
     /// Takes the members of the rows that follow `before`.

@@ -4,17 +4,21 @@
 //! each stratum as many as its share of the records: what a reservoir holds (Vitter 1985), found so (bottom-k sampling,
 //! Cohen and Kaplan 2007) by any number of threads, and found again in a second pass by one bound for each stratum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use encoding_rs::UTF_8;
+use serde_json::value::RawValue;
 
-use super::blocks::{Block, in_order};
+use super::blocks::{Block, Blocks, Cut, in_order};
 use super::csv::Records;
+use super::digest::PassingDigest;
 use super::fields::{Dialect, Record, Visitor, Walk, Want};
-use super::ndjson::is_ndjson;
+use super::load::member_names;
+use super::ndjson::{MAX_LATE, Members, cell_text, is_ndjson, lines, too_many_late};
 use super::ragged::ragged;
 use super::source::{Input, Options, open};
 use crate::random::{seed_of_child, unit_interval_of};
@@ -40,7 +44,7 @@ const NO_VALUE: u64 = 0xCBF2_9CE4_8422_2325;
 
 /// A sample.
 pub(crate) struct Reservoir {
-    /// The sample as text, in the order of the file, with its header.
+    /// The sample as text, in the order of the file, with all columns of the file.
     pub(crate) text: Arc<Vec<u8>>,
     /// How the text is to be read.
     pub(crate) options: Options,
@@ -53,13 +57,21 @@ pub(crate) struct Reservoir {
     /// SHA-256 of the file.
     pub(crate) sha256: String,
     bounds: Bounds,
-    header: Vec<u8>,
+    top: Top,
+}
+
+/// What a text of some records begins with, so that it has all columns of the file.
+enum Top {
+    /// A header line, or nothing.
+    Header(Vec<u8>),
+    /// The members of all records of NDJSON: the first record has each of them, null if need be.
+    Members(Vec<String>),
 }
 
 /// For each stratum the largest number that is in the sample.
 struct Bounds {
     of: BTreeMap<u64, u64>,
-    target: Option<usize>,
+    target: Option<String>,
     seed: u64,
 }
 
@@ -70,24 +82,73 @@ struct Kept {
     bytes: Box<[u8]>,
 }
 
-/// The records of a block: place, line, stratum.
+/// The records of a block: place in `bytes`, line, stratum.
 #[derive(Default)]
 struct Found {
     bytes: Vec<u8>,
     records: Vec<(Record, u64)>,
+    /// Members of NDJSON that the file does not begin with.
+    late: Vec<String>,
     failure: Option<anyhow::Error>,
 }
 
-/// Opens a file whose records can be sampled.
-fn records(path: &str, options: &Options) -> Result<Records> {
-    let mut input = Input::new(open(path)?, path, options, true, true)?;
-    input.prompt = false;
-    ensure!(
-        !is_ndjson(path, &input.start),
-        "{}: --sample reads delimited text, Parquet and workbooks, not NDJSON",
-        input.source
-    );
-    Records::new(input, options)
+/// A file whose records can be sampled.
+struct Opened {
+    frame: Frame,
+    has_header: bool,
+    blocks: Blocks<Box<dyn Read + Send>>,
+    digest: Option<PassingDigest>,
+}
+
+/// What all blocks of a file share.
+struct Frame {
+    source: String,
+    names: Vec<String>,
+    form: Form,
+}
+
+/// How the records of a file are written.
+enum Form {
+    /// Delimited text, of which the target is wanted.
+    Delimited(Walk),
+    /// NDJSON, and the names that its first records have.
+    Lines { target: Option<String>, known: HashSet<String> },
+}
+
+impl Opened {
+    /// Opens a file. `target`: the column whose values are strata, the last one by default.
+    fn new(path: &str, options: &Options, target: Option<&str>) -> Result<Self> {
+        let mut input = Input::new(open(path)?, path, options, true, true)?;
+        input.prompt = false;
+        let source = input.source.clone();
+        if is_ndjson(path, &input.start) {
+            let names = member_names(&input.start, &source)?;
+            let target = target.map(str::to_string).or_else(|| names.last().cloned());
+            let form = Form::Lines { target, known: names.iter().cloned().collect() };
+            let digest = input.digest.clone();
+            let blocks = input.blocks(Cut::Lines, options.block_bytes);
+            return Ok(Self { frame: Frame { source, names, form }, has_header: false, blocks, digest });
+        }
+        let records = Records::new(input, options)?;
+        let names = records.names().to_vec();
+        let place = match target {
+            Some(target) => names.iter().position(|name| name == target),
+            None => names.len().checked_sub(1),
+        };
+        let want = |column| if Some(column) == place { Want::Text } else { Want::Nothing };
+        let wants = (0..names.len()).map(want).collect();
+        let walk =
+            Walk { dialect: records.dialect(), wants, places: false, remarks: Some(records.remarks()) };
+        let (has_header, digest) = (records.has_header(), records.passing_digest());
+        let frame = Frame { source, names, form: Form::Delimited(walk) };
+        Ok(Self { frame, has_header, blocks: records.blocks, digest })
+    }
+}
+
+/// The stratum of a value of the target: FNV-1a (Fowler, Noll and Vo 1991).
+fn stratum_of(text: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
+    text.trim_ascii().iter().fold(NO_VALUE, step)
 }
 
 struct Look<'a> {
@@ -99,9 +160,7 @@ impl Visitor for Look<'_> {
     fn number(&mut self, _: usize, _: f64) {}
 
     fn text(&mut self, _: usize, text: &[u8], _: u64) {
-        // FNV-1a (Fowler, Noll and Vo 1991).
-        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
-        self.stratum = text.trim_ascii().iter().fold(NO_VALUE, step);
+        self.stratum = stratum_of(text);
     }
 
     fn end(&mut self, record: Record) -> bool {
@@ -110,34 +169,119 @@ impl Visitor for Look<'_> {
     }
 }
 
-/// Walks through the records of a block.
-fn look(block: &Block, records: &Frame, out: &mut Found) {
-    out.records.clear();
-    out.bytes.clear();
-    out.bytes.extend_from_slice(&block.bytes);
-    records.walk.through_few(block, &mut Look { out: &mut *out, stratum: NO_VALUE });
-    let wrong = |(record, _): &&(Record, u64)| record.open || record.n_fields != records.n_columns;
-    out.failure = out.records.iter().find(wrong).map(|(record, _)| {
-        anyhow!(ragged(&records.source, record, records.n_columns, &block.bytes, records.walk.dialect))
-    });
-}
-
-/// What all blocks of a file share.
-struct Frame {
-    source: String,
-    n_columns: usize,
-    walk: Walk,
-}
-
 impl Frame {
-    fn of(records: &Records, target: Option<usize>) -> Self {
-        let n_columns = records.names().len();
-        let want = |column| if Some(column) == target { Want::Text } else { Want::Nothing };
-        let wants = (0..n_columns).map(want).collect();
-        let remarks = Some(records.remarks());
-        let walk = Walk { dialect: records.dialect(), wants, places: false, remarks };
-        Self { source: records.source().into(), n_columns, walk }
+    /// Looks at the records of a block.
+    fn look(&self, block: &Block, out: &mut Found) {
+        out.records.clear();
+        out.bytes.clear();
+        match &self.form {
+            Form::Delimited(walk) => self.look_at_fields(block, walk, out),
+            Form::Lines { target, known } => {
+                out.failure = self.look_at_lines(block, target.as_deref(), known, out).err();
+            }
+        }
     }
+
+    fn look_at_fields(&self, block: &Block, walk: &Walk, out: &mut Found) {
+        out.bytes.extend_from_slice(&block.bytes);
+        walk.through_few(block, &mut Look { out: &mut *out, stratum: NO_VALUE });
+        let n_columns = self.names.len();
+        let wrong = |(record, _): &&(Record, u64)| record.open || record.n_fields != n_columns;
+        out.failure =
+            out.records.iter().find(wrong).map(|(record, _)| {
+                anyhow!(ragged(&self.source, record, n_columns, &block.bytes, walk.dialect))
+            });
+    }
+
+    fn look_at_lines(
+        &self,
+        block: &Block,
+        target: Option<&str>,
+        known: &HashSet<String>,
+        out: &mut Found,
+    ) -> Result<()> {
+        out.late.clear();
+        for (line, bytes) in lines(block) {
+            let Members(members) = serde_json::from_slice(bytes)
+                .map_err(|error| anyhow!("{} line {line}: not a JSON object: {error}", self.source))?;
+            let mut stratum = NO_VALUE;
+            for (place, (name, value)) in members.iter().enumerate() {
+                if target == Some(name) {
+                    // A value that is none fails when it is read.
+                    stratum = cell_text(value).map_or(NO_VALUE, |text| stratum_of(text.as_bytes()));
+                }
+                let is_known = self.names.get(place).is_some_and(|at| at == name) || known.contains(&**name);
+                if !is_known && out.late.len() <= MAX_LATE && !out.late.iter().any(|late| late == name) {
+                    out.late.push(name.to_string());
+                }
+            }
+            let start = out.bytes.len();
+            out.bytes.extend_from_slice(bytes);
+            let place = start..out.bytes.len();
+            out.records.push((Record { place, line, last_line: line, n_fields: 0, open: false }, stratum));
+        }
+        Ok(())
+    }
+
+    fn dialect(&self) -> Dialect {
+        match &self.form {
+            Form::Delimited(walk) => walk.dialect,
+            Form::Lines { .. } => Dialect::default(),
+        }
+    }
+
+    /// What texts of records begin with; `late`: members of NDJSON that the file does not begin with.
+    fn top(self, has_header: bool, late: Vec<String>) -> Top {
+        match self.form {
+            Form::Delimited(walk) if has_header => Top::Header(header(&self.names, walk.dialect)),
+            Form::Delimited(_) => Top::Header(Vec::new()),
+            Form::Lines { .. } => {
+                let mut names = self.names;
+                // As in a table that is read whole, the last column stays the last.
+                let last = names.len().saturating_sub(1);
+                names.splice(last..last, late);
+                Top::Members(names)
+            }
+        }
+    }
+}
+
+impl Top {
+    /// Records as a text of their own.
+    fn text_of<'a>(&self, records: impl Iterator<Item = &'a [u8]>) -> Arc<Vec<u8>> {
+        let mut text = Vec::new();
+        if let Self::Header(header) = self {
+            text.extend_from_slice(header);
+        }
+        for (n, record) in records.enumerate() {
+            match self {
+                Self::Members(names) if n == 0 => write_whole(record, names, &mut text),
+                _ => text.extend_from_slice(record),
+            }
+            text.push(b'\n');
+        }
+        Arc::new(text)
+    }
+}
+
+/// Writes a JSON object with all of these members in their order; null are those that it has not.
+fn write_whole(record: &[u8], names: &[String], text: &mut Vec<u8>) {
+    let Ok(Members(members)) = serde_json::from_slice(record) else {
+        return text.extend_from_slice(record);
+    };
+    let by_name: HashMap<&str, &RawValue> =
+        members.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+    if by_name.len() < members.len() {
+        // One is given twice, which is an error when it is read.
+        return text.extend_from_slice(record);
+    }
+    for (place, name) in names.iter().enumerate() {
+        text.push(if place == 0 { b'{' } else { b',' });
+        text.extend_from_slice(serde_json::Value::from(name.as_str()).to_string().as_bytes());
+        text.push(b':');
+        text.extend_from_slice(by_name.get(name.as_str()).map_or("null", |value| value.get()).as_bytes());
+    }
+    text.push(b'}');
 }
 
 impl Reservoir {
@@ -145,7 +289,7 @@ impl Reservoir {
     /// strata, the last one by default.
     ///
     /// # Errors
-    /// Those of [`Records::open`]; NDJSON; a record with another number of fields; no records.
+    /// Those of [`Records::open`]; a record with another number of fields, or a line that is no JSON object; no records.
     pub(crate) fn sample(
         path: &str,
         options: &Options,
@@ -153,18 +297,11 @@ impl Reservoir {
         size: Size,
         seed: u64,
     ) -> Result<Self> {
-        let mut records = records(path, options)?;
-        let target = match target {
-            Some(name) => records.names().iter().position(|other| other == name),
-            None => records.names().len().checked_sub(1),
-        };
-        let frame = Frame::of(&records, target);
-        let header =
-            if records.has_header() { header(records.names(), records.dialect()) } else { Vec::new() };
+        let Opened { frame, has_header, mut blocks, digest } = Opened::new(path, options, target)?;
         let options = Options {
-            delimiter: Some(records.dialect().delimiter),
-            quote: Some(records.dialect().quote),
-            header: records.has_header(),
+            delimiter: Some(frame.dialect().delimiter),
+            quote: Some(frame.dialect().quote),
+            header: has_header,
             header_in_doubt: false,
             encoding: Some(UTF_8),
             lines_to_skip: Some(0),
@@ -175,34 +312,38 @@ impl Reservoir {
             ..options.clone()
         };
         let mut pass = Pass { size, ..Pass::default() };
+        let mut late: Vec<String> = Vec::new();
         let n_threads = rayon::current_num_threads();
         let consume = |found: &mut Found| {
             found.failure.take().map_or(Ok(()), Err)?;
+            for name in found.late.drain(..) {
+                if !late.contains(&name) {
+                    ensure!(late.len() < MAX_LATE, "{} {}", frame.source, too_many_late(&name));
+                    late.push(name);
+                }
+            }
             for (record, stratum) in &found.records {
                 pass.offer(seed_of_child(seed, record.line as usize), record, *stratum, &found.bytes);
             }
             Ok(())
         };
-        in_order(&mut records.blocks, n_threads, |block, found| look(block, &frame, found), consume)?;
+        in_order(&mut blocks, n_threads, |block, found| frame.look(block, found), consume)?;
         ensure!(pass.n > 0, "{} has a header and no rows; there is nothing to read", frame.source);
-        let digest = records.passing_digest().context("the digest was asked for")?;
+        let digest = digest.context("the digest was asked for")?;
         let (n_records, n_strata) = (pass.n, pass.strata.len());
         let (mut kept, of) = pass.choose();
         kept.sort_unstable_by_key(|kept| kept.line);
-        let mut text = header.clone();
-        for record in &kept {
-            text.extend_from_slice(&record.bytes);
-            text.push(b'\n');
-        }
+        let top = frame.top(has_header, late);
+        let text = top.text_of(kept.iter().map(|kept| &*kept.bytes));
         Ok(Self {
-            text: Arc::new(text),
+            text,
             options,
             n_records,
             n_sampled: kept.len(),
             n_strata,
             sha256: digest.hex(),
-            bounds: Bounds { of, target, seed },
-            header,
+            bounds: Bounds { of, target: target.map(str::to_string), seed },
+            top,
         })
     }
 
@@ -220,11 +361,11 @@ impl Reservoir {
         work: impl Fn(&[&[u8]], &mut O) + Sync,
         mut consume: impl FnMut(&mut O) -> Result<()>,
     ) -> Result<()> {
-        let mut records = records(path, options)?;
-        let frame = Frame::of(&records, self.bounds.target);
+        let Opened { frame, mut blocks, digest, .. } =
+            Opened::new(path, options, self.bounds.target.as_deref())?;
         let changed = || anyhow!("{} has changed since it was sampled; train again", frame.source);
         let work = |block: &Block, out: &mut (Found, O, usize)| {
-            look(block, &frame, &mut out.0);
+            frame.look(block, &mut out.0);
             let is_rest = |(record, stratum): &&(Record, u64)| {
                 let number = seed_of_child(self.bounds.seed, record.line as usize);
                 !self.bounds.hold(number, *stratum)
@@ -232,7 +373,7 @@ impl Reservoir {
             };
             out.2 = out.0.records.len();
             let rest = out.0.records.iter().filter(is_rest);
-            let rest: Vec<&[u8]> = rest.map(|(record, _)| &block.bytes[record.place.clone()]).collect();
+            let rest: Vec<&[u8]> = rest.map(|(record, _)| &out.0.bytes[record.place.clone()]).collect();
             work(&rest, &mut out.1);
         };
         let mut n_records = 0;
@@ -240,20 +381,15 @@ impl Reservoir {
             n_records += *n;
             consume(out)
         };
-        in_order(&mut records.blocks, rayon::current_num_threads(), work, consume)?;
-        let digest = records.passing_digest().context("the digest was asked for")?;
+        in_order(&mut blocks, rayon::current_num_threads(), work, consume)?;
+        let digest = digest.context("the digest was asked for")?;
         ensure!(n_records == self.n_records && digest.hex() == self.sha256, changed());
         Ok(())
     }
 
     /// Records as a text of their own, to be read with [`Reservoir::options`].
     pub(crate) fn text_of(&self, records: &[&[u8]]) -> Arc<Vec<u8>> {
-        let mut text = self.header.clone();
-        for record in records {
-            text.extend_from_slice(record);
-            text.push(b'\n');
-        }
-        Arc::new(text)
+        self.top.text_of(records.iter().copied())
     }
 }
 
@@ -468,6 +604,66 @@ mod tests {
         let first_half = rows(&texts[0]).iter().filter(|row| row.0.len() < 4).count();
         assert!((20..50).contains(&first_half), "{first_half} of 100 among the first third");
         assert_eq!(sample(Size::Rows(5000), 1).n_sampled, 3000);
+    }
+
+    #[test]
+    fn texts_of_ndjson_have_all_members_of_the_file_and_the_target_is_the_last_that_it_begins_with() {
+        let mut file = tempfile::Builder::new().suffix(".ndjson").tempfile().unwrap();
+        let mut wanted = Vec::new();
+        for i in 0..60_000 {
+            let label = if i % 3 == 0 { "\"a\"" } else { "null" };
+            let late = if i > 50_000 { ",\"late \\\"one\\\"\":[1]" } else { "" };
+            let end = if i % 2 == 0 { "\r\n\n" } else { "\n" };
+            write!(file, "{{\"y\":{label},\"x\":{i}{late}}}{end}").unwrap();
+            wanted.push((i, i % 3 == 0, i > 50_000));
+        }
+        let path = file.path().to_str().unwrap();
+        let options = Options { block_bytes: 100_000, ..Options::default() };
+        let rows = |text: &[u8]| -> Vec<(u64, bool, bool)> {
+            let text = std::str::from_utf8(text).unwrap();
+            let first = text.lines().next().unwrap();
+            assert!(first.starts_with("{\"y\":") && first.contains("\"late \\\"one\\\"\":"), "{first}");
+            let row = |line: &str| {
+                let object: serde_json::Value = serde_json::from_str(line).unwrap();
+                let late = object.get("late \"one\"").is_some_and(|value| !value.is_null());
+                (object["x"].as_u64().unwrap(), object["y"] == "a", late)
+            };
+            text.lines().map(row).collect()
+        };
+        let found = Reservoir::sample(path, &options, Some("y"), Size::Share(0.05), 9).unwrap();
+        assert_eq!((found.n_records, found.n_sampled, found.n_strata), (60_000, 3000, 2));
+        assert!(std::str::from_utf8(&found.text).unwrap().lines().next().unwrap().contains("\"x\":"));
+        let mut all = rows(&found.text);
+        assert_eq!(all.iter().filter(|row| row.1).count(), 1000, "a third, as in the file");
+        let work = |records: &[&[u8]], out: &mut Vec<_>| *out = rows(&found.text_of(records));
+        found
+            .rest(path, &options, work, |out| {
+                all.append(out);
+                Ok(())
+            })
+            .unwrap();
+        all.sort_unstable();
+        assert!(all == wanted, "each record once");
+        let by_x = Reservoir::sample(path, &options, None, Size::Rows(100), 9).unwrap();
+        assert_eq!(by_x.n_strata, 1, "x is the last member, and has too many values");
+        let first = by_x.text.split(|&byte| byte == b'\n').next().unwrap();
+        let place = |name: &str| memchr::memmem::find(first, name.as_bytes()).unwrap();
+        assert!(place("late") < place("\"x\":"), "and stays the last");
+    }
+
+    #[test]
+    fn ndjson_that_is_none_is_refused_by_its_line_and_too_many_late_members_by_name() {
+        let sample = |text: &str| {
+            let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            let path = file.path().to_str().unwrap();
+            Reservoir::sample(path, &Options::default(), None, Size::Rows(2), 1).err().unwrap().to_string()
+        };
+        let good = "{\"x\":1,\"y\":2}\n".repeat(30_000);
+        assert!(sample(&format!("{good}\n[1]\n")).contains("line 30002: not a JSON object"));
+        let values: String = (0..1001).map(|i| format!("{{\"{i}\":1}}\n")).collect();
+        let refused = sample(&(good + &values));
+        assert!(refused.contains("more than 1000 members") && refused.contains("\"1000\""), "{refused}");
     }
 
     #[test]
