@@ -290,6 +290,10 @@ def account() -> tuple[Path, Callable[[], float]]:
         group = Path(root) / f"mlapi-engines-{os.getpid()}"
         if not (Path(root) / "cgroup.procs").exists():
             continue
+        for ended in Path(root).glob("mlapi-engines-*"):
+            # Processes that outlived this one kept it.
+            with contextlib.suppress(OSError):
+                ended.rmdir()
         group.mkdir()
         (group / "cgroup.procs").write_text(str(os.getpid()))
         # Nanoseconds, or a line "usage_usec N".
@@ -371,7 +375,6 @@ def check(name: str, folder: Path, mlapi: str, wanted: pa.Table, quick: bool) ->
         if group is not None:
             (group.parent / "cgroup.procs").write_text(str(os.getpid()))
             with contextlib.suppress(OSError):
-                # What is still ending keeps it.
                 group.rmdir()
 
 
