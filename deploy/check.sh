@@ -161,4 +161,19 @@ echo "$answer"
 [[ $answer == '{"prediction":"setosa",'* ]]
 inside "$container" -- /model healthcheck --quiet
 stop
+say "the image of docs/reach.md"
+sed -n '/^```dockerfile$/,/^```$/{//!p}' "$root/docs/reach.md" >"$folder/Dockerfile"
+mv "$folder/one/model" "$folder/one/churn"
+buildah "${storage[@]}" rm "$container" >/dev/null
+buildah "${storage[@]}" build --isolation chroot --format docker --quiet --file "$folder/Dockerfile" --tag churn "$folder/one" >/dev/null
+buildah "${storage[@]}" inspect --type image churn >"$folder/image.json"
+mapfile -t entrypoint < <("$python" -c '
+import json, sys
+print(*json.load(open(sys.argv[1]))["Docker"]["config"]["Entrypoint"], sep="\n")' "$folder/image.json")
+container=$(buildah "${storage[@]}" from --pull-never churn)
+inside "$container" -- "${entrypoint[@]}" >"$folder/out" 2>&1 &
+pid=$!
+wait_for_server
+curl -sS --max-time 5 -d '{"data":[5.1,3.5,1.4,0.2]}' "http://127.0.0.1:$port/predict"
+stop
 say "deploy/ passed"

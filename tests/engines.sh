@@ -4,7 +4,7 @@
 #
 #     bash tests/engines.sh [MLAPI] [--quick] [spark] [ray] [dask]     (default: target/release/mlapi, all engines)
 #
-# MLAPI is built with `--features parquet`. 1,000,000 rows of 20 numbers and times; --quick: 20,000 rows, no times.
+# MLAPI is built with `--features parquet,import`. 1,000,000 rows of 20 numbers and times; --quick: 20,000 rows, no times.
 # tests/engines.py says what is compared. The engines are installed in target/engines from tests/engines.txt, and Java,
 # for Spark, from Debian if it is missing.
 set -euo pipefail

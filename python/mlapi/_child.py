@@ -152,7 +152,10 @@ class Child:
             raise
 
     def _exchange(self, batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-        small = sum(batch.nbytes for batch in batches) <= PIPE_BYTES
+        import pyarrow as pa
+
+        # Its size as it is written is found much faster than nbytes.
+        small = sum(map(pa.ipc.get_record_batch_size, batches)) <= PIPE_BYTES
         if small:
             try:
                 for batch in batches:

@@ -14,6 +14,9 @@ from ._child import Child, MlapiError, options, run
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# Rows up to which labels are looked up one by one.
+FEW_ROWS = 16
+
 # Programs kept running, one for each schema that tables have.
 KEPT = 4
 
@@ -147,17 +150,15 @@ class Model:
             self._process = os.getpid()
 
     def _labels(self, columns: list[Any]) -> Any:
-        """The labels of texts, which are encoded first: there are few of them."""
-        import numpy as np
-
+        """The labels of texts, which are encoded first unless there are few rows: there are few labels."""
         pa = _tables.pyarrow()
+        if len(columns) == 1 and len(columns[0]) <= FEW_ROWS:
+            return _array([self._by_text.get(text, text) for text in columns[0].to_pylist()])
         encoded = pa.chunked_array(columns).combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.combine_chunks()
-        found = [self._by_text.get(text, text) for text in encoded.dictionary.to_pylist()]
-        whole = bool(found) and all(isinstance(label, int) for label in found)
-        values = np.array(found, dtype=np.int64 if whole else object)
-        return values[encoded.indices.to_numpy(zero_copy_only=False)] if len(found) else values
+        values = _array([self._by_text.get(text, text) for text in encoded.dictionary.to_pylist()])
+        return values[encoded.indices.to_numpy(zero_copy_only=False)] if len(values) else values
 
     def __enter__(self) -> Model:
         return self
@@ -202,6 +203,13 @@ def load(
 
 def _text(label: Any) -> str:
     return label if isinstance(label, str) else json.dumps(label)
+
+
+def _array(labels: list[Any]) -> Any:
+    import numpy as np
+
+    whole = bool(labels) and all(isinstance(label, int) for label in labels)
+    return np.array(labels, dtype=np.int64 if whole else object)
 
 
 def _joined(columns: list[Any]) -> Any:

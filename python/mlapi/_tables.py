@@ -52,6 +52,13 @@ def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
             lambda array, name: pl.Series(name, array),
             lambda arrays, labels: pl.DataFrame({label: array for label, array in zip(labels, arrays)}),
         )
+        labels = frame.columns
+        if names and labels != list(names) and set(names) <= set(labels):
+            frame, labels = frame.select(names), list(names)
+        kinds = set(frame.dtypes)
+        if len(kinds) == 1 and kinds <= {pl.Float32, pl.Float64}:
+            # One block of numbers, in which a missing value is NaN.
+            return _numpy(frame.to_numpy(), labels), form
         return _batches(frame.to_arrow(), names), form
     if package == "numpy":
         return _numpy(data, names), NUMPY
@@ -63,6 +70,11 @@ def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
             lambda arrays, labels: [dict(zip(labels, map(float, row))) for row in zip(*arrays)],
         )
         keys = dict.fromkeys(key for row in data for key in row)
+        if keys:
+            try:
+                return _batches(pa.RecordBatch.from_struct_array(pa.array(data, from_pandas=True)), names), form
+            except (pa.ArrowException, TypeError):
+                pass  # Column by column, the error has the name of the one that it is about.
         return _batches(_table({str(key): [row.get(key) for row in data] for key in keys}), names), form
     if not isinstance(data, (pa.Table, pa.RecordBatch)) and hasattr(data, "__arrow_c_stream__"):
         data = pa.table(data)
@@ -113,14 +125,16 @@ def _pandas(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form
         lambda array, name: pd.Series(array, index=index, name=name),
         lambda arrays, labels: pd.DataFrame(dict(zip(labels, arrays)), index=index),
     )
-    if names and list(data.columns) != list(names) and set(names) <= set(data.columns):
-        data = data[list(names)]
-    if len(set(data.dtypes)) == 1 and data.dtypes.iloc[0].kind in "fiub" and data.columns.is_unique:
+    # Each of these lists is made once: for a single row, they are what takes the time.
+    labels = data.columns.tolist()
+    if names and labels != list(names) and set(names) <= set(labels):
+        data, labels = data[list(names)], list(names)
+    kinds = set(data.dtypes.tolist())
+    if len(kinds) == 1 and next(iter(kinds)).kind in "fiub" and data.columns.is_unique:
         # All columns are numbers of one kind: one block, which is cut without asking each column for its type.
-        dtype = data.dtypes.iloc[0]
-        if type(dtype).__module__.startswith("numpy"):
-            return _numpy(data.to_numpy(), [str(name) for name in data.columns]), form
-    return _batches(_table({str(name): data[name] for name in data.columns}), ()), form
+        if type(next(iter(kinds))).__module__.startswith("numpy"):
+            return _numpy(data.to_numpy(), [str(label) for label in labels]), form
+    return _batches(_table({str(label): data[label] for label in labels}), ()), form
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
@@ -148,7 +162,14 @@ def _numpy(data: Any, names: Sequence[str]) -> list[pa.RecordBatch]:
         raise ValueError(f"{len(names)} columns are expected, not {data.shape[1]}: {', '.join(names)}")
     names = names or [f"column_{i + 1}" for i in range(data.shape[1])]
     batches = []
+    # To the program, NaN in a column of numbers is a missing value: there is no need to look for it here.
+    is_plain = data.dtype.kind in "fiub"
     for start in range(0, max(len(data), 1), BATCH_ROWS):
-        rows = np.ascontiguousarray(data[start : start + BATCH_ROWS].T)
-        batches.append(pa.RecordBatch.from_arrays([pa.array(column, from_pandas=True) for column in rows], names=names))
+        columns = np.ascontiguousarray(data[start : start + BATCH_ROWS].T)
+        if is_plain:
+            values, n_rows = pa.array(columns.ravel()), columns.shape[1]
+            arrays = [values.slice(column * n_rows, n_rows) for column in range(len(names))]
+        else:
+            arrays = [pa.array(column, from_pandas=True) for column in columns]
+        batches.append(pa.RecordBatch.from_arrays(arrays, names=names))
     return batches

@@ -36,8 +36,9 @@ def _score(part: pd.DataFrame, shipped: Any) -> pd.DataFrame:
     kept: pd.DataFrame = part[kept_names(shipped.keep, list(part.columns))]
     scores = shipped.model().score(part)
     names = added_names(list(kept.columns), scores.column_names)[len(kept.columns) :]
-    for name, column in zip(names, scores.columns):
-        text = pa.types.is_string(column.type)
-        values = pd.array(column, dtype="string[pyarrow]") if text else column.to_numpy()
-        kept = kept.assign(**{name: values})
-    return kept
+
+    def values(column: pa.ChunkedArray) -> Any:
+        return pd.array(column, dtype="string[pyarrow]") if pa.types.is_string(column.type) else column.to_numpy()
+
+    scored: pd.DataFrame = kept.assign(**dict(zip(names, map(values, scores.columns))))
+    return scored

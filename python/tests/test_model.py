@@ -84,6 +84,28 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_passed_over(model
     assert model.predict(pl.from_pandas(mixed)).to_list() == wanted.tolist()
 
 
+def test_nan_is_a_missing_value_in_the_column_of_any_feature(models: dict[str, Trained]) -> None:
+    trained = models["penguins"]
+    model = mlapi.load(trained.path)
+    table = pa.Table.from_pandas(trained.frame[model.features].head(20), preserve_index=False)
+    assert {feature["type"] for feature in model.info["schema"]["features"]} >= {"number", "category"}
+    for i, name in enumerate(model.features):
+        wanted = model.predict_proba(table.set_column(i, name, pa.nulls(20)))
+        for kind in (pa.float16(), pa.float32(), pa.float64()):
+            nan = pa.array(np.full(20, np.nan, kind.to_pandas_dtype()), kind)
+            assert nan.null_count == 0
+            assert model.predict_proba(table.set_column(i, name, nan)).equals(wanted), (name, kind)
+    cancer = models["cancer"]
+    rows = cancer.frame[mlapi.load(cancer.path).features].head(40)
+    rows = rows.mask(np.random.default_rng(1).random(rows.shape) < 0.3)
+    numbers = mlapi.load(cancer.path)
+    for form in (rows, rows.to_numpy(), pl.from_pandas(rows), pl.from_pandas(rows, nan_to_null=False), rows.to_dict("records")):
+        found = numbers.predict_proba(form)
+        found = pd.DataFrame(found) if isinstance(found, list) else found
+        found = found.to_numpy() if hasattr(found, "to_numpy") else found
+        assert np.array_equal(found, numbers.predict_proba(pa.Table.from_pandas(rows)).to_pandas().to_numpy()), type(form)
+
+
 def test_a_table_without_rows_has_no_predictions(models: dict[str, Trained]) -> None:
     for name in NAMES:
         model, frame = mlapi.load(models[name].path), models[name].frame.head(0)

@@ -280,6 +280,7 @@ pub(crate) fn replace_executable<T>(
     replace(path, true, write)
 }
 
+#[cfg_attr(not(unix), expect(unused_variables, reason = "there is no mode"))]
 fn replace<T>(path: &Path, executable: bool, write: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
     let cannot = || format!("cannot write {}", path.display());
     if fs::metadata(path).is_ok_and(|existing| !existing.is_file()) {

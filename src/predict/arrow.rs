@@ -182,8 +182,7 @@ impl<'a> Table<'a> {
                 )
             })?;
             let from_numbers = from_numbers(known, self.schema);
-            let number =
-                if from_numbers == FromNumbers::Text { None } else { number_of(array, from_numbers) };
+            let number = number_of(array, from_numbers);
             Ok(Column { feature, known, array, number, from_numbers, text })
         });
         let columns = columns.collect::<Result<Vec<Column>>>()?;
@@ -196,9 +195,11 @@ impl<'a> Table<'a> {
                 if column.array.is_null(row) {
                     continue;
                 }
-                match &column.number {
-                    Some(number) if column.from_numbers == FromNumbers::Code && number(row).is_finite() => {
-                        batch.row[column.feature] = number(row);
+                match column.number.as_ref().map(|number| number(row)) {
+                    // A missing value, whatever the feature.
+                    Some(number) if number.is_nan() => {}
+                    Some(number) if column.from_numbers == FromNumbers::Code && number.is_finite() => {
+                        batch.row[column.feature] = number;
                     }
                     _ => self.cell(column, row, n_before, &mut batch, &mut text),
                 }
@@ -225,7 +226,6 @@ impl<'a> Table<'a> {
         (column.text)(row, text);
         let code = match (&column.number, std::str::from_utf8(text)) {
             (_, Err(_)) => Err("it is not UTF-8".to_string()),
-            (Some(number), Ok(_)) if number(row).is_nan() => Ok(f64::NAN),
             (Some(number), Ok(text)) if column.from_numbers == FromNumbers::Json => match nulls.cell(text) {
                 Cell::Missing => Ok(f64::NAN),
                 _ => known.code(Cell::Number(number(row)), batch.codes.texts_mut()),

@@ -224,16 +224,16 @@ pub(crate) fn cells(array: &dyn Array, write_text: fn(&[u8], &mut Vec<u8>)) -> O
         DataType::UInt64 => whole::<UInt64Type>(array),
         DataType::Float16 => {
             let values = array.as_primitive::<Float16Type>();
-            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row).to_f32())))
+            of(array, move |row, out| float(out, values.value(row).to_f32()))
         }
-        // The shortest text that reads as the same number; 0.1 for the single 0.1.
+        // 0.1 for the single 0.1.
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>();
-            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row))))
+            of(array, move |row, out| float(out, values.value(row)))
         }
         DataType::Float64 => {
             let values = array.as_primitive::<Float64Type>();
-            of(array, move |row, out| print(out, format_args!("{:?}", values.value(row))))
+            of(array, move |row, out| float(out, values.value(row)))
         }
         DataType::Decimal32(..) => decimal::<Decimal32Type>(array),
         DataType::Decimal64(..) => decimal::<Decimal64Type>(array),
@@ -304,6 +304,13 @@ fn of<'a>(array: &'a dyn Array, write: impl Fn(usize, &mut Vec<u8>) + 'a) -> Cel
 fn print(out: &mut Vec<u8>, text: std::fmt::Arguments) {
     // Writing to memory does not fail.
     let _ = out.write_fmt(text);
+}
+
+/// The shortest text that reads as the same number; NaN is a missing value, as null is.
+fn float(out: &mut Vec<u8>, value: impl std::fmt::Debug + PartialOrd) {
+    if value.partial_cmp(&value).is_some() {
+        print(out, format_args!("{value:?}"));
+    }
 }
 
 fn whole<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &dyn Array) -> Cells<'_> {

@@ -1,18 +1,22 @@
 //! The number of connections that the limit of open files allows. Many systems start a process with 1024 files,
 //! which it may raise itself.
 
+#[cfg(any(unix, test))]
 use super::refusal::MAX_REFUSALS;
 
 /// Files that are no connections: models and keys being read, logs, the runtime's own.
+#[cfg(any(unix, test))]
 const OTHER_FILES: usize = 64;
 
 /// The open files that so many connections need, refused ones included.
+#[cfg(any(unix, test))]
 fn needed(connections: usize) -> usize {
     connections.saturating_add(MAX_REFUSALS + OTHER_FILES)
 }
 
 /// The connections that so many open files allow, at least 1. If files are few, half are kept for refused
 /// connections.
+#[cfg(any(unix, test))]
 fn room(files: usize) -> usize {
     let files = files.saturating_sub(OTHER_FILES);
     files.saturating_sub(MAX_REFUSALS).max(files / 2).max(1)
