@@ -80,6 +80,7 @@ assert [batch.num_rows for batch in batches] == [40, 40, 40, 30]
 assert batches[0].schema.names == ["prediction", "probability"], batches[0].schema
 '
             ;;
+        *--all-rows*) mlapi inspect >inspected 2>&1; grep -q '200 of 4000 rows; 3[0-9]* others were fitted' inspected ;;
         *--sample*) mlapi inspect >inspected 2>&1; grep -q 'sample of 200 of 4000 rows' inspected ;;
         *--trial-file*)
             # The members that the table below it names.
@@ -92,5 +93,5 @@ assert batches[0].schema.names == ["prediction", "probability"], batches[0].sche
     esac
     shown=$((shown + 1))
 done
-[[ $shown -eq 5 ]] || { echo "reach.sh: $shown blocks, where 5 are known" >&2; exit 1; }
+[[ $shown -eq 6 ]] || { echo "reach.sh: $shown blocks, where 6 are known" >&2; exit 1; }
 echo "docs/reach.md, docs/engines.md: $shown blocks of commands do what they say"
