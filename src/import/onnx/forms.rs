@@ -158,7 +158,10 @@ impl<'a> Reading<'a> {
 
     fn trees(&self, ensemble: &Ensemble, node: &'a NodeDef, purpose: Purpose) -> Option<Form> {
         let slots = self.slots.get(node.inputs.first()?)?;
-        if slots.len() < ensemble.n_columns {
+        // Trees send every row to some leaf, so they refuse no level.
+        let is_closed =
+            |slot: &Slot| matches!(slot, Slot::Level(column, _) if self.slots.closed.contains_key(column));
+        if slots.len() < ensemble.n_columns || slots.iter().any(is_closed) {
             return None;
         }
         trees::forest(ensemble, purpose, slots, &self.levels, self.single).map(Form::Trees)
@@ -216,7 +219,12 @@ impl<'a> Reading<'a> {
         let constant = |name: &str| self.slots.constants.get(name);
         let matrix = |name: &str, turned: bool| {
             let tensor = constant(name)?;
-            let [rows, columns] = tensor.shape.as_slice() else { return None };
+            let (rows, columns) = match tensor.shape.as_slice() {
+                [rows, columns] => (rows, columns),
+                // A vector, which a product takes for one column.
+                [rows] if !turned => (rows, &1),
+                _ => return None,
+            };
             let values = tensor.to_f64().ok()?;
             Some(if turned {
                 let at = |i: usize, j: usize| values[j * columns + i];
@@ -341,41 +349,40 @@ impl<'a> Reading<'a> {
         Some(Form::Other(predictor, encoding, Box::new(parts)))
     }
 
-    /// The recipe of slots: codes as they are if nothing is filled and nothing is a level.
+    /// The recipe of slots: codes as they are if nothing is filled and nothing is a level. Otherwise a missing value of a
+    /// number that is not filled stays one, and so becomes a value of a closed category that is none of its levels: what the
+    /// model makes of these is no number, as in the graph.
     fn recipe(&self, slots: &[Slot]) -> Option<(Encoding, Parts, Places)> {
         let n = self.columns.len();
+        // What each column is filled with: with nothing, if its slots are not.
         let mut fills: Vec<Option<f64>> = vec![None; n];
-        let mut is_filled = vec![true; n];
-        let mut any = false;
         for slot in slots {
-            match slot {
-                Slot::Number(column, steps) => {
-                    let (_, _, fill) = Slot::line(steps)?;
-                    // Two fills of one column have no one recipe.
-                    if let (Some(before), Some(now)) = (fills[*column], fill)
-                        && before != now
-                    {
+            let (column, fill) = match slot {
+                Slot::Number(column, steps) => (*column, Slot::line(steps)?.2.unwrap_or(f64::NAN)),
+                Slot::Level(column, _) => {
+                    let closed = self.slots.closed.get(column);
+                    // Nodes that take different levels of a column have no one recipe.
+                    if closed.is_some_and(|closed| !closed.iter().eq(&self.levels[*column])) {
                         return None;
                     }
-                    any |= fill.is_some();
-                    is_filled[*column] &= fill.is_some();
-                    fills[*column] = fill.or(fills[*column]);
+                    (*column, if closed.is_some() { f64::NAN } else { 0.0 })
                 }
-                Slot::Level(..) => any = true,
                 Slot::Text(_) => return None,
+            };
+            // Nor have two fills.
+            if fills[column].replace(fill).is_some_and(|before| before.to_bits() != fill.to_bits()) {
+                return None;
             }
         }
-        if !any {
+        let is_as_it_is = |fill: &Option<f64>| fill.is_some_and(f64::is_nan);
+        if self.columns.iter().all(|column| column.levels.is_none()) && fills.iter().all(is_as_it_is) {
             let places = Places { n_inputs: n, of_column: (0..n).collect() };
             return Some((Encoding::Raw, Parts::default(), places));
         }
-        // The recipe fills every number, so it says no more than a graph in which some are not.
-        let is_number = |i: usize| self.columns[i].levels.is_none();
-        if (0..n).any(|i| is_number(i) && !is_filled[i])
-            || self.levels.iter().any(|of| of.len() > MAX_LEVEL_SLOTS)
-        {
+        if self.levels.iter().any(|of| of.len() > MAX_LEVEL_SLOTS) {
             return None;
         }
+        let is_number = |i: usize| self.columns[i].levels.is_none();
         let mut of_column = Vec::with_capacity(n);
         let mut n_inputs = 0;
         for (i, levels) in self.levels.iter().enumerate() {

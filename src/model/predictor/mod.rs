@@ -243,7 +243,7 @@ impl Predictor {
     /// # Errors
     /// An unknown form, or an array that is missing.
     pub fn read_arrays(form: &str, arrays: &mut Arrays) -> Result<Self> {
-        let links = [Link::Identity, Link::Sigmoid, Link::Softmax];
+        let links = [Link::Identity, Link::Sigmoid, Link::Softmax, Link::Exponential];
         if let Some(link) = links.into_iter().find(|link| link.form() == form) {
             return Linear::read_arrays(link, arrays).map(Self::Linear);
         }
