@@ -218,7 +218,8 @@ def by_column(columns):
 N = 20 if QUICK else 100
 sklearn_case("logistic", make_pipeline(StandardScaler(), LogisticRegression()), NAMES, form="linear-softmax")
 sklearn_case("logistic-two", make_pipeline(RobustScaler(), LogisticRegression()), TWO, form="linear-sigmoid")
-sklearn_case("logistic-double", make_pipeline(StandardScaler(), LogisticRegression()), TWO, double=True)
+sklearn_case("logistic-double", make_pipeline(StandardScaler(), LogisticRegression()), TWO, double=True, form="linear-sigmoid")
+sklearn_case("logistic-three-double", make_pipeline(StandardScaler(), LogisticRegression()), NAMES, double=True, form="linear-softmax")
 sklearn_case("logistic-gaps", make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()), TWO, GAPS, gaps=True, form="linear-sigmoid")
 sklearn_case("ridge", make_pipeline(MinMaxScaler(), Ridge()), SCORE * 10, form="linear")
 sklearn_case("polynomial", make_pipeline(StandardScaler(), PolynomialFeatures(2), LinearRegression()), SCORE)

@@ -109,6 +109,7 @@ impl<'a> Reading<'a> {
             }
             "LinearClassifier" => return self.linear_classifier(node, k),
             "SVMRegressor" if k == 0 => return self.svm(node),
+            "Div" if k == 2 => return self.opposite(node),
             _ => {}
         }
         let (link, scores) = self.link(node, name, k)?;
@@ -184,6 +185,26 @@ impl<'a> Reading<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The sigmoids of two opposite scores, divided by their sum, which is 1: a logistic regression in double precision.
+    fn opposite(&self, node: &'a NodeDef) -> Option<Form> {
+        let made_by = |name: &'a str, op: &str| self.maker(self.passed_on(name)).filter(|node| node.op == op);
+        let (shares, sum) = (node.inputs.first()?, node.inputs.get(1)?);
+        let sizes = made_by(made_by(sum, "ReduceSum")?.inputs.first()?, "Abs")?;
+        let is_of_shares = self.passed_on(sizes.inputs.first()?) == self.passed_on(shares);
+        let scores = made_by(shares, "Sigmoid").filter(|_| is_of_shares)?.inputs.first()?;
+        let (layer, input) = self.layer(self.passed_on(scores))?;
+        let of_unit = |unit: usize| layer.weights.iter().skip(unit).step_by(layer.units);
+        let biases: [f64; 2] = layer.biases.as_slice().try_into().ok()?;
+        let is_opposite = of_unit(0).zip(of_unit(1)).all(|(a, b)| *a == -*b) && biases[0] == -biases[1];
+        let second = Layer {
+            inputs: layer.inputs,
+            units: 1,
+            weights: of_unit(1).copied().collect(),
+            biases: vec![biases[1]],
+        };
+        is_opposite.then(|| self.dense(input, Link::Sigmoid, vec![second]))?
     }
 
     /// Layers from the last to the first, found backwards.
