@@ -20,7 +20,9 @@ fn folder() -> Workdir {
     {
         dir.write(name, std::fs::read(fixtures.join(name)).unwrap());
     }
-    for name in ["columns", "boosted", "knn", "text"].map(|name| format!("onnx_{name}.onnx")) {
+    for name in ["columns", "boosted", "knn", "text", "closed", "net", "rates"]
+        .map(|name| format!("onnx_{name}.onnx"))
+    {
         dir.write(&name, std::fs::read(fixtures.join(&name)).unwrap());
     }
     dir.write("onnx_rows.csv", std::fs::read(fixtures.join("onnx_rows.csv")).unwrap());
@@ -101,6 +103,100 @@ fn graphs_of_onnx_predict_as_onnxruntime_and_become_forms_where_they_fit() {
             assert!((ours[0] - theirs[0]).abs() <= SINGLE, "{name}, row {row}: {ours:?} and {theirs:?}");
         }
     }
+}
+
+#[test]
+fn rows_that_onnxruntime_makes_no_number_of_are_refused() {
+    let dir = folder();
+    let asked = dir.read("onnx_rows.csv");
+    for (name, form, output) in [
+        ("closed", "linear-sigmoid", "probability_yes"),
+        ("net", "net-sigmoid", "probability_yes"),
+        ("rates", "linear-exponential", "prediction"),
+    ] {
+        let done = dir.run(&["import", &format!("onnx_{name}.onnx"), "--target", "liked"]).ok();
+        assert!(done.out().contains(form), "{name}: {}", done.out());
+        // With its columns, as a refused row alone is an empty line.
+        let flags = ["predict", "--input", "onnx_rows.csv", "--keep", "all", "--output", "out.csv"];
+        let classes: &[&str] = if output == "prediction" { &[] } else { &["--probabilities"] };
+        let stopped = dir.run(&[&flags[..], classes].concat()).fails(1);
+        assert!(stopped.err().contains("not a finite number"), "{name}: {}", stopped.err());
+        dir.run(&[&flags[..], classes, &["--on-error", "null"]].concat()).ok();
+        let cells = |table: &str, column: &str| -> Vec<Option<f64>> {
+            let mut reader = csv::Reader::from_reader(table.as_bytes());
+            let at = reader.headers().unwrap().iter().position(|name| name == column).expect(column);
+            reader.records().map(|record| record.unwrap()[at].parse().ok()).collect()
+        };
+        let (ours, theirs) = (cells(&dir.read("out.csv"), output), cells(&asked, &format!("o_{name}")));
+        assert!(ours.len() == 40 && theirs.iter().filter(|p| p.is_none()).count() >= 8);
+        for (row, pair) in ours.iter().zip(&theirs).enumerate() {
+            let same = match pair {
+                (Some(a), Some(b)) => (a - b).abs() <= SINGLE * b.abs().max(1.0),
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(same, "{name}, row {row}: {pair:?}");
+        }
+    }
+}
+
+#[test]
+fn a_form_read_from_onnx_is_explained_and_leaves_again() {
+    let dir = folder();
+    // Rows that all models take, with a target.
+    let table = dir.read("onnx_rows.csv");
+    let mut lines = table.lines();
+    let mut sample = lines.next().unwrap().to_string() + ",liked\n";
+    for (i, line) in lines.filter(|line| !line.starts_with(',') && !line.contains("other")).enumerate() {
+        sample += &format!("{line},{}\n", ["no", "yes"][i % 2]);
+    }
+    dir.write("sample.csv", &sample);
+    let row = "a=0.5,b=3,sex=m";
+    for name in ["closed", "net", "columns", "boosted"] {
+        let features: &[&str] = if name == "boosted" { &["--features", "a,b"] } else { &[] };
+        let file = format!("onnx_{name}.onnx");
+        let flags = ["import", &file, "--data", "sample.csv", "--target", "liked"];
+        dir.run(&[&flags[..], features].concat()).ok();
+        let row = if name == "boosted" { "a=0.5,b=3" } else { row };
+        let explained = dir.run(&["predict", "--features", row, "--explain", "--format", "json"]).ok().json();
+        let explanation = &explained["explanation"];
+        let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("{name}: {explained}"));
+        let parts: f64 = explanation["contributions"].as_object().unwrap().values().map(number).sum();
+        let (base, score) = (number(&explanation["base"]), number(&explanation["score"]));
+        assert!((base + parts - score).abs() < 1e-6, "{name}: {explained}");
+        // And what leaves comes back with the same predictions.
+        let flags = [
+            "predict",
+            "--input",
+            "onnx_rows.csv",
+            "--probabilities",
+            "--keep",
+            "none",
+            "--on-error",
+            "null",
+        ];
+        let predicted = dir.run(&flags).ok().out().to_string();
+        dir.run(&["export", "--to", "onnx", "--output", "again.onnx"]).ok();
+        dir.run(&["import", "again.onnx", "--target", "liked"]).ok();
+        let again = dir.run(&flags).ok().out().to_string();
+        let numbers = |text: &str| -> Vec<Option<f64>> {
+            text.lines().skip(1).flat_map(|line| line.split(',').map(|cell| cell.parse().ok())).collect()
+        };
+        let (before, after) = (numbers(&predicted), numbers(&again));
+        assert!(before.len() == after.len() && before.len() >= 80, "{name}");
+        for pair in before.iter().zip(&after) {
+            let same = match pair {
+                (Some(a), Some(b)) => (a - b).abs() < 1e-9,
+                (None, None) => true,
+                _ => false,
+            };
+            assert!(same, "{name}: {pair:?}");
+        }
+    }
+    dir.run(&["import", "onnx_closed.onnx", "--target", "liked"]).ok();
+    let query = dir.run(&["export", "--to", "sql"]).ok();
+    assert!(query.out().contains("IS NULL THEN NULL"), "{}", query.out());
+    assert!(!query.out().contains("COALESCE"), "{}", query.out());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::feature::Feature;
-use crate::data::prepare::recipe::{Encoding, Parts as RecipeParts, Slot};
+use crate::data::prepare::recipe::{Encoding, Parts as RecipeParts, Recipe, Slot};
 use crate::model::Model;
 use crate::model::pipeline::Member;
 use crate::model::predictor::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
@@ -104,6 +104,10 @@ pub(super) fn query(model: &Model, member: &Member) -> Result<String> {
     );
     let value = |label: &String| if schema.target.numeric_labels { label.clone() } else { literal(label) };
     let mut most = String::from("CASE");
+    // A row that mlapi refuses has no score, and so no prediction.
+    if matches!(member.predictor, Predictor::Linear(_)) && refuses_missing(&member.recipe) {
+        most += &format!(" WHEN {} IS NULL THEN NULL", columns[0]);
+    }
     for (i, (column, label)) in columns.iter().zip(labels).enumerate() {
         let beats = columns[i + 1..].iter().map(|other| format!("{column} >= {other}"));
         let beats: Vec<String> = beats.collect();
@@ -113,6 +117,11 @@ pub(super) fn query(model: &Model, member: &Member) -> Result<String> {
         };
     }
     Ok(format!("{head}SELECT *, {most} AS \"prediction\"\nFROM (\n{middle}\n) AS predicted;\n"))
+}
+
+/// Whether what is missing stays missing.
+fn refuses_missing(recipe: &Recipe) -> bool {
+    recipe.encoding() == Encoding::Raw || recipe.keeps_missing()
 }
 
 fn linear_score(
@@ -125,19 +134,27 @@ fn linear_score(
     let mut terms = vec![number(intercept)];
     for (i, feature) in features.iter().enumerate() {
         let cell = identifier(&feature.name);
+        let fill = parts.fill.get(i).copied().unwrap_or(f64::NAN);
+        let filled = |value: String| match fill.is_nan() {
+            true => value,
+            false => format!("COALESCE({value}, {})", number(fill)),
+        };
         let own = || slots.iter().zip(coefficients).filter(move |((of, _), _)| *of == i);
         let mut levels = Vec::new();
         let mut other = 0.0;
         for ((_, slot), &coefficient) in own() {
             match slot {
                 Slot::Value if feature.column_type == ColumnType::Boolean => {
-                    let filled = format!("COALESCE({}, {})", boolean(feature), number(parts.fill[i]));
-                    terms.push(format!("{} * {filled}", number(coefficient)));
+                    terms.push(format!("{} * {}", number(coefficient), filled(boolean(feature))));
+                }
+                // Of a model that was imported: a number as it is.
+                Slot::Value if parts.scale.is_empty() => {
+                    terms.push(format!("{} * {cell}", number(coefficient)));
                 }
                 Slot::Value => terms.push(format!(
-                    "{} * ((COALESCE({cell}, {}) - {}) / {})",
+                    "{} * (({} - {}) / {})",
                     number(coefficient),
-                    number(parts.fill[i]),
+                    filled(cell.clone()),
                     number(parts.mean[i]),
                     number(parts.scale[i])
                 )),
@@ -155,11 +172,15 @@ fn linear_score(
             }
         }
         if feature.column_type == ColumnType::Category {
-            let mut case = format!("CASE WHEN {cell} IS NULL THEN 0e0");
+            let [missing, other] = match fill.is_nan() {
+                true => ["NULL".to_string(), "NULL".to_string()],
+                false => [number(0.0), number(other)],
+            };
+            let mut case = format!("CASE WHEN {cell} IS NULL THEN {missing}");
             for (level, coefficient) in levels {
                 case += &format!(" WHEN {} = {} THEN {}", text(feature), literal(level), number(coefficient));
             }
-            terms.push(format!("{case} ELSE {} END", number(other)));
+            terms.push(format!("{case} ELSE {other} END"));
         }
     }
     Ok(sum(&terms))

@@ -39,7 +39,7 @@ use crate::model::file::{MAX_BYTES, golden_rows};
 use crate::model::pipeline::{Decision, Pipeline, Predictions};
 use crate::model::predictor::Predictor;
 use crate::model::predictor::trees::Trees;
-use crate::model::reference::{MAX_BACKGROUND_ROWS, Reference};
+use crate::model::reference::Reference;
 use crate::model::{Card, DataSource, Model, Origin, Written};
 pub use expect::Agreement;
 pub use format::Format;
@@ -121,7 +121,7 @@ impl Import {
             agreement = Some(expect::check(sample, column, &target, predictions, foreign.single_precision)?);
         }
         let golden = golden(&pipeline, &foreign, codes.as_ref())?;
-        let reference = background(&pipeline, codes.as_ref());
+        let reference = reference(&pipeline, codes.as_ref().zip(predictions.as_ref()))?;
         let n_trees = foreign.forest.trees.len();
         let n_rows = sample.map_or(0, |sample| sample.raw.n_rows());
         let evaluated = Evaluated::new(&pipeline, codes.as_ref(), truth);
@@ -261,10 +261,17 @@ fn checked_pipeline(
         };
         ours.values().iter().zip(theirs.values()).all(near)
     };
+    let refuses_alike = |rows: &Matrix, form: &Pipeline| {
+        agrees(rows, form) && finite_rows(&form.scores(rows)) == finite_rows(&of_graph.scores(rows))
+    };
     if let Ok(form) = of_form {
         let first: Vec<usize> = (0..codes.map_or(0, Matrix::n_rows).min(COMPARED_ROWS)).collect();
         let of_sample = codes.map(|codes| schema::select(codes, &first));
-        if agrees(&schema::made_up_rows(foreign), &form) && of_sample.is_none_or(|rows| agrees(&rows, &form))
+        let made_up = schema::made_up_rows(foreign);
+        let odd = schema::odd_rows(foreign, &made_up);
+        if agrees(&made_up, &form)
+            && (!refuses_missing(&body) || refuses_alike(&odd, &form))
+            && of_sample.is_none_or(|rows| agrees(&rows, &form))
         {
             foreign.body = body;
             return Ok(form);
@@ -273,6 +280,12 @@ fn checked_pipeline(
     foreign.objective = "a graph".into();
     foreign.forest.trees.clear();
     Ok(of_graph)
+}
+
+/// Whether a form makes no number of a missing value that is not filled, as its graph has to.
+fn refuses_missing(body: &Body) -> bool {
+    let Body::Form(predictor, ..) = body else { return false };
+    matches!(**predictor, Predictor::Linear(_) | Predictor::Network(_))
 }
 
 /// A form and its graph may differ by this, relative to 1 or the value: the graph adds up in single precision.
@@ -318,14 +331,17 @@ impl Evaluated {
     }
 }
 
-/// Rows of the sample that explanations compare with, for forms that are explained by nothing else.
-fn background(pipeline: &Pipeline, codes: Option<&Matrix>) -> Reference {
-    let is_sampled = pipeline.members.iter().any(|member| member.is_sampled());
-    let n = codes.map_or(0, Matrix::n_rows);
-    let n_kept = if is_sampled { n.min(MAX_BACKGROUND_ROWS) } else { 0 };
-    let spaced: Vec<usize> = (0..n_kept).map(|i| i * n / n_kept).collect();
-    let rows = codes.map(|codes| schema::select(codes, &spaced)).filter(|rows| rows.n_rows() > 0);
-    rows.map_or_else(Reference::default, |rows| Reference::from_parts(Vec::new(), rows))
+/// What explanations measure from: the rows of the sample that can be scored, without those of unseen categories.
+fn reference(pipeline: &Pipeline, predicted: Option<(&Matrix, &Predictions)>) -> Result<Reference> {
+    let Some((codes, predictions)) = predicted else { return Ok(Reference::default()) };
+    let mut rows = finite_rows(&predictions.scores);
+    rows.retain(|&row| schema::is_known(codes.row(row)));
+    Reference::of_rows(pipeline, &|rows| Ok(schema::select(codes, rows)), &rows, None)
+}
+
+/// The rows whose scores are numbers.
+fn finite_rows(scores: &Matrix) -> Vec<usize> {
+    (0..scores.n_rows()).filter(|&row| scores.row(row).iter().all(|score| score.is_finite())).collect()
 }
 
 /// The rows that the model file tests itself with: some of the sample, else made up between the thresholds.
@@ -336,9 +352,7 @@ fn golden(pipeline: &Pipeline, foreign: &Foreign, codes: Option<&Matrix>) -> Res
     };
     let candidates = codes.map(of_sample).filter(|rows| rows.n_rows() > 0);
     let rows = candidates.unwrap_or_else(|| schema::made_up_rows(foreign));
-    let scores = pipeline.scores(&rows);
-    let finite: Vec<usize> =
-        (0..rows.n_rows()).filter(|&row| scores.row(row).iter().all(|score| score.is_finite())).collect();
+    let finite = finite_rows(&pipeline.scores(&rows));
     ensure!(!finite.is_empty(), "its predictions are not finite numbers");
     Ok(schema::select(&rows, &finite))
 }

@@ -24,6 +24,9 @@ const NAMELESS_TARGET: &str = "target";
 /// Rows that are made up if there is no sample.
 const MADE_UP_ROWS: usize = 4;
 
+/// Columns that are made odd, so that wide models are not scored by the thousand rows.
+const ODD_COLUMNS: usize = 64;
+
 /// Numbers of columns without thresholds in them.
 const MADE_UP_NUMBERS: [f64; MADE_UP_ROWS] = [0.0, 1.0, -1.0, 0.5];
 
@@ -413,6 +416,24 @@ pub(super) fn made_up_rows(foreign: &Foreign) -> Matrix {
         }
     }
     rows.row_mut(MADE_UP_ROWS).fill(f64::NAN);
+    rows
+}
+
+/// The first of the made-up rows with each of the first columns missing, and each category unseen, in turn: rows that a
+/// model may refuse.
+pub(super) fn odd_rows(foreign: &Foreign, made_up: &Matrix) -> Matrix {
+    let columns = foreign.columns.iter().enumerate().filter(|(_, column)| !column.is_text).take(ODD_COLUMNS);
+    let odd: Vec<(usize, f64)> = columns
+        .flat_map(|(i, column)| {
+            let unseen = column.levels.is_some().then_some((i, UNSEEN));
+            [(i, f64::NAN)].into_iter().chain(unseen)
+        })
+        .collect();
+    let mut rows = Matrix::zeros(odd.len(), foreign.columns.len());
+    for (row, (column, code)) in odd.into_iter().enumerate() {
+        rows.row_mut(row).copy_from_slice(made_up.row(0));
+        rows.row_mut(row)[column] = code;
+    }
     rows
 }
 

@@ -12,7 +12,7 @@
 //! that has it.
 //!
 //! The format version is the oldest that can hold the model, so that older programs read it as well: 12 for a
-//! graph of ONNX, 11 if zeros are missing values, 10 if it can explain its predictions (trees know the rows of their leaves, means or rows of training are kept), 9 if scores are
+//! graph of ONNX, for an imported linear model that refuses rows with missing values or has an exponential link, 11 if zeros are missing values, 10 if it can explain its predictions (trees know the rows of their leaves, means or rows of training are kept), 9 if scores are
 //! calibrated or a threshold, intervals or sets were chosen at training, 8 if trees see the
 //! days between dates, 7 if powers or ranks of the target are learned, 6 for an ensemble, 5 if numbers are written with
 //! separators or units, a column has null tokens of its own, or cells are
@@ -144,8 +144,10 @@ fn is_plain(members: &[Member]) -> bool {
 
 /// The oldest version that holds all a schema asks for.
 fn format_version(Pipeline { schema, members, postprocessing }: &Pipeline, reference: &Reference) -> u64 {
-    #[cfg(feature = "import")]
-    if members.iter().any(|member| matches!(member.predictor, Predictor::Graph(_))) {
+    let is_imported = |Member { recipe, predictor, .. }: &Member| {
+        recipe.keeps_missing() || ["onnx", "linear-exponential"].contains(&predictor.form())
+    };
+    if members.iter().any(is_imported) {
         return 12;
     }
     if members.iter().any(|member| member.recipe.takes_zeros_for_missing()) {

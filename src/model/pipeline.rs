@@ -98,6 +98,13 @@ impl Member {
         !matches!(self.predictor, Predictor::Trees(_) | Predictor::Linear(_) | Predictor::NaiveBayes(_))
     }
 
+    /// Whether its predictions can be explained beside other rows alone: also those of trees that do not know the rows of
+    /// their leaves.
+    pub(crate) fn needs_background(&self) -> bool {
+        matches!(&self.predictor, Predictor::Trees(trees) if trees.parts().cover.is_empty())
+            || self.is_sampled()
+    }
+
     /// The scores of rows of codes, `n_rows × n_outputs`.
     pub(crate) fn predict(&self, codes: &[f64], texts: &Texts) -> Vec<f64> {
         #[cfg(feature = "import")]
@@ -144,8 +151,8 @@ pub struct Predictions {
 }
 
 /// The message for a row whose prediction is not a number.
-pub(crate) const NOT_FINITE: &str =
-    "the prediction is not a finite number: values of the row are too far from those of training";
+pub(crate) const NOT_FINITE: &str = "the prediction is not a finite number: a value that the model needs is missing or unseen, or values of the row are too \
+     far from those of training";
 
 impl Predictions {
     /// Whether the scores of a row are numbers; those of values that are far out may overflow.

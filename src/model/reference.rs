@@ -19,6 +19,9 @@ const MEANS: &str = "explain.means";
 /// Rows that a thread sums up at a time.
 const SUMMED_ROWS: usize = 4096;
 
+/// The codes of some rows.
+type CodesOf<'a> = &'a (dyn Fn(&[usize]) -> Result<Matrix> + Sync);
+
 /// Means of the training rows, and background rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reference {
@@ -41,14 +44,27 @@ impl Reference {
         rows: &[usize],
         n_background: Option<usize>,
     ) -> Result<Self> {
-        let auto = || match pipeline.members.iter().any(Member::is_sampled) {
+        Self::of_rows(pipeline, &|rows| pipeline.schema.codes(table, rows), rows, n_background)
+    }
+
+    /// As [`Reference::fit`], of rows whose codes a function gives.
+    ///
+    /// # Errors
+    /// Those of the function.
+    pub(crate) fn of_rows(
+        pipeline: &Pipeline,
+        codes_of: CodesOf,
+        rows: &[usize],
+        n_background: Option<usize>,
+    ) -> Result<Self> {
+        let auto = || match pipeline.members.iter().any(Member::needs_background) {
             true => MAX_BACKGROUND_ROWS,
             false => 0,
         };
         let n = n_background.unwrap_or_else(auto).min(rows.len());
         let spaced: Vec<usize> = (0..n).map(|i| rows[i * rows.len() / n]).collect();
-        let background = pipeline.schema.codes(table, &spaced)?;
-        let means = pipeline.members.iter().map(|member| means(pipeline, member, table, rows));
+        let background = codes_of(&spaced)?;
+        let means = pipeline.members.iter().map(|member| means(member, codes_of, rows));
         Ok(Self { means: means.collect::<Result<_>>()?, background })
     }
 
@@ -106,11 +122,11 @@ fn n_means(predictor: &Predictor) -> Option<usize> {
     }
 }
 
-fn means(pipeline: &Pipeline, member: &Member, table: &Table, rows: &[usize]) -> Result<Vec<f64>> {
+fn means(member: &Member, codes_of: CodesOf, rows: &[usize]) -> Result<Vec<f64>> {
     let Some(n_means) = n_means(&member.predictor) else { return Ok(Vec::new()) };
     let blocks: Vec<&[usize]> = rows.chunks(SUMMED_ROWS).collect();
     let sums = parallel::map(blocks, &|rows: &[usize]| -> Result<Vec<f64>> {
-        let codes = pipeline.schema.codes(table, rows)?;
+        let codes = codes_of(rows)?;
         let mut buffer = Vec::new();
         let (x, sparse) = member.recipe.encode_block(codes.values(), codes.texts(), &mut buffer);
         let n_dense = member.recipe.n_dense();

@@ -164,6 +164,10 @@ impl<'a> Columns<'a> {
                     }
                     let own = &parts.level_slot[n_levels..n_levels + feature.levels.len()];
                     n_levels += feature.levels.len();
+                    if parts.fill[i].is_nan() {
+                        Self::closed(graph, feature, own, &mut pieces);
+                        continue;
+                    }
                     self.one_hot(graph, feature, own, means, marks_missing, &mut pieces);
                 }
                 ColumnType::Text => bail!("the column {} is a text", quote(&feature.name)),
@@ -263,6 +267,21 @@ impl<'a> Columns<'a> {
         let place = self.place_of_level(graph, feature);
         let value = row_of(graph, &table, &place);
         pieces.push_slots(value, width);
+    }
+
+    /// A slot for each level; what is none of them, or missing, makes its slots no numbers.
+    fn closed(graph: &mut Graph, feature: &Feature, slot_of_level: &[u32], pieces: &mut Pieces) {
+        let other = feature.levels.len() as i64;
+        let slots = slot_of_level.iter().map(|&slot| i64::from(slot)).collect();
+        let slot = code(graph, feature, slots, other, &[]);
+        let wanted: Vec<i64> = (0..=other).collect();
+        let wanted = graph.ints(&[1, wanted.len()], &wanted);
+        let is = graph.op("Equal", &[&slot, &wanted]);
+        let is = graph.as_real(&is);
+        let (other, none) = (graph.int(other), graph.real(f64::NAN));
+        let is_refused = graph.op("Equal", &[&slot, &other]);
+        let value = graph.op("Where", &[&is_refused, &none, &is]);
+        pieces.push_slots(value, feature.levels.len() + 1);
     }
 
     /// A slot for each level, and that of a missing value.

@@ -109,6 +109,7 @@ impl<'a> Reading<'a> {
             }
             "LinearClassifier" => return self.linear_classifier(node, k),
             "SVMRegressor" if k == 0 => return self.svm(node),
+            "Div" if k == 2 => return self.opposite(node),
             _ => {}
         }
         let (link, scores) = self.link(node, name, k)?;
@@ -158,7 +159,10 @@ impl<'a> Reading<'a> {
 
     fn trees(&self, ensemble: &Ensemble, node: &'a NodeDef, purpose: Purpose) -> Option<Form> {
         let slots = self.slots.get(node.inputs.first()?)?;
-        if slots.len() < ensemble.n_columns {
+        // Trees send every row to some leaf, so they refuse no level.
+        let is_closed =
+            |slot: &Slot| matches!(slot, Slot::Level(column, _) if self.slots.closed.contains_key(column));
+        if slots.len() < ensemble.n_columns || slots.iter().any(is_closed) {
             return None;
         }
         trees::forest(ensemble, purpose, slots, &self.levels, self.single).map(Form::Trees)
@@ -181,6 +185,26 @@ impl<'a> Reading<'a> {
             }
             _ => None,
         }
+    }
+
+    /// The sigmoids of two opposite scores, divided by their sum, which is 1: a logistic regression in double precision.
+    fn opposite(&self, node: &'a NodeDef) -> Option<Form> {
+        let made_by = |name: &'a str, op: &str| self.maker(self.passed_on(name)).filter(|node| node.op == op);
+        let (shares, sum) = (node.inputs.first()?, node.inputs.get(1)?);
+        let sizes = made_by(made_by(sum, "ReduceSum")?.inputs.first()?, "Abs")?;
+        let is_of_shares = self.passed_on(sizes.inputs.first()?) == self.passed_on(shares);
+        let scores = made_by(shares, "Sigmoid").filter(|_| is_of_shares)?.inputs.first()?;
+        let (layer, input) = self.layer(self.passed_on(scores))?;
+        let of_unit = |unit: usize| layer.weights.iter().skip(unit).step_by(layer.units);
+        let biases: [f64; 2] = layer.biases.as_slice().try_into().ok()?;
+        let is_opposite = of_unit(0).zip(of_unit(1)).all(|(a, b)| *a == -*b) && biases[0] == -biases[1];
+        let second = Layer {
+            inputs: layer.inputs,
+            units: 1,
+            weights: of_unit(1).copied().collect(),
+            biases: vec![biases[1]],
+        };
+        is_opposite.then(|| self.dense(input, Link::Sigmoid, vec![second]))?
     }
 
     /// Layers from the last to the first, found backwards.
@@ -216,7 +240,12 @@ impl<'a> Reading<'a> {
         let constant = |name: &str| self.slots.constants.get(name);
         let matrix = |name: &str, turned: bool| {
             let tensor = constant(name)?;
-            let [rows, columns] = tensor.shape.as_slice() else { return None };
+            let (rows, columns) = match tensor.shape.as_slice() {
+                [rows, columns] => (rows, columns),
+                // A vector, which a product takes for one column.
+                [rows] if !turned => (rows, &1),
+                _ => return None,
+            };
             let values = tensor.to_f64().ok()?;
             Some(if turned {
                 let at = |i: usize, j: usize| values[j * columns + i];
@@ -341,41 +370,40 @@ impl<'a> Reading<'a> {
         Some(Form::Other(predictor, encoding, Box::new(parts)))
     }
 
-    /// The recipe of slots: codes as they are if nothing is filled and nothing is a level.
+    /// The recipe of slots: codes as they are if nothing is filled and nothing is a level. Otherwise a missing value of a
+    /// number that is not filled stays one, and so becomes a value of a closed category that is none of its levels: what the
+    /// model makes of these is no number, as in the graph.
     fn recipe(&self, slots: &[Slot]) -> Option<(Encoding, Parts, Places)> {
         let n = self.columns.len();
+        // What each column is filled with: with nothing, if its slots are not.
         let mut fills: Vec<Option<f64>> = vec![None; n];
-        let mut is_filled = vec![true; n];
-        let mut any = false;
         for slot in slots {
-            match slot {
-                Slot::Number(column, steps) => {
-                    let (_, _, fill) = Slot::line(steps)?;
-                    // Two fills of one column have no one recipe.
-                    if let (Some(before), Some(now)) = (fills[*column], fill)
-                        && before != now
-                    {
+            let (column, fill) = match slot {
+                Slot::Number(column, steps) => (*column, Slot::line(steps)?.2.unwrap_or(f64::NAN)),
+                Slot::Level(column, _) => {
+                    let closed = self.slots.closed.get(column);
+                    // Nodes that take different levels of a column have no one recipe.
+                    if closed.is_some_and(|closed| !closed.iter().eq(&self.levels[*column])) {
                         return None;
                     }
-                    any |= fill.is_some();
-                    is_filled[*column] &= fill.is_some();
-                    fills[*column] = fill.or(fills[*column]);
+                    (*column, if closed.is_some() { f64::NAN } else { 0.0 })
                 }
-                Slot::Level(..) => any = true,
                 Slot::Text(_) => return None,
+            };
+            // Nor have two fills.
+            if fills[column].replace(fill).is_some_and(|before| before.to_bits() != fill.to_bits()) {
+                return None;
             }
         }
-        if !any {
+        let is_as_it_is = |fill: &Option<f64>| fill.is_some_and(f64::is_nan);
+        if self.columns.iter().all(|column| column.levels.is_none()) && fills.iter().all(is_as_it_is) {
             let places = Places { n_inputs: n, of_column: (0..n).collect() };
             return Some((Encoding::Raw, Parts::default(), places));
         }
-        // The recipe fills every number, so it says no more than a graph in which some are not.
-        let is_number = |i: usize| self.columns[i].levels.is_none();
-        if (0..n).any(|i| is_number(i) && !is_filled[i])
-            || self.levels.iter().any(|of| of.len() > MAX_LEVEL_SLOTS)
-        {
+        if self.levels.iter().any(|of| of.len() > MAX_LEVEL_SLOTS) {
             return None;
         }
+        let is_number = |i: usize| self.columns[i].levels.is_none();
         let mut of_column = Vec::with_capacity(n);
         let mut n_inputs = 0;
         for (i, levels) in self.levels.iter().enumerate() {

@@ -9,6 +9,8 @@ mod forms;
 mod slots;
 mod trees;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail, ensure};
 
 use self::forms::{Form, Reading};
@@ -85,7 +87,8 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         n_outputs: 1,
         by_row,
     };
-    let probe = Graph::new(bytes, plan.clone())?;
+    let shared: Arc<[u8]> = bytes.into();
+    let probe = Graph::of_model(Arc::clone(&shared), &model, plan.clone())?;
     let (probes, texts) = probed(&probe, &plan)?;
     let rows: Vec<Vec<f64>> = probes.iter().map(|(_, values)| values.clone()).collect();
     let width = rows[0].len();
@@ -106,14 +109,14 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
     let labels = labels.filter(|labels| labels.len() == n_classes);
     let of_labels = graph.outputs.iter().find(|output| !output.is_float() && !output.is_sequence());
     if let Some(info) = of_labels.filter(|_| n_classes > 0) {
-        let plan = Plan { output: info.name.clone(), ..plan.clone() };
+        let plan = Plan { output: info.name.clone(), ..plan };
         // What cannot be run is not needed for predictions.
-        if let Ok(graph) = Graph::new(bytes, plan) {
+        if let Ok(graph) = Graph::of_model(shared, &model, plan) {
             check_labels(&graph, &probes, &texts, outcome, labels.as_deref())?;
         }
     }
     let classes = (n_classes > 0).then_some(Classes { n: n_classes, labels });
-    let plan = Plan { outcome, n_outputs: n_classes.max(1), ..plan };
+    let whole = probe.meaning(outcome, n_classes.max(1))?;
     // A score whose link the graph does not have is no output of a form.
     let form = match outcome {
         Outcome::Score | Outcome::Scores => None,
@@ -139,7 +142,7 @@ pub(super) fn read(bytes: &[u8], said: &Said) -> Result<Foreign> {
         classes,
         forest,
         body,
-        graph: Some((Graph::new(bytes, plan)?, n_texts(n_of_texts))),
+        graph: Some((whole, n_texts(n_of_texts))),
         single_precision: is_single,
         notes,
     })

@@ -81,6 +81,8 @@ pub(super) struct Slots<'a> {
     pub(super) of: HashMap<&'a str, Vec<Slot>>,
     /// The levels of each text column that is only ever looked up among levels.
     pub(super) levels: BTreeMap<usize, BTreeSet<Arc<str>>>,
+    /// Text columns of which the graph takes these levels and refuses all else, missing values included.
+    pub(super) closed: BTreeMap<usize, BTreeSet<Arc<str>>>,
     /// Text columns that are read as texts.
     pub(super) texts: BTreeSet<usize>,
     /// Constants, those of nodes included.
@@ -100,6 +102,7 @@ impl<'a> Slots<'a> {
         let mut slots = Self {
             of: inputs.into_iter().collect(),
             levels: BTreeMap::new(),
+            closed: BTreeMap::new(),
             texts: BTreeSet::new(),
             constants,
         };
@@ -218,11 +221,17 @@ impl<'a> Slots<'a> {
                     .iter()
                     .map(|slot| if let Slot::Text(column) = slot { Some(*column) } else { None });
                 let columns: Vec<usize> = columns.collect::<Option<_>>()?;
-                if levels.is_empty() || node.int("zeros", 1) == 0 {
+                if levels.is_empty() {
                     return None;
                 }
+                let is_closed = node.int("zeros", 1) == 0;
                 columns.iter().for_each(|column| {
-                    self.levels.entry(*column).or_default().extend(levels.iter().cloned())
+                    self.levels.entry(*column).or_default().extend(levels.iter().cloned());
+                    if is_closed {
+                        let own: BTreeSet<Arc<str>> = levels.iter().cloned().collect();
+                        let taken = self.closed.entry(*column).or_insert_with(|| own.clone());
+                        taken.retain(|level| own.contains(level));
+                    }
                 });
                 let each =
                     |column: usize| levels.iter().map(move |level| Slot::Level(column, Arc::clone(level)));

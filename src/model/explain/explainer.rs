@@ -50,8 +50,8 @@ pub struct Explainer {
 }
 
 const NO_BACKGROUND: &str = "the model file holds no background rows; train it again with --background 100";
-const NO_MEANS: &str = "the model file was written by an older version, without the means that contributions are measured from; train it again";
-const NO_COVER: &str = "the model file was written by an older version, without the rows of the leaves of its trees; train it again";
+const NO_MEANS: &str = "the model file holds no means that contributions are measured from, as older versions wrote them; train it again, or import it again with --data SAMPLE.csv";
+const NO_COVER: &str = "the model file holds neither the rows of the leaves of its trees nor background rows; train it again, or import it again with --data SAMPLE.csv";
 
 impl Explainer {
     /// Prepares what does not depend on the row.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::arrays::{Array, Arrays, take_f64};
 use super::link::Link;
+use crate::simd::widest;
 
 /// Intercept + coefficients · x, then a [`Link`].
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +59,23 @@ impl Linear {
             *out = intercept + dot(row, x);
         }
         self.link.apply(out);
+    }
+
+    /// Scores prepared rows.
+    pub(super) fn scores_block(&self, x: &[f64], out: &mut [f64]) {
+        let n_outputs = self.n_outputs();
+        widest!(self.sums(x, out, n_outputs));
+        self.link.apply_block(out, n_outputs);
+    }
+
+    #[inline(always)]
+    fn sums(&self, x: &[f64], out: &mut [f64], n_outputs: usize) {
+        for (x, out) in x.chunks_exact(self.n_inputs).zip(out.chunks_exact_mut(n_outputs)) {
+            let rows = self.coefficients.chunks_exact(self.n_inputs);
+            for ((row, intercept), out) in rows.zip(&self.intercepts).zip(out) {
+                *out = intercept + dot(row, x);
+            }
+        }
     }
 
     pub(super) fn sparse_scores_into(&self, x: &[f64], (columns, values): (&[u32], &[f64]), out: &mut [f64]) {
@@ -156,6 +174,20 @@ mod tests {
             Linear::new(Link::Identity, 1, vec![f64::NAN], vec![0.0]),
         ] {
             assert!(linear.validate().is_err(), "{linear:?}");
+        }
+    }
+
+    #[test]
+    fn rows_together_are_scored_as_each_alone() {
+        let number = |i: usize| (i * 37 % 101) as f64 / 40.0 - 1.2;
+        let linear = Linear::new(Link::Softmax, 7, (0..21).map(number).collect(), vec![0.5, 0.25, 0.0]);
+        let x: Vec<f64> = (0..7 * 9).map(|i| number(i * 11 + 3)).collect();
+        let mut together = vec![0.0; 27];
+        linear.scores_block(&x, &mut together);
+        for (x, together) in x.chunks_exact(7).zip(together.chunks_exact(3)) {
+            let mut alone = [0.0; 3];
+            linear.scores_into(x, &mut alone);
+            assert_eq!(together, alone);
         }
     }
 

@@ -3,6 +3,8 @@
 //!
 //! Learners use the same functions, so that a fit and its predictions agree to the last digit.
 
+use crate::simd::widest;
+
 /// The function that turns linear scores into predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
@@ -50,6 +52,39 @@ impl Link {
                 out[1] = p;
             }
         }
+    }
+}
+
+impl Link {
+    /// As [`Link::apply`], of rows of `width` outputs; the same numbers, faster.
+    pub(super) fn apply_block(self, out: &mut [f64], width: usize) {
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid => widest!(sigmoids(out)),
+            Self::Softmax => widest!(softmaxes(out, width)),
+            Self::Exponential => widest!(out.iter_mut().for_each(|score| *score = exp(*score))),
+            Self::Share => out.chunks_exact_mut(width).for_each(|out| self.apply(out)),
+        }
+    }
+}
+
+/// The two probabilities of each score.
+#[inline(always)]
+fn sigmoids(out: &mut [f64]) {
+    out.as_chunks_mut().0.iter_mut().for_each(|pair| *pair = [-pair[0], pair[0]].map(sigmoid));
+}
+
+/// Rows of scores to probabilities: the exponentials of all rows in one loop.
+#[inline(always)]
+fn softmaxes(out: &mut [f64], width: usize) {
+    for row in out.chunks_exact_mut(width) {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        row.iter_mut().for_each(|score| *score -= max);
+    }
+    out.iter_mut().for_each(|score| *score = exp(*score));
+    for row in out.chunks_exact_mut(width) {
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|score| *score /= sum);
     }
 }
 
@@ -137,6 +172,25 @@ mod tests {
         }
         assert_eq!((exp(0.0), exp(-800.0), exp(800.0)), (1.0, 0.0, f64::INFINITY));
         assert_eq!((exp(f64::INFINITY), exp(f64::NEG_INFINITY)), (f64::INFINITY, 0.0));
+    }
+
+    #[test]
+    fn rows_together_get_the_bits_of_each_alone() {
+        let scores: Vec<f64> = (0..60).map(|i| f64::from(i * 37 % 61) - 30.0 + 0.1).collect();
+        for (link, width) in [
+            (Link::Identity, 1),
+            (Link::Exponential, 1),
+            (Link::Sigmoid, 2),
+            (Link::Share, 2),
+            (Link::Softmax, 2),
+            (Link::Softmax, 5),
+        ] {
+            let mut together = scores.clone();
+            link.apply_block(&mut together, width);
+            let mut alone = scores.clone();
+            alone.chunks_exact_mut(width).for_each(|out| link.apply(out));
+            assert_eq!(together, alone, "{link:?}, {width}");
+        }
     }
 
     #[test]

@@ -151,12 +151,7 @@ impl Predictor {
             Self::SupportVectors(machine) => machine.scores_block(x, out),
             #[cfg(feature = "import")]
             Self::Graph(graph) => graph.scores_block(x, &Texts::default(), out),
-            Self::Linear(linear) => {
-                let rows = x.chunks_exact(linear.n_inputs);
-                for (x, out) in rows.zip(out.chunks_exact_mut(linear.n_outputs())) {
-                    linear.scores_into(x, out);
-                }
-            }
+            Self::Linear(linear) => linear.scores_block(x, out),
             Self::NaiveBayes(bayes) => {
                 let rows = x.chunks_exact(bayes.n_inputs());
                 for (x, out) in rows.zip(out.chunks_exact_mut(bayes.n_outputs())) {
@@ -248,7 +243,7 @@ impl Predictor {
     /// # Errors
     /// An unknown form, or an array that is missing.
     pub fn read_arrays(form: &str, arrays: &mut Arrays) -> Result<Self> {
-        let links = [Link::Identity, Link::Sigmoid, Link::Softmax];
+        let links = [Link::Identity, Link::Sigmoid, Link::Softmax, Link::Exponential];
         if let Some(link) = links.into_iter().find(|link| link.form() == form) {
             return Linear::read_arrays(link, arrays).map(Self::Linear);
         }

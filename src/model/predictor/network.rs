@@ -12,6 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::arrays::{Array, Arrays, take_f64, take_u32};
 use super::link::{Link, sigmoid};
+use crate::simd::widest;
 
 /// The function that a hidden unit applies to its score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +32,14 @@ impl Activation {
     pub const ALL: [Self; 4] = [Self::Identity, Self::Logistic, Self::Tanh, Self::Relu];
 
     /// Scores to activations in place.
+    #[inline(always)]
     pub fn apply(self, scores: &mut [f64]) {
         match self {
             Self::Identity => {}
             Self::Logistic => scores.iter_mut().for_each(|s| *s = sigmoid(*s)),
             Self::Tanh => scores.iter_mut().for_each(|s| *s = s.tanh()),
-            Self::Relu => scores.iter_mut().for_each(|s| *s = if *s > 0.0 { *s } else { 0.0 }),
+            // What is no number stays none.
+            Self::Relu => scores.iter_mut().for_each(|s| *s = if *s <= 0.0 { 0.0 } else { *s }),
         }
     }
 
@@ -92,28 +95,38 @@ impl Network {
         self.scores_block(x, out);
     }
 
-    /// Scores prepared rows one by one; the layers stay in cache.
+    /// Scores prepared rows, some together, layer by layer; the layers stay in cache.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
-        let n_hidden = self.sizes.len() - 2;
-        let widest = self.sizes[1..=n_hidden].iter().copied().max().unwrap_or(0);
-        let mut hidden = vec![0.0; 2 * widest];
-        let (mut from, mut to) = hidden.split_at_mut(widest);
-        for (x, out) in x.chunks_exact(self.n_inputs()).zip(out.chunks_exact_mut(self.n_outputs())) {
-            let mut rest = &self.parameters[..];
-            for (layer, pair) in self.sizes.windows(2).enumerate() {
-                let (weights, after) = rest.split_at(pair[0] * pair[1]);
-                let (biases, after) = after.split_at(pair[1]);
-                let x = if layer == 0 { x } else { &from[..pair[0]] };
-                if layer == n_hidden {
-                    dense(weights, biases, x, &mut out[..pair[1]]);
-                } else {
-                    dense(weights, biases, x, &mut to[..pair[1]]);
-                    self.activation.apply(&mut to[..pair[1]]);
-                    std::mem::swap(&mut from, &mut to);
-                }
-                rest = after;
+        let widest_layer = self.sizes[1..self.sizes.len() - 1].iter().copied().max().unwrap_or(0);
+        let rows = (x.len() / self.n_inputs()).min(BLOCK_ROWS);
+        let mut hidden = vec![0.0; 2 * rows * widest_layer];
+        let blocks = x.chunks(BLOCK_ROWS * self.n_inputs());
+        for (x, out) in blocks.zip(out.chunks_mut(BLOCK_ROWS * self.n_outputs())) {
+            widest!(self.block(x, &mut hidden, out));
+            self.link.apply_block(out, self.n_outputs());
+        }
+    }
+
+    /// The scores of up to [`BLOCK_ROWS`] rows, each at the start of its outputs.
+    #[inline(always)]
+    fn block(&self, x: &[f64], hidden: &mut [f64], out: &mut [f64]) {
+        let (half, n_hidden, n_outputs) = (hidden.len() / 2, self.sizes.len() - 2, self.n_outputs());
+        let n_rows = x.len() / self.n_inputs();
+        let (mut from, mut to) = hidden.split_at_mut(half);
+        let mut rest = &self.parameters[..];
+        for (layer, pair) in self.sizes.windows(2).enumerate() {
+            let (weights, after) = rest.split_at(pair[0] * pair[1]);
+            let (biases, after) = after.split_at(pair[1]);
+            let x = if layer == 0 { x } else { &from[..n_rows * pair[0]] };
+            if layer == n_hidden {
+                dense(weights, biases, x, n_outputs, out);
+            } else {
+                let to_now = &mut to[..n_rows * pair[1]];
+                dense(weights, biases, x, pair[1], to_now);
+                self.activation.apply(to_now);
+                std::mem::swap(&mut from, &mut to);
             }
-            self.link.apply(out);
+            rest = after;
         }
     }
 
@@ -181,24 +194,60 @@ impl Network {
     }
 }
 
-/// biases + x · weights, in the order of the inputs.
-fn dense(weights: &[f64], biases: &[f64], x: &[f64], out: &mut [f64]) {
-    const STEP: usize = 4;
-    let n = out.len();
-    out.copy_from_slice(biases);
-    // Several inputs in one pass over the units, which are then loaded and stored less often.
-    let (steps, rest) = x.as_chunks::<STEP>();
-    for (x, w) in steps.iter().zip(weights.chunks_exact(STEP * n)) {
-        let (w0, w) = w.split_at(n);
-        let (w1, w) = w.split_at(n);
-        let (w2, w3) = w.split_at(n);
-        for ((((out, w0), w1), w2), w3) in out.iter_mut().zip(w0).zip(w1).zip(w2).zip(w3) {
-            *out = *out + x[0] * w0 + x[1] * w1 + x[2] * w2 + x[3] * w3;
+/// Rows whose layers are worked out together: enough that weights are used again, few enough that what they are
+/// multiplied by stays in the nearest cache.
+const BLOCK_ROWS: usize = 16;
+
+/// biases + x · weights, in the order of the inputs, for rows of x. A row of `out` is `width` long and begins with its
+/// units. Every sum is that of one row by itself, to the last bit.
+#[inline(always)]
+fn dense(weights: &[f64], biases: &[f64], x: &[f64], width: usize, out: &mut [f64]) {
+    const ROWS: usize = 4;
+    let inputs = weights.len() / biases.len();
+    let mut rows = x.chunks_exact(ROWS * inputs);
+    let mut outs = out.chunks_exact_mut(ROWS * width);
+    for (x, out) in rows.by_ref().zip(outs.by_ref()) {
+        let at = units::<ROWS, 8>(weights, biases, 0, x, width, out);
+        units::<ROWS, 1>(weights, biases, at, x, width, out);
+    }
+    let alone = rows.remainder().chunks_exact(inputs);
+    for (x, out) in alone.zip(outs.into_remainder().chunks_exact_mut(width)) {
+        // More sums at once, as each waits for its last summand.
+        let at = units::<1, 32>(weights, biases, 0, x, width, out);
+        let at = units::<1, 8>(weights, biases, at, x, width, out);
+        units::<1, 1>(weights, biases, at, x, width, out);
+    }
+}
+
+/// As many units from the one at `first` on as make groups of `LANES`, for `ROWS` rows; returns the unit behind them.
+#[inline(always)]
+fn units<const ROWS: usize, const LANES: usize>(
+    weights: &[f64],
+    biases: &[f64],
+    mut first: usize,
+    x: &[f64],
+    width: usize,
+    out: &mut [f64],
+) -> usize {
+    let n = biases.len();
+    let inputs = x.len() / ROWS;
+    let x: [&[f64]; ROWS] = std::array::from_fn(|row| &x[row * inputs..][..inputs]);
+    while let Some(biases) = biases.get(first..first + LANES) {
+        let mut sums = [[0.0; LANES]; ROWS];
+        sums.iter_mut().for_each(|sums| sums.copy_from_slice(biases));
+        for (input, weights) in weights.chunks_exact(n).enumerate() {
+            let weights = &weights[first..first + LANES];
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let x = x[input];
+                sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += x * weight);
+            }
         }
+        for (row, sums) in sums.iter().enumerate() {
+            out[row * width + first..][..LANES].copy_from_slice(sums);
+        }
+        first += LANES;
     }
-    for (x, w) in rest.iter().zip(weights[steps.len() * STEP * n..].chunks_exact(n)) {
-        out.iter_mut().zip(w).for_each(|(out, w)| *out += x * w);
-    }
+    first
 }
 
 #[cfg(test)]
@@ -219,6 +268,51 @@ mod tests {
         let mut out = [0.0];
         net.scores_into(&[1.0, 2.0, 3.0, 4.0, 5.0], &mut out);
         assert_eq!(out, [8.25]);
+    }
+
+    #[test]
+    fn rows_that_are_scored_together_are_scored_as_each_by_itself_and_as_one_sum_after_the_other() {
+        // More units than go together, and some over; more rows than a block, and some over.
+        let sizes = vec![5, 43, 9, 3];
+        let number = |i: usize| ((i * 37 % 101) as f64 - 50.0) / 40.0;
+        let parameters: Vec<f64> = (0..n_parameters(&sizes).unwrap()).map(number).collect();
+        for activation in Activation::ALL {
+            let net = Network::new(Link::Softmax, activation, sizes.clone(), parameters.clone());
+            let x: Vec<f64> = (0..5 * (2 * BLOCK_ROWS + 7)).map(|i| number(i * 11 + 3)).collect();
+            let mut together = vec![0.0; x.len() / 5 * 3];
+            net.scores_block(&x, &mut together);
+            for (x, together) in x.chunks_exact(5).zip(together.chunks_exact(3)) {
+                let mut alone = [0.0; 3];
+                net.scores_into(x, &mut alone);
+                let mut layer = x.to_vec();
+                let mut rest = parameters.as_slice();
+                for (i, pair) in sizes.windows(2).enumerate() {
+                    let (weights, biases) = rest.split_at(pair[0] * pair[1]);
+                    let unit = |j: usize| {
+                        let terms = layer.iter().zip(weights.iter().skip(j).step_by(pair[1]));
+                        terms.fold(biases[j], |sum, (x, weight)| sum + x * weight)
+                    };
+                    let mut next: Vec<f64> = (0..pair[1]).map(unit).collect();
+                    if i < 2 {
+                        activation.apply(&mut next);
+                    }
+                    rest = &biases[pair[1]..];
+                    layer = next;
+                }
+                Link::Softmax.apply(&mut layer);
+                assert_eq!((together, layer.as_slice()), (&alone[..], &alone[..]), "{activation:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for activation in Activation::ALL {
+            let net = Network::new(Link::Sigmoid, activation, vec![2, 3, 1], vec![0.5; 13]);
+            let mut out = [0.0; 2];
+            net.scores_into(&[1.0, f64::NAN], &mut out);
+            assert!(out.iter().all(|p| p.is_nan()), "{activation:?}");
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(super) enum Step {
     Category {
         slot_of_level: Vec<u32>,
         other: usize,
+        /// Whether a missing or unseen level makes the row one that cannot be scored.
+        is_closed: bool,
     },
     Code,
     /// The code, but missing if it is 0: a number that a model of LightGBM reads with `zero_as_missing`.
@@ -117,11 +119,14 @@ impl Encoder {
                 let code = if missing { fill.unwrap_or(code) } else { code };
                 parts.encode(encoding, code, &mut out[first..first + parts.n_slots(encoding)]);
             }
-            Step::Category { .. } if missing => {}
-            Step::Category { slot_of_level, other } => {
+            Step::Category { is_closed: false, .. } if missing => {}
+            Step::Category { slot_of_level, other, is_closed } => {
                 // UNSEEN is negative and lies past every level when cast.
-                let slot = slot_of_level.get(code as i64 as usize).map_or(*other, |&s| s as usize);
-                out[first + slot] = 1.0;
+                let slot = slot_of_level.get(code as i64 as usize).filter(|_| !missing);
+                match slot {
+                    None if *is_closed => out[first + other] = f64::NAN,
+                    slot => out[first + slot.map_or(*other, |&slot| slot as usize)] = 1.0,
+                }
             }
             Step::Pair { scales } => {
                 let numbers = pair::numbers(texts.get(code));
@@ -170,7 +175,7 @@ impl Encoder {
         sparse: &mut Vec<(usize, Slot)>,
     ) {
         match &self.step {
-            Step::Category { slot_of_level, other } => {
+            Step::Category { slot_of_level, other, .. } => {
                 let first = dense.len();
                 dense.resize(first + other + 1, (feature, Slot::OtherLevel));
                 for (level, &slot) in slot_of_level.iter().enumerate() {
@@ -349,7 +354,8 @@ mod tests {
     #[test]
     fn a_level_has_its_slot_and_rare_and_unseen_levels_share_the_last() {
         // The level 0 has the second slot, the level 1 none of its own, the level 2 the first.
-        let category = encoder(Step::Category { slot_of_level: vec![1, 2, 0], other: 2 }, 1);
+        let category =
+            encoder(Step::Category { slot_of_level: vec![1, 2, 0], other: 2, is_closed: false }, 1);
         for (code, slot) in [(0.0, 2), (1.0, 3), (2.0, 1), (3.0, 3), (UNSEEN, 3)] {
             let mut wanted = [0.0; 5];
             wanted[slot] = 1.0;
@@ -363,12 +369,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_filled_and_a_level_that_is_not_known_are_no_numbers() {
+        let number = encoder(Step::Number { fill: f64::NAN, mean: 1.0, scale: 2.0 }, 1);
+        assert_eq!(encoded(&number, 5.0), [0.0, 2.0, 0.0, 0.0, 0.0]);
+        assert!(encoded(&number, f64::NAN)[1].is_nan());
+        let category = encoder(Step::Category { slot_of_level: vec![1, 0], other: 2, is_closed: true }, 1);
+        assert_eq!(encoded(&category, 0.0), [0.0, 0.0, 1.0, 0.0, 0.0]);
+        for code in [f64::NAN, UNSEEN] {
+            let out = encoded(&category, code);
+            assert!(out[3].is_nan() && out[1..3] == [0.0, 0.0], "{code}");
+        }
+    }
+
+    #[test]
     fn means_of_the_target_follow_the_level_and_those_of_all_rows_stand_for_what_is_unknown() {
         let means = TargetMeans::of_values(2, vec![1.0, 2.0, 3.0, 4.0, 9.0, 8.0]);
         let category = Encoder {
             target_means: Some((means, 2)),
             indicator_slot: Some(4),
-            ..encoder(Step::Category { slot_of_level: vec![0, 0], other: 1 }, 0)
+            ..encoder(Step::Category { slot_of_level: vec![0, 0], other: 1, is_closed: false }, 0)
         };
         assert_eq!(encoded(&category, 1.0), [1.0, 0.0, 3.0, 4.0, 0.0]);
         assert_eq!(encoded(&category, UNSEEN), [0.0, 1.0, 9.0, 8.0, 0.0]);

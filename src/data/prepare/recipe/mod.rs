@@ -146,7 +146,7 @@ impl Recipe {
                     n_slots += other + 1;
                     let slots = level_slot.by_ref().take(feature.levels.len());
                     let slot_of_level = slots.map(|slot| slot.min(other as u32)).collect();
-                    Step::Category { slot_of_level, other }
+                    Step::Category { slot_of_level, other, is_closed: parts.fill[j].is_nan() }
                 }
             };
             let has_means = feature.levels.len() > MAX_LEVEL_SLOTS;
@@ -169,6 +169,16 @@ impl Recipe {
     /// Whether zeros of a column are missing values.
     pub(crate) fn takes_zeros_for_missing(&self) -> bool {
         self.encoders.iter().any(|encoder| encoder.step == Step::NonZero)
+    }
+
+    /// Whether a missing value may stay one, or an unseen level become one: what is made of it then is no number.
+    pub(crate) fn keeps_missing(&self) -> bool {
+        let keeps = |encoder: &Encoder| match &encoder.step {
+            Step::Number { fill, .. } | Step::Boolean { fill } => fill.is_nan(),
+            Step::Category { is_closed, .. } => *is_closed,
+            _ => false,
+        };
+        self.encoders.iter().any(keeps)
     }
 
     /// Whether some levels become means of the target.
@@ -235,8 +245,8 @@ impl Recipe {
         slots
     }
 
-    /// Encodes one row of `n_features` codes into `out`, all finite unless codes are passed on; sparse columns
-    /// are added to those of the scratch.
+    /// Encodes one row of `n_features` codes into `out`, all finite unless codes are passed on or missing values are
+    /// kept; sparse columns are added to those of the scratch.
     fn encode_row(&self, row: &[f64], texts: &Texts, out: &mut [f64], scratch: &mut Scratch) {
         out.fill(0.0);
         for (encoder, &code) in self.encoders.iter().zip(row) {

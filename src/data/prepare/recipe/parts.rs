@@ -18,7 +18,8 @@ const MAX_DENSE_SLOTS: usize = 1 << 24;
 /// The numbers a recipe consists of, one entry per feature, for the model file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
-    /// The replacement of a missing number or boolean; 0 for a category.
+    /// The replacement of a missing number or boolean, 0 for a category. In models of other programs NaN, if a missing
+    /// value, and for a category an unseen one too, makes a row one that cannot be scored.
     pub fill: Vec<f64>,
     /// The number that is subtracted from a number; 0 for others.
     pub mean: Vec<f64>,
@@ -144,9 +145,11 @@ impl Recipe {
                 }),
             "the recipe does not have finite scales for both numbers of every pair"
         );
-        let numbers = parts.fill.iter().chain(&parts.mean).chain(&parts.scale);
+        let mut numbers = parts.mean.iter().chain(&parts.scale);
         ensure!(
-            numbers.clone().all(|v| v.is_finite()) && parts.scale.iter().all(|&s| s > 0.0),
+            numbers.all(|v| v.is_finite())
+                && parts.fill.iter().all(|v| !v.is_infinite())
+                && parts.scale.iter().all(|&s| s > 0.0),
             "the recipe holds numbers that are not finite or scales that are not positive"
         );
         ensure!(
@@ -183,9 +186,9 @@ impl Recipe {
                 Step::Boolean { fill } => (*fill, 0.0, 1.0),
                 Step::Date { fill, .. } => (fill.unwrap_or(0.0), 0.0, 1.0),
                 Step::Code | Step::NonZero | Step::Text { .. } | Step::Pair { .. } => (0.0, 0.0, 1.0),
-                Step::Category { slot_of_level, .. } => {
+                Step::Category { slot_of_level, is_closed, .. } => {
                     parts.level_slot.extend(slot_of_level);
-                    (0.0, 0.0, 1.0)
+                    (if *is_closed { f64::NAN } else { 0.0 }, 0.0, 1.0)
                 }
             };
             parts.fill.push(fill);

@@ -152,8 +152,28 @@ impl Graph {
     /// # Errors
     /// A file that is damaged or says what is not known; a plan that does not fit it.
     pub(crate) fn new(bytes: &[u8], plan: Plan) -> Result<Self> {
-        let model = proto::read(bytes)?;
-        let program = program(&model, &plan.output)?;
+        Self::of_model(bytes.into(), &proto::read(bytes)?, plan)
+    }
+
+    /// As [`Graph::new`], of bytes that were decoded already.
+    ///
+    /// # Errors
+    /// As [`Graph::new`].
+    pub(crate) fn of_model(bytes: Arc<[u8]>, model: &ModelDef, plan: Plan) -> Result<Self> {
+        let program = Arc::new(program(model, &plan.output)?);
+        Self::of_program(bytes, program, plan)
+    }
+
+    /// The same graph, whose output means something else.
+    ///
+    /// # Errors
+    /// A plan that does not fit the graph.
+    pub(crate) fn meaning(&self, outcome: Outcome, n_outputs: usize) -> Result<Self> {
+        let plan = Plan { outcome, n_outputs, ..self.plan.clone() };
+        Self::of_program(Arc::clone(&self.bytes), Arc::clone(&self.program), plan)
+    }
+
+    fn of_program(bytes: Arc<[u8]>, program: Arc<Program>, plan: Plan) -> Result<Self> {
         ensure!(program.n_inputs() == plan.inputs.len(), "the plan does not fit the graph");
         let mut seen = vec![false; plan.columns.len()];
         for input in &plan.inputs {
@@ -183,7 +203,7 @@ impl Graph {
             _ => Vec::new(),
         };
         let levels = plan.columns.iter().map(of_column).collect();
-        Ok(Self { bytes: bytes.into(), plan, program: Arc::new(program), levels })
+        Ok(Self { bytes, plan, program, levels })
     }
 
     /// Numbers per row that go in, texts aside.
