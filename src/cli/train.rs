@@ -403,6 +403,7 @@ mod tests {
         "trial-file",
         // It is for the size of that file.
         "sample",
+        "all-rows",
         "replace-if-better",
         "report",
         "output",

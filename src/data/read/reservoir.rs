@@ -637,7 +637,7 @@ mod tests {
         assert_eq!(all.iter().filter(|row| row.1).count(), 1000, "a third, as in the file");
         let work = |records: &[&[u8]], out: &mut Vec<_>| *out = rows(&found.text_of(records));
         found
-            .rest(path, &options, work, |out| {
+            .rest(path, &options, 0.0..1.0, work, |out| {
                 all.append(out);
                 Ok(())
             })
