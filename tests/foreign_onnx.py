@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import catboost as cb
@@ -311,6 +312,7 @@ def tools_case(name, model, convert, y, form, gaps=True):
 
 settings = dict(n_estimators=ROUNDS, n_jobs=1)
 tools_case("lightgbm-two", lgb.LGBMClassifier(verbose=-1, **settings), convert_lightgbm, TWO, "trees-sigmoid")
+tools_case("lightgbm-two-tensors", lgb.LGBMClassifier(verbose=-1, **settings), partial(convert_lightgbm, zipmap=False), TWO, "trees-sigmoid")
 tools_case("lightgbm-three", lgb.LGBMClassifier(verbose=-1, **settings), convert_lightgbm, THREE, "trees-softmax")
 tools_case("lightgbm-number", lgb.LGBMRegressor(verbose=-1, **settings), convert_lightgbm, SCORE * 10, "trees")
 tools_case("xgboost-two", xgb.XGBClassifier(**settings), convert_xgboost, TWO, "trees-sigmoid")

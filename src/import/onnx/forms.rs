@@ -64,14 +64,24 @@ impl<'a> Reading<'a> {
         // No chain is longer than there are nodes.
         for _ in 0..self.makers.len() {
             let Some(node) = self.maker(name) else { break };
-            let passes =
-                ["Identity", "Cast", "ZipMap", "Reshape", "Flatten", "Dropout"].contains(&node.op.as_str());
+            let passes = match node.op.as_str() {
+                "Identity" | "Cast" | "ZipMap" | "Reshape" | "Flatten" | "Dropout" => true,
+                // As onnxmltools ends models of LightGBM.
+                "Mul" | "Div" => node.inputs.get(1).is_some_and(|factor| self.is_one(factor)),
+                _ => false,
+            };
             match node.inputs.first() {
                 Some(input) if passes && !self.slots.of.contains_key(name) => name = input,
                 _ => break,
             }
         }
         name
+    }
+
+    /// Whether a constant is the number 1.
+    fn is_one(&self, name: &str) -> bool {
+        let constant = self.slots.constants.get(name);
+        constant.is_some_and(|constant| constant.to_f64().is_ok_and(|numbers| numbers == [1.0]))
     }
 
     /// The node that makes the scores of an output, and whether a link stands behind it.
@@ -147,8 +157,7 @@ impl<'a> Reading<'a> {
             ("Concat", 2) if node.inputs.len() == 2 => {
                 let (first, second) = (input(node, 0)?, input(node, 1)?);
                 let (rest, p) = (self.maker(first)?, self.maker(second)?);
-                let is_one = rest.inputs.first().and_then(|one| self.slots.constants.get(one.as_str()));
-                let is_one = is_one.is_some_and(|one| one.to_f64().is_ok_and(|one| one == [1.0]));
+                let is_one = rest.inputs.first().is_some_and(|one| self.is_one(one));
                 let is_rest = rest.op == "Sub" && is_one && input(rest, 1)? == second;
                 (is_rest && p.op == "Sigmoid").then(|| Some((Link::Sigmoid, input(p, 0)?)))?
             }
