@@ -165,8 +165,14 @@ fn background_rows_are_kept_on_demand_and_older_files_say_what_they_lack() {
     let plain = Workdir::trained("penguins.csv", &["--algorithm", "forest"]);
     assert!(plain.bytes("model.mlapi").len() + 1000 < dir.bytes("model.mlapi").len());
     for (file, words) in [
-        ("format-8-days.mlapi", "without the rows of the leaves of its trees; train it again"),
-        ("format-1-linear.mlapi", "without the means that contributions are measured from; train it again"),
+        (
+            "format-8-days.mlapi",
+            "neither the rows of the leaves of its trees nor background rows; train it again",
+        ),
+        (
+            "format-1-linear.mlapi",
+            "no means that contributions are measured from, as older versions wrote them; train it again",
+        ),
     ] {
         let old = format!("{}/fixtures/models/{file}", env!("CARGO_MANIFEST_DIR"));
         std::fs::copy(old, dir.path("old.mlapi")).unwrap();
