@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::data::cells::cell::ColumnType;
 use crate::data::cells::matrix::Matrix;
 use crate::data::cells::number::MAX_SUMMED;
+use crate::data::cells::target::Truth;
 use crate::data::prepare::recipe::Encoding;
 use crate::data::split::Split;
 use crate::data::split::groups::{fold_groups, hold_out_groups};
@@ -65,6 +66,15 @@ pub enum Labels<'a> {
     },
     /// Numbers.
     Values(&'a [f64]),
+}
+
+impl<'a> From<&'a Truth> for Labels<'a> {
+    fn from(truth: &'a Truth) -> Self {
+        match truth {
+            Truth::Classes { codes, labels } => Self::Classes { codes, n_classes: labels.len() },
+            Truth::Values(values) => Self::Values(values),
+        }
+    }
 }
 
 /// How the prediction may change along a column, all other columns being equal.

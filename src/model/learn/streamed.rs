@@ -17,7 +17,7 @@ use super::plan::Plan;
 use super::postprocessing::{OutOfFold, Predicted};
 use super::sampled_file::SampledFile;
 use super::train::{INTERRUPTED, settings_of};
-use super::{Blocks, Dataset, Labels, Spec, Watch};
+use super::{Blocks, Dataset, Spec, Watch};
 use crate::data::cells::cell::Task;
 use crate::data::cells::feature::Feature;
 use crate::data::cells::matrix::Matrix;
@@ -32,7 +32,7 @@ use crate::model::trained::Trained;
 use crate::plain;
 
 /// The rows of a fit.
-pub(super) struct Fitted {
+pub(super) struct Counts {
     /// How many there are.
     pub(super) n_rows: usize,
     /// How many more have no target value, or do not fit what the sample shows of the columns.
@@ -50,7 +50,7 @@ pub(super) fn fit(
     file: &SampledFile,
     share: Range<f64>,
     watch: &dyn Watch,
-) -> Result<Fitted> {
+) -> Result<Counts> {
     let (plan, model) = (file.plan, &mut trained.model);
     let schema = &model.pipeline.schema;
     plan.wanted.check(&schema.target)?;
@@ -59,7 +59,7 @@ pub(super) fn fit(
     let sample = file.read(model, file.reservoir.text.clone())?;
     let codes = sample.codes(schema)?;
     let learner = (spec.algorithm.learner)(&spec.settings);
-    let blocks = learner.blocks(&inputs.dataset(&member.recipe.encode(&codes), labels(&sample.truth)));
+    let blocks = learner.blocks(&inputs.dataset(&member.recipe.encode(&codes), (&sample.truth).into()));
     let blocks = blocks.context("the algorithm needs all rows as they are")?;
 
     watch.stage("reading the other rows");
@@ -76,7 +76,7 @@ pub(super) fn fit(
         weights = balanced_weights(codes, labels.len(), unless_empty(&weights));
     }
     let no_rows = Matrix::default();
-    let data = inputs.dataset(&no_rows, labels(&truth));
+    let data = inputs.dataset(&no_rows, (&truth).into());
     let data = Dataset { weights: unless_empty(&weights), seed: plan.seed, ..data };
     let fit = blocks.fit(bytes, &data, watch)?;
     trained.fit_seconds += started.elapsed().as_secs_f64();
@@ -98,7 +98,7 @@ pub(super) fn fit(
     (card.n_train, card.baseline) = (truth.len(), Baseline::fit(&truth));
     card.notes.extend(fit.notes);
     card.notes.extend(watch.stopped().then(|| INTERRUPTED.to_string()));
-    Ok(Fitted { n_rows: truth.len(), n_strays })
+    Ok(Counts { n_rows: truth.len(), n_strays })
 }
 
 /// Keeps what `blocks` needs of a share of the rows; also how many have no target value or do not fit the model.
@@ -138,13 +138,6 @@ fn directions(features: &[Feature], spec: &Spec) -> Vec<Direction> {
         found.map_or(Direction::Free, |(_, direction)| *direction)
     };
     features.iter().map(of).collect()
-}
-
-fn labels(truth: &Truth) -> Labels<'_> {
-    match truth {
-        Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
-        Truth::Values(values) => Labels::Values(values),
-    }
 }
 
 /// The weights of the rows that have a target value; none if all count the same.

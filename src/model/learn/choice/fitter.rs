@@ -274,15 +274,16 @@ impl Fitter<'_> {
             let balanced = balanced_weights(codes, labels.len(), weights.as_deref());
             weights = Some(balanced);
         }
-        let y = match truth {
-            Truth::Classes { codes, labels } => Labels::Classes { codes, n_classes: labels.len() },
-            Truth::Values(values) => Labels::Values(values),
-        };
         let inputs = Inputs::of(&schema, &recipe, &self.directions(spec)?);
         let (weights, seed) = (weights.as_deref(), self.seed);
         let no_rows = Matrix::default();
-        let data =
-            Dataset { weights, groups, times: arrangement.times(), seed, ..inputs.dataset(&no_rows, y) };
+        let data = Dataset {
+            weights,
+            groups,
+            times: arrangement.times(),
+            seed,
+            ..inputs.dataset(&no_rows, truth.into())
+        };
         let fits = learn(x, &data)
             .map_err(|error| match error.downcast::<Unusable>() {
                 Ok(unusable) => self.explain(&unusable, &recipe, rows),
