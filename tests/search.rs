@@ -144,7 +144,7 @@ fn hopeless_candidates_are_given_up_after_the_first_fold_and_come_last() {
 #[test]
 fn what_answers_too_slowly_is_not_chosen() {
     let dir = Workdir::with(&["wine.csv"]);
-    let result = train(&dir, &["wine.csv", "--max-latency", "2us"]);
+    let result = train(&dir, &["wine.csv", "--max-latency", "0.5us"]);
     let board = result["leaderboard"].as_array().unwrap();
     let slow = |line: &&Value| line["error"] == "slower than --max-latency";
     let names: Vec<&str> =

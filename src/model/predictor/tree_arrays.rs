@@ -244,8 +244,64 @@ fn take_cover(arrays: &mut Arrays) -> Result<Vec<f64>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use rand_pcg::Pcg64;
+    use rand_pcg::rand_core::Rng;
+
+    /// Trees of random shape that split numbers 0 and 2 and column 1, a category of 40 levels or a number, and give three
+    /// scores.
+    pub(in crate::model::predictor) fn random_parts(
+        random: &mut Pcg64,
+        n_trees: usize,
+        max_leaves: u64,
+        subsets: bool,
+    ) -> Parts {
+        let mut parts = Parts {
+            link: Link::Softmax,
+            roots: Vec::new(),
+            feature: Vec::new(),
+            threshold: Vec::new(),
+            left: Vec::new(),
+            flags: Vec::new(),
+            subsets: Vec::new(),
+            values: (0..50).map(f64::from).collect(),
+            width: 1,
+            levels: vec![0, if subsets { 40 } else { 0 }, 0],
+            groups: (0..if subsets { 40 } else { 0 }).collect(),
+            base: vec![0.0; 3],
+            divisor: 1.0,
+            importances: vec![0.0; 3],
+            cover: Vec::new(),
+        };
+        for _ in 0..n_trees {
+            let root = parts.feature.len();
+            parts.roots.push(root as u32);
+            let n_splits = random.next_u64() % max_leaves;
+            let mut inner = vec![None];
+            let mut leaves = vec![0];
+            for _ in 0..n_splits {
+                let leaf = leaves.swap_remove(random.next_u64() as usize % leaves.len());
+                inner[leaf] = Some(inner.len());
+                leaves.extend([inner.len(), inner.len() + 1]);
+                inner.extend([None, None]);
+            }
+            for left in inner {
+                let feature = (random.next_u64() % 3) as u32;
+                let is_subset = subsets && left.is_some() && feature == 1;
+                if is_subset {
+                    parts.subsets.extend((0..SUBSET_WORDS).map(|_| random.next_u64() as u32));
+                }
+                parts.feature.push(if left.is_some() { feature } else { LEAF });
+                let threshold = if left.is_some() && !is_subset { random.next_u64() % 9 } else { 0 };
+                parts.threshold.push(threshold as f64);
+                let row = random.next_u64() % 50;
+                parts.left.push(left.map_or(row as u32, |left| (root + left) as u32));
+                parts.flags.push((random.next_u64() % 2) as u8 + if is_subset { SUBSET } else { 0 });
+            }
+        }
+        parts
+    }
 
     #[test]
     fn the_name_of_every_form_is_that_of_its_link() {

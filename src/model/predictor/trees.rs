@@ -4,11 +4,15 @@
 //! goes left if its number is at most the threshold, or if its level is in the subset of the split; a missing
 //! value, and a level that training did not see, goes to the side that the split stored.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use anyhow::Result;
 
-use super::quick_scorer::{Ending, QuickScorer};
+use super::quick_scorer::{Ending, QuickScorer, RowEnding};
+use super::ranked_trees::RankedTrees;
 use super::tree_arrays::{LEAF, MISSING_LEFT, Parts, SUBSET, SUBSET_WORDS};
-use super::{Arrays, Link, quick_scorer};
+use super::{Arrays, Link, quick_scorer, ranked_trees};
 use crate::simd::widest;
 
 /// Rows that walk through a tree together, or trees that a row walks through together: while one waits for memory,
@@ -44,6 +48,14 @@ pub(crate) struct Question {
     pub(crate) left: u32,
 }
 
+/// Large trees once more, made when so many rows were scored that it is worth its time.
+#[derive(Debug, Default)]
+struct Ranked {
+    n_rows: AtomicUsize,
+    /// `None` if they split on subsets.
+    trees: OnceLock<Option<RankedTrees>>,
+}
+
 /// Trees that are added up.
 #[derive(Debug, Clone)]
 pub struct Trees {
@@ -53,6 +65,8 @@ pub struct Trees {
     first_group: Vec<usize>,
     /// `None` if a tree is large.
     quick: Option<QuickScorer>,
+    /// Shared by copies.
+    ranked: Arc<Ranked>,
     /// The columns of the splits of each tree and what those gain; none if the trees were read from a file.
     gains: Vec<Vec<(u32, f64)>>,
 }
@@ -92,7 +106,31 @@ impl Trees {
             n_groups += levels as usize;
         }
         let quick = QuickScorer::new(&parts);
-        Self { parts, nodes, first_group, quick, gains: Vec::new() }
+        Self { parts, nodes, first_group, quick, ranked: Arc::default(), gains: Vec::new() }
+    }
+
+    /// Makes at once what is made when many rows were scored otherwise.
+    pub(crate) fn prepare(&self) {
+        if self.quick.is_none() {
+            self.ranked.trees.get_or_init(|| RankedTrees::new(&self.parts));
+        }
+    }
+
+    /// What scores large trees faster, if it is there or if the rows so far and `n_rows` more are worth making it: a node
+    /// costs about what a row saves in a tree.
+    fn ranked(&self, n_rows: usize) -> Option<&RankedTrees> {
+        if self.quick.is_some() {
+            return None;
+        }
+        if let Some(trees) = self.ranked.trees.get() {
+            return trees.as_ref();
+        }
+        let n_rows = self.ranked.n_rows.fetch_add(n_rows, Ordering::Relaxed) + n_rows;
+        if n_rows.saturating_mul(self.n_trees()) < self.nodes.len() {
+            return None;
+        }
+        self.prepare();
+        self.ranked.trees.get()?.as_ref()
     }
 
     /// Adds the gains of each tree, so that [`Trees::truncated`] knows the importances of the first ones.
@@ -128,9 +166,12 @@ impl Trees {
         self.parts.base.len()
     }
 
-    /// Nanoseconds that a row scored by itself takes, about: a tree is read from its root to a leaf, and what a cache does
-    /// not hold is waited for.
+    /// Nanoseconds that a row scored by itself takes, about: of small trees half of the tests are failed, a large one is
+    /// read from its root to a leaf, and what a cache does not hold is waited for.
     pub(crate) fn nanoseconds(&self) -> f64 {
+        if let Some(quick) = &self.quick {
+            return quick.nanoseconds().min(quick.nanoseconds_of_walk());
+        }
         let per_tree = (self.nodes.len() as f64 / self.n_trees().max(1) as f64).max(2.0);
         let per_level = match self.nodes.len() * size_of::<Node>() {
             0..0x10_0000 => 4.0,
@@ -232,8 +273,38 @@ impl Trees {
         Self::new(parts).with_gains(gains)
     }
 
-    /// Scores one row of raw codes, [`LANES`] trees together.
+    /// Scores one row of raw codes.
     pub fn scores_into(&self, x: &[f64], out: &mut [f64]) {
+        let quick = self.quick.as_ref().filter(|quick| quick.nanoseconds() < quick.nanoseconds_of_walk());
+        if let Some(quick) = quick {
+            out.fill(0.0);
+            let n_scores = self.parts.base.len();
+            let mut score = 0;
+            quick.visit_row(
+                x,
+                |subset, feature, value, missing_right| {
+                    self.subset_right(subset, feature, value, missing_right)
+                },
+                |tree, ending| match ending {
+                    RowEnding::Value(value) => {
+                        out[score] += value;
+                        score = if score + 1 == n_scores { 0 } else { score + 1 };
+                    }
+                    RowEnding::Row(row) => self.add_values(tree, row as usize, out),
+                },
+            );
+            self.finish(out);
+        } else if let Some(ranked) = self.ranked(1) {
+            out.fill(0.0);
+            ranked.visit_row(x, |tree, row| self.add_values(tree, row, out));
+            self.finish(out);
+        } else {
+            self.walk_into(x, out);
+        }
+    }
+
+    /// As [`Trees::scores_into`], [`LANES`] trees together.
+    pub(super) fn walk_into(&self, x: &[f64], out: &mut [f64]) {
         out.fill(0.0);
         let groups = self.parts.roots.as_chunks::<LANES>();
         for (group, roots) in groups.0.iter().enumerate() {
@@ -259,7 +330,7 @@ impl Trees {
     }
 
     /// The leaf that a row ends at.
-    fn walk(&self, root: u32, x: &[f64]) -> u32 {
+    pub(super) fn walk(&self, root: u32, x: &[f64]) -> u32 {
         let mut at = root;
         loop {
             let next = self.step::<true>(at, x);
@@ -319,9 +390,22 @@ impl Trees {
             None => 0,
         };
         let (x, out) = (&x[n_quick * n_inputs..], &mut out[n_quick * n_outputs..]);
-        let n_together = out.len() / n_outputs / LANES * LANES;
+        let ranked = self.ranked(out.len() / n_outputs);
+        let lanes = if ranked.is_some() { ranked_trees::LANES } else { LANES };
+        let n_together = out.len() / n_outputs / lanes * lanes;
         let (together, single) = x.split_at(n_together * n_inputs);
         let (out, single_out) = out.split_at_mut(n_together * n_outputs);
+        for (x, out) in single.chunks_exact(n_inputs).zip(single_out.chunks_exact_mut(n_outputs)) {
+            self.scores_into(x, out);
+        }
+        if let Some(ranked) = ranked {
+            out.fill(0.0);
+            ranked.visit(together, n_inputs, |tree, row, ending| {
+                self.add_values(tree, ending, &mut out[row * n_outputs..(row + 1) * n_outputs]);
+            });
+            out.chunks_exact_mut(n_outputs).for_each(|out| self.finish(out));
+            return;
+        }
         let tree_bytes = self.nodes.len() / self.n_trees().max(1) * size_of::<Node>();
         let row_bytes = n_inputs * size_of::<f64>();
         // Large trees do not stay in cache themselves and want many rows at a time.
@@ -333,9 +417,6 @@ impl Trees {
             } else {
                 self.sum_block::<true>(x, out);
             }
-        }
-        for (x, out) in single.chunks_exact(n_inputs).zip(single_out.chunks_exact_mut(n_outputs)) {
-            self.scores_into(x, out);
         }
     }
 

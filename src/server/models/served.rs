@@ -60,6 +60,7 @@ impl Served {
     /// The card cannot be written as JSON.
     pub(crate) fn new(name: &str, model: Model, counts: Arc<ModelCounts>) -> Result<Self> {
         let description = describe(&model).context("cannot describe the model as JSON")?.into();
+        model.pipeline.members.iter().for_each(|member| member.predictor.prepare());
         let answers = AnswerWriter::new(&model.pipeline);
         let cost = Cost::of(&model, &answers);
         let profile = Arc::new(Profile::new(&model));
