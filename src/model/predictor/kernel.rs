@@ -7,8 +7,13 @@
 
 use std::f64::consts::LOG2_E;
 
+use crate::simd::widest;
+
 /// Rows of a tile: eight registers of two doubles hide the latency of an addition.
 pub(crate) const LANES: usize = 16;
+
+/// Tiles whose kernels are worked out together: what they take is in the first-level cache.
+pub(crate) const TOGETHER: usize = 8;
 
 /// Powers are cut off here, so that a far-out row has a score that is a number; training refuses such rows.
 pub(crate) const MAX_VALUE: f64 = 1e30;
@@ -121,9 +126,27 @@ impl Tiles {
         self.values.iter().chain(self.norms.as_flattened()).all(|v| v.is_finite())
     }
 
-    /// The kernel of `x`, whose [`squared_norm`] is `norm`, with each row of a tile.
+    /// The kernel of `x`, whose [`squared_norm`] is `norm`, with each row of the tiles from `first` on, as many as `out` has.
+    pub(crate) fn kernels(
+        &self,
+        kernel: Kernel,
+        x: &[f64],
+        norm: f64,
+        first: usize,
+        out: &mut [[f64; LANES]],
+    ) {
+        widest!(self.of_tiles(kernel, x, norm, first, out));
+    }
+
     #[inline(always)]
-    pub(crate) fn kernel(&self, kernel: Kernel, x: &[f64], norm: f64, tile: usize) -> [f64; LANES] {
+    fn of_tiles(&self, kernel: Kernel, x: &[f64], norm: f64, first: usize, out: &mut [[f64; LANES]]) {
+        for (tile, out) in out.iter_mut().enumerate() {
+            *out = self.of_tile(kernel, x, norm, first + tile);
+        }
+    }
+
+    #[inline(always)]
+    fn of_tile(&self, kernel: Kernel, x: &[f64], norm: f64, tile: usize) -> [f64; LANES] {
         let size = self.n_cols * LANES;
         let (columns, _) = self.values[tile * size..(tile + 1) * size].as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
@@ -248,7 +271,9 @@ mod tests {
         ];
         for kernel in kernels {
             let value = |i: usize, j: usize| {
-                tiles.kernel(kernel, &rows[i], squared_norm(&rows[i]), j / LANES)[j % LANES]
+                let mut tile = [[0.0; LANES]];
+                tiles.kernels(kernel, &rows[i], squared_norm(&rows[i]), j / LANES, &mut tile);
+                tile[0][j % LANES]
             };
             for i in 0..37 {
                 assert_eq!(value(i, i), kernel.diagonal(tiles.norm(i)));

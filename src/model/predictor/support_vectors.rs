@@ -22,7 +22,7 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use super::arrays::{Array, Arrays, take_f64, take_u32};
-use super::kernel::{Kernel, LANES, Tiles, squared_norm};
+use super::kernel::{Kernel, LANES, TOGETHER, Tiles, squared_norm};
 use super::link::{sigmoid, softmax};
 use super::pairwise::{count_votes, couple, pair};
 
@@ -215,18 +215,22 @@ impl SupportVectors {
         }
         let rows = || x.chunks_exact(d).zip(&norms);
         scores.chunks_exact_mut(n_scores).for_each(|scores| scores.copy_from_slice(&self.parts.intercepts));
+        let mut values = [[0.0; LANES]; TOGETHER];
         for group in &self.groups {
-            let width = group.scores.len();
-            for tile in 0..group.tiles.n_tiles() {
+            let (width, n_tiles) = (group.scores.len(), group.tiles.n_tiles());
+            for first in (0..n_tiles).step_by(TOGETHER) {
+                let values = &mut values[..TOGETHER.min(n_tiles - first)];
                 for ((x, norm), scores) in rows().zip(scores.chunks_exact_mut(n_scores)) {
-                    let values = group.tiles.kernel(self.parts.kernel, x, *norm, tile);
-                    if width == 0 {
-                        let first = tile * LANES;
-                        scores[first..].iter_mut().zip(values).for_each(|(score, value)| *score += value);
-                    }
-                    let coefficients = &group.coefficients[tile * width..(tile + 1) * width];
-                    for (coefficients, &score) in coefficients.iter().zip(&group.scores) {
-                        scores[score] += sum_of_products(coefficients, &values);
+                    group.tiles.kernels(self.parts.kernel, x, *norm, first, values);
+                    for (tile, values) in (first..).zip(&*values) {
+                        if width == 0 {
+                            let first = tile * LANES;
+                            scores[first..].iter_mut().zip(values).for_each(|(score, value)| *score += value);
+                        }
+                        let coefficients = &group.coefficients[tile * width..(tile + 1) * width];
+                        for (coefficients, &score) in coefficients.iter().zip(&group.scores) {
+                            scores[score] += sum_of_products(coefficients, values);
+                        }
                     }
                 }
             }

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use super::kernel_cache::KernelCache;
 use super::problem::{Limits, Problem, Solution, Start};
-use crate::model::predictor::kernel::{Kernel, LANES, Tiles};
+use crate::model::predictor::kernel::{Kernel, LANES, TOGETHER, Tiles};
 use crate::model::predictor::linear::dot;
 
 /// The least curvature along a step, for rows that are copies of each other (libsvm's TAU).
@@ -26,6 +26,9 @@ const SHRINK_PERIOD: u64 = 1000;
 
 /// Least share of rows to set aside at a time, because that moves all kept kernel rows.
 const MIN_SET_ASIDE: f64 = 0.2;
+
+/// Tiles of a kernel row that a thread takes at a time.
+const PART_TILES: usize = 64;
 
 /// Operations on a kernel row from which two threads are faster than one.
 const PARALLEL_WORK: usize = 1 << 19;
@@ -196,14 +199,24 @@ impl<'a> Solver<'a> {
         let row = self.problem.rows[self.row_at[i]];
         let (tiles, kernel, norm) = (&self.tiles, self.problem.kernel, self.tiles.norm(i));
         self.cache.fetch(i, keep, self.n_active, |first, out: &mut [f32]| {
-            let fill = |(tile, out): (usize, &mut [f32])| {
-                let values = tiles.kernel(kernel, row, norm, first / LANES + tile);
-                out.iter_mut().zip(values).for_each(|(out, value)| *out = value as f32);
+            let fill = |(part, out): (usize, &mut [f32])| {
+                let mut values = [[0.0; LANES]; TOGETHER];
+                for (i, out) in out.chunks_mut(TOGETHER * LANES).enumerate() {
+                    let values = &mut values[..out.len().div_ceil(LANES)];
+                    tiles.kernels(
+                        kernel,
+                        row,
+                        norm,
+                        first / LANES + part * PART_TILES + i * TOGETHER,
+                        values,
+                    );
+                    out.iter_mut().zip(values.as_flattened()).for_each(|(out, value)| *out = *value as f32);
+                }
             };
             if out.len() * (row.len() + LANES) < PARALLEL_WORK {
-                out.chunks_mut(LANES).enumerate().for_each(fill);
+                fill((0, out));
             } else {
-                out.par_chunks_mut(LANES).with_min_len(64).enumerate().for_each(fill);
+                out.par_chunks_mut(PART_TILES * LANES).enumerate().for_each(fill);
             }
         });
     }
@@ -251,17 +264,19 @@ impl<'a> Solver<'a> {
             .filter(|&i| self.beta[i] != 0.0)
             .map(|i| (self.problem.rows[self.row_at[i]], self.tiles.norm(i), self.beta[i]))
             .collect();
-        let tile_sums = |tile: usize| {
-            let mut sums = [0.0; LANES];
+        let add_up = |(first, sums): (usize, &mut [[f64; LANES]])| {
+            let mut values = [[0.0; LANES]; TOGETHER];
+            let values = &mut values[..sums.len()];
             for &(row, norm, beta) in &support {
-                let values = self.tiles.kernel(kernel, row, norm, tile);
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += beta * value);
+                self.tiles.kernels(kernel, row, norm, first, values);
+                let sums = sums.as_flattened_mut().iter_mut().zip(values.as_flattened());
+                sums.for_each(|(sum, value)| *sum += beta * value);
             }
-            sums
         };
         let first_tile = first / LANES;
-        let sums: Vec<[f64; LANES]> =
-            (first_tile..self.tiles.n_tiles()).into_par_iter().with_min_len(8).map(tile_sums).collect();
+        let mut sums = vec![[0.0; LANES]; self.tiles.n_tiles() - first_tile];
+        let parts = sums.par_chunks_mut(TOGETHER).enumerate();
+        parts.map(|(part, sums)| (first_tile + part * TOGETHER, sums)).for_each(add_up);
         for i in first..n {
             let sum = sums[i / LANES - first_tile][i % LANES];
             self.residual[i] = self.problem.target[self.row_at[i]] - sum;
@@ -419,11 +434,9 @@ mod tests {
         let tiles = Tiles::new(problem.rows[0].len(), problem.rows.iter().copied());
         let (mut objective, mut highest, mut lowest) = (0.0, f64::NEG_INFINITY, f64::INFINITY);
         for (i, row) in problem.rows.iter().enumerate() {
-            let mut sum = 0.0;
-            for tile in 0..tiles.n_tiles() {
-                let values = tiles.kernel(problem.kernel, row, squared_norm(row), tile);
-                sum += beta[tile * LANES..].iter().zip(values).map(|(b, k)| b * k).sum::<f64>();
-            }
+            let mut values = vec![[0.0; LANES]; tiles.n_tiles()];
+            tiles.kernels(problem.kernel, row, squared_norm(row), 0, &mut values);
+            let sum: f64 = beta.iter().zip(values.as_flattened()).map(|(b, k)| b * k).sum();
             let residual = problem.target[i] - sum;
             let (up, down) = problem.sides(i, beta[i]);
             highest = highest.max(residual + up);
@@ -438,11 +451,9 @@ mod tests {
         let tiles = Tiles::new(problem.rows[0].len(), problem.rows.iter().copied());
         let (mut square, mut losses, mut linear) = (0.0, 0.0, 0.0);
         for (i, row) in problem.rows.iter().enumerate() {
-            let mut sum = 0.0;
-            for tile in 0..tiles.n_tiles() {
-                let values = tiles.kernel(problem.kernel, row, squared_norm(row), tile);
-                sum += beta[tile * LANES..].iter().zip(values).map(|(b, k)| b * k).sum::<f64>();
-            }
+            let mut values = vec![[0.0; LANES]; tiles.n_tiles()];
+            tiles.kernels(problem.kernel, row, squared_norm(row), 0, &mut values);
+            let sum: f64 = beta.iter().zip(values.as_flattened()).map(|(b, k)| b * k).sum();
             let error = problem.target[i] - sum - intercept;
             let (up, down) = (error - problem.epsilon, error + problem.epsilon);
             losses += (problem.upper[i] * up).max(problem.lower[i] * down).max(0.0);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::super::kernel::{Kernel, LANES, Tiles, squared_norm};
 use super::super::pairwise::pair;
 use super::super::{sigmoid, softmax};
 use super::proto::NodeDef;
@@ -200,6 +201,8 @@ pub(crate) struct Machine {
     pub(crate) n_columns: usize,
     /// Vectors × columns.
     pub(crate) vectors: Vec<f64>,
+    /// The same for a kernel that is worked out for many at once.
+    tiles: Option<(Kernel, Tiles)>,
     /// Of a classifier (classes − 1) × vectors.
     pub(crate) coefficients: Vec<f64>,
     pub(crate) counts: Vec<usize>,
@@ -236,10 +239,11 @@ impl Machine {
             None => (usize::try_from(node.int("n_supports", 0))?, 1),
         };
         let n_pairs = n_classes.map_or(1, |k| k * (k - 1) / 2);
-        let machine = Self {
+        let mut machine = Self {
             kernel,
             n_columns: vectors.len().checked_div(n).unwrap_or(0),
             vectors,
+            tiles: None,
             coefficients,
             counts,
             rho: wide("rho"),
@@ -258,18 +262,36 @@ impl Machine {
             machine.coefficients.len(),
             machine.rho.len()
         );
+        let tiled = match machine.kernel {
+            Similarity::Rbf { gamma } if gamma >= 0.0 => Some(Kernel::Rbf { gamma }),
+            Similarity::Linear => Some(Kernel::Linear),
+            _ => None,
+        };
+        let tiles = || Tiles::new(machine.n_columns, machine.vectors.chunks_exact(machine.n_columns));
+        machine.tiles = tiled.map(|kernel| (kernel, tiles()));
         Ok(machine)
     }
 
-    fn kernels<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-        self.vectors.chunks_exact(self.n_columns.max(1)).map(|vector| self.kernel.of(x, vector))
+    /// The similarity of a row with each vector.
+    fn kernels(&self, x: &[f64]) -> Vec<f64> {
+        let norm = squared_norm(x);
+        match &self.tiles {
+            Some((kernel, tiles)) if norm.is_finite() => {
+                let mut values = vec![[0.0; LANES]; tiles.n_tiles()];
+                tiles.kernels(*kernel, x, norm, 0, &mut values);
+                let mut values = values.into_flattened();
+                values.truncate(tiles.n_rows());
+                values
+            }
+            _ => self.vectors.chunks_exact(self.n_columns).map(|v| self.kernel.of(x, v)).collect(),
+        }
     }
 
     /// The scores of the pairs, each for the first of the pair.
     fn pairs(&self, x: &[f64], scores: &mut [f64]) {
         let k = self.counts.len();
         let n: usize = self.counts.iter().sum();
-        let kernels: Vec<f64> = self.kernels(x).collect();
+        let kernels = self.kernels(x);
         let starts: Vec<usize> =
             self.counts.iter().scan(0, |sum, &count| Some(std::mem::replace(sum, *sum + count))).collect();
         let part = |class: usize, row: usize| -> f64 {
@@ -367,7 +389,11 @@ pub(super) fn svm_regressor(node: &NodeDef, _: &Outer) -> Result<Run> {
     Ok(Box::new(move |inputs| {
         let (rows, values) = rows_of(inputs, &machine)?;
         let score = |x: &[f64]| {
-            let terms = machine.kernels(x).zip(&machine.coefficients).map(|(kernel, weight)| kernel * weight);
+            let terms = machine
+                .kernels(x)
+                .into_iter()
+                .zip(&machine.coefficients)
+                .map(|(kernel, weight)| kernel * weight);
             (terms.sum::<f64>() + machine.rho[0]) as f32
         };
         one(Tensor::f32(&[rows, 1], values.chunks_exact(machine.n_columns.max(1)).map(score).collect()))

@@ -259,6 +259,52 @@ fn order(graph: &GraphDef, outputs: &[&str], makers: &HashMap<&str, usize>) -> R
     Ok(order)
 }
 
+/// Whether a graph takes a slice from each row of its state and adds up the squares, as skl2onnx writes the distances of
+/// nearest neighbours.
+fn adds_up_squares(body: &GraphDef) -> bool {
+    let ([rows, slice], [same, sums]) = (&body.inputs[..], &body.outputs[..]) else { return false };
+    let is_same = |name: &str, of: &str| {
+        name == of
+            || body
+                .nodes
+                .iter()
+                .any(|node| node.op == "Identity" && node.outputs == [name] && node.inputs == [of])
+    };
+    let sums_up = |node: &&NodeDef| {
+        let axes = node.inputs.get(1).and_then(|name| body.constants.get(name));
+        let axes = axes.map_or(node.ints("axes"), |axes| axes.ints().unwrap_or_default());
+        node.op == "ReduceSumSquare" && axes == [1] && node.int("keepdims", 1) == 0
+    };
+    let Some(summed) = body.nodes.iter().find(sums_up) else { return false };
+    let ([difference, ..], [output]) = (&summed.inputs[..], &summed.outputs[..]) else { return false };
+    let differs = |node: &NodeDef| {
+        node.op == "Sub"
+            && node.outputs.first() == Some(difference)
+            && node.inputs.iter().eq([&rows.name, &slice.name])
+    };
+    is_same(&same.name, &rows.name) && is_same(&sums.name, output) && body.nodes.iter().any(differs)
+}
+
+/// What such a graph makes of two matrices of numbers in single precision: a row for each row of the second. `None` if they
+/// are something else.
+fn sums_of_squares(rows: &Tensor, others: &Tensor, budget: &Budget) -> Result<Option<Tensor>> {
+    let (Data::F32(a), Data::F32(b)) = (&rows.data, &others.data) else { return Ok(None) };
+    let (&[n_rows, width], &[n_others, same]) = (&rows.shape[..], &others.shape[..]) else { return Ok(None) };
+    if width != same || width == 0 {
+        return Ok(None);
+    }
+    let n = n_elements(&[n_others, n_rows])?;
+    budget.spend(n.saturating_mul(width))?;
+    let mut sums = Vec::with_capacity(n);
+    for b in b.chunks_exact(width) {
+        sums.extend(a.chunks_exact(width).map(|a| {
+            let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+            squares.sum::<f64>() as f32
+        }));
+    }
+    Ok(Some(Tensor::f32(&[n_others, n_rows], sums)))
+}
+
 /// Runs a graph once for each slice of some inputs, along their first axis.
 fn scan(node: &NodeDef, outer: &Outer) -> Result<Run> {
     let body = node.graph("body").context("it has no graph")?;
@@ -278,7 +324,13 @@ fn scan(node: &NodeDef, outer: &Outer) -> Result<Run> {
         "its graph takes other inputs than it has"
     );
     let n_outputs = outputs.len();
+    let squares = adds_up_squares(body);
     Ok(Box::new(move |inputs| {
+        if let (true, [Some(rows), Some(others)]) = (squares, inputs.values)
+            && let Some(sums) = sums_of_squares(rows, others, inputs.budget)?
+        {
+            return Ok(vec![Arc::clone(rows), Arc::new(sums)]);
+        }
         let mut states: Vec<Value> = (0..n_states).map(|i| inputs.get(i).cloned()).collect::<Result<_>>()?;
         let scanned: Vec<&Value> = (n_states..n_given).map(|i| inputs.get(i)).collect::<Result<_>>()?;
         let captured: Vec<&Value> =

@@ -36,6 +36,10 @@ fn int(name: &str, value: u64) -> Vec<u8> {
     [field(1, name.as_bytes()), number(3, value)].concat()
 }
 
+fn int_list(name: &str, value: u64) -> Vec<u8> {
+    [field(1, name.as_bytes()), number(8, value)].concat()
+}
+
 fn floats(name: &str, values: &[f32]) -> Vec<u8> {
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
     [field(1, name.as_bytes()), field(7, &bytes)].concat()
@@ -258,6 +262,37 @@ fn a_scan_carries_its_state_and_collects_what_each_step_makes() {
     ];
     let made = run(&parts, Tensor::f32(&[3, 2], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])).unwrap();
     assert_eq!(made, Tensor::f32(&[3, 2], vec![1.0, 2.0, 4.0, 6.0, 9.0, 12.0]));
+}
+
+#[test]
+fn a_scan_that_adds_up_squares_is_that_of_its_steps() {
+    // The distances of the rows of x from two others; with a second Identity nothing is recognised.
+    let made = |is_plain: bool| {
+        let taken = if is_plain { "rows" } else { "again" };
+        let mut body = vec![
+            node("Identity", &["rows"], &["same"], &[]),
+            node("Sub", &[taken, "other"], &["difference"], &[]),
+            node("ReduceSumSquare", &["difference"], &["sums"], &[int("keepdims", 0), int_list("axes", 1)]),
+            info(11, "rows"),
+            info(11, "other"),
+            info(12, "same"),
+            info(12, "sums"),
+        ];
+        if !is_plain {
+            body.push(node("Identity", &["rows"], &["again"], &[]));
+        }
+        let body = [field(1, b"body"), field(6, &body.concat())].concat();
+        let parts = [
+            constant("others", &[2, 2], &[0.1, 0.2, -7.5, 1e-3]),
+            node("Scan", &["x", "others"], &["end", "y"], &[body, int("num_scan_inputs", 1)]),
+        ];
+        run(&parts, Tensor::f32(&[3, 2], vec![1.3, 2.7, 3.1, f32::NAN, 1e20, 6.0])).unwrap()
+    };
+    let [recognised, general] = [made(true), made(false)];
+    assert_eq!(recognised.shape, [2, 3]);
+    assert_eq!(recognised.shape, general.shape);
+    let bits = |made: &Tensor| made.to_f32().unwrap().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&recognised), bits(&general));
 }
 
 #[test]
