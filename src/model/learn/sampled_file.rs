@@ -1,6 +1,7 @@
 //! A file that a sample was drawn of, and the rows that are not in the sample: read again block by block, in constant
 //! memory, by what a model of the sample knows of the columns.
 
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,18 +28,16 @@ pub(super) struct SampledFile<'a> {
     pub(super) reservoir: Reservoir,
 }
 
+/// What was made of some rows: of whatever type, so that a pass is compiled once.
+type Made = Box<dyn Any + Send>;
+
 /// What was made of some rows, and how many do not fit.
-struct Part<T> {
-    found: Vec<T>,
+#[derive(Default)]
+struct Part {
+    found: Vec<Made>,
     n_without_target: usize,
     n_bad: usize,
     last_error: Option<anyhow::Error>,
-}
-
-impl<T> Default for Part<T> {
-    fn default() -> Self {
-        Self { found: Vec::new(), n_without_target: 0, n_bad: 0, last_error: None }
-    }
 }
 
 impl SampledFile<'_> {
@@ -48,7 +47,7 @@ impl SampledFile<'_> {
     ///
     /// # Errors
     /// More than [`MAX_BAD`] rows that do not fit; a file that has changed; an interruption.
-    pub(super) fn go_through<T: Send>(
+    pub(super) fn go_through<T: Send + 'static>(
         &self,
         model: &Model,
         share: Range<f64>,
@@ -56,12 +55,29 @@ impl SampledFile<'_> {
         take: &mut dyn FnMut(T),
         watch: &dyn Watch,
     ) -> Result<usize> {
+        let make = |rows| Ok(Box::new(make(rows)?) as Made);
+        let mut take = |made: Made| {
+            if let Ok(made) = made.downcast() {
+                take(*made);
+            }
+        };
+        self.pass(model, share, &make, &mut take, watch)
+    }
+
+    fn pass(
+        &self,
+        model: &Model,
+        share: Range<f64>,
+        make: &(dyn Fn(TestRows) -> Result<Made> + Sync),
+        take: &mut dyn FnMut(Made),
+        watch: &dyn Watch,
+    ) -> Result<usize> {
         let (mut n_bad, mut n_without_target) = (0, 0);
-        let work = |records: &[&[u8]], part: &mut Part<T>| {
+        let work = |records: &[&[u8]], part: &mut Part| {
             *part = Part::default();
             self.make(model, records, make, part);
         };
-        let consume = |part: &mut Part<T>| {
+        let consume = |part: &mut Part| {
             n_bad += part.n_bad;
             n_without_target += part.n_without_target;
             let error = part.last_error.take().filter(|_| n_bad > MAX_BAD);
@@ -79,12 +95,12 @@ impl SampledFile<'_> {
     }
 
     /// Reads records and makes something of them; if one of them does not fit, of each half for itself.
-    fn make<T>(
+    fn make(
         &self,
         model: &Model,
         records: &[&[u8]],
-        make: &(dyn Fn(TestRows) -> Result<T> + Sync),
-        part: &mut Part<T>,
+        make: &(dyn Fn(TestRows) -> Result<Made> + Sync),
+        part: &mut Part,
     ) {
         if records.is_empty() || part.n_bad > MAX_BAD {
             return;
