@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# A batch of so few bytes fits into the pipe, so it is written without a second thread.
-PIPE_BYTES = 32 * 1024
+# What a pipe to or from the program should hold, and what it holds at least where that cannot be had.
+PIPE_BYTES = 1024 * 1024
+LEAST_PIPE_BYTES = 64 * 1024
 
 
 class MlapiError(ValueError):
@@ -102,6 +103,16 @@ def options(
     return arguments
 
 
+def _widened(pipe: Any) -> int:
+    """Widens a pipe, so that a large batch goes through it with fewer waits, and returns what it holds."""
+    try:
+        import fcntl
+
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        return LEAST_PIPE_BYTES  # No Linux, or the user's pipes hold too much together.
+
+
 class Child:
     """A running program, which answers each record batch with one. All batches have the schema of the first."""
 
@@ -114,9 +125,12 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=self._stderr,
         )
+        # A batch of so few bytes is written without a second thread; its schema, if it is the first, needs some of the room.
+        self._small = min(_widened(pipe) for pipe in (self._process.stdin, self._process.stdout)) // 2
         self._writer: Any = None
         self._reader: Any = None
         self._fed = threading.Event()
+        self._n_written = 0
         self._failure: BaseException | None = None
 
     @property
@@ -133,6 +147,7 @@ class Child:
             self._writer = pa.ipc.new_stream(stdin, batch.schema)
         self._writer.write_batch(batch)
         stdin.flush()
+        self._n_written += batch.num_rows
 
     def read(self) -> pa.RecordBatch:
         """The next answer. Raises StopIteration at the end, OSError or ArrowInvalid in the middle."""
@@ -154,25 +169,25 @@ class Child:
     def _exchange(self, batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         import pyarrow as pa
 
+        self._n_written = 0
         # Its size as it is written is found much faster than nbytes.
-        small = sum(map(pa.ipc.get_record_batch_size, batches)) <= PIPE_BYTES
+        small = len(batches) == 1 and pa.ipc.get_record_batch_size(batches[0]) <= self._small
         if small:
             try:
-                for batch in batches:
-                    self.write(batch)
+                self.write(batches[0])
             except OSError:
                 raise self.error() from None
         else:
             self._feed_apart(batches, close=False)
         try:
-            answers = [self.read() for _ in batches]
+            answers = [self.read() for _ in range(len(batches))]
         except (StopIteration, OSError, ValueError):
-            raise self.error() from None
-        if any(answer.num_rows != batch.num_rows for answer, batch in zip(answers, batches)):
-            # The rows before one that does not fit.
-            raise self.error()
+            raise self._failure or self.error() from None
         if not small:
             self._fed.wait()
+        if self._n_written != sum(answer.num_rows for answer in answers):
+            # Without the rows behind one that does not fit.
+            raise self.error()
         return answers
 
     def answers(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _tables
@@ -120,7 +120,7 @@ class Model:
         classifies = self.task == "classification"
         return Child(options(self.path, keep=keep, probabilities=classifies, **self._settings), self._program)
 
-    def _ask(self, batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    def _ask(self, batches: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
         schema = batches[0].schema
         with self._lock:
             self._after_fork()

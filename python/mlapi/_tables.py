@@ -32,7 +32,7 @@ class Form(NamedTuple):
     columns: Callable[[Sequence[Any], Sequence[str]], Any]
 
 
-def read(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
+def read(data: Any, names: Sequence[str]) -> tuple[Sequence[pa.RecordBatch], Form]:
     """The batches of a table, at least one, and the form of its predictions.
 
     Columns are chosen by name if all of `names` are there; else all are passed on, so that the program can say what
@@ -115,7 +115,7 @@ def _batches(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa.
     return batches
 
 
-def _pandas(data: Any, names: Sequence[str]) -> tuple[list[pa.RecordBatch], Form]:
+def _pandas(data: Any, names: Sequence[str]) -> tuple[Sequence[pa.RecordBatch], Form]:
     import pandas as pd
 
     if not isinstance(data, pd.DataFrame):
@@ -151,25 +151,42 @@ def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _numpy(data: Any, names: Sequence[str]) -> list[pa.RecordBatch]:
-    """Batches of an array of two dimensions; NaN is a missing value."""
-    import numpy as np
+class _Blocks(Sequence["pa.RecordBatch"]):
+    """Batches of an array of numbers, made when they are asked for: while one is predicted, the next is made."""
 
+    def __init__(self, data: Any, names: Sequence[str]) -> None:
+        self._data = data
+        self._names = names
+        self._first = self._made(0)
+
+    def __len__(self) -> int:
+        return max(-(-len(self._data) // BATCH_ROWS), 1)
+
+    def __getitem__(self, i: Any) -> Any:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        return self._made(i) if i else self._first
+
+    def _made(self, i: int) -> pa.RecordBatch:
+        import numpy as np
+
+        pa = pyarrow()
+        columns = np.ascontiguousarray(self._data[i * BATCH_ROWS : (i + 1) * BATCH_ROWS].T)
+        # To the program, NaN in a column of numbers is a missing value: there is no need to look for it here.
+        values, n_rows = pa.array(columns.ravel()), columns.shape[1]
+        arrays = [values.slice(column * n_rows, n_rows) for column in range(len(self._names))]
+        return pa.RecordBatch.from_arrays(arrays, names=self._names)
+
+
+def _numpy(data: Any, names: Sequence[str]) -> Sequence[pa.RecordBatch]:
+    """Batches of an array of two dimensions; NaN is a missing value."""
     pa = pyarrow()
     if data.ndim != 2:
         raise ValueError(f"an array of two dimensions is expected, not {data.ndim}: rows and columns")
     if names and data.shape[1] != len(names):
         raise ValueError(f"{len(names)} columns are expected, not {data.shape[1]}: {', '.join(names)}")
     names = names or [f"column_{i + 1}" for i in range(data.shape[1])]
-    batches = []
-    # To the program, NaN in a column of numbers is a missing value: there is no need to look for it here.
-    is_plain = data.dtype.kind in "fiub"
-    for start in range(0, max(len(data), 1), BATCH_ROWS):
-        columns = np.ascontiguousarray(data[start : start + BATCH_ROWS].T)
-        if is_plain:
-            values, n_rows = pa.array(columns.ravel()), columns.shape[1]
-            arrays = [values.slice(column * n_rows, n_rows) for column in range(len(names))]
-        else:
-            arrays = [pa.array(column, from_pandas=True) for column in columns]
-        batches.append(pa.RecordBatch.from_arrays(arrays, names=names))
-    return batches
+    if data.dtype.kind in "fiub":
+        return _Blocks(data, names)
+    arrays = [pa.array(column, from_pandas=True) for column in data.T]
+    return _batches(pa.RecordBatch.from_arrays(arrays, names=names), ())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ class _Mlapi(BaseEstimator):
     def _arguments(self) -> list[str]:
         return []
 
-    def _train(self, rows: tuple[list[pa.RecordBatch], list[str | None]], y: Any, weights: Any, task: str) -> None:
+    def _train(self, rows: tuple[Sequence[pa.RecordBatch], list[str | None]], y: Any, weights: Any, task: str) -> None:
         batches, types = rows
         table = pa.Table.from_batches(batches)
         target, weight = TARGET, WEIGHT
@@ -110,7 +110,7 @@ class _Mlapi(BaseEstimator):
                 self.model_bytes_ = file.read()
         _opened.pop(self, None)
 
-    def _rows(self, X: Any, y: Any) -> tuple[tuple[list[pa.RecordBatch], list[str | None]], Any]:
+    def _rows(self, X: Any, y: Any) -> tuple[tuple[Sequence[pa.RecordBatch], list[str | None]], Any]:
         """The rows and the targets of training."""
         if y is None:
             name = type(self).__name__
@@ -120,7 +120,7 @@ class _Mlapi(BaseEstimator):
         check_consistent_length(X, y)
         return rows, y
 
-    def _read(self, X: Any, *, reset: bool) -> tuple[list[pa.RecordBatch], list[str | None]]:
+    def _read(self, X: Any, *, reset: bool) -> tuple[Sequence[pa.RecordBatch], list[str | None]]:
         """The rows, and the type of each column if its dtype tells."""
         if _is_table(X):
             validate_data(self, X, reset=reset, skip_check_array=True)
@@ -129,7 +129,7 @@ class _Mlapi(BaseEstimator):
             schema = batches[0].schema
             if reset:
                 self.columns_ = list(schema.names)
-                if sum(batch.num_rows for batch in batches) == 0:
+                if batches[0].num_rows == 0:
                     raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
             return batches, [_column_type(field.type) for field in schema]
         X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")

@@ -183,7 +183,10 @@ impl<'a> Table<'a> {
             })?;
             let from_numbers = from_numbers(known, self.schema);
             let number = number_of(array, from_numbers);
-            Ok(Column { feature, known, array, number, from_numbers, text })
+            let is_plain = from_numbers == FromNumbers::Code && array.null_count() == 0;
+            let plain = array.as_primitive_opt::<Float64Type>().filter(|_| is_plain);
+            let plain = plain.map_or(&[][..], |array| array.values());
+            Ok(Column { feature, known, array, plain, number, from_numbers, text })
         });
         let columns = columns.collect::<Result<Vec<Column>>>()?;
         let mut batch = Batch::default();
@@ -192,6 +195,10 @@ impl<'a> Table<'a> {
         let mut text = Vec::new();
         for row in 0..rows.num_rows() {
             for column in &columns {
+                if let Some(number) = column.plain.get(row).filter(|number| number.is_finite()) {
+                    batch.row[column.feature] = *number;
+                    continue;
+                }
                 if column.array.is_null(row) {
                     continue;
                 }
@@ -311,6 +318,8 @@ struct Column<'a> {
     feature: usize,
     known: &'a Feature,
     array: &'a dyn Array,
+    /// Its numbers if none is null and finite ones are codes; else none.
+    plain: &'a [f64],
     number: Option<Number<'a>>,
     from_numbers: FromNumbers,
     text: Cells<'a>,
