@@ -5,6 +5,7 @@ This file is all that a worker of an engine needs: it uses the standard library 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -18,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What a pipe to or from the program should hold, and what it holds at least where that cannot be had.
-PIPE_BYTES = 1024 * 1024
-LEAST_PIPE_BYTES = 64 * 1024
+# What a pipe holds while large tables go through it, and what it holds at least where nobody says.
+WIDE_PIPE_BYTES = 1024 * 1024
+LEAST_PIPE_BYTES = 4096
 
 
 class MlapiError(ValueError):
@@ -103,14 +104,24 @@ def options(
     return arguments
 
 
-def _widened(pipe: Any) -> int:
-    """Widens a pipe, so that a large batch goes through it with fewer waits, and returns what it holds."""
+def _room(pipe: Any) -> int:
+    """The bytes that a pipe holds."""
     try:
         import fcntl
 
-        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
     except (ImportError, AttributeError, OSError):
-        return LEAST_PIPE_BYTES  # No Linux, or the user's pipes hold too much together.
+        return LEAST_PIPE_BYTES  # Only Linux tells.
+
+
+def _widen(pipe: Any) -> None:
+    """Makes a pipe hold more, so that large batches go through it with fewer waits."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, WIDE_PIPE_BYTES)
+    except (ImportError, AttributeError, OSError):
+        pass  # No Linux, or all pipes of this user hold too much together.
 
 
 class Child:
@@ -126,7 +137,8 @@ class Child:
             stderr=self._stderr,
         )
         # A batch of so few bytes is written without a second thread; its schema, if it is the first, needs some of the room.
-        self._small = min(_widened(pipe) for pipe in (self._process.stdin, self._process.stdout)) // 2
+        self._small = _room(self._process.stdin) // 2
+        self._wide = False
         self._writer: Any = None
         self._reader: Any = None
         self._fed = threading.Event()
@@ -186,7 +198,7 @@ class Child:
         if not small:
             self._fed.wait()
         if self._n_written != sum(answer.num_rows for answer in answers):
-            # Without the rows behind one that does not fit.
+            # The program stopped at a row that does not fit: later rows have no answer.
             raise self.error()
         return answers
 
@@ -210,15 +222,22 @@ class Child:
     def _feed_apart(self, batches: Iterable[pa.RecordBatch], *, close: bool) -> None:
         """Writes in a second thread, so that neither pipe can fill up while the other one waits."""
         self._fed.clear()
+        if not self._wide:
+            self._wide = True
+            _widen(self._process.stdin)
+            _widen(self._process.stdout)
 
         def feed() -> None:
             try:
                 for batch in batches:
-                    self.write(batch)
+                    # An error of the batches is none of the program, whatever its type.
+                    try:
+                        self.write(batch)
+                    except OSError:
+                        return  # The program has ended; the reader learns why.
                 if close:
-                    self.close_input()
-            except OSError:
-                pass  # The program has ended; the reader learns why.
+                    with contextlib.suppress(OSError):
+                        self.close_input()
             except BaseException as failure:
                 # What the batches come from has failed: no answer is to look complete.
                 self._failure = failure

@@ -163,8 +163,7 @@ class _Blocks(Sequence["pa.RecordBatch"]):
         return max(-(-len(self._data) // BATCH_ROWS), 1)
 
     def __getitem__(self, i: Any) -> Any:
-        if not 0 <= i < len(self):
-            raise IndexError(i)
+        i = range(len(self))[i]
         return self._made(i) if i else self._first
 
     def _made(self, i: int) -> pa.RecordBatch:
@@ -180,7 +179,6 @@ class _Blocks(Sequence["pa.RecordBatch"]):
 
 def _numpy(data: Any, names: Sequence[str]) -> Sequence[pa.RecordBatch]:
     """Batches of an array of two dimensions; NaN is a missing value."""
-    pa = pyarrow()
     if data.ndim != 2:
         raise ValueError(f"an array of two dimensions is expected, not {data.ndim}: rows and columns")
     if names and data.shape[1] != len(names):
@@ -188,5 +186,4 @@ def _numpy(data: Any, names: Sequence[str]) -> Sequence[pa.RecordBatch]:
     names = names or [f"column_{i + 1}" for i in range(data.shape[1])]
     if data.dtype.kind in "fiub":
         return _Blocks(data, names)
-    arrays = [pa.array(column, from_pandas=True) for column in data.T]
-    return _batches(pa.RecordBatch.from_arrays(arrays, names=names), ())
+    return _batches(_table(dict(zip(names, data.T))), ())

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlapi
@@ -230,16 +231,32 @@ def test_a_stream_is_scored_batch_by_batch(models: dict[str, Trained]) -> None:
     assert answers[0].schema.names[:3] == ["species", "prediction", "probability"]
     assert pa.Table.from_batches(answers).drop_columns("species").equals(model.score(trained.frame))
 
-    def broken() -> object:
+    def broken(error: Exception) -> Iterator[pa.RecordBatch]:
         yield batches[0]
-        raise OverflowError("the source failed")
+        raise error
 
-    with pytest.raises(OverflowError, match="the source failed"):
-        list(model.score_batches(broken()))
+    # An OSError is what a broken pipe is, too.
+    for error in (OverflowError("the source failed"), FileNotFoundError("the source failed")):
+        with pytest.raises(type(error), match="the source failed"):
+            list(model.score_batches(broken(error)))
     # An answer that nobody waits for ends the program.
     first = model.score_batches(iter(batches * 1000))
     next(first)
     first.close()
+
+
+def test_a_large_array_has_the_predictions_of_its_parts(models: dict[str, Trained]) -> None:
+    trained = models["iris"]
+    model = mlapi.load(trained.path)
+    few = trained.frame[model.features].to_numpy(float)
+    few[3, 1] = np.nan
+    many = np.tile(few, (450, 1))
+    assert len(many) > 2 * 32_768
+    for array in (many, many[:, ::-1].copy()[:, ::-1], many.astype(object)):
+        assert (model.predict(array) == np.tile(model.predict(few), 450)).all()
+    # Then a row by itself, through the same program.
+    assert list(model.predict(many[:1])) == list(model.predict(few[:1]))
+    assert len(model.predict(many[:0])) == 0
 
 
 def test_the_package_runs_as_a_program(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ use crate::simd::widest;
 /// Rows of a tile: eight registers of two doubles hide the latency of an addition.
 pub(crate) const LANES: usize = 16;
 
-/// Tiles whose kernels are worked out together: what they take is in the first-level cache.
+/// Most tiles whose kernels are worked out together.
 pub(crate) const TOGETHER: usize = 8;
+
+/// Tiles that stay in the first-level cache while rows pass by.
+const TOGETHER_BYTES: usize = 16 * 1024;
 
 /// Powers are cut off here, so that a far-out row has a score that is a number; training refuses such rows.
 pub(crate) const MAX_VALUE: f64 = 1e30;
@@ -108,6 +111,11 @@ impl Tiles {
     /// Number of tiles.
     pub(crate) fn n_tiles(&self) -> usize {
         self.norms.len()
+    }
+
+    /// How many tiles rows should pass by together, at most [`TOGETHER`].
+    pub(crate) fn together(&self) -> usize {
+        (TOGETHER_BYTES / (self.n_cols * LANES * size_of::<f64>()).max(1)).clamp(1, TOGETHER)
     }
 
     /// The squared norm of row `i`.

@@ -113,7 +113,7 @@ impl Predictor {
         }
     }
 
-    /// Makes what many rows are scored faster with, instead of once many were scored.
+    /// Builds what many rows are scored faster with now, instead of after many rows.
     pub(crate) fn prepare(&self) {
         if let Self::Trees(trees) = self {
             trees.prepare();

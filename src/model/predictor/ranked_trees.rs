@@ -10,8 +10,11 @@ use super::tree_arrays::{LEAF, MISSING_LEFT, Parts};
 /// another steps.
 pub(super) const LANES: usize = 16;
 
-/// Ranks that stay in cache while a tree passes by.
+/// Ranks that stay in the first-level cache while a tree passes by, which stays there too if it is no larger.
 const BLOCK_BYTES: usize = 32 * 1024;
+
+/// Blocks that pass by a larger tree together: it has to come from far away.
+const LARGE_BLOCK: usize = 8;
 
 /// Levels of a subtree that lie together.
 const LEVELS: usize = 3;
@@ -82,9 +85,20 @@ impl RankedTrees {
             thresholds.append(column);
             ends.push(thresholds.len() as u32);
         }
+        let side = |i: usize| 2 * parts.feature[i] as usize + usize::from(parts.flags[i] == MISSING_LEFT);
         let mut places = vec![u32::MAX; 2 * ends.len()];
-        let (mut slots, mut nodes) = (Vec::new(), Vec::with_capacity(n_nodes));
-        let mut endings = Vec::with_capacity(n_nodes);
+        (0..n_nodes).filter(|&i| parts.feature[i] != LEAF).for_each(|i| places[side(i)] = 0);
+        let mut slots = Vec::new();
+        for (side, place) in places.iter_mut().enumerate().filter(|(_, place)| **place == 0) {
+            let (feature, missing) = (side / 2, if side % 2 == 1 { 0 } else { TOP });
+            let from = if feature == 0 { 0 } else { ends[feature - 1] };
+            *place = slots.len() as u32;
+            slots.push(Slot { feature: feature as u32, missing, from, to: ends[feature] });
+        }
+        if slots.is_empty() || slots.len() > MAX_SLOTS {
+            return None;
+        }
+        let (mut nodes, mut endings) = (Vec::with_capacity(n_nodes), Vec::with_capacity(n_nodes));
         let (order, at, roots) = order_of(parts)?;
         for i in order.into_iter().map(|i| i as usize) {
             endings.push(parts.left[i]);
@@ -92,35 +106,43 @@ impl RankedTrees {
                 nodes.push(Node { rank: TOP, slot: 0, left: nodes.len() as u32 });
                 continue;
             }
-            let (feature, missing_left) = (parts.feature[i] as usize, parts.flags[i] == MISSING_LEFT);
-            let from = if feature == 0 { 0 } else { ends[feature - 1] };
-            let place = &mut places[2 * feature + usize::from(missing_left)];
-            if *place == u32::MAX {
-                *place = slots.len() as u32;
-                let missing = if missing_left { 0 } else { TOP };
-                slots.push(Slot { feature: feature as u32, missing, from, to: ends[feature] });
-            }
-            let column = &thresholds[from as usize..ends[feature] as usize];
+            let place = places[side(i)];
+            let Slot { from, to, .. } = slots[place as usize];
+            let column = &thresholds[from as usize..to as usize];
             let rank = column.partition_point(|threshold| *threshold < parts.threshold[i]);
             let left = at[parts.left[i] as usize];
-            nodes.push(Node { rank: rank as u16, slot: *place as u16, left });
+            nodes.push(Node { rank: rank as u16, slot: place as u16, left });
         }
-        if slots.is_empty() || slots.len() > MAX_SLOTS {
-            return None;
-        }
-        let n_rows = (BLOCK_BYTES / (slots.len() * size_of::<u16>()) / LANES * LANES).max(LANES);
+        let tree_bytes = nodes.len() / roots.len().max(1) * size_of::<Node>();
+        let budget = if tree_bytes > BLOCK_BYTES { LARGE_BLOCK * BLOCK_BYTES } else { BLOCK_BYTES };
+        let n_rows = (budget / (slots.len() * size_of::<u16>()) / LANES * LANES).max(LANES);
         Some(Self { slots, thresholds, roots, nodes, endings, n_rows })
     }
 
-    /// How many thresholds of its column a value is above.
+    /// Whether a walk is worth the ranks of a row, which it is not through one tree of many columns.
+    pub(super) fn pays(&self) -> bool {
+        let n_trees = self.roots.len() as f64;
+        let n_steps = n_trees * (self.nodes.len() as f64 / n_trees).log2();
+        let compared = |slot: &Slot| f64::from(slot.to - slot.from + 1).log2();
+        n_steps > 2.0 * self.slots.iter().map(compared).sum::<f64>()
+    }
+
+    /// For each slot how many thresholds of its column the value of a row is above.
     #[inline(always)]
-    fn rank(&self, slot: &Slot, value: f64) -> u16 {
-        let column = &self.thresholds[slot.from as usize..slot.to as usize];
-        if value.is_nan() {
-            slot.missing
-        } else {
-            column.partition_point(|threshold| value > *threshold) as u16
-        }
+    fn ranks<'a>(&'a self, x: &'a [f64]) -> impl Iterator<Item = u16> + 'a {
+        // The two slots of a column are neighbours.
+        let mut found = (u32::MAX, 0);
+        self.slots.iter().map(move |slot| {
+            let value = x[slot.feature as usize];
+            if value.is_nan() {
+                return slot.missing;
+            }
+            if slot.feature != found.0 {
+                let column = &self.thresholds[slot.from as usize..slot.to as usize];
+                found = (slot.feature, column.partition_point(|threshold| value > *threshold) as u16);
+            }
+            found.1
+        })
     }
 
     /// The row of [`Parts::values`] of a leaf.
@@ -131,8 +153,7 @@ impl RankedTrees {
 
     /// Calls `visit` with the row of [`Parts::values`] that one row ends at, tree by tree.
     pub(super) fn visit_row(&self, x: &[f64], mut visit: impl FnMut(usize, usize)) {
-        let ranks: Vec<u16> =
-            self.slots.iter().map(|slot| self.rank(slot, x[slot.feature as usize])).collect();
+        let ranks: Vec<u16> = self.ranks(x).collect();
         for (group, roots) in self.roots.chunks(LANES).enumerate() {
             let mut at = [roots[0]; LANES];
             at[..roots.len()].copy_from_slice(roots);
@@ -160,9 +181,7 @@ impl RankedTrees {
             let n_rows = x.len() / n_inputs;
             for (i, x) in x.chunks_exact(n_inputs).enumerate() {
                 let ranks = &mut ranks[i / LANES * self.slots.len()..][..self.slots.len()];
-                for (ranks, slot) in ranks.iter_mut().zip(&self.slots) {
-                    ranks[i % LANES] = self.rank(slot, x[slot.feature as usize]);
-                }
+                ranks.iter_mut().zip(self.ranks(x)).for_each(|(ranks, rank)| ranks[i % LANES] = rank);
             }
             for (tree, &root) in self.roots.iter().enumerate() {
                 for (group, ranks) in ranks.chunks_exact(self.slots.len()).take(n_rows / LANES).enumerate() {
@@ -317,7 +336,8 @@ mod tests {
                 ..parts
             })
         };
-        assert!(chain(MAX_SLOTS as u32).is_some());
+        assert!(chain(MAX_SLOTS as u32).is_some_and(|ranked| !ranked.pays()), "one tree of many columns");
+        assert!(RankedTrees::new(&random_parts(&mut random, 7, 100, false)).unwrap().pays());
         assert!(chain(MAX_SLOTS as u32 + 1).is_none());
     }
 }

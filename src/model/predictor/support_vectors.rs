@@ -26,7 +26,7 @@ use super::kernel::{Kernel, LANES, TOGETHER, Tiles, squared_norm};
 use super::link::{sigmoid, softmax};
 use super::pairwise::{count_votes, couple, pair};
 
-/// Rows that share a tile of vectors while it is in the first-level cache.
+/// Rows that share tiles of vectors while these are in the first-level cache.
 const BLOCK_ROWS: usize = 64;
 
 /// Scores of the rows that are scored together: a model of hundreds of classes has many thousands per row.
@@ -188,7 +188,7 @@ impl SupportVectors {
         self.scores_block(x, out);
     }
 
-    /// Scores prepared rows, a tile of vectors with many rows at a time.
+    /// Scores prepared rows, some tiles of vectors with many rows at a time.
     pub fn scores_block(&self, x: &[f64], out: &mut [f64]) {
         let (d, n_scores) = (self.parts.n_inputs, self.parts.intercepts.len());
         let n_together = (BLOCK_SCORES / n_scores).clamp(1, BLOCK_ROWS);
@@ -218,8 +218,9 @@ impl SupportVectors {
         let mut values = [[0.0; LANES]; TOGETHER];
         for group in &self.groups {
             let (width, n_tiles) = (group.scores.len(), group.tiles.n_tiles());
-            for first in (0..n_tiles).step_by(TOGETHER) {
-                let values = &mut values[..TOGETHER.min(n_tiles - first)];
+            let together = group.tiles.together();
+            for first in (0..n_tiles).step_by(together) {
+                let values = &mut values[..together.min(n_tiles - first)];
                 for ((x, norm), scores) in rows().zip(scores.chunks_exact_mut(n_scores)) {
                     group.tiles.kernels(self.parts.kernel, x, *norm, first, values);
                     for (tile, values) in (first..).zip(&*values) {

@@ -48,11 +48,11 @@ pub(crate) struct Question {
     pub(crate) left: u32,
 }
 
-/// Large trees once more, made when so many rows were scored that it is worth its time.
+/// A faster copy of large trees, built once enough rows have been scored to repay it.
 #[derive(Debug, Default)]
 struct Ranked {
     n_rows: AtomicUsize,
-    /// `None` if they split on subsets.
+    /// `None` if the trees are better walked: see [`RankedTrees::new`] and [`RankedTrees::pays`].
     trees: OnceLock<Option<RankedTrees>>,
 }
 
@@ -109,15 +109,15 @@ impl Trees {
         Self { parts, nodes, first_group, quick, ranked: Arc::default(), gains: Vec::new() }
     }
 
-    /// Makes at once what is made when many rows were scored otherwise.
+    /// Builds what many rows are scored faster with now, instead of after many rows.
     pub(crate) fn prepare(&self) {
         if self.quick.is_none() {
-            self.ranked.trees.get_or_init(|| RankedTrees::new(&self.parts));
+            self.ranked.trees.get_or_init(|| RankedTrees::new(&self.parts).filter(RankedTrees::pays));
         }
     }
 
-    /// What scores large trees faster, if it is there or if the rows so far and `n_rows` more are worth making it: a node
-    /// costs about what a row saves in a tree.
+    /// The faster copy of large trees, if it is there. The call whose `n_rows` make it worth building builds it, while others
+    /// walk: a node costs about what a row saves in a tree.
     fn ranked(&self, n_rows: usize) -> Option<&RankedTrees> {
         if self.quick.is_some() {
             return None;
@@ -125,11 +125,11 @@ impl Trees {
         if let Some(trees) = self.ranked.trees.get() {
             return trees.as_ref();
         }
-        let n_rows = self.ranked.n_rows.fetch_add(n_rows, Ordering::Relaxed) + n_rows;
-        if n_rows.saturating_mul(self.n_trees()) < self.nodes.len() {
-            return None;
+        let n_before = self.ranked.n_rows.fetch_add(n_rows, Ordering::Relaxed);
+        let is_worth = |n_rows: usize| n_rows.saturating_mul(self.n_trees()) >= self.nodes.len();
+        if !is_worth(n_before) && is_worth(n_before.saturating_add(n_rows)) {
+            self.prepare();
         }
-        self.prepare();
         self.ranked.trees.get()?.as_ref()
     }
 

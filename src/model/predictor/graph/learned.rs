@@ -201,8 +201,8 @@ pub(crate) struct Machine {
     pub(crate) n_columns: usize,
     /// Vectors × columns.
     pub(crate) vectors: Vec<f64>,
-    /// The same for a kernel that is worked out for many at once.
-    tiles: Option<(Kernel, Tiles)>,
+    /// The same for a kernel that is worked out for many at once, and the largest squared norm.
+    tiles: Option<(Kernel, Tiles, f64)>,
     /// Of a classifier (classes − 1) × vectors.
     pub(crate) coefficients: Vec<f64>,
     pub(crate) counts: Vec<usize>,
@@ -267,8 +267,10 @@ impl Machine {
             Similarity::Linear => Some(Kernel::Linear),
             _ => None,
         };
-        let tiles = || Tiles::new(machine.n_columns, machine.vectors.chunks_exact(machine.n_columns));
-        machine.tiles = tiled.map(|kernel| (kernel, tiles()));
+        let tiles = Tiles::new(machine.n_columns, machine.vectors.chunks_exact(machine.n_columns));
+        let largest = (0..tiles.n_rows()).map(|i| tiles.norm(i)).fold(0.0, f64::max);
+        let is_finite = tiles.is_finite() && parameters.iter().all(|parameter| parameter.is_finite());
+        machine.tiles = tiled.filter(|_| is_finite).map(|kernel| (kernel, tiles, largest));
         Ok(machine)
     }
 
@@ -276,7 +278,7 @@ impl Machine {
     fn kernels(&self, x: &[f64]) -> Vec<f64> {
         let norm = squared_norm(x);
         match &self.tiles {
-            Some((kernel, tiles)) if norm.is_finite() => {
+            Some((kernel, tiles, largest)) if is_exact(*kernel, norm + largest) => {
                 let mut values = vec![[0.0; LANES]; tiles.n_tiles()];
                 tiles.kernels(*kernel, x, norm, 0, &mut values);
                 let mut values = values.into_flattened();
@@ -303,6 +305,14 @@ impl Machine {
                 scores[pair(a, b, k)] = part(a, b - 1) + part(b, a) + self.rho[pair(a, b, k)];
             }
         }
+    }
+}
+
+/// Whether a distance that comes of products, |x|² + |v|² − 2x·v, is as good as one of differences; `norms`: |x|² + |v|².
+fn is_exact(kernel: Kernel, norms: f64) -> bool {
+    match kernel {
+        Kernel::Rbf { gamma } => 8.0 * f64::EPSILON * gamma * norms < 1e-10,
+        _ => norms.is_finite(),
     }
 }
 

@@ -259,8 +259,8 @@ fn order(graph: &GraphDef, outputs: &[&str], makers: &HashMap<&str, usize>) -> R
     Ok(order)
 }
 
-/// Whether a graph takes a slice from each row of its state and adds up the squares, as skl2onnx writes the distances of
-/// nearest neighbours.
+/// Whether a graph subtracts what is scanned from each row of its state and adds up the squares, as skl2onnx writes the
+/// distances of nearest neighbours.
 fn adds_up_squares(body: &GraphDef) -> bool {
     let ([rows, slice], [same, sums]) = (&body.inputs[..], &body.outputs[..]) else { return false };
     let is_same = |name: &str, of: &str| {
@@ -324,7 +324,7 @@ fn scan(node: &NodeDef, outer: &Outer) -> Result<Run> {
         "its graph takes other inputs than it has"
     );
     let n_outputs = outputs.len();
-    let squares = adds_up_squares(body);
+    let squares = n_states == 1 && n_outputs == 2 && adds_up_squares(body);
     Ok(Box::new(move |inputs| {
         if let (true, [Some(rows), Some(others)]) = (squares, inputs.values)
             && let Some(sums) = sums_of_squares(rows, others, inputs.budget)?
