@@ -73,7 +73,7 @@ cd "$folder/docs"
 mkdir bin
 ln -s "$mlapi" bin/mlapi
 has_torch=
-"$python" -c 'import keras, onnxscript, torch' 2>/dev/null && has_torch=1
+KERAS_BACKEND=torch "$python" -c 'import keras, onnxscript, torch' 2>/dev/null && has_torch=1
 left_out=
 for block in block*; do
     case $block in

@@ -119,12 +119,13 @@ impl RankedTrees {
         Some(Self { slots, thresholds, roots, nodes, endings, n_rows })
     }
 
-    /// Whether a walk is worth the ranks of a row, which it is not through one tree of many columns.
+    /// Whether a walk is worth the ranks of a row, which it is not through one tree of many columns: a step of it, which waits
+    /// for memory, takes at least twice as long as one of a search.
     pub(super) fn pays(&self) -> bool {
         let n_trees = self.roots.len() as f64;
         let n_steps = n_trees * (self.nodes.len() as f64 / n_trees).log2();
         let compared = |slot: &Slot| f64::from(slot.to - slot.from + 1).log2();
-        n_steps > 2.0 * self.slots.iter().map(compared).sum::<f64>()
+        2.0 * n_steps > self.slots.iter().map(compared).sum::<f64>()
     }
 
     /// For each slot how many thresholds of its column the value of a row is above.
