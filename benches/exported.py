@@ -13,7 +13,9 @@ model. The last lines
 compare the least of each kind with a bar; they are no test.
 """
 
+import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -268,17 +270,35 @@ def large():
         os.replace(FOLDER / "own.mlapi", model)
         path.unlink()
     x, y = data.drop(columns="y").to_numpy(), data["y"].to_numpy()
-    settings = dict(objective="regression", num_leaves=8000, min_data_in_leaf=1, min_sum_hessian_in_leaf=0, verbose=-1)
-    booster = lgb.train(settings, lgb.Dataset(x, y), 200 // share)
+    # A few trees, repeated up to the size: to train hundreds of thousands of leaves takes many minutes.
+    wanted = 104e6 / share
+    settings = dict(objective="regression", num_leaves=8000 // share, min_data_in_leaf=1, min_sum_hessian_in_leaf=0, verbose=-1)
+    text = lgb.train(settings, lgb.Dataset(x, y), 4).model_to_string()
+    head, trees = text.split("\n\nTree=0", 1)
+    trees, tail = ("Tree=0" + trees).split("end of trees", 1)
+    trees = [tree.partition("\n")[2] for tree in re.split(r"(?=Tree=\d+\n)", trees) if tree]
+    n_trees = int(wanted / len(text) * len(trees))
+    trees = [f"Tree={i}\n{trees[i % len(trees)]}" for i in range(n_trees)]
+    sizes = " ".join(str(len(tree)) for tree in trees)
     path = FOLDER / "large.txt"
-    booster.save_model(path)
+    path.write_text(re.sub("tree_sizes=.*", f"tree_sizes={sizes}", head) + "\n\n" + "".join(trees) + "end of trees" + tail)
+    assert lgb.Booster(model_file=path).num_trees() == n_trees
     imported("LightGBM", path)
-    settings = dict(grow_policy="lossguide", max_leaves=8000, max_depth=0, min_child_weight=0, tree_method="hist")
-    booster = xgb.train(settings, xgb.DMatrix(x, y), 100 // share)
-    for form in ("json", "ubj"):
-        path = FOLDER / f"large.{form}"
-        booster.save_model(path)
-        imported(f"XGBoost, {form}", path)
+    settings = dict(grow_policy="lossguide", max_leaves=8000 // share, max_depth=0, min_child_weight=0, tree_method="hist")
+    path = FOLDER / "large.json"
+    xgb.train(settings, xgb.DMatrix(x, y), 4).save_model(path)
+    document = json.loads(path.read_text())
+    trees = document["learner"]["gradient_booster"]["model"]
+    n_trees = int(wanted / os.path.getsize(path) * 4)
+    trees["trees"] = [{**trees["trees"][i % 4], "id": i} for i in range(n_trees)]
+    trees["tree_info"], trees["iteration_indptr"] = [0] * n_trees, list(range(n_trees + 1))
+    trees["gbtree_model_param"]["num_trees"] = str(n_trees)
+    path.write_text(json.dumps(document, separators=(",", ":")))
+    imported("XGBoost, json", path)
+    booster = xgb.Booster(model_file=path)
+    path = FOLDER / "large.ubj"
+    booster.save_model(path)
+    imported("XGBoost, ubj", path)
 
 
 if ONLY != "large":
