@@ -3,9 +3,9 @@
 //! Each test that a row fails takes the leaves of the left subtree off its set; the first leaf that remains
 //! is the row's. Of a block of rows every test is made: no step waits for another and none is a branch, so that rows
 //! are compared as many at a time as the processor can (Ye et al. 2018, "RapidScorer"). For a single row only the tests
-//! that it fails are made: those of a column are sorted by threshold (Lucchese et al. 2015, "QuickScorer: a fast algorithm to
-//! rank documents with additive ensembles of regression trees"). Worth it up to [`MAX_LEAVES`] leaves; larger trees are
-//! walked ([`super::ranked_trees`], [`super::trees`]).
+//! that it fails are made: those of a column are sorted by threshold (Lucchese et al. 2015, "QuickScorer: a fast
+//! algorithm to rank documents with additive ensembles of regression trees"). Worth it up to [`MAX_LEAVES`] leaves; larger
+//! trees are walked ([`super::ranked_trees`], [`super::trees`]).
 //!
 //! The loops go by index: iterators and closures over arrays are compiled apart, and not for the processor that
 //! [`widest`](crate::simd::widest) has found.

@@ -201,15 +201,10 @@ impl<'a> Solver<'a> {
         self.cache.fetch(i, keep, self.n_active, |first, out: &mut [f32]| {
             let fill = |(part, out): (usize, &mut [f32])| {
                 let mut values = [[0.0; LANES]; TOGETHER];
+                let first = first / LANES + part * PART_TILES;
                 for (i, out) in out.chunks_mut(TOGETHER * LANES).enumerate() {
                     let values = &mut values[..out.len().div_ceil(LANES)];
-                    tiles.kernels(
-                        kernel,
-                        row,
-                        norm,
-                        first / LANES + part * PART_TILES + i * TOGETHER,
-                        values,
-                    );
+                    tiles.kernels(kernel, row, norm, first + i * TOGETHER, values);
                     out.iter_mut().zip(values.as_flattened()).for_each(|(out, value)| *out = *value as f32);
                 }
             };
