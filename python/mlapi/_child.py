@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 # What a pipe holds while large tables go through it, and what it holds at least where nobody says.
 WIDE_PIPE_BYTES = 1024 * 1024
 LEAST_PIPE_BYTES = 4096
+
+# How long an answer is looked for before this process sleeps until it comes: to wake up takes as long as a row.
+LOOK_SECONDS = 200e-6
 
 
 class MlapiError(ValueError):
@@ -124,6 +129,13 @@ def _widen(pipe: Any) -> None:
         pass  # No Linux, or all pipes of this user hold too much together.
 
 
+def _is_plain(kind: pa.DataType) -> bool:
+    """Whether columns of this type have neither dictionaries nor columns inside."""
+    import pyarrow.types as types
+
+    return any(of(kind) for of in (types.is_primitive, types.is_string, types.is_large_string))
+
+
 class Child:
     """A running program, which answers each record batch with one. All batches have the schema of the first."""
 
@@ -141,6 +153,11 @@ class Child:
         self._wide = False
         self._writer: Any = None
         self._reader: Any = None
+        self._is_one_message = False
+        self._poll: Any = None
+        if hasattr(select, "poll") and hasattr(os, "sched_yield"):
+            self._poll = select.poll()
+            self._poll.register(self._process.stdout, select.POLLIN)
         self._fed = threading.Event()
         self._n_written = 0
         self._failure: BaseException | None = None
@@ -149,15 +166,21 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def write(self, batch: pa.RecordBatch) -> None:
+    def write(self, batch: pa.RecordBatch, *, small: bool = False) -> None:
         """Sends a batch. Raises OSError if the program has ended."""
         stdin = self._process.stdin
         assert stdin is not None
-        if self._writer is None:
-            import pyarrow as pa
+        if small and self._is_one_message:
+            # The same bytes. The writer calls Python for each column, and again for what pads it.
+            stdin.write(batch.serialize())
+        else:
+            if self._writer is None:
+                import pyarrow as pa
 
-            self._writer = pa.ipc.new_stream(stdin, batch.schema)
-        self._writer.write_batch(batch)
+                self._writer = pa.ipc.new_stream(stdin, batch.schema)
+                # A dictionary is a message before the batch's own.
+                self._is_one_message = all(map(_is_plain, batch.schema.types))
+            self._writer.write_batch(batch)
         stdin.flush()
         self._n_written += batch.num_rows
 
@@ -186,9 +209,10 @@ class Child:
         small = len(batches) == 1 and pa.ipc.get_record_batch_size(batches[0]) <= self._small
         if small:
             try:
-                self.write(batches[0])
+                self.write(batches[0], small=True)
             except OSError:
                 raise self.error() from None
+            self._look()
         else:
             self._feed_apart(batches, close=False)
         try:
@@ -201,6 +225,13 @@ class Child:
             # The program stopped at a row that does not fit: later rows have no answer.
             raise self.error()
         return answers
+
+    def _look(self) -> None:
+        """Waits for the beginning of an answer without going to sleep, but not for long; others may use this core."""
+        if self._poll is not None:
+            end = time.perf_counter() + LOOK_SECONDS
+            while not self._poll.poll(0) and time.perf_counter() < end:
+                os.sched_yield()
 
     def answers(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The answers to all batches, as they come; then the program ends. Raises MlapiError if it fails."""

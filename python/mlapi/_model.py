@@ -14,9 +14,6 @@ from ._child import Child, MlapiError, options, run
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Rows up to which labels are looked up one by one.
-FEW_ROWS = 16
-
 # Programs kept running, one for each schema that tables have.
 KEPT = 4
 
@@ -152,7 +149,7 @@ class Model:
     def _labels(self, columns: list[Any]) -> Any:
         """The labels of texts, which are encoded first unless there are few rows: there are few labels."""
         pa = _tables.pyarrow()
-        if len(columns) == 1 and len(columns[0]) <= FEW_ROWS:
+        if len(columns) == 1 and len(columns[0]) <= _tables.FEW_ROWS:
             return _array([self._by_text.get(text, text) for text in columns[0].to_pylist()])
         encoded = pa.chunked_array(columns).combine_chunks().dictionary_encode()
         if isinstance(encoded, pa.ChunkedArray):

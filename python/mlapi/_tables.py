@@ -5,6 +5,8 @@ pandas, polars and NumPy are recognised without being imported: whoever passes t
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
 # Rows of a batch: enough for all cores, and few enough that answers come while the rest is being sent.
 BATCH_ROWS = 32_768
+
+# Rows up to which the time of a prediction is that of its calls, not of its values.
+FEW_ROWS = 16
+
+# Types of values that mean the same in a column of each type that takes them.
+SIMPLE = {float, int, bool, str, type(None)}
 
 
 def pyarrow() -> Any:
@@ -69,13 +77,15 @@ def read(data: Any, names: Sequence[str]) -> tuple[Sequence[pa.RecordBatch], For
             lambda array, name: array.tolist(),
             lambda arrays, labels: [dict(zip(labels, map(float, row))) for row in zip(*arrays)],
         )
-        keys = dict.fromkeys(key for row in data for key in row)
-        if keys:
-            try:
-                return _batches(pa.RecordBatch.from_struct_array(pa.array(data, from_pandas=True)), names), form
-            except (pa.ArrowException, TypeError):
-                pass  # Column by column, the error has the name of the one that it is about.
-        return _batches(_table({str(key): [row.get(key) for row in data] for key in keys}), names), form
+        if not all(isinstance(row, Mapping) for row in data):
+            raise TypeError("the rows of a list are dicts, of a value for each column")
+        keys = list(dict.fromkeys(key for row in data for key in row))
+        if names and set(names) <= set(keys):
+            keys = list(names)
+        if len(data) > FEW_ROWS:
+            return _dicts(data, keys, names), form
+        rows = [tuple(map(row.get, keys)) for row in data]
+        return _few_rows(rows, keys, (), lambda: _dicts(data, keys, names)), form
     if not isinstance(data, (pa.Table, pa.RecordBatch)) and hasattr(data, "__arrow_c_stream__"):
         data = pa.table(data)
     if not isinstance(data, (pa.Table, pa.RecordBatch)):
@@ -129,12 +139,74 @@ def _pandas(data: Any, names: Sequence[str]) -> tuple[Sequence[pa.RecordBatch], 
     labels = data.columns.tolist()
     if names and labels != list(names) and set(names) <= set(labels):
         data, labels = data[list(names)], list(names)
-    kinds = set(data.dtypes.tolist())
+    kinds_of_columns = data.dtypes.tolist()
+    kinds = set(kinds_of_columns)
     if len(kinds) == 1 and next(iter(kinds)).kind in "fiub" and data.columns.is_unique:
         # All columns are numbers of one kind: one block, which is cut without asking each column for its type.
         if type(next(iter(kinds))).__module__.startswith("numpy"):
-            return _numpy(data.to_numpy(), [str(label) for label in labels]), form
-    return _batches(_table({str(label): data[label] for label in labels}), ()), form
+            return _numpy(data.to_numpy(), labels if labels == names else [str(label) for label in labels]), form
+
+
+    def by_column() -> list[pa.RecordBatch]:
+        return _batches(_table({str(label): data[label] for label in labels}), ())
+
+    if len(data) <= FEW_ROWS and data.columns.is_unique and set(map(type, labels)) == {str}:
+        rows = list(map(tuple, data.to_numpy(dtype=object).tolist()))
+        return _few_rows(rows, labels, kinds_of_columns, by_column), form
+    return by_column(), form
+
+
+def _dicts(data: list[Any], keys: Sequence[Any], names: Sequence[str]) -> list[pa.RecordBatch]:
+    pa = pyarrow()
+    if keys:
+        try:
+            batch = pa.RecordBatch.from_struct_array(pa.array(data, from_pandas=True))
+            for field in batch.schema:
+                _check_truths([row.get(field.name) for row in data], field.type)
+            return _batches(batch, names)
+        except (pa.ArrowException, TypeError):
+            pass  # Column by column, the error has the name of the one that it is about.
+    return _batches(_table({str(key): [row.get(key) for row in data] for key in keys}), names)
+
+
+def _few_rows(
+    rows: list[Any], names: Sequence[str], kinds: Sequence[Any], made: Callable[[], list[pa.RecordBatch]]
+) -> list[pa.RecordBatch]:
+    """The batch of few rows, each a tuple, by the types that columns of these names have had.
+
+    To find the types of a row takes longer than its prediction, and a value that is missing has none. Rows of other types,
+    which Arrow refuses, are `made` as if nothing were known. `kinds` are those of a DataFrame's columns.
+    """
+    pa = pyarrow()
+    types = set(map(type, itertools.chain.from_iterable(rows)))
+    if not types <= SIMPLE:
+        return made()
+    # To Arrow, a truth value may be a number as well.
+    truths = tuple(bool in map(type, column) for column in zip(*rows)) if bool in types else ()
+    key = (tuple(names), tuple(kinds), truths)
+    known = _known.get(key)
+    if known is not None:
+        try:
+            return [pa.RecordBatch.from_struct_array(pa.array(rows, type=known, from_pandas=True))]
+        except (pa.ArrowException, TypeError, OverflowError):
+            pass
+    batches = made()
+    fields: list[Any] = []
+    if batches[0].schema.names == list(names):
+        for i, field in enumerate(batches[0].schema):
+            if pa.types.is_null(field.type):
+                field = known.field(i) if known is not None else pa.field(field.name, pa.float64())
+            if (kinds and kinds[i].kind in "fiub") or str(field.type) in ("double", "int64", "bool", "string", "large_string"):
+                fields.append(field)
+    if len(fields) == len(names):
+        if len(_known) >= 64:
+            _known.clear()
+        _known[key] = pa.struct(fields)
+    return batches
+
+
+# What _few_rows knows: the type of a row, by the names and kinds of its columns.
+_known: dict[Any, pa.DataType] = {}
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
@@ -144,11 +216,19 @@ def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
     for name, values in columns.items():
         try:
             arrays.append(pa.array(values, from_pandas=True))
+            if isinstance(values, list) or values.dtype == object:
+                _check_truths(values, arrays[-1].type)
         except (pa.ArrowException, TypeError) as error:
             raise TypeError(f'column "{name}": {error}; make its values of one type, such as texts') from None
     if any(isinstance(array, pa.ChunkedArray) for array in arrays):
         return pa.table(arrays, names=list(columns))
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _check_truths(values: Any, kind: pa.DataType) -> None:
+    """Arrow takes a truth value among numbers for 0 or 1."""
+    if pyarrow().types.is_floating(kind) and bool in map(type, values):
+        raise TypeError("a truth value among numbers")
 
 
 class _Blocks(Sequence["pa.RecordBatch"]):
@@ -185,5 +265,43 @@ def _numpy(data: Any, names: Sequence[str]) -> Sequence[pa.RecordBatch]:
         raise ValueError(f"{len(names)} columns are expected, not {data.shape[1]}: {', '.join(names)}")
     names = names or [f"column_{i + 1}" for i in range(data.shape[1])]
     if data.dtype.kind in "fiub":
+        if 0 < len(data) <= FEW_ROWS and (few := _few(data, names)) is not None:
+            return [few]
         return _Blocks(data, names)
     return _batches(_table(dict(zip(names, data.T))), ())
+
+
+def _few(data: Any, names: Sequence[str]) -> pa.RecordBatch | None:
+    """The batch of few rows in three calls instead of three for each column, or None if its values are laid out differently."""
+    import numpy as np
+
+    pa = pyarrow()
+    layout = _layout(tuple(names), data.dtype, len(data))
+    if layout is None:
+        return None
+    schema, head, padded_rows = layout
+    body = np.zeros((len(names), padded_rows), data.dtype)
+    body[:, : len(data)] = data.T
+    return pa.ipc.read_record_batch(pa.py_buffer(head + body.tobytes()), schema)
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(names: tuple[str, ...], dtype: Any, n_rows: int) -> tuple[pa.Schema, bytes, int] | None:
+    """The schema of so many rows of one type without nulls, and their message in Arrow's format up to its body, which is
+    one column after the other, each with padding; and the rows of a padded column.
+
+    https://arrow.apache.org/docs/format/Columnar.html#recordbatch-message
+    """
+    import numpy as np
+
+    pa = pyarrow()
+    columns = np.arange(len(names) * n_rows).astype(dtype).reshape(len(names), n_rows)
+    batch = pa.RecordBatch.from_arrays([pa.array(column) for column in columns], names=names)
+    message = batch.serialize().to_pybytes()
+    padded_rows = -(-n_rows * dtype.itemsize // 8) * 8 // dtype.itemsize
+    body = np.zeros((len(names), padded_rows), dtype)
+    body[:, :n_rows] = columns
+    # Not so with booleans, which take a bit.
+    if not names or not message.endswith(body.tobytes()):
+        return None
+    return batch.schema, message[: -body.nbytes], padded_rows

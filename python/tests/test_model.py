@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import multiprocessing
 import os
 import pickle
@@ -53,6 +54,63 @@ def test_pandas_polars_arrow_and_csv_predict_the_same(models: dict[str, Trained]
                 # Not a bit of difference.
                 assert np.array_equal(columns.to_numpy(), wanted.to_numpy()), kind
                 assert [f"probability_{label}" for label in model.classes_] == list(wanted.columns)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_one_by_one_have_the_predictions_of_the_file(models: dict[str, Trained], name: str) -> None:
+    trained = models[name]
+    wanted = trained.expected()["prediction"].head(30).tolist()
+    model = mlapi.load(trained.path)
+    frame = trained.frame.head(30)
+    assert [model.predict(frame.iloc[[i]]).item() for i in range(30)] == wanted
+    assert [model.predict(frame.iloc[[i]][model.features]).item() for i in range(30)] == wanted
+    assert [model.predict([row])[0] for row in frame.to_dict("records")] == wanted
+    assert [model.predict(pl.from_pandas(frame.iloc[[i]]))[0] for i in range(30)] == wanted
+
+
+def test_few_rows_of_an_array_have_the_predictions_of_many(models: dict[str, Trained]) -> None:
+    model = mlapi.load(models["iris"].path)
+    rows = models["iris"].frame[model.features].to_numpy()
+    for kind in ("f8", "f4", "f2", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "O"):
+        array = rows.astype(kind)
+        wanted = model.predict_proba(array)
+        for n in (1, 2, 3, 5, 7, 15, 16, 17):
+            assert np.array_equal(model.predict_proba(array[-n:]), wanted[-n:]), (kind, n)
+            assert np.array_equal(model.predict_proba(array[::-1][:n]), wanted[::-1][:n]), (kind, n)
+    for n in (1, 30):
+        with pytest.raises(mlapi.MlapiError, match='row 1, column "sepal_length": "true" is not a number'):
+            model.predict(rows[:n] > 0)
+
+
+def test_what_a_column_held_before_changes_no_prediction(models: dict[str, Trained]) -> None:
+    trained = models["penguins"]
+    model = mlapi.load(trained.path)
+    row = trained.frame[model.features].dropna().to_dict("records")[0]
+    values = [
+        *(("body_mass_g", value) for value in (3750, 3750.0, 3750.5, "4100", None, float("nan"), np.float32(3750.1))),
+        *(("body_mass_g", value) for value in (2**53 + 1, 2**70, np.int8(3), decimal.Decimal("3750.25"), np.float64(4000))),
+        *(("island", value) for value in ("Dream", None, "", float("nan"), "Biscoe", b"Biscoe", np.str_("Dream"))),
+        *(("year", value) for value in (2008, "2008", 2008.0, None, np.int64(2009), 2009)),
+    ]
+    for column, value in values * 2 + values[::-1]:
+        changed = row | {column: value}
+        try:
+            wanted = model.predict_proba(pa.RecordBatch.from_pylist([changed])).to_pylist()
+        except (mlapi.MlapiError, OverflowError):
+            # Too large a number for Arrow, or a type that the column does not take.
+            with pytest.raises((mlapi.MlapiError, TypeError, OverflowError)):
+                model.predict_proba([changed])
+            continue
+        assert model.predict_proba([changed]) == wanted, (column, value)
+        assert model.predict_proba([changed, changed]) == wanted * 2, (column, value)
+        frame = pd.DataFrame([row, changed]).iloc[1:]
+        assert model.predict_proba(frame).to_dict("records") == wanted, (column, value)
+    for rows in ([row | {"body_mass_g": True}], [row, row | {"body_mass_g": True}]):
+        model.predict([row | {"body_mass_g": 1.0}])
+        with pytest.raises((mlapi.MlapiError, TypeError), match="body_mass_g"):
+            model.predict(rows)
+    with pytest.raises(TypeError, match="dicts"):
+        model.predict([list(row.values())])
 
 
 def test_an_answer_is_of_the_kind_of_its_table(models: dict[str, Trained]) -> None:

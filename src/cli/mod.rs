@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: &Args, term: &Term) -> Result<()> {
     let common = &args.common;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(standard_output());
     match &args.verb {
         Verb::Train(train) => {
             train.dialect.check()?;
@@ -126,6 +126,16 @@ fn run(args: &Args, term: &Term) -> Result<()> {
         }
     }
     out.flush().context("cannot write to standard output")
+}
+
+/// Standard output as it is. The one of the standard library holds back what follows a line break, also in record batches,
+/// so that whoever reads them is woken twice.
+fn standard_output() -> Box<dyn Write> {
+    #[cfg(unix)]
+    if let Ok(descriptor) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {
+        return Box::new(std::fs::File::from(descriptor));
+    }
+    Box::new(io::stdout().lock())
 }
 
 /// Limits the threads of the work; without a number, rayon starts one per core when first needed.
