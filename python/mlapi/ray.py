@@ -22,7 +22,7 @@ def predict(
     model: str | os.PathLike[str],
     *,
     keep: str = "all",
-    batch_size: int | None = 65_536,
+    batch_size: int | None = None,
     threads: int = 1,
     **options: Any,
 ) -> Dataset:

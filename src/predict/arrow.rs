@@ -13,7 +13,7 @@ use arrow_array::types::{
     ArrowPrimitiveType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{DataType, Field, Schema as Columns};
 use rayon::prelude::*;
@@ -183,9 +183,8 @@ impl<'a> Table<'a> {
             })?;
             let from_numbers = from_numbers(known, self.schema);
             let number = number_of(array, from_numbers);
-            let is_plain = from_numbers == FromNumbers::Code && array.null_count() == 0;
-            let plain = array.as_primitive_opt::<Float64Type>().filter(|_| is_plain);
-            let plain = plain.map_or(&[][..], |array| array.values());
+            let doubles = array.as_primitive_opt::<Float64Type>();
+            let plain = doubles.filter(|_| from_numbers == FromNumbers::Code);
             Ok(Column { feature, known, array, plain, number, from_numbers, text })
         });
         let columns = columns.collect::<Result<Vec<Column>>>()?;
@@ -195,8 +194,11 @@ impl<'a> Table<'a> {
         let mut text = Vec::new();
         for row in 0..rows.num_rows() {
             for column in &columns {
-                if let Some(number) = column.plain.get(row).filter(|number| number.is_finite()) {
-                    batch.row[column.feature] = *number;
+                if let Some(numbers) = column.plain
+                    && !numbers.value(row).is_infinite()
+                {
+                    let number = if numbers.is_null(row) { f64::NAN } else { numbers.value(row) };
+                    batch.row[column.feature] = number;
                     continue;
                 }
                 if column.array.is_null(row) {
@@ -318,8 +320,8 @@ struct Column<'a> {
     feature: usize,
     known: &'a Feature,
     array: &'a dyn Array,
-    /// Its numbers if none is null and finite ones are codes; else none.
-    plain: &'a [f64],
+    /// The same, if they are doubles and finite ones are codes.
+    plain: Option<&'a Float64Array>,
     number: Option<Number<'a>>,
     from_numbers: FromNumbers,
     text: Cells<'a>,
