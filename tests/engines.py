@@ -3,8 +3,9 @@
     python tests/engines.py MLAPI FOLDER [--rows N] [spark] [ray] [dask]
 
 For each engine, the predictions of `mlapi.ENGINE.predict` are those of `mlapi predict` of the whole table, bit for bit,
-also after a worker was killed while it was at work. Then the job is timed beside the same job without a model, and
-beside the same job with a model of LightGBM (100 trees, 31 leaves each, as mlapi's) pickled into a function of pandas.
+also with another model in a file of the same name, and after a worker was killed while it was at work. Then the job is timed beside the same job without a model, and
+beside the same job with a model of LightGBM or scikit-learn (100 trees, 31 leaves each, as mlapi's) pickled into a
+function of pandas.
 
 Processor time is that of all processes that the engine started, in seconds, counted by a control group. The jobs run in
 turn, once to warm up and then three times; each figure is the least of the three.
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import functools
 import os
 import pickle
 import shutil
@@ -34,6 +36,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 COLUMNS = 20
 PARTS = 8
@@ -62,29 +66,32 @@ def make_tables(folder: Path, rows: int) -> None:
 
 
 def train(mlapi: str, folder: Path) -> None:
-    settings = ["--set", "n_estimators=100", "--set", "max_leaf_nodes=31", "--set", "early_stopping=false"]
-    subprocess.run(
-        [mlapi, "train", folder / "train.csv", "--algorithm", "boost", *settings, "--output", folder / "model.mlapi", "-q"],
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
+    (folder / "other").mkdir()
+    for name, trees in [("model.mlapi", 100), ("other/model.mlapi", 5)]:
+        settings = ["--set", f"n_estimators={trees}", "--set", "max_leaf_nodes=31", "--set", "early_stopping=false"]
+        command = [mlapi, "train", folder / "train.csv", "--algorithm", "boost", *settings, "--output", folder / name, "-q"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
     table = pd.read_csv(folder / "train.csv")
-    model = lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, n_jobs=1, verbose=-1)
-    model.fit(table[NAMES], table["y"])
-    (folder / "lightgbm.pickle").write_bytes(pickle.dumps(model))
+    peers = {
+        "LightGBM": lightgbm.LGBMClassifier(n_estimators=100, num_leaves=31, n_jobs=1, verbose=-1),
+        "scikit-learn": HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=31, early_stopping=False),
+    }
+    for name, model in peers.items():
+        model.fit(table[NAMES], table["y"])
+        (folder / f"{name}.pickle").write_bytes(pickle.dumps(model))
 
 
-def expected(mlapi: str, folder: Path) -> pa.Table:
+def expected(mlapi: str, folder: Path, model: str = "model.mlapi") -> pa.Table:
     started = time.perf_counter()
     before = os.times()
-    command = [mlapi, "predict", "--model", folder / "model.mlapi", "--input", "-", "--input-format", "arrow"]
+    command = [mlapi, "predict", "--model", folder / model, "--input", "-", "--input-format", "arrow"]
     command += ["--format", "arrow", "--keep", "id", "--probabilities", "--threads", "2"]
-    with open(folder / "rows.arrow", "rb") as rows, open(folder / "expected.arrow", "wb") as out:
+    with open(folder / "rows.arrow", "rb") as rows, open((folder / model).with_suffix(".arrow"), "wb") as out:
         subprocess.run(command, stdin=rows, stdout=out, check=True)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     print(f"mlapi predict: {time.perf_counter() - started:.2f} s, {used:.2f} s of processor time", flush=True)
-    return pa.ipc.open_stream(str(folder / "expected.arrow")).read_all()
+    return pa.ipc.open_stream(str((folder / model).with_suffix(".arrow"))).read_all()
 
 
 def same(found: pa.Table, wanted: pa.Table) -> None:
@@ -100,8 +107,8 @@ def same(found: pa.Table, wanted: pa.Table) -> None:
         assert ours.cast(theirs.type).equals(theirs), name
 
 
-def lightgbm_scores(frame: pd.DataFrame, model: lightgbm.LGBMClassifier) -> pd.DataFrame:
-    """What mlapi answers, by a model of LightGBM."""
+def pickled_scores(frame: pd.DataFrame, model: ClassifierMixin) -> pd.DataFrame:
+    """What mlapi answers, by another model."""
     # Ray's frames have columns of Arrow, which LightGBM does not take.
     rows = frame[NAMES]
     if not all(isinstance(dtype, np.dtype) for dtype in rows.dtypes):
@@ -153,10 +160,10 @@ class Spark:
     def rows(self):
         return self.session.read.parquet(str(self.folder / "rows"))
 
-    def mlapi(self, program: str | None = None):
+    def mlapi(self, program: str | None = None, model: str = "model.mlapi"):
         import mlapi.spark
 
-        return mlapi.spark.predict(self.rows(), str(self.folder / "model.mlapi"), keep="id", program=program)
+        return mlapi.spark.predict(self.rows(), str(self.folder / model), keep="id", program=program)
 
     def identity(self):
         def each(batches):
@@ -165,13 +172,13 @@ class Spark:
 
         return self.rows().mapInArrow(each, self.mlapi().schema)
 
-    def lightgbm(self):
-        model = self.session.sparkContext.broadcast((self.folder / "lightgbm.pickle").read_bytes())
+    def pickled(self, name: str):
+        model = self.session.sparkContext.broadcast((self.folder / f"{name}.pickle").read_bytes())
 
         def each(frames):
             trained = pickle.loads(model.value)
             for frame in frames:
-                yield lightgbm_scores(frame, trained)
+                yield pickled_scores(frame, trained)
 
         return self.rows().mapInPandas(each, self.mlapi().schema)
 
@@ -200,21 +207,21 @@ class Ray:
 
         return ray.data.read_parquet(str(self.folder / "rows"), override_num_blocks=PARTS)
 
-    def mlapi(self, program: str | None = None):
+    def mlapi(self, program: str | None = None, model: str = "model.mlapi"):
         import mlapi.ray
 
-        return mlapi.ray.predict(self.rows(), self.folder / "model.mlapi", keep="id")
+        return mlapi.ray.predict(self.rows(), self.folder / model, keep="id")
 
     def identity(self):
         return self.rows().map_batches(identity, batch_format="pyarrow", batch_size=65_536, zero_copy_batch=True)
 
-    def lightgbm(self):
+    def pickled(self, name: str):
         import ray
 
-        model = ray.put((self.folder / "lightgbm.pickle").read_bytes())
+        model = ray.put((self.folder / f"{name}.pickle").read_bytes())
 
         def each(frame: pd.DataFrame) -> pd.DataFrame:
-            return lightgbm_scores(frame, pickle.loads(ray.get(model)))
+            return pickled_scores(frame, pickle.loads(ray.get(model)))
 
         return self.rows().map_batches(each, batch_format="pandas", batch_size=65_536)
 
@@ -247,10 +254,10 @@ class Dask:
 
         return dd.read_parquet(sorted(map(str, (self.folder / "rows").iterdir())), split_row_groups=False)
 
-    def mlapi(self, program: str | None = None):
+    def mlapi(self, program: str | None = None, model: str = "model.mlapi"):
         import mlapi.dask
 
-        return mlapi.dask.predict(self.rows(), self.folder / "model.mlapi", keep="id")
+        return mlapi.dask.predict(self.rows(), self.folder / model, keep="id")
 
     def identity(self):
         def each(frame: pd.DataFrame) -> pd.DataFrame:
@@ -261,13 +268,13 @@ class Dask:
 
         return self.rows().map_partitions(each)
 
-    def lightgbm(self):
+    def pickled(self, name: str):
         import dask
 
-        model = dask.delayed((self.folder / "lightgbm.pickle").read_bytes(), pure=True)
+        model = dask.delayed((self.folder / f"{name}.pickle").read_bytes(), pure=True)
 
         def each(frame: pd.DataFrame, model: bytes) -> pd.DataFrame:
-            scores = lightgbm_scores(frame, pickle.loads(model))
+            scores = pickled_scores(frame, pickle.loads(model))
             return scores.astype({"prediction": "string[pyarrow]"})
 
         return self.rows().map_partitions(each, model, meta=self.mlapi()._meta)
@@ -341,19 +348,23 @@ def check(name: str, folder: Path, mlapi: str, wanted: pa.Table, quick: bool) ->
         print(f"{name}: started in {time.perf_counter() - started:.1f} s", flush=True)
         same(engine.run(engine.mlapi()), wanted)
         print(f"{name}: {wanted.num_rows} predictions, each bit as of mlapi predict", flush=True)
+        same(engine.run(engine.mlapi(model="other/model.mlapi")), expected(mlapi, folder, "other/model.mlapi"))
+        print(f"{name}: the same with another model of that name", flush=True)
         if not quick:
-            jobs = {"no model": engine.identity, "mlapi": engine.mlapi, "LightGBM": engine.lightgbm}
-            times = timed(engine, jobs, processor_time)
+            peers = {peer: functools.partial(engine.pickled, peer) for peer in ("LightGBM", "scikit-learn")}
+            times = timed(engine, {"no model": engine.identity, "mlapi": engine.mlapi, **peers}, processor_time)
             for job, (wall, used) in times.items():
-                print(f"{name}: {job:9} {wall:6.2f} s, {used:6.2f} s of processor time", flush=True)
-            base, ours, theirs = (used for _, used in times.values())
-            more = (theirs - base) / (ours - base) if ours - base > 0.05 * base else float("inf")
-            added = f"{more:.1f} times what mlapi adds to" if more < 100 else "more than can be measured beside mlapi over"
-            print(
-                f"{name}: LightGBM takes {theirs / ours:.1f} times the processor time of mlapi, and {added} the job without "
-                "a model",
-                flush=True,
-            )
+                print(f"{name}: {job:12} {wall:6.2f} s, {used:6.2f} s of processor time", flush=True)
+            base, ours = times["no model"][1], times["mlapi"][1]
+            for peer in peers:
+                theirs = times[peer][1]
+                more = (theirs - base) / (ours - base) if ours - base > 0.05 * base else float("inf")
+                added = f"{more:.1f} times what mlapi adds to" if more < 100 else "more than can be measured beside mlapi over"
+                print(
+                    f"{name}: {peer} takes {theirs / ours:.1f} times the processor time of mlapi, and {added} the job "
+                    "without a model",
+                    flush=True,
+                )
     finally:
         engine.close()
 

@@ -24,10 +24,17 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def _folder() -> str:
-    folder = tempfile.mkdtemp(prefix="mlapi-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def folder() -> str:
+    """A folder of this process."""
+    path = tempfile.mkdtemp(prefix="mlapi-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 class Shipped:
@@ -48,7 +55,7 @@ class Shipped:
         key = (self.digest, repr(self.threads))
         with _lock:
             if key not in _opened:
-                path = os.path.join(_folder(), f"{self.digest}.mlapi")
+                path = os.path.join(folder(), f"{self.digest}.mlapi")
                 with open(path, "wb") as file:
                     file.write(self.content)
                 _opened[key] = Model(path, threads=self.threads)
@@ -68,6 +75,15 @@ def kept_names(keep: str, names: list[str]) -> list[str]:
     if keep in ("all", "none"):
         return list(names) if keep == "all" else []
     return [name.strip() for name in keep.split(",")]
+
+
+def read_names(keep: str, names: list[str], model: str | os.PathLike[str]) -> list[str]:
+    """The columns that are read: those to keep and the features. All, if a feature is missing, which the program says."""
+    features, kept = Model(os.fspath(model)).features, kept_names(keep, names)
+    if not set(features) <= set(names) or not set(kept) <= set(names):
+        return names
+    wanted = {*features, *kept}
+    return [name for name in names if name in wanted]
 
 
 def added_names(kept: list[str], added: list[str]) -> list[str]:

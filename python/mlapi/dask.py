@@ -15,7 +15,7 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 
-from ._engine import Shipped, added_names, kept_names
+from ._engine import Shipped, added_names, kept_names, read_names
 
 
 def predict(
@@ -29,6 +29,8 @@ def predict(
     not fit fails its task with the program's message.
     """
     shipped = Shipped(model, keep, threads)
+    # Nothing else is read from where the rows come from.
+    frame = frame[read_names(keep, list(frame.columns), model)]
     return frame.map_partitions(_score, dask.delayed(shipped, pure=True), meta=_score(frame._meta, shipped))
 
 

@@ -8,10 +8,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 
 import pyarrow as pa
-from pyspark import SparkFiles, cloudpickle
+from pyspark import SparkContext, SparkFiles, cloudpickle
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import StructType
@@ -31,11 +32,13 @@ def predict(
     """
     program = program or _child.find_program()
     context = frame.sparkSession.sparkContext
-    for path in (model, program):
-        context.addFile(os.path.abspath(path))
     # This module travels with the job.
     cloudpickle.register_pickle_by_value(_child)
-    arguments = (os.path.basename(model), os.path.basename(program), keep, threads)
+    arguments = (_ship(context, model), _ship(context, program), keep, threads)
+    # Nothing else is read from where the rows come from.
+    names = _engine.read_names(keep, frame.columns, model)
+    if names != frame.columns:
+        frame = frame.select([f"`{name.replace('`', '``')}`" for name in names])
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         model, program, keep, threads = arguments
@@ -49,3 +52,13 @@ def predict(
     added = from_arrow_schema(written).fields[len(kept) :]
     return frame.mapInArrow(score, StructType(kept + added))
 
+
+def _ship(context: SparkContext, path: str) -> str:
+    """Sends a file to the workers and returns its name there, which tells its content: Spark sends each name once, so that
+    a model that was trained anew would not arrive."""
+    name = f"{_engine.digest(path)}-{os.path.basename(path)}"
+    copy = os.path.join(_engine.folder(), name)
+    if not os.path.exists(copy):
+        shutil.copy(path, copy)
+    context.addFile(copy)
+    return name
