@@ -84,12 +84,12 @@ def main() -> None:
         "pandas": one,
         "pandas of four types": one.astype({"x0": "float32", "x1": "int64"}).assign(x2="0.5"),
     }
-    calls = [lambda form=form: model.predict(form) for form in forms.values()]
-    *ours, theirs = medians(many, *calls, lambda: fitted.predict(one, num_threads=1), turn=200)
+    calls = {name: lambda form=form: model.predict(form) for name, form in forms.items()}
+    *ours, theirs = medians(many, *calls.values(), lambda: fitted.predict(one, num_threads=1), turn=200)
     for name, seconds in zip(forms, ours):
         print(f"one row, {name}: {seconds * 1e6:.0f} µs")
     print(f"one row, LightGBM, pandas: {theirs * 1e6:.0f} µs")
-    ours, theirs = medians(many // 10, calls[-2], lambda: fitted.predict(one, num_threads=1), pause=0.01)
+    ours, theirs = medians(many // 10, calls["pandas"], lambda: fitted.predict(one, num_threads=1), pause=0.01)
     print(f"one row, pandas, after 10 ms: {ours * 1e6:.0f} µs, LightGBM {theirs * 1e6:.0f} µs")
 
 

@@ -3,9 +3,9 @@
     python tests/engines.py MLAPI FOLDER [--rows N] [spark] [ray] [dask]
 
 For each engine, the predictions of `mlapi.ENGINE.predict` are those of `mlapi predict` of the whole table, bit for bit,
-also with another model in a file of the same name, and after a worker was killed while it was at work. Then the job is timed beside the same job without a model, and
-beside the same job with a model of LightGBM or scikit-learn (100 trees, 31 leaves each, as mlapi's) pickled into a
-function of pandas.
+also with another model in a file of that name or in its place, and after a worker was killed while it was at work. Then
+the job is timed beside the same job without a model, and beside the same job with a model of LightGBM or scikit-learn
+(100 trees, 31 leaves each, as mlapi's) pickled into a function of pandas.
 
 Processor time is that of all processes that the engine started, in seconds, counted by a control group. The jobs run in
 turn, once to warm up and then three times; each figure is the least of the three.
@@ -213,7 +213,7 @@ class Ray:
         return mlapi.ray.predict(self.rows(), self.folder / model, keep="id")
 
     def identity(self):
-        return self.rows().map_batches(identity, batch_format="pyarrow", batch_size=65_536, zero_copy_batch=True)
+        return self.rows().map_batches(identity, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
 
     def pickled(self, name: str):
         import ray
@@ -223,7 +223,7 @@ class Ray:
         def each(frame: pd.DataFrame) -> pd.DataFrame:
             return pickled_scores(frame, pickle.loads(ray.get(model)))
 
-        return self.rows().map_batches(each, batch_format="pandas", batch_size=65_536)
+        return self.rows().map_batches(each, batch_format="pandas", batch_size=None)
 
     def run(self, job) -> pa.Table:
         import ray
@@ -348,8 +348,11 @@ def check(name: str, folder: Path, mlapi: str, wanted: pa.Table, quick: bool) ->
         print(f"{name}: started in {time.perf_counter() - started:.1f} s", flush=True)
         same(engine.run(engine.mlapi()), wanted)
         print(f"{name}: {wanted.num_rows} predictions, each bit as of mlapi predict", flush=True)
-        same(engine.run(engine.mlapi(model="other/model.mlapi")), expected(mlapi, folder, "other/model.mlapi"))
-        print(f"{name}: the same with another model of that name", flush=True)
+        (folder / name).mkdir()
+        for model in ("other/model.mlapi", "model.mlapi"):
+            shutil.copy(folder / model, folder / name)
+            same(engine.run(engine.mlapi(model=f"{name}/model.mlapi")), expected(mlapi, folder, model))
+        print(f"{name}: the same with another model of that name, and with a new one in its place", flush=True)
         if not quick:
             peers = {peer: functools.partial(engine.pickled, peer) for peer in ("LightGBM", "scikit-learn")}
             times = timed(engine, {"no model": engine.identity, "mlapi": engine.mlapi, **peers}, processor_time)

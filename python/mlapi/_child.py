@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 WIDE_PIPE_BYTES = 1024 * 1024
 LEAST_PIPE_BYTES = 4096
 
-# How long an answer is looked for before this process sleeps until it comes: to wake up takes as long as a row.
-LOOK_SECONDS = 200e-6
+# How long to poll for an answer before sleeping: waking up takes as long as predicting a row.
+POLL_SECONDS = 200e-6
+
+# Beside a busy thread each poll waits for its turn, milliseconds; so many answers are then waited for asleep.
+ASLEEP_SECONDS = 1e-3
+ASLEEP_ANSWERS = 100
 
 
 class MlapiError(ValueError):
@@ -154,10 +158,11 @@ class Child:
         self._writer: Any = None
         self._reader: Any = None
         self._is_one_message = False
-        self._poll: Any = None
+        self._poller: Any = None
+        self._asleep = 0
         if hasattr(select, "poll") and hasattr(os, "sched_yield"):
-            self._poll = select.poll()
-            self._poll.register(self._process.stdout, select.POLLIN)
+            self._poller = select.poll()
+            self._poller.register(self._process.stdout, select.POLLIN)
         self._fed = threading.Event()
         self._n_written = 0
         self._failure: BaseException | None = None
@@ -171,7 +176,7 @@ class Child:
         stdin = self._process.stdin
         assert stdin is not None
         if small and self._is_one_message:
-            # The same bytes. The writer calls Python for each column, and again for what pads it.
+            # The same bytes. The writer calls Python for each column, and once more for each padding.
             stdin.write(batch.serialize())
         else:
             if self._writer is None:
@@ -212,7 +217,7 @@ class Child:
                 self.write(batches[0], small=True)
             except OSError:
                 raise self.error() from None
-            self._look()
+            self._poll()
         else:
             self._feed_apart(batches, close=False)
         try:
@@ -226,12 +231,20 @@ class Child:
             raise self.error()
         return answers
 
-    def _look(self) -> None:
-        """Waits for the beginning of an answer without going to sleep, but not for long; others may use this core."""
-        if self._poll is not None:
-            end = time.perf_counter() + LOOK_SECONDS
-            while not self._poll.poll(0) and time.perf_counter() < end:
-                os.sched_yield()
+    def _poll(self) -> None:
+        """Waits for the beginning of an answer awake, but not for long, and lets others have this core."""
+        if self._poller is None:
+            return
+        if self._asleep:
+            self._asleep -= 1
+            return
+        now = time.perf_counter()
+        end = now + POLL_SECONDS
+        while now < end and not self._poller.poll(0):
+            os.sched_yield()
+            before, now = now, time.perf_counter()
+            if now - before > ASLEEP_SECONDS:
+                self._asleep = ASLEEP_ANSWERS
 
     def answers(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The answers to all batches, as they come; then the program ends. Raises MlapiError if it fails."""

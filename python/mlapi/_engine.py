@@ -24,17 +24,16 @@ _lock = threading.Lock()
 
 
 @functools.cache
-def folder() -> str:
-    """A folder of this process."""
-    path = tempfile.mkdtemp(prefix="mlapi-")
-    atexit.register(shutil.rmtree, path, ignore_errors=True)
+def _folder() -> str:
+    """A folder of this process, which a fork of it leaves alone."""
+    path, process = tempfile.mkdtemp(prefix="mlapi-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(path, ignore_errors=True)
+
+    atexit.register(remove)
     return path
-
-
-def digest(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a file."""
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 class Shipped:
@@ -55,7 +54,7 @@ class Shipped:
         key = (self.digest, repr(self.threads))
         with _lock:
             if key not in _opened:
-                path = os.path.join(folder(), f"{self.digest}.mlapi")
+                path = os.path.join(_folder(), f"{self.digest}.mlapi")
                 with open(path, "wb") as file:
                     file.write(self.content)
                 _opened[key] = Model(path, threads=self.threads)
@@ -78,7 +77,8 @@ def kept_names(keep: str, names: list[str]) -> list[str]:
 
 
 def read_names(keep: str, names: list[str], model: str | os.PathLike[str]) -> list[str]:
-    """The columns that are read: those to keep and the features. All, if a feature is missing, which the program says."""
+    """The columns that are read: those to keep and the features. All columns if one of these is missing, so that the program
+    says so."""
     features, kept = Model(os.fspath(model)).features, kept_names(keep, names)
     if not set(features) <= set(names) or not set(kept) <= set(names):
         return names

@@ -19,8 +19,8 @@ BATCH_ROWS = 32_768
 # Rows up to which the time of a prediction is that of its calls, not of its values.
 FEW_ROWS = 16
 
-# Types of values that mean the same in a column of each type that takes them.
-SIMPLE = {float, int, bool, str, type(None)}
+# Types of values whose column is of the same type whatever else is in the table.
+SIMPLE = {float, int, bool, str}
 
 
 def pyarrow() -> Any:
@@ -146,7 +146,6 @@ def _pandas(data: Any, names: Sequence[str]) -> tuple[Sequence[pa.RecordBatch], 
         if type(next(iter(kinds))).__module__.startswith("numpy"):
             return _numpy(data.to_numpy(), labels if labels == names else [str(label) for label in labels]), form
 
-
     def by_column() -> list[pa.RecordBatch]:
         return _batches(_table({str(label): data[label] for label in labels}), ())
 
@@ -172,41 +171,47 @@ def _dicts(data: list[Any], keys: Sequence[Any], names: Sequence[str]) -> list[p
 def _few_rows(
     rows: list[Any], names: Sequence[str], kinds: Sequence[Any], made: Callable[[], list[pa.RecordBatch]]
 ) -> list[pa.RecordBatch]:
-    """The batch of few rows, each a tuple, by the types that columns of these names have had.
+    """The batch of few rows, each a tuple: all columns in one call, because a call for each takes longer than a prediction.
 
-    To find the types of a row takes longer than its prediction, and a value that is missing has none. Rows of other types,
-    which Arrow refuses, are `made` as if nothing were known. `kinds` are those of a DataFrame's columns.
+    A column has the type of its values. If it has none, it has the type that it had before, so that tables which lack
+    different values are of one schema. `kinds` are those of a DataFrame's columns. What this does not know is `made`.
     """
     pa = pyarrow()
-    types = set(map(type, itertools.chain.from_iterable(rows)))
-    if not types <= SIMPLE:
+    key = (tuple(names), tuple(kinds))
+    last = _last.get(key, (float,) * len(names))
+    types = []
+    for i, column in enumerate(zip(*rows)):
+        if kinds and kinds[i].kind != "O":
+            types.append(kinds[i])
+            continue
+        # Neither None nor NaN is a value.
+        found = {type(v) for v in column if v is not None and not (type(v) is float and v != v)}
+        if found == {int, float}:
+            found = {float}
+        if len(found) > 1 or not found <= SIMPLE:
+            return made()
+        types.append(found.pop() if found else last[i])
+    if not types:
         return made()
-    # To Arrow, a truth value may be a number as well.
-    truths = tuple(bool in map(type, column) for column in zip(*rows)) if bool in types else ()
-    key = (tuple(names), tuple(kinds), truths)
-    known = _known.get(key)
-    if known is not None:
-        try:
-            return [pa.RecordBatch.from_struct_array(pa.array(rows, type=known, from_pandas=True))]
-        except (pa.ArrowException, TypeError, OverflowError):
-            pass
-    batches = made()
-    fields: list[Any] = []
-    if batches[0].schema.names == list(names):
-        for i, field in enumerate(batches[0].schema):
-            if pa.types.is_null(field.type):
-                field = known.field(i) if known is not None else pa.field(field.name, pa.float64())
-            if (kinds and kinds[i].kind in "fiub") or str(field.type) in ("double", "int64", "bool", "string", "large_string"):
-                fields.append(field)
-    if len(fields) == len(names):
-        if len(_known) >= 64:
-            _known.clear()
-        _known[key] = pa.struct(fields)
-    return batches
+    if len(_last) >= 64:
+        _last.clear()
+    _last[key] = tuple(types)
+    try:
+        return [pa.RecordBatch.from_struct_array(pa.array(rows, type=_row(key[0], tuple(types)), from_pandas=True))]
+    except (pa.ArrowException, TypeError, OverflowError):
+        return made()
 
 
-# What _few_rows knows: the type of a row, by the names and kinds of its columns.
-_known: dict[Any, pa.DataType] = {}
+# The types that columns of these names and kinds had last.
+_last: dict[Any, tuple[Any, ...]] = {}
+
+
+@functools.lru_cache(maxsize=64)
+def _row(names: tuple[str, ...], types: tuple[Any, ...]) -> pa.DataType:
+    """A row of columns of these names, and types of Python or NumPy."""
+    pa = pyarrow()
+    simple = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
+    return pa.struct([(name, simple.get(kind) or pa.from_numpy_dtype(kind)) for name, kind in zip(names, types)])
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
@@ -227,7 +232,10 @@ def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:
 
 def _check_truths(values: Any, kind: pa.DataType) -> None:
     """Arrow takes a truth value among numbers for 0 or 1."""
-    if pyarrow().types.is_floating(kind) and bool in map(type, values):
+    import numpy as np
+
+    types = pyarrow().types
+    if (types.is_floating(kind) or types.is_integer(kind)) and {bool, np.bool_} & set(map(type, values)):
         raise TypeError("a truth value among numbers")
 
 

@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -37,7 +39,8 @@ def predict(
     arguments = (_ship(context, model), _ship(context, program), keep, threads)
     # Nothing else is read from where the rows come from.
     names = _engine.read_names(keep, frame.columns, model)
-    if names != frame.columns:
+    # To Spark, "a" and "A" may be one name.
+    if len({name.lower() for name in frame.columns}) == len(frame.columns) and names != frame.columns:
         frame = frame.select([f"`{name.replace('`', '``')}`" for name in names])
 
     def score(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -55,10 +58,17 @@ def predict(
 
 def _ship(context: SparkContext, path: str) -> str:
     """Sends a file to the workers and returns its name there, which tells its content: Spark sends each name once, so that
-    a model that was trained anew would not arrive."""
-    name = f"{_engine.digest(path)}-{os.path.basename(path)}"
-    copy = os.path.join(_engine.folder(), name)
-    if not os.path.exists(copy):
-        shutil.copy(path, copy)
-    context.addFile(copy)
+    a model that was trained anew would not arrive. It is sent from a folder that lives as long as the context."""
+    with open(path, "rb") as file:
+        content = file.read()
+    name = f"{hashlib.sha256(content).hexdigest()}-{os.path.basename(path)}"
+    folder = os.path.join(SparkFiles.getRootDirectory(), "mlapi")
+    os.makedirs(folder, exist_ok=True)
+    sent = os.path.join(folder, name)
+    if not os.path.exists(sent):
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+            copy.write(content)
+        shutil.copymode(path, copy.name)
+        os.replace(copy.name, sent)
+    context.addFile(sent)
     return name

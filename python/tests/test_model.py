@@ -18,6 +18,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from conftest import Trained
+from mlapi import _engine
+from mlapi._child import run
 
 NAMES = ["iris", "penguins", "diabetes", "cancer", "digits"]
 
@@ -59,9 +61,9 @@ def test_pandas_polars_arrow_and_csv_predict_the_same(models: dict[str, Trained]
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_one_by_one_have_the_predictions_of_the_file(models: dict[str, Trained], name: str) -> None:
     trained = models[name]
-    wanted = trained.expected()["prediction"].head(30).tolist()
+    frame = trained.frame.sample(30, random_state=1)
+    wanted = trained.expected()["prediction"][frame.index].tolist()
     model = mlapi.load(trained.path)
-    frame = trained.frame.head(30)
     assert [model.predict(frame.iloc[[i]]).item() for i in range(30)] == wanted
     assert [model.predict(frame.iloc[[i]][model.features]).item() for i in range(30)] == wanted
     assert [model.predict([row])[0] for row in frame.to_dict("records")] == wanted
@@ -82,35 +84,55 @@ def test_few_rows_of_an_array_have_the_predictions_of_many(models: dict[str, Tra
             model.predict(rows[:n] > 0)
 
 
-def test_what_a_column_held_before_changes_no_prediction(models: dict[str, Trained]) -> None:
-    trained = models["penguins"]
-    model = mlapi.load(trained.path)
-    row = trained.frame[model.features].dropna().to_dict("records")[0]
-    values = [
-        *(("body_mass_g", value) for value in (3750, 3750.0, 3750.5, "4100", None, float("nan"), np.float32(3750.1))),
-        *(("body_mass_g", value) for value in (2**53 + 1, 2**70, np.int8(3), decimal.Decimal("3750.25"), np.float64(4000))),
-        *(("island", value) for value in ("Dream", None, "", float("nan"), "Biscoe", b"Biscoe", np.str_("Dream"))),
-        *(("year", value) for value in (2008, "2008", 2008.0, None, np.int64(2009), 2009)),
-    ]
-    for column, value in values * 2 + values[::-1]:
+def test_what_a_column_held_before_changes_no_prediction(tmp_path: Path) -> None:
+    # A model that tells each number from the next, to which -999 is none but -999.0 is.
+    rows = [f"{rooms},{kind},{100 * rooms + 7 * (kind == 'b')}" for rooms in range(40) for kind in "ab"]
+    (tmp_path / "rooms.csv").write_text("\n".join(["rooms,kind,price", *rows, "-999,a,2000"]))
+    path = str(tmp_path / "rooms.mlapi")
+    run(["train", str(tmp_path / "rooms.csv"), "--algorithm", "ridge", "--null=-999", "--output", path, "--quiet"])
+    model = mlapi.load(path)
+    assert abs(model.predict([{"rooms": 0.5, "kind": "a"}])[0] - model.predict([{"rooms": 1, "kind": "a"}])[0]) > 1
+    numbers = (2, 0.9, 2.0, 2.75, -999, -999.0, -999.5, "3", "4.5", True, None, float("nan"), 2**53 + 1, 2**70, 1e300)
+    others = (np.float32(0.1), np.float64(0.1), np.int8(3), np.bool_(True), decimal.Decimal("0.25"), "x", b"3", [1])
+    texts = ("a", None, "", float("nan"), "b", b"b", np.str_("a"), 1, 1.0, True)
+    changes = [("rooms", value) for value in numbers + others] + [("kind", value) for value in texts]
+    row = {"rooms": 2, "kind": "a"}
+    for column, value in changes * 2 + changes[::-1]:
         changed = row | {column: value}
         try:
-            wanted = model.predict_proba(pa.RecordBatch.from_pylist([changed])).to_pylist()
-        except (mlapi.MlapiError, OverflowError):
+            wanted = model.predict(pa.RecordBatch.from_pylist([changed])).to_pylist()
+        except (mlapi.MlapiError, OverflowError, pa.ArrowException):
             # Too large a number for Arrow, or a type that the column does not take.
-            with pytest.raises((mlapi.MlapiError, TypeError, OverflowError)):
-                model.predict_proba([changed])
+            for table in ([changed], [changed, changed], pd.DataFrame([changed])):
+                with pytest.raises((mlapi.MlapiError, TypeError, OverflowError)):
+                    model.predict(table)
             continue
-        assert model.predict_proba([changed]) == wanted, (column, value)
-        assert model.predict_proba([changed, changed]) == wanted * 2, (column, value)
-        frame = pd.DataFrame([row, changed]).iloc[1:]
-        assert model.predict_proba(frame).to_dict("records") == wanted, (column, value)
-    for rows in ([row | {"body_mass_g": True}], [row, row | {"body_mass_g": True}]):
-        model.predict([row | {"body_mass_g": 1.0}])
-        with pytest.raises((mlapi.MlapiError, TypeError), match="body_mass_g"):
-            model.predict(rows)
+        assert model.predict([changed]) == wanted, changed
+        assert model.predict([changed, changed]) == wanted * 2, changed
+        assert model.predict([changed] * 17) == wanted * 17, changed
+        if column == "kind" or type(value) not in (int, type(None)):
+            assert model.predict(pd.DataFrame([changed])).tolist() == wanted, changed
+        assert model.predict(pd.DataFrame([changed], dtype=object)).tolist() == wanted, changed
+    for table in ([row, row | {"rooms": True}], [row | {"rooms": 0.5}, row | {"rooms": np.bool_(True)}]):
+        for rows_of_table in (table, table * 10):
+            with pytest.raises((mlapi.MlapiError, TypeError), match="rooms"):
+                model.predict(rows_of_table)
+    two = [row, row | {"rooms": 2.75}]
+    assert model.predict(two) == [model.predict([one])[0] for one in two]
     with pytest.raises(TypeError, match="dicts"):
-        model.predict([list(row.values())])
+        model.predict([[2, "a"]])
+
+
+def test_engines_read_what_is_needed(models: dict[str, Trained]) -> None:
+    path, features = models["penguins"].path, mlapi.load(models["penguins"].path).features
+    names = ["id", *features[::-1], "note"]
+    assert _engine.read_names("none", names, path) == features[::-1]
+    assert _engine.read_names("note, id", names, path) == names
+    assert _engine.read_names("id", names, path) == names[:-1]
+    assert _engine.read_names("all", names, path) == names
+    # What is missing is said by the program.
+    assert _engine.read_names("other", names, path) == names
+    assert _engine.read_names("id", names[2:], path) == names[2:]
 
 
 def test_an_answer_is_of_the_kind_of_its_table(models: dict[str, Trained]) -> None:

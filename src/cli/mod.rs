@@ -128,8 +128,8 @@ fn run(args: &Args, term: &Term) -> Result<()> {
     out.flush().context("cannot write to standard output")
 }
 
-/// Standard output as it is. The one of the standard library holds back what follows a line break, also in record batches,
-/// so that whoever reads them is woken twice.
+/// Standard output, unbuffered. That of the standard library holds back what follows the last line break, even inside a
+/// record batch, so that its reader is woken twice.
 fn standard_output() -> Box<dyn Write> {
     #[cfg(unix)]
     if let Ok(descriptor) = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned() {

@@ -320,7 +320,7 @@ struct Column<'a> {
     feature: usize,
     known: &'a Feature,
     array: &'a dyn Array,
-    /// The same, if they are doubles and finite ones are codes.
+    /// `array`, if it holds doubles and its finite numbers are codes.
     plain: Option<&'a Float64Array>,
     number: Option<Number<'a>>,
     from_numbers: FromNumbers,
