@@ -331,7 +331,7 @@ def main():
     if unknown := set(options.only) - set("abcd"):
         parser.error(f"--only knows a, b, c and d, not {', '.join(sorted(unknown))}")
     # Samples of whole processes, turns of the servers, and seconds of each turn.
-    options.rounds, options.turns = (3, 6) if options.quick else (7, 8)
+    options.rounds, options.turns = (2, 3) if options.quick else (7, 8)
     options.seconds, options.flask_seconds = (1, 1) if options.quick else (3, 2)
     mlapi = str(pathlib.Path(options.mlapi).resolve() if options.mlapi else BIN / "mlapi")
 
