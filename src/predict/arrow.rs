@@ -3,7 +3,7 @@
 //!
 //! Cells mean what the same table would mean as CSV; columns of plain numbers go straight into codes.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -54,7 +54,7 @@ pub(crate) fn predict_arrow(
     let source = source_name(path);
     let unreadable =
         || format!("{source} is not a readable Arrow IPC stream, which is what --format arrow takes");
-    let batches = IpcBatches::open(source::open(path)?).with_context(unreadable)?;
+    let batches = IpcBatches::open(opened(path)?).with_context(unreadable)?;
     let columns = batches.schema();
     let names: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
     let kept = kept_names(&options.keep, &names);
@@ -96,6 +96,16 @@ pub(crate) fn predict_arrow(
     writer.finish().context(cannot)?;
     writer.flush().context(cannot)?;
     Ok(total)
+}
+
+fn opened(path: &str) -> Result<Box<dyn Read + Send>> {
+    #[cfg(unix)]
+    if path == "-"
+        && let Ok(input) = super::awake::Awake::standard_input()
+    {
+        return Ok(Box::new(input));
+    }
+    source::open(path)
 }
 
 /// Part of a record batch, predicted.

@@ -7,6 +7,8 @@
 pub(crate) mod answer;
 #[cfg(feature = "parquet")]
 mod arrow;
+#[cfg(all(unix, feature = "parquet"))]
+mod awake;
 mod batch;
 mod csv;
 pub(crate) mod explained;
