@@ -6,7 +6,6 @@ pandas, polars and NumPy are recognised without being imported: whoever passes t
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -181,7 +180,7 @@ def _few_rows(
     last = _last.get(key, (float,) * len(names))
     types = []
     for i, column in enumerate(zip(*rows)):
-        if kinds and kinds[i].kind != "O":
+        if kinds and (kinds[i].kind != "O" or type(kinds[i]).__name__ == "StringDtype"):
             types.append(kinds[i])
             continue
         # Neither None nor NaN is a value.
@@ -208,10 +207,16 @@ _last: dict[Any, tuple[Any, ...]] = {}
 
 @functools.lru_cache(maxsize=64)
 def _row(names: tuple[str, ...], types: tuple[Any, ...]) -> pa.DataType:
-    """A row of columns of these names, and types of Python or NumPy."""
+    """A row of columns of these names, and types of Python, NumPy, or pandas, whose texts are Arrow's large ones."""
     pa = pyarrow()
     simple = {float: pa.float64(), int: pa.int64(), bool: pa.bool_(), str: pa.string()}
-    return pa.struct([(name, simple.get(kind) or pa.from_numpy_dtype(kind)) for name, kind in zip(names, types)])
+
+    def arrow(kind: Any) -> Any:
+        if type(kind).__name__ == "StringDtype":
+            return pa.large_string()
+        return simple.get(kind) or pa.from_numpy_dtype(kind)
+
+    return pa.struct([(name, arrow(kind)) for name, kind in zip(names, types)])
 
 
 def _table(columns: Mapping[str, Any]) -> pa.Table | pa.RecordBatch:

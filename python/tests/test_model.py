@@ -265,6 +265,15 @@ def test_one_program_answers_all_tables_of_a_schema(models: dict[str, Trained]) 
     for rows in (1, 150, 0, 7):
         model.predict(trained.frame.head(rows))
     assert len(model._children) == 1
+    penguins = mlapi.load(models["penguins"].path)
+    frame = models["penguins"].frame[penguins.features]
+    lacking = frame[frame.isna().any(axis=1)]
+    for table in (frame, frame.head(1), lacking.head(1), frame.mask(frame.notna()).assign(year=2007).head(3), frame):
+        penguins.predict(table.astype(frame.dtypes))
+    assert len(penguins._children) == 1
+    for row in frame.to_dict("records"):
+        penguins.predict([row])
+    assert len(penguins._children) <= 3
     for n in range(10):
         model.predict(trained.frame.assign(petal_width=lambda f: f.petal_width.astype([float, str][n % 2])))
     assert len(model._children) == 2
