@@ -40,18 +40,24 @@ export SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$python PYTHONPATH=$folder/packag
 mkdir "$folder/work"
 "$python" "$root/tests/engines.py" "$mlapi" "$folder/work" "${engines[@]}" "${arguments[@]}"
 
-# The examples of docs/engines.md, those that begin with the name of an engine, each a program.
+# The examples of docs/engines.md, those that begin with the name of an engine, each a program, and the one for shells.
 mkdir "$folder/docs" "$folder/bin"
 cp "$root/fixtures/breast_cancer.csv" "$folder/docs"
 ln -s "$mlapi" "$folder/bin/mlapi"
 awk -v folder="$folder/docs" '
-    /^```python$/ { getline; if ($0 ~ /^# (spark|ray|dask)$/) { name = folder "/example_" $2 ".py"; inside = 1 } next }
+    /^```sh$/ { name = folder "/example.sh"; inside = 1; next }
+    /^```python$/ { getline; if ($0 ~ /^# (spark|ray|dask|duckdb)$/) { name = folder "/example_" $2 ".py"; inside = 1 } next }
     /^```/ { inside = 0 }
     inside { print > name }
 ' "$root/docs/engines.md"
 cd "$folder/docs"
 export PATH=$folder/bin:$PATH MLAPI_PROGRAM=$mlapi
-for engine in ${engines[@]:-spark ray dask}; do
+"$mlapi" train breast_cancer.csv --algorithm boost --quiet >/dev/null
+for engine in ${engines[@]:-spark ray dask} duckdb; do
     "$python" "example_$engine.py" >"$engine.out" 2>&1 || { tail -30 "$engine.out" >&2; exit 1; }
     echo "docs/engines.md: $engine"
 done
+bash -euo pipefail example.sh
+"$mlapi" predict --input breast_cancer.csv --output whole.csv --quiet
+awk 'FNR > 1 || NR == 1' parts/*.scored | cmp - whole.csv
+echo "docs/engines.md: shells"
