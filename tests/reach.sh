@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The commands of docs/reach.md and those for shells of docs/engines.md, as they stand.
+# The commands of docs/reach.md, as they stand.
 #
 #     bash tests/reach.sh [MLAPI]     (default: target/release/mlapi)
 #
-# MLAPI is built with `--features parquet`. The Python of docs/engines.md is run by tests/engines.sh, the Dockerfile of
-# docs/reach.md by deploy/check.sh. pyarrow is installed in target/arrow-env from tests/arrow.txt.
+# MLAPI is built with `--features parquet`. Its Dockerfile is run by deploy/check.sh, and docs/engines.md by
+# tests/engines.sh. pyarrow is installed in target/arrow-env from tests/arrow.txt.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,11 +18,11 @@ ln -s "$mlapi" "$folder/bin/mlapi"
 export PATH=$folder/bin:$PATH
 cd "$folder"
 
-# What the commands read: a model of iris.csv, its rows as a stream, a table with a column `label`, and one in parts.
+# What the commands read: a model of iris.csv, its rows as a stream, and a table with a column `label`.
 cp "$root/fixtures/iris.csv" data.csv
 mlapi train data.csv --quiet >/dev/null
 "$python" - <<'END'
-import os, random
+import random
 import pyarrow as pa, pyarrow.csv
 
 random.seed(1)
@@ -34,9 +34,6 @@ with open("big.csv", "w") as file:
     for _ in range(4000):
         a, b = random.random(), random.random()
         print(f"{a:.4f},{b:.4f},{'yes' if a + b > 1 else 'no'}", file=file)
-os.mkdir("parts")
-for n in range(3):
-    pyarrow.csv.write_csv(rows.slice(50 * n, 50), f"parts/{n}.csv")
 END
 
 awk '
@@ -44,7 +41,6 @@ awk '
     /^```/ { inside = 0 }
     inside { print > ("block" n ".sh") }
 ' "$root/docs/reach.md"
-sed -n 's/^    \(ls parts.*\)/\1/p' "$root/docs/engines.md" >shells.sh
 
 # Runs a block; a server in it is ended, as by whoever typed the command, once it answers.
 run() {
@@ -63,8 +59,7 @@ run() {
 }
 
 shown=0
-# First the one that needs the model of iris.csv.
-for script in shells.sh block*.sh; do
+for script in block*.sh; do
     run "$script"
     case $(<"$script") in
         *'mlapi bundle'*)
@@ -88,10 +83,9 @@ assert batches[0].schema.names == ["prediction", "probability"], batches[0].sche
             [[ $(wc -l <members) -eq 4 ]]
             while read -r member; do grep -q "\"$member\":" "$script.out"; done <members
             ;;
-        *parts*) [[ $(cat parts/*.scored | grep -c 'setosa\|versicolor\|virginica') -eq 150 ]] ;;
         *) echo "reach.sh: nothing is known of what this block does" >&2; cat "$script" >&2; exit 1 ;;
     esac
     shown=$((shown + 1))
 done
-[[ $shown -eq 6 ]] || { echo "reach.sh: $shown blocks, where 6 are known" >&2; exit 1; }
-echo "docs/reach.md, docs/engines.md: $shown blocks of commands do what they say"
+[[ $shown -eq 5 ]] || { echo "reach.sh: $shown blocks, where 5 are known" >&2; exit 1; }
+echo "docs/reach.md: $shown blocks of commands do what they say"
